@@ -1,0 +1,1 @@
+//! SmallMind: a compute-graph compiler with a fused-kernel executor that runs transformers on CPUs.

@@ -1,0 +1,2 @@
+//! The `smallmind` command.
+fn main() {}
