@@ -1,0 +1,222 @@
+//! What a kernel sees of one step: its operands, and its place among the threads.
+//!
+//! Inputs and outputs of one step may be the same memory (the planner lets an elementwise op write over its input), so
+//! arena memory is shown as [`Cell`]s: reading an element before writing it at the same index is always sound.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use super::kv_cache::KvCache;
+use super::packed::{PackedMatrix, RowTable};
+use super::simd::{Avx2, Avx512, Isa, Scalar, Simd};
+
+/// The largest rank of a tensor at run time.
+pub const MAX_RANK: usize = 4;
+
+/// A dense row-major f32 tensor in the arena, its shape resolved for this step.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// The elements, `shape()` of them.
+    pub cells: &'a [Cell<f32>],
+    dims: [usize; MAX_RANK],
+    rank: usize,
+}
+
+impl<'a> View<'a> {
+    /// A view of `cells` as `shape` (at most [`MAX_RANK`] dimensions, whose product is the number of cells).
+    pub fn new(cells: &'a [Cell<f32>], shape: &[usize]) -> Self {
+        let mut dims = [1; MAX_RANK];
+        dims[..shape.len()].copy_from_slice(shape);
+        debug_assert_eq!(cells.len(), shape.iter().product::<usize>());
+        View { cells, dims, rank: shape.len() }
+    }
+
+    /// The dimensions, outermost first.
+    pub fn shape(&self) -> &[usize] {
+        &self.dims[..self.rank]
+    }
+
+    /// The innermost dimension: the length of a row. 1 for a scalar.
+    pub fn width(&self) -> usize {
+        self.shape().last().copied().unwrap_or(1)
+    }
+
+    /// The number of rows: all dimensions but the innermost, multiplied.
+    pub fn rows(&self) -> usize {
+        let rank = self.rank.max(1);
+        self.dims[..rank - 1].iter().product()
+    }
+
+    /// Row `row`: `width()` elements.
+    #[inline(always)]
+    pub fn row(&self, row: usize) -> &'a [Cell<f32>] {
+        let width = self.width();
+        &self.cells[row * width..(row + 1) * width]
+    }
+}
+
+/// One input of a step.
+#[derive(Clone, Copy)]
+pub enum Operand<'a> {
+    /// An optional input that is absent.
+    Absent,
+    /// An f32 tensor in the arena.
+    Tensor(View<'a>),
+    /// An i32 tensor in the arena (token ids, positions); its shape does not matter to kernels.
+    Ints(&'a [Cell<i32>]),
+    /// A weight or literal converted to dense f32, with its shape.
+    Constant(&'a [f32], &'a [usize]),
+    /// A weight packed into 16-row panels.
+    Packed(&'a PackedMatrix),
+    /// A weight read row by row in its file's type (embedding tables).
+    Rows(&'a RowTable),
+}
+
+/// One step as one thread sees it.
+pub struct Call<'a> {
+    /// Inputs in the op's order.
+    pub inputs: &'a [Operand<'a>],
+    /// f32 outputs in the op's order.
+    pub outputs: &'a [View<'a>],
+    /// Where an op whose single output is i32 writes it; empty for every other op.
+    pub int_output: &'a [Cell<i32>],
+    /// This thread's own scratch, as long as the kernel asked for when it was planned; contents undefined.
+    pub scratch: &'a [Cell<f32>],
+    /// The layer's cache, for the ops that have one.
+    pub cache: Option<KvCache<'a>>,
+    /// This thread's number, below `threads`.
+    pub thread: usize,
+    /// Threads that run this step together, at least 1.
+    pub threads: usize,
+    /// Tokens in this step.
+    pub tokens: usize,
+    /// Positions already in the cache before this step; token `t` of the step stands at position `past + t`.
+    pub past: usize,
+}
+
+impl<'a> Call<'a> {
+    /// Input `i` as an arena tensor.
+    ///
+    /// # Panics
+    /// If the plan gave another kind of operand: a defect of the planner, never of a model.
+    #[inline(always)]
+    pub fn tensor(&self, i: usize) -> View<'a> {
+        match self.inputs[i] {
+            Operand::Tensor(view) => view,
+            _ => unreachable!("input {i} is not an arena tensor"),
+        }
+    }
+
+    /// Input `i` as ints. Panics as [`Call::tensor`] does.
+    #[inline(always)]
+    pub fn ints(&self, i: usize) -> &'a [Cell<i32>] {
+        match self.inputs[i] {
+            Operand::Ints(cells) => cells,
+            _ => unreachable!("input {i} does not hold ints"),
+        }
+    }
+
+    /// Input `i` as a dense f32 weight. Panics as [`Call::tensor`] does.
+    #[inline(always)]
+    pub fn constant(&self, i: usize) -> &'a [f32] {
+        match self.inputs[i] {
+            Operand::Constant(data, _) => data,
+            _ => unreachable!("input {i} is not a constant"),
+        }
+    }
+
+    /// Input `i` as a dense f32 weight, or `None` where the op was given none.
+    #[inline(always)]
+    pub fn optional_constant(&self, i: usize) -> Option<&'a [f32]> {
+        match self.inputs.get(i) {
+            Some(Operand::Constant(data, _)) => Some(data),
+            _ => None,
+        }
+    }
+
+    /// Input `i` as an arena tensor, or `None` where the op was given none.
+    #[inline(always)]
+    pub fn optional_tensor(&self, i: usize) -> Option<View<'a>> {
+        match self.inputs.get(i) {
+            Some(Operand::Tensor(view)) => Some(*view),
+            _ => None,
+        }
+    }
+
+    /// Input `i` as a packed weight. Panics as [`Call::tensor`] does.
+    #[inline(always)]
+    pub fn packed(&self, i: usize) -> &'a PackedMatrix {
+        match self.inputs[i] {
+            Operand::Packed(matrix) => matrix,
+            _ => unreachable!("input {i} is not a packed weight"),
+        }
+    }
+
+    /// The part of `units` equal pieces of work that falls to this thread: consecutive, and as even as can be.
+    #[inline(always)]
+    pub fn share(&self, units: usize) -> Range<usize> {
+        let start = units * self.thread / self.threads;
+        let end = units * (self.thread + 1) / self.threads;
+        start..end
+    }
+}
+
+/// The arithmetic of one op, with its attributes as fields.
+///
+/// # Safety
+/// All threads of a step call `run` at the same time with the same operands. `run` must write only elements of its own
+/// share of each output (and of the cache), must read no element that another thread of the step writes, and must keep
+/// within the operands' shapes.
+pub unsafe trait Kernel: Send + Sync + 'static {
+    /// Compute this thread's share. Implementations are `#[inline(always)]`, as is everything they call over `S`, so
+    /// that the whole body is compiled with the instruction set's features.
+    fn run<S: Simd>(&self, simd: S, call: &Call<'_>);
+}
+
+/// A kernel bound to the instruction set it runs on.
+pub trait BoundKernel: Send + Sync {
+    /// Compute this thread's share of the step.
+    fn run(&self, call: &Call<'_>);
+}
+
+struct Bound<K, S> {
+    kernel: K,
+    simd: S,
+}
+
+impl<K: Kernel> BoundKernel for Bound<K, Scalar> {
+    fn run(&self, call: &Call<'_>) {
+        self.kernel.run(self.simd, call);
+    }
+}
+
+impl<K: Kernel> BoundKernel for Bound<K, Avx2> {
+    fn run(&self, call: &Call<'_>) {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn with_features<K: Kernel>(kernel: &K, simd: Avx2, call: &Call<'_>) {
+            kernel.run(simd, call);
+        }
+        // SAFETY: an `Avx2` exists only where the CPU was found to have these features.
+        unsafe { with_features(&self.kernel, self.simd, call) }
+    }
+}
+
+impl<K: Kernel> BoundKernel for Bound<K, Avx512> {
+    fn run(&self, call: &Call<'_>) {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
+        fn with_features<K: Kernel>(kernel: &K, simd: Avx512, call: &Call<'_>) {
+            kernel.run(simd, call);
+        }
+        // SAFETY: an `Avx512` exists only where the CPU was found to have these features.
+        unsafe { with_features(&self.kernel, self.simd, call) }
+    }
+}
+
+/// `kernel` compiled for `isa`.
+pub fn bind<K: Kernel>(kernel: K, isa: Isa) -> Box<dyn BoundKernel> {
+    match isa {
+        Isa::Scalar(simd) => Box::new(Bound { kernel, simd }),
+        Isa::Avx2(simd) => Box::new(Bound { kernel, simd }),
+        Isa::Avx512(simd) => Box::new(Bound { kernel, simd }),
+    }
+}
