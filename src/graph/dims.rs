@@ -1,0 +1,141 @@
+//! Dimensions, element types and shapes. Two dimensions stay symbolic until planning.
+
+use std::fmt;
+
+use smallvec::SmallVec;
+
+/// One dimension of a shape.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub enum Dim {
+    /// Known when the graph is loaded.
+    Fixed(usize),
+    /// `T`: tokens in this step.
+    Tokens,
+    /// `S`: tokens of the sequence so far, this step's included.
+    Context,
+}
+
+impl Dim {
+    /// The number that stands for the dimension in a step of `tokens` tokens that ends with `context` positions.
+    pub fn resolve(self, tokens: usize, context: usize) -> usize {
+        match self {
+            Dim::Fixed(n) => n,
+            Dim::Tokens => tokens,
+            Dim::Context => context,
+        }
+    }
+
+    /// The number, if it is known before planning.
+    pub fn fixed(self) -> Option<usize> {
+        match self {
+            Dim::Fixed(n) => Some(n),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Dim::Fixed(n) => write!(f, "{n}"),
+            Dim::Tokens => f.write_str("T"),
+            Dim::Context => f.write_str("S"),
+        }
+    }
+}
+
+/// Dimensions, outermost first. A scalar has none.
+pub type Shape = SmallVec<[Dim; 4]>;
+
+/// What an element is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum DType {
+    /// IEEE single: all activations.
+    F32,
+    /// IEEE half: weights.
+    F16,
+    /// bfloat16: weights.
+    BF16,
+    /// Token ids and positions.
+    I32,
+}
+
+impl DType {
+    /// Bytes an element takes.
+    pub fn bytes(self) -> usize {
+        match self {
+            DType::F32 | DType::I32 => 4,
+            DType::F16 | DType::BF16 => 2,
+        }
+    }
+
+    /// Whether it is one of the float types.
+    pub fn is_float(self) -> bool {
+        self != DType::I32
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DType::F32 => "f32",
+            DType::F16 => "f16",
+            DType::BF16 => "bf16",
+            DType::I32 => "i32",
+        })
+    }
+}
+
+/// Element type and shape of a value.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Type {
+    /// What an element is.
+    pub dtype: DType,
+    /// Its dimensions.
+    pub shape: Shape,
+}
+
+impl Type {
+    /// A type from its parts.
+    pub fn new(dtype: DType, shape: impl IntoIterator<Item = Dim>) -> Self {
+        Type { dtype, shape: shape.into_iter().collect() }
+    }
+
+    /// An f32 of that shape.
+    pub fn f32(shape: impl IntoIterator<Item = Dim>) -> Self {
+        Type::new(DType::F32, shape)
+    }
+
+    /// The innermost dimension, or `None` for a scalar.
+    pub fn width(&self) -> Option<Dim> {
+        self.shape.last().copied()
+    }
+
+    /// The number of elements in a step of `tokens` tokens that ends with `context` positions, saturating.
+    pub fn elements(&self, tokens: usize, context: usize) -> usize {
+        self.shape.iter().fold(1, |n, d| n.saturating_mul(d.resolve(tokens, context)))
+    }
+
+    /// Bytes, as [`Type::elements`] counts, saturating.
+    pub fn bytes(&self, tokens: usize, context: usize) -> usize {
+        self.elements(tokens, context).saturating_mul(self.dtype.bytes())
+    }
+
+    /// The number of elements where no dimension is symbolic.
+    pub fn fixed_elements(&self) -> Option<usize> {
+        self.shape.iter().try_fold(1usize, |n, d| n.checked_mul(d.fixed()?))
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[", self.dtype)?;
+        for (i, dim) in self.shape.iter().enumerate() {
+            if i > 0 {
+                f.write_str(", ")?;
+            }
+            write!(f, "{dim}")?;
+        }
+        f.write_str("]")
+    }
+}

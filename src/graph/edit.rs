@@ -1,0 +1,191 @@
+//! The editor: the only way to change a graph.
+
+use std::collections::HashSet;
+
+use smallvec::{SmallVec, smallvec};
+
+use super::GraphError;
+use super::dims::{DType, Type};
+use super::node::{Kind, Literal, Name, Node, NodeId, Output, Value, WeightSource};
+use super::store::{Edge, Graph};
+use crate::ops::Op;
+
+/// A graph being changed. Types are inferred and names kept unique with each step.
+pub struct Editor<'g> {
+    graph: &'g mut Graph,
+    names: HashSet<Name>,
+    /// The place that new nodes take; `None` gives each the next free one.
+    place: Option<u32>,
+}
+
+impl<'g> Editor<'g> {
+    pub(super) fn new(graph: &'g mut Graph) -> Self {
+        let names = graph.inner.node_weights().flat_map(|n| n.outputs.iter().map(|o| o.name.clone())).collect();
+        Editor { graph, names, place: None }
+    }
+
+    /// The graph as it is now.
+    pub fn graph(&self) -> &Graph {
+        self.graph
+    }
+
+    /// New nodes take the place of `id` in the file's order, until the next call.
+    pub fn at(&mut self, id: NodeId) {
+        self.place = Some(self.graph.node(id).place);
+    }
+
+    /// Add a value that each step is given.
+    pub fn input(&mut self, name: &str, ty: Type) -> Result<NodeId, GraphError> {
+        self.leaf(Kind::Input, name, ty)
+    }
+
+    /// Add a tensor of the weight file.
+    pub fn weight(&mut self, name: &str, source: WeightSource, ty: Type) -> Result<NodeId, GraphError> {
+        self.leaf(Kind::Weight(source), name, ty)
+    }
+
+    /// Add a number. It is printed where it is used, so its name is never seen.
+    pub fn constant(&mut self, literal: Literal) -> NodeId {
+        let dtype = match literal {
+            Literal::Int(_) => DType::I32,
+            Literal::Float(_) => DType::F32,
+        };
+        let name = self.free_name("constant");
+        let output = Output { name, ty: Type::new(dtype, []) };
+        self.insert(Node { kind: Kind::Constant(literal), outputs: smallvec![output], slots: 0, place: 0 })
+    }
+
+    fn leaf(&mut self, kind: Kind, name: &str, ty: Type) -> Result<NodeId, GraphError> {
+        if self.names.contains(name) {
+            return Err(GraphError::new(format!("the name \"{name}\" is taken")));
+        }
+        let output = Output { name: name.into(), ty };
+        self.names.insert(output.name.clone());
+        Ok(self.insert(Node { kind, outputs: smallvec![output], slots: 0, place: 0 }))
+    }
+
+    fn insert(&mut self, mut node: Node) -> NodeId {
+        node.place = self.place.unwrap_or_else(|| {
+            self.graph.next_place += 1;
+            self.graph.next_place
+        });
+        NodeId(self.graph.inner.add_node(node))
+    }
+
+    /// A name that is free: `wanted`, or `wanted` with a number.
+    pub fn free_name(&mut self, wanted: &str) -> Name {
+        let mut name: Name = wanted.into();
+        let mut number = 2;
+        while self.names.contains(&name) {
+            name = format!("{wanted}#{number}").into();
+            number += 1;
+        }
+        self.names.insert(name.clone());
+        name
+    }
+
+    /// Add an op. Output names that are taken get a number. Types are inferred; a type error names the op.
+    pub fn op(&mut self, op: Op, inputs: &[Option<Value>], names: &[&str]) -> Result<NodeId, GraphError> {
+        let types: SmallVec<[Option<&Type>; 4]> = inputs.iter().map(|v| v.map(|v| self.graph.ty(v))).collect();
+        let types = op.infer(&types).map_err(GraphError::new)?;
+        if types.len() != names.len() {
+            let text = format!("{} gives {} outputs, {} are named", op.name(), types.len(), names.len());
+            return Err(GraphError::new(text));
+        }
+        let outputs = types.into_iter().zip(names).map(|(ty, name)| Output { name: self.free_name(name), ty }).collect();
+        let id = self.insert(Node { kind: Kind::Op(op), outputs, slots: inputs.len(), place: 0 });
+        for (slot, value) in inputs.iter().enumerate() {
+            if let Some(value) = value {
+                self.graph.inner.add_edge(value.node.0, id.0, Edge { output: value.output, slot });
+            }
+        }
+        Ok(id)
+    }
+
+    /// Everyone who reads `from` reads `to` instead, and `to` takes its name (a graph output stays one).
+    /// The types must be equal.
+    pub fn replace(&mut self, from: Value, to: Value) -> Result<(), GraphError> {
+        if self.graph.ty(from) != self.graph.ty(to) {
+            let (was, is) = (self.graph.ty(from), self.graph.ty(to));
+            return Err(GraphError::new(format!("\"{}\" is {was}, what replaces it is {is}", self.graph.name(from))));
+        }
+        for (user, slot) in self.graph.users(from) {
+            if user != to.node {
+                self.rewire(user, slot, to);
+            }
+        }
+        for output in &mut self.graph.outputs {
+            if *output == from {
+                *output = to;
+            }
+        }
+        // Names follow the value; the two are swapped so that they stay unique.
+        if matches!(self.graph.node(to.node).kind, Kind::Op(_)) && from.node != to.node {
+            let old = self.graph.name(from).clone();
+            let new = std::mem::replace(&mut self.graph.inner[to.node.0].outputs[to.output].name, old);
+            self.graph.inner[from.node.0].outputs[from.output].name = new;
+        }
+        Ok(())
+    }
+
+    /// As [`Editor::replace`], but for one reader: `user` reads `to` in `slot`. The types must be equal or the op's
+    /// outputs must keep theirs; the verifier sees to it.
+    pub fn rewire(&mut self, user: NodeId, slot: usize, to: Value) {
+        let inner = &mut self.graph.inner;
+        let old = inner
+            .edges_directed(user.0, petgraph::Direction::Incoming)
+            .find(|e| petgraph::visit::EdgeRef::weight(e).slot == slot)
+            .map(|e| petgraph::visit::EdgeRef::id(&e));
+        if let Some(edge) = old {
+            inner.remove_edge(edge);
+        }
+        inner.add_edge(to.node.0, user.0, Edge { output: to.output, slot });
+    }
+
+    /// Infer the types of a node's outputs again after its inputs' types changed.
+    pub fn refresh(&mut self, id: NodeId) -> Result<(), GraphError> {
+        let inputs = self.graph.inputs(id);
+        let types: SmallVec<[Option<&Type>; 4]> = inputs.iter().map(|v| v.map(|v| self.graph.ty(v))).collect();
+        let Kind::Op(op) = &self.graph.node(id).kind else { return Ok(()) };
+        let types = op.infer(&types).map_err(GraphError::new)?;
+        for (output, ty) in self.graph.inner[id.0].outputs.iter_mut().zip(types) {
+            output.ty = ty;
+        }
+        Ok(())
+    }
+
+    /// What the graph computes.
+    pub fn set_outputs(&mut self, outputs: Vec<Value>) {
+        self.graph.outputs = outputs;
+    }
+
+    /// Give a value another name, with a number if it is taken.
+    pub fn rename(&mut self, value: Value, name: &str) {
+        let name = self.free_name(name);
+        let old = std::mem::replace(&mut self.graph.inner[value.node.0].outputs[value.output].name, name);
+        self.names.remove(&old);
+    }
+
+    /// Remove ops, weights and constants that no output depends on; inputs stay. Gives the names of those removed.
+    pub fn sweep(&mut self) -> Vec<Name> {
+        let mut live = vec![false; self.graph.id_bound()];
+        let mut stack: Vec<NodeId> = self.graph.outputs.iter().map(|v| v.node).collect();
+        while let Some(id) = stack.pop() {
+            if !std::mem::replace(&mut live[id.index()], true) {
+                stack.extend(self.graph.inputs(id).iter().flatten().map(|v| v.node));
+            }
+        }
+        let dead = |graph: &Graph, id: NodeId| !live[id.index()] && graph.node(id).kind != Kind::Input;
+        let gone: Vec<NodeId> = self.graph.order().into_iter().filter(|&id| dead(self.graph, id)).collect();
+        let mut names = Vec::new();
+        for id in gone {
+            if let Some(node) = self.graph.inner.remove_node(id.0) {
+                for output in node.outputs {
+                    self.names.remove(&output.name);
+                    names.push(output.name);
+                }
+            }
+        }
+        names
+    }
+}

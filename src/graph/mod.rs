@@ -1,0 +1,37 @@
+//! The intermediate representation: a graph of values.
+//!
+//! What belongs here: dimensions and types, nodes, the one [`Editor`] through which a graph is changed, the verifier,
+//! and the printers (RON that loads again, and DOT). petgraph stores the graph and is visible nowhere else. What does
+//! not belong: what an op means (`ops/`), how files become graphs (`load/`), and which changes are good (`rewrite/`,
+//! `transform/`).
+
+mod dims;
+mod dot;
+mod edit;
+mod node;
+mod print;
+mod store;
+mod verify;
+
+pub use dims::{DType, Dim, Shape, Type};
+pub use edit::Editor;
+pub use node::{Kind, Literal, Name, Node, NodeId, Output, Value, WeightSource};
+pub use print::print;
+pub use dot::print_dot;
+pub use store::{Class, Graph};
+pub use verify::verify;
+
+/// Why a graph can't be built or changed in some way. Holds every problem found, not the first.
+#[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
+#[error("{}", problems.join("\n"))]
+pub struct GraphError {
+    /// What is wrong, each naming its node.
+    pub problems: Vec<String>,
+}
+
+impl GraphError {
+    /// An error of one problem.
+    pub fn new(problem: impl Into<String>) -> Self {
+        GraphError { problems: vec![problem.into()] }
+    }
+}

@@ -1,0 +1,115 @@
+//! Nodes and the values they give.
+
+use std::fmt;
+use std::sync::Arc;
+
+use petgraph::stable_graph::NodeIndex;
+use smallvec::SmallVec;
+
+use super::dims::Type;
+use crate::ops::Op;
+
+/// The name of a value, unique in its graph.
+pub type Name = Arc<str>;
+
+/// A node of one graph. Ids stay valid while other nodes come and go.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct NodeId(pub(super) NodeIndex);
+
+impl NodeId {
+    /// A number that identifies the node in its graph, below [`super::Graph::id_bound`].
+    pub fn index(self) -> usize {
+        self.0.index()
+    }
+}
+
+/// One output of a node.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct Value {
+    /// The node.
+    pub node: NodeId,
+    /// Which of its outputs.
+    pub output: usize,
+}
+
+impl From<NodeId> for Value {
+    /// The node's first output.
+    fn from(node: NodeId) -> Self {
+        Value { node, output: 0 }
+    }
+}
+
+/// A number written in a graph file.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Literal {
+    /// An integer: usable with positions.
+    Int(i32),
+    /// A float, rounded to f32 where it meets activations.
+    Float(f64),
+}
+
+impl fmt::Display for Literal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Literal::Int(n) => write!(f, "{n}"),
+            Literal::Float(x) => write!(f, "{x:?}"),
+        }
+    }
+}
+
+/// Where a weight's data stands.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct WeightSource {
+    /// The tensor's name in the weight file.
+    pub tensor: Name,
+}
+
+/// What a node is.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Kind {
+    /// A value given with each step: `tokens` or `positions`.
+    Input,
+    /// A tensor of the weight file.
+    Weight(WeightSource),
+    /// A number.
+    Constant(Literal),
+    /// An operation on other values.
+    Op(Op),
+}
+
+/// One output's name and type.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Output {
+    /// Unique in the graph.
+    pub name: Name,
+    /// Inferred, never given.
+    pub ty: Type,
+}
+
+/// A node: what it is and what it gives. Its inputs are edges of the graph.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Node {
+    /// What it is.
+    pub kind: Kind,
+    /// What it gives; one entry except for ops with several outputs.
+    pub outputs: SmallVec<[Output; 1]>,
+    /// Slots for inputs, absent optional ones counted.
+    pub(super) slots: usize,
+    /// Place in the file, inherited by what replaces the node: orders nodes that no edge orders.
+    pub(super) place: u32,
+}
+
+impl Node {
+    /// The operation, if it is one.
+    pub fn op(&self) -> Option<&Op> {
+        match &self.kind {
+            Kind::Op(op) => Some(op),
+            _ => None,
+        }
+    }
+
+    /// The name of the first output.
+    pub fn name(&self) -> &Name {
+        &self.outputs[0].name
+    }
+}

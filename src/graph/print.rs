@@ -1,0 +1,67 @@
+//! The printer: a graph as a graph file that loads again to the same graph.
+//!
+//! Literals are written where they are used. Each line ends with its outputs' types as a comment. Weight expressions
+//! are printed as the expressions they are, never as data.
+
+use std::fmt::Write;
+
+use super::node::{Kind, NodeId, Value};
+use super::store::Graph;
+use crate::ops::Op;
+
+/// The graph in the grammar of `graphs/*.ron`. `source` is the kind of weight file whose tensor names the graph holds:
+/// `hf` or `gguf`.
+pub fn print(graph: &Graph, source: &str) -> String {
+    let order = graph.order();
+    let mut text = String::from("Model(\n    weights: {\n");
+    for &id in &order {
+        let node = graph.node(id);
+        if let Kind::Weight(weight) = &node.kind {
+            let dims: Vec<String> = node.outputs[0].ty.shape.iter().map(|d| format!("\"{d}\"")).collect();
+            let (name, tensor) = (quote(node.name()), quote(&weight.tensor));
+            let _ = writeln!(text, "        {name}: ([{}], {source}: {tensor}), // {}", dims.join(", "), node.outputs[0].ty.dtype);
+        }
+    }
+    text.push_str("    },\n    nodes: [\n");
+    for &id in &order {
+        if let Kind::Op(op) = &graph.node(id).kind {
+            print_op(&mut text, graph, id, op);
+        }
+    }
+    let outputs: Vec<String> = graph.outputs().iter().map(|&v| quote(graph.name(v))).collect();
+    let _ = write!(text, "    ],\n    outputs: [{}],\n)\n", outputs.join(", "));
+    text
+}
+
+fn print_op(text: &mut String, graph: &Graph, id: NodeId, op: &Op) {
+    let node = graph.node(id);
+    let names: Vec<String> = node.outputs.iter().map(|o| quote(&o.name)).collect();
+    let types: Vec<String> = node.outputs.iter().map(|o| o.ty.to_string()).collect();
+    let inputs: Vec<String> = graph.inputs(id).iter().map(|v| operand(graph, *v)).collect();
+    let names = if names.len() == 1 { names[0].clone() } else { format!("[{}]", names.join(", ")) };
+    let _ = writeln!(text, "        ({names}, {op}, [{}]), // {}", inputs.join(", "), types.join(", "));
+}
+
+fn operand(graph: &Graph, value: Option<Value>) -> String {
+    let Some(value) = value else { return "\"\"".to_string() };
+    match graph.literal(value) {
+        Some(literal) => literal.to_string(),
+        None => quote(graph.name(value)),
+    }
+}
+
+/// A RON string.
+fn quote(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(quoted, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}

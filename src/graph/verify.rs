@@ -1,0 +1,51 @@
+//! The verifier: what must hold of every graph, after loading and after each pass.
+
+use std::collections::HashMap;
+
+use smallvec::SmallVec;
+
+use super::GraphError;
+use super::dims::Type;
+use super::node::{Kind, Name};
+use super::store::Graph;
+
+/// Check that the graph has no cycle, that names are unique, that each op has the inputs it needs, and that the types
+/// on record are the ones that the ops infer. All problems are reported.
+pub fn verify(graph: &Graph) -> Result<(), GraphError> {
+    let mut problems = Vec::new();
+    let order = graph.order();
+    let mut in_order = vec![false; graph.id_bound()];
+    for id in &order {
+        in_order[id.index()] = true;
+    }
+    for id in graph.ids().filter(|id| !in_order[id.index()]) {
+        problems.push(format!("node \"{}\" is on a cycle", graph.node(id).name()));
+    }
+    let mut names: HashMap<&Name, usize> = HashMap::new();
+    for id in graph.ids() {
+        for output in &graph.node(id).outputs {
+            *names.entry(&output.name).or_default() += 1;
+        }
+    }
+    let mut taken: Vec<_> = names.into_iter().filter(|(_, n)| *n > 1).collect();
+    taken.sort();
+    problems.extend(taken.iter().map(|(name, n)| format!("the name \"{name}\" stands {n} times")));
+    for &id in &order {
+        let node = graph.node(id);
+        let Kind::Op(op) = &node.kind else { continue };
+        let inputs = graph.inputs(id);
+        let types: SmallVec<[Option<&Type>; 4]> = inputs.iter().map(|v| v.map(|v| graph.ty(v))).collect();
+        match op.infer(&types) {
+            Err(problem) => problems.push(format!("node \"{}\": {problem}", node.name())),
+            Ok(types) => {
+                if types.len() != node.outputs.len() || types.iter().zip(&node.outputs).any(|(t, o)| *t != o.ty) {
+                    problems.push(format!("node \"{}\": the types on record are not what {} infers", node.name(), op.name()));
+                }
+            }
+        }
+    }
+    if graph.outputs().is_empty() {
+        problems.push("the graph has no output".to_string());
+    }
+    if problems.is_empty() { Ok(()) } else { Err(GraphError { problems }) }
+}

@@ -1,0 +1,149 @@
+//! Attributes: named constants of an op.
+
+use std::fmt;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+/// The value of an attribute.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Attribute {
+    /// Not given, and without a default.
+    Absent,
+    /// A whole number.
+    Int(i64),
+    /// A real number; kernels round it to f32.
+    Float(f64),
+    /// True or false.
+    Bool(bool),
+    /// One of a closed set of words.
+    Text(Arc<str>),
+    /// Whole numbers.
+    Ints(SmallVec<[i64; 4]>),
+}
+
+/// As an attribute is written in a graph file: text is an expression, hence quoted twice.
+impl fmt::Display for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Attribute::Absent => f.write_str("\"none\""),
+            Attribute::Int(n) => write!(f, "{n}"),
+            Attribute::Float(x) => write!(f, "{x:?}"),
+            Attribute::Bool(b) => write!(f, "{b}"),
+            Attribute::Text(text) => write!(f, "\"'{text}'\""),
+            Attribute::Ints(list) => {
+                let list: Vec<String> = list.iter().map(i64::to_string).collect();
+                write!(f, "[{}]", list.join(", "))
+            }
+        }
+    }
+}
+
+/// What an attribute may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttributeKind {
+    /// A whole number within `low..=high`.
+    Int(i64, i64),
+    /// A finite number; whole ones are taken too.
+    Float,
+    /// True or false.
+    Bool,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A list of whole numbers.
+    Ints,
+}
+
+impl fmt::Display for AttributeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AttributeKind::Int(low, high) if *high == i64::MAX => write!(f, "a whole number of {low} or more"),
+            AttributeKind::Int(low, high) => write!(f, "a whole number from {low} to {high}"),
+            AttributeKind::Float => f.write_str("a finite number"),
+            AttributeKind::Bool => f.write_str("true or false"),
+            AttributeKind::Choice(words) => write!(f, "one of {}", words.join(", ")),
+            AttributeKind::Ints => f.write_str("a list of whole numbers"),
+        }
+    }
+}
+
+/// One attribute of an op.
+#[derive(Debug)]
+pub struct AttributeDef {
+    /// Its name.
+    pub name: &'static str,
+    /// What it may be.
+    pub kind: AttributeKind,
+    /// What it is when not given. [`Attribute::Absent`] with `required` false means that it may stay absent.
+    pub default: Attribute,
+    /// Whether it must be given.
+    pub required: bool,
+    /// What it does, in a few words.
+    pub doc: &'static str,
+}
+
+impl AttributeDef {
+    /// An attribute that must be given.
+    pub const fn required(name: &'static str, kind: AttributeKind, doc: &'static str) -> Self {
+        AttributeDef { name, kind, default: Attribute::Absent, required: true, doc }
+    }
+
+    /// An attribute that may be left out.
+    pub const fn optional(name: &'static str, kind: AttributeKind, default: Attribute, doc: &'static str) -> Self {
+        AttributeDef { name, kind, default, required: false, doc }
+    }
+}
+
+/// Values in the order of the definition.
+pub type Attributes = SmallVec<[Attribute; 4]>;
+
+/// Check the given attributes against their definitions and fill in defaults.
+pub(super) fn complete(
+    op: &str,
+    defs: &'static [AttributeDef],
+    given: &[(&str, Attribute)],
+) -> Result<Attributes, Vec<String>> {
+    let mut problems = Vec::new();
+    for (i, (name, _)) in given.iter().enumerate() {
+        if !defs.iter().any(|d| d.name == *name) {
+            let unknown = crate::nearest::unknown("attribute", name, defs.iter().map(|d| d.name));
+            problems.push(format!("{op}: {unknown}"));
+        } else if given[..i].iter().any(|(n, _)| n == name) {
+            problems.push(format!("{op}: attribute '{name}' is given twice"));
+        }
+    }
+    let mut values = Attributes::new();
+    for def in defs {
+        let value = match given.iter().find(|(name, _)| *name == def.name) {
+            Some((_, Attribute::Absent)) | None if def.required => {
+                problems.push(format!("{op}: attribute '{}' is missing", def.name));
+                Attribute::Absent
+            }
+            Some((_, Attribute::Absent)) | None => def.default.clone(),
+            Some((_, value)) => check(def, value.clone()).unwrap_or_else(|found| {
+                let found = found.to_string();
+                problems.push(format!("{op}: attribute '{}' must be {}, found {found}", def.name, def.kind));
+                Attribute::Absent
+            }),
+        };
+        values.push(value);
+    }
+    if problems.is_empty() { Ok(values) } else { Err(problems) }
+}
+
+/// The value as the definition wants it, or back as an error.
+fn check(def: &AttributeDef, value: Attribute) -> Result<Attribute, Attribute> {
+    match (def.kind, value) {
+        (AttributeKind::Int(low, high), Attribute::Int(n)) if (low..=high).contains(&n) => Ok(Attribute::Int(n)),
+        (AttributeKind::Float, Attribute::Int(n)) => Ok(Attribute::Float(n as f64)),
+        (AttributeKind::Float, Attribute::Float(x)) if x.is_finite() => Ok(Attribute::Float(x)),
+        (AttributeKind::Bool, Attribute::Bool(b)) => Ok(Attribute::Bool(b)),
+        (AttributeKind::Choice(words), Attribute::Text(t)) if words.contains(&&*t) => {
+            // Saying `none` is the same as saying nothing, so that equal ops compare equal.
+            let silent = &*t == "none" && !def.required;
+            Ok(if silent { Attribute::Absent } else { Attribute::Text(t) })
+        }
+        (AttributeKind::Ints, Attribute::Ints(list)) => Ok(Attribute::Ints(list)),
+        (_, value) => Err(value),
+    }
+}

@@ -1,0 +1,217 @@
+//! Ops that work element by element.
+
+use smallvec::SmallVec;
+
+use super::attributes::{Attribute, AttributeDef, AttributeKind};
+use super::infer::{Types, broadcast, operand, same};
+use super::lower::{Form, Lowering, Phase};
+use super::reference::Operands;
+use super::tensor::{Data, Tensor};
+use super::{Arity, InputDef, Op, OpDef};
+use crate::graph::{DType, Type};
+use crate::kernels::elementwise::{Binary, BinaryFunction, IntBinary, Unary, UnaryFunction};
+use crate::kernels::simd::Scalar;
+
+/// Words for the activation that a fused op applies.
+pub(super) const ACTIVATIONS: AttributeKind =
+    AttributeKind::Choice(&["none", "relu", "silu", "gelu", "gelu_tanh", "tanh", "sigmoid"]);
+
+/// The function of such a word; `None` for `none`.
+pub(super) fn activation(word: &str) -> Option<UnaryFunction> {
+    Some(match word {
+        "relu" => UnaryFunction::Relu,
+        "silu" => UnaryFunction::Silu,
+        "gelu" => UnaryFunction::GeluErf,
+        "gelu_tanh" => UnaryFunction::GeluTanh,
+        "tanh" => UnaryFunction::Tanh,
+        "sigmoid" => UnaryFunction::Sigmoid,
+        _ => return None,
+    })
+}
+
+/// The op, with its attributes, that a model's name for its activation means: `Activation("act")` in a graph file.
+/// `gelu` is the exact one, as in PyTorch and Hugging Face; `gelu_new` and `gelu_pytorch_tanh` the tanh form.
+pub fn named_activation(name: &str) -> Result<Op, String> {
+    let tanh = [("approximate", Attribute::Text("tanh".into()))];
+    let (op, attributes): (&str, &[(&str, Attribute)]) = match name {
+        "relu" => ("Relu", &[]),
+        "silu" | "swish" => ("Silu", &[]),
+        "gelu" => ("Gelu", &[]),
+        "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" | "gelu_tanh" => ("Gelu", &tanh),
+        "tanh" => ("Tanh", &[]),
+        "sigmoid" => ("Sigmoid", &[]),
+        _ => {
+            let known = ["relu", "silu", "swish", "gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "tanh", "sigmoid"];
+            return Err(crate::nearest::unknown("activation", name, known));
+        }
+    };
+    Op::new(op, attributes).map_err(|problems| problems.join("; "))
+}
+
+const fn unary(name: &'static str, formula: &'static str) -> OpDef {
+    OpDef {
+        name,
+        formula,
+        attributes: &[],
+        inputs: &[InputDef::required("x", Form::Tensor)],
+        arity: Arity::Fixed,
+        outputs: &["y"],
+        rank: 40,
+        commutative: false,
+        row_wise: &[0],
+        in_place: &[(0, 0)],
+        infer: same,
+        reference: unary_reference,
+        lower: unary_lower,
+    }
+}
+
+const fn binary(name: &'static str, formula: &'static str, commutative: bool) -> OpDef {
+    OpDef {
+        name,
+        formula,
+        attributes: &[],
+        inputs: &[InputDef::required("a", Form::AnyOrInts), InputDef::required("b", Form::AnyOrInts)],
+        arity: Arity::Fixed,
+        outputs: &["y"],
+        rank: 40,
+        commutative,
+        row_wise: &[0, 1],
+        in_place: &[(0, 0), (0, 1)],
+        infer: binary_infer,
+        reference: binary_reference,
+        lower: binary_lower,
+    }
+}
+
+pub(super) const OPS: &[OpDef] = &[
+    binary("Add", "a + b, broadcast as NumPy does", true),
+    binary("Sub", "a − b, broadcast as NumPy does", false),
+    binary("Mul", "a · b, broadcast as NumPy does", true),
+    binary("Div", "a / b, broadcast as NumPy does", false),
+    unary("Neg", "−x"),
+    unary("Exp", "eˣ"),
+    unary("Sqrt", "√x"),
+    unary("Reciprocal", "1 / x"),
+    unary("Tanh", "tanh x"),
+    unary("Erf", "erf x"),
+    unary("Sigmoid", "1 / (1 + e⁻ˣ)"),
+    unary("Relu", "max(x, 0)"),
+    unary("Silu", "x / (1 + e⁻ˣ)"),
+    OpDef {
+        attributes: &[AttributeDef::optional(
+            "approximate",
+            AttributeKind::Choice(&["none", "tanh"]),
+            Attribute::Absent,
+            "the tanh form instead of the exact one",
+        )],
+        ..unary("Gelu", "x/2 · (1 + erf(x/√2)); with approximate 'tanh', x/2 · (1 + tanh(√(2/π) · (x + 0.044715x³)))")
+    },
+];
+
+fn unary_function(op: &Op) -> UnaryFunction {
+    match op.name() {
+        "Neg" => UnaryFunction::Neg,
+        "Exp" => UnaryFunction::Exp,
+        "Sqrt" => UnaryFunction::Sqrt,
+        "Reciprocal" => UnaryFunction::Reciprocal,
+        "Tanh" => UnaryFunction::Tanh,
+        "Erf" => UnaryFunction::Erf,
+        "Sigmoid" => UnaryFunction::Sigmoid,
+        "Relu" => UnaryFunction::Relu,
+        "Silu" => UnaryFunction::Silu,
+        _ if op.text("approximate") == "tanh" => UnaryFunction::GeluTanh,
+        _ => UnaryFunction::GeluErf,
+    }
+}
+
+fn binary_function(op: &Op) -> BinaryFunction {
+    match op.name() {
+        "Add" => BinaryFunction::Add,
+        "Sub" => BinaryFunction::Sub,
+        "Mul" => BinaryFunction::Mul,
+        _ => BinaryFunction::Div,
+    }
+}
+
+/// One lane of a function.
+pub(super) fn apply(function: UnaryFunction, x: f32) -> f32 {
+    function.apply(Scalar, [x; 16])[0]
+}
+
+fn unary_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    let x = operands.get(0);
+    let function = unary_function(op);
+    vec![Tensor::f32(x.shape.clone(), x.floats().iter().map(|&x| apply(function, x)).collect())]
+}
+
+fn unary_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
+    vec![Phase::whole(Unary { function: unary_function(op) }, lowering)]
+}
+
+fn binary_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    let (a, b) = (operand(inputs, 0)?, operand(inputs, 1)?);
+    let ints = a.dtype == DType::I32 && b.dtype == DType::I32;
+    if ints && op.name() == "Div" {
+        return Err("whole numbers do not divide here".to_string());
+    }
+    if !ints && (a.dtype == DType::I32 && !a.shape.is_empty() || b.dtype == DType::I32 && !b.shape.is_empty()) {
+        return Err(format!("{a} and {b} do not mix"));
+    }
+    let dtype = if ints { DType::I32 } else { DType::F32 };
+    Ok(SmallVec::from_iter([Type { dtype, shape: broadcast(a, b)? }]))
+}
+
+fn binary_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    let (a, b) = (operands.get(0), operands.get(1));
+    let rank = a.shape.len().max(b.shape.len());
+    let dim = |t: &Tensor, i: usize| if i < rank - t.shape.len() { 1 } else { t.shape[i + t.shape.len() - rank] };
+    let shape: Vec<usize> = (0..rank).map(|i| if dim(a, i) == 1 { dim(b, i) } else { dim(a, i) }).collect();
+    // The element of `t` that stands at the output's flat index.
+    let at = |t: &Tensor, flat: usize| {
+        let (mut rest, mut stride, mut index) = (flat, 1, 0);
+        for i in (0..rank).rev() {
+            let coordinate = rest % shape[i];
+            rest /= shape[i];
+            if dim(t, i) != 1 {
+                index += coordinate * stride;
+            }
+            stride *= dim(t, i);
+        }
+        index
+    };
+    let count: usize = shape.iter().product();
+    let function = binary_function(op);
+    if let (Data::I32(x), Data::I32(y)) = (&a.data, &b.data) {
+        let join = |i| {
+            let (x, y): (i32, i32) = (x[at(a, i)], y[at(b, i)]);
+            match function {
+                BinaryFunction::Add => x.wrapping_add(y),
+                BinaryFunction::Sub => x.wrapping_sub(y),
+                _ => x.wrapping_mul(y),
+            }
+        };
+        return vec![Tensor::i32(shape.clone(), (0..count).map(join).collect())];
+    }
+    let (x, y) = (a.floats(), b.floats());
+    let join = |i| {
+        let (x, y) = (x[at(a, i)], y[at(b, i)]);
+        match function {
+            BinaryFunction::Add => x + y,
+            BinaryFunction::Sub => x - y,
+            BinaryFunction::Mul => x * y,
+            BinaryFunction::Div => x / y,
+        }
+    };
+    let data = (0..count).map(join).collect();
+    vec![Tensor::f32(shape, data)]
+}
+
+fn binary_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
+    let function = binary_function(op);
+    if lowering.outputs[0].dtype == DType::I32 {
+        vec![Phase::whole(IntBinary { function }, lowering)]
+    } else {
+        vec![Phase::whole(Binary { function }, lowering)]
+    }
+}

@@ -1,0 +1,89 @@
+//! From an op to the kernels that run it.
+
+use smallvec::SmallVec;
+
+use crate::graph::{DType, Type};
+use crate::kernels::call::{BoundKernel, Kernel, bind};
+use crate::kernels::simd::Isa;
+
+/// What a kernel wants of an operand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Form {
+    /// An f32 tensor in the arena.
+    Tensor,
+    /// An f32 tensor in the arena, or a weight or literal as dense f32.
+    Any,
+    /// A weight or literal as dense f32.
+    Constant,
+    /// A weight packed into panels of 16 rows.
+    Packed,
+    /// A weight packed into panels, or an f32 tensor in the arena.
+    PackedOrTensor,
+    /// A weight read row by row.
+    Table,
+    /// i32 in the arena.
+    Ints,
+    /// i32 in the arena or a whole literal; or as [`Form::Any`].
+    AnyOrInts,
+}
+
+impl Form {
+    /// Whether an operand of that element type can take the form.
+    pub fn accepts(self, dtype: DType) -> bool {
+        match self {
+            Form::Ints => dtype == DType::I32,
+            Form::AnyOrInts => true,
+            // A whole literal stands for a float wherever a dense constant does.
+            Form::Any | Form::Constant => true,
+            _ => dtype.is_float(),
+        }
+    }
+}
+
+/// What lowering knows of a node.
+pub struct Lowering<'a> {
+    /// Types of the operands by slot.
+    pub inputs: &'a [Option<&'a Type>],
+    /// Types of the outputs.
+    pub outputs: &'a [&'a Type],
+    /// Which operands are weights or literals.
+    pub constant: &'a [bool],
+    /// The instruction set.
+    pub isa: Isa,
+    /// The cache's positions, for ops that have one.
+    pub context: usize,
+    /// The most tokens in a step.
+    pub tokens: usize,
+}
+
+/// One kernel of an op. An op with several runs them one after the other, all threads waiting between.
+pub struct Phase {
+    /// The kernel.
+    pub kernel: Box<dyn BoundKernel>,
+    /// The operands it sees, by the op's slots.
+    pub inputs: SmallVec<[usize; 8]>,
+    /// Whether it sees the op's outputs.
+    pub outputs: bool,
+    /// f32 of scratch for each thread.
+    pub scratch: usize,
+}
+
+impl Phase {
+    /// A phase that sees every operand and the outputs, without scratch.
+    pub fn whole<K: Kernel>(kernel: K, lowering: &Lowering<'_>) -> Phase {
+        let inputs = (0..lowering.inputs.len()).collect();
+        Phase { kernel: bind(kernel, lowering.isa), inputs, outputs: true, scratch: 0 }
+    }
+
+    /// The same with `floats` f32 of scratch for each thread.
+    pub fn with_scratch(mut self, floats: usize) -> Phase {
+        self.scratch = floats;
+        self
+    }
+
+    /// The same seeing only those operands.
+    pub fn seeing(mut self, inputs: &[usize]) -> Phase {
+        self.inputs = inputs.into();
+        self
+    }
+}

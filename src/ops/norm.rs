@@ -1,0 +1,250 @@
+//! Norms, softmax and means: ops that reduce the last dimension.
+//!
+//! Sums run in 16 virtual lanes (element j joins lane j mod 16) and a fixed tree joins the lanes, on every CPU.
+
+use smallvec::SmallVec;
+
+use super::attributes::{Attribute, AttributeDef, AttributeKind};
+use super::elementwise::apply;
+use super::infer::{Types, expect_shape, one, operand, same, width};
+use super::lower::{Form, Lowering, Phase};
+use super::reference::Operands;
+use super::tensor::Tensor;
+use super::{Arity, InputDef, Op, OpDef};
+use crate::graph::{Dim, Type};
+use crate::kernels::elementwise::UnaryFunction;
+use crate::kernels::norm::{LayerNorm, ReduceMean, RmsNorm, Softmax};
+use crate::kernels::simd::{LANES, tree};
+
+const EPS: AttributeDef = AttributeDef::optional(
+    "eps",
+    AttributeKind::Float,
+    Attribute::Float(1e-5),
+    "added to the mean of squares under the root",
+);
+
+const BASE: OpDef = OpDef {
+    name: "",
+    formula: "",
+    attributes: &[],
+    inputs: &[InputDef::required("x", Form::Tensor)],
+    arity: Arity::Fixed,
+    outputs: &["y"],
+    rank: 30,
+    commutative: false,
+    row_wise: &[0],
+    in_place: &[(0, 0)],
+    infer: same,
+    reference: softmax_reference,
+    lower: softmax_lower,
+};
+
+pub(super) const OPS: &[OpDef] = &[
+    OpDef {
+        name: "RmsNorm",
+        formula: "x / √(mean(x²) + eps) · gain, over the last dimension (Zhang and Sennrich 2019)",
+        attributes: &[EPS],
+        inputs: &[InputDef::required("x", Form::Tensor), InputDef::required("gain", Form::Constant)],
+        infer: norm_infer,
+        reference: rms_norm_reference,
+        lower: rms_norm_lower,
+        ..BASE
+    },
+    OpDef {
+        name: "LayerNorm",
+        formula: "(x − mean(x)) / √(var(x) + eps) · gain + bias, over the last dimension (Ba et al. 2016)",
+        attributes: &[EPS],
+        inputs: &[
+            InputDef::required("x", Form::Tensor),
+            InputDef::required("gain", Form::Constant),
+            InputDef::optional("bias", Form::Constant),
+        ],
+        infer: norm_infer,
+        reference: layer_norm_reference,
+        lower: layer_norm_lower,
+        ..BASE
+    },
+    OpDef {
+        name: "AddRmsNorm",
+        formula: "sum = x + residual; y = RmsNorm(sum)",
+        attributes: &[EPS],
+        inputs: &[
+            InputDef::required("x", Form::Tensor),
+            InputDef::required("residual", Form::Tensor),
+            InputDef::required("gain", Form::Constant),
+        ],
+        outputs: &["sum", "y"],
+        rank: 20,
+        row_wise: &[0, 1],
+        in_place: &[(0, 0), (0, 1), (1, 0), (1, 1)],
+        infer: add_norm_infer,
+        reference: add_norm_reference,
+        lower: rms_norm_lower,
+        ..BASE
+    },
+    OpDef {
+        name: "AddLayerNorm",
+        formula: "sum = x + residual; y = LayerNorm(sum)",
+        attributes: &[EPS],
+        inputs: &[
+            InputDef::required("x", Form::Tensor),
+            InputDef::required("residual", Form::Tensor),
+            InputDef::required("gain", Form::Constant),
+            InputDef::optional("bias", Form::Constant),
+        ],
+        outputs: &["sum", "y"],
+        rank: 20,
+        row_wise: &[0, 1],
+        in_place: &[(0, 0), (0, 1), (1, 0), (1, 1)],
+        infer: add_norm_infer,
+        reference: add_norm_reference,
+        lower: layer_norm_lower,
+        ..BASE
+    },
+    OpDef {
+        name: "Softmax",
+        formula: "exp(x − max x) / Σ exp(x − max x), over the last dimension; a row of −∞ gives zeros",
+        ..BASE
+    },
+    OpDef {
+        name: "ReduceMean",
+        formula: "the mean of the last dimension, which stays with length 1",
+        in_place: &[],
+        infer: mean_infer,
+        reference: mean_reference,
+        lower: mean_lower,
+        ..BASE
+    },
+];
+
+fn norm_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    let x = operand(inputs, 0)?;
+    check_gains(x, &inputs[1..])?;
+    one(x.shape.clone())
+}
+
+fn add_norm_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    let (x, residual) = (operand(inputs, 0)?, operand(inputs, 1)?);
+    expect_shape("residual", residual, &x.shape)?;
+    check_gains(x, &inputs[2..])?;
+    let sum = Type::f32(x.shape.clone());
+    Ok(SmallVec::from_iter([sum.clone(), sum]))
+}
+
+fn check_gains(x: &Type, gains: &[Option<&Type>]) -> Result<(), String> {
+    let width = width(x, "x")?;
+    for (name, gain) in ["gain", "bias"].into_iter().zip(gains) {
+        if let Some(gain) = gain {
+            expect_shape(name, gain, &[width])?;
+        }
+    }
+    Ok(())
+}
+
+fn mean_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    let x = operand(inputs, 0)?;
+    width(x, "x")?;
+    let mut shape = x.shape.clone();
+    shape.pop();
+    shape.push(Dim::Fixed(1));
+    one(shape)
+}
+
+/// The sum of `f(x)` in 16 lanes and the fixed tree; `f` adds to a lane.
+fn lane_sum(x: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [0f32; LANES];
+    for (j, &x) in x.iter().enumerate() {
+        lanes[j % LANES] = f(lanes[j % LANES], x);
+    }
+    tree(lanes, |a, b| a + b)
+}
+
+fn rms_norm_row(x: &[f32], gain: &[f32], eps: f32, y: &mut Vec<f32>) {
+    let mean = lane_sum(x, |lane, x| x.mul_add(x, lane)) / x.len() as f32;
+    let scale = 1.0 / (mean + eps).sqrt();
+    y.extend(x.iter().zip(gain).map(|(&x, &gain)| x * scale * gain));
+}
+
+fn layer_norm_row(x: &[f32], gain: &[f32], bias: Option<&[f32]>, eps: f32, y: &mut Vec<f32>) {
+    let mean = lane_sum(x, |lane, x| lane + x) / x.len() as f32;
+    let variance = lane_sum(x, |lane, x| (x - mean).mul_add(x - mean, lane)) / x.len() as f32;
+    let scale = 1.0 / (variance + eps).sqrt();
+    y.extend(x.iter().enumerate().map(|(j, &x)| {
+        let normal = (x - mean) * scale;
+        bias.map_or(normal * gain[j], |bias| normal.mul_add(gain[j], bias[j]))
+    }));
+}
+
+fn norm_rows(op: &Op, x: &Tensor, gain: &Tensor, bias: Option<&Tensor>) -> Tensor {
+    let eps = op.float("eps") as f32;
+    let (data, gain, bias) = (x.floats(), gain.floats(), bias.map(Tensor::floats));
+    let mut y = Vec::with_capacity(data.len());
+    for row in data.chunks_exact(x.width()) {
+        if op.name().ends_with("RmsNorm") {
+            rms_norm_row(row, &gain, eps, &mut y);
+        } else {
+            layer_norm_row(row, &gain, bias.as_deref(), eps, &mut y);
+        }
+    }
+    Tensor::f32(x.shape.clone(), y)
+}
+
+fn rms_norm_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    vec![norm_rows(op, operands.get(0), operands.get(1), None)]
+}
+
+fn layer_norm_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    vec![norm_rows(op, operands.get(0), operands.get(1), operands.optional(2))]
+}
+
+fn add_norm_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    let (x, residual) = (operands.get(0), operands.get(1));
+    let sum = x.floats().iter().zip(residual.floats().iter()).map(|(x, r)| x + r).collect();
+    let sum = Tensor::f32(x.shape.clone(), sum);
+    let y = norm_rows(op, &sum, operands.get(2), operands.optional(3));
+    vec![sum, y]
+}
+
+fn softmax_reference(_: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    let x = operands.get(0);
+    let mut y = Vec::new();
+    for row in x.floats().chunks_exact(x.width()) {
+        let largest = row.iter().fold(f32::NEG_INFINITY, |a, &b| if a > b { a } else { b });
+        if largest == f32::NEG_INFINITY {
+            y.extend(row.iter().map(|_| 0.0));
+            continue;
+        }
+        let exps: Vec<f32> = row.iter().map(|&x| apply(UnaryFunction::Exp, x - largest)).collect();
+        let total = lane_sum(&exps, |lane, e| lane + e);
+        y.extend(exps.iter().map(|e| e / total));
+    }
+    vec![Tensor::f32(x.shape.clone(), y)]
+}
+
+fn mean_reference(_: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    let x = operands.get(0);
+    let mean = |row: &[f32]| lane_sum(row, |lane, x| lane + x) / row.len() as f32;
+    let data = x.floats().chunks_exact(x.width()).map(mean).collect();
+    let mut shape = x.shape.clone();
+    shape.pop();
+    shape.push(1);
+    vec![Tensor::f32(shape, data)]
+}
+
+fn rms_norm_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
+    let residual = op.name() == "AddRmsNorm";
+    vec![Phase::whole(RmsNorm { eps: op.float("eps") as f32, residual }, lowering)]
+}
+
+fn layer_norm_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
+    let residual = op.name() == "AddLayerNorm";
+    vec![Phase::whole(LayerNorm { eps: op.float("eps") as f32, residual }, lowering)]
+}
+
+fn softmax_lower(_: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
+    vec![Phase::whole(Softmax, lowering)]
+}
+
+fn mean_lower(_: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
+    vec![Phase::whole(ReduceMean, lowering)]
+}

@@ -1,0 +1,226 @@
+//! Rotary position embedding (Su et al. 2021), whole and in its two halves.
+
+use super::attributes::{Attribute, AttributeDef, AttributeKind};
+use super::infer::{Types, expect_rank, expect_shape, one, operand, same};
+use super::lower::{Form, Lowering, Phase};
+use super::reference::Operands;
+use super::tensor::Tensor;
+use super::{Arity, InputDef, Op, OpDef};
+use crate::graph::{Dim, Shape, Type};
+use crate::kernels::math::sin_cos_f32;
+use crate::kernels::rotary::{ApplyRotary, Rope, RopeScaling, RotaryTable, inverse_frequencies};
+
+const PAIRS: AttributeDef = AttributeDef::optional(
+    "pairs",
+    AttributeKind::Choice(&["half", "adjacent"]),
+    Attribute::Absent,
+    "which dimensions turn together: i and i + dims/2 (half, the default), or 2i and 2i + 1",
+);
+
+const FREQUENCIES: [AttributeDef; 7] = [
+    AttributeDef::required("base", AttributeKind::Float, "θ, the base of the frequencies"),
+    AttributeDef::required("dims", AttributeKind::Int(2, 1 << 16), "how many dimensions of a head turn"),
+    AttributeDef::optional(
+        "rope_type",
+        AttributeKind::Choice(&["default", "linear", "llama3"]),
+        Attribute::Absent,
+        "how frequencies are scaled for long contexts",
+    ),
+    AttributeDef::optional("factor", AttributeKind::Float, Attribute::Float(1.0), "of linear and llama3 scaling"),
+    AttributeDef::optional("low_freq_factor", AttributeKind::Float, Attribute::Float(1.0), "of llama3 scaling"),
+    AttributeDef::optional("high_freq_factor", AttributeKind::Float, Attribute::Float(4.0), "of llama3 scaling"),
+    AttributeDef::optional(
+        "original_context",
+        AttributeKind::Int(1, i64::MAX),
+        Attribute::Int(8192),
+        "positions the model was first trained on, for llama3 scaling",
+    ),
+];
+
+const [BASE, DIMS, ROPE_TYPE, FACTOR, LOW, HIGH, ORIGINAL]: [AttributeDef; 7] = FREQUENCIES;
+
+pub(super) const OPS: &[OpDef] = &[
+    OpDef {
+        name: "Rope",
+        formula: "each pair (a, b) of a head's first `dims` dimensions turns by position · base^(−2i/dims): \
+                  (a cos − b sin, b cos + a sin). Frequencies are divided by `factors` where given",
+        attributes: &[BASE, DIMS, PAIRS, ROPE_TYPE, FACTOR, LOW, HIGH, ORIGINAL],
+        inputs: &[
+            InputDef::required("x", Form::Tensor),
+            InputDef::required("positions", Form::Ints),
+            InputDef::optional("factors", Form::Constant),
+        ],
+        arity: Arity::Fixed,
+        outputs: &["y"],
+        rank: 30,
+        commutative: false,
+        row_wise: &[0, 1],
+        in_place: &[(0, 0)],
+        infer: rope_infer,
+        reference: rope_reference,
+        lower: rope_lower,
+    },
+    OpDef {
+        name: "RotaryTable",
+        formula: "the cosines, then the sines, of each position times each frequency",
+        attributes: &[BASE, DIMS, ROPE_TYPE, FACTOR, LOW, HIGH, ORIGINAL],
+        inputs: &[InputDef::required("positions", Form::Ints), InputDef::optional("factors", Form::Constant)],
+        arity: Arity::Fixed,
+        outputs: &["table"],
+        rank: 10,
+        commutative: false,
+        row_wise: &[0],
+        in_place: &[],
+        infer: table_infer,
+        reference: table_reference,
+        lower: table_lower,
+    },
+    OpDef {
+        name: "ApplyRotary",
+        formula: "turn each head by its position's row of the table",
+        attributes: &[PAIRS],
+        inputs: &[InputDef::required("x", Form::Tensor), InputDef::required("table", Form::Tensor)],
+        arity: Arity::Fixed,
+        outputs: &["y"],
+        rank: 10,
+        commutative: false,
+        row_wise: &[0, 1],
+        in_place: &[(0, 0)],
+        infer: apply_infer,
+        reference: apply_reference,
+        lower: apply_lower,
+    },
+];
+
+/// The scaling that the attributes describe.
+fn scaling(op: &Op) -> RopeScaling {
+    match op.text("rope_type") {
+        "linear" => RopeScaling::Linear { factor: op.float("factor") },
+        "llama3" => RopeScaling::Llama3 {
+            factor: op.float("factor"),
+            low_freq_factor: op.float("low_freq_factor"),
+            high_freq_factor: op.float("high_freq_factor"),
+            original_context: op.int("original_context") as f64,
+        },
+        _ => RopeScaling::Default,
+    }
+}
+
+fn frequencies(op: &Op) -> Vec<f32> {
+    inverse_frequencies(op.float("base"), op.int("dims") as usize, &scaling(op))
+}
+
+fn check_frequencies(op: &Op, factors: Option<&Type>) -> Result<usize, String> {
+    let dims = op.int("dims");
+    if dims % 2 != 0 {
+        return Err(format!("dims must be even, found {dims}"));
+    }
+    if op.float("base") <= 0.0 {
+        return Err(format!("base must be positive, found {}", op.float("base")));
+    }
+    if let Some(factors) = factors {
+        expect_shape("factors", factors, &[Dim::Fixed(dims as usize / 2)])?;
+    }
+    Ok(dims as usize)
+}
+
+fn rope_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    let (x, positions) = (operand(inputs, 0)?, operand(inputs, 1)?);
+    let dims = check_frequencies(op, inputs[2])?;
+    expect_rank("x", x, 3)?;
+    expect_shape("positions", positions, &x.shape[..1])?;
+    fits(x, dims)?;
+    same(op, inputs)
+}
+
+fn fits(x: &Type, dims: usize) -> Result<(), String> {
+    match x.shape[2] {
+        Dim::Fixed(width) if width >= dims => Ok(()),
+        width => Err(format!("{dims} dimensions can't turn in heads of {width}")),
+    }
+}
+
+fn table_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    let positions = operand(inputs, 0)?;
+    expect_rank("positions", positions, 1)?;
+    let dims = check_frequencies(op, inputs[1])?;
+    one(Shape::from_slice(&[positions.shape[0], Dim::Fixed(dims)]))
+}
+
+fn apply_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    let (x, table) = (operand(inputs, 0)?, operand(inputs, 1)?);
+    expect_rank("x", x, 3)?;
+    expect_rank("table", table, 2)?;
+    if table.shape[0] != x.shape[0] {
+        return Err(format!("x {x} and table {table} differ in rows"));
+    }
+    match table.shape[1] {
+        Dim::Fixed(dims) if dims % 2 == 0 => fits(x, dims)?,
+        dims => return Err(format!("{dims} is no even number of dimensions")),
+    }
+    same(op, inputs)
+}
+
+fn rope_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    let table = rows(op, operands.get(1), operands.optional(2));
+    vec![turn(operands.get(0), &table, op.text("pairs") == "adjacent")]
+}
+
+fn table_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    vec![rows(op, operands.get(0), operands.optional(1))]
+}
+
+fn apply_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    vec![turn(operands.get(0), operands.get(1), op.text("pairs") == "adjacent")]
+}
+
+/// The table [positions, dims]: cosines, then sines.
+fn rows(op: &Op, positions: &Tensor, factors: Option<&Tensor>) -> Tensor {
+    let mut frequencies = frequencies(op);
+    if let Some(factors) = factors {
+        frequencies.iter_mut().zip(factors.floats().iter()).for_each(|(f, factor)| *f /= factor);
+    }
+    let mut data = Vec::new();
+    for &position in positions.ints() {
+        let turns = || frequencies.iter().map(|f| sin_cos_f32(position as f32 * f));
+        data.extend(turns().map(|(_, cos)| cos));
+        data.extend(turns().map(|(sin, _)| sin));
+    }
+    Tensor::f32([positions.ints().len(), 2 * frequencies.len()], data)
+}
+
+/// x [tokens, heads, head_dim] turned by table [tokens, 2n]: a' = a·cos − b·sin and b' = b·cos + a·sin, the second
+/// product fused into the sum.
+pub(super) fn turn(x: &Tensor, table: &Tensor, adjacent: bool) -> Tensor {
+    let (heads, width) = (x.shape[1], x.shape[2]);
+    let pairs = table.width() / 2;
+    let mut data = x.floats().into_owned();
+    for (i, head) in data.chunks_exact_mut(width).enumerate() {
+        let (cos, sin) = table_row(table, i / heads).split_at(pairs);
+        for pair in 0..pairs {
+            let (i, j) = if adjacent { (2 * pair, 2 * pair + 1) } else { (pair, pair + pairs) };
+            let (a, b) = (head[i], head[j]);
+            head[i] = (-b).mul_add(sin[pair], a * cos[pair]);
+            head[j] = a.mul_add(sin[pair], b * cos[pair]);
+        }
+    }
+    Tensor::f32(x.shape.clone(), data)
+}
+
+fn table_row(table: &Tensor, row: usize) -> Vec<f32> {
+    let width = table.width();
+    table.floats()[row * width..][..width].to_vec()
+}
+
+fn rope_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
+    let kernel = Rope { inv_freq: frequencies(op), adjacent: op.text("pairs") == "adjacent" };
+    vec![Phase::whole(kernel, lowering).with_scratch(op.int("dims") as usize)]
+}
+
+fn table_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
+    vec![Phase::whole(RotaryTable { inv_freq: frequencies(op) }, lowering)]
+}
+
+fn apply_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
+    vec![Phase::whole(ApplyRotary { adjacent: op.text("pairs") == "adjacent" }, lowering)]
+}

@@ -1,0 +1,308 @@
+//! Ops that move elements and compute nothing.
+//!
+//! On weights they run when the model is loaded, and most stay views of the file until the weight is packed.
+
+use smallvec::SmallVec;
+
+use super::attributes::{Attribute, AttributeDef, AttributeKind};
+use super::infer::{Types, expect_rank, one, operand};
+use super::lower::{Form, Lowering, Phase};
+use super::reference::Operands;
+use super::tensor::{Data, Tensor};
+use super::{Arity, InputDef, Op, OpDef};
+use crate::graph::{DType, Dim, Shape, Type};
+use crate::kernels::shape::{Concat, Copy, Gather, Slice, Transpose};
+
+const BASE: OpDef = OpDef {
+    name: "",
+    formula: "",
+    attributes: &[],
+    inputs: &[InputDef::required("x", Form::Tensor)],
+    arity: Arity::Fixed,
+    outputs: &["y"],
+    rank: 40,
+    commutative: false,
+    row_wise: &[],
+    in_place: &[],
+    infer: reshape_infer,
+    reference: reshape_reference,
+    lower: reshape_lower,
+};
+
+const AXIS: AttributeDef =
+    AttributeDef::optional("axis", AttributeKind::Int(-4, 3), Attribute::Int(0), "negative counts from the last");
+
+pub(super) const OPS: &[OpDef] = &[
+    OpDef {
+        name: "Reshape",
+        formula: "the same elements in another shape; 0 keeps a dimension, −1 takes what is left, as in ONNX",
+        attributes: &[AttributeDef::required("shape", AttributeKind::Ints, "the new dimensions")],
+        row_wise: &[0],
+        in_place: &[(0, 0)],
+        ..BASE
+    },
+    OpDef {
+        name: "Transpose",
+        formula: "dimension i of the output is dimension perm[i] of x",
+        attributes: &[AttributeDef::required("perm", AttributeKind::Ints, "a permutation of the dimensions")],
+        infer: transpose_infer,
+        reference: transpose_reference,
+        lower: transpose_lower,
+        ..BASE
+    },
+    OpDef {
+        name: "Slice",
+        formula: "the elements start..end of one dimension; negative positions count from its end",
+        attributes: &[
+            AXIS,
+            AttributeDef::required("start", AttributeKind::Int(i64::MIN, i64::MAX), "the first element"),
+            AttributeDef::optional(
+                "end",
+                AttributeKind::Int(i64::MIN, i64::MAX),
+                Attribute::Absent,
+                "past the last element; the dimension's end where absent",
+            ),
+        ],
+        infer: slice_infer,
+        reference: slice_reference,
+        lower: slice_lower,
+        ..BASE
+    },
+    OpDef {
+        name: "Concat",
+        formula: "the operands one after the other along one dimension",
+        attributes: &[AXIS],
+        arity: Arity::Variadic,
+        infer: concat_infer,
+        reference: concat_reference,
+        lower: concat_lower,
+        ..BASE
+    },
+    OpDef {
+        name: "Gather",
+        formula: "row ids[t] of the table, for each t",
+        inputs: &[InputDef::required("table", Form::Table), InputDef::required("ids", Form::Ints)],
+        row_wise: &[1],
+        infer: gather_infer,
+        reference: gather_reference,
+        lower: gather_lower,
+        ..BASE
+    },
+];
+
+/// The new shape as far as the attribute and the operand fix it. A symbolic dimension can be kept by 0 alone.
+fn reshape_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    let x = operand(inputs, 0)?;
+    let mut shape = Shape::new();
+    let mut open = None;
+    for (i, &n) in op.ints("shape").iter().enumerate() {
+        shape.push(match n {
+            0 => *x.shape.get(i).ok_or_else(|| format!("dimension {i} can't be kept: x is {x}"))?,
+            -1 if open.is_none() => {
+                open = Some(i);
+                Dim::Fixed(1)
+            }
+            n => Dim::Fixed(usize::try_from(n).map_err(|_| format!("{n} is no dimension"))?),
+        });
+    }
+    let symbols = |shape: &[Dim]| {
+        let mut symbols: Vec<Dim> = shape.iter().copied().filter(|d| d.fixed().is_none()).collect();
+        symbols.sort();
+        symbols
+    };
+    let fixed = |shape: &[Dim]| shape.iter().filter_map(|d| d.fixed()).try_fold(1usize, usize::checked_mul);
+    let wrong = || format!("{x} does not fit into {}", Type::f32(shape.clone()));
+    let (from, to) = (fixed(&x.shape).ok_or_else(wrong)?, fixed(&shape).ok_or_else(wrong)?);
+    if let Some(open) = open {
+        if to == 0 || from % to != 0 {
+            return Err(wrong());
+        }
+        shape[open] = Dim::Fixed(from / to);
+    } else if from != to {
+        return Err(wrong());
+    }
+    if symbols(&x.shape) != symbols(&shape) {
+        return Err(format!("{x} does not fit into {}: T and S can only be kept (0)", Type::f32(shape)));
+    }
+    // A weight's elements keep their own type.
+    Ok(SmallVec::from_iter([Type { dtype: x.dtype, shape }]))
+}
+
+fn transpose_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    let x = operand(inputs, 0)?;
+    let perm = op.ints("perm");
+    let mut seen: Vec<i64> = perm.to_vec();
+    seen.sort_unstable();
+    if seen.iter().copied().ne(0..x.shape.len() as i64) {
+        return Err(format!("perm {perm:?} is no permutation of the dimensions of {x}"));
+    }
+    let shape = perm.iter().map(|&i| x.shape[i as usize]).collect();
+    Ok(SmallVec::from_iter([Type { dtype: x.dtype, shape }]))
+}
+
+/// The axis as a dimension's number.
+pub(crate) fn axis(op: &Op, rank: usize) -> Result<usize, String> {
+    let axis = op.int("axis");
+    let from_front = if axis < 0 { axis + rank as i64 } else { axis };
+    usize::try_from(from_front).ok().filter(|&a| a < rank).ok_or_else(|| format!("axis {axis} of {rank} dimensions"))
+}
+
+/// Where a slice of a dimension of `length` elements begins and ends.
+pub(crate) fn bounds(op: &Op, length: usize) -> Result<(usize, usize), String> {
+    let place = |n: i64| {
+        let n = if n < 0 { n.saturating_add(length as i64) } else { n };
+        usize::try_from(n).ok().filter(|&n| n <= length)
+    };
+    let start = place(op.int("start"));
+    let end = op.optional_int("end").map_or(Some(length), place);
+    match (start, end) {
+        (Some(start), Some(end)) if start < end => Ok((start, end)),
+        _ => {
+            let end = op.optional_int("end").map_or("end".to_string(), |n| n.to_string());
+            Err(format!("{}..{end} is no part of {length} elements", op.int("start")))
+        }
+    }
+}
+
+fn slice_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    let x = operand(inputs, 0)?;
+    let axis = axis(op, x.shape.len())?;
+    let mut shape = x.shape.clone();
+    shape[axis] = match shape[axis] {
+        Dim::Fixed(length) => {
+            let (start, end) = bounds(op, length)?;
+            Dim::Fixed(end - start)
+        }
+        // Of a symbolic dimension only the end can be taken: its length is then known.
+        _ => match (op.int("start"), op.optional_int("end")) {
+            (start @ i64::MIN..0, None) => Dim::Fixed(start.unsigned_abs() as usize),
+            _ => return Err(format!("of {x} only the last elements can be taken (start below 0, no end)")),
+        },
+    };
+    Ok(SmallVec::from_iter([Type { dtype: x.dtype, shape }]))
+}
+
+fn concat_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    let first = operand(inputs, 0)?;
+    let axis = axis(op, first.shape.len())?;
+    let mut length = 0usize;
+    let mut dtype = first.dtype;
+    for slot in 0..inputs.len() {
+        let ty = operand(inputs, slot)?;
+        let mut expected = first.shape.clone();
+        expected[axis] = *ty.shape.get(axis).unwrap_or(&Dim::Fixed(1));
+        super::infer::expect_shape(&format!("input {slot}"), ty, &expected)?;
+        let Dim::Fixed(n) = expected[axis] else { return Err(format!("dimension {axis} of {ty} is not known")) };
+        length = length.checked_add(n).ok_or("too long")?;
+        if ty.dtype != dtype {
+            dtype = DType::F32;
+        }
+    }
+    let mut shape = first.shape.clone();
+    shape[axis] = Dim::Fixed(length);
+    Ok(SmallVec::from_iter([Type { dtype, shape }]))
+}
+
+fn gather_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    let (table, ids) = (operand(inputs, 0)?, operand(inputs, 1)?);
+    expect_rank("table", table, 2)?;
+    expect_rank("ids", ids, 1)?;
+    one(Shape::from_slice(&[ids.shape[0], table.shape[1]]))
+}
+
+/// The elements of `x` in the order in which `index` names them.
+fn picked(x: &Tensor, shape: Vec<usize>, index: impl Iterator<Item = usize>) -> Tensor {
+    match &x.data {
+        Data::F32(data) => Tensor::f32(shape, index.map(|i| data[i]).collect()),
+        Data::I32(data) => Tensor::i32(shape, index.map(|i| data[i]).collect()),
+    }
+}
+
+fn reshape_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    let x = operands.get(0);
+    let count: usize = x.shape.iter().product();
+    let keep = |(i, &n): (usize, &i64)| if n == 0 { x.shape[i] } else { n.max(1) as usize };
+    let mut shape: Vec<usize> = op.ints("shape").iter().enumerate().map(keep).collect();
+    if let Some(open) = op.ints("shape").iter().position(|&n| n == -1) {
+        shape[open] = count / shape.iter().product::<usize>().max(1);
+    }
+    vec![picked(x, shape, 0..count)]
+}
+
+fn transpose_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    let x = operands.get(0);
+    let perm: Vec<usize> = op.ints("perm").iter().map(|&i| i as usize).collect();
+    let shape: Vec<usize> = perm.iter().map(|&i| x.shape[i]).collect();
+    let stride = |i: usize| x.shape[i + 1..].iter().product::<usize>();
+    let index = (0..shape.iter().product::<usize>()).map(|flat| {
+        let (mut rest, mut index) = (flat, 0);
+        for (i, &from) in perm.iter().enumerate().rev() {
+            index += rest % shape[i] * stride(from);
+            rest /= shape[i];
+        }
+        index
+    });
+    vec![picked(x, shape.clone(), index)]
+}
+
+fn slice_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    let x = operands.get(0);
+    // Shape inference has refused what these would refuse.
+    let axis = axis(op, x.shape.len()).unwrap_or(0);
+    let (start, end) = bounds(op, x.shape[axis]).unwrap_or((0, x.shape[axis]));
+    let inner: usize = x.shape[axis + 1..].iter().product();
+    let outer: usize = x.shape[..axis].iter().product();
+    let length = x.shape[axis];
+    let index = (0..outer).flat_map(|o| (o * length + start) * inner..(o * length + end) * inner);
+    let mut shape = x.shape.clone();
+    shape[axis] = end - start;
+    vec![picked(x, shape, index)]
+}
+
+fn concat_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    let first = operands.get(0);
+    let axis = axis(op, first.shape.len()).unwrap_or(0);
+    let outer: usize = first.shape[..axis].iter().product();
+    let mut shape = first.shape.clone();
+    shape[axis] = (0..operands.len()).map(|slot| operands.get(slot).shape[axis]).sum();
+    let mut data = Vec::new();
+    for o in 0..outer {
+        for slot in 0..operands.len() {
+            let x = operands.get(slot);
+            let run: usize = x.shape[axis..].iter().product();
+            data.extend_from_slice(&x.floats()[o * run..][..run]);
+        }
+    }
+    vec![Tensor::f32(shape, data)]
+}
+
+fn gather_reference(_: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    let (table, ids) = (operands.get(0), operands.get(1).ints());
+    let width = table.width();
+    let index = ids.iter().flat_map(|&id| id as usize * width..(id as usize + 1) * width);
+    vec![picked(table, vec![ids.len(), width], index)]
+}
+
+fn reshape_lower(_: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
+    vec![Phase::whole(Copy, lowering)]
+}
+
+fn transpose_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
+    let perm = op.ints("perm").iter().map(|&i| i as usize).collect();
+    vec![Phase::whole(Transpose { perm }, lowering)]
+}
+
+fn slice_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
+    let rank = lowering.outputs[0].shape.len();
+    let axis = axis(op, rank).unwrap_or(0);
+    vec![Phase::whole(Slice { axis, start: op.int("start") }, lowering)]
+}
+
+fn concat_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
+    let axis = axis(op, lowering.outputs[0].shape.len()).unwrap_or(0);
+    vec![Phase::whole(Concat { axis }, lowering)]
+}
+
+fn gather_lower(_: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
+    vec![Phase::whole(Gather, lowering)]
+}
