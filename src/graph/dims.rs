@@ -98,7 +98,10 @@ pub struct Type {
 impl Type {
     /// A type from its parts.
     pub fn new(dtype: DType, shape: impl IntoIterator<Item = Dim>) -> Self {
-        Type { dtype, shape: shape.into_iter().collect() }
+        Type {
+            dtype,
+            shape: shape.into_iter().collect(),
+        }
     }
 
     /// An f32 of that shape.
@@ -113,17 +116,22 @@ impl Type {
 
     /// The number of elements in a step of `tokens` tokens that ends with `context` positions, saturating.
     pub fn elements(&self, tokens: usize, context: usize) -> usize {
-        self.shape.iter().fold(1, |n, d| n.saturating_mul(d.resolve(tokens, context)))
+        self.shape
+            .iter()
+            .fold(1, |n, d| n.saturating_mul(d.resolve(tokens, context)))
     }
 
     /// Bytes, as [`Type::elements`] counts, saturating.
     pub fn bytes(&self, tokens: usize, context: usize) -> usize {
-        self.elements(tokens, context).saturating_mul(self.dtype.bytes())
+        self.elements(tokens, context)
+            .saturating_mul(self.dtype.bytes())
     }
 
     /// The number of elements where no dimension is symbolic.
     pub fn fixed_elements(&self) -> Option<usize> {
-        self.shape.iter().try_fold(1usize, |n, d| n.checked_mul(d.fixed()?))
+        self.shape
+            .iter()
+            .try_fold(1usize, |n, d| n.checked_mul(d.fixed()?))
     }
 }
 

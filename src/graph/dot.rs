@@ -18,15 +18,28 @@ pub fn print_dot(graph: &Graph) -> String {
             Kind::Constant(literal) => (literal.to_string(), "plaintext"),
         };
         let label = escape(&label).replace('\n', "\\n");
-        let _ = writeln!(text, "    n{} [label=\"{label}\", shape={shape}]", id.index());
+        let _ = writeln!(
+            text,
+            "    n{} [label=\"{label}\", shape={shape}]",
+            id.index()
+        );
         for value in graph.inputs(id).iter().flatten() {
             let ty = escape(&graph.ty(*value).to_string());
-            let _ = writeln!(text, "    n{} -> n{} [label=\"{ty}\"]", value.node.index(), id.index());
+            let _ = writeln!(
+                text,
+                "    n{} -> n{} [label=\"{ty}\"]",
+                value.node.index(),
+                id.index()
+            );
         }
     }
     for (i, value) in graph.outputs().iter().enumerate() {
         let name = escape(graph.name(*value));
-        let _ = writeln!(text, "    out{i} [label=\"{name}\", shape=house]\n    n{} -> out{i}", value.node.index());
+        let _ = writeln!(
+            text,
+            "    out{i} [label=\"{name}\", shape=house]\n    n{} -> out{i}",
+            value.node.index()
+        );
     }
     text.push_str("}\n");
     text

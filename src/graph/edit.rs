@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::smallvec;
 
 use super::GraphError;
 use super::dims::{DType, Type};
@@ -20,8 +20,16 @@ pub struct Editor<'g> {
 
 impl<'g> Editor<'g> {
     pub(super) fn new(graph: &'g mut Graph) -> Self {
-        let names = graph.inner.node_weights().flat_map(|n| n.outputs.iter().map(|o| o.name.clone())).collect();
-        Editor { graph, names, place: None }
+        let names = graph
+            .inner
+            .node_weights()
+            .flat_map(|n| n.outputs.iter().map(|o| o.name.clone()))
+            .collect();
+        Editor {
+            graph,
+            names,
+            place: None,
+        }
     }
 
     /// The graph as it is now.
@@ -40,7 +48,12 @@ impl<'g> Editor<'g> {
     }
 
     /// Add a tensor of the weight file.
-    pub fn weight(&mut self, name: &str, source: WeightSource, ty: Type) -> Result<NodeId, GraphError> {
+    pub fn weight(
+        &mut self,
+        name: &str,
+        source: WeightSource,
+        ty: Type,
+    ) -> Result<NodeId, GraphError> {
         self.leaf(Kind::Weight(source), name, ty)
     }
 
@@ -51,17 +64,33 @@ impl<'g> Editor<'g> {
             Literal::Float(_) => DType::F32,
         };
         let name = self.free_name("constant");
-        let output = Output { name, ty: Type::new(dtype, []) };
-        self.insert(Node { kind: Kind::Constant(literal), outputs: smallvec![output], slots: 0, place: 0 })
+        let output = Output {
+            name,
+            ty: Type::new(dtype, []),
+        };
+        self.insert(Node {
+            kind: Kind::Constant(literal),
+            outputs: smallvec![output],
+            slots: 0,
+            place: 0,
+        })
     }
 
     fn leaf(&mut self, kind: Kind, name: &str, ty: Type) -> Result<NodeId, GraphError> {
         if self.names.contains(name) {
             return Err(GraphError::new(format!("the name \"{name}\" is taken")));
         }
-        let output = Output { name: name.into(), ty };
+        let output = Output {
+            name: name.into(),
+            ty,
+        };
         self.names.insert(output.name.clone());
-        Ok(self.insert(Node { kind, outputs: smallvec![output], slots: 0, place: 0 }))
+        Ok(self.insert(Node {
+            kind,
+            outputs: smallvec![output],
+            slots: 0,
+            place: 0,
+        }))
     }
 
     fn insert(&mut self, mut node: Node) -> NodeId {
@@ -85,18 +114,46 @@ impl<'g> Editor<'g> {
     }
 
     /// Add an op. Output names that are taken get a number. Types are inferred; a type error names the op.
-    pub fn op(&mut self, op: Op, inputs: &[Option<Value>], names: &[&str]) -> Result<NodeId, GraphError> {
-        let types: SmallVec<[Option<&Type>; 4]> = inputs.iter().map(|v| v.map(|v| self.graph.ty(v))).collect();
-        let types = op.infer(&types).map_err(GraphError::new)?;
+    pub fn op(
+        &mut self,
+        op: Op,
+        inputs: &[Option<Value>],
+        names: &[&str],
+    ) -> Result<NodeId, GraphError> {
+        let types = self.graph.infer(&op, inputs)?;
         if types.len() != names.len() {
-            let text = format!("{} gives {} outputs, {} are named", op.name(), types.len(), names.len());
+            let text = format!(
+                "{} gives {} outputs, {} are named",
+                op.name(),
+                types.len(),
+                names.len()
+            );
             return Err(GraphError::new(text));
         }
-        let outputs = types.into_iter().zip(names).map(|(ty, name)| Output { name: self.free_name(name), ty }).collect();
-        let id = self.insert(Node { kind: Kind::Op(op), outputs, slots: inputs.len(), place: 0 });
+        let outputs = types
+            .into_iter()
+            .zip(names)
+            .map(|(ty, name)| Output {
+                name: self.free_name(name),
+                ty,
+            })
+            .collect();
+        let id = self.insert(Node {
+            kind: Kind::Op(op),
+            outputs,
+            slots: inputs.len(),
+            place: 0,
+        });
         for (slot, value) in inputs.iter().enumerate() {
             if let Some(value) = value {
-                self.graph.inner.add_edge(value.node.0, id.0, Edge { output: value.output, slot });
+                self.graph.inner.add_edge(
+                    value.node.0,
+                    id.0,
+                    Edge {
+                        output: value.output,
+                        slot,
+                    },
+                );
             }
         }
         Ok(id)
@@ -107,7 +164,10 @@ impl<'g> Editor<'g> {
     pub fn replace(&mut self, from: Value, to: Value) -> Result<(), GraphError> {
         if self.graph.ty(from) != self.graph.ty(to) {
             let (was, is) = (self.graph.ty(from), self.graph.ty(to));
-            return Err(GraphError::new(format!("\"{}\" is {was}, what replaces it is {is}", self.graph.name(from))));
+            return Err(GraphError::new(format!(
+                "\"{}\" is {was}, what replaces it is {is}",
+                self.graph.name(from)
+            )));
         }
         for (user, slot) in self.graph.users(from) {
             if user != to.node {
@@ -122,7 +182,10 @@ impl<'g> Editor<'g> {
         // Names follow the value; the two are swapped so that they stay unique.
         if matches!(self.graph.node(to.node).kind, Kind::Op(_)) && from.node != to.node {
             let old = self.graph.name(from).clone();
-            let new = std::mem::replace(&mut self.graph.inner[to.node.0].outputs[to.output].name, old);
+            let new = std::mem::replace(
+                &mut self.graph.inner[to.node.0].outputs[to.output].name,
+                old,
+            );
             self.graph.inner[from.node.0].outputs[from.output].name = new;
         }
         Ok(())
@@ -139,15 +202,23 @@ impl<'g> Editor<'g> {
         if let Some(edge) = old {
             inner.remove_edge(edge);
         }
-        inner.add_edge(to.node.0, user.0, Edge { output: to.output, slot });
+        inner.add_edge(
+            to.node.0,
+            user.0,
+            Edge {
+                output: to.output,
+                slot,
+            },
+        );
     }
 
     /// Infer the types of a node's outputs again after its inputs' types changed.
     pub fn refresh(&mut self, id: NodeId) -> Result<(), GraphError> {
         let inputs = self.graph.inputs(id);
-        let types: SmallVec<[Option<&Type>; 4]> = inputs.iter().map(|v| v.map(|v| self.graph.ty(v))).collect();
-        let Kind::Op(op) = &self.graph.node(id).kind else { return Ok(()) };
-        let types = op.infer(&types).map_err(GraphError::new)?;
+        let Kind::Op(op) = &self.graph.node(id).kind else {
+            return Ok(());
+        };
+        let types = self.graph.infer(op, &inputs)?;
         for (output, ty) in self.graph.inner[id.0].outputs.iter_mut().zip(types) {
             output.ty = ty;
         }
@@ -162,7 +233,10 @@ impl<'g> Editor<'g> {
     /// Give a value another name, with a number if it is taken.
     pub fn rename(&mut self, value: Value, name: &str) {
         let name = self.free_name(name);
-        let old = std::mem::replace(&mut self.graph.inner[value.node.0].outputs[value.output].name, name);
+        let old = std::mem::replace(
+            &mut self.graph.inner[value.node.0].outputs[value.output].name,
+            name,
+        );
         self.names.remove(&old);
     }
 
@@ -175,8 +249,14 @@ impl<'g> Editor<'g> {
                 stack.extend(self.graph.inputs(id).iter().flatten().map(|v| v.node));
             }
         }
-        let dead = |graph: &Graph, id: NodeId| !live[id.index()] && graph.node(id).kind != Kind::Input;
-        let gone: Vec<NodeId> = self.graph.order().into_iter().filter(|&id| dead(self.graph, id)).collect();
+        let dead =
+            |graph: &Graph, id: NodeId| !live[id.index()] && graph.node(id).kind != Kind::Input;
+        let gone: Vec<NodeId> = self
+            .graph
+            .order()
+            .into_iter()
+            .filter(|&id| dead(self.graph, id))
+            .collect();
         let mut names = Vec::new();
         for id in gone {
             if let Some(node) = self.graph.inner.remove_node(id.0) {

@@ -14,10 +14,10 @@ mod store;
 mod verify;
 
 pub use dims::{DType, Dim, Shape, Type};
+pub use dot::print_dot;
 pub use edit::Editor;
 pub use node::{Kind, Literal, Name, Node, NodeId, Output, Value, WeightSource};
 pub use print::print;
-pub use dot::print_dot;
 pub use store::{Class, Graph};
 pub use verify::verify;
 
@@ -32,6 +32,8 @@ pub struct GraphError {
 impl GraphError {
     /// An error of one problem.
     pub fn new(problem: impl Into<String>) -> Self {
-        GraphError { problems: vec![problem.into()] }
+        GraphError {
+            problems: vec![problem.into()],
+        }
     }
 }

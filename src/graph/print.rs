@@ -17,9 +17,19 @@ pub fn print(graph: &Graph, source: &str) -> String {
     for &id in &order {
         let node = graph.node(id);
         if let Kind::Weight(weight) = &node.kind {
-            let dims: Vec<String> = node.outputs[0].ty.shape.iter().map(|d| format!("\"{d}\"")).collect();
+            let dims: Vec<String> = node.outputs[0]
+                .ty
+                .shape
+                .iter()
+                .map(|d| format!("\"{d}\""))
+                .collect();
             let (name, tensor) = (quote(node.name()), quote(&weight.tensor));
-            let _ = writeln!(text, "        {name}: ([{}], {source}: {tensor}), // {}", dims.join(", "), node.outputs[0].ty.dtype);
+            let _ = writeln!(
+                text,
+                "        {name}: ([{}], {source}: {tensor}), // {}",
+                dims.join(", "),
+                node.outputs[0].ty.dtype
+            );
         }
     }
     text.push_str("    },\n    nodes: [\n");
@@ -28,7 +38,11 @@ pub fn print(graph: &Graph, source: &str) -> String {
             print_op(&mut text, graph, id, op);
         }
     }
-    let outputs: Vec<String> = graph.outputs().iter().map(|&v| quote(graph.name(v))).collect();
+    let outputs: Vec<String> = graph
+        .outputs()
+        .iter()
+        .map(|&v| quote(graph.name(v)))
+        .collect();
     let _ = write!(text, "    ],\n    outputs: [{}],\n)\n", outputs.join(", "));
     text
 }
@@ -37,13 +51,28 @@ fn print_op(text: &mut String, graph: &Graph, id: NodeId, op: &Op) {
     let node = graph.node(id);
     let names: Vec<String> = node.outputs.iter().map(|o| quote(&o.name)).collect();
     let types: Vec<String> = node.outputs.iter().map(|o| o.ty.to_string()).collect();
-    let inputs: Vec<String> = graph.inputs(id).iter().map(|v| operand(graph, *v)).collect();
-    let names = if names.len() == 1 { names[0].clone() } else { format!("[{}]", names.join(", ")) };
-    let _ = writeln!(text, "        ({names}, {op}, [{}]), // {}", inputs.join(", "), types.join(", "));
+    let inputs: Vec<String> = graph
+        .inputs(id)
+        .iter()
+        .map(|v| operand(graph, *v))
+        .collect();
+    let names = if names.len() == 1 {
+        names[0].clone()
+    } else {
+        format!("[{}]", names.join(", "))
+    };
+    let _ = writeln!(
+        text,
+        "        ({names}, {op}, [{}]), // {}",
+        inputs.join(", "),
+        types.join(", ")
+    );
 }
 
 fn operand(graph: &Graph, value: Option<Value>) -> String {
-    let Some(value) = value else { return "\"\"".to_string() };
+    let Some(value) = value else {
+        return "\"\"".to_string();
+    };
     match graph.literal(value) {
         Some(literal) => literal.to_string(),
         None => quote(graph.name(value)),

@@ -8,9 +8,11 @@ use petgraph::stable_graph::StableDiGraph;
 use petgraph::visit::{EdgeRef, IntoEdgeReferences};
 use smallvec::{SmallVec, smallvec};
 
+use super::GraphError;
 use super::dims::Type;
 use super::edit::Editor;
 use super::node::{Kind, Literal, Name, Node, NodeId, Value};
+use crate::ops::{Op, Types};
 
 /// From which output of the source node to which input slot of the target node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,12 +67,19 @@ impl Graph {
 
     /// A bound on [`NodeId::index`].
     pub fn id_bound(&self) -> usize {
-        self.inner.node_indices().map(|i| i.index() + 1).max().unwrap_or(0)
+        self.inner
+            .node_indices()
+            .map(|i| i.index() + 1)
+            .max()
+            .unwrap_or(0)
     }
 
     /// The number of nodes that are ops.
     pub fn op_count(&self) -> usize {
-        self.inner.node_weights().filter(|n| n.op().is_some()).count()
+        self.inner
+            .node_weights()
+            .filter(|n| n.op().is_some())
+            .count()
     }
 
     /// All nodes, in no particular order.
@@ -96,7 +105,11 @@ impl Graph {
     /// The value of that name.
     pub fn find(&self, name: &str) -> Option<Value> {
         self.ids().find_map(|node| {
-            let output = self.node(node).outputs.iter().position(|o| &*o.name == name)?;
+            let output = self
+                .node(node)
+                .outputs
+                .iter()
+                .position(|o| &*o.name == name)?;
             Some(Value { node, output })
         })
     }
@@ -114,7 +127,10 @@ impl Graph {
         let mut inputs: SmallVec<[Option<Value>; 4]> = smallvec![None; self.node(id).slots];
         for edge in self.inner.edges_directed(id.0, Direction::Incoming) {
             let Edge { output, slot } = *edge.weight();
-            inputs[slot] = Some(Value { node: NodeId(edge.source()), output });
+            inputs[slot] = Some(Value {
+                node: NodeId(edge.source()),
+                output,
+            });
         }
         inputs
     }
@@ -136,6 +152,13 @@ impl Graph {
         self.outputs.contains(&value)
     }
 
+    /// The types that `op` would give for those operands.
+    pub(super) fn infer(&self, op: &Op, inputs: &[Option<Value>]) -> Result<Types, GraphError> {
+        let types: SmallVec<[Option<&Type>; 8]> =
+            inputs.iter().map(|v| v.map(|v| self.ty(v))).collect();
+        op.infer(&types).map_err(GraphError::new)
+    }
+
     /// All nodes so that each stands after those it reads; what no edge orders stands in the file's order.
     /// Nodes on a cycle are left out (the verifier reports them).
     pub fn order(&self) -> Vec<NodeId> {
@@ -144,7 +167,11 @@ impl Graph {
             waiting[edge.target().index()] += 1;
         }
         let key = |id: NodeId| Reverse((self.node(id).place, id));
-        let mut ready: BinaryHeap<_> = self.ids().filter(|id| waiting[id.index()] == 0).map(key).collect();
+        let mut ready: BinaryHeap<_> = self
+            .ids()
+            .filter(|id| waiting[id.index()] == 0)
+            .map(key)
+            .collect();
         let mut order = Vec::with_capacity(self.inner.node_count());
         while let Some(Reverse((_, id))) = ready.pop() {
             order.push(id);
@@ -169,7 +196,12 @@ impl Graph {
                 Kind::Constant(_) => Class::Literal,
                 Kind::Op(_) => {
                     let inputs = self.inputs(id);
-                    inputs.iter().flatten().map(|v| classes[v.node.index()]).max().unwrap_or(Class::Literal)
+                    inputs
+                        .iter()
+                        .flatten()
+                        .map(|v| classes[v.node.index()])
+                        .max()
+                        .unwrap_or(Class::Literal)
                 }
             };
         }
@@ -187,7 +219,10 @@ impl Graph {
             if std::mem::replace(&mut seen[id.index()], true) {
                 continue;
             }
-            let next = self.inner.neighbors_directed(id.0, Direction::Outgoing).map(NodeId);
+            let next = self
+                .inner
+                .neighbors_directed(id.0, Direction::Outgoing)
+                .map(NodeId);
             stack.extend(next.filter(|n| !barred.contains(n)));
         }
         false

@@ -2,10 +2,7 @@
 
 use std::collections::HashMap;
 
-use smallvec::SmallVec;
-
 use super::GraphError;
-use super::dims::Type;
 use super::node::{Kind, Name};
 use super::store::Graph;
 
@@ -29,17 +26,26 @@ pub fn verify(graph: &Graph) -> Result<(), GraphError> {
     }
     let mut taken: Vec<_> = names.into_iter().filter(|(_, n)| *n > 1).collect();
     taken.sort();
-    problems.extend(taken.iter().map(|(name, n)| format!("the name \"{name}\" stands {n} times")));
+    problems.extend(
+        taken
+            .iter()
+            .map(|(name, n)| format!("the name \"{name}\" stands {n} times")),
+    );
     for &id in &order {
         let node = graph.node(id);
         let Kind::Op(op) = &node.kind else { continue };
         let inputs = graph.inputs(id);
-        let types: SmallVec<[Option<&Type>; 4]> = inputs.iter().map(|v| v.map(|v| graph.ty(v))).collect();
-        match op.infer(&types) {
-            Err(problem) => problems.push(format!("node \"{}\": {problem}", node.name())),
+        match graph.infer(op, &inputs) {
+            Err(error) => problems.push(format!("node \"{}\": {error}", node.name())),
             Ok(types) => {
-                if types.len() != node.outputs.len() || types.iter().zip(&node.outputs).any(|(t, o)| *t != o.ty) {
-                    problems.push(format!("node \"{}\": the types on record are not what {} infers", node.name(), op.name()));
+                if types.len() != node.outputs.len()
+                    || types.iter().zip(&node.outputs).any(|(t, o)| *t != o.ty)
+                {
+                    problems.push(format!(
+                        "node \"{}\": the types on record are not what {} infers",
+                        node.name(),
+                        op.name()
+                    ));
                 }
             }
         }
@@ -47,5 +53,9 @@ pub fn verify(graph: &Graph) -> Result<(), GraphError> {
     if graph.outputs().is_empty() {
         problems.push("the graph has no output".to_string());
     }
-    if problems.is_empty() { Ok(()) } else { Err(GraphError { problems }) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(GraphError { problems })
+    }
 }

@@ -21,16 +21,24 @@ use crate::kernels::matmul::AttentionScores;
 use crate::kernels::shape::CausalMask;
 use crate::kernels::simd::{LANES, tree};
 
-const SCALE: AttributeDef =
-    AttributeDef::optional("scale", AttributeKind::Float, Attribute::Float(1.0), "multiplies each score");
+const SCALE: AttributeDef = AttributeDef::optional(
+    "scale",
+    AttributeKind::Float,
+    Attribute::Float(1.0),
+    "multiplies each score",
+);
 const SOFTCAP: AttributeDef = AttributeDef::optional(
     "softcap",
     AttributeKind::Float,
     Attribute::Absent,
     "scores become softcap · tanh(score / softcap)",
 );
-const CAUSAL: AttributeDef =
-    AttributeDef::optional("causal", AttributeKind::Bool, Attribute::Bool(true), "later keys are invisible");
+const CAUSAL: AttributeDef = AttributeDef::optional(
+    "causal",
+    AttributeKind::Bool,
+    Attribute::Bool(true),
+    "later keys are invisible",
+);
 const WINDOW: AttributeDef = AttributeDef::optional(
     "window",
     AttributeKind::Int(1, i64::MAX),
@@ -40,13 +48,13 @@ const WINDOW: AttributeDef = AttributeDef::optional(
 const PAIRS: AttributeDef = AttributeDef::optional(
     "pairs",
     AttributeKind::Choice(&["half", "adjacent"]),
-    Attribute::Absent,
+    Attribute::word("half"),
     "as ApplyRotary's, where a table is given",
 );
 
-const KV: [InputDef; 2] = [InputDef::required("k", Form::Tensor), InputDef::required("v", Form::Tensor)];
+const K: InputDef = InputDef::required("k", Form::Tensor);
+const V: InputDef = InputDef::required("v", Form::Tensor);
 const Q: InputDef = InputDef::required("q", Form::Tensor);
-const [K, V]: [InputDef; 2] = KV;
 
 const BASE: OpDef = OpDef {
     name: "",
@@ -121,11 +129,16 @@ pub(super) const OPS: &[OpDef] = &[
     },
 ];
 
-const CAUSAL_OFF: AttributeDef =
-    AttributeDef::optional("causal", AttributeKind::Bool, Attribute::Bool(false), "later keys are invisible");
+const CAUSAL_OFF: AttributeDef = AttributeDef::optional(
+    "causal",
+    AttributeKind::Bool,
+    Attribute::Bool(false),
+    "later keys are invisible",
+);
 
 fn window(op: &Op) -> Option<usize> {
-    op.optional_int("window").and_then(|w| usize::try_from(w).ok())
+    op.optional_int("window")
+        .and_then(|w| usize::try_from(w).ok())
 }
 
 fn softcap(op: &Op) -> Option<f32> {
@@ -145,8 +158,12 @@ fn check_heads(q: &Type, k: &Type) -> Result<(), String> {
         return Err(format!("q {q} and k {k} differ in head_dim"));
     }
     match (q.shape[1], k.shape[1]) {
-        (Dim::Fixed(heads), Dim::Fixed(kv_heads)) if kv_heads > 0 && heads % kv_heads == 0 => Ok(()),
-        (heads, kv_heads) => Err(format!("{heads} query heads are no multiple of {kv_heads} key heads")),
+        (Dim::Fixed(heads), Dim::Fixed(kv_heads)) if kv_heads > 0 && heads % kv_heads == 0 => {
+            Ok(())
+        }
+        (heads, kv_heads) => Err(format!(
+            "{heads} query heads are no multiple of {kv_heads} key heads"
+        )),
     }
 }
 
@@ -157,7 +174,11 @@ fn scores_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
 }
 
 fn attention_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
-    let (q, k, v) = (operand(inputs, 0)?, operand(inputs, 1)?, operand(inputs, 2)?);
+    let (q, k, v) = (
+        operand(inputs, 0)?,
+        operand(inputs, 1)?,
+        operand(inputs, 2)?,
+    );
     check_heads(q, k)?;
     expect_shape("v", v, &k.shape)?;
     one(q.shape.clone())
@@ -196,9 +217,14 @@ fn visible(position: usize, key: usize, causal: bool, window: Option<usize>) -> 
 fn mask_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let x = operands.get(0);
     let (tokens, context) = (x.shape[1], x.shape[2]);
-    let masked = x.floats().iter().enumerate().map(|(i, &x)| {
+    let scores = x.floats();
+    let masked = scores.iter().enumerate().map(|(i, &x)| {
         let (token, key) = (i / context % tokens, i % context);
-        if visible(operands.past() + token, key, true, window(op)) { x } else { f32::NEG_INFINITY }
+        if visible(operands.past() + token, key, true, window(op)) {
+            x
+        } else {
+            f32::NEG_INFINITY
+        }
     });
     vec![Tensor::f32(x.shape.clone(), masked.collect())]
 }
@@ -214,14 +240,21 @@ struct Rule {
 
 impl Rule {
     fn of(op: &Op, causal: bool, past: usize) -> Rule {
-        Rule { scale: op.float("scale") as f32, softcap: softcap(op), causal, window: window(op), past }
+        Rule {
+            scale: op.float("scale") as f32,
+            softcap: softcap(op),
+            causal,
+            window: window(op),
+            past,
+        }
     }
 
     /// The score of one query and one key, each [dim].
     fn score(&self, q: &[f32], k: &[f32]) -> f32 {
         let chain = q.iter().zip(k).fold(0f32, |sum, (q, k)| q.mul_add(*k, sum));
         let score = chain * self.scale;
-        self.softcap.map_or(score, |cap| cap * apply(UnaryFunction::Tanh, score / cap))
+        self.softcap
+            .map_or(score, |cap| cap * apply(UnaryFunction::Tanh, score / cap))
     }
 }
 
@@ -238,7 +271,11 @@ fn scores_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
             for key in 0..context {
                 let row = &keys[(key * k.shape[1] + head / group) * dim..][..dim];
                 let seen = visible(rule.past + token, key, rule.causal, rule.window);
-                scores.push(if seen { rule.score(query, row) } else { f32::NEG_INFINITY });
+                scores.push(if seen {
+                    rule.score(query, row)
+                } else {
+                    f32::NEG_INFINITY
+                });
             }
         }
     }
@@ -265,7 +302,8 @@ fn attend(rule: &Rule, q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
     let mut y = Vec::with_capacity(queries.len());
     for (i, query) in queries.chunks_exact(dim).enumerate() {
         let (position, kv_head) = (rule.past + i / heads, i % heads / (heads / kv_heads));
-        let row = |key: usize| (key * kv_heads + kv_head) * dim..(key * kv_heads + kv_head + 1) * dim;
+        let row =
+            |key: usize| (key * kv_heads + kv_head) * dim..(key * kv_heads + kv_head + 1) * dim;
         let mut merged: Option<(f32, f32, Vec<f32>)> = None;
         for start in (0..context).step_by(BLOCK) {
             let sees = |key: &usize| visible(position, *key, rule.causal, rule.window);
@@ -273,14 +311,21 @@ fn attend(rule: &Rule, q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
             if block.is_empty() {
                 continue;
             }
-            let scores: Vec<f32> = block.iter().map(|&key| rule.score(query, &keys[row(key)])).collect();
-            let largest = scores.iter().fold(f32::NEG_INFINITY, |a, &b| if a > b { a } else { b });
+            let scores: Vec<f32> = block
+                .iter()
+                .map(|&key| rule.score(query, &keys[row(key)]))
+                .collect();
+            let largest = scores
+                .iter()
+                .fold(f32::NEG_INFINITY, |a, &b| if a > b { a } else { b });
             let mut lanes = [0f32; LANES];
             let mut out = vec![0f32; dim];
             for (&key, score) in block.iter().zip(scores) {
                 let p = exp(score - largest);
                 lanes[key % LANES] += p;
-                out.iter_mut().zip(&values[row(key)]).for_each(|(o, v)| *o = p.mul_add(*v, *o));
+                out.iter_mut()
+                    .zip(&values[row(key)])
+                    .for_each(|(o, v)| *o = p.mul_add(*v, *o));
             }
             let sum = tree(lanes, |a, b| a + b);
             merged = Some(match merged {
@@ -288,7 +333,11 @@ fn attend(rule: &Rule, q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
                 Some((m, total, before)) => {
                     let next = if m > largest { m } else { largest };
                     let (a, c) = (exp(m - next), exp(largest - next));
-                    let out = before.iter().zip(&out).map(|(o, b)| o.mul_add(a, b * c)).collect();
+                    let out = before
+                        .iter()
+                        .zip(&out)
+                        .map(|(o, b)| o.mul_add(a, b * c))
+                        .collect();
                     (next, total.mul_add(a, sum * c), out)
                 }
             });
@@ -303,12 +352,20 @@ fn attend(rule: &Rule, q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
 
 fn attention_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let rule = Rule::of(op, op.flag("causal"), operands.past());
-    vec![attend(&rule, operands.get(0), operands.get(1), operands.get(2))]
+    vec![attend(
+        &rule,
+        operands.get(0),
+        operands.get(1),
+        operands.get(2),
+    )]
 }
 
 /// The state with this step's rows behind it.
 fn append(operands: &Operands<'_>, which: usize, rows: &Tensor) -> Tensor {
-    let before = operands.state().map(|state| state[which].floats()).unwrap_or_default();
+    let before = operands
+        .state()
+        .map(|state| state[which].floats())
+        .unwrap_or_default();
     let mut data = before.into_owned();
     data.extend_from_slice(&rows.floats());
     let mut shape = rows.shape.clone();
@@ -324,11 +381,19 @@ fn cache_reference(_: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
 
 fn cached_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let adjacent = op.text("pairs") == "adjacent";
-    let turned = |x: &Tensor| operands.optional(3).map_or_else(|| x.clone(), |table| turn(x, table, adjacent));
+    let turned = |x: &Tensor| {
+        operands
+            .optional(3)
+            .map_or_else(|| x.clone(), |table| turn(x, table, adjacent))
+    };
     let keys = append(operands, 0, &turned(operands.get(1)));
     let values = append(operands, 1, operands.get(2));
     let rule = Rule::of(op, true, operands.past());
-    vec![attend(&rule, &turned(operands.get(0)), &keys, &values), keys, values]
+    vec![
+        attend(&rule, &turned(operands.get(0)), &keys, &values),
+        keys,
+        values,
+    ]
 }
 
 fn mask_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
@@ -347,7 +412,10 @@ fn scores_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
 
 /// head_dim of operand 0, which shape inference has seen to be known.
 fn head_dim(lowering: &Lowering<'_>) -> usize {
-    lowering.inputs[0].and_then(|q| q.width()).and_then(Dim::fixed).unwrap_or(0)
+    lowering.inputs[0]
+        .and_then(|q| q.width())
+        .and_then(Dim::fixed)
+        .unwrap_or(0)
 }
 
 fn attention_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
@@ -366,13 +434,27 @@ fn cache_lower(_: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
 }
 
 fn cached_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    let rotary = lowering.inputs.get(3).copied().flatten().map(|_| op.text("pairs") == "adjacent");
-    let attend =
-        AttendCached { scale: op.float("scale") as f32, window: window(op), softcap: softcap(op), rotary };
+    let rotary = lowering
+        .inputs
+        .get(3)
+        .copied()
+        .flatten()
+        .map(|_| op.text("pairs") == "adjacent");
+    let attend = AttendCached {
+        scale: op.float("scale") as f32,
+        window: window(op),
+        softcap: softcap(op),
+        rotary,
+    };
     let store = Phase::whole(StoreKv { rotary }, lowering).seeing(&[1, 2, 3]);
     let scratch = AttendCached::scratch_floats(head_dim(lowering));
     vec![
-        Phase { outputs: false, ..store },
-        Phase::whole(attend, lowering).seeing(&[0, 3]).with_scratch(scratch),
+        Phase {
+            outputs: false,
+            ..store
+        },
+        Phase::whole(attend, lowering)
+            .seeing(&[0, 3])
+            .with_scratch(scratch),
     ]
 }

@@ -1,7 +1,7 @@
 //! Attributes: named constants of an op.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 
 use smallvec::SmallVec;
 
@@ -17,9 +17,16 @@ pub enum Attribute {
     /// True or false.
     Bool(bool),
     /// One of a closed set of words.
-    Text(Arc<str>),
+    Text(Cow<'static, str>),
     /// Whole numbers.
     Ints(SmallVec<[i64; 4]>),
+}
+
+impl Attribute {
+    /// A word known when compiling.
+    pub const fn word(word: &'static str) -> Self {
+        Attribute::Text(Cow::Borrowed(word))
+    }
 }
 
 /// As an attribute is written in a graph file: text is an expression, hence quoted twice.
@@ -57,7 +64,9 @@ pub enum AttributeKind {
 impl fmt::Display for AttributeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            AttributeKind::Int(low, high) if *high == i64::MAX => write!(f, "a whole number of {low} or more"),
+            AttributeKind::Int(low, high) if *high == i64::MAX => {
+                write!(f, "a whole number of {low} or more")
+            }
             AttributeKind::Int(low, high) => write!(f, "a whole number from {low} to {high}"),
             AttributeKind::Float => f.write_str("a finite number"),
             AttributeKind::Bool => f.write_str("true or false"),
@@ -85,12 +94,29 @@ pub struct AttributeDef {
 impl AttributeDef {
     /// An attribute that must be given.
     pub const fn required(name: &'static str, kind: AttributeKind, doc: &'static str) -> Self {
-        AttributeDef { name, kind, default: Attribute::Absent, required: true, doc }
+        AttributeDef {
+            name,
+            kind,
+            default: Attribute::Absent,
+            required: true,
+            doc,
+        }
     }
 
     /// An attribute that may be left out.
-    pub const fn optional(name: &'static str, kind: AttributeKind, default: Attribute, doc: &'static str) -> Self {
-        AttributeDef { name, kind, default, required: false, doc }
+    pub const fn optional(
+        name: &'static str,
+        kind: AttributeKind,
+        default: Attribute,
+        doc: &'static str,
+    ) -> Self {
+        AttributeDef {
+            name,
+            kind,
+            default,
+            required: false,
+            doc,
+        }
     }
 }
 
@@ -122,26 +148,33 @@ pub(super) fn complete(
             Some((_, Attribute::Absent)) | None => def.default.clone(),
             Some((_, value)) => check(def, value.clone()).unwrap_or_else(|found| {
                 let found = found.to_string();
-                problems.push(format!("{op}: attribute '{}' must be {}, found {found}", def.name, def.kind));
+                problems.push(format!(
+                    "{op}: attribute '{}' must be {}, found {found}",
+                    def.name, def.kind
+                ));
                 Attribute::Absent
             }),
         };
         values.push(value);
     }
-    if problems.is_empty() { Ok(values) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(values)
+    } else {
+        Err(problems)
+    }
 }
 
 /// The value as the definition wants it, or back as an error.
 fn check(def: &AttributeDef, value: Attribute) -> Result<Attribute, Attribute> {
     match (def.kind, value) {
-        (AttributeKind::Int(low, high), Attribute::Int(n)) if (low..=high).contains(&n) => Ok(Attribute::Int(n)),
+        (AttributeKind::Int(low, high), Attribute::Int(n)) if (low..=high).contains(&n) => {
+            Ok(Attribute::Int(n))
+        }
         (AttributeKind::Float, Attribute::Int(n)) => Ok(Attribute::Float(n as f64)),
         (AttributeKind::Float, Attribute::Float(x)) if x.is_finite() => Ok(Attribute::Float(x)),
         (AttributeKind::Bool, Attribute::Bool(b)) => Ok(Attribute::Bool(b)),
-        (AttributeKind::Choice(words), Attribute::Text(t)) if words.contains(&&*t) => {
-            // Saying `none` is the same as saying nothing, so that equal ops compare equal.
-            let silent = &*t == "none" && !def.required;
-            Ok(if silent { Attribute::Absent } else { Attribute::Text(t) })
+        (AttributeKind::Choice(words), Attribute::Text(text)) if words.contains(&&*text) => {
+            Ok(Attribute::Text(text))
         }
         (AttributeKind::Ints, Attribute::Ints(list)) => Ok(Attribute::Ints(list)),
         (_, value) => Err(value),

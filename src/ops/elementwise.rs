@@ -13,8 +13,15 @@ use crate::kernels::elementwise::{Binary, BinaryFunction, IntBinary, Unary, Unar
 use crate::kernels::simd::Scalar;
 
 /// Words for the activation that a fused op applies.
-pub(super) const ACTIVATIONS: AttributeKind =
-    AttributeKind::Choice(&["none", "relu", "silu", "gelu", "gelu_tanh", "tanh", "sigmoid"]);
+pub(super) const ACTIVATIONS: AttributeKind = AttributeKind::Choice(&[
+    "none",
+    "relu",
+    "silu",
+    "gelu",
+    "gelu_tanh",
+    "tanh",
+    "sigmoid",
+]);
 
 /// The function of such a word; `None` for `none`.
 pub(super) fn activation(word: &str) -> Option<UnaryFunction> {
@@ -32,7 +39,7 @@ pub(super) fn activation(word: &str) -> Option<UnaryFunction> {
 /// The op, with its attributes, that a model's name for its activation means: `Activation("act")` in a graph file.
 /// `gelu` is the exact one, as in PyTorch and Hugging Face; `gelu_new` and `gelu_pytorch_tanh` the tanh form.
 pub fn named_activation(name: &str) -> Result<Op, String> {
-    let tanh = [("approximate", Attribute::Text("tanh".into()))];
+    let tanh = [("approximate", Attribute::word("tanh"))];
     let (op, attributes): (&str, &[(&str, Attribute)]) = match name {
         "relu" => ("Relu", &[]),
         "silu" | "swish" => ("Silu", &[]),
@@ -41,19 +48,35 @@ pub fn named_activation(name: &str) -> Result<Op, String> {
         "tanh" => ("Tanh", &[]),
         "sigmoid" => ("Sigmoid", &[]),
         _ => {
-            let known = ["relu", "silu", "swish", "gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "tanh", "sigmoid"];
+            let known = [
+                "relu",
+                "silu",
+                "swish",
+                "gelu",
+                "gelu_new",
+                "gelu_pytorch_tanh",
+                "gelu_fast",
+                "tanh",
+                "sigmoid",
+            ];
             return Err(crate::nearest::unknown("activation", name, known));
         }
     };
     Op::new(op, attributes).map_err(|problems| problems.join("; "))
 }
 
+const UNARY_INPUTS: &[InputDef] = &[InputDef::required("x", Form::Tensor)];
+const BINARY_INPUTS: &[InputDef] = &[
+    InputDef::required("a", Form::AnyOrInts),
+    InputDef::required("b", Form::AnyOrInts),
+];
+
 const fn unary(name: &'static str, formula: &'static str) -> OpDef {
     OpDef {
         name,
         formula,
         attributes: &[],
-        inputs: &[InputDef::required("x", Form::Tensor)],
+        inputs: UNARY_INPUTS,
         arity: Arity::Fixed,
         outputs: &["y"],
         rank: 40,
@@ -71,7 +94,7 @@ const fn binary(name: &'static str, formula: &'static str, commutative: bool) ->
         name,
         formula,
         attributes: &[],
-        inputs: &[InputDef::required("a", Form::AnyOrInts), InputDef::required("b", Form::AnyOrInts)],
+        inputs: BINARY_INPUTS,
         arity: Arity::Fixed,
         outputs: &["y"],
         rank: 40,
@@ -102,10 +125,13 @@ pub(super) const OPS: &[OpDef] = &[
         attributes: &[AttributeDef::optional(
             "approximate",
             AttributeKind::Choice(&["none", "tanh"]),
-            Attribute::Absent,
+            Attribute::word("none"),
             "the tanh form instead of the exact one",
         )],
-        ..unary("Gelu", "x/2 · (1 + erf(x/√2)); with approximate 'tanh', x/2 · (1 + tanh(√(2/π) · (x + 0.044715x³)))")
+        ..unary(
+            "Gelu",
+            "x/2 · (1 + erf(x/√2)); with approximate 'tanh', x/2 · (1 + tanh(√(2/π) · (x + 0.044715x³)))",
+        )
     },
 ];
 
@@ -142,11 +168,19 @@ pub(super) fn apply(function: UnaryFunction, x: f32) -> f32 {
 fn unary_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let x = operands.get(0);
     let function = unary_function(op);
-    vec![Tensor::f32(x.shape.clone(), x.floats().iter().map(|&x| apply(function, x)).collect())]
+    vec![Tensor::f32(
+        x.shape.clone(),
+        x.floats().iter().map(|&x| apply(function, x)).collect(),
+    )]
 }
 
 fn unary_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    vec![Phase::whole(Unary { function: unary_function(op) }, lowering)]
+    vec![Phase::whole(
+        Unary {
+            function: unary_function(op),
+        },
+        lowering,
+    )]
 }
 
 fn binary_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
@@ -155,18 +189,32 @@ fn binary_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     if ints && op.name() == "Div" {
         return Err("whole numbers do not divide here".to_string());
     }
-    if !ints && (a.dtype == DType::I32 && !a.shape.is_empty() || b.dtype == DType::I32 && !b.shape.is_empty()) {
+    if !ints
+        && (a.dtype == DType::I32 && !a.shape.is_empty()
+            || b.dtype == DType::I32 && !b.shape.is_empty())
+    {
         return Err(format!("{a} and {b} do not mix"));
     }
     let dtype = if ints { DType::I32 } else { DType::F32 };
-    Ok(SmallVec::from_iter([Type { dtype, shape: broadcast(a, b)? }]))
+    Ok(SmallVec::from_iter([Type {
+        dtype,
+        shape: broadcast(a, b)?,
+    }]))
 }
 
 fn binary_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let (a, b) = (operands.get(0), operands.get(1));
     let rank = a.shape.len().max(b.shape.len());
-    let dim = |t: &Tensor, i: usize| if i < rank - t.shape.len() { 1 } else { t.shape[i + t.shape.len() - rank] };
-    let shape: Vec<usize> = (0..rank).map(|i| if dim(a, i) == 1 { dim(b, i) } else { dim(a, i) }).collect();
+    let dim = |t: &Tensor, i: usize| {
+        if i < rank - t.shape.len() {
+            1
+        } else {
+            t.shape[i + t.shape.len() - rank]
+        }
+    };
+    let shape: Vec<usize> = (0..rank)
+        .map(|i| if dim(a, i) == 1 { dim(b, i) } else { dim(a, i) })
+        .collect();
     // The element of `t` that stands at the output's flat index.
     let at = |t: &Tensor, flat: usize| {
         let (mut rest, mut stride, mut index) = (flat, 1, 0);

@@ -10,17 +10,25 @@ pub type Types = SmallVec<[Type; 2]>;
 
 /// An operand that [`Op::infer`] has seen to be there.
 pub(super) fn operand<'t>(inputs: &[Option<&'t Type>], slot: usize) -> Result<&'t Type, String> {
-    inputs.get(slot).copied().flatten().ok_or_else(|| format!("input {slot} is absent"))
+    inputs
+        .get(slot)
+        .copied()
+        .flatten()
+        .ok_or_else(|| format!("input {slot} is absent"))
 }
 
 /// One f32 output.
 pub(super) fn one(shape: Shape) -> Result<Types, String> {
-    Ok(SmallVec::from_iter([Type { dtype: DType::F32, shape }]))
+    Ok(SmallVec::from_iter([Type {
+        dtype: DType::F32,
+        shape,
+    }]))
 }
 
 /// The last dimension, which must be there.
 pub(super) fn width(ty: &Type, what: &str) -> Result<Dim, String> {
-    ty.width().ok_or_else(|| format!("{what} must have a dimension, found {ty}"))
+    ty.width()
+        .ok_or_else(|| format!("{what} must have a dimension, found {ty}"))
 }
 
 /// Fail unless `found` has the shape `expected`.
@@ -34,7 +42,11 @@ pub(super) fn expect_shape(what: &str, found: &Type, expected: &[Dim]) -> Result
 
 /// Fail unless `found` has `rank` dimensions.
 pub(super) fn expect_rank(what: &str, found: &Type, rank: usize) -> Result<(), String> {
-    if found.shape.len() == rank { Ok(()) } else { Err(format!("{what} must have {rank} dimensions, found {found}")) }
+    if found.shape.len() == rank {
+        Ok(())
+    } else {
+        Err(format!("{what} must have {rank} dimensions, found {found}"))
+    }
 }
 
 /// The shape that two operands broadcast to, by NumPy's rule.
@@ -42,7 +54,11 @@ pub(super) fn broadcast(a: &Type, b: &Type) -> Result<Shape, String> {
     let rank = a.shape.len().max(b.shape.len());
     let dim = |ty: &Type, i: usize| {
         let missing = rank - ty.shape.len();
-        if i < missing { Dim::Fixed(1) } else { ty.shape[i - missing] }
+        if i < missing {
+            Dim::Fixed(1)
+        } else {
+            ty.shape[i - missing]
+        }
     };
     let mut shape = Shape::new();
     for i in 0..rank {

@@ -16,8 +16,12 @@ use crate::kernels::elementwise::UnaryFunction;
 use crate::kernels::linear::{GatedLinear, Linear, MergedLinear};
 use crate::kernels::matmul::MatMul;
 
-const ACTIVATION: AttributeDef =
-    AttributeDef::optional("activation", ACTIVATIONS, Attribute::Absent, "applied after the bias");
+const ACTIVATION: AttributeDef = AttributeDef::optional(
+    "activation",
+    ACTIVATIONS,
+    Attribute::word("none"),
+    "applied after the bias",
+);
 
 pub(super) const OPS: &[OpDef] = &[
     OpDef {
@@ -30,7 +34,10 @@ pub(super) const OPS: &[OpDef] = &[
             Attribute::Bool(true),
             "b is [.., n, k]; otherwise [.., k, n]",
         )],
-        inputs: &[InputDef::required("a", Form::Tensor), InputDef::required("b", Form::PackedOrTensor)],
+        inputs: &[
+            InputDef::required("a", Form::Tensor),
+            InputDef::required("b", Form::PackedOrTensor),
+        ],
         arity: Arity::Fixed,
         outputs: &["y"],
         rank: 40,
@@ -64,7 +71,11 @@ pub(super) const OPS: &[OpDef] = &[
     OpDef {
         name: "MergedLinear",
         formula: "yᵢ = x · weightᵢᵀ + biasᵢ for each of `segments` weights, in one step",
-        attributes: &[AttributeDef::required("segments", AttributeKind::Int(1, 64), "how many weights")],
+        attributes: &[AttributeDef::required(
+            "segments",
+            AttributeKind::Int(1, 64),
+            "how many weights",
+        )],
         inputs: &[
             InputDef::required("x", Form::Tensor),
             InputDef::required("weight", Form::Packed),
@@ -110,19 +121,30 @@ fn matmul_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
         return Err(format!("b must have two dimensions or more, found {b}"));
     }
     let (batch, matrix) = b.shape.split_at(b.shape.len() - 2);
-    let (n, b_k) = if op.flag("transpose_b") { (matrix[0], matrix[1]) } else { (matrix[1], matrix[0]) };
+    let (n, b_k) = if op.flag("transpose_b") {
+        (matrix[0], matrix[1])
+    } else {
+        (matrix[1], matrix[0])
+    };
     if k != b_k {
-        return Err(format!("{a} and {b} differ in the dimension they share: {k} and {b_k}"));
+        return Err(format!(
+            "{a} and {b} differ in the dimension they share: {k} and {b_k}"
+        ));
     }
     if !batch.is_empty() {
-        let fixed = |dims: &[Dim]| dims.iter().try_fold(1usize, |p, d| p.checked_mul(d.fixed()?));
+        let fixed = |dims: &[Dim]| {
+            dims.iter()
+                .try_fold(1usize, |p, d| p.checked_mul(d.fixed()?))
+        };
         let leading = &a.shape[..a.shape.len().saturating_sub(2)];
         let fits = match (fixed(leading), fixed(batch)) {
             (Some(x), Some(y)) => leading.len() == batch.len() && y > 0 && x % y == 0,
             _ => leading == batch,
         };
         if !fits {
-            return Err(format!("the leading dimensions of {a} are no multiple of those of {b}"));
+            return Err(format!(
+                "the leading dimensions of {a} are no multiple of those of {b}"
+            ));
         }
     }
     let mut shape = a.shape.clone();
@@ -136,7 +158,9 @@ fn product_shape(x: &Type, weight: &Type, bias: Option<&Type>, name: &str) -> Re
     expect_rank(name, weight, 2)?;
     let k = width(x, "x")?;
     if weight.shape[1] != k {
-        return Err(format!("{name} must be [.., {k}] for x {x}, found {weight}"));
+        return Err(format!(
+            "{name} must be [.., {k}] for x {x}, found {weight}"
+        ));
     }
     if let Some(bias) = bias {
         expect_shape(&format!("the bias of {name}"), bias, &weight.shape[..1])?;
@@ -148,7 +172,12 @@ fn product_shape(x: &Type, weight: &Type, bias: Option<&Type>, name: &str) -> Re
 }
 
 fn linear_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
-    let y = product_shape(operand(inputs, 0)?, operand(inputs, 1)?, inputs[2], "weight")?;
+    let y = product_shape(
+        operand(inputs, 0)?,
+        operand(inputs, 1)?,
+        inputs[2],
+        "weight",
+    )?;
     if let Some(residual) = inputs[3] {
         expect_shape("residual", residual, &y.shape)?;
     }
@@ -159,7 +188,14 @@ fn merged_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     let x = operand(inputs, 0)?;
     let segments = op.output_count();
     (0..segments)
-        .map(|i| product_shape(x, operand(inputs, 1 + i)?, inputs[1 + segments + i], &format!("weight {i}")))
+        .map(|i| {
+            product_shape(
+                x,
+                operand(inputs, 1 + i)?,
+                inputs[1 + segments + i],
+                &format!("weight {i}"),
+            )
+        })
         .collect()
 }
 
@@ -178,7 +214,10 @@ fn product(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
     let mut y = Vec::new();
     for row in data.chunks_exact(k) {
         for (j, weight) in weight.chunks_exact(k).enumerate() {
-            let chain = row.iter().zip(weight).fold(0f32, |sum, (x, w)| x.mul_add(*w, sum));
+            let chain = row
+                .iter()
+                .zip(weight)
+                .fold(0f32, |sum, (x, w)| x.mul_add(*w, sum));
             y.push(bias.as_ref().map_or(chain, |bias| chain + bias[j]));
         }
     }
@@ -199,7 +238,12 @@ fn map(x: Tensor, function: Option<UnaryFunction>) -> Tensor {
 }
 
 fn zip(a: &Tensor, b: &Tensor, join: impl Fn(f32, f32) -> f32) -> Tensor {
-    let data = a.floats().iter().zip(b.floats().iter()).map(|(&a, &b)| join(a, b)).collect();
+    let data = a
+        .floats()
+        .iter()
+        .zip(b.floats().iter())
+        .map(|(&a, &b)| join(a, b))
+        .collect();
     Tensor::f32(a.shape.clone(), data)
 }
 
@@ -208,7 +252,11 @@ fn matmul_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let rank = b.shape.len();
     let transposed = op.flag("transpose_b");
     let k = a.width();
-    let n = if transposed { b.shape[rank - 2] } else { b.shape[rank - 1] };
+    let n = if transposed {
+        b.shape[rank - 2]
+    } else {
+        b.shape[rank - 1]
+    };
     let (left, right) = (a.floats(), b.floats());
     // Rows of `a` that share one matrix of `b`.
     let batches = b.shape[..rank - 2].iter().product::<usize>().max(1);
@@ -217,8 +265,18 @@ fn matmul_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     for (row, x) in left.chunks_exact(k).enumerate() {
         let matrix = &right[row / group * k * n..][..k * n];
         for j in 0..n {
-            let at = |i: usize| if transposed { matrix[j * k + i] } else { matrix[i * n + j] };
-            y.push(x.iter().enumerate().fold(0f32, |sum, (i, x)| x.mul_add(at(i), sum)));
+            let at = |i: usize| {
+                if transposed {
+                    matrix[j * k + i]
+                } else {
+                    matrix[i * n + j]
+                }
+            };
+            y.push(
+                x.iter()
+                    .enumerate()
+                    .fold(0f32, |sum, (i, x)| x.mul_add(at(i), sum)),
+            );
         }
     }
     let mut shape = a.shape.clone();
@@ -238,20 +296,40 @@ fn linear_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
 
 fn merged_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let n = op.output_count();
-    (0..n).map(|i| product(operands.get(0), operands.get(1 + i), operands.optional(1 + n + i))).collect()
+    (0..n)
+        .map(|i| {
+            product(
+                operands.get(0),
+                operands.get(1 + i),
+                operands.optional(1 + n + i),
+            )
+        })
+        .collect()
 }
 
 fn gated_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let gate = product(operands.get(0), operands.get(1), operands.optional(3));
     let up = product(operands.get(0), operands.get(2), operands.optional(4));
-    vec![zip(&map(gate, activation(op.text("activation"))), &up, |gate, up| gate * up)]
+    vec![zip(
+        &map(gate, activation(op.text("activation"))),
+        &up,
+        |gate, up| gate * up,
+    )]
 }
 
 fn matmul_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    if lowering.constant[1] && op.flag("transpose_b") && lowering.inputs[1].is_some_and(|b| b.shape.len() == 2) {
+    if lowering.constant[1]
+        && op.flag("transpose_b")
+        && lowering.inputs[1].is_some_and(|b| b.shape.len() == 2)
+    {
         return linear_phase(Linear { activation: None }, lowering);
     }
-    vec![Phase::whole(MatMul { transpose_b: op.flag("transpose_b") }, lowering)]
+    vec![Phase::whole(
+        MatMul {
+            transpose_b: op.flag("transpose_b"),
+        },
+        lowering,
+    )]
 }
 
 fn linear_phase(kernel: Linear, lowering: &Lowering<'_>) -> Vec<Phase> {
@@ -259,11 +337,21 @@ fn linear_phase(kernel: Linear, lowering: &Lowering<'_>) -> Vec<Phase> {
 }
 
 fn linear_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    linear_phase(Linear { activation: activation(op.text("activation")) }, lowering)
+    linear_phase(
+        Linear {
+            activation: activation(op.text("activation")),
+        },
+        lowering,
+    )
 }
 
 fn merged_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    vec![Phase::whole(MergedLinear { segments: op.output_count() }, lowering)]
+    vec![Phase::whole(
+        MergedLinear {
+            segments: op.output_count(),
+        },
+        lowering,
+    )]
 }
 
 fn gated_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {

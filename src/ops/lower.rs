@@ -72,7 +72,12 @@ impl Phase {
     /// A phase that sees every operand and the outputs, without scratch.
     pub fn whole<K: Kernel>(kernel: K, lowering: &Lowering<'_>) -> Phase {
         let inputs = (0..lowering.inputs.len()).collect();
-        Phase { kernel: bind(kernel, lowering.isa), inputs, outputs: true, scratch: 0 }
+        Phase {
+            kernel: bind(kernel, lowering.isa),
+            inputs,
+            outputs: true,
+            scratch: 0,
+        }
     }
 
     /// The same with `floats` f32 of scratch for each thread.

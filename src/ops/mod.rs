@@ -72,12 +72,20 @@ pub struct InputDef {
 impl InputDef {
     /// An operand that must be there.
     pub const fn required(name: &'static str, form: Form) -> Self {
-        InputDef { name, optional: false, form }
+        InputDef {
+            name,
+            optional: false,
+            form,
+        }
     }
 
     /// An operand that may be absent.
     pub const fn optional(name: &'static str, form: Form) -> Self {
-        InputDef { name, optional: true, form }
+        InputDef {
+            name,
+            optional: true,
+            form,
+        }
     }
 }
 
@@ -93,8 +101,14 @@ pub enum Arity {
 }
 
 /// The tables of all families, in the order in which the reference page lists them.
-static FAMILIES: [&[OpDef]; 6] =
-    [elementwise::OPS, shape::OPS, norm::OPS, linear::OPS, rotary::OPS, attention::OPS];
+static FAMILIES: [&[OpDef]; 6] = [
+    elementwise::OPS,
+    shape::OPS,
+    norm::OPS,
+    linear::OPS,
+    rotary::OPS,
+    attention::OPS,
+];
 
 /// Every op.
 pub fn table() -> impl Iterator<Item = &'static OpDef> {
@@ -117,7 +131,11 @@ impl Op {
     /// The op `name` with those attributes; the others take their defaults. Every problem is reported.
     pub fn new(name: &str, given: &[(&str, Attribute)]) -> Result<Op, Vec<String>> {
         let Some(def) = find(name) else {
-            return Err(vec![crate::nearest::unknown("op", name, table().map(|d| d.name))]);
+            return Err(vec![crate::nearest::unknown(
+                "op",
+                name,
+                table().map(|d| d.name),
+            )]);
         };
         let attributes = attributes::complete(def.name, def.attributes, given)?;
         Ok(Op { def, attributes })
@@ -219,7 +237,11 @@ impl Op {
             Arity::Variadic => self.def.inputs.first(),
             Arity::Segments if slot == 0 => self.def.inputs.first(),
             Arity::Segments if slot <= self.segments() => self.def.inputs.get(1),
-            Arity::Segments => self.def.inputs.get(2).filter(|_| slot <= 2 * self.segments()),
+            Arity::Segments => self
+                .def
+                .inputs
+                .get(2)
+                .filter(|_| slot <= 2 * self.segments()),
         }
     }
 
@@ -228,18 +250,32 @@ impl Op {
         if let Some(slots) = self.slots()
             && inputs.len() > slots
         {
-            return Err(format!("{} takes at most {slots} inputs, found {}", self.name(), inputs.len()));
+            return Err(format!(
+                "{} takes at most {slots} inputs, found {}",
+                self.name(),
+                inputs.len()
+            ));
         }
         let slots = self.slots().unwrap_or(inputs.len()).max(1);
         for slot in 0..slots {
-            let Some(def) = self.input_def(slot) else { continue };
+            let Some(def) = self.input_def(slot) else {
+                continue;
+            };
             let ty = inputs.get(slot).copied().flatten();
             match ty {
                 None if !def.optional => {
-                    return Err(format!("{} needs input {slot} ({}), which is absent", self.name(), def.name));
+                    return Err(format!(
+                        "{} needs input {slot} ({}), which is absent",
+                        self.name(),
+                        def.name
+                    ));
                 }
                 Some(ty) if !def.form.accepts(ty.dtype) => {
-                    return Err(format!("{}: input {slot} ({}) can't be {ty}", self.name(), def.name));
+                    return Err(format!(
+                        "{}: input {slot} ({}) can't be {ty}",
+                        self.name(),
+                        def.name
+                    ));
                 }
                 _ => {}
             }
@@ -273,6 +309,10 @@ impl fmt::Display for Op {
                 separator = ", ";
             }
         }
-        if separator != "(" { f.write_str(")") } else { Ok(()) }
+        if separator != "(" {
+            f.write_str(")")
+        } else {
+            Ok(())
+        }
     }
 }

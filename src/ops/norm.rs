@@ -44,7 +44,10 @@ pub(super) const OPS: &[OpDef] = &[
         name: "RmsNorm",
         formula: "x / √(mean(x²) + eps) · gain, over the last dimension (Zhang and Sennrich 2019)",
         attributes: &[EPS],
-        inputs: &[InputDef::required("x", Form::Tensor), InputDef::required("gain", Form::Constant)],
+        inputs: &[
+            InputDef::required("x", Form::Tensor),
+            InputDef::required("gain", Form::Constant),
+        ],
         infer: norm_infer,
         reference: rms_norm_reference,
         lower: rms_norm_lower,
@@ -194,12 +197,22 @@ fn rms_norm_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
 }
 
 fn layer_norm_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
-    vec![norm_rows(op, operands.get(0), operands.get(1), operands.optional(2))]
+    vec![norm_rows(
+        op,
+        operands.get(0),
+        operands.get(1),
+        operands.optional(2),
+    )]
 }
 
 fn add_norm_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let (x, residual) = (operands.get(0), operands.get(1));
-    let sum = x.floats().iter().zip(residual.floats().iter()).map(|(x, r)| x + r).collect();
+    let sum = x
+        .floats()
+        .iter()
+        .zip(residual.floats().iter())
+        .map(|(x, r)| x + r)
+        .collect();
     let sum = Tensor::f32(x.shape.clone(), sum);
     let y = norm_rows(op, &sum, operands.get(2), operands.optional(3));
     vec![sum, y]
@@ -209,12 +222,17 @@ fn softmax_reference(_: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let x = operands.get(0);
     let mut y = Vec::new();
     for row in x.floats().chunks_exact(x.width()) {
-        let largest = row.iter().fold(f32::NEG_INFINITY, |a, &b| if a > b { a } else { b });
+        let largest = row
+            .iter()
+            .fold(f32::NEG_INFINITY, |a, &b| if a > b { a } else { b });
         if largest == f32::NEG_INFINITY {
             y.extend(row.iter().map(|_| 0.0));
             continue;
         }
-        let exps: Vec<f32> = row.iter().map(|&x| apply(UnaryFunction::Exp, x - largest)).collect();
+        let exps: Vec<f32> = row
+            .iter()
+            .map(|&x| apply(UnaryFunction::Exp, x - largest))
+            .collect();
         let total = lane_sum(&exps, |lane, e| lane + e);
         y.extend(exps.iter().map(|e| e / total));
     }
@@ -233,12 +251,24 @@ fn mean_reference(_: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
 
 fn rms_norm_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     let residual = op.name() == "AddRmsNorm";
-    vec![Phase::whole(RmsNorm { eps: op.float("eps") as f32, residual }, lowering)]
+    vec![Phase::whole(
+        RmsNorm {
+            eps: op.float("eps") as f32,
+            residual,
+        },
+        lowering,
+    )]
 }
 
 fn layer_norm_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     let residual = op.name() == "AddLayerNorm";
-    vec![Phase::whole(LayerNorm { eps: op.float("eps") as f32, residual }, lowering)]
+    vec![Phase::whole(
+        LayerNorm {
+            eps: op.float("eps") as f32,
+            residual,
+        },
+        lowering,
+    )]
 }
 
 fn softmax_lower(_: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {

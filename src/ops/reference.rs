@@ -19,7 +19,11 @@ pub struct Operands<'a> {
 impl<'a> Operands<'a> {
     /// Operands of an op without state, `past` positions into the sequence.
     pub fn new(inputs: impl IntoIterator<Item = Option<&'a Tensor>>, past: usize) -> Self {
-        Operands { inputs: inputs.into_iter().collect(), past, state: None }
+        Operands {
+            inputs: inputs.into_iter().collect(),
+            past,
+            state: None,
+        }
     }
 
     /// A required operand.
@@ -92,15 +96,24 @@ impl<'g> Interpreter<'g> {
                 }
                 Kind::Op(op) => {
                     let inputs = graph.inputs(id);
-                    let operands = Operands::new(inputs.iter().map(|v| v.map(|v| &constants[&v])), 0);
-                    let outputs = (op.def().reference)(op, &operands);
+                    let outputs = {
+                        let operands =
+                            Operands::new(inputs.iter().map(|v| v.map(|v| &constants[&v])), 0);
+                        (op.def().reference)(op, &operands)
+                    };
                     for (output, tensor) in outputs.into_iter().enumerate() {
                         constants.insert(Value { node: id, output }, tensor);
                     }
                 }
             }
         }
-        Ok(Interpreter { graph, order: steps, constants, states: HashMap::new(), past: 0 })
+        Ok(Interpreter {
+            graph,
+            order: steps,
+            constants,
+            states: HashMap::new(),
+            past: 0,
+        })
     }
 
     /// Run one step over `tokens`; gives the graph's outputs.
@@ -110,15 +123,22 @@ impl<'g> Interpreter<'g> {
         for &id in &self.order {
             let node = self.graph.node(id);
             let Some(op) = node.op() else {
-                let data = if &**node.name() == "positions" { Vec::clone(&positions) } else { tokens.to_vec() };
+                let data = if &**node.name() == "positions" {
+                    Vec::clone(&positions)
+                } else {
+                    tokens.to_vec()
+                };
                 values.insert(id.into(), Tensor::i32([tokens.len()], data));
                 continue;
             };
             let inputs = self.graph.inputs(id);
-            let find = |v: Value| values.get(&v).or_else(|| self.constants.get(&v));
-            let mut operands = Operands::new(inputs.iter().map(|v| v.and_then(find)), self.past);
-            operands.state = self.states.get(&id);
-            let mut outputs = (op.def().reference)(op, &operands);
+            let mut outputs = {
+                let find = |v: Value| values.get(&v).or_else(|| self.constants.get(&v));
+                let mut operands =
+                    Operands::new(inputs.iter().map(|v| v.and_then(find)), self.past);
+                operands.state = self.states.get(&id);
+                (op.def().reference)(op, &operands)
+            };
             // An op with state gives its new keys and values behind its outputs.
             if outputs.len() == node.outputs.len() + 2
                 && let (Some(v), Some(k)) = (outputs.pop(), outputs.pop())
@@ -131,7 +151,9 @@ impl<'g> Interpreter<'g> {
         }
         self.past += tokens.len();
         let outputs = self.graph.outputs().iter();
-        outputs.filter_map(|v| values.get(v).or_else(|| self.constants.get(v)).cloned()).collect()
+        outputs
+            .filter_map(|v| values.get(v).or_else(|| self.constants.get(v)).cloned())
+            .collect()
     }
 }
 

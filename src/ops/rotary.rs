@@ -13,31 +13,50 @@ use crate::kernels::rotary::{ApplyRotary, Rope, RopeScaling, RotaryTable, invers
 const PAIRS: AttributeDef = AttributeDef::optional(
     "pairs",
     AttributeKind::Choice(&["half", "adjacent"]),
-    Attribute::Absent,
+    Attribute::word("half"),
     "which dimensions turn together: i and i + dims/2 (half, the default), or 2i and 2i + 1",
 );
 
-const FREQUENCIES: [AttributeDef; 7] = [
-    AttributeDef::required("base", AttributeKind::Float, "θ, the base of the frequencies"),
-    AttributeDef::required("dims", AttributeKind::Int(2, 1 << 16), "how many dimensions of a head turn"),
-    AttributeDef::optional(
-        "rope_type",
-        AttributeKind::Choice(&["default", "linear", "llama3"]),
-        Attribute::Absent,
-        "how frequencies are scaled for long contexts",
-    ),
-    AttributeDef::optional("factor", AttributeKind::Float, Attribute::Float(1.0), "of linear and llama3 scaling"),
-    AttributeDef::optional("low_freq_factor", AttributeKind::Float, Attribute::Float(1.0), "of llama3 scaling"),
-    AttributeDef::optional("high_freq_factor", AttributeKind::Float, Attribute::Float(4.0), "of llama3 scaling"),
-    AttributeDef::optional(
-        "original_context",
-        AttributeKind::Int(1, i64::MAX),
-        Attribute::Int(8192),
-        "positions the model was first trained on, for llama3 scaling",
-    ),
-];
-
-const [BASE, DIMS, ROPE_TYPE, FACTOR, LOW, HIGH, ORIGINAL]: [AttributeDef; 7] = FREQUENCIES;
+const BASE: AttributeDef = AttributeDef::required(
+    "base",
+    AttributeKind::Float,
+    "θ, the base of the frequencies",
+);
+const DIMS: AttributeDef = AttributeDef::required(
+    "dims",
+    AttributeKind::Int(2, 1 << 16),
+    "how many dimensions of a head turn",
+);
+const ROPE_TYPE: AttributeDef = AttributeDef::optional(
+    "rope_type",
+    AttributeKind::Choice(&["default", "linear", "llama3"]),
+    Attribute::word("default"),
+    "how frequencies are scaled for long contexts",
+);
+const FACTOR: AttributeDef = AttributeDef::optional(
+    "factor",
+    AttributeKind::Float,
+    Attribute::Float(1.0),
+    "of linear and llama3 scaling",
+);
+const LOW: AttributeDef = AttributeDef::optional(
+    "low_freq_factor",
+    AttributeKind::Float,
+    Attribute::Float(1.0),
+    "of llama3 scaling",
+);
+const HIGH: AttributeDef = AttributeDef::optional(
+    "high_freq_factor",
+    AttributeKind::Float,
+    Attribute::Float(4.0),
+    "of llama3 scaling",
+);
+const ORIGINAL: AttributeDef = AttributeDef::optional(
+    "original_context",
+    AttributeKind::Int(1, i64::MAX),
+    Attribute::Int(8192),
+    "positions the model was first trained on, for llama3 scaling",
+);
 
 pub(super) const OPS: &[OpDef] = &[
     OpDef {
@@ -64,7 +83,10 @@ pub(super) const OPS: &[OpDef] = &[
         name: "RotaryTable",
         formula: "the cosines, then the sines, of each position times each frequency",
         attributes: &[BASE, DIMS, ROPE_TYPE, FACTOR, LOW, HIGH, ORIGINAL],
-        inputs: &[InputDef::required("positions", Form::Ints), InputDef::optional("factors", Form::Constant)],
+        inputs: &[
+            InputDef::required("positions", Form::Ints),
+            InputDef::optional("factors", Form::Constant),
+        ],
         arity: Arity::Fixed,
         outputs: &["table"],
         rank: 10,
@@ -79,7 +101,10 @@ pub(super) const OPS: &[OpDef] = &[
         name: "ApplyRotary",
         formula: "turn each head by its position's row of the table",
         attributes: &[PAIRS],
-        inputs: &[InputDef::required("x", Form::Tensor), InputDef::required("table", Form::Tensor)],
+        inputs: &[
+            InputDef::required("x", Form::Tensor),
+            InputDef::required("table", Form::Tensor),
+        ],
         arity: Arity::Fixed,
         outputs: &["y"],
         rank: 10,
@@ -95,7 +120,9 @@ pub(super) const OPS: &[OpDef] = &[
 /// The scaling that the attributes describe.
 fn scaling(op: &Op) -> RopeScaling {
     match op.text("rope_type") {
-        "linear" => RopeScaling::Linear { factor: op.float("factor") },
+        "linear" => RopeScaling::Linear {
+            factor: op.float("factor"),
+        },
         "llama3" => RopeScaling::Llama3 {
             factor: op.float("factor"),
             low_freq_factor: op.float("low_freq_factor"),
@@ -163,7 +190,11 @@ fn apply_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
 
 fn rope_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let table = rows(op, operands.get(1), operands.optional(2));
-    vec![turn(operands.get(0), &table, op.text("pairs") == "adjacent")]
+    vec![turn(
+        operands.get(0),
+        &table,
+        op.text("pairs") == "adjacent",
+    )]
 }
 
 fn table_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
@@ -171,14 +202,21 @@ fn table_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
 }
 
 fn apply_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
-    vec![turn(operands.get(0), operands.get(1), op.text("pairs") == "adjacent")]
+    vec![turn(
+        operands.get(0),
+        operands.get(1),
+        op.text("pairs") == "adjacent",
+    )]
 }
 
 /// The table [positions, dims]: cosines, then sines.
 fn rows(op: &Op, positions: &Tensor, factors: Option<&Tensor>) -> Tensor {
     let mut frequencies = frequencies(op);
     if let Some(factors) = factors {
-        frequencies.iter_mut().zip(factors.floats().iter()).for_each(|(f, factor)| *f /= factor);
+        frequencies
+            .iter_mut()
+            .zip(factors.floats().iter())
+            .for_each(|(f, factor)| *f /= factor);
     }
     let mut data = Vec::new();
     for &position in positions.ints() {
@@ -193,12 +231,16 @@ fn rows(op: &Op, positions: &Tensor, factors: Option<&Tensor>) -> Tensor {
 /// product fused into the sum.
 pub(super) fn turn(x: &Tensor, table: &Tensor, adjacent: bool) -> Tensor {
     let (heads, width) = (x.shape[1], x.shape[2]);
-    let pairs = table.width() / 2;
+    let (rows, pairs) = (table.floats(), table.width() / 2);
     let mut data = x.floats().into_owned();
     for (i, head) in data.chunks_exact_mut(width).enumerate() {
-        let (cos, sin) = table_row(table, i / heads).split_at(pairs);
+        let (cos, sin) = rows[i / heads * 2 * pairs..][..2 * pairs].split_at(pairs);
         for pair in 0..pairs {
-            let (i, j) = if adjacent { (2 * pair, 2 * pair + 1) } else { (pair, pair + pairs) };
+            let (i, j) = if adjacent {
+                (2 * pair, 2 * pair + 1)
+            } else {
+                (pair, pair + pairs)
+            };
             let (a, b) = (head[i], head[j]);
             head[i] = (-b).mul_add(sin[pair], a * cos[pair]);
             head[j] = a.mul_add(sin[pair], b * cos[pair]);
@@ -207,20 +249,28 @@ pub(super) fn turn(x: &Tensor, table: &Tensor, adjacent: bool) -> Tensor {
     Tensor::f32(x.shape.clone(), data)
 }
 
-fn table_row(table: &Tensor, row: usize) -> Vec<f32> {
-    let width = table.width();
-    table.floats()[row * width..][..width].to_vec()
-}
-
 fn rope_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    let kernel = Rope { inv_freq: frequencies(op), adjacent: op.text("pairs") == "adjacent" };
+    let kernel = Rope {
+        inv_freq: frequencies(op),
+        adjacent: op.text("pairs") == "adjacent",
+    };
     vec![Phase::whole(kernel, lowering).with_scratch(op.int("dims") as usize)]
 }
 
 fn table_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    vec![Phase::whole(RotaryTable { inv_freq: frequencies(op) }, lowering)]
+    vec![Phase::whole(
+        RotaryTable {
+            inv_freq: frequencies(op),
+        },
+        lowering,
+    )]
 }
 
 fn apply_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    vec![Phase::whole(ApplyRotary { adjacent: op.text("pairs") == "adjacent" }, lowering)]
+    vec![Phase::whole(
+        ApplyRotary {
+            adjacent: op.text("pairs") == "adjacent",
+        },
+        lowering,
+    )]
 }

@@ -29,14 +29,22 @@ const BASE: OpDef = OpDef {
     lower: reshape_lower,
 };
 
-const AXIS: AttributeDef =
-    AttributeDef::optional("axis", AttributeKind::Int(-4, 3), Attribute::Int(0), "negative counts from the last");
+const AXIS: AttributeDef = AttributeDef::optional(
+    "axis",
+    AttributeKind::Int(-4, 3),
+    Attribute::Int(0),
+    "negative counts from the last",
+);
 
 pub(super) const OPS: &[OpDef] = &[
     OpDef {
         name: "Reshape",
         formula: "the same elements in another shape; 0 keeps a dimension, −1 takes what is left, as in ONNX",
-        attributes: &[AttributeDef::required("shape", AttributeKind::Ints, "the new dimensions")],
+        attributes: &[AttributeDef::required(
+            "shape",
+            AttributeKind::Ints,
+            "the new dimensions",
+        )],
         row_wise: &[0],
         in_place: &[(0, 0)],
         ..BASE
@@ -44,7 +52,11 @@ pub(super) const OPS: &[OpDef] = &[
     OpDef {
         name: "Transpose",
         formula: "dimension i of the output is dimension perm[i] of x",
-        attributes: &[AttributeDef::required("perm", AttributeKind::Ints, "a permutation of the dimensions")],
+        attributes: &[AttributeDef::required(
+            "perm",
+            AttributeKind::Ints,
+            "a permutation of the dimensions",
+        )],
         infer: transpose_infer,
         reference: transpose_reference,
         lower: transpose_lower,
@@ -55,7 +67,11 @@ pub(super) const OPS: &[OpDef] = &[
         formula: "the elements start..end of one dimension; negative positions count from its end",
         attributes: &[
             AXIS,
-            AttributeDef::required("start", AttributeKind::Int(i64::MIN, i64::MAX), "the first element"),
+            AttributeDef::required(
+                "start",
+                AttributeKind::Int(i64::MIN, i64::MAX),
+                "the first element",
+            ),
             AttributeDef::optional(
                 "end",
                 AttributeKind::Int(i64::MIN, i64::MAX),
@@ -81,7 +97,10 @@ pub(super) const OPS: &[OpDef] = &[
     OpDef {
         name: "Gather",
         formula: "row ids[t] of the table, for each t",
-        inputs: &[InputDef::required("table", Form::Table), InputDef::required("ids", Form::Ints)],
+        inputs: &[
+            InputDef::required("table", Form::Table),
+            InputDef::required("ids", Form::Ints),
+        ],
         row_wise: &[1],
         infer: gather_infer,
         reference: gather_reference,
@@ -97,7 +116,10 @@ fn reshape_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     let mut open = None;
     for (i, &n) in op.ints("shape").iter().enumerate() {
         shape.push(match n {
-            0 => *x.shape.get(i).ok_or_else(|| format!("dimension {i} can't be kept: x is {x}"))?,
+            0 => *x
+                .shape
+                .get(i)
+                .ok_or_else(|| format!("dimension {i} can't be kept: x is {x}"))?,
             -1 if open.is_none() => {
                 open = Some(i);
                 Dim::Fixed(1)
@@ -106,13 +128,25 @@ fn reshape_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
         });
     }
     let symbols = |shape: &[Dim]| {
-        let mut symbols: Vec<Dim> = shape.iter().copied().filter(|d| d.fixed().is_none()).collect();
+        let mut symbols: Vec<Dim> = shape
+            .iter()
+            .copied()
+            .filter(|d| d.fixed().is_none())
+            .collect();
         symbols.sort();
         symbols
     };
-    let fixed = |shape: &[Dim]| shape.iter().filter_map(|d| d.fixed()).try_fold(1usize, usize::checked_mul);
+    let fixed = |shape: &[Dim]| {
+        shape
+            .iter()
+            .filter_map(|d| d.fixed())
+            .try_fold(1usize, usize::checked_mul)
+    };
     let wrong = || format!("{x} does not fit into {}", Type::f32(shape.clone()));
-    let (from, to) = (fixed(&x.shape).ok_or_else(wrong)?, fixed(&shape).ok_or_else(wrong)?);
+    let (from, to) = (
+        fixed(&x.shape).ok_or_else(wrong)?,
+        fixed(&shape).ok_or_else(wrong)?,
+    );
     if let Some(open) = open {
         if to == 0 || from % to != 0 {
             return Err(wrong());
@@ -122,10 +156,16 @@ fn reshape_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
         return Err(wrong());
     }
     if symbols(&x.shape) != symbols(&shape) {
-        return Err(format!("{x} does not fit into {}: T and S can only be kept (0)", Type::f32(shape)));
+        return Err(format!(
+            "{x} does not fit into {}: T and S can only be kept (0)",
+            Type::f32(shape)
+        ));
     }
     // A weight's elements keep their own type.
-    Ok(SmallVec::from_iter([Type { dtype: x.dtype, shape }]))
+    Ok(SmallVec::from_iter([Type {
+        dtype: x.dtype,
+        shape,
+    }]))
 }
 
 fn transpose_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
@@ -134,23 +174,35 @@ fn transpose_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     let mut seen: Vec<i64> = perm.to_vec();
     seen.sort_unstable();
     if seen.iter().copied().ne(0..x.shape.len() as i64) {
-        return Err(format!("perm {perm:?} is no permutation of the dimensions of {x}"));
+        return Err(format!(
+            "perm {perm:?} is no permutation of the dimensions of {x}"
+        ));
     }
     let shape = perm.iter().map(|&i| x.shape[i as usize]).collect();
-    Ok(SmallVec::from_iter([Type { dtype: x.dtype, shape }]))
+    Ok(SmallVec::from_iter([Type {
+        dtype: x.dtype,
+        shape,
+    }]))
 }
 
 /// The axis as a dimension's number.
 pub(crate) fn axis(op: &Op, rank: usize) -> Result<usize, String> {
     let axis = op.int("axis");
     let from_front = if axis < 0 { axis + rank as i64 } else { axis };
-    usize::try_from(from_front).ok().filter(|&a| a < rank).ok_or_else(|| format!("axis {axis} of {rank} dimensions"))
+    usize::try_from(from_front)
+        .ok()
+        .filter(|&a| a < rank)
+        .ok_or_else(|| format!("axis {axis} of {rank} dimensions"))
 }
 
 /// Where a slice of a dimension of `length` elements begins and ends.
 pub(crate) fn bounds(op: &Op, length: usize) -> Result<(usize, usize), String> {
     let place = |n: i64| {
-        let n = if n < 0 { n.saturating_add(length as i64) } else { n };
+        let n = if n < 0 {
+            n.saturating_add(length as i64)
+        } else {
+            n
+        };
         usize::try_from(n).ok().filter(|&n| n <= length)
     };
     let start = place(op.int("start"));
@@ -158,8 +210,13 @@ pub(crate) fn bounds(op: &Op, length: usize) -> Result<(usize, usize), String> {
     match (start, end) {
         (Some(start), Some(end)) if start < end => Ok((start, end)),
         _ => {
-            let end = op.optional_int("end").map_or("end".to_string(), |n| n.to_string());
-            Err(format!("{}..{end} is no part of {length} elements", op.int("start")))
+            let end = op
+                .optional_int("end")
+                .map_or("end".to_string(), |n| n.to_string());
+            Err(format!(
+                "{}..{end} is no part of {length} elements",
+                op.int("start")
+            ))
         }
     }
 }
@@ -176,10 +233,17 @@ fn slice_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
         // Of a symbolic dimension only the end can be taken: its length is then known.
         _ => match (op.int("start"), op.optional_int("end")) {
             (start @ i64::MIN..0, None) => Dim::Fixed(start.unsigned_abs() as usize),
-            _ => return Err(format!("of {x} only the last elements can be taken (start below 0, no end)")),
+            _ => {
+                return Err(format!(
+                    "of {x} only the last elements can be taken (start below 0, no end)"
+                ));
+            }
         },
     };
-    Ok(SmallVec::from_iter([Type { dtype: x.dtype, shape }]))
+    Ok(SmallVec::from_iter([Type {
+        dtype: x.dtype,
+        shape,
+    }]))
 }
 
 fn concat_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
@@ -192,7 +256,9 @@ fn concat_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
         let mut expected = first.shape.clone();
         expected[axis] = *ty.shape.get(axis).unwrap_or(&Dim::Fixed(1));
         super::infer::expect_shape(&format!("input {slot}"), ty, &expected)?;
-        let Dim::Fixed(n) = expected[axis] else { return Err(format!("dimension {axis} of {ty} is not known")) };
+        let Dim::Fixed(n) = expected[axis] else {
+            return Err(format!("dimension {axis} of {ty} is not known"));
+        };
         length = length.checked_add(n).ok_or("too long")?;
         if ty.dtype != dtype {
             dtype = DType::F32;
@@ -221,7 +287,13 @@ fn picked(x: &Tensor, shape: Vec<usize>, index: impl Iterator<Item = usize>) -> 
 fn reshape_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let x = operands.get(0);
     let count: usize = x.shape.iter().product();
-    let keep = |(i, &n): (usize, &i64)| if n == 0 { x.shape[i] } else { n.max(1) as usize };
+    let keep = |(i, &n): (usize, &i64)| {
+        if n == 0 {
+            x.shape[i]
+        } else {
+            n.max(1) as usize
+        }
+    };
     let mut shape: Vec<usize> = op.ints("shape").iter().enumerate().map(keep).collect();
     if let Some(open) = op.ints("shape").iter().position(|&n| n == -1) {
         shape[open] = count / shape.iter().product::<usize>().max(1);
@@ -264,7 +336,9 @@ fn concat_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let axis = axis(op, first.shape.len()).unwrap_or(0);
     let outer: usize = first.shape[..axis].iter().product();
     let mut shape = first.shape.clone();
-    shape[axis] = (0..operands.len()).map(|slot| operands.get(slot).shape[axis]).sum();
+    shape[axis] = (0..operands.len())
+        .map(|slot| operands.get(slot).shape[axis])
+        .sum();
     let mut data = Vec::new();
     for o in 0..outer {
         for slot in 0..operands.len() {
@@ -279,7 +353,9 @@ fn concat_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
 fn gather_reference(_: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let (table, ids) = (operands.get(0), operands.get(1).ints());
     let width = table.width();
-    let index = ids.iter().flat_map(|&id| id as usize * width..(id as usize + 1) * width);
+    let index = ids
+        .iter()
+        .flat_map(|&id| id as usize * width..(id as usize + 1) * width);
     vec![picked(table, vec![ids.len(), width], index)]
 }
 
@@ -295,7 +371,13 @@ fn transpose_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
 fn slice_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     let rank = lowering.outputs[0].shape.len();
     let axis = axis(op, rank).unwrap_or(0);
-    vec![Phase::whole(Slice { axis, start: op.int("start") }, lowering)]
+    vec![Phase::whole(
+        Slice {
+            axis,
+            start: op.int("start"),
+        },
+        lowering,
+    )]
 }
 
 fn concat_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {

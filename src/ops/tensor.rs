@@ -23,12 +23,18 @@ impl Tensor {
     pub fn f32(shape: impl Into<Vec<usize>>, data: Vec<f32>) -> Tensor {
         let shape = shape.into();
         debug_assert_eq!(shape.iter().product::<usize>(), data.len());
-        Tensor { shape, data: Data::F32(data) }
+        Tensor {
+            shape,
+            data: Data::F32(data),
+        }
     }
 
     /// An i32 tensor.
     pub fn i32(shape: impl Into<Vec<usize>>, data: Vec<i32>) -> Tensor {
-        Tensor { shape: shape.into(), data: Data::I32(data) }
+        Tensor {
+            shape: shape.into(),
+            data: Data::I32(data),
+        }
     }
 
     /// The elements as f32; whole numbers are converted.
