@@ -1,1 +1,4 @@
 //! SmallMind: a compute-graph compiler with a fused-kernel executor that runs transformers on CPUs.
+
+pub mod exec;
+pub mod plan;
