@@ -269,10 +269,11 @@ mod tests {
             (usize::MAX - 3, 1),
             (4, usize::MAX / 2),
         ] {
-            // SAFETY: this thread owns the arena.
-            let result = catch_unwind(AssertUnwindSafe(|| {
+            let look = || {
+                // SAFETY: this thread owns the arena.
                 unsafe { arena.cells::<f32>(offset, len) }.len()
-            }));
+            };
+            let result = catch_unwind(AssertUnwindSafe(look));
             assert!(result.is_err(), "{len} elements at byte {offset}");
         }
     }
