@@ -1,0 +1,9 @@
+//! Execution: carrying out a plan, and nothing else.
+//!
+//! What belongs here: the arena that holds every byte of a run, the standing thread pool with its barrier, the loop over
+//! steps, and sessions. What does not: deciding anything (where a buffer lies, which kernel a step uses, how many steps
+//! there are: `plan/`), and arithmetic (`kernels/`). Once a session exists, nothing here allocates.
+
+pub mod arena;
+pub mod float_environment;
+pub mod pool;
