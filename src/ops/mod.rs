@@ -209,6 +209,11 @@ impl Op {
         }
     }
 
+    /// Whether the op keeps keys and values from step to step.
+    pub fn has_state(&self) -> bool {
+        matches!(self.def.name, "Cache" | "CachedAttention")
+    }
+
     /// How many operand slots the op has, if its attributes fix it.
     pub fn slots(&self) -> Option<usize> {
         match self.def.arity {

@@ -5,4 +5,14 @@
 //! of it is arithmetic over a graph's shapes and needs no weights. What does not: running anything, touching the memory
 //! that offsets speak of (`exec/`), and changing the graph (`rewrite/`, `transform/`).
 
+mod alias;
+mod layout;
 pub mod place;
+mod report;
+mod schedule;
+mod verify;
+
+pub use layout::{Cache, ModelPlan, PlanError, PlanOptions, Regions};
+pub use report::MemoryReport;
+pub use schedule::{Slot, Source, Step, StepPlan, WeightForm, WeightNeed};
+pub use verify::{PlanDefect, verify};

@@ -1,0 +1,158 @@
+//! Alias classes: values that lie in one buffer.
+//!
+//! A view lies where its operand lies. An op that may work in place writes over an operand that nobody reads later. A
+//! class lives from its first writer to its last reader; afterwards offsets are chosen for classes, not values.
+
+use std::collections::HashMap;
+
+use super::place::Buffer;
+use super::schedule::{Draft, Scheduler, is_view};
+use crate::graph::{Class, Graph, Kind, Value};
+
+/// A value's life: the steps that write it first and read it last.
+#[derive(Clone, Copy, Debug)]
+struct Life {
+    first: usize,
+    last: usize,
+}
+
+/// Values in classes.
+pub(super) struct Classes {
+    values: Vec<Value>,
+    index: HashMap<Value, usize>,
+    /// The class of a value: the number of its representative.
+    parent: Vec<usize>,
+    /// By representative.
+    lives: Vec<Life>,
+    /// Values that are views of another.
+    views: Vec<bool>,
+}
+
+impl Classes {
+    /// The classes of all values that the drafts touch. Graph inputs are written before step 0 and graph outputs are
+    /// read after the last.
+    pub fn find(scheduler: &Scheduler<'_>, drafts: &[Draft], in_place: bool) -> Classes {
+        let graph = scheduler.graph;
+        let mut classes =
+            Classes { values: Vec::new(), index: HashMap::new(), parent: Vec::new(), lives: Vec::new(), views: Vec::new() };
+        let first_step: HashMap<_, _> =
+            drafts.iter().enumerate().rev().filter(|(_, d)| d.outputs).map(|(i, d)| (d.node, i)).collect();
+        for &id in &scheduler.order {
+            if scheduler.classes[id.index()] != Class::Activation {
+                continue;
+            }
+            let first = match graph.node(id).kind {
+                Kind::Input => 0,
+                _ => first_step.get(&id).copied().unwrap_or(0),
+            };
+            for output in 0..graph.node(id).outputs.len() {
+                classes.add(Value { node: id, output }, Life { first, last: first });
+            }
+        }
+        for &id in &scheduler.order {
+            if scheduler.classes[id.index()] == Class::Activation && is_view(graph, id)
+                && let Some(&Some(of)) = graph.inputs(id).first()
+            {
+                let view = classes.index[&Value::from(id)];
+                classes.views[view] = true;
+                classes.join(Value::from(id), of);
+            }
+        }
+        for (step, draft) in drafts.iter().enumerate() {
+            for value in draft.inputs.iter().flatten() {
+                classes.extend(*value, step);
+            }
+        }
+        for &value in graph.outputs() {
+            classes.extend(value, drafts.len());
+        }
+        if in_place {
+            for (step, draft) in drafts.iter().enumerate().filter(|(_, d)| d.outputs) {
+                classes.work_in_place(graph, draft, step);
+            }
+        }
+        classes
+    }
+
+    fn add(&mut self, value: Value, life: Life) {
+        let number = self.values.len();
+        self.values.push(value);
+        self.index.insert(value, number);
+        self.parent.push(number);
+        self.lives.push(life);
+        self.views.push(false);
+    }
+
+    /// The representative of a value's class; `None` for weights and literals.
+    fn class(&self, value: Value) -> Option<usize> {
+        let mut number = *self.index.get(&value)?;
+        while self.parent[number] != number {
+            number = self.parent[number];
+        }
+        Some(number)
+    }
+
+    fn join(&mut self, a: Value, b: Value) {
+        let (Some(a), Some(b)) = (self.class(a), self.class(b)) else { return };
+        if a != b {
+            let (x, y) = (self.lives[a], self.lives[b]);
+            self.parent[a] = b;
+            self.lives[b] = Life { first: x.first.min(y.first), last: x.last.max(y.last) };
+        }
+    }
+
+    fn extend(&mut self, value: Value, step: usize) {
+        if let Some(class) = self.class(value) {
+            self.lives[class].last = self.lives[class].last.max(step);
+        }
+    }
+
+    /// Let the outputs of a step lie over operands that are read for the last time, where the op allows it.
+    ///
+    /// An operand may be written over if its class ends with this step, its elements are as many and as wide as the
+    /// output's, and no other operand that this output may not replace shares its class: another thread might still
+    /// read that one.
+    fn work_in_place(&mut self, graph: &Graph, draft: &Draft, step: usize) {
+        let Some(op) = graph.node(draft.node).op() else { return };
+        for output in 0..graph.node(draft.node).outputs.len() {
+            let value = Value { node: draft.node, output };
+            let allowed = |slot: usize| op.def().in_place.contains(&(output, slot));
+            let candidates = draft.inputs.iter().zip(&draft.slots).filter(|(_, slot)| allowed(**slot));
+            let fitting = candidates.filter_map(|(input, _)| *input).find(|&input| {
+                let Some(class) = self.class(input) else { return false };
+                let others = draft.inputs.iter().zip(&draft.slots);
+                let clash = others.filter(|(_, slot)| !allowed(**slot)).any(|(other, _)| other.and_then(|v| self.class(v)) == Some(class));
+                let siblings = (0..graph.node(draft.node).outputs.len())
+                    .any(|sibling| self.class(Value { node: draft.node, output: sibling }) == Some(class));
+                graph.ty(input) == graph.ty(value) && self.lives[class].last == step && !clash && !siblings
+            });
+            if let Some(input) = fitting {
+                self.join(value, input);
+            }
+        }
+    }
+
+    /// A buffer for each class, and each value's buffer.
+    pub fn buffers(&self, bytes_of: impl Fn(Value) -> usize) -> (Vec<Buffer>, HashMap<Value, usize>) {
+        let mut buffers: Vec<Buffer> = Vec::new();
+        let mut number_of: HashMap<usize, usize> = HashMap::new();
+        let mut buffer_of = HashMap::new();
+        for &value in &self.values {
+            let Some(class) = self.class(value) else { continue };
+            let life = self.lives[class];
+            let number = *number_of.entry(class).or_insert_with(|| {
+                buffers.push(Buffer { bytes: 0, first: life.first, last: life.last });
+                buffers.len() - 1
+            });
+            buffers[number].bytes = buffers[number].bytes.max(bytes_of(value));
+            buffer_of.insert(value, number);
+        }
+        (buffers, buffer_of)
+    }
+
+    /// Bytes that all values but views would take side by side, each rounded up to the alignment.
+    pub fn unshared(&self, bytes_of: impl Fn(Value) -> usize) -> usize {
+        let own = self.values.iter().zip(&self.views).filter(|(_, view)| !**view);
+        own.map(|(&v, _)| bytes_of(v).next_multiple_of(crate::exec::arena::ALIGNMENT)).fold(0, usize::saturating_add)
+    }
+}

@@ -1,0 +1,150 @@
+//! The whole plan: the step sizes, and the regions of the one arena that they share.
+
+use super::place::Placement;
+use super::schedule::{Scheduler, StepPlan, WeightNeed};
+use super::verify::{PlanDefect, verify};
+use crate::exec::arena::ALIGNMENT;
+use crate::graph::{Dim, Graph, Name, NodeId};
+use crate::kernels::kv_cache::KvLayout;
+use crate::kernels::simd::Isa;
+
+/// Bytes between the scratch of two threads, so that they share no cache line, nor a pair that is fetched together.
+const THREAD_ALIGNMENT: usize = 128;
+
+/// What a plan depends on besides the graph.
+#[derive(Clone, Debug)]
+pub struct PlanOptions {
+    /// Positions the caches hold.
+    pub context: usize,
+    /// The most tokens of a prompt step.
+    pub chunk: usize,
+    /// Threads that run a step.
+    pub threads: usize,
+    /// The instruction set of the kernels.
+    pub isa: Isa,
+    /// Whether an op may write over an operand.
+    pub in_place: bool,
+    /// Whether values that do not live at the same time may share bytes.
+    pub reuse_buffers: bool,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A node that no kernel can run.
+    #[error("{0}")]
+    Node(String),
+    /// More memory than can be addressed.
+    #[error("the plan needs more memory than this machine can address (context {context}, chunk {chunk})")]
+    TooLarge {
+        /// The context asked for.
+        context: usize,
+        /// The chunk asked for.
+        chunk: usize,
+    },
+    /// A defect of the planner.
+    #[error("the plan is wrong: {0}")]
+    Defect(#[from] PlanDefect),
+}
+
+/// The cache of one layer.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    /// The node it belongs to.
+    pub node: NodeId,
+    /// The node's name.
+    pub name: Name,
+    /// How keys and values lie.
+    pub layout: KvLayout,
+    /// Bytes from the arena's beginning to the keys; the values follow them.
+    pub offset: usize,
+}
+
+/// The regions of the arena, in bytes, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Regions {
+    /// Activations: the larger of the step sizes' needs. Begins at 0.
+    pub activations: usize,
+    /// Scratch of all threads.
+    pub scratch: usize,
+    /// Keys and values of all layers.
+    pub kv_cache: usize,
+    /// Bytes of scratch each thread has.
+    pub scratch_per_thread: usize,
+}
+
+impl Regions {
+    /// The whole arena.
+    pub fn total(&self) -> usize {
+        self.activations + self.scratch + self.kv_cache
+    }
+
+    /// Where a thread's scratch begins.
+    pub fn scratch_of(&self, thread: usize) -> usize {
+        self.activations + thread * self.scratch_per_thread
+    }
+}
+
+/// Every decision about running a graph: what runs, in which order, on which bytes.
+pub struct ModelPlan {
+    /// Steps of one token.
+    pub decode: StepPlan,
+    /// Steps of up to a chunk of tokens.
+    pub prefill: StepPlan,
+    /// The arena.
+    pub regions: Regions,
+    /// A cache for each node with state.
+    pub caches: Vec<Cache>,
+    /// The weights that the steps read, and how.
+    pub weights: Vec<WeightNeed>,
+    /// What the plan was made for.
+    pub options: PlanOptions,
+}
+
+impl ModelPlan {
+    /// Plan `graph`, and verify the plan.
+    pub fn new(graph: &Graph, options: PlanOptions) -> Result<ModelPlan, PlanError> {
+        let too_large = || PlanError::TooLarge { context: options.context, chunk: options.chunk };
+        let mut scheduler = Scheduler::new(graph);
+        let decode = scheduler.plan(1, &options).map_err(PlanError::Node)?;
+        let prefill = scheduler.plan(options.chunk.max(1), &options).map_err(PlanError::Node)?;
+        let bytes = |placement: &Placement| (placement.bytes < isize::MAX as usize / 2).then_some(placement.bytes);
+        let activations = bytes(&decode.placement).zip(bytes(&prefill.placement)).map(|(a, b)| a.max(b));
+        let activations = activations.ok_or_else(too_large)?.next_multiple_of(THREAD_ALIGNMENT);
+        let steps = decode.steps.iter().chain(&prefill.steps);
+        let scratch_floats = steps.map(|s| s.scratch).max().unwrap_or(0);
+        let scratch_per_thread = (scratch_floats * size_of::<f32>()).next_multiple_of(THREAD_ALIGNMENT);
+        let scratch = scratch_per_thread * options.threads;
+        let mut caches = Vec::new();
+        let mut kv_cache = 0usize;
+        for &node in &scheduler.stateful {
+            let layout = cache_layout(graph, node, options.context).ok_or_else(too_large)?;
+            let offset = activations + scratch + kv_cache;
+            caches.push(Cache { node, name: graph.node(node).name().clone(), layout, offset });
+            let bytes = layout.floats().checked_mul(2 * size_of::<f32>()).ok_or_else(too_large)?;
+            kv_cache = kv_cache.checked_add(bytes.next_multiple_of(ALIGNMENT)).ok_or_else(too_large)?;
+        }
+        if kv_cache > isize::MAX as usize / 2 {
+            return Err(too_large());
+        }
+        let regions = Regions { activations, scratch, kv_cache, scratch_per_thread };
+        let plan = ModelPlan { decode, prefill, regions, caches, weights: scheduler.weights, options };
+        verify(graph, &plan)?;
+        Ok(plan)
+    }
+
+    /// The plan for a step of that many tokens.
+    pub fn for_tokens(&self, tokens: usize) -> &StepPlan {
+        if tokens == 1 { &self.decode } else { &self.prefill }
+    }
+}
+
+/// The layout of a node's cache, from the shape of its keys: [T, kv_heads, head_dim].
+fn cache_layout(graph: &Graph, node: NodeId, context: usize) -> Option<KvLayout> {
+    let op = graph.node(node).op()?;
+    let slot = op.def().inputs.iter().position(|input| input.name == "k")?;
+    let keys = graph.inputs(node).get(slot).copied().flatten()?;
+    let [_, Dim::Fixed(kv_heads), Dim::Fixed(head_dim)] = graph.ty(keys).shape[..] else { return None };
+    context.checked_mul(kv_heads)?.checked_mul(head_dim)?.checked_mul(16)?;
+    Some(KvLayout::new(kv_heads, head_dim, context))
+}

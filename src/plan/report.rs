@@ -1,0 +1,153 @@
+//! What a plan says about memory, in numbers that people and programs read.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::layout::ModelPlan;
+use super::schedule::{StepPlan, WeightForm};
+use crate::graph::{DType, Type};
+use crate::kernels::packed::{PackedMatrix, WeightType};
+
+/// Every byte of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MemoryReport {
+    /// Positions the caches hold.
+    pub context: usize,
+    /// The most tokens of a prompt step.
+    pub chunk: usize,
+    /// Threads.
+    pub threads: usize,
+    /// Bytes of the tensors in the weight file that the model reads.
+    pub weights: usize,
+    /// Bytes of weights packed into panels.
+    pub packed_weights: usize,
+    /// Bytes of weights held as dense f32 (gains, biases).
+    pub dense_weights: usize,
+    /// Bytes of tables read where the file has them.
+    pub mapped_weights: usize,
+    /// Steps of one token.
+    pub decode: StepReport,
+    /// Steps of up to a chunk of tokens.
+    pub prefill: StepReport,
+    /// Bytes of the activations region.
+    pub activations: usize,
+    /// Bytes of scratch, all threads together.
+    pub scratch: usize,
+    /// Bytes of keys and values.
+    pub kv_cache: usize,
+    /// Bytes of the arena: activations, scratch and caches.
+    pub arena: usize,
+}
+
+/// The activations of one step size.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StepReport {
+    /// The most tokens of a step.
+    pub tokens: usize,
+    /// How many steps run.
+    pub steps: usize,
+    /// Bytes used.
+    pub bytes: usize,
+    /// The most bytes that live at once: no plan needs fewer.
+    pub lower_bound: usize,
+    /// What buffers of their own for all values would need.
+    pub without_reuse: usize,
+}
+
+impl StepReport {
+    fn new(plan: &StepPlan) -> Self {
+        StepReport {
+            tokens: plan.tokens,
+            steps: plan.steps.len(),
+            bytes: plan.placement.bytes,
+            lower_bound: plan.placement.lower_bound,
+            without_reuse: plan.unshared,
+        }
+    }
+
+    /// How far the plan is above the lower bound, in percent.
+    pub fn distance(&self) -> f64 {
+        if self.lower_bound == 0 { 0.0 } else { (self.bytes as f64 / self.lower_bound as f64 - 1.0) * 100.0 }
+    }
+}
+
+impl MemoryReport {
+    /// The bytes of `plan`, for a model whose tensors in use take `weights` bytes in their file.
+    pub fn new(plan: &ModelPlan, weights: usize) -> Self {
+        let sum = |form: WeightForm, bytes: fn(&Type) -> usize| {
+            plan.weights.iter().filter(|w| w.form == form).map(|w| bytes(&w.ty)).sum()
+        };
+        MemoryReport {
+            context: plan.options.context,
+            chunk: plan.options.chunk,
+            threads: plan.options.threads,
+            weights,
+            packed_weights: sum(WeightForm::Packed, packed_bytes),
+            dense_weights: sum(WeightForm::Constant, |ty| ty.elements(1, 1) * size_of::<f32>()),
+            mapped_weights: sum(WeightForm::Table, |ty| ty.bytes(1, 1)),
+            decode: StepReport::new(&plan.decode),
+            prefill: StepReport::new(&plan.prefill),
+            activations: plan.regions.activations,
+            scratch: plan.regions.scratch,
+            kv_cache: plan.regions.kv_cache,
+            arena: plan.regions.total(),
+        }
+    }
+}
+
+/// Bytes of a [rows, cols] weight in panels.
+fn packed_bytes(ty: &Type) -> usize {
+    let dims: Vec<usize> = ty.shape.iter().map(|d| d.resolve(1, 1)).collect();
+    match dims[..] {
+        [rows, cols] => PackedMatrix::bytes_for(rows, cols, weight_type(ty.dtype)),
+        _ => 0,
+    }
+}
+
+/// The packed type of an element type.
+pub(crate) fn weight_type(dtype: DType) -> WeightType {
+    match dtype {
+        DType::F16 => WeightType::F16,
+        DType::BF16 => WeightType::BF16,
+        DType::F32 | DType::I32 => WeightType::F32,
+    }
+}
+
+impl fmt::Display for MemoryReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = |f: &mut fmt::Formatter<'_>, what: &str, bytes: usize| {
+            writeln!(f, "{what:<34}{bytes:>16}  {:>11}", human(bytes))
+        };
+        writeln!(f, "context {}, prompt chunk {}, threads {}\n", self.context, self.chunk, self.threads)?;
+        writeln!(f, "{:<34}{:>16}", "", "bytes")?;
+        line(f, "weights in the file", self.weights)?;
+        line(f, "  packed into panels", self.packed_weights)?;
+        line(f, "  dense f32", self.dense_weights)?;
+        line(f, "  tables read from the file", self.mapped_weights)?;
+        line(f, "arena", self.arena)?;
+        line(f, "  activations", self.activations)?;
+        line(f, "  scratch", self.scratch)?;
+        line(f, "  KV cache", self.kv_cache)?;
+        for (name, step) in [("decode", &self.decode), ("prefill", &self.prefill)] {
+            writeln!(f, "\n{name}: {} steps of up to {} tokens", step.steps, step.tokens)?;
+            line(f, "  activations", step.bytes)?;
+            line(f, "  lower bound (most live at once)", step.lower_bound)?;
+            writeln!(f, "  distance to it {:>34.2} %", step.distance())?;
+            line(f, "  without any reuse", step.without_reuse)?;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes in the unit that suits them.
+pub(crate) fn human(bytes: usize) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut size = bytes as f64;
+    let mut unit = 0;
+    while size >= 1024.0 && unit + 1 < units.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{size:.1} {}", units[unit]) }
+}

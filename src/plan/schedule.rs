@@ -1,0 +1,287 @@
+//! The schedule: a graph as a flat list of steps, each with its kernel and its operands.
+//!
+//! Every step is one phase: all threads run it together and wait for each other behind it. An op with several kernels
+//! gives several steps.
+
+use std::collections::HashMap;
+
+use smallvec::SmallVec;
+
+use super::alias::Classes;
+use super::layout::PlanOptions;
+use super::place::{Buffer, Placement, place};
+use crate::exec::arena::ALIGNMENT;
+use crate::graph::{Class, DType, Dim, Graph, Kind, Name, NodeId, Type, Value};
+use crate::kernels::call::BoundKernel;
+use crate::ops::{Form, Lowering};
+
+/// A place in the activations region and how its bytes are seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slot {
+    /// Bytes from the beginning of the activations region.
+    pub offset: usize,
+    /// Element type and shape; `T` and `S` are filled in at each step.
+    pub ty: Type,
+}
+
+/// Where an operand of a step comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// An optional operand that is not there.
+    Absent,
+    /// The activations region.
+    Arena(Slot),
+    /// Entry of [`super::ModelPlan::weights`].
+    Weight(usize),
+}
+
+/// How kernels read a weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WeightForm {
+    /// Dense f32.
+    Constant,
+    /// In panels of 16 rows, in its own type.
+    Packed,
+    /// Row by row, where the file has it.
+    Table,
+}
+
+/// A weight that steps read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WeightNeed {
+    /// The value of the graph: a weight, a literal, or an expression of those.
+    pub value: Value,
+    /// How it is read.
+    pub form: WeightForm,
+    /// Its type.
+    pub ty: Type,
+}
+
+/// One step of the plan.
+pub struct Step {
+    /// The node it computes, or one phase of.
+    pub node: NodeId,
+    /// The node's name.
+    pub name: Name,
+    /// The op's name.
+    pub op: &'static str,
+    /// What runs.
+    pub kernel: Box<dyn BoundKernel>,
+    /// Its operands.
+    pub inputs: SmallVec<[Source; 6]>,
+    /// Its outputs.
+    pub outputs: SmallVec<[Slot; 2]>,
+    /// Scratch each thread needs, in f32.
+    pub scratch: usize,
+    /// Entry of [`super::ModelPlan::caches`].
+    pub cache: Option<usize>,
+}
+
+/// The plan of one step size.
+pub struct StepPlan {
+    /// The most tokens of a step.
+    pub tokens: usize,
+    /// What runs, in order.
+    pub steps: Vec<Step>,
+    /// Where each value lies that the steps use.
+    pub slots: HashMap<Value, Slot>,
+    /// The buffers: one for each class of values that share memory.
+    pub buffers: Vec<Buffer>,
+    /// Which buffer each value lies in.
+    pub buffer_of: HashMap<Value, usize>,
+    /// Where the buffers lie.
+    pub placement: Placement,
+    /// Bytes that buffers of their own for all values would take, views not counted.
+    pub unshared: usize,
+}
+
+/// What every step size of a graph shares while it is scheduled.
+pub(super) struct Scheduler<'a> {
+    pub graph: &'a Graph,
+    pub order: Vec<NodeId>,
+    pub classes: Vec<Class>,
+    pub weights: Vec<WeightNeed>,
+    pub weight_index: HashMap<(Value, WeightForm), usize>,
+    /// Nodes with a cache, in order.
+    pub stateful: Vec<NodeId>,
+}
+
+/// One kernel call before its operands have places.
+pub(super) struct Draft {
+    pub node: NodeId,
+    pub kernel: Box<dyn BoundKernel>,
+    /// Operand values by slot of the kernel; `None` is absent.
+    pub inputs: SmallVec<[Option<Value>; 8]>,
+    /// The op's slots that the kernel's slots stand for.
+    pub slots: SmallVec<[usize; 8]>,
+    pub outputs: bool,
+    pub scratch: usize,
+}
+
+impl<'a> Scheduler<'a> {
+    pub fn new(graph: &'a Graph) -> Self {
+        let order = graph.order();
+        let has_state = |id: &NodeId| graph.node(*id).op().is_some_and(|op| op.has_state());
+        let stateful = order.iter().copied().filter(has_state).collect();
+        let classes = graph.classes();
+        Scheduler { graph, order, classes, weights: Vec::new(), weight_index: HashMap::new(), stateful }
+    }
+
+    /// The kernel calls of a step of up to `tokens` tokens.
+    pub fn drafts(&self, tokens: usize, options: &PlanOptions) -> Result<Vec<Draft>, String> {
+        let mut drafts = Vec::new();
+        for &id in &self.order {
+            let Kind::Op(op) = &self.graph.node(id).kind else { continue };
+            if self.class(id) != Class::Activation || is_view(self.graph, id) {
+                continue;
+            }
+            let inputs = self.graph.inputs(id);
+            let slots = op.slots().unwrap_or(inputs.len());
+            let mut padded: SmallVec<[Option<Value>; 8]> = inputs.as_slice().into();
+            padded.resize(slots.max(inputs.len()), None);
+            let types: SmallVec<[Option<&Type>; 8]> =
+                padded.iter().map(|v| v.map(|v| self.graph.ty(v))).collect();
+            let outputs: SmallVec<[&Type; 4]> = self.graph.node(id).outputs.iter().map(|o| &o.ty).collect();
+            let constant: SmallVec<[bool; 8]> =
+                padded.iter().map(|v| v.is_some_and(|v| self.class(v.node) != Class::Activation)).collect();
+            self.check_forms(id, &padded, &constant)?;
+            let lowering = Lowering {
+                inputs: &types,
+                outputs: &outputs,
+                constant: &constant,
+                isa: options.isa,
+                context: options.context,
+                tokens,
+            };
+            for phase in (op.def().lower)(op, &lowering) {
+                drafts.push(Draft {
+                    node: id,
+                    inputs: phase.inputs.iter().map(|&slot| padded.get(slot).copied().flatten()).collect(),
+                    slots: phase.inputs,
+                    kernel: phase.kernel,
+                    outputs: phase.outputs,
+                    scratch: phase.scratch,
+                });
+            }
+        }
+        Ok(drafts)
+    }
+
+    fn class(&self, id: NodeId) -> Class {
+        self.classes[id.index()]
+    }
+
+    /// Fail where a kernel would be given a weight for an activation, or an activation for a weight.
+    fn check_forms(&self, id: NodeId, inputs: &[Option<Value>], constant: &[bool]) -> Result<(), String> {
+        let node = self.graph.node(id);
+        let Some(op) = node.op() else { return Ok(()) };
+        for (slot, value) in inputs.iter().enumerate() {
+            let (Some(value), Some(def)) = (value, op.input_def(slot)) else { continue };
+            let (fits, wanted) = match def.form {
+                Form::Tensor | Form::Ints => (!constant[slot], "a value that depends on the tokens"),
+                Form::Constant | Form::Packed | Form::Table => (constant[slot], "a weight"),
+                Form::Any | Form::AnyOrInts | Form::PackedOrTensor => (true, ""),
+            };
+            if !fits {
+                let (name, input) = (node.name(), self.graph.name(*value));
+                return Err(format!("node \"{name}\": input {slot} ({}) of {} must be {wanted}: \"{input}\" is not", def.name, op.name()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The place among the weights of a constant operand.
+    fn weight(&mut self, node: NodeId, slot: usize, value: Value) -> usize {
+        let ty = self.graph.ty(value).clone();
+        let form = self.graph.node(node).op().and_then(|op| op.input_def(slot)).map(|def| def.form);
+        let form = match form {
+            Some(Form::Packed) => WeightForm::Packed,
+            Some(Form::PackedOrTensor) if self.is_linear(node) => WeightForm::Packed,
+            Some(Form::Table) => WeightForm::Table,
+            _ => WeightForm::Constant,
+        };
+        let next = self.weights.len();
+        let index = *self.weight_index.entry((value, form)).or_insert(next);
+        if index == next {
+            self.weights.push(WeightNeed { value, form, ty });
+        }
+        index
+    }
+
+    /// Whether a MatMul's second operand is read as a packed weight.
+    fn is_linear(&self, node: NodeId) -> bool {
+        let op = self.graph.node(node).op();
+        let rank = self.graph.inputs(node).get(1).copied().flatten().map(|b| self.graph.ty(b).shape.len());
+        op.is_some_and(|op| op.flag("transpose_b")) && rank == Some(2)
+    }
+
+    /// The plan for steps of up to `tokens` tokens.
+    pub fn plan(&mut self, tokens: usize, options: &PlanOptions) -> Result<StepPlan, String> {
+        let drafts = self.drafts(tokens, options)?;
+        let classes = Classes::find(self, &drafts, options.in_place);
+        let bytes_of = |value: Value| self.graph.ty(value).bytes(tokens, options.context);
+        let (buffers, buffer_of) = classes.buffers(bytes_of);
+        let unshared = classes.unshared(bytes_of);
+        let placement = if options.reuse_buffers {
+            place(&buffers, ALIGNMENT)
+        } else {
+            side_by_side(&buffers)
+        };
+        let slots: HashMap<Value, Slot> = buffer_of
+            .iter()
+            .map(|(&value, &buffer)| {
+                (value, Slot { offset: placement.offsets[buffer], ty: self.graph.ty(value).clone() })
+            })
+            .collect();
+        let mut steps = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let node = self.graph.node(draft.node);
+            let name = node.name().clone();
+            let op = node.op().map_or("", |op| op.name());
+            let outputs = (0..node.outputs.len()).map(|output| Value { node: draft.node, output });
+            let outputs = if draft.outputs { outputs.map(|v| slots[&v].clone()).collect() } else { SmallVec::new() };
+            let mut inputs = SmallVec::new();
+            for (value, slot) in draft.inputs.iter().zip(&draft.slots) {
+                inputs.push(match value {
+                    None => Source::Absent,
+                    Some(value) => match slots.get(value) {
+                        Some(slot) => Source::Arena(slot.clone()),
+                        None => Source::Weight(self.weight(draft.node, *slot, *value)),
+                    },
+                });
+            }
+            let cache = self.stateful.iter().position(|&id| id == draft.node);
+            steps.push(Step { node: draft.node, name, op, kernel: draft.kernel, inputs, outputs, scratch: draft.scratch, cache });
+        }
+        Ok(StepPlan { tokens, steps, slots, buffers, buffer_of, placement, unshared })
+    }
+}
+
+/// Whether the node only sees its operand's bytes in another shape.
+pub(super) fn is_view(graph: &Graph, id: NodeId) -> bool {
+    graph.node(id).op().is_some_and(|op| op.name() == "Reshape")
+}
+
+/// A placement without reuse: each buffer has bytes of its own.
+fn side_by_side(buffers: &[Buffer]) -> Placement {
+    let shared = place(buffers, ALIGNMENT);
+    let mut offset = 0usize;
+    let mut offsets = Vec::with_capacity(buffers.len());
+    for buffer in buffers {
+        offsets.push(offset);
+        offset = offset.saturating_add(buffer.bytes.next_multiple_of(ALIGNMENT));
+    }
+    Placement { offsets, bytes: offset, ..shared }
+}
+
+impl Slot {
+    /// Its shape in a step of `tokens` tokens that ends with `context` positions.
+    pub fn shape(&self, tokens: usize, context: usize) -> SmallVec<[usize; 4]> {
+        self.ty.shape.iter().map(|d: &Dim| d.resolve(tokens, context)).collect()
+    }
+
+    /// Whether it holds whole numbers.
+    pub fn is_int(&self) -> bool {
+        self.ty.dtype == DType::I32
+    }
+}

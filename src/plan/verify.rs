@@ -1,0 +1,83 @@
+//! The plan's verifier: buffers that live together never overlap, and every read was written.
+
+use std::collections::HashSet;
+
+use super::layout::ModelPlan;
+use super::place;
+use super::schedule::{Source, StepPlan};
+use crate::exec::arena::ALIGNMENT;
+use crate::graph::{Graph, Kind, Value};
+
+/// A defect of the planner.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanDefect {
+    /// Two buffers share bytes while both live.
+    #[error("{0}")]
+    Overlap(#[from] place::Overlap),
+    /// A step reads bytes that no earlier step wrote.
+    #[error("step {step} (\"{name}\") reads bytes {offset} that nothing has written")]
+    Unwritten {
+        /// The step's number.
+        step: usize,
+        /// The node's name.
+        name: String,
+        /// Bytes from the beginning of the activations region.
+        offset: usize,
+    },
+    /// A step uses a buffer outside of the life on record.
+    #[error("step {step} (\"{name}\") uses a buffer that lives from step {first} to {last}")]
+    Dead {
+        /// The step's number.
+        step: usize,
+        /// The node's name.
+        name: String,
+        /// First step of the buffer's life.
+        first: usize,
+        /// Last step of the buffer's life.
+        last: usize,
+    },
+}
+
+/// Check both step sizes of a plan for `graph`.
+pub fn verify(graph: &Graph, plan: &ModelPlan) -> Result<(), PlanDefect> {
+    verify_steps(graph, &plan.decode)?;
+    verify_steps(graph, &plan.prefill)
+}
+
+fn verify_steps(graph: &Graph, plan: &StepPlan) -> Result<(), PlanDefect> {
+    place::verify(&plan.buffers, &plan.placement, ALIGNMENT)?;
+    // Values whose bytes hold what they should, by the memory they lie in.
+    let mut written: HashSet<usize> = HashSet::new();
+    for id in graph.ids().filter(|&id| graph.node(id).kind == Kind::Input) {
+        written.extend(plan.buffer_of.get(&Value::from(id)));
+    }
+    let buffer_at = |offset: usize, step: usize| {
+        let found = plan.placement.offsets.iter().enumerate().find(|&(i, &o)| {
+            let life = &plan.buffers[i];
+            o == offset && (life.first..=life.last).contains(&step)
+        });
+        found.map(|(i, _)| i)
+    };
+    for (number, step) in plan.steps.iter().enumerate() {
+        let reads = step.inputs.iter().filter_map(|source| match source {
+            Source::Arena(slot) => Some(slot.offset),
+            _ => None,
+        });
+        for offset in reads {
+            if !buffer_at(offset, number).is_some_and(|buffer| written.contains(&buffer)) {
+                return Err(PlanDefect::Unwritten { step: number, name: step.name.to_string(), offset });
+            }
+        }
+        for output in 0..step.outputs.len() {
+            let value = Value { node: step.node, output };
+            let Some(&buffer) = plan.buffer_of.get(&value) else { continue };
+            let life = &plan.buffers[buffer];
+            if !(life.first..=life.last).contains(&number) {
+                let (first, last) = (life.first, life.last);
+                return Err(PlanDefect::Dead { step: number, name: step.name.to_string(), first, last });
+            }
+            written.insert(buffer);
+        }
+    }
+    Ok(())
+}
