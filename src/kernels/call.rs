@@ -192,8 +192,8 @@ impl<K: Kernel> BoundKernel for Bound<K, Scalar> {
 
 impl<K: Kernel> BoundKernel for Bound<K, Avx2> {
     fn run(&self, call: &Call<'_>) {
-        #[target_feature(enable = "avx2,fma,f16c")]
-        fn with_features<K: Kernel>(kernel: &K, simd: Avx2, call: &Call<'_>) {
+        #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2,fma,f16c"))]
+        unsafe fn with_features<K: Kernel>(kernel: &K, simd: Avx2, call: &Call<'_>) {
             kernel.run(simd, call);
         }
         // SAFETY: an `Avx2` exists only where the CPU was found to have these features.
@@ -203,8 +203,11 @@ impl<K: Kernel> BoundKernel for Bound<K, Avx2> {
 
 impl<K: Kernel> BoundKernel for Bound<K, Avx512> {
     fn run(&self, call: &Call<'_>) {
-        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
-        fn with_features<K: Kernel>(kernel: &K, simd: Avx512, call: &Call<'_>) {
+        #[cfg_attr(
+            target_arch = "x86_64",
+            target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")
+        )]
+        unsafe fn with_features<K: Kernel>(kernel: &K, simd: Avx512, call: &Call<'_>) {
             kernel.run(simd, call);
         }
         // SAFETY: an `Avx512` exists only where the CPU was found to have these features.

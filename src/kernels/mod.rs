@@ -6,4 +6,7 @@
 //! means (`ops/` holds the plain reference that each kernel must equal bit for bit).
 
 pub mod call;
+pub mod kv_cache;
+pub mod math;
+pub mod packed;
 pub mod simd;

@@ -4,35 +4,38 @@
 //! Kernels are written over the trait; every method does the same IEEE operations in the same order on each of them, so
 //! that results agree to the bit. What does not belong here: anything that knows an op.
 
+#[cfg(not(target_arch = "x86_64"))]
+mod absent;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod scalar;
 
 use std::cell::Cell;
 
+#[cfg(not(target_arch = "x86_64"))]
+pub use absent::{Avx2, Avx512};
+#[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
-pub use scalar::Scalar;
+pub use scalar::{Scalar, Single};
 
-/// Lanes of a [`Simd::F32`].
+/// Lanes of a [`Simd`].
 pub const LANES: usize = 16;
 
-/// Sixteen lanes of f32, and what can be done with them.
+/// Lanes of f32, and the arithmetic that can be done with them: sixteen, or one ([`Single`]).
 ///
 /// Every method is `#[inline(always)]`. Minimum and maximum are `a < b ? a : b` and `a > b ? a : b` (the second operand
 /// where they compare equal or unordered), as on x86. Comparisons with NaN are false.
-pub trait Simd: Copy + Send + Sync + 'static {
-    /// Sixteen f32.
+pub trait Lanes: Copy + Send + Sync + 'static {
+    /// The lanes as f32.
     type F32: Copy;
-    /// Sixteen i32.
+    /// The lanes as i32.
     type I32: Copy;
-    /// Sixteen booleans.
+    /// A boolean for each lane.
     type Mask: Copy;
-
-    /// The register tile of matrix products: tokens at once, for one or [`Simd::TILE_PANELS`] panels of 16 rows.
-    const TILE_TOKENS: usize;
-    /// Panels of 16 rows at once in a tile of several tokens.
-    const TILE_PANELS: usize;
 
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::F32;
@@ -41,25 +44,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn zero(self) -> Self::F32 {
         self.splat(0.0)
     }
-    /// Lane `i` is `from[i]`.
-    fn load(self, from: &[f32; LANES]) -> Self::F32;
-    /// Lane `i` is `from[i]`.
-    fn load_cells(self, from: &[Cell<f32>; LANES]) -> Self::F32;
-    /// Lane `i` is `from[i]`; lanes past its end are +0. `from` holds at most 16 elements.
-    fn load_partial(self, from: &[Cell<f32>]) -> Self::F32;
-    /// As [`Simd::load_partial`], from constants.
-    fn load_slice_partial(self, from: &[f32]) -> Self::F32;
-    /// Sixteen IEEE half floats, given as bits.
-    fn load_f16(self, from: &[u16; LANES]) -> Self::F32;
-    /// Sixteen bfloat16, given as bits.
-    fn load_bf16(self, from: &[u16; LANES]) -> Self::F32;
-    /// `to[i]` becomes lane `i`.
-    fn store(self, to: &[Cell<f32>; LANES], x: Self::F32);
-    /// The first `to.len()` lanes (at most 16).
-    fn store_partial(self, to: &[Cell<f32>], x: Self::F32);
-    /// The lanes as an array.
-    fn to_array(self, x: Self::F32) -> [f32; LANES];
-
     /// a + b.
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// a − b.
@@ -88,16 +72,15 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn gt(self, a: Self::F32, b: Self::F32) -> Self::Mask;
     /// `mask ? a : b`.
     fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32;
-    /// Lanes whose number is in `from..to`.
-    fn lanes_between(self, from: usize, to: usize) -> Self::Mask;
 
     /// All lanes `x`.
     fn splat_i32(self, x: i32) -> Self::I32;
-    /// The nearest integers of lanes that are already integral and within i32.
+    /// The nearest integers of lanes that are already integral and within i32; of other lanes, some integer.
     fn to_i32(self, x: Self::F32) -> Self::I32;
     /// The bits as integers.
     fn bits(self, x: Self::F32) -> Self::I32;
     /// The bits as floats.
+    #[expect(clippy::wrong_self_convention, reason = "`self` is only the token")]
     fn from_bits(self, x: Self::I32) -> Self::F32;
     /// a + b, wrapping.
     fn add_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
@@ -109,6 +92,35 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn shift_left<const N: i32>(self, a: Self::I32) -> Self::I32;
     /// a == b.
     fn eq_i32(self, a: Self::I32, b: Self::I32) -> Self::Mask;
+}
+
+/// Sixteen [`Lanes`], and the ways between them and memory. Every method is `#[inline(always)]`.
+pub trait Simd: Lanes {
+    /// The register tile of matrix products: tokens at once, for one or [`Simd::TILE_PANELS`] panels of 16 rows.
+    const TILE_TOKENS: usize;
+    /// Panels of 16 rows at once in a tile of several tokens.
+    const TILE_PANELS: usize;
+
+    /// Lane `i` is `from[i]`.
+    fn load(self, from: &[f32; LANES]) -> Self::F32;
+    /// Lane `i` is `from[i]`.
+    fn load_cells(self, from: &[Cell<f32>; LANES]) -> Self::F32;
+    /// Lane `i` is `from[i]`; lanes past its end are +0. `from` holds at most 16 elements.
+    fn load_partial(self, from: &[Cell<f32>]) -> Self::F32;
+    /// As [`Simd::load_partial`], from constants.
+    fn load_slice_partial(self, from: &[f32]) -> Self::F32;
+    /// Sixteen IEEE half floats, given as bits.
+    fn load_f16(self, from: &[u16; LANES]) -> Self::F32;
+    /// Sixteen bfloat16, given as bits.
+    fn load_bf16(self, from: &[u16; LANES]) -> Self::F32;
+    /// `to[i]` becomes lane `i`.
+    fn store(self, to: &[Cell<f32>; LANES], x: Self::F32);
+    /// The first `to.len()` lanes (at most 16).
+    fn store_partial(self, to: &[Cell<f32>], x: Self::F32);
+    /// The lanes as an array.
+    fn to_array(self, x: Self::F32) -> [f32; LANES];
+    /// Lanes whose number is in `from..to`.
+    fn lanes_between(self, from: usize, to: usize) -> Self::Mask;
 
     /// The sum of the lanes by the fixed tree: i + (i + 8), then i + (i + 4), i + (i + 2), 0 + 1.
     #[inline(always)]
@@ -173,15 +185,22 @@ impl Isa {
     pub fn named(name: &str) -> Result<Isa, IsaError> {
         match name {
             "scalar" => Ok(Isa::Scalar(Scalar)),
-            "avx2" => Avx2::detect().map(Isa::Avx2).ok_or(IsaError::Missing("AVX2, FMA or F16C")),
-            "avx512" => Avx512::detect().map(Isa::Avx512).ok_or(IsaError::Missing("AVX-512 F, BW, VL or DQ")),
+            "avx2" => Avx2::detect()
+                .map(Isa::Avx2)
+                .ok_or(IsaError::Missing("AVX2, FMA or F16C")),
+            "avx512" => Avx512::detect()
+                .map(Isa::Avx512)
+                .ok_or(IsaError::Missing("AVX-512 F, BW, VL or DQ")),
             other => Err(IsaError::Unknown(other.to_string())),
         }
     }
 
     /// Every one that this CPU has, the plain one first.
     pub fn available() -> Vec<Isa> {
-        ["scalar", "avx2", "avx512"].iter().filter_map(|name| Isa::named(name).ok()).collect()
+        ["scalar", "avx2", "avx512"]
+            .iter()
+            .filter_map(|name| Isa::named(name).ok())
+            .collect()
     }
 
     /// Its name, as [`Isa::named`] takes it.

@@ -1,0 +1,152 @@
+//! A layer's keys and values: their layout in the arena, and the op that hands them out as plain tensors.
+//!
+//! ```text
+//! Cache(k [T, KV, D], v [T, KV, D]) -> keys [S, KV, D], values [S, KV, D], S = past + T
+//!     for t in 0..T: cache.keys[past + t] = k[t]; cache.values[past + t] = v[t]
+//!     for s in 0..S: keys[s] = cache.keys[s];     values[s] = cache.values[s]
+//! ```
+//!
+//! Nothing is computed, so no order matters. Threads own whole heads: each reads only what it wrote itself, or what
+//! earlier steps wrote.
+
+use std::cell::Cell;
+
+use super::call::{Call, Kernel};
+use super::simd::{LANES, Simd};
+
+/// Positions of a key block: attention merges partial results at multiples of it.
+pub const BLOCK: usize = 64;
+
+/// How one layer's cache lies in memory.
+///
+/// Keys are in panels of 16 positions, [kv_head][position / 16][head_dim][16]; values are [kv_head][position][head_dim].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvLayout {
+    kv_heads: usize,
+    head_dim: usize,
+    capacity: usize,
+}
+
+impl KvLayout {
+    /// Room for at least `capacity` positions, rounded up to whole blocks.
+    pub fn new(kv_heads: usize, head_dim: usize, capacity: usize) -> KvLayout {
+        KvLayout {
+            kv_heads,
+            head_dim,
+            capacity: capacity.next_multiple_of(BLOCK),
+        }
+    }
+
+    /// Heads of keys and values.
+    #[inline(always)]
+    pub fn kv_heads(&self) -> usize {
+        self.kv_heads
+    }
+
+    /// Elements of one head of one position.
+    #[inline(always)]
+    pub fn head_dim(&self) -> usize {
+        self.head_dim
+    }
+
+    /// Positions that there is room for, a multiple of [`BLOCK`].
+    #[inline(always)]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Floats of the keys; the values take as many again.
+    pub fn floats(&self) -> usize {
+        self.kv_heads * self.capacity * self.head_dim
+    }
+
+    /// Where the panel with `position` of `kv_head` starts in the keys: head_dim × 16 floats.
+    #[inline(always)]
+    pub fn key_panel(&self, kv_head: usize, position: usize) -> usize {
+        (kv_head * self.capacity + position / LANES * LANES) * self.head_dim
+    }
+
+    /// Where element 0 of `position` of `kv_head` stands in the keys; element `d` stands 16 · d further.
+    #[inline(always)]
+    pub fn key(&self, kv_head: usize, position: usize) -> usize {
+        self.key_panel(kv_head, position) + position % LANES
+    }
+
+    /// Where `position` of `kv_head` starts in the values: head_dim floats.
+    #[inline(always)]
+    pub fn value(&self, kv_head: usize, position: usize) -> usize {
+        (kv_head * self.capacity + position) * self.head_dim
+    }
+}
+
+/// One layer's cache in the arena.
+#[derive(Clone, Copy)]
+pub struct KvCache<'a> {
+    /// The keys, `layout.floats()` long.
+    pub keys: &'a [Cell<f32>],
+    /// The values, `layout.floats()` long.
+    pub values: &'a [Cell<f32>],
+    /// How both are laid out.
+    pub layout: KvLayout,
+}
+
+impl<'a> KvCache<'a> {
+    /// The key of `position`: its head_dim elements in order, each to be read or written.
+    #[inline(always)]
+    pub fn key(
+        &self,
+        kv_head: usize,
+        position: usize,
+    ) -> impl Iterator<Item = &'a Cell<f32>> + use<'a> {
+        self.keys[self.layout.key(kv_head, position)..]
+            .iter()
+            .step_by(LANES)
+            .take(self.layout.head_dim)
+    }
+
+    /// The value of `position`: head_dim elements.
+    #[inline(always)]
+    pub fn value(&self, kv_head: usize, position: usize) -> &'a [Cell<f32>] {
+        let start = self.layout.value(kv_head, position);
+        &self.values[start..start + self.layout.head_dim]
+    }
+}
+
+/// Appends keys and values, and gives the whole context: see the top of this file.
+#[derive(Clone, Copy, Debug)]
+pub struct Cache;
+
+// SAFETY: a thread touches only the heads of its share, in the cache and in the outputs.
+unsafe impl Kernel for Cache {
+    #[inline(always)]
+    fn run<S: Simd>(&self, _simd: S, call: &Call<'_>) {
+        let Some(cache) = call.cache else {
+            unreachable!("Cache without a cache")
+        };
+        let (k, v) = (call.tensor(0).cells, call.tensor(1).cells);
+        let (keys, values) = (call.outputs[0].cells, call.outputs[1].cells);
+        let (heads, dim) = (cache.layout.kv_heads, cache.layout.head_dim);
+        for head in call.share(heads) {
+            for t in 0..call.tokens {
+                let row = (t * heads + head) * dim..(t * heads + head + 1) * dim;
+                copy(&k[row.clone()], cache.key(head, call.past + t));
+                copy(&v[row], cache.value(head, call.past + t));
+            }
+            for s in 0..call.past + call.tokens {
+                let row = (s * heads + head) * dim..(s * heads + head + 1) * dim;
+                copy(cache.key(head, s), &keys[row.clone()]);
+                copy(cache.value(head, s), &values[row]);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn copy<'a>(
+    from: impl IntoIterator<Item = &'a Cell<f32>>,
+    to: impl IntoIterator<Item = &'a Cell<f32>>,
+) {
+    for (from, to) in from.into_iter().zip(to) {
+        to.set(from.get());
+    }
+}

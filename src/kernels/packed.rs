@@ -1,0 +1,407 @@
+//! Weights as kernels read them: matrices packed into panels of 16 rows, and tables read row by row.
+//!
+//! A panel holds 16 output rows interleaved, so that one load gives the 16 rows' elements of one column. Elements keep
+//! their own type and their own bits; kernels convert them to f32 in registers, which is exact.
+
+use std::cell::Cell;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use half::{bf16, f16};
+use memmap2::MmapMut;
+
+use super::simd::LANES;
+
+/// The element type of a packed weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WeightType {
+    /// IEEE single.
+    F32,
+    /// IEEE half.
+    F16,
+    /// bfloat16.
+    BF16,
+}
+
+impl WeightType {
+    /// Bytes of one element.
+    pub fn bytes(self) -> usize {
+        match self {
+            WeightType::F32 => 4,
+            WeightType::F16 | WeightType::BF16 => 2,
+        }
+    }
+
+    /// The f32 equal to an element given as bits (the low 16 of `bits` for the 16-bit types).
+    #[inline(always)]
+    pub fn to_f32(self, bits: u32) -> f32 {
+        match self {
+            WeightType::F32 => f32::from_bits(bits),
+            WeightType::F16 => f16::from_bits(bits as u16).to_f32(),
+            WeightType::BF16 => bf16::from_bits(bits as u16).to_f32(),
+        }
+    }
+}
+
+/// A matrix of weights [rows, cols] (rows: out features, cols: in features) about to be packed.
+pub trait PackSource: Sync {
+    /// Out features.
+    fn rows(&self) -> usize;
+    /// In features.
+    fn cols(&self) -> usize;
+    /// The type of the elements.
+    fn weight_type(&self) -> WeightType;
+    /// Bits of the elements `start..start + out.len()` of `row`; 16-bit types in the low half, the high half zero.
+    fn copy_bits(&self, row: usize, start: usize, out: &mut [u32]);
+}
+
+/// A [rows, cols] weight in panels of 16 rows, laid out [rows / 16][cols][16]; rows that the last panel lacks are zero.
+#[derive(Debug)]
+pub struct PackedMatrix {
+    rows: usize,
+    cols: usize,
+    weight_type: WeightType,
+    storage: MmapMut,
+}
+
+#[cfg(target_os = "linux")]
+/// Matrices from this size on ask for huge pages.
+const HUGE_PAGE_BYTES: usize = 2 << 20;
+/// Columns transposed at once while packing.
+const PACK_COLS: usize = 64;
+
+impl PackedMatrix {
+    /// Bytes that a packed [rows, cols] matrix takes.
+    pub fn bytes_for(rows: usize, cols: usize, weight_type: WeightType) -> usize {
+        rows.div_ceil(LANES) * LANES * cols * weight_type.bytes()
+    }
+
+    /// A matrix of zeros, its memory not yet touched. To be filled through [`PackedMatrix::panels_mut`].
+    ///
+    /// # Errors
+    /// If the system refuses the memory, or no memory could be as large.
+    pub fn zeroed(rows: usize, cols: usize, weight_type: WeightType) -> io::Result<PackedMatrix> {
+        let bytes = rows
+            .checked_next_multiple_of(LANES)
+            .and_then(|rows| rows.checked_mul(cols))
+            .and_then(|elements| elements.checked_mul(weight_type.bytes()))
+            .ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        let storage = MmapMut::map_anon(bytes.max(1))?;
+        #[cfg(target_os = "linux")]
+        if bytes >= HUGE_PAGE_BYTES {
+            // Advice only: a system without huge pages refuses, and the matrix works the same.
+            let _ = storage.advise(memmap2::Advice::HugePage);
+        }
+        Ok(PackedMatrix {
+            rows,
+            cols,
+            weight_type,
+            storage,
+        })
+    }
+
+    /// `source` packed by `threads` threads.
+    ///
+    /// # Errors
+    /// As [`PackedMatrix::zeroed`].
+    pub fn pack(source: &dyn PackSource, threads: usize) -> io::Result<PackedMatrix> {
+        let mut matrix = PackedMatrix::zeroed(source.rows(), source.cols(), source.weight_type())?;
+        let mut panels = matrix.panels_mut();
+        let share = panels.len().div_ceil(threads.max(1)).max(1);
+        if panels.len() <= share {
+            panels.iter_mut().for_each(|panel| panel.fill(source));
+        } else {
+            std::thread::scope(|scope| {
+                for part in panels.chunks_mut(share) {
+                    scope.spawn(move || part.iter_mut().for_each(|panel| panel.fill(source)));
+                }
+            });
+        }
+        Ok(matrix)
+    }
+
+    /// Out features.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// In features.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The type of the elements.
+    pub fn weight_type(&self) -> WeightType {
+        self.weight_type
+    }
+
+    /// Panels of 16 rows.
+    #[inline(always)]
+    pub fn panels(&self) -> usize {
+        self.rows.div_ceil(LANES)
+    }
+
+    /// The rows of panel `panel`, 16 but for the last.
+    #[inline(always)]
+    pub fn panel_rows(&self, panel: usize) -> Range<usize> {
+        panel * LANES..self.rows.min((panel + 1) * LANES)
+    }
+
+    /// Bytes of the packed data.
+    pub fn bytes(&self) -> usize {
+        Self::bytes_for(self.rows, self.cols, self.weight_type)
+    }
+
+    /// Panel `panel`, [cols][16].
+    #[inline(always)]
+    pub fn panel(&self, panel: usize) -> PanelWeights<'_> {
+        let bytes = self.panel_bytes();
+        let data = &self.storage[panel * bytes..(panel + 1) * bytes];
+        match self.weight_type {
+            WeightType::F32 => PanelWeights::F32(
+                // SAFETY: `data` is cols · 16 · 4 bytes at a multiple of 64 in page-aligned memory; any bits are an f32.
+                unsafe { std::slice::from_raw_parts(data.as_ptr().cast(), self.cols) },
+            ),
+            half => {
+                // SAFETY: `data` is cols · 16 · 2 bytes at a multiple of 32 in page-aligned memory; any bits are a u16.
+                let columns =
+                    unsafe { std::slice::from_raw_parts(data.as_ptr().cast(), self.cols) };
+                match half {
+                    WeightType::F16 => PanelWeights::F16(columns),
+                    _ => PanelWeights::BF16(columns),
+                }
+            }
+        }
+    }
+
+    /// Every panel, to be filled; they are disjoint, so that threads may fill them at the same time.
+    pub fn panels_mut(&mut self) -> Vec<PanelMut<'_>> {
+        let (rows, cols, weight_type, bytes) =
+            (self.rows, self.cols, self.weight_type, self.panel_bytes());
+        if bytes == 0 {
+            return Vec::new();
+        }
+        self.storage
+            .chunks_exact_mut(bytes)
+            .take(rows.div_ceil(LANES))
+            .enumerate()
+            .map(|(panel, data)| PanelMut {
+                rows: panel * LANES..rows.min((panel + 1) * LANES),
+                cols,
+                weight_type,
+                data,
+            })
+            .collect()
+    }
+
+    #[inline(always)]
+    fn panel_bytes(&self) -> usize {
+        self.cols * LANES * self.weight_type.bytes()
+    }
+}
+
+/// One panel's elements, [cols][16], lane = row.
+#[derive(Clone, Copy, Debug)]
+pub enum PanelWeights<'a> {
+    /// IEEE singles.
+    F32(&'a [[f32; LANES]]),
+    /// Bits of IEEE halves.
+    F16(&'a [[u16; LANES]]),
+    /// Bits of bfloat16.
+    BF16(&'a [[u16; LANES]]),
+}
+
+impl PanelWeights<'_> {
+    /// The element of column `col` in lane `lane`.
+    fn element(&self, col: usize, lane: usize) -> f32 {
+        match self {
+            PanelWeights::F32(columns) => columns[col][lane],
+            PanelWeights::F16(columns) => WeightType::F16.to_f32(columns[col][lane].into()),
+            PanelWeights::BF16(columns) => WeightType::BF16.to_f32(columns[col][lane].into()),
+        }
+    }
+}
+
+/// One panel of a [`PackedMatrix`] while it is filled.
+#[derive(Debug)]
+pub struct PanelMut<'a> {
+    rows: Range<usize>,
+    cols: usize,
+    weight_type: WeightType,
+    data: &'a mut [u8],
+}
+
+impl PanelMut<'_> {
+    /// The rows of the matrix that this panel holds.
+    pub fn rows(&self) -> Range<usize> {
+        self.rows.clone()
+    }
+
+    /// Copies this panel's rows from `source`, which has the matrix's shape and type. Lanes past the last row stay zero.
+    pub fn fill(&mut self, source: &dyn PackSource) {
+        let size = self.weight_type.bytes();
+        let mut bits = [0u32; PACK_COLS];
+        for start in (0..self.cols).step_by(PACK_COLS) {
+            let count = PACK_COLS.min(self.cols - start);
+            let columns = &mut self.data[start * LANES * size..(start + count) * LANES * size];
+            for (lane, row) in self.rows.clone().enumerate() {
+                source.copy_bits(row, start, &mut bits[..count]);
+                for (column, bits) in columns.chunks_exact_mut(LANES * size).zip(bits) {
+                    match size {
+                        4 => column[lane * 4..lane * 4 + 4].copy_from_slice(&bits.to_ne_bytes()),
+                        _ => column[lane * 2..lane * 2 + 2]
+                            .copy_from_slice(&(bits as u16).to_ne_bytes()),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A weight [rows, cols] that gives its rows as f32, whatever its file's type.
+pub trait RowSource: Send + Sync {
+    /// Rows.
+    fn rows(&self) -> usize;
+    /// Elements of a row.
+    fn cols(&self) -> usize;
+    /// The elements `start..start + out.len()` of `row` (both within the shape), without allocating.
+    fn copy_part(&self, row: usize, start: usize, out: &mut [f32]);
+}
+
+/// A packed matrix can serve as a table too, so that an embedding tied to the head is stored once.
+impl RowSource for PackedMatrix {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn cols(&self) -> usize {
+        self.cols
+    }
+
+    fn copy_part(&self, row: usize, start: usize, out: &mut [f32]) {
+        let panel = self.panel(row / LANES);
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = panel.element(start + i, row % LANES);
+        }
+    }
+}
+
+/// A weight [rows, cols] read row by row: an embedding table.
+#[derive(Clone)]
+pub struct RowTable {
+    source: Arc<dyn RowSource>,
+    rows: usize,
+    cols: usize,
+}
+
+impl RowTable {
+    /// The rows of `source`.
+    pub fn new(source: Arc<dyn RowSource>) -> RowTable {
+        let (rows, cols) = (source.rows(), source.cols());
+        RowTable { source, rows, cols }
+    }
+
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Elements of a row.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Writes row `row` (below `rows()`) to `out`, `cols()` elements. Allocates nothing.
+    pub fn copy_row(&self, row: usize, out: &[Cell<f32>]) {
+        let mut part = [0.0; 256];
+        for (i, cells) in out.chunks(part.len()).enumerate() {
+            let values = &mut part[..cells.len()];
+            self.source.copy_part(row, i * 256, values);
+            for (cell, value) in cells.iter().zip(values) {
+                cell.set(*value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Numbered(usize, usize, WeightType);
+
+    impl PackSource for Numbered {
+        fn rows(&self) -> usize {
+            self.0
+        }
+        fn cols(&self) -> usize {
+            self.1
+        }
+        fn weight_type(&self) -> WeightType {
+            self.2
+        }
+        fn copy_bits(&self, row: usize, start: usize, out: &mut [u32]) {
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = number(row, start + i, self.2);
+            }
+        }
+    }
+
+    /// Distinct bits for every element.
+    fn number(row: usize, col: usize, weight_type: WeightType) -> u32 {
+        let bits = 0x3000 + row as u32 * 131 + col as u32;
+        if weight_type == WeightType::F32 {
+            bits << 15
+        } else {
+            bits
+        }
+    }
+
+    #[test]
+    fn every_element_keeps_its_bits_whatever_the_type_and_threads() {
+        for weight_type in [WeightType::F32, WeightType::F16, WeightType::BF16] {
+            for (rows, cols) in [(1, 1), (16, 64), (17, 65), (50, 130)] {
+                for threads in [1, 3] {
+                    let packed =
+                        PackedMatrix::pack(&Numbered(rows, cols, weight_type), threads).unwrap();
+                    assert_eq!(packed.panels(), rows.div_ceil(16));
+                    for row in 0..packed.panels() * 16 {
+                        let mut out = vec![f32::NAN; cols];
+                        packed.copy_part(row, 0, &mut out);
+                        for (col, out) in out.iter().enumerate() {
+                            let bits = if row < rows {
+                                number(row, col, weight_type)
+                            } else {
+                                0
+                            };
+                            assert_eq!(
+                                out.to_bits(),
+                                weight_type.to_f32(bits).to_bits(),
+                                "{row} {col}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_gives_rows_longer_than_its_buffer() {
+        let source = PackedMatrix::pack(&Numbered(3, 600, WeightType::BF16), 1).unwrap();
+        let table = RowTable::new(Arc::new(source));
+        let out = vec![Cell::new(0.0); 600];
+        table.copy_row(2, &out);
+        for (col, out) in out.iter().enumerate() {
+            let expected = WeightType::BF16.to_f32(number(2, col, WeightType::BF16));
+            assert_eq!(out.get().to_bits(), expected.to_bits());
+        }
+    }
+
+    #[test]
+    fn an_impossible_size_is_an_error() {
+        assert!(PackedMatrix::zeroed(usize::MAX - 3, 2, WeightType::F32).is_err());
+        assert!(PackedMatrix::zeroed(1 << 40, 1 << 20, WeightType::F32).is_err());
+    }
+}

@@ -1,0 +1,270 @@
+//! Plain Rust: one lane at a time. The oracle the wider instruction sets are compared with.
+
+use std::array::from_fn;
+use std::cell::Cell;
+
+use super::{LANES, Lanes, Simd};
+
+/// One lane: the functions of [`math`](crate::kernels::math) for a single f32, with the bits of the wide ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Single;
+
+impl Lanes for Single {
+    type F32 = f32;
+    type I32 = i32;
+    type Mask = bool;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> f32 {
+        x
+    }
+    #[inline(always)]
+    fn add(self, a: f32, b: f32) -> f32 {
+        a + b
+    }
+    #[inline(always)]
+    fn sub(self, a: f32, b: f32) -> f32 {
+        a - b
+    }
+    #[inline(always)]
+    fn mul(self, a: f32, b: f32) -> f32 {
+        a * b
+    }
+    #[inline(always)]
+    fn div(self, a: f32, b: f32) -> f32 {
+        a / b
+    }
+    #[inline(always)]
+    fn sqrt(self, a: f32) -> f32 {
+        a.sqrt()
+    }
+    #[inline(always)]
+    fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: f32, b: f32, c: f32) -> f32 {
+        (-a).mul_add(b, c)
+    }
+    #[inline(always)]
+    fn max(self, a: f32, b: f32) -> f32 {
+        if a > b { a } else { b }
+    }
+    #[inline(always)]
+    fn min(self, a: f32, b: f32) -> f32 {
+        if a < b { a } else { b }
+    }
+    #[inline(always)]
+    fn neg(self, a: f32) -> f32 {
+        -a
+    }
+    #[inline(always)]
+    fn abs(self, a: f32) -> f32 {
+        a.abs()
+    }
+    #[inline(always)]
+    fn round(self, a: f32) -> f32 {
+        a.round_ties_even()
+    }
+    #[inline(always)]
+    fn gt(self, a: f32, b: f32) -> bool {
+        a > b
+    }
+    #[inline(always)]
+    fn select(self, mask: bool, a: f32, b: f32) -> f32 {
+        if mask { a } else { b }
+    }
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> i32 {
+        x
+    }
+    #[inline(always)]
+    fn to_i32(self, x: f32) -> i32 {
+        x as i32
+    }
+    #[inline(always)]
+    fn bits(self, x: f32) -> i32 {
+        x.to_bits().cast_signed()
+    }
+    #[inline(always)]
+    fn from_bits(self, x: i32) -> f32 {
+        f32::from_bits(x.cast_unsigned())
+    }
+    #[inline(always)]
+    fn add_i32(self, a: i32, b: i32) -> i32 {
+        a.wrapping_add(b)
+    }
+    #[inline(always)]
+    fn and_i32(self, a: i32, b: i32) -> i32 {
+        a & b
+    }
+    #[inline(always)]
+    fn xor_i32(self, a: i32, b: i32) -> i32 {
+        a ^ b
+    }
+    #[inline(always)]
+    fn shift_left<const N: i32>(self, a: i32) -> i32 {
+        a << N
+    }
+    #[inline(always)]
+    fn eq_i32(self, a: i32, b: i32) -> bool {
+        a == b
+    }
+}
+
+/// Sixteen lanes in plain Rust.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scalar;
+
+impl Lanes for Scalar {
+    type F32 = [f32; LANES];
+    type I32 = [i32; LANES];
+    type Mask = [bool; LANES];
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::F32 {
+        [x; LANES]
+    }
+    #[inline(always)]
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        from_fn(|i| Single.add(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        from_fn(|i| Single.sub(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        from_fn(|i| Single.mul(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        from_fn(|i| Single.div(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn sqrt(self, a: Self::F32) -> Self::F32 {
+        a.map(|a| Single.sqrt(a))
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
+        from_fn(|i| Single.mul_add(a[i], b[i], c[i]))
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
+        from_fn(|i| Single.neg_mul_add(a[i], b[i], c[i]))
+    }
+    #[inline(always)]
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        from_fn(|i| Single.max(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        from_fn(|i| Single.min(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn neg(self, a: Self::F32) -> Self::F32 {
+        a.map(|a| Single.neg(a))
+    }
+    #[inline(always)]
+    fn abs(self, a: Self::F32) -> Self::F32 {
+        a.map(|a| Single.abs(a))
+    }
+    #[inline(always)]
+    fn round(self, a: Self::F32) -> Self::F32 {
+        a.map(|a| Single.round(a))
+    }
+    #[inline(always)]
+    fn gt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        from_fn(|i| a[i] > b[i])
+    }
+    #[inline(always)]
+    fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32 {
+        from_fn(|i| if mask[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> Self::I32 {
+        [x; LANES]
+    }
+    #[inline(always)]
+    fn to_i32(self, x: Self::F32) -> Self::I32 {
+        x.map(|x| Single.to_i32(x))
+    }
+    #[inline(always)]
+    fn bits(self, x: Self::F32) -> Self::I32 {
+        x.map(|x| Single.bits(x))
+    }
+    #[inline(always)]
+    fn from_bits(self, x: Self::I32) -> Self::F32 {
+        x.map(|x| Single.from_bits(x))
+    }
+    #[inline(always)]
+    fn add_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        from_fn(|i| Single.add_i32(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn and_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        from_fn(|i| Single.and_i32(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn xor_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        from_fn(|i| Single.xor_i32(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn shift_left<const N: i32>(self, a: Self::I32) -> Self::I32 {
+        a.map(|a| a << N)
+    }
+    #[inline(always)]
+    fn eq_i32(self, a: Self::I32, b: Self::I32) -> Self::Mask {
+        from_fn(|i| a[i] == b[i])
+    }
+}
+
+impl Simd for Scalar {
+    const TILE_TOKENS: usize = 4;
+    const TILE_PANELS: usize = 1;
+
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> Self::F32 {
+        *from
+    }
+    #[inline(always)]
+    fn load_cells(self, from: &[Cell<f32>; LANES]) -> Self::F32 {
+        from_fn(|i| from[i].get())
+    }
+    #[inline(always)]
+    fn load_partial(self, from: &[Cell<f32>]) -> Self::F32 {
+        from_fn(|i| from.get(i).map_or(0.0, Cell::get))
+    }
+    #[inline(always)]
+    fn load_slice_partial(self, from: &[f32]) -> Self::F32 {
+        from_fn(|i| from.get(i).copied().unwrap_or(0.0))
+    }
+    #[inline(always)]
+    fn load_f16(self, from: &[u16; LANES]) -> Self::F32 {
+        from.map(|bits| half::f16::from_bits(bits).to_f32())
+    }
+    #[inline(always)]
+    fn load_bf16(self, from: &[u16; LANES]) -> Self::F32 {
+        from.map(|bits| f32::from_bits(u32::from(bits) << 16))
+    }
+    #[inline(always)]
+    fn store(self, to: &[Cell<f32>; LANES], x: Self::F32) {
+        for (cell, x) in to.iter().zip(x) {
+            cell.set(x);
+        }
+    }
+    #[inline(always)]
+    fn store_partial(self, to: &[Cell<f32>], x: Self::F32) {
+        for (cell, x) in to.iter().zip(x) {
+            cell.set(x);
+        }
+    }
+    #[inline(always)]
+    fn to_array(self, x: Self::F32) -> [f32; LANES] {
+        x
+    }
+    #[inline(always)]
+    fn lanes_between(self, from: usize, to: usize) -> Self::Mask {
+        from_fn(|i| (from..to).contains(&i))
+    }
+}
