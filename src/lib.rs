@@ -1,3 +1,5 @@
 //! SmallMind: a compute-graph compiler with a fused-kernel executor that runs transformers on CPUs.
 
+pub mod generate;
 pub mod kernels;
+pub mod load;

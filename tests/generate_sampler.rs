@@ -208,7 +208,9 @@ fn the_seed_decides_the_tokens() {
 }
 
 /// The upper bytes of PCG XSL RR 128/64 from state 0, computed by another program from its published definition.
-const PINNED: [u32; 16] = [204, 146, 128, 212, 15, 202, 150, 8, 189, 220, 206, 16, 157, 187, 101, 159];
+const PINNED: [u32; 16] = [
+    204, 146, 128, 212, 15, 202, 150, 8, 189, 220, 206, 16, 157, 187, 101, 159,
+];
 
 /// The same stages over a wholly sorted vocabulary.
 fn reference(options: &SamplerOptions, logits: &[f32], draws: usize) -> Vec<u32> {
