@@ -127,6 +127,15 @@ fn unfinished_byte_tokens_before_a_word_come_out_replaced() {
 }
 
 #[test]
+fn endless_byte_tokens_that_are_no_text_do_not_wait_forever() {
+    let tokenizer = llama();
+    let ids = [&[byte(0xC3), byte(0xA9)][..], &[byte(0xFF); 100]].concat();
+    let (given, _) = pieces(TextStream::new(&tokenizer, true), &ids);
+    assert_eq!(given[1], "é");
+    assert!(given.concat().chars().count() > 60);
+}
+
+#[test]
 fn a_prompt_is_not_cut_even_if_the_file_asks_for_it() {
     assert_eq!(
         llama().encode("Hello world ! world", true).unwrap().len(),

@@ -105,7 +105,9 @@ fn apply(op: &Op, view: &Weight, dense: &Dense) -> (Weight, Dense) {
             let mut left = dense.bits.len();
             let mut shape = Vec::new();
             for seed in seeds {
-                let divisors: Vec<_> = (1..=left.max(1)).filter(|d| left.is_multiple_of(*d)).collect();
+                let divisors: Vec<_> = (1..=left.max(1))
+                    .filter(|d| left.is_multiple_of(*d))
+                    .collect();
                 let dim = divisors[seed % divisors.len()];
                 shape.push(dim);
                 left /= dim;
