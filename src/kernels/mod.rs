@@ -7,5 +7,6 @@
 
 pub mod call;
 pub mod kv_cache;
+pub mod math;
 pub mod packed;
 pub mod simd;

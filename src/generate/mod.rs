@@ -1,0 +1,9 @@
+//! Generate: from logits to tokens, and from tokens to text.
+//!
+//! What belongs here: sampling, incremental detokenization and stop conditions. What does not: the tokenizer itself
+//! (`load/`) and running the model (`exec/`).
+
+pub mod sampler;
+pub mod stop;
+#[cfg(feature = "tokenizer")]
+pub mod text;

@@ -1,0 +1,308 @@
+//! Choosing the next token from logits.
+
+use std::cmp::Ordering;
+
+use rand_core::Rng;
+use rand_pcg::Pcg64;
+
+use crate::kernels::math::exp_f32;
+
+/// How tokens are chosen. The stages run in llama.cpp's default order: repetition penalty, top-k, top-p, min-p,
+/// temperature. So top-p and min-p see the distribution at temperature 1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SamplerOptions {
+    /// Logits are divided by this before the draw. 0 chooses the most probable token, without a draw.
+    pub temperature: f32,
+    /// Keep this many most probable tokens. 0 keeps all.
+    pub top_k: usize,
+    /// Keep the fewest most probable tokens that together have at least this probability. 1 keeps all.
+    pub top_p: f32,
+    /// Keep tokens at least this many times as probable as the most probable one. 0 keeps all.
+    pub min_p: f32,
+    /// Positive logits of recent tokens are divided by this, others multiplied. 1 changes nothing.
+    pub repetition_penalty: f32,
+    /// How many of the last tokens the penalty looks at.
+    pub repetition_window: usize,
+    /// Where the random numbers start. The same options, seed and logits give the same tokens on every machine.
+    pub seed: u64,
+}
+
+impl SamplerOptions {
+    /// Always the most probable token.
+    pub fn greedy() -> Self {
+        SamplerOptions {
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            ..Self::default()
+        }
+    }
+
+    /// Whether every value lies in its range.
+    pub fn validate(&self) -> Result<(), SamplerError> {
+        let within = |option, value: f32, good: bool, range| match good {
+            true => Ok(()),
+            false => Err(SamplerError {
+                option,
+                value,
+                range,
+            }),
+        };
+        let (temperature, penalty) = (self.temperature, self.repetition_penalty);
+        within(
+            "temperature",
+            temperature,
+            temperature >= 0.0 && temperature.is_finite(),
+            "0 or a positive number",
+        )?;
+        within(
+            "top_p",
+            self.top_p,
+            (0.0..=1.0).contains(&self.top_p),
+            "between 0 and 1",
+        )?;
+        within(
+            "min_p",
+            self.min_p,
+            (0.0..=1.0).contains(&self.min_p),
+            "between 0 and 1",
+        )?;
+        within(
+            "repetition_penalty",
+            penalty,
+            penalty > 0.0 && penalty.is_finite(),
+            "a positive number",
+        )
+    }
+}
+
+impl Default for SamplerOptions {
+    /// llama.cpp's defaults: temperature 0.8, top-k 40, top-p 0.95, min-p 0.05, no penalty, a window of 64; seed 0.
+    fn default() -> Self {
+        SamplerOptions {
+            temperature: 0.8,
+            top_k: 40,
+            top_p: 0.95,
+            min_p: 0.05,
+            repetition_penalty: 1.0,
+            repetition_window: 64,
+            seed: 0,
+        }
+    }
+}
+
+/// A sampling option out of its range.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{option} is {value}; it must be {range}")]
+pub struct SamplerError {
+    /// The option's name.
+    pub option: &'static str,
+    /// What was given.
+    pub value: f32,
+    /// What would do.
+    pub range: &'static str,
+}
+
+/// The stream number of the generator; PCG's own default.
+const STREAM: u128 = 0x0a02_bdbf_7bb3_c0a7_ac28_fa16_a64a_bf96;
+
+/// One token that may be chosen.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    /// Finite or -inf.
+    logit: f32,
+    id: u32,
+    /// exp(logit - the largest logit): the probability at temperature 1, but for a common factor.
+    weight: f32,
+}
+
+/// Larger logits first, then lower ids: an order without equals.
+fn by_rank(a: &Candidate, b: &Candidate) -> Ordering {
+    b.logit.total_cmp(&a.logit).then(a.id.cmp(&b.id))
+}
+
+/// Chooses tokens. Allocates when it is made and never again.
+///
+/// Random numbers come from PCG XSL RR 128/64 (`Pcg64`), its state seeded with the seed: one 64-bit number for each drawn
+/// token, whose upper 53 bits make a number in [0, 1). The exponential is the kernels' own, sums are f64 in a fixed order.
+#[derive(Debug, Clone)]
+pub struct Sampler {
+    options: SamplerOptions,
+    random: Pcg64,
+    candidates: Vec<Candidate>,
+    /// For each token, the number of the call that last saw it among the recent tokens.
+    seen: Vec<u64>,
+    calls: u64,
+}
+
+impl Sampler {
+    /// A sampler for logits over `vocab_size` tokens.
+    pub fn new(options: SamplerOptions, vocab_size: usize) -> Result<Self, SamplerError> {
+        options.validate()?;
+        let random = Pcg64::new(options.seed.into(), STREAM);
+        let seen = vec![0; vocab_size];
+        Ok(Sampler {
+            options,
+            random,
+            candidates: Vec::with_capacity(vocab_size),
+            seen,
+            calls: 0,
+        })
+    }
+
+    /// What it was made with.
+    pub fn options(&self) -> &SamplerOptions {
+        &self.options
+    }
+
+    /// Chooses a token. `logits` are as many as the vocabulary (further ones are ignored); `recent` is the sequence so far,
+    /// or at least the penalty's window of it.
+    ///
+    /// Ties go to the lowest id. A NaN logit counts as -inf, +inf as the largest finite number. A token at -inf is never
+    /// chosen, unless all are: then the choice is 0.
+    pub fn sample(&mut self, logits: &[f32], recent: &[u32]) -> u32 {
+        self.collect(logits);
+        self.penalize(recent);
+        if self.options.temperature == 0.0 {
+            return self
+                .candidates
+                .iter()
+                .min_by(|a, b| by_rank(a, b))
+                .filter(possible)
+                .map_or(0, |best| best.id);
+        }
+        let uniform = (self.random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+        self.keep_top_k();
+        let largest = self
+            .candidates
+            .iter()
+            .map(|c| c.logit)
+            .fold(f32::NEG_INFINITY, f32::max);
+        if largest == f32::NEG_INFINITY {
+            return 0;
+        }
+        for candidate in &mut self.candidates {
+            candidate.weight = exp_f32(candidate.logit - largest);
+        }
+        self.keep_top_p();
+        let min_p = self.options.min_p;
+        self.candidates
+            .retain(|candidate| candidate.weight >= min_p);
+        self.draw(uniform, largest)
+    }
+
+    /// Makes every token a candidate.
+    fn collect(&mut self, logits: &[f32]) {
+        self.candidates.clear();
+        let logits = logits.iter().take(self.seen.len());
+        self.candidates.extend(logits.zip(0..).map(|(&logit, id)| {
+            // Adding zero makes -0 equal to +0 in the total order.
+            let logit = if logit.is_nan() {
+                f32::NEG_INFINITY
+            } else {
+                logit.min(f32::MAX) + 0.0
+            };
+            Candidate {
+                logit,
+                id,
+                weight: 0.0,
+            }
+        }));
+    }
+
+    /// Applies the repetition penalty, once to each token. Candidates still stand at their ids.
+    fn penalize(&mut self, recent: &[u32]) {
+        let penalty = self.options.repetition_penalty;
+        if penalty == 1.0 {
+            return;
+        }
+        self.calls += 1;
+        for &id in recent.iter().rev().take(self.options.repetition_window) {
+            let place = id as usize;
+            let (Some(candidate), Some(seen)) =
+                (self.candidates.get_mut(place), self.seen.get_mut(place))
+            else {
+                continue;
+            };
+            if *seen != self.calls {
+                *seen = self.calls;
+                let logit = candidate.logit;
+                let changed = if logit > 0.0 {
+                    logit / penalty
+                } else {
+                    logit * penalty
+                };
+                candidate.logit = changed.min(f32::MAX) + 0.0;
+            }
+        }
+    }
+
+    /// Keeps the `top_k` first candidates, in rank order if any were dropped.
+    fn keep_top_k(&mut self) {
+        let top_k = self.options.top_k;
+        if top_k != 0 && top_k < self.candidates.len() {
+            self.rank_first(top_k);
+            self.candidates.truncate(top_k);
+        }
+    }
+
+    /// Keeps the fewest first candidates whose weights reach `top_p` of the sum of all, in rank order.
+    fn keep_top_p(&mut self) {
+        if self.options.top_p >= 1.0 {
+            return;
+        }
+        let total: f64 = self.candidates.iter().map(|c| f64::from(c.weight)).sum();
+        let enough = f64::from(self.options.top_p) * total;
+        // Few are needed as a rule, so more are put in order only when those do not suffice.
+        let mut ranked = 0;
+        let mut reached = 0.0;
+        while ranked < self.candidates.len() {
+            let next = (ranked * 8).max(256).min(self.candidates.len());
+            self.rank_first(next);
+            for (place, candidate) in self.candidates.iter().enumerate().take(next).skip(ranked) {
+                reached += f64::from(candidate.weight);
+                if reached >= enough {
+                    self.candidates.truncate(place + 1);
+                    return;
+                }
+            }
+            ranked = next;
+        }
+    }
+
+    /// Puts the `count` first candidates in rank order, ahead of all others.
+    fn rank_first(&mut self, count: usize) {
+        if count < self.candidates.len() {
+            self.candidates.select_nth_unstable_by(count, by_rank);
+        }
+        if let Some(first) = self.candidates.get_mut(..count) {
+            first.sort_unstable_by(by_rank);
+        }
+    }
+
+    /// Draws one of the remaining candidates, with weights at the temperature asked for.
+    fn draw(&mut self, uniform: f64, largest: f32) -> u32 {
+        let temperature = self.options.temperature;
+        let mut total = 0.0;
+        for candidate in &mut self.candidates {
+            candidate.weight = exp_f32((candidate.logit - largest) / temperature);
+            total += f64::from(candidate.weight);
+        }
+        let target = uniform * total;
+        let mut reached = 0.0;
+        let mut last = 0;
+        for candidate in self.candidates.iter().filter(|c| c.weight > 0.0) {
+            reached += f64::from(candidate.weight);
+            last = candidate.id;
+            if reached > target {
+                break;
+            }
+        }
+        last
+    }
+}
+
+fn possible(candidate: &&Candidate) -> bool {
+    candidate.logit > f32::NEG_INFINITY
+}

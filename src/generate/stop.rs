@@ -1,0 +1,231 @@
+//! Stop conditions: end-of-sequence tokens and stop strings.
+
+use serde_json::Value;
+
+/// The end-of-sequence tokens that a `config.json` or `generation_config.json` names: `eos_token_id`, a number or a list
+/// of numbers, at the top or in `text_config`. Anything else there is ignored, as are numbers that are no token id.
+pub fn eos_tokens(config: &Value) -> Vec<u32> {
+    let own = config.get("eos_token_id").filter(|value| !value.is_null());
+    let nested = || {
+        config
+            .get("text_config")
+            .and_then(|text| text.get("eos_token_id"))
+    };
+    let values = match own.or_else(nested) {
+        Some(Value::Array(values)) => values.as_slice(),
+        Some(value) => std::slice::from_ref(value),
+        None => &[],
+    };
+    let mut ids = Vec::new();
+    for id in values
+        .iter()
+        .filter_map(|value| u32::try_from(value.as_u64()?).ok())
+    {
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    ids
+}
+
+/// A stop string was empty, and would stop everything before it begins.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("stop string {index} is empty")]
+pub struct EmptyStopString {
+    /// Which one, counted from 0.
+    pub index: usize,
+}
+
+/// What may be shown of a text so far.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Shown {
+    /// Text to show now.
+    pub text: String,
+    /// Which stop string is complete, counted from 0; generation is over.
+    pub stop: Option<usize>,
+}
+
+/// Watches a growing text for stop strings.
+///
+/// The text ends before the stop string that is complete first; if several end at the same byte, before the longest.
+/// How the text was cut into pieces makes no difference. Text that may be the beginning of a stop string is held back.
+#[derive(Debug, Clone)]
+pub struct StopStrings {
+    stops: Vec<String>,
+    /// The end of the text so far: the longest suffix with which some stop string begins.
+    held: String,
+    stopped: Option<usize>,
+}
+
+impl StopStrings {
+    /// Watches for `stops`, none of them empty. With no stop strings all text is shown at once.
+    pub fn new(stops: Vec<String>) -> Result<Self, EmptyStopString> {
+        match stops.iter().position(String::is_empty) {
+            Some(index) => Err(EmptyStopString { index }),
+            None => Ok(StopStrings {
+                stops,
+                held: String::new(),
+                stopped: None,
+            }),
+        }
+    }
+
+    /// Adds text. After a stop nothing more is shown.
+    pub fn push(&mut self, text: &str) -> Shown {
+        if self.stopped.is_some() {
+            return Shown {
+                text: String::new(),
+                stop: self.stopped,
+            };
+        }
+        self.held.push_str(text);
+        let found = self.stops.iter().enumerate().filter_map(|(index, stop)| {
+            let start = self.held.find(stop.as_str())?;
+            Some((start + stop.len(), start, index))
+        });
+        if let Some((_, start, index)) = found.min() {
+            self.stopped = Some(index);
+            self.held.truncate(start);
+            return Shown {
+                text: std::mem::take(&mut self.held),
+                stop: self.stopped,
+            };
+        }
+        let longest = self.stops.iter().map(String::len).max().unwrap_or(0);
+        let earliest = (self.held.len() + 1).saturating_sub(longest);
+        let may_begin = |at: &usize| {
+            let end = self.held.get(*at..);
+            end.is_some_and(|end| self.stops.iter().any(|stop| stop.starts_with(end)))
+        };
+        let keep = (earliest..self.held.len())
+            .find(may_begin)
+            .unwrap_or(self.held.len());
+        let held = self.held.split_off(keep);
+        Shown {
+            text: std::mem::replace(&mut self.held, held),
+            stop: None,
+        }
+    }
+
+    /// The text is over: what was held back begins no stop string after all.
+    pub fn flush(&mut self) -> String {
+        std::mem::take(&mut self.held)
+    }
+
+    /// The stop string that ended the text, counted from 0.
+    pub fn stopped(&self) -> Option<usize> {
+        self.stopped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn watch(stops: &[&str], pieces: &[&str]) -> (Vec<String>, Option<usize>) {
+        let mut watch = StopStrings::new(stops.iter().map(|s| s.to_string()).collect()).unwrap();
+        let shown = pieces.iter().map(|piece| watch.push(piece).text).collect();
+        (shown, watch.stopped())
+    }
+
+    #[test]
+    fn text_that_may_begin_a_stop_string_is_held_back_until_it_does_not() {
+        let (shown, stop) = watch(&["<end>"], &["a<", "en", "x", "b"]);
+        assert_eq!(shown, ["a", "", "<enx", "b"]);
+        assert_eq!(stop, None);
+    }
+
+    #[test]
+    fn a_stop_string_over_three_pieces_is_not_shown_nor_what_follows() {
+        let (shown, stop) = watch(&["x", "<end>"], &["a<", "en", "d>b", "c"]);
+        assert_eq!(shown.concat(), "a");
+        assert_eq!(stop, Some(1));
+    }
+
+    #[test]
+    fn the_stop_string_that_is_complete_first_counts() {
+        assert_eq!(
+            watch(&["abcd", "bc"], &["xabcd"]),
+            (vec!["xa".to_string()], Some(1))
+        );
+    }
+
+    #[test]
+    fn the_longest_of_two_that_end_together_counts() {
+        assert_eq!(
+            watch(&["c", "abc"], &["xabc"]),
+            (vec!["x".to_string()], Some(1))
+        );
+    }
+
+    #[test]
+    fn held_text_comes_out_at_the_end() {
+        let mut watch = StopStrings::new(vec!["éa".to_string()]).unwrap();
+        assert_eq!(watch.push("é").text, "");
+        assert_eq!(watch.flush(), "é");
+    }
+
+    #[test]
+    fn an_empty_stop_string_is_refused() {
+        let error = StopStrings::new(vec!["a".to_string(), String::new()]).unwrap_err();
+        assert_eq!(error.to_string(), "stop string 1 is empty");
+    }
+
+    #[test]
+    fn eos_may_be_a_number_a_list_nested_or_absent() {
+        assert_eq!(eos_tokens(&json!({"eos_token_id": 2})), [2]);
+        assert_eq!(
+            eos_tokens(&json!({"eos_token_id": [2, 128009, 2]})),
+            [2, 128009]
+        );
+        assert_eq!(
+            eos_tokens(&json!({"eos_token_id": null, "text_config": {"eos_token_id": 106}})),
+            [106]
+        );
+        assert!(eos_tokens(&json!({"eos_token_id": null})).is_empty());
+        assert_eq!(
+            eos_tokens(&json!({"eos_token_id": ["2", -1, 1.5, 4294967296u64, 7]})),
+            [7]
+        );
+        assert!(eos_tokens(&json!([])).is_empty());
+    }
+
+    /// The first end of a stop string, and then its earliest start, in the whole text.
+    fn naive(text: &str, stops: &[String]) -> Option<(usize, usize)> {
+        let ends = (0..=text.len()).filter(|&end| text.is_char_boundary(end));
+        ends.flat_map(|end| (0..end).map(move |start| (end, start)))
+            .find(|&(end, start)| {
+                text.get(start..end)
+                    .is_some_and(|part| stops.iter().any(|stop| stop == part))
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_make_no_difference(
+            pieces in prop::collection::vec("[abé]{0,4}", 0..8),
+            stops in prop::collection::vec("[abé]{1,4}", 0..4),
+        ) {
+            let whole = pieces.concat();
+            let mut watch = StopStrings::new(stops.clone()).unwrap();
+            let mut shown = String::new();
+            for piece in &pieces {
+                shown += &watch.push(piece).text;
+                prop_assert!(whole.starts_with(&shown));
+            }
+            shown += &watch.flush();
+            match naive(&whole, &stops) {
+                Some((end, start)) => {
+                    prop_assert_eq!(shown, &whole[..start]);
+                    prop_assert_eq!(&stops[watch.stopped().unwrap()], &whole[start..end]);
+                }
+                None => {
+                    prop_assert_eq!(shown, whole);
+                    prop_assert_eq!(watch.stopped(), None);
+                }
+            }
+        }
+    }
+}

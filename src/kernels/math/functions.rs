@@ -1,0 +1,412 @@
+//! f32 functions over lanes. Each states its largest error in ulp (units in the last place of the true result) as the
+//! tests below measure it against f64. NaN gives an unspecified value. The coefficients are minimax fits (Remez exchange,
+//! weighted for relative error of the result), rounded to f32.
+
+use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_PI, FRAC_PI_2, LN_2, LOG2_E};
+
+use crate::kernels::simd::Lanes;
+
+/// Coefficients from the highest power down, by Horner's rule: one fused multiply-add a coefficient.
+#[inline(always)]
+fn polynomial<S: Lanes, const N: usize>(simd: S, x: S::F32, coefficients: [f32; N]) -> S::F32 {
+    let mut sum = simd.splat(coefficients[0]);
+    for &coefficient in &coefficients[1..] {
+        sum = simd.mul_add(sum, x, simd.splat(coefficient));
+    }
+    sum
+}
+
+/// `magnitude`, which is not negative, with the sign of `x`.
+#[inline(always)]
+fn with_sign_of<S: Lanes>(simd: S, magnitude: S::F32, x: S::F32) -> S::F32 {
+    let sign = simd.and_i32(simd.bits(x), simd.splat_i32(i32::MIN));
+    simd.from_bits(simd.xor_i32(simd.bits(magnitude), sign))
+}
+
+/// eˣ. At most 1 ulp off. Exactly 1 at ±0, +0 for x ≤ −87.3 (no denormal results), +∞ above 88.722835.
+///
+/// x = n·ln 2 + r with |r| ≤ ln 2 / 2; eʳ = 1 + (r + r²·q(r)); n is added to the exponent.
+#[inline(always)]
+pub fn exp<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
+    let n = simd.round(simd.mul(x, simd.splat(LOG2_E)));
+    // The first step is exact; the second subtracts what LN_2 lacks of ln 2.
+    let r = simd.neg_mul_add(n, simd.splat(LN_2), x);
+    let r = simd.neg_mul_add(n, simd.splat(-1.904_654_2e-9), r);
+    let q = polynomial(
+        simd,
+        r,
+        [
+            0.001_381_316_1,
+            0.008_369_41,
+            0.041_668_456,
+            0.166_665_15,
+            0.499_999_94,
+        ],
+    );
+    let tail = simd.mul_add(simd.mul(r, r), q, r);
+    let power = simd.add(simd.splat(1.0), tail);
+    let scaled = simd.add_i32(simd.bits(power), simd.shift_left::<23>(simd.to_i32(n)));
+    let result = simd.from_bits(scaled);
+    let result = simd.select(
+        simd.gt(x, simd.splat(88.722_83)),
+        simd.splat(f32::INFINITY),
+        result,
+    );
+    simd.select(simd.gt(x, simd.splat(-87.3)), result, simd.zero())
+}
+
+/// The hyperbolic tangent. At most 2 ulp off, small and denormal x included; ±1 from |x| = 9.02 on.
+///
+/// Of |x|, and then the sign of x: below 0.625, |x| + |x|·x²·p(x²); from there on, 1 − 2 / (e^(2|x|) + 1).
+#[inline(always)]
+pub fn tanh<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
+    let one = simd.splat(1.0);
+    let z = simd.mul(x, x);
+    let p = polynomial(
+        simd,
+        z,
+        [
+            0.002_122_745_8,
+            -0.008_156_281,
+            0.021_692_608,
+            -0.053_945_377,
+            0.133_331_95,
+            -0.333_333_3,
+        ],
+    );
+    let magnitude = simd.abs(x);
+    let near = simd.mul_add(simd.mul(magnitude, z), p, magnitude);
+    let e = exp(simd, simd.add(magnitude, magnitude));
+    let far = simd.sub(one, simd.div(simd.splat(2.0), simd.add(e, one)));
+    let result = simd.select(simd.gt(simd.splat(0.625), magnitude), near, far);
+    with_sign_of(simd, result, x)
+}
+
+/// The error function. At most 2 ulp off, small and denormal x included; ±1 from |x| = 4 on.
+///
+/// Of |x|, and then the sign of x: below 1, |x| + |x|·p(x²); from there on, 1 − e^q(|x|), where q is close to ln erfc.
+#[inline(always)]
+pub fn erf<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
+    let one = simd.splat(1.0);
+    let p = polynomial(
+        simd,
+        simd.mul(x, x),
+        [
+            7.889_124e-5,
+            -0.000_802_084_2,
+            0.005_189_535_7,
+            -0.026_854_444,
+            0.112_836,
+            -0.376_126_26,
+            0.128_379_17,
+        ],
+    );
+    let magnitude = simd.abs(x);
+    let near = simd.mul_add(magnitude, p, magnitude);
+    let q = polynomial(
+        simd,
+        simd.min(magnitude, simd.splat(4.0)),
+        [
+            -2.168_674_8e-5,
+            0.000_441_335_1,
+            -0.004_204_555_4,
+            0.025_208_239,
+            -0.108_418_55,
+            -0.633_219_9,
+            -1.129_578_4,
+            0.000_188_036_47,
+        ],
+    );
+    let far = simd.sub(one, exp(simd, q));
+    let result = simd.select(simd.gt(one, magnitude), near, far);
+    with_sign_of(simd, result, x)
+}
+
+/// The sine and the cosine of x in radians. For |x| ≤ 10⁶ at most 1e-7 off, and 2 ulp where the result is at least 1e-3;
+/// beyond 6·10⁶ the values mean nothing.
+///
+/// x = n·π/2 + r with |r| ≤ 0.86, π/2 in three parts (Cody and Waite), the first step exact; a polynomial each for the
+/// sine and cosine of r; n modulo 4 says which is which, and the signs.
+#[inline(always)]
+pub fn sin_cos<S: Lanes>(simd: S, x: S::F32) -> (S::F32, S::F32) {
+    let n = simd.round(simd.mul(x, simd.splat(FRAC_2_PI)));
+    let r = simd.neg_mul_add(n, simd.splat(FRAC_PI_2), x);
+    let r = simd.neg_mul_add(n, simd.splat(-4.371_139e-8), r);
+    let r = simd.neg_mul_add(n, simd.splat(-1.715_124_5e-15), r);
+    let z = simd.mul(r, r);
+    let p = polynomial(
+        simd,
+        z,
+        [
+            2.710_298e-6,
+            -0.000_198_384_15,
+            0.008_333_326,
+            -0.166_666_67,
+        ],
+    );
+    let sin = simd.mul_add(simd.mul(r, z), p, r);
+    let p = polynomial(simd, z, [2.436_074e-5, -0.001_388_664_5, 0.041_666_63]);
+    let cos = simd.mul_add(
+        simd.mul(z, z),
+        p,
+        simd.neg_mul_add(simd.splat(0.5), z, simd.splat(1.0)),
+    );
+
+    // Adding 1.5 · 2²³ leaves n in the low bits, two's complement: defined for every n, unlike a conversion.
+    let quadrant = simd.bits(simd.add(n, simd.splat(12_582_912.0)));
+    let odd = simd.and_i32(quadrant, simd.splat_i32(1));
+    let even = simd.eq_i32(odd, simd.splat_i32(0));
+    let sign = simd.splat_i32(i32::MIN);
+    // Bit 1 of n is the sine's sign, bit 1 of n + 1 the cosine's.
+    let sin_sign = simd.and_i32(simd.shift_left::<30>(quadrant), sign);
+    let next = simd.add_i32(quadrant, simd.splat_i32(1));
+    let cos_sign = simd.and_i32(simd.shift_left::<30>(next), sign);
+    let flip = |x, sign| simd.from_bits(simd.xor_i32(simd.bits(x), sign));
+    (
+        flip(simd.select(even, sin, cos), sin_sign),
+        flip(simd.select(even, cos, sin), cos_sign),
+    )
+}
+
+/// 1 / (1 + e⁻ˣ). At most 3 ulp off where the result is at least 1e-37; +0 for x < −88.73.
+#[inline(always)]
+pub fn sigmoid<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
+    let one = simd.splat(1.0);
+    simd.div(one, simd.add(one, exp(simd, simd.neg(x))))
+}
+
+/// x / (1 + e⁻ˣ), also called swish. At most 3 ulp off for x > −87; −0 for finite x < −88.73, NaN at −∞.
+#[inline(always)]
+pub fn silu<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
+    simd.div(x, simd.add(simd.splat(1.0), exp(simd, simd.neg(x))))
+}
+
+/// The tanh approximation of GELU: 0.5·x·(1 + tanh u) with u = √(2/π)·(x + 0.044715·x³), computed as the identical
+/// x / (1 + e^(−2u)), which does not cancel. At most 3 ulp off for x ≥ −1; for large negative x the rounding of the
+/// exponent tells: 10 ulp to −2, 128 ulp to −7, where the result is −1e-11.
+#[inline(always)]
+pub fn gelu_tanh<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
+    // −2·√(2/π)
+    let scale = simd.splat(-1.595_769_1);
+    let cubic = simd.mul(simd.splat(0.044_715), simd.mul(x, x));
+    let exponent = simd.mul(scale, simd.mul_add(cubic, x, x));
+    simd.div(x, simd.add(simd.splat(1.0), exp(simd, exponent)))
+}
+
+/// GELU: 0.5·x·(1 + erf(x / √2)). Off by at most 1.5e-7·|x|.
+#[inline(always)]
+pub fn gelu_erf<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
+    let erf = erf(simd, simd.mul(x, simd.splat(FRAC_1_SQRT_2)));
+    simd.mul(simd.mul(simd.splat(0.5), x), simd.add(simd.splat(1.0), erf))
+}
+
+/// `x > 0 ? x : +0`. Exact.
+#[inline(always)]
+pub fn relu<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
+    simd.max(x, simd.zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::simd::Single;
+
+    /// |got − want| in units of the last place of `want` as an f32 (of the smallest normal number at least).
+    fn ulp(got: f32, want: f64) -> f64 {
+        let exponent = (want.abs().max(f64::from(f32::MIN_POSITIVE)))
+            .log2()
+            .floor();
+        (f64::from(got) - want).abs() / 2f64.powf(exponent - 23.0)
+    }
+
+    /// Half a million values evenly over `from..to`.
+    fn dense(from: f64, to: f64) -> impl Iterator<Item = f32> {
+        const STEPS: u32 = 500_000;
+        (0..STEPS).map(move |i| (from + (to - from) * f64::from(i) / f64::from(STEPS)) as f32)
+    }
+
+    /// Values of both signs, 4000 in each power of two from the smallest denormal up to `largest`.
+    fn magnitudes(largest: f32) -> impl Iterator<Item = f32> {
+        (0..largest.to_bits())
+            .step_by(1 << 11)
+            .map(f32::from_bits)
+            .flat_map(|x| [x, -x])
+    }
+
+    fn worst(values: impl Iterator<Item = f32>, error: impl Fn(f32) -> f64) -> (f64, f32) {
+        let mut worst = (0.0, 0.0);
+        for x in values {
+            let e = error(x);
+            if !(e <= worst.0) {
+                worst = (e, x);
+            }
+        }
+        worst
+    }
+
+    #[track_caller]
+    fn at_most(limit: f64, (error, x): (f64, f32)) {
+        assert!(error <= limit, "off by {error} at {x:e}");
+    }
+
+    #[test]
+    fn exp_is_within_one_ulp() {
+        at_most(
+            1.0,
+            worst(dense(-87.29, 88.72), |x| {
+                ulp(exp(Single, x), f64::from(x).exp())
+            }),
+        );
+        at_most(
+            1.0,
+            worst(magnitudes(80.0), |x| {
+                ulp(exp(Single, x), f64::from(x).exp())
+            }),
+        );
+    }
+
+    #[test]
+    fn exp_ends_in_zero_and_infinity() {
+        assert_eq!(exp(Single, 0.0).to_bits(), 1f32.to_bits());
+        assert_eq!(exp(Single, -0.0).to_bits(), 1f32.to_bits());
+        for x in [-87.3, -87.4, -104.0, -1e10, f32::MIN, f32::NEG_INFINITY] {
+            assert_eq!(exp(Single, x).to_bits(), 0, "{x}");
+        }
+        for x in [88.722_85, 89.0, 1e10, f32::MAX, f32::INFINITY] {
+            assert_eq!(exp(Single, x), f32::INFINITY, "{x}");
+        }
+        assert!(exp(Single, 88.722_83).is_finite());
+        assert!(exp(Single, -87.299).is_normal());
+    }
+
+    #[test]
+    fn tanh_is_within_two_ulp() {
+        at_most(
+            2.0,
+            worst(dense(-10.0, 10.0), |x| {
+                ulp(tanh(Single, x), f64::from(x).tanh())
+            }),
+        );
+        at_most(
+            2.0,
+            worst(magnitudes(10.0), |x| {
+                ulp(tanh(Single, x), f64::from(x).tanh())
+            }),
+        );
+        assert_eq!(
+            [9.02, 1e9, f32::INFINITY].map(|x| tanh(Single, x)),
+            [1.0; 3]
+        );
+        assert_eq!(tanh(Single, -0.0).to_bits(), (-0f32).to_bits());
+    }
+
+    /// erf in f64 by its Taylor series to 3, and by the continued fraction of erfc from there.
+    fn erf_f64(x: f64) -> f64 {
+        if x.abs() < 3.0 {
+            let (mut term, mut sum) = (x, x);
+            for k in 1..120 {
+                term *= -x * x / f64::from(k);
+                sum += term / f64::from(2 * k + 1);
+            }
+            return sum * std::f64::consts::FRAC_2_SQRT_PI;
+        }
+        let a = x.abs();
+        let fraction = (1..60)
+            .rev()
+            .fold(a, |below, k| a + f64::from(k) / 2.0 / below);
+        let complement = (-a * a).exp() / (fraction * std::f64::consts::PI.sqrt());
+        (1.0 - complement).copysign(x)
+    }
+
+    #[test]
+    fn erf_is_within_two_ulp() {
+        at_most(
+            2.0,
+            worst(dense(-5.0, 5.0), |x| {
+                ulp(erf(Single, x), erf_f64(f64::from(x)))
+            }),
+        );
+        at_most(
+            2.0,
+            worst(magnitudes(5.0), |x| {
+                ulp(erf(Single, x), erf_f64(f64::from(x)))
+            }),
+        );
+        assert_eq!([4.0, 1e9, f32::INFINITY].map(|x| erf(Single, x)), [1.0; 3]);
+        assert_eq!(erf(Single, -0.0).to_bits(), (-0f32).to_bits());
+    }
+
+    #[test]
+    fn sines_and_cosines_hold_up_to_a_million() {
+        let absolute = |x: f32| {
+            let ((sin, cos), x) = (sin_cos(Single, x), f64::from(x));
+            (f64::from(sin) - x.sin())
+                .abs()
+                .max((f64::from(cos) - x.cos()).abs())
+        };
+        at_most(1e-7, worst(dense(-10.0, 10.0), absolute));
+        at_most(1e-7, worst(dense(-1e5, 1e5), absolute));
+        at_most(1e-7, worst(dense(-1e6, 1e6), absolute));
+        at_most(1e-7, worst((0..1_000_000).map(|i| i as f32), absolute));
+        let relative = |x: f32| {
+            let ((sin, cos), x) = (sin_cos(Single, x), f64::from(x));
+            let error = |got, want: f64| {
+                if want.abs() < 1e-3 {
+                    0.0
+                } else {
+                    ulp(got, want)
+                }
+            };
+            error(sin, x.sin()).max(error(cos, x.cos()))
+        };
+        at_most(2.0, worst(dense(-100.0, 100.0), relative));
+        at_most(2.0, worst(dense(-1e6, 1e6), relative));
+        at_most(
+            1.0,
+            worst(magnitudes(0.7), |x| {
+                ulp(sin_cos(Single, x).0, f64::from(x).sin())
+            }),
+        );
+    }
+
+    #[test]
+    fn sigmoid_and_silu_are_within_three_ulp() {
+        let logistic = |x: f32| 1.0 / (1.0 + (-f64::from(x)).exp());
+        at_most(
+            3.0,
+            worst(dense(-85.0, 40.0), |x| ulp(sigmoid(Single, x), logistic(x))),
+        );
+        let product = |x: f32| f64::from(x) * logistic(x);
+        at_most(
+            3.0,
+            worst(dense(-87.0, 40.0), |x| ulp(silu(Single, x), product(x))),
+        );
+        at_most(
+            3.0,
+            worst(magnitudes(20.0), |x| ulp(silu(Single, x), product(x))),
+        );
+        assert_eq!(sigmoid(Single, -89.0).to_bits(), 0);
+        assert_eq!(silu(Single, -89.0).to_bits(), (-0f32).to_bits());
+    }
+
+    #[test]
+    fn gelus_keep_their_stated_errors() {
+        let approximate = |x: f32| {
+            let x = f64::from(x);
+            let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
+            x / (1.0 + (-2.0 * u).exp())
+        };
+        let error = |x: f32| ulp(gelu_tanh(Single, x), approximate(x));
+        at_most(3.0, worst(dense(-1.0, 20.0), error));
+        at_most(3.0, worst(magnitudes(1.0), error));
+        at_most(10.0, worst(dense(-2.0, -1.0), error));
+        at_most(128.0, worst(dense(-7.0, -2.0), error));
+        let exact = |x: f32| 0.5 * f64::from(x) * (1.0 + erf_f64(f64::from(x) * 0.5f64.sqrt()));
+        let scaled =
+            |x: f32| (f64::from(gelu_erf(Single, x)) - exact(x)).abs() / f64::from(x.abs());
+        at_most(
+            1.5e-7,
+            worst(dense(-8.0, 8.0).filter(|&x| x != 0.0), scaled),
+        );
+    }
+}

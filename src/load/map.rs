@@ -1,0 +1,113 @@
+//! The bytes of a weight file: mapped read-only from disk, compiled into the binary, or made at load.
+
+use std::fmt;
+use std::fs::File;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use memmap2::Mmap;
+
+/// Why a file could not be mapped.
+#[derive(Debug, thiserror::Error)]
+pub enum MapError {
+    /// The operating system refused to open, inspect or map the file.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Os {
+        /// The file.
+        path: PathBuf,
+        /// What was tried: "open", "inspect" or "map".
+        action: &'static str,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+    /// The path names a directory, a device or another thing without contents to map.
+    #[error("{} is not a regular file", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file has no bytes.
+    #[error("{} is empty", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Read-only bytes that live as long as anything refers to them. Cloning shares them.
+#[derive(Clone)]
+pub struct Mapped(Source);
+
+#[derive(Clone)]
+enum Source {
+    File(Arc<Mmap>),
+    Static(&'static [u8]),
+    Owned(Arc<Vec<u8>>),
+}
+
+impl Mapped {
+    /// Maps the regular file at `path`, which must not be empty.
+    ///
+    /// Nothing is read yet: pages come in as they are touched. The file must not be shortened or rewritten in place
+    /// while it is mapped; replacing it by a rename is harmless.
+    pub fn open(path: &Path) -> Result<Self, MapError> {
+        let os = |action| {
+            move |source| MapError::Os {
+                path: path.to_path_buf(),
+                action,
+                source,
+            }
+        };
+        let file = File::open(path).map_err(os("open"))?;
+        let metadata = file.metadata().map_err(os("inspect"))?;
+        if !metadata.is_file() {
+            return Err(MapError::NotAFile {
+                path: path.to_path_buf(),
+            });
+        }
+        if metadata.len() == 0 {
+            return Err(MapError::Empty {
+                path: path.to_path_buf(),
+            });
+        }
+        // SAFETY: the mapping is private and read-only, and is only ever shown as `&[u8]`. Another process that writes to
+        // the file or shortens it meanwhile would break this, as it would for every program that maps its weights; the
+        // documentation above asks users not to, and this program itself never writes over a file in place.
+        let map = unsafe { Mmap::map(&file) }.map_err(os("map"))?;
+        Ok(Mapped(Source::File(Arc::new(map))))
+    }
+
+    /// Bytes compiled into the binary.
+    pub fn from_static(bytes: &'static [u8]) -> Self {
+        Mapped(Source::Static(bytes))
+    }
+
+    /// Bytes made at load.
+    pub fn from_vec(bytes: Vec<u8>) -> Self {
+        Mapped(Source::Owned(Arc::new(bytes)))
+    }
+}
+
+impl Deref for Mapped {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Source::File(map) => map,
+            Source::Static(bytes) => bytes,
+            Source::Owned(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Debug for Mapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.0 {
+            Source::File(_) => "file",
+            Source::Static(_) => "static",
+            Source::Owned(_) => "owned",
+        };
+        write!(f, "Mapped({kind}, {} bytes)", self.len())
+    }
+}

@@ -1,0 +1,505 @@
+//! Strided read-only views onto tensor data.
+//!
+//! Transposing, slicing and most reshaping of weights costs nothing: only shape and strides change, until the packer reads
+//! the rows. Data keeps its own element type, may start at any byte, and is little-endian as the files are.
+
+use half::{bf16, f16};
+use smallvec::SmallVec;
+
+use super::map::Mapped;
+
+/// A shape or strides: one number a dimension, outermost first.
+pub type Dims = SmallVec<[usize; 4]>;
+
+/// The type of a weight's elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ElementType {
+    /// IEEE binary32.
+    F32,
+    /// IEEE binary16.
+    F16,
+    /// The upper half of a binary32.
+    BF16,
+}
+
+impl ElementType {
+    /// Bytes of one element.
+    pub fn bytes(self) -> usize {
+        match self {
+            ElementType::F32 => 4,
+            ElementType::F16 | ElementType::BF16 => 2,
+        }
+    }
+}
+
+/// Why a view could not be made or read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WeightError {
+    /// The number of elements does not fit in memory's address range.
+    #[error("shape {shape:?} has too many elements")]
+    TooLarge {
+        /// The shape.
+        shape: Dims,
+    },
+    /// The data ends before the tensor does.
+    #[error("shape {shape:?} of {element:?} needs {needed} bytes, {available} are there")]
+    TooShort {
+        /// The shape.
+        shape: Dims,
+        /// The element type.
+        element: ElementType,
+        /// Bytes that the shape takes.
+        needed: usize,
+        /// Bytes from the tensor's start to the end of the data.
+        available: usize,
+    },
+    /// A transposition does not name each axis once.
+    #[error("{permutation:?} does not name each axis of shape {shape:?} once")]
+    Permutation {
+        /// What was given.
+        permutation: Dims,
+        /// The view's shape.
+        shape: Dims,
+    },
+    /// A shape with another number of elements was asked for.
+    #[error("shape {from:?} can't become {to:?}: the numbers of elements differ")]
+    Reshape {
+        /// The view's shape.
+        from: Dims,
+        /// The shape asked for.
+        to: Dims,
+    },
+    /// There is no such axis.
+    #[error("shape {shape:?} has no axis {axis}")]
+    Axis {
+        /// What was given.
+        axis: usize,
+        /// The view's shape.
+        shape: Dims,
+    },
+    /// A range of indexes does not lie within an axis.
+    #[error("{start}..{end} does not lie within axis {axis} of shape {shape:?}")]
+    Range {
+        /// The axis.
+        axis: usize,
+        /// The first index.
+        start: usize,
+        /// One past the last index.
+        end: usize,
+        /// The view's shape.
+        shape: Dims,
+    },
+    /// Rows were asked of a view that has not two dimensions.
+    #[error("rows are read from matrices, and shape {shape:?} is none")]
+    NotAMatrix {
+        /// The view's shape.
+        shape: Dims,
+    },
+}
+
+/// A read-only view onto the elements of one tensor. Cloning shares the data.
+///
+/// Invariant: every index within `shape` leads to an element within `bytes`.
+#[derive(Debug, Clone)]
+pub struct Weight {
+    bytes: Mapped,
+    /// Where the element at index 0, 0, … starts, in bytes.
+    start: usize,
+    element: ElementType,
+    shape: Dims,
+    /// Elements from one index to the next, for each axis.
+    strides: Dims,
+}
+
+impl Weight {
+    /// A dense row-major tensor that starts `start` bytes into `bytes`.
+    pub fn new(
+        bytes: Mapped,
+        start: usize,
+        element: ElementType,
+        shape: &[usize],
+    ) -> Result<Self, WeightError> {
+        let shape = Dims::from_slice(shape);
+        let needed = addressable(&shape).and_then(|n| n.checked_mul(element.bytes()));
+        let (Some(_), Some(count)) = (needed, count(&shape)) else {
+            return Err(WeightError::TooLarge { shape });
+        };
+        let needed = count * element.bytes();
+        let available = bytes.len().saturating_sub(start);
+        if needed > available {
+            return Err(WeightError::TooShort {
+                shape,
+                element,
+                needed,
+                available,
+            });
+        }
+        let strides = dense_strides(&shape);
+        Ok(Weight {
+            bytes,
+            start,
+            element,
+            shape,
+            strides,
+        })
+    }
+
+    /// A dense row-major F32 tensor made at load. `values` are copied.
+    pub fn from_f32(values: &[f32], shape: &[usize]) -> Result<Self, WeightError> {
+        let given = SmallVec::from_slice(&[values.len()]);
+        if count(shape) != Some(values.len()) {
+            return Err(WeightError::Reshape {
+                from: given,
+                to: Dims::from_slice(shape),
+            });
+        }
+        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        Weight::new(Mapped::from_vec(bytes), 0, ElementType::F32, shape)
+    }
+
+    /// The dimensions, outermost first.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Elements from one index to the next, for each axis.
+    pub fn strides(&self) -> &[usize] {
+        &self.strides
+    }
+
+    /// The type of the elements.
+    pub fn element_type(&self) -> ElementType {
+        self.element
+    }
+
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether there are no elements: some dimension is 0.
+    pub fn is_empty(&self) -> bool {
+        self.shape.contains(&0)
+    }
+
+    /// Whether the elements lie in row-major order without gaps.
+    pub fn is_contiguous(&self) -> bool {
+        let dense = dense_strides(&self.shape);
+        let mut axes = self.shape.iter().zip(self.strides.iter().zip(&dense));
+        self.is_empty() || axes.all(|(&dim, (stride, dense))| dim == 1 || stride == dense)
+    }
+
+    /// The view whose axis `i` is this view's axis `permutation[i]`.
+    pub fn transpose(&self, permutation: &[usize]) -> Result<Self, WeightError> {
+        let mut sorted = Dims::from_slice(permutation);
+        sorted.sort_unstable();
+        if !sorted.iter().copied().eq(0..self.shape.len()) {
+            let permutation = Dims::from_slice(permutation);
+            return Err(WeightError::Permutation {
+                permutation,
+                shape: self.shape.clone(),
+            });
+        }
+        let pick = |dims: &Dims| {
+            permutation
+                .iter()
+                .filter_map(|&axis| dims.get(axis).copied())
+                .collect()
+        };
+        Ok(Weight {
+            shape: pick(&self.shape),
+            strides: pick(&self.strides),
+            ..self.clone()
+        })
+    }
+
+    /// The same elements in row-major order under another shape.
+    ///
+    /// A view where strides can express it. Otherwise (a reshape across transposed or cut axes) the elements are copied,
+    /// in their own type.
+    pub fn reshape(&self, shape: &[usize]) -> Result<Self, WeightError> {
+        let shape = Dims::from_slice(shape);
+        if addressable(&shape).is_none() {
+            return Err(WeightError::TooLarge { shape });
+        }
+        if count(&shape) != Some(self.len()) {
+            return Err(WeightError::Reshape {
+                from: self.shape.clone(),
+                to: shape,
+            });
+        }
+        match self.strides_as(&shape) {
+            Some(strides) => Ok(Weight {
+                shape,
+                strides,
+                ..self.clone()
+            }),
+            None => Weight::new(
+                Mapped::from_vec(self.dense_bytes()),
+                0,
+                self.element,
+                &shape,
+            ),
+        }
+    }
+
+    /// The indexes `start..end` of one axis; the other axes are kept whole.
+    pub fn slice(&self, axis: usize, start: usize, end: usize) -> Result<Self, WeightError> {
+        let shape = || self.shape.clone();
+        let (Some(&dim), Some(&stride)) = (self.shape.get(axis), self.strides.get(axis)) else {
+            return Err(WeightError::Axis {
+                axis,
+                shape: shape(),
+            });
+        };
+        if start > end || end > dim {
+            return Err(WeightError::Range {
+                axis,
+                start,
+                end,
+                shape: shape(),
+            });
+        }
+        let mut view = self.clone();
+        if let Some(dim) = view.shape.get_mut(axis) {
+            *dim = end - start;
+        }
+        if !view.is_empty() {
+            view.start += start * stride * self.element.bytes();
+        }
+        Ok(view)
+    }
+
+    /// The bits of one element in its own type (F16 and BF16 in the lower half), or `None` if `index` lies outside.
+    pub fn element_bits(&self, index: &[usize]) -> Option<u32> {
+        if index.len() != self.shape.len() || index.iter().zip(&self.shape).any(|(i, dim)| i >= dim)
+        {
+            return None;
+        }
+        let offset = index
+            .iter()
+            .zip(&self.strides)
+            .map(|(i, stride)| i * stride)
+            .sum();
+        let mut bits = [0];
+        self.read_bits(offset, 1, &mut bits);
+        Some(bits[0])
+    }
+
+    /// The bits of a matrix row's elements, each in its own type (F16 and BF16 in the lower half). `out` is as long as
+    /// the row.
+    pub fn row_bits(&self, row: usize, out: &mut [u32]) -> Result<(), WeightError> {
+        let (offset, stride) = self.row_part(row, 0, out.len())?;
+        if self.shape.get(1) != Some(&out.len()) {
+            return Err(WeightError::Range {
+                axis: 1,
+                start: 0,
+                end: out.len(),
+                shape: self.shape.clone(),
+            });
+        }
+        self.read_bits(offset, stride, out);
+        Ok(())
+    }
+
+    /// The elements `start..start + out.len()` of a matrix row, converted exactly.
+    pub fn copy_row_part_f32(
+        &self,
+        row: usize,
+        start: usize,
+        out: &mut [f32],
+    ) -> Result<(), WeightError> {
+        let (offset, stride) = self.row_part(row, start, out.len())?;
+        self.read_f32(offset, stride, out);
+        Ok(())
+    }
+
+    /// All elements in row-major order, converted exactly.
+    pub fn to_f32(&self) -> Vec<f32> {
+        let mut values = vec![0.0; self.len()];
+        self.for_each_row(&mut values, |offset, stride, row| {
+            self.read_f32(offset, stride, row)
+        });
+        values
+    }
+
+    /// Where a part of a matrix row starts, in elements from the view's start, and its stride.
+    fn row_part(
+        &self,
+        row: usize,
+        start: usize,
+        length: usize,
+    ) -> Result<(usize, usize), WeightError> {
+        let shape = || self.shape.clone();
+        let (&[rows, width], &[row_stride, stride]) = (&self.shape[..], &self.strides[..]) else {
+            return Err(WeightError::NotAMatrix { shape: shape() });
+        };
+        if row >= rows {
+            return Err(WeightError::Range {
+                axis: 0,
+                start: row,
+                end: row.saturating_add(1),
+                shape: shape(),
+            });
+        }
+        let end = start.saturating_add(length);
+        if end > width {
+            return Err(WeightError::Range {
+                axis: 1,
+                start,
+                end,
+                shape: shape(),
+            });
+        }
+        if length == 0 {
+            return Ok((0, stride));
+        }
+        Ok((row * row_stride + start * stride, stride))
+    }
+
+    /// Cuts `out`, as long as the view, into rows of the innermost axis and calls `fill(offset, stride, row)` for each.
+    fn for_each_row<T>(&self, out: &mut [T], mut fill: impl FnMut(usize, usize, &mut [T])) {
+        let (width, outer) = self
+            .shape
+            .split_last()
+            .map_or((1, &[][..]), |(&width, outer)| (width, outer));
+        if self.is_empty() {
+            return;
+        }
+        let stride = self.strides.last().copied().unwrap_or(1);
+        for (number, row) in out.chunks_exact_mut(width).enumerate() {
+            let mut rest = number;
+            let mut offset = 0;
+            for (dim, stride) in outer.iter().zip(&self.strides).rev() {
+                offset += rest % dim * stride;
+                rest /= dim;
+            }
+            fill(offset, stride, row);
+        }
+    }
+
+    /// All elements in row-major order, in their own type.
+    fn dense_bytes(&self) -> Vec<u8> {
+        match self.element {
+            ElementType::F32 => self.dense_elements::<4>(),
+            ElementType::F16 | ElementType::BF16 => self.dense_elements::<2>(),
+        }
+    }
+
+    fn dense_elements<const BYTES: usize>(&self) -> Vec<u8> {
+        let mut elements = vec![[0; BYTES]; self.len()];
+        self.for_each_row(&mut elements, |offset, stride, row| {
+            gather(self.from(offset), stride, row, |e| e)
+        });
+        elements.into_flattened()
+    }
+
+    /// Strides under which the elements, in row-major order, have another shape of as many elements.
+    fn strides_as(&self, shape: &[usize]) -> Option<Dims> {
+        if self.is_empty() {
+            return Some(dense_strides(shape));
+        }
+        // Runs of axes that are as good as one axis, innermost first: (elements, stride).
+        let mut runs: SmallVec<[(usize, usize); 4]> = SmallVec::new();
+        for (&dim, &stride) in self
+            .shape
+            .iter()
+            .zip(&self.strides)
+            .rev()
+            .filter(|&(&dim, _)| dim != 1)
+        {
+            match runs.last_mut() {
+                Some((length, inner)) if stride == *length * *inner => *length *= dim,
+                _ => runs.push((dim, stride)),
+            }
+        }
+        let mut runs = runs.into_iter();
+        let (mut left, mut stride) = (1, 1);
+        let mut strides: Dims = SmallVec::from_elem(1, shape.len());
+        for (&dim, place) in shape
+            .iter()
+            .zip(&mut strides)
+            .rev()
+            .filter(|&(&dim, _)| dim != 1)
+        {
+            if left == 1 {
+                (left, stride) = runs.next()?;
+            }
+            if left % dim != 0 {
+                return None;
+            }
+            *place = stride;
+            stride *= dim;
+            left /= dim;
+        }
+        Some(strides)
+    }
+
+    fn read_bits(&self, offset: usize, stride: usize, out: &mut [u32]) {
+        let bytes = self.from(offset);
+        match self.element {
+            ElementType::F32 => gather(bytes, stride, out, u32::from_le_bytes),
+            ElementType::F16 | ElementType::BF16 => {
+                gather(bytes, stride, out, |b| u16::from_le_bytes(b).into())
+            }
+        }
+    }
+
+    fn read_f32(&self, offset: usize, stride: usize, out: &mut [f32]) {
+        let bytes = self.from(offset);
+        match self.element {
+            ElementType::F32 => gather(bytes, stride, out, f32::from_le_bytes),
+            ElementType::F16 => gather(bytes, stride, out, |b| f16::from_le_bytes(b).to_f32()),
+            ElementType::BF16 => gather(bytes, stride, out, |b| bf16::from_le_bytes(b).to_f32()),
+        }
+    }
+
+    /// The data from element `offset` of the view on.
+    fn from(&self, offset: usize) -> &[u8] {
+        self.bytes
+            .get(self.start + offset * self.element.bytes()..)
+            .unwrap_or_default()
+    }
+}
+
+/// Reads elements of `BYTES` bytes that stand `stride` elements apart. By the view's invariant all are there.
+fn gather<const BYTES: usize, T>(
+    bytes: &[u8],
+    stride: usize,
+    out: &mut [T],
+    convert: impl Fn([u8; BYTES]) -> T,
+) {
+    let elements = bytes.as_chunks().0;
+    if stride == 1 {
+        for (value, &element) in out.iter_mut().zip(elements) {
+            *value = convert(element);
+        }
+    } else {
+        for (value, &element) in out.iter_mut().zip(elements.iter().step_by(stride.max(1))) {
+            *value = convert(element);
+        }
+    }
+}
+
+/// The number of elements of a shape.
+fn count(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1usize, |n, &dim| n.checked_mul(dim))
+}
+
+/// The product of all dimensions but zeros, which bounds every stride; `None` if it is beyond `usize`.
+fn addressable(shape: &[usize]) -> Option<usize> {
+    shape
+        .iter()
+        .try_fold(1usize, |n, &dim| n.checked_mul(dim.max(1)))
+}
+
+/// Row-major strides of a shape that [`addressable`] accepts.
+fn dense_strides(shape: &[usize]) -> Dims {
+    let mut strides: Dims = SmallVec::from_elem(1, shape.len());
+    let mut next = 1;
+    for (stride, dim) in strides.iter_mut().zip(shape).rev() {
+        *stride = next;
+        next *= dim.max(&1);
+    }
+    strides
+}

@@ -1,0 +1,259 @@
+//! A model's weights as one collection of named tensors, whether they lie in one file or in shards with an index.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::map::Mapped;
+use super::safetensors::{TensorFile, TensorFileError, TensorInfo};
+use super::weight::Weight;
+
+/// The single weight file of a model folder.
+pub const SINGLE_FILE: &str = "model.safetensors";
+/// The index of a model folder whose weights lie in shards.
+pub const INDEX_FILE: &str = "model.safetensors.index.json";
+
+/// Why a model's weights could not be opened or read.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightFilesError {
+    /// One of the files is unusable, or a tensor is not of the type asked for.
+    #[error(transparent)]
+    File(#[from] TensorFileError),
+    /// The folder holds no weights.
+    #[error("{} has neither {SINGLE_FILE} nor {INDEX_FILE}", folder.display())]
+    NoWeights {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The index can't be read.
+    #[error("{}: {problem}", index.display())]
+    Index {
+        /// The index file.
+        index: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The index names a shard outside its own folder.
+    #[error("{}: shard `{shard}` (of tensor `{tensor}`) does not lie in the index's folder", index.display())]
+    ShardOutside {
+        /// The index file.
+        index: PathBuf,
+        /// The shard's name in the index.
+        shard: String,
+        /// A tensor that the index places there.
+        tensor: String,
+    },
+    /// The index names a shard that can't be opened.
+    #[error("{}: shard `{shard}` (of tensor `{tensor}`): {source}", index.display())]
+    Shard {
+        /// The index file.
+        index: PathBuf,
+        /// The shard's name in the index.
+        shard: String,
+        /// A tensor that the index places there.
+        tensor: String,
+        /// What is wrong with it.
+        source: Box<TensorFileError>,
+    },
+    /// The index places a tensor in a shard that does not hold it.
+    #[error("{}: tensor `{tensor}` is not in shard `{shard}`", index.display())]
+    NotInShard {
+        /// The index file.
+        index: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// The shard's name in the index.
+        shard: String,
+    },
+    /// Two files hold a tensor of the same name.
+    #[error("tensor `{tensor}` stands both in {} and in {}", first.display(), second.display())]
+    Duplicate {
+        /// The tensor.
+        tensor: String,
+        /// One file.
+        first: PathBuf,
+        /// The other file.
+        second: PathBuf,
+    },
+    /// No file holds a tensor of that name.
+    #[error("the weights have no tensor `{tensor}`{}", nearest.as_ref().map(|n| format!("; the nearest name is `{n}`")).unwrap_or_default())]
+    NotFound {
+        /// The name asked for.
+        tensor: String,
+        /// The most similar name there is.
+        nearest: Option<String>,
+    },
+}
+
+/// Whether tensor data will be wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Open {
+    /// Map the files: names, types, shapes and data.
+    Data,
+    /// Read the headers alone: names, types and shapes. The data may be missing.
+    Headers,
+}
+
+impl Open {
+    fn file(self, path: &Path) -> Result<TensorFile, TensorFileError> {
+        match self {
+            Open::Data => TensorFile::open(path),
+            Open::Headers => TensorFile::open_header(path),
+        }
+    }
+}
+
+/// All tensors of a model.
+#[derive(Debug)]
+pub struct WeightFiles {
+    files: Vec<TensorFile>,
+    /// For each tensor, which of `files` holds it.
+    places: BTreeMap<String, usize>,
+}
+
+impl WeightFiles {
+    /// Opens a model folder ([`SINGLE_FILE`], else [`INDEX_FILE`]), an index (`*.json`), or a single safetensors file.
+    pub fn open(path: &Path, open: Open) -> Result<Self, WeightFilesError> {
+        if path.is_dir() {
+            let (single, index) = (path.join(SINGLE_FILE), path.join(INDEX_FILE));
+            if single.is_file() {
+                Self::from_files(vec![open.file(&single)?])
+            } else if index.is_file() {
+                Self::open_index(&index, open)
+            } else {
+                Err(WeightFilesError::NoWeights {
+                    folder: path.to_path_buf(),
+                })
+            }
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
+            Self::open_index(path, open)
+        } else {
+            Self::from_files(vec![open.file(path)?])
+        }
+    }
+
+    /// Weights held in memory; `label` stands for the file's path in errors.
+    pub fn from_bytes(label: &str, bytes: Mapped) -> Result<Self, WeightFilesError> {
+        Self::from_files(vec![TensorFile::from_bytes(Path::new(label), bytes)?])
+    }
+
+    /// All tensors of several files.
+    pub fn from_files(files: Vec<TensorFile>) -> Result<Self, WeightFilesError> {
+        let mut places: BTreeMap<String, usize> = BTreeMap::new();
+        for (place, file) in files.iter().enumerate() {
+            for name in file.names() {
+                if let Some(first) = places.insert(name.to_string(), place) {
+                    let path = |i: usize| {
+                        files
+                            .get(i)
+                            .map(|file| file.path().to_path_buf())
+                            .unwrap_or_default()
+                    };
+                    let (first, second) = (path(first), path(place));
+                    return Err(WeightFilesError::Duplicate {
+                        tensor: name.to_string(),
+                        first,
+                        second,
+                    });
+                }
+            }
+        }
+        Ok(WeightFiles { files, places })
+    }
+
+    fn open_index(index: &Path, open: Open) -> Result<Self, WeightFilesError> {
+        let bad = |problem| WeightFilesError::Index {
+            index: index.to_path_buf(),
+            problem,
+        };
+        let text = std::fs::read(index).map_err(|e| bad(format!("cannot read the index: {e}")))?;
+        let Index { weight_map } = serde_json::from_slice(&text)
+            .map_err(|e| bad(format!("cannot read the index: {e}")))?;
+        let folder = index.parent().unwrap_or(Path::new(""));
+        let mut shards: BTreeMap<&str, TensorFile> = BTreeMap::new();
+        for (tensor, shard) in &weight_map {
+            let names = || (index.to_path_buf(), tensor.clone(), shard.clone());
+            if !shards.contains_key(shard.as_str()) {
+                let (index, tensor, name) = names();
+                if !is_inside(shard) {
+                    return Err(WeightFilesError::ShardOutside {
+                        index,
+                        tensor,
+                        shard: name,
+                    });
+                }
+                let file = open.file(&folder.join(shard));
+                let file = file.map_err(|source| WeightFilesError::Shard {
+                    index,
+                    tensor,
+                    shard: name,
+                    source: Box::new(source),
+                })?;
+                shards.insert(shard, file);
+            }
+            if shards
+                .get(shard.as_str())
+                .is_none_or(|file| file.get(tensor).is_none())
+            {
+                let (index, tensor, shard) = names();
+                return Err(WeightFilesError::NotInShard {
+                    index,
+                    tensor,
+                    shard,
+                });
+            }
+        }
+        Self::from_files(shards.into_values().collect())
+    }
+
+    /// All tensors' names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.places.keys().map(String::as_str)
+    }
+
+    /// Type and shape of a tensor.
+    pub fn get(&self, name: &str) -> Option<&TensorInfo> {
+        self.holder(name)?.get(name)
+    }
+
+    /// A view onto a tensor of F32, F16 or BF16 elements. No data is copied.
+    pub fn weight(&self, name: &str) -> Result<Weight, WeightFilesError> {
+        Ok(self.file(name)?.weight(name)?)
+    }
+
+    /// The file that holds a tensor.
+    pub fn file(&self, name: &str) -> Result<&TensorFile, WeightFilesError> {
+        self.holder(name).ok_or_else(|| {
+            let similarity = |other: &&str| (strsim::jaro_winkler(name, other) * 1e6) as u32;
+            let nearest = self.names().max_by_key(similarity).map(str::to_string);
+            WeightFilesError::NotFound {
+                tensor: name.to_string(),
+                nearest,
+            }
+        })
+    }
+
+    fn holder(&self, name: &str) -> Option<&TensorFile> {
+        self.files.get(*self.places.get(name)?)
+    }
+}
+
+/// The index file's contents, as far as they matter.
+#[derive(Deserialize)]
+struct Index {
+    /// From a tensor's name to its shard's.
+    weight_map: BTreeMap<String, String>,
+}
+
+/// Whether a shard's name leads to a place below its folder. Links are followed later: caches of downloaded models
+/// consist of them.
+fn is_inside(shard: &str) -> bool {
+    !shard.is_empty()
+        && Path::new(shard)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)))
+}
