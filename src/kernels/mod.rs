@@ -6,7 +6,10 @@
 //! means (`ops/` holds the plain reference that each kernel must equal bit for bit).
 
 pub mod call;
+pub mod elementwise;
 pub mod kv_cache;
 pub mod math;
 pub mod packed;
 pub mod simd;
+#[cfg(test)]
+mod testing;
