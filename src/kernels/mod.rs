@@ -9,6 +9,7 @@ pub mod call;
 pub mod elementwise;
 pub mod kv_cache;
 pub mod math;
+pub mod norm;
 pub mod packed;
 pub mod simd;
 #[cfg(test)]
