@@ -11,6 +11,8 @@ pub mod kv_cache;
 pub mod math;
 pub mod norm;
 pub mod packed;
+pub mod rotary;
+pub mod shape;
 pub mod simd;
 #[cfg(test)]
 mod testing;
