@@ -8,10 +8,36 @@ use std::ops::Range;
 
 use super::kv_cache::KvCache;
 use super::packed::{PackedMatrix, RowTable};
-use super::simd::{Avx2, Avx512, Isa, Scalar, Simd};
+use super::simd::{Avx2, Avx512, Isa, LANES, Scalar, Simd};
 
 /// The largest rank of a tensor at run time.
 pub const MAX_RANK: usize = 4;
+
+/// `shape` (at most [`MAX_RANK`] dimensions) with leading ones.
+#[inline(always)]
+pub fn padded(shape: &[usize]) -> [usize; MAX_RANK] {
+    let mut dims = [1; MAX_RANK];
+    dims[MAX_RANK - shape.len()..].copy_from_slice(shape);
+    dims
+}
+
+/// How far apart neighbours along each dimension of a dense row-major tensor of these [`padded`] dimensions lie.
+#[inline(always)]
+pub fn strides(dims: [usize; MAX_RANK]) -> [usize; MAX_RANK] {
+    let mut strides = [1; MAX_RANK];
+    for i in (0..MAX_RANK - 1).rev() {
+        strides[i] = strides[i + 1] * dims[i + 1];
+    }
+    strides
+}
+
+/// Where row `row` of a tensor of these [`padded`] dimensions begins, when neighbours along them lie `strides` apart.
+#[inline(always)]
+pub fn row_offset(dims: [usize; MAX_RANK], strides: [usize; MAX_RANK], row: usize) -> usize {
+    let (rest, third) = (row / dims[2], row % dims[2]);
+    let (first, second) = (rest / dims[1], rest % dims[1]);
+    first * strides[0] + second * strides[1] + third * strides[2]
+}
 
 /// A dense row-major f32 tensor in the arena, its shape resolved for this step.
 #[derive(Clone, Copy)]
@@ -28,7 +54,11 @@ impl<'a> View<'a> {
         let mut dims = [1; MAX_RANK];
         dims[..shape.len()].copy_from_slice(shape);
         debug_assert_eq!(cells.len(), shape.iter().product::<usize>());
-        View { cells, dims, rank: shape.len() }
+        View {
+            cells,
+            dims,
+            rank: shape.len(),
+        }
     }
 
     /// The dimensions, outermost first.
@@ -158,6 +188,13 @@ impl<'a> Call<'a> {
         let start = units * self.thread / self.threads;
         let end = units * (self.thread + 1) / self.threads;
         start..end
+    }
+
+    /// The part of `elements` consecutive elements that falls to this thread: whole blocks of 16, but for the last.
+    #[inline(always)]
+    pub fn share_elements(&self, elements: usize) -> Range<usize> {
+        let blocks = self.share(elements.div_ceil(LANES));
+        (blocks.start * LANES).min(elements)..(blocks.end * LANES).min(elements)
     }
 }
 

@@ -6,7 +6,13 @@
 //! means (`ops/` holds the plain reference that each kernel must equal bit for bit).
 
 pub mod call;
+pub mod elementwise;
 pub mod kv_cache;
 pub mod math;
+pub mod norm;
 pub mod packed;
+pub mod rotary;
+pub mod shape;
 pub mod simd;
+#[cfg(test)]
+mod testing;

@@ -122,6 +122,34 @@ pub trait Simd: Lanes {
     /// Lanes whose number is in `from..to`.
     fn lanes_between(self, from: usize, to: usize) -> Self::Mask;
 
+    /// The block of `from` that begins at `at`: lane `i` is `from[at + i]`; lanes past its end are +0.
+    #[inline(always)]
+    fn load_at(self, from: &[Cell<f32>], at: usize) -> Self::F32 {
+        let from = &from[at..];
+        match from.first_chunk() {
+            Some(block) => self.load_cells(block),
+            None => self.load_partial(from),
+        }
+    }
+    /// As [`Simd::load_at`], from constants.
+    #[inline(always)]
+    fn load_slice_at(self, from: &[f32], at: usize) -> Self::F32 {
+        let from = &from[at..];
+        match from.first_chunk() {
+            Some(block) => self.load(block),
+            None => self.load_slice_partial(from),
+        }
+    }
+    /// Writes the block of `to` that begins at `at`; lanes past its end go nowhere.
+    #[inline(always)]
+    fn store_at(self, to: &[Cell<f32>], at: usize, x: Self::F32) {
+        let to = &to[at..];
+        match to.first_chunk() {
+            Some(block) => self.store(block, x),
+            None => self.store_partial(to, x),
+        }
+    }
+
     /// The sum of the lanes by the fixed tree: i + (i + 8), then i + (i + 4), i + (i + 2), 0 + 1.
     #[inline(always)]
     fn sum(self, x: Self::F32) -> f32 {
@@ -212,3 +240,6 @@ impl Isa {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

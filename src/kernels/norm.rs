@@ -1,0 +1,399 @@
+//! Reductions over the last axis: RMSNorm, LayerNorm, softmax, mean.
+//!
+//! ```text
+//! lanes(row, f):                              // 16 virtual lanes and one fixed tree, whatever the row's width
+//!     lane[0..16] = +0
+//!     for j in 0..width: lane[j % 16] = f(lane[j % 16], row[j])
+//!     return tree(lane)                       // i + (i + 8), i + (i + 4), i + (i + 2), 0 + 1
+//!
+//! RmsNorm(x, [residual,] gain) -> [sum,] y, for each row:
+//!     s = x + residual, or x;                 sum = s
+//!     r = 1 / sqrt(lanes(s, fma(s, s, lane)) / width + eps)
+//!     y = (s * r) * gain
+//!
+//! LayerNorm(x, [residual,] gain, [bias]) -> [sum,] y, for each row:
+//!     s = x + residual, or x;                 sum = s
+//!     mean = lanes(s, lane + s) / width
+//!     d = s - mean
+//!     r = 1 / sqrt(lanes(d, fma(d, d, lane)) / width + eps)
+//!     y = fma(d * r, gain, bias), or (d * r) * gain
+//!
+//! Softmax(x) -> y, for each row:
+//!     max = the largest, lane by lane and by the tree
+//!     if max is -inf: y = 0                   // every element masked
+//!     e = exp(x - max)                        // exactly 0 where x is -inf
+//!     y = e / lanes(e, lane + e)
+//!
+//! ReduceMean(x) -> y [.., 1]: lanes(x, lane + x) / width
+//! ```
+//!
+//! The SIMD does just this: a virtual lane is a lane, and lanes past a row's end add +0, which changes no sum here (none
+//! is ever −0). Threads take whole rows. A row is read whole before the pass that overwrites it, so that `sum` may be the
+//! memory of `x` or `residual`, and `y` any of them that `sum` is not.
+
+use std::cell::Cell;
+
+use super::call::{Call, Kernel};
+use super::math;
+use super::simd::{LANES, Simd};
+
+/// Gives each block of a row of `x` to `each`; where there is a residual, adds it first and writes the result to `sum`.
+#[inline(always)]
+fn add_residual<S: Simd>(
+    simd: S,
+    x: &[Cell<f32>],
+    residual: Option<&[Cell<f32>]>,
+    sum: &[Cell<f32>],
+    mut each: impl FnMut(S::F32),
+) {
+    for at in (0..x.len()).step_by(LANES) {
+        let mut s = simd.load_at(x, at);
+        if let Some(residual) = residual {
+            s = simd.add(s, simd.load_at(residual, at));
+            simd.store_at(sum, at, s);
+        }
+        each(s);
+    }
+}
+
+/// Root mean square norm: inputs `[x, gain]`, outputs `[y]`; with a residual, inputs `[x, residual, gain]` and outputs
+/// `[sum, y]`. Tensors are [.., width], `gain` a constant [width].
+#[derive(Clone, Copy, Debug)]
+pub struct RmsNorm {
+    /// Added to the mean of squares.
+    pub eps: f32,
+    /// Whether a second input is added first, and the sum given out too.
+    pub residual: bool,
+}
+
+// SAFETY: a thread reads and writes the rows of its share alone; `gain` is written by nobody.
+unsafe impl Kernel for RmsNorm {
+    #[inline(always)]
+    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+        let x = call.tensor(0);
+        let residual = self.residual.then(|| call.tensor(1));
+        let gain = call.constant(1 + usize::from(self.residual));
+        let y = call.outputs[usize::from(self.residual)];
+        for row in call.share(x.rows()) {
+            let residual = residual.map(|residual| residual.row(row));
+            // Without a residual the sum is x itself, and is not written.
+            let sum = if self.residual {
+                call.outputs[0].row(row)
+            } else {
+                x.row(row)
+            };
+            let mut squares = simd.zero();
+            add_residual(simd, x.row(row), residual, sum, |s| {
+                squares = simd.mul_add(s, s, squares)
+            });
+            let scale = 1.0 / (simd.sum(squares) / x.width() as f32 + self.eps).sqrt();
+            let (scale, y) = (simd.splat(scale), y.row(row));
+            for at in (0..y.len()).step_by(LANES) {
+                let s = simd.mul(simd.load_at(sum, at), scale);
+                simd.store_at(y, at, simd.mul(s, simd.load_slice_at(gain, at)));
+            }
+        }
+    }
+}
+
+/// Layer norm: inputs `[x, gain]` or `[x, gain, bias]`, outputs `[y]`; with a residual, inputs `[x, residual, gain]` or
+/// `[x, residual, gain, bias]` and outputs `[sum, y]`. Tensors are [.., width], `gain` and `bias` constants [width].
+#[derive(Clone, Copy, Debug)]
+pub struct LayerNorm {
+    /// Added to the variance.
+    pub eps: f32,
+    /// Whether a second input is added first, and the sum given out too.
+    pub residual: bool,
+}
+
+// SAFETY: a thread reads and writes the rows of its share alone; `gain` and `bias` are written by nobody.
+unsafe impl Kernel for LayerNorm {
+    #[inline(always)]
+    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+        let x = call.tensor(0);
+        let residual = self.residual.then(|| call.tensor(1));
+        let gain = call.constant(1 + usize::from(self.residual));
+        let bias = call.optional_constant(2 + usize::from(self.residual));
+        let y = call.outputs[usize::from(self.residual)];
+        let width = x.width();
+        for row in call.share(x.rows()) {
+            let residual = residual.map(|residual| residual.row(row));
+            let sum = if self.residual {
+                call.outputs[0].row(row)
+            } else {
+                x.row(row)
+            };
+            let mut total = simd.zero();
+            add_residual(simd, x.row(row), residual, sum, |s| {
+                total = simd.add(total, s)
+            });
+            let mean = simd.splat(simd.sum(total) / width as f32);
+            let mut squares = simd.zero();
+            for at in (0..width).step_by(LANES) {
+                let d = simd.sub(simd.load_at(sum, at), mean);
+                // Lanes past the end would hold −mean.
+                let d = simd.select(simd.lanes_between(0, width - at), d, simd.zero());
+                squares = simd.mul_add(d, d, squares);
+            }
+            let scale = 1.0 / (simd.sum(squares) / width as f32 + self.eps).sqrt();
+            let (scale, y) = (simd.splat(scale), y.row(row));
+            for at in (0..width).step_by(LANES) {
+                let d = simd.mul(simd.sub(simd.load_at(sum, at), mean), scale);
+                let gain = simd.load_slice_at(gain, at);
+                let result = match bias {
+                    Some(bias) => simd.mul_add(d, gain, simd.load_slice_at(bias, at)),
+                    None => simd.mul(d, gain),
+                };
+                simd.store_at(y, at, result);
+            }
+        }
+    }
+}
+
+/// Softmax over the last axis, in place or not. An element of −∞ becomes exactly 0, and a row of nothing else all zeros.
+#[derive(Clone, Copy, Debug)]
+pub struct Softmax;
+
+// SAFETY: a thread reads and writes the rows of its share alone.
+unsafe impl Kernel for Softmax {
+    #[inline(always)]
+    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+        let x = call.tensor(0);
+        let y = call.outputs[0];
+        let width = x.width();
+        let lowest = simd.splat(f32::NEG_INFINITY);
+        for row in call.share(x.rows()) {
+            let (x, y) = (x.row(row), y.row(row));
+            let mut largest = lowest;
+            for at in (0..width).step_by(LANES) {
+                let inside = simd.lanes_between(0, width - at);
+                largest = simd.max(largest, simd.select(inside, simd.load_at(x, at), lowest));
+            }
+            let max = simd.largest(largest);
+            if max == f32::NEG_INFINITY {
+                y.iter().for_each(|y| y.set(0.0));
+                continue;
+            }
+            let max = simd.splat(max);
+            let mut total = simd.zero();
+            for at in (0..width).step_by(LANES) {
+                let e = math::exp(simd, simd.sub(simd.load_at(x, at), max));
+                simd.store_at(y, at, e);
+                let inside = simd.lanes_between(0, width - at);
+                total = simd.add(total, simd.select(inside, e, simd.zero()));
+            }
+            let total = simd.splat(simd.sum(total));
+            for at in (0..width).step_by(LANES) {
+                simd.store_at(y, at, simd.div(simd.load_at(y, at), total));
+            }
+        }
+    }
+}
+
+/// The mean over the last axis, which stays as one element: `[.., width]` to `[.., 1]`. Not in place.
+#[derive(Clone, Copy, Debug)]
+pub struct ReduceMean;
+
+// SAFETY: a thread writes one element for each row of its share, and nobody writes the input.
+unsafe impl Kernel for ReduceMean {
+    #[inline(always)]
+    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+        let x = call.tensor(0);
+        let y = call.outputs[0].cells;
+        for row in call.share(x.rows()) {
+            let mut total = simd.zero();
+            for at in (0..x.width()).step_by(LANES) {
+                total = simd.add(total, simd.load_at(x.row(row), at));
+            }
+            y[row].set(simd.sum(total) / x.width() as f32);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::call::{Operand, View};
+    use crate::kernels::math::exp_f32;
+    use crate::kernels::simd::tree;
+    use crate::kernels::testing::*;
+
+    const ROWS: usize = 4;
+
+    fn lanes(row: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+        let mut lane = [0.0; LANES];
+        for (j, &x) in row.iter().enumerate() {
+            lane[j % LANES] = f(lane[j % LANES], x);
+        }
+        tree(lane, |a, b| a + b)
+    }
+
+    fn rms_norm(row: &[f32], gain: &[f32], eps: f32) -> Vec<f32> {
+        let mean = lanes(row, |lane, s| s.mul_add(s, lane)) / row.len() as f32;
+        let r = 1.0 / (mean + eps).sqrt();
+        row.iter().zip(gain).map(|(s, g)| (s * r) * g).collect()
+    }
+
+    fn layer_norm(row: &[f32], gain: &[f32], bias: Option<&[f32]>, eps: f32) -> Vec<f32> {
+        let mean = lanes(row, |lane, s| lane + s) / row.len() as f32;
+        let d: Vec<f32> = row.iter().map(|s| s - mean).collect();
+        let r = 1.0 / (lanes(&d, |lane, d| d.mul_add(d, lane)) / row.len() as f32 + eps).sqrt();
+        let each = |j: usize| match bias {
+            Some(bias) => (d[j] * r).mul_add(gain[j], bias[j]),
+            None => (d[j] * r) * gain[j],
+        };
+        (0..row.len()).map(each).collect()
+    }
+
+    fn softmax(row: &[f32]) -> Vec<f32> {
+        let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        if max == f32::NEG_INFINITY {
+            return vec![0.0; row.len()];
+        }
+        let e: Vec<f32> = row.iter().map(|x| exp_f32(x - max)).collect();
+        let total = lanes(&e, |lane, e| lane + e);
+        e.iter().map(|e| e / total).collect()
+    }
+
+    fn by_rows(x: &[f32], width: usize, f: impl Fn(&[f32]) -> Vec<f32>) -> Vec<u32> {
+        bits_of(&x.chunks(width).flat_map(f).collect::<Vec<_>>())
+    }
+
+    /// Runs a norm on x, with a residual where there is one, in every way its outputs may lie over its inputs, and
+    /// compares with `want`, the norm of one row.
+    fn check_norm<K: Kernel + Clone>(
+        kernel: &K,
+        residual: bool,
+        constants: &[&[f32]],
+        width: usize,
+        want: impl Fn(&[f32]) -> Vec<f32>,
+    ) {
+        let shape = [ROWS, width];
+        let x_data = random(ROWS * width, 1);
+        let r_data = random(ROWS * width, 2);
+        let mut sums = x_data.clone();
+        if residual {
+            sums = x_data.iter().zip(&r_data).map(|(x, r)| x + r).collect();
+        }
+        let want = by_rows(&sums, width, want);
+        // Which of [x, residual, new memory, more new memory] the sum and y are.
+        let places: &[(usize, usize)] = match residual {
+            true => &[(2, 3), (0, 1), (1, 0), (0, 2), (1, 2), (2, 0), (2, 1)],
+            false => &[(0, 2), (0, 0)],
+        };
+        for &(sum, y) in places {
+            everywhere(|isa, threads| {
+                let memory = [
+                    cells(&x_data),
+                    cells(&r_data),
+                    unwritten(sums.len()),
+                    unwritten(sums.len()),
+                ];
+                let view = |i: usize| View::new(&memory[i], &shape);
+                let mut inputs = vec![Operand::Tensor(view(0))];
+                let mut outputs = vec![view(y)];
+                if residual {
+                    inputs.push(Operand::Tensor(view(1)));
+                    outputs.insert(0, view(sum));
+                }
+                let constant_shape = [width];
+                inputs.extend(
+                    constants
+                        .iter()
+                        .map(|data| Operand::Constant(data, &constant_shape)),
+                );
+                run(kernel, isa, threads, 0, &call(&inputs, &outputs));
+                assert_eq!(
+                    bits(&memory[y]),
+                    want,
+                    "y over {y}, sum over {sum}, {width} {isa:?}"
+                );
+                if residual {
+                    assert_eq!(
+                        bits(&memory[sum]),
+                        bits_of(&sums),
+                        "sum over {sum} {width} {isa:?}"
+                    );
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn rms_norm_equals_the_plain_loop() {
+        for width in WIDTHS {
+            let gain = random(width, 9);
+            for residual in [false, true] {
+                let kernel = RmsNorm {
+                    eps: 1e-5,
+                    residual,
+                };
+                check_norm(&kernel, residual, &[&gain], width, |row| {
+                    rms_norm(row, &gain, 1e-5)
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn layer_norm_equals_the_plain_loop_with_and_without_bias() {
+        for width in WIDTHS {
+            let (gain, bias) = (random(width, 9), random(width, 10));
+            for residual in [false, true] {
+                let kernel = LayerNorm {
+                    eps: 1e-5,
+                    residual,
+                };
+                let plain = |row: &[f32]| layer_norm(row, &gain, None, 1e-5);
+                check_norm(&kernel, residual, &[&gain], width, plain);
+                let biased = |row: &[f32]| layer_norm(row, &gain, Some(&bias), 1e-5);
+                check_norm(&kernel, residual, &[&gain, &bias], width, biased);
+            }
+        }
+    }
+
+    #[test]
+    fn softmax_equals_the_plain_loop_and_masked_elements_are_zero() {
+        for width in WIDTHS {
+            let mut x = random(ROWS * width, 4);
+            // Row 1 partly masked, row 2 wholly, row 3 all negative.
+            x[width..2 * width]
+                .iter_mut()
+                .skip(1)
+                .step_by(3)
+                .for_each(|x| *x = f32::NEG_INFINITY);
+            x[2 * width..3 * width].fill(f32::NEG_INFINITY);
+            x[3 * width..].iter_mut().for_each(|x| *x -= 50.0);
+            let want = by_rows(&x, width, softmax);
+            everywhere(|isa, threads| {
+                let (input, fresh) = (cells(&x), unwritten(x.len()));
+                for out in [&fresh, &input] {
+                    let inputs = [Operand::Tensor(View::new(&input, &[ROWS, width]))];
+                    let outputs = [View::new(out, &[ROWS, width])];
+                    run(&Softmax, isa, threads, 0, &call(&inputs, &outputs));
+                    assert_eq!(bits(out), want, "{width} {isa:?}");
+                }
+                for (x, y) in x.iter().zip(&fresh) {
+                    assert!(*x != f32::NEG_INFINITY || y.get().to_bits() == 0);
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn reduce_mean_equals_the_plain_loop() {
+        for width in WIDTHS {
+            let x = random(2 * ROWS * width, 5);
+            let want = by_rows(&x, width, |row| {
+                vec![lanes(row, |lane, x| lane + x) / width as f32]
+            });
+            everywhere(|isa, threads| {
+                let (input, out) = (cells(&x), unwritten(2 * ROWS));
+                let inputs = [Operand::Tensor(View::new(&input, &[2, ROWS, width]))];
+                let outputs = [View::new(&out, &[2, ROWS, 1])];
+                run(&ReduceMean, isa, threads, 0, &call(&inputs, &outputs));
+                assert_eq!(bits(&out), want, "{width} {isa:?}");
+            });
+        }
+    }
+}
