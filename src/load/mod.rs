@@ -9,4 +9,5 @@ pub mod safetensors;
 #[cfg(feature = "tokenizer")]
 pub mod tokenizer;
 pub mod weight;
+pub mod weight_expression;
 pub mod weight_files;

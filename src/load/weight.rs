@@ -286,18 +286,15 @@ impl Weight {
         Some(bits[0])
     }
 
-    /// The bits of a matrix row's elements, each in its own type (F16 and BF16 in the lower half). `out` is as long as
-    /// the row.
-    pub fn row_bits(&self, row: usize, out: &mut [u32]) -> Result<(), WeightError> {
-        let (offset, stride) = self.row_part(row, 0, out.len())?;
-        if self.shape.get(1) != Some(&out.len()) {
-            return Err(WeightError::Range {
-                axis: 1,
-                start: 0,
-                end: out.len(),
-                shape: self.shape.clone(),
-            });
-        }
+    /// The bits of the elements `start..start + out.len()` of a matrix row, each in its own type (F16 and BF16 in the
+    /// lower half).
+    pub fn copy_row_part_bits(
+        &self,
+        row: usize,
+        start: usize,
+        out: &mut [u32],
+    ) -> Result<(), WeightError> {
+        let (offset, stride) = self.row_part(row, start, out.len())?;
         self.read_bits(offset, stride, out);
         Ok(())
     }

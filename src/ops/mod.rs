@@ -23,7 +23,9 @@ use smallvec::SmallVec;
 
 pub use attributes::{Attribute, AttributeDef, AttributeKind, Attributes};
 pub use infer::Types;
+pub use elementwise::named_activation;
 pub use lower::{Form, Lowering, Phase};
+pub use shape::slice_bounds;
 pub use tensor::{Data, Tensor};
 
 use crate::graph::Type;

@@ -186,7 +186,7 @@ fn transpose_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
 }
 
 /// The axis as a dimension's number.
-pub(crate) fn axis(op: &Op, rank: usize) -> Result<usize, String> {
+fn axis(op: &Op, rank: usize) -> Result<usize, String> {
     let axis = op.int("axis");
     let from_front = if axis < 0 { axis + rank as i64 } else { axis };
     usize::try_from(from_front)
@@ -196,7 +196,7 @@ pub(crate) fn axis(op: &Op, rank: usize) -> Result<usize, String> {
 }
 
 /// Where a slice of a dimension of `length` elements begins and ends.
-pub(crate) fn bounds(op: &Op, length: usize) -> Result<(usize, usize), String> {
+fn bounds(op: &Op, length: usize) -> Result<(usize, usize), String> {
     let place = |n: i64| {
         let n = if n < 0 {
             n.saturating_add(length as i64)
@@ -219,6 +219,13 @@ pub(crate) fn bounds(op: &Op, length: usize) -> Result<(usize, usize), String> {
             ))
         }
     }
+}
+
+/// The axis, first and past-the-last element of a Slice of a tensor of that shape.
+pub fn slice_bounds(op: &Op, shape: &[usize]) -> Option<(usize, usize, usize)> {
+    let axis = axis(op, shape.len()).ok()?;
+    let (start, end) = bounds(op, shape[axis]).ok()?;
+    Some((axis, start, end))
 }
 
 fn slice_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {

@@ -1,0 +1,132 @@
+//! The executor: a plan, its weights and its threads, walked step by step.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use smallvec::SmallVec;
+
+use super::arena::Arena;
+use super::pool::Pool;
+use super::weights::StoredWeight;
+use crate::kernels::call::{Call, Operand, View};
+use crate::kernels::kv_cache::KvCache;
+use crate::plan::{ModelPlan, Slot, Source, Step, StepPlan};
+
+/// Operands that fit into a step's frame; no op has more.
+const OPERANDS: usize = 16;
+
+/// What runs a model: shared by all its sessions, each of which brings its arena.
+pub struct Executor {
+    plan: ModelPlan,
+    weights: Vec<StoredWeight>,
+    pool: Pool,
+}
+
+/// A step as all its threads see it.
+struct Run<'a> {
+    executor: &'a Executor,
+    plan: &'a StepPlan,
+    arena: &'a Arena,
+    tokens: usize,
+    past: usize,
+    cancel: Option<&'a AtomicBool>,
+    /// Whether to stop after a step, by the step's parity: thread 0 writes one while the others may still read the
+    /// other.
+    stop: [AtomicBool; 2],
+}
+
+impl Executor {
+    /// An executor of `plan`, whose weights are in the plan's order.
+    pub fn new(plan: ModelPlan, weights: Vec<StoredWeight>, pool: Pool) -> Executor {
+        Executor { plan, weights, pool }
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &ModelPlan {
+        &self.plan
+    }
+
+    /// Run one step over the `tokens` tokens whose ids and positions stand in their slots of `arena`, `past` positions
+    /// into the sequence. Gives `false` if `cancel` was set before the end; the outputs are then undefined, and so are
+    /// the caches from position `past` on.
+    pub fn run(&self, arena: &mut Arena, tokens: usize, past: usize, cancel: Option<&AtomicBool>) -> bool {
+        let stop = [AtomicBool::new(false), AtomicBool::new(false)];
+        let plan = self.plan.for_tokens(tokens);
+        let run = Run { executor: self, plan, arena, tokens, past, cancel, stop };
+        self.pool.run(&|thread, barrier| {
+            for (number, step) in run.plan.steps.iter().enumerate() {
+                run.step(step, thread);
+                let stop = &run.stop[number % 2];
+                if thread == 0 && run.cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
+                    stop.store(true, Ordering::Relaxed);
+                }
+                barrier.wait();
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+        });
+        !run.stop.iter().any(|stop| stop.load(Ordering::Relaxed))
+    }
+}
+
+impl Run<'_> {
+    /// One thread's share of one step.
+    fn step(&self, step: &Step, thread: usize) {
+        let inputs: SmallVec<[Operand<'_>; OPERANDS]> = step.inputs.iter().map(|source| self.operand(source)).collect();
+        let (int_output, outputs): (_, SmallVec<[View<'_>; OPERANDS]>) = match &step.outputs[..] {
+            [slot] if slot.is_int() => (self.ints(slot), SmallVec::new()),
+            slots => (&[][..], slots.iter().map(|slot| self.view(slot)).collect()),
+        };
+        let regions = &self.executor.plan.regions;
+        // SAFETY: the scratch region has `scratch_per_thread` bytes for each thread, and only this thread sees its own.
+        let scratch = unsafe { self.arena.cells(regions.scratch_of(thread), step.scratch) };
+        let call = Call {
+            inputs: &inputs,
+            outputs: &outputs,
+            int_output,
+            scratch,
+            cache: step.cache.map(|cache| self.cache(cache)),
+            thread,
+            threads: self.executor.pool.threads(),
+            tokens: self.tokens,
+            past: self.past,
+        };
+        step.kernel.run(&call);
+    }
+
+    fn operand(&self, source: &Source) -> Operand<'_> {
+        match source {
+            Source::Absent => Operand::Absent,
+            Source::Arena(slot) if slot.is_int() => Operand::Ints(self.ints(slot)),
+            Source::Arena(slot) => Operand::Tensor(self.view(slot)),
+            Source::Weight(weight) => match &self.executor.weights[*weight] {
+                StoredWeight::Constant(data, shape) => Operand::Constant(data, shape),
+                StoredWeight::Packed(matrix) => Operand::Packed(matrix),
+                StoredWeight::Table(table) => Operand::Rows(table),
+            },
+        }
+    }
+
+    fn view(&self, slot: &Slot) -> View<'_> {
+        let shape = slot.shape(self.tokens, self.past + self.tokens);
+        let len = shape.iter().product();
+        // SAFETY: the plan gives each buffer bytes that no other buffer of the same phase has, `run` holds the arena
+        // exclusively, and the kernels' contract keeps threads to their own shares of a step.
+        View::new(unsafe { self.arena.cells(slot.offset, len) }, &shape)
+    }
+
+    fn ints(&self, slot: &Slot) -> &[std::cell::Cell<i32>] {
+        let len = slot.shape(self.tokens, self.past + self.tokens).iter().product();
+        // SAFETY: as in `view`.
+        unsafe { self.arena.cells(slot.offset, len) }
+    }
+
+    fn cache(&self, number: usize) -> KvCache<'_> {
+        let cache = &self.executor.plan.caches[number];
+        let floats = cache.layout.floats();
+        let values = cache.offset + floats * size_of::<f32>();
+        // SAFETY: as in `view`; the cache's bytes belong to this node alone.
+        let (keys, values) = unsafe { (self.arena.cells(cache.offset, floats), self.arena.cells(values, floats)) };
+        KvCache { keys, values, layout: cache.layout }
+    }
+}
