@@ -102,12 +102,25 @@ pub struct ModelPlan {
 }
 
 impl ModelPlan {
-    /// Plan `graph`, and verify the plan.
-    pub fn new(graph: &Graph, options: PlanOptions) -> Result<ModelPlan, PlanError> {
-        let too_large = || PlanError::TooLarge { context: options.context, chunk: options.chunk };
-        let mut scheduler = Scheduler::new(graph);
+    /// Plan a model's graphs, and verify the plan. `prefill` is `decode` after further passes: nodes that both have
+    /// are the same, and so is the order of those with state.
+    pub fn new(
+        decode: &Graph,
+        prefill: &Graph,
+        options: PlanOptions,
+    ) -> Result<ModelPlan, PlanError> {
+        let too_large = || PlanError::TooLarge {
+            context: options.context,
+            chunk: options.chunk,
+        };
+        let graphs = (decode, prefill);
+        let mut scheduler = Scheduler::new(graphs.0, Vec::new());
         let decode = scheduler.plan(1, &options).map_err(PlanError::Node)?;
-        let prefill = scheduler.plan(options.chunk.max(1), &options).map_err(PlanError::Node)?;
+        let mut scheduler = Scheduler::new(graphs.1, scheduler.weights);
+        let prefill = scheduler
+            .plan(options.chunk.max(1), &options)
+            .map_err(PlanError::Node)?;
+        let graph = graphs.1;
         let bytes = |placement: &Placement| (placement.bytes < isize::MAX as usize / 2).then_some(placement.bytes);
         let activations = bytes(&decode.placement).zip(bytes(&prefill.placement)).map(|(a, b)| a.max(b));
         let activations = activations.ok_or_else(too_large)?.next_multiple_of(THREAD_ALIGNMENT);
@@ -129,7 +142,7 @@ impl ModelPlan {
         }
         let regions = Regions { activations, scratch, kv_cache, scratch_per_thread };
         let plan = ModelPlan { decode, prefill, regions, caches, weights: scheduler.weights, options };
-        verify(graph, &plan)?;
+        verify(graphs.0, graphs.1, &plan)?;
         Ok(plan)
     }
 

@@ -85,6 +85,12 @@ pub struct StepPlan {
     pub steps: Vec<Step>,
     /// Where each value lies that the steps use.
     pub slots: HashMap<Value, Slot>,
+    /// Where the token ids are to be written before a step.
+    pub token_ids: Option<Slot>,
+    /// Where the positions are to be written before a step.
+    pub positions: Option<Slot>,
+    /// Where the graph's outputs stand after a step.
+    pub outputs: Vec<Slot>,
     /// The buffers: one for each class of values that share memory.
     pub buffers: Vec<Buffer>,
     /// Which buffer each value lies in.
@@ -119,12 +125,14 @@ pub(super) struct Draft {
 }
 
 impl<'a> Scheduler<'a> {
-    pub fn new(graph: &'a Graph) -> Self {
+    /// For `graph`, with the weights that an earlier plan of the same nodes needs.
+    pub fn new(graph: &'a Graph, weights: Vec<WeightNeed>) -> Self {
+        let weight_index = weights.iter().enumerate().map(|(i, w)| ((w.value, w.form), i)).collect();
         let order = graph.order();
         let has_state = |id: &NodeId| graph.node(*id).op().is_some_and(|op| op.has_state());
         let stateful = order.iter().copied().filter(has_state).collect();
         let classes = graph.classes();
-        Scheduler { graph, order, classes, weights: Vec::new(), weight_index: HashMap::new(), stateful }
+        Scheduler { graph, order, classes, weights, weight_index, stateful }
     }
 
     /// The kernel calls of a step of up to `tokens` tokens.
@@ -253,7 +261,21 @@ impl<'a> Scheduler<'a> {
             let cache = self.stateful.iter().position(|&id| id == draft.node);
             steps.push(Step { node: draft.node, name, op, kernel: draft.kernel, inputs, outputs, scratch: draft.scratch, cache });
         }
-        Ok(StepPlan { tokens, steps, slots, buffers, buffer_of, placement, unshared })
+        let input = |name: &str| self.graph.find(name).and_then(|v| slots.get(&v)).cloned();
+        let (token_ids, positions) = (input("tokens"), input("positions"));
+        let outputs = self.graph.outputs().iter().filter_map(|v| slots.get(v)).cloned().collect();
+        Ok(StepPlan {
+            tokens,
+            steps,
+            slots,
+            token_ids,
+            positions,
+            outputs,
+            buffers,
+            buffer_of,
+            placement,
+            unshared,
+        })
     }
 }
 

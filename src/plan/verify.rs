@@ -38,10 +38,10 @@ pub enum PlanDefect {
     },
 }
 
-/// Check both step sizes of a plan for `graph`.
-pub fn verify(graph: &Graph, plan: &ModelPlan) -> Result<(), PlanDefect> {
-    verify_steps(graph, &plan.decode)?;
-    verify_steps(graph, &plan.prefill)
+/// Check both step sizes of a plan for the graphs it was made of.
+pub fn verify(decode: &Graph, prefill: &Graph, plan: &ModelPlan) -> Result<(), PlanDefect> {
+    verify_steps(decode, &plan.decode)?;
+    verify_steps(prefill, &plan.prefill)
 }
 
 fn verify_steps(graph: &Graph, plan: &StepPlan) -> Result<(), PlanDefect> {
