@@ -1,16 +1,31 @@
 //! Phrases for names that nobody knows.
 
-/// The candidate most like `name`, if one is like it at all.
+/// Names longer than this are not compared: the distance takes time in the product of the lengths.
+const LONGEST_COMPARED: usize = 100;
+
+/// The candidate most like `name`, if one is so near that a slip of the pen explains it: at most a third of the name's
+/// characters differ (one, in a name of up to three), transposed neighbours counting as one. Ties go to the first.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let score = |c: &str| strsim::jaro_winkler(&name.to_lowercase(), &c.to_lowercase());
-    let scored = candidates
-        .into_iter()
-        .map(|c| (score(c), c))
-        .filter(|(s, _)| *s > 0.75);
-    scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, c)| c)
+    let length = name.chars().count();
+    if length > LONGEST_COMPARED {
+        return None;
+    }
+    let limit = (length / 3).max(1);
+    let mut best: Option<(usize, &str)> = None;
+    for candidate in candidates {
+        if candidate.chars().count().abs_diff(length) > limit {
+            continue;
+        }
+        let distance = strsim::damerau_levenshtein(name, candidate);
+        if distance <= limit && distance < length && best.is_none_or(|(least, _)| distance < least)
+        {
+            best = Some((distance, candidate));
+        }
+    }
+    best.map(|(_, candidate)| candidate)
 }
 
-/// "unknown op 'RmsNrm', did you mean 'RmsNorm'?"
+/// "unknown `what` 'name'", with the nearest candidate if one is near enough.
 pub fn unknown<'a>(
     what: &str,
     name: &str,
@@ -19,5 +34,19 @@ pub fn unknown<'a>(
     match nearest(name, candidates) {
         Some(candidate) => format!("unknown {what} '{name}', did you mean '{candidate}'?"),
         None => format!("unknown {what} '{name}'"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_offers_a_slip_of_the_pen_and_nothing_farther() {
+        let candidates = ["layers", "width", "heads"];
+        assert_eq!(nearest("layres", candidates), Some("layers"));
+        assert_eq!(nearest("widht", candidates), Some("width"));
+        assert_eq!(nearest("epsilon", candidates), None);
+        assert_eq!(nearest("q", ["k", "v"]), None);
     }
 }

@@ -4,10 +4,23 @@
 //! their tensors, and the tokenizer. What does not: what an op means (`ops/`), rewriting, and packed weight layouts
 //! (`kernels/`).
 
+pub mod ast;
+pub mod bind;
+pub mod diagnostics;
+pub mod document;
+pub mod evaluate;
+pub mod expand;
+pub mod expression;
 pub mod map;
+pub mod parameters;
+mod resolve;
 pub mod safetensors;
+mod statements;
+pub mod syntax;
 #[cfg(feature = "tokenizer")]
 pub mod tokenizer;
+pub mod value;
 pub mod weight;
 pub mod weight_expression;
 pub mod weight_files;
+mod weight_table;
