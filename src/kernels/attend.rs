@@ -18,8 +18,6 @@ use super::simd::{LANES, Simd};
 const UNIT: usize = 32;
 /// Queries in a register tile.
 const TILE: usize = 4;
-/// Panels of 16 keys in a block.
-const PANELS: usize = BLOCK / LANES;
 
 /// The queries of a step, and where their results go.
 pub(super) struct Queries<'a> {
@@ -39,7 +37,7 @@ pub(super) struct Queries<'a> {
 pub(super) trait Context {
     /// Positions, KV heads, elements of a head.
     fn size(&self) -> (usize, usize, usize);
-    /// The keys at `block..block + BLOCK` as [PANELS][dim][16], of which those past the context mean nothing. May be
+    /// The keys at `block..block + BLOCK` as [BLOCK / 16][dim][16], of which those past the context mean nothing. May be
     /// built in `scratch`, which is as large.
     fn keys<'s>(&'s self, block: usize, scratch: &'s [Cell<f32>]) -> &'s [Cell<f32>];
     /// The values from `block` on, and the distance from one position's to the next.
@@ -145,13 +143,22 @@ fn unit_size(total: usize, kv_heads: usize, threads: usize) -> usize {
     let mut size = UNIT;
     while size > 0 {
         let rounds = (total.div_ceil(size) * kv_heads).div_ceil(threads);
-        let time = rounds * (size.min(total) + 2);
+        let queries = size.min(total);
+        // One query alone takes as long as two: its chains are too few to fill the pipeline.
+        let rows = queries / TILE * TILE + tile_rows((queries % TILE).next_multiple_of(2));
+        let time = rounds * (rows + 2);
         if time < best.0 {
             best = (time, size);
         }
         size /= 2;
     }
     best.1
+}
+
+/// Rows of the register tile that computes `queries` queries, of which there are at most [`TILE`].
+#[inline(always)]
+fn tile_rows(queries: usize) -> usize {
+    if queries > 2 { TILE } else { queries }
 }
 
 /// Queries `members` of one KV head; member i is token i / group and the group's head i % group.
@@ -278,13 +285,7 @@ impl Tile {
                 sums: &scratch.scores[panel * LANES..],
                 sums_stride: BLOCK,
             };
-            let alone = self.count == 1;
-            panel += match to - panel {
-                PANELS if alone => product.add::<S, 1, 4>(simd, 0..dim, true),
-                PANELS if S::TILE_PANELS > 1 => product.add::<S, TILE, 4>(simd, 0..dim, true),
-                _ if alone => product.add::<S, 1, 1>(simd, 0..dim, true),
-                _ => product.add::<S, TILE, 1>(simd, 0..dim, true),
-            };
+            panel += product.advance(simd, tile_rows(self.count), to - panel, 0..dim, true);
         }
     }
 
@@ -356,77 +357,26 @@ impl Tile {
         for seen in &self.visible[..self.count] {
             (from, to) = (from.max(seen.start), to.min(seen.end));
         }
-        if self.count == 1 || from >= to {
-            for i in 0..self.count {
-                self.add_range::<S, 1>(simd, i, self.visible[i].clone(), values, stride, scratch);
-            }
-            return;
-        }
+        let mut parts = [const { (0, 1, 0..0) }; 2 * TILE + 1];
+        let together = from < to;
         for i in 0..self.count {
-            self.add_range::<S, 1>(
-                simd,
-                i,
-                self.visible[i].start..from,
-                values,
-                stride,
-                scratch,
-            );
-        }
-        // Rows that the tile lacks are computed along with the others and thrown away.
-        scratch.scores[self.count * BLOCK..]
-            .iter()
-            .for_each(|cell| cell.set(0.0));
-        self.add_range::<S, TILE>(simd, 0, from..to, values, stride, scratch);
-        for i in 0..self.count {
-            self.add_range::<S, 1>(simd, i, to..self.visible[i].end, values, stride, scratch);
-        }
-    }
-
-    /// Adds the values of `keys` to the o_b of `Q` queries from `query` on.
-    #[inline(always)]
-    fn add_range<S: Simd, const Q: usize>(
-        &self,
-        simd: S,
-        query: usize,
-        keys: Range<usize>,
-        values: &[Cell<f32>],
-        stride: usize,
-        scratch: &Scratch<'_>,
-    ) {
-        if keys.is_empty() {
-            return;
-        }
-        let whole = scratch.dim / LANES;
-        let mut panel = 0;
-        while panel < whole {
-            let product = Product {
-                a: &scratch.scores[query * BLOCK..],
-                a_stride: BLOCK,
-                b: &values[panel * LANES..],
-                b_stride: stride,
-                b_panel: LANES,
-                sums: &scratch.block_out[query * scratch.wide + panel * LANES..],
-                sums_stride: scratch.wide,
-            };
-            panel += match whole - panel {
-                4.. if Q == 1 || S::TILE_PANELS > 1 => {
-                    product.add::<S, Q, 4>(simd, keys.clone(), false)
-                }
-                _ => product.add::<S, Q, 1>(simd, keys.clone(), false),
-            };
-        }
-        let rest = scratch.dim % LANES;
-        if rest > 0 {
-            for i in query..query + Q {
-                let sums = &scratch.block_out[i * scratch.wide + whole * LANES..][..rest];
-                let mut sum = simd.load_partial(sums);
-                for j in keys.clone() {
-                    let p = simd.splat(scratch.scores[i * BLOCK + j].get());
-                    let value = simd.load_partial(&values[j * stride + whole * LANES..][..rest]);
-                    sum = simd.mul_add(p, value, sum);
-                }
-                simd.store_partial(sums, sum);
+            let seen = self.visible[i].clone();
+            if together {
+                parts[i] = (i, 1, seen.start..from);
+                parts[TILE + 1 + i] = (i, 1, to..seen.end);
+            } else {
+                parts[i] = (i, 1, seen);
             }
+        }
+        if together {
+            let rows = tile_rows(self.count);
+            // Rows that the tile lacks are computed along with the others and thrown away.
+            let missing = &scratch.scores[self.count * BLOCK..rows * BLOCK];
+            missing.iter().for_each(|cell| cell.set(0.0));
+            parts[TILE] = (0, rows, from..to);
+        }
+        for (query, rows, keys) in parts.into_iter().filter(|(_, _, keys)| !keys.is_empty()) {
+            add_range(simd, (query, rows), keys, (values, stride), scratch);
         }
     }
 
@@ -449,6 +399,44 @@ impl Tile {
                 }
                 simd.store(out, o);
             }
+        }
+    }
+}
+
+/// Adds the values of `keys`, `stride` apart, to the o_b of `rows` queries from `query` on.
+#[inline(always)]
+fn add_range<S: Simd>(
+    simd: S,
+    (query, rows): (usize, usize),
+    keys: Range<usize>,
+    (values, stride): (&[Cell<f32>], usize),
+    scratch: &Scratch<'_>,
+) {
+    let whole = scratch.dim / LANES;
+    let mut panel = 0;
+    while panel < whole {
+        let product = Product {
+            a: &scratch.scores[query * BLOCK..],
+            a_stride: BLOCK,
+            b: &values[panel * LANES..],
+            b_stride: stride,
+            b_panel: LANES,
+            sums: &scratch.block_out[query * scratch.wide + panel * LANES..],
+            sums_stride: scratch.wide,
+        };
+        panel += product.advance(simd, rows, whole - panel, keys.clone(), false);
+    }
+    let rest = scratch.dim % LANES;
+    if rest > 0 {
+        for i in query..query + rows {
+            let sums = &scratch.block_out[i * scratch.wide + whole * LANES..][..rest];
+            let mut sum = simd.load_partial(sums);
+            for j in keys.clone() {
+                let p = simd.splat(scratch.scores[i * BLOCK + j].get());
+                let value = simd.load_partial(&values[j * stride + whole * LANES..][..rest]);
+                sum = simd.mul_add(p, value, sum);
+            }
+            simd.store_partial(sums, sum);
         }
     }
 }
@@ -477,6 +465,28 @@ struct Product<'a> {
 }
 
 impl Product<'_> {
+    /// [`Product::add`] for `rows` rows (1, 2 or [`TILE`]) and as many of the `left` panels as fit the registers.
+    #[inline(always)]
+    fn advance<S: Simd>(
+        self,
+        simd: S,
+        rows: usize,
+        left: usize,
+        steps: Range<usize>,
+        fresh: bool,
+    ) -> usize {
+        let wide = S::TILE_PANELS > 1;
+        match (rows, left) {
+            (1, 4..) => self.add::<S, 1, 4>(simd, steps, fresh),
+            (1, _) => self.add::<S, 1, 1>(simd, steps, fresh),
+            (2, 4..) if wide => self.add::<S, 2, 4>(simd, steps, fresh),
+            (2, 2..) => self.add::<S, 2, 2>(simd, steps, fresh),
+            (2, _) => self.add::<S, 2, 1>(simd, steps, fresh),
+            (_, 4..) if wide => self.add::<S, TILE, 4>(simd, steps, fresh),
+            _ => self.add::<S, TILE, 1>(simd, steps, fresh),
+        }
+    }
+
     /// Continues the chains of `Q` rows and `P` panels over `steps` (not empty), or starts them from +0. Returns `P`.
     #[inline(always)]
     fn add<S: Simd, const Q: usize, const P: usize>(
