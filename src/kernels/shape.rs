@@ -182,7 +182,10 @@ fn tokens_of(scores: View<'_>) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::kernels::packed::{RowSource, RowTable};
     use crate::kernels::testing::*;
 
     fn index(shape: &[usize], coordinates: &[usize]) -> usize {
@@ -318,6 +321,41 @@ mod tests {
                     },
                 );
             }
+        }
+    }
+
+    /// Element [row, col] is 1000 · row + col.
+    struct Numbered(usize);
+
+    impl RowSource for Numbered {
+        fn rows(&self) -> usize {
+            50
+        }
+        fn cols(&self) -> usize {
+            self.0
+        }
+        fn copy_part(&self, row: usize, start: usize, out: &mut [f32]) {
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = (1000 * row + start + i) as f32;
+            }
+        }
+    }
+
+    #[test]
+    fn gather_gives_a_row_for_each_id() {
+        let ids = [3, 49, 0, 3, 12];
+        for width in WIDTHS {
+            let table = RowTable::new(Arc::new(Numbered(width)));
+            let want: Vec<f32> = (0..5 * width)
+                .map(|i| (1000 * ids[i / width] as usize + i % width) as f32)
+                .collect();
+            everywhere(|isa, threads| {
+                let (ids, out) = (int_cells(&ids), unwritten(5 * width));
+                let inputs = [Operand::Rows(&table), Operand::Ints(&ids)];
+                let outputs = [View::new(&out, &[5, width])];
+                run(&Gather, isa, threads, 0, &call(&inputs, &outputs));
+                assert_eq!(bits(&out), bits_of(&want), "{width} {isa:?}");
+            });
         }
     }
 

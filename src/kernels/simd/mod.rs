@@ -240,3 +240,6 @@ impl Isa {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
