@@ -150,3 +150,63 @@ fn copy<'a>(
         to.set(from.get());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::call::{Operand, View};
+    use crate::kernels::testing::{bits, bits_of, cells, everywhere, random, run, unwritten};
+
+    #[test]
+    fn every_position_and_element_has_its_own_place() {
+        let layout = KvLayout::new(3, 5, 65);
+        assert_eq!((layout.capacity(), layout.floats()), (128, 3 * 128 * 5));
+        let (mut keys, mut values) = (vec![0; layout.floats()], vec![0; layout.floats()]);
+        for head in 0..3 {
+            for position in 0..128 {
+                for d in 0..5 {
+                    keys[layout.key(head, position) + 16 * d] += 1;
+                    values[layout.value(head, position) + d] += 1;
+                }
+            }
+        }
+        assert!(keys.iter().chain(&values).all(|&count| count == 1));
+    }
+
+    #[test]
+    fn the_context_comes_back_as_it_was_appended_chunk_by_chunk() {
+        let (heads, dim, total) = (3, 5, 70);
+        let (k, v) = (
+            random(total * heads * dim, 1),
+            random(total * heads * dim, 2),
+        );
+        let layout = KvLayout::new(heads, dim, total);
+        everywhere(|isa, threads| {
+            let (cache_keys, cache_values) =
+                (unwritten(layout.floats()), unwritten(layout.floats()));
+            let mut past = 0;
+            for tokens in [1, 15, 17, 1, 36] {
+                let part = past * heads * dim..(past + tokens) * heads * dim;
+                let (k_cells, v_cells) = (cells(&k[part.clone()]), cells(&v[part.clone()]));
+                let (keys, values) = (unwritten(part.end), unwritten(part.end));
+                let (shape, whole) = ([tokens, heads, dim], [past + tokens, heads, dim]);
+                let inputs = [
+                    Operand::Tensor(View::new(&k_cells, &shape)),
+                    Operand::Tensor(View::new(&v_cells, &shape)),
+                ];
+                let outputs = [View::new(&keys, &whole), View::new(&values, &whole)];
+                let mut call = crate::kernels::testing::call(&inputs, &outputs);
+                call.cache = Some(KvCache {
+                    keys: &cache_keys,
+                    values: &cache_values,
+                    layout,
+                });
+                (call.tokens, call.past) = (tokens, past);
+                run(&Cache, isa, threads, 0, &call);
+                assert_eq!(bits(&keys), bits_of(&k[..part.end]));
+                assert_eq!(bits(&values), bits_of(&v[..part.end]));
+                past += tokens;
+            }
+        });
+    }
+}

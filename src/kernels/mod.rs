@@ -5,10 +5,14 @@
 //! thread's place among its peers. What does not: graphs, arena offsets, barriers (`plan/`, `exec/`), and what an op
 //! means (`ops/` holds the plain reference that each kernel must equal bit for bit).
 
+mod attend;
+pub mod attention;
 pub mod call;
 pub mod elementwise;
 pub mod kv_cache;
+pub mod linear;
 pub mod math;
+pub mod matmul;
 pub mod norm;
 pub mod packed;
 pub mod rotary;
@@ -16,3 +20,4 @@ pub mod shape;
 pub mod simd;
 #[cfg(test)]
 mod testing;
+mod tile;

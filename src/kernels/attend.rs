@@ -1,0 +1,537 @@
+//! The walk of attention over key blocks, for plain tensors and for the cache.
+//!
+//! The order of operations for one query stands at the top of `attention.rs`. Queries that share a KV head (neighbouring
+//! tokens, and the heads of one group) are walked together, so that each key and value is loaded once for several; no
+//! query's own order depends on its company.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use super::attention::Scoring;
+use super::call::{Call, View};
+use super::kv_cache::BLOCK;
+use super::math;
+use super::rotary;
+use super::simd::{LANES, Simd};
+
+/// Queries that walk the context together, at most: a unit of work.
+const UNIT: usize = 32;
+/// Queries in a register tile.
+const TILE: usize = 4;
+
+/// The queries of a step, and where their results go.
+pub(super) struct Queries<'a> {
+    /// [tokens, heads, dim].
+    pub q: &'a [Cell<f32>],
+    /// The rotary table [tokens, 2n] and whether pairs are adjacent, where queries are yet to be rotated.
+    pub table: Option<(View<'a>, bool)>,
+    /// [tokens, heads, dim].
+    pub output: &'a [Cell<f32>],
+    /// Query heads.
+    pub heads: usize,
+    /// Scores and visibility.
+    pub scoring: Scoring,
+}
+
+/// The keys and values of one KV head.
+pub(super) trait Context {
+    /// Positions, KV heads, elements of a head.
+    fn size(&self) -> (usize, usize, usize);
+    /// The keys at `block..block + BLOCK` as [BLOCK / 16][dim][16], of which those past the context mean nothing. May be
+    /// built in `scratch`, which is as large.
+    fn keys<'s>(&'s self, block: usize, scratch: &'s [Cell<f32>]) -> &'s [Cell<f32>];
+    /// The values from `block` on, and the distance from one position's to the next.
+    fn values(&self, block: usize) -> (&[Cell<f32>], usize);
+}
+
+/// Floats of scratch that each thread of an attention kernel needs, for heads of `dim` elements.
+pub fn scratch_floats(dim: usize) -> usize {
+    let wide = dim.next_multiple_of(LANES);
+    UNIT * wide + TILE * wide + TILE * BLOCK + BLOCK * dim + UNIT * dim + 2 * UNIT
+}
+
+/// A thread's scratch, divided.
+struct Scratch<'a> {
+    /// o of every query, [UNIT][wide]: dim rounded up to whole lanes.
+    out: &'a [Cell<f32>],
+    /// o_b of a tile, [TILE][wide].
+    block_out: &'a [Cell<f32>],
+    /// s_j, then p_j of a tile, [TILE][BLOCK].
+    scores: &'a [Cell<f32>],
+    /// A block's keys, where they must be packed first.
+    keys: &'a [Cell<f32>],
+    /// The queries, rotated, [UNIT][dim].
+    q: &'a [Cell<f32>],
+    /// m of every query.
+    max: &'a [Cell<f32>],
+    /// l of every query.
+    sum: &'a [Cell<f32>],
+    /// Elements of a head.
+    dim: usize,
+    /// `dim` rounded up to whole lanes.
+    wide: usize,
+}
+
+impl<'a> Scratch<'a> {
+    #[inline(always)]
+    fn divide(scratch: &'a [Cell<f32>], dim: usize) -> Self {
+        let wide = dim.next_multiple_of(LANES);
+        let (out, rest) = scratch.split_at(UNIT * wide);
+        let (block_out, rest) = rest.split_at(TILE * wide);
+        let (scores, rest) = rest.split_at(TILE * BLOCK);
+        let (keys, rest) = rest.split_at(BLOCK * dim);
+        let (q, rest) = rest.split_at(UNIT * dim);
+        let (max, rest) = rest.split_at(UNIT);
+        Scratch {
+            out,
+            block_out,
+            scores,
+            keys,
+            q,
+            max,
+            sum: &rest[..UNIT],
+            dim,
+            wide,
+        }
+    }
+}
+
+/// Computes this thread's share of the queries. `context_of` gives the keys and values of a KV head.
+#[inline(always)]
+pub(super) fn attend<S: Simd, C: Context>(
+    simd: S,
+    call: &Call<'_>,
+    queries: &Queries<'_>,
+    context_of: impl Fn(usize) -> C,
+) {
+    let (_, kv_heads, dim) = context_of(0).size();
+    if dim == 0 {
+        return;
+    }
+    let scratch = Scratch::divide(call.scratch, dim);
+    let total = call.tokens * queries.heads / kv_heads;
+    let unit = unit_size(total, kv_heads, call.threads);
+    let tiles = total.div_ceil(unit);
+    // Later tokens see more keys: units go out from the last, back and forth, which evens the threads' work.
+    for round in 0..(tiles * kv_heads).div_ceil(call.threads) {
+        let place = if round % 2 == 0 {
+            call.thread
+        } else {
+            call.threads - 1 - call.thread
+        };
+        let number = round * call.threads + place;
+        if number < tiles * kv_heads {
+            let (tile, kv_head) = (tiles - 1 - number / kv_heads, number % kv_heads);
+            let members = tile * unit..total.min((tile + 1) * unit);
+            attend_unit(
+                simd,
+                call,
+                queries,
+                &context_of(kv_head),
+                kv_head,
+                members,
+                &scratch,
+            );
+        }
+    }
+}
+
+/// Queries a unit, so that the threads finish early: large units load keys for many queries, small ones keep all
+/// threads busy. Loading a block is reckoned as two queries' work.
+fn unit_size(total: usize, kv_heads: usize, threads: usize) -> usize {
+    let mut best = (usize::MAX, UNIT);
+    let mut size = UNIT;
+    while size > 0 {
+        let rounds = (total.div_ceil(size) * kv_heads).div_ceil(threads);
+        let queries = size.min(total);
+        // One query alone takes as long as two: its chains are too few to fill the pipeline.
+        let rows = queries / TILE * TILE + tile_rows((queries % TILE).next_multiple_of(2));
+        let time = rounds * (rows + 2);
+        if time < best.0 {
+            best = (time, size);
+        }
+        size /= 2;
+    }
+    best.1
+}
+
+/// Rows of the register tile that computes `queries` queries, of which there are at most [`TILE`].
+#[inline(always)]
+fn tile_rows(queries: usize) -> usize {
+    if queries > 2 { TILE } else { queries }
+}
+
+/// Queries `members` of one KV head; member i is token i / group and the group's head i % group.
+#[inline(always)]
+fn attend_unit<S: Simd, C: Context>(
+    simd: S,
+    call: &Call<'_>,
+    queries: &Queries<'_>,
+    context: &C,
+    kv_head: usize,
+    members: Range<usize>,
+    scratch: &Scratch<'_>,
+) {
+    let (positions, kv_heads, dim) = context.size();
+    let group = queries.heads / kv_heads;
+    let row = |member: usize| {
+        let start = (member / group * queries.heads + kv_head * group + member % group) * dim;
+        start..start + dim
+    };
+    let visible = |member: usize| {
+        queries
+            .scoring
+            .visible(call.past + member / group, positions)
+    };
+
+    for (member, to) in members.clone().zip(scratch.q.chunks_exact(dim)) {
+        let from = &queries.q[row(member)];
+        match queries.table {
+            Some((table, adjacent)) => {
+                rotary::turn(simd, adjacent, from, table.row(member / group), to)
+            }
+            None => to
+                .iter()
+                .zip(from)
+                .for_each(|(to, from)| to.set(from.get())),
+        }
+    }
+    // The last tile's missing rows are computed along with the others and thrown away.
+    for to in scratch
+        .q
+        .chunks_exact(dim)
+        .take(members.len().next_multiple_of(TILE))
+        .skip(members.len())
+    {
+        to.iter().for_each(|cell| cell.set(0.0));
+    }
+
+    let first = visible(members.start).start / BLOCK * BLOCK;
+    let end = visible(members.end - 1).end;
+    for block in (first..end).step_by(BLOCK) {
+        let keys = context.keys(block, scratch.keys);
+        let (values, stride) = context.values(block);
+        for start in members.clone().step_by(TILE) {
+            let mut tile = Tile {
+                first: start - members.start,
+                count: TILE.min(members.end - start),
+                visible: [const { 0..0 }; TILE],
+                opens: [false; TILE],
+            };
+            for i in 0..tile.count {
+                let seen = visible(start + i);
+                tile.visible[i] =
+                    seen.start.max(block) - block..seen.end.clamp(block, block + BLOCK) - block;
+                tile.opens[i] = seen.start >= block;
+            }
+            if tile.visible.iter().any(|seen| !seen.is_empty()) {
+                tile.score(simd, keys, scratch);
+                let merge = tile.soften(simd, &queries.scoring, scratch);
+                tile.add_values(simd, values, stride, scratch);
+                tile.merge(simd, merge, scratch);
+            }
+        }
+    }
+
+    for (i, member) in members.enumerate() {
+        let sum = simd.splat(scratch.sum[i].get());
+        let to = &queries.output[row(member)];
+        let from = &scratch.out[i * scratch.wide..];
+        for d in (0..dim).step_by(LANES) {
+            simd.store_at(to, d, simd.div(simd.load_at(from, d), sum));
+        }
+    }
+}
+
+/// Up to [`TILE`] queries and one block of keys.
+struct Tile {
+    /// The first query's number in the unit.
+    first: usize,
+    count: usize,
+    /// The block's keys that each query sees, 0..BLOCK; possibly none.
+    visible: [Range<usize>; TILE],
+    /// Whether this is the first block that the query sees.
+    opens: [bool; TILE],
+}
+
+/// What multiplies a query's o and o_b as they are merged.
+#[derive(Clone, Copy, Default)]
+struct Merge {
+    old: f32,
+    new: f32,
+}
+
+impl Tile {
+    /// The dot products of all queries with every key of the panels that one of them sees.
+    #[inline(always)]
+    fn score<S: Simd>(&self, simd: S, keys: &[Cell<f32>], scratch: &Scratch<'_>) {
+        let dim = scratch.dim;
+        let seen = self.visible.iter().filter(|seen| !seen.is_empty());
+        let from = seen
+            .clone()
+            .map(|seen| seen.start / LANES)
+            .min()
+            .unwrap_or(0);
+        let to = seen.map(|seen| seen.end.div_ceil(LANES)).max().unwrap_or(0);
+        let q = &scratch.q[self.first * dim..];
+        let mut panel = from;
+        while panel < to {
+            let product = Product {
+                a: q,
+                a_stride: dim,
+                b: &keys[panel * dim * LANES..],
+                b_stride: LANES,
+                b_panel: dim * LANES,
+                sums: &scratch.scores[panel * LANES..],
+                sums_stride: BLOCK,
+            };
+            panel += product.advance(simd, tile_rows(self.count), to - panel, 0..dim, true);
+        }
+    }
+
+    /// Turns dot products into p_j, updates m and l, and says how o is to be merged.
+    #[inline(always)]
+    fn soften<S: Simd>(&self, simd: S, scoring: &Scoring, scratch: &Scratch<'_>) -> [Merge; TILE] {
+        let mut merge = [Merge::default(); TILE];
+        for (i, merge) in merge.iter_mut().enumerate().take(self.count) {
+            let seen = self.visible[i].clone();
+            if seen.is_empty() {
+                continue;
+            }
+            let panels = seen.start / LANES..seen.end.div_ceil(LANES);
+            let scores = &scratch.scores[i * BLOCK..(i + 1) * BLOCK]
+                .as_chunks::<LANES>()
+                .0[panels.clone()];
+            let mut largest = simd.splat(f32::NEG_INFINITY);
+            for (cells, panel) in scores.iter().zip(panels.clone()) {
+                let mask = lanes_of(simd, &seen, panel);
+                let score = scoring.apply(simd, simd.load_cells(cells));
+                let score = simd.select(mask, score, simd.splat(f32::NEG_INFINITY));
+                largest = simd.max(score, largest);
+                simd.store(cells, score);
+            }
+            let block_max = simd.largest(largest);
+            let mut lanes = simd.zero();
+            for (cells, panel) in scores.iter().zip(panels) {
+                let score = simd.load_cells(cells);
+                let p = math::exp(simd, simd.sub(score, simd.splat(block_max)));
+                let p = simd.select(lanes_of(simd, &seen, panel), p, simd.zero());
+                lanes = simd.add(lanes, p);
+                simd.store(cells, p);
+            }
+            let block_sum = simd.sum(lanes);
+            let (max, sum) = (&scratch.max[self.first + i], &scratch.sum[self.first + i]);
+            if self.opens[i] {
+                max.set(block_max);
+                sum.set(block_sum);
+            } else {
+                let both = if max.get() > block_max {
+                    max.get()
+                } else {
+                    block_max
+                };
+                let (old, new) = (
+                    math::exp_f32(max.get() - both),
+                    math::exp_f32(block_max - both),
+                );
+                *merge = Merge { old, new };
+                sum.set(sum.get().mul_add(old, block_sum * new));
+                max.set(both);
+            }
+        }
+        merge
+    }
+
+    /// o_b of every query that sees a key.
+    #[inline(always)]
+    fn add_values<S: Simd>(
+        &self,
+        simd: S,
+        values: &[Cell<f32>],
+        stride: usize,
+        scratch: &Scratch<'_>,
+    ) {
+        scratch.block_out.iter().for_each(|cell| cell.set(0.0));
+        // All queries together where all of them see the keys, one by one before and after.
+        let (mut from, mut to) = (0, BLOCK);
+        for seen in &self.visible[..self.count] {
+            (from, to) = (from.max(seen.start), to.min(seen.end));
+        }
+        let mut parts = [const { (0, 1, 0..0) }; 2 * TILE + 1];
+        let together = from < to;
+        for i in 0..self.count {
+            let seen = self.visible[i].clone();
+            if together {
+                parts[i] = (i, 1, seen.start..from);
+                parts[TILE + 1 + i] = (i, 1, to..seen.end);
+            } else {
+                parts[i] = (i, 1, seen);
+            }
+        }
+        if together {
+            let rows = tile_rows(self.count);
+            // Rows that the tile lacks are computed along with the others and thrown away.
+            let missing = &scratch.scores[self.count * BLOCK..rows * BLOCK];
+            missing.iter().for_each(|cell| cell.set(0.0));
+            parts[TILE] = (0, rows, from..to);
+        }
+        for (query, rows, keys) in parts.into_iter().filter(|(_, _, keys)| !keys.is_empty()) {
+            add_range(simd, (query, rows), keys, (values, stride), scratch);
+        }
+    }
+
+    /// Brings o_b into o.
+    #[inline(always)]
+    fn merge<S: Simd>(&self, simd: S, merge: [Merge; TILE], scratch: &Scratch<'_>) {
+        let wide = scratch.wide;
+        for i in (0..self.count).filter(|&i| !self.visible[i].is_empty()) {
+            let block = scratch.block_out[i * wide..(i + 1) * wide]
+                .as_chunks::<LANES>()
+                .0;
+            let out = scratch.out[(self.first + i) * wide..][..wide]
+                .as_chunks::<LANES>()
+                .0;
+            for (out, block) in out.iter().zip(block) {
+                let mut o = simd.load_cells(block);
+                if !self.opens[i] {
+                    let new = simd.mul(o, simd.splat(merge[i].new));
+                    o = simd.mul_add(simd.load_cells(out), simd.splat(merge[i].old), new);
+                }
+                simd.store(out, o);
+            }
+        }
+    }
+}
+
+/// Adds the values of `keys`, `stride` apart, to the o_b of `rows` queries from `query` on.
+#[inline(always)]
+fn add_range<S: Simd>(
+    simd: S,
+    (query, rows): (usize, usize),
+    keys: Range<usize>,
+    (values, stride): (&[Cell<f32>], usize),
+    scratch: &Scratch<'_>,
+) {
+    let whole = scratch.dim / LANES;
+    let mut panel = 0;
+    while panel < whole {
+        let product = Product {
+            a: &scratch.scores[query * BLOCK..],
+            a_stride: BLOCK,
+            b: &values[panel * LANES..],
+            b_stride: stride,
+            b_panel: LANES,
+            sums: &scratch.block_out[query * scratch.wide + panel * LANES..],
+            sums_stride: scratch.wide,
+        };
+        panel += product.advance(simd, rows, whole - panel, keys.clone(), false);
+    }
+    let rest = scratch.dim % LANES;
+    if rest > 0 {
+        for i in query..query + rows {
+            let sums = &scratch.block_out[i * scratch.wide + whole * LANES..][..rest];
+            let mut sum = simd.load_partial(sums);
+            for j in keys.clone() {
+                let p = simd.splat(scratch.scores[i * BLOCK + j].get());
+                let value = simd.load_partial(&values[j * stride + whole * LANES..][..rest]);
+                sum = simd.mul_add(p, value, sum);
+            }
+            simd.store_partial(sums, sum);
+        }
+    }
+}
+
+/// The lanes of `panel` whose keys are in `seen`.
+#[inline(always)]
+fn lanes_of<S: Simd>(simd: S, seen: &Range<usize>, panel: usize) -> S::Mask {
+    simd.lanes_between(
+        seen.start.saturating_sub(panel * LANES),
+        seen.end.saturating_sub(panel * LANES),
+    )
+}
+
+/// Chains of products: sums[q][p][lane] += a[q][i] · b[i][p][lane], for i in order.
+struct Product<'a> {
+    /// Rows `a_stride` apart.
+    a: &'a [Cell<f32>],
+    a_stride: usize,
+    /// Step i of panel p at i · b_stride + p · b_panel.
+    b: &'a [Cell<f32>],
+    b_stride: usize,
+    b_panel: usize,
+    /// Rows `sums_stride` apart, panels 16.
+    sums: &'a [Cell<f32>],
+    sums_stride: usize,
+}
+
+impl Product<'_> {
+    /// [`Product::add`] for `rows` rows (1, 2 or [`TILE`]) and as many of the `left` panels as fit the registers.
+    #[inline(always)]
+    fn advance<S: Simd>(
+        self,
+        simd: S,
+        rows: usize,
+        left: usize,
+        steps: Range<usize>,
+        fresh: bool,
+    ) -> usize {
+        let wide = S::TILE_PANELS > 1;
+        match (rows, left) {
+            (1, 4..) => self.add::<S, 1, 4>(simd, steps, fresh),
+            (1, _) => self.add::<S, 1, 1>(simd, steps, fresh),
+            (2, 4..) if wide => self.add::<S, 2, 4>(simd, steps, fresh),
+            (2, 2..) => self.add::<S, 2, 2>(simd, steps, fresh),
+            (2, _) => self.add::<S, 2, 1>(simd, steps, fresh),
+            (_, 4..) if wide => self.add::<S, TILE, 4>(simd, steps, fresh),
+            _ => self.add::<S, TILE, 1>(simd, steps, fresh),
+        }
+    }
+
+    /// Continues the chains of `Q` rows and `P` panels over `steps` (not empty), or starts them from +0. Returns `P`.
+    #[inline(always)]
+    fn add<S: Simd, const Q: usize, const P: usize>(
+        self,
+        simd: S,
+        steps: Range<usize>,
+        fresh: bool,
+    ) -> usize {
+        assert!((Q - 1) * self.a_stride + steps.end <= self.a.len());
+        assert!((steps.end - 1) * self.b_stride + (P - 1) * self.b_panel + LANES <= self.b.len());
+        let mut sums = [[simd.zero(); P]; Q];
+        if !fresh {
+            for (q, sums) in sums.iter_mut().enumerate() {
+                let from = self.sums[q * self.sums_stride..].as_chunks::<LANES>().0;
+                for (p, sum) in sums.iter_mut().enumerate() {
+                    *sum = simd.load_cells(&from[p]);
+                }
+            }
+        }
+        for i in steps {
+            let mut b = [simd.zero(); P];
+            for (p, b) in b.iter_mut().enumerate() {
+                // SAFETY: the assertion above holds for the last step and panel; a cell array has its cells' alignment.
+                *b = simd.load_cells(unsafe {
+                    &*self
+                        .b
+                        .as_ptr()
+                        .add(i * self.b_stride + p * self.b_panel)
+                        .cast()
+                });
+            }
+            for (q, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: the assertion above holds for the last step and row.
+                let a = simd.splat(unsafe { self.a.get_unchecked(q * self.a_stride + i) }.get());
+                for (sum, b) in sums.iter_mut().zip(b) {
+                    *sum = simd.mul_add(a, b, *sum);
+                }
+            }
+        }
+        for (q, sums) in sums.iter().enumerate() {
+            let to = self.sums[q * self.sums_stride..].as_chunks::<LANES>().0;
+            for (p, sum) in sums.iter().enumerate() {
+                simd.store(&to[p], *sum);
+            }
+        }
+        P
+    }
+}

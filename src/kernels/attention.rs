@@ -1,0 +1,284 @@
+//! Attention: scores, softmax and values in one walk over the keys.
+//!
+//! ```text
+//! attention of one query at position n, over keys k[0..S] and values v[0..S] of its KV head, B = 64:
+//! visible(j) = not causal, or j <= n and (no window, or j + window > n)
+//! for each b in 0, B, 2B, .. that has a visible key in b..b + B:
+//!     for each visible j in b..b + B:
+//!         s_j = +0; for d in 0..D: s_j = fma(q[d], k[j][d], s_j)
+//!         s_j = s_j · scale; if softcap: s_j = softcap · tanh(s_j / softcap)
+//!     m_b = the largest s_j                      (16 lanes by j % 16, from -inf, then the fixed tree)
+//!     p_j = exp(s_j - m_b); 0 where j is not visible
+//!     l_b = the sum of p_j                       (16 lanes by j % 16, from +0, in order, then the fixed tree)
+//!     for each d: o_b[d] = +0; for each visible j in order: o_b[d] = fma(p_j, v[j][d], o_b[d])
+//!     if b is the first: (m, l, o) = (m_b, l_b, o_b)
+//!     else:
+//!         m' = m > m_b ? m : m_b; a = exp(m - m'); c = exp(m_b - m')
+//!         l = fma(l, a, l_b · c); o[d] = fma(o[d], a, o_b[d] · c); m = m'
+//! out[d] = o[d] / l
+//! ```
+//!
+//! The lanes are 16 keys while scoring and 16 elements of the head while adding values, so that nothing departs from
+//! this order (the lane's maximum is s > lane ? s : lane). Keys that are not visible may be loaded beside visible ones
+//! in a panel of 16, and their lanes are masked; their values are never read. The walk itself is in `attend.rs`.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use super::attend::{Context, Queries, attend};
+use super::call::{Call, Kernel, View};
+use super::kv_cache::{BLOCK, KvCache};
+use super::math;
+use super::rotary;
+use super::simd::{LANES, Simd};
+
+pub use super::attend::scratch_floats;
+
+/// How dot products become scores, and which keys have one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scoring {
+    pub scale: f32,
+    pub causal: bool,
+    pub window: Option<usize>,
+    pub softcap: Option<f32>,
+}
+
+impl Scoring {
+    /// The keys below `context` that the query at `position` sees.
+    #[inline(always)]
+    pub fn visible(&self, position: usize, context: usize) -> Range<usize> {
+        if !self.causal {
+            return 0..context;
+        }
+        let end = context.min(position + 1);
+        let start = self
+            .window
+            .map_or(0, |window| (position + 1).saturating_sub(window));
+        start.min(end)..end
+    }
+
+    /// The scores of dot products.
+    #[inline(always)]
+    pub fn apply<S: Simd>(&self, simd: S, dot: S::F32) -> S::F32 {
+        let score = simd.mul(dot, simd.splat(self.scale));
+        match self.softcap {
+            Some(softcap) => {
+                let softcap = simd.splat(softcap);
+                simd.mul(softcap, math::tanh(simd, simd.div(score, softcap)))
+            }
+            None => score,
+        }
+    }
+}
+
+/// Attention over plain tensors.
+///
+/// Inputs: q [T, H, D], k [S, KV, D], v [S, KV, D], where H is a multiple of KV. Output: [T, H, D]. Token t stands at
+/// position past + t, key s at position s.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attention {
+    /// Multiplies each dot product.
+    pub scale: f32,
+    /// Whether a token sees only itself and what comes before.
+    pub causal: bool,
+    /// How many keys a token sees, itself included; at least 1. Only where `causal`.
+    pub window: Option<usize>,
+    /// Scores are squeezed smoothly into ± this.
+    pub softcap: Option<f32>,
+}
+
+// SAFETY: a thread writes only the rows (token, head) of its share.
+unsafe impl Kernel for Attention {
+    #[inline(always)]
+    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+        let (k, v) = (call.tensor(1), call.tensor(2));
+        let [context, kv_heads, dim] = *k.shape() else {
+            unreachable!("k is [S, KV, D]")
+        };
+        let queries = Queries {
+            q: call.tensor(0).cells,
+            table: None,
+            output: call.outputs[0].cells,
+            heads: call.tensor(0).cells.len() / (call.tokens * dim).max(1),
+            scoring: Scoring {
+                scale: self.scale,
+                causal: self.causal,
+                window: self.window,
+                softcap: self.softcap,
+            },
+        };
+        attend(simd, call, &queries, |kv_head| Dense {
+            k: k.cells,
+            v: v.cells,
+            context,
+            kv_heads,
+            dim,
+            kv_head,
+        });
+    }
+}
+
+/// One KV head of plain tensors [context, kv_heads, dim].
+#[derive(Clone, Copy)]
+pub(super) struct Dense<'a> {
+    k: &'a [Cell<f32>],
+    v: &'a [Cell<f32>],
+    context: usize,
+    kv_heads: usize,
+    dim: usize,
+    kv_head: usize,
+}
+
+impl Context for Dense<'_> {
+    #[inline(always)]
+    fn size(&self) -> (usize, usize, usize) {
+        (self.context, self.kv_heads, self.dim)
+    }
+
+    #[inline(always)]
+    fn keys<'s>(&'s self, block: usize, scratch: &'s [Cell<f32>]) -> &'s [Cell<f32>] {
+        for j in 0..BLOCK.min(self.context - block) {
+            let key = ((block + j) * self.kv_heads + self.kv_head) * self.dim;
+            let to = &scratch[j / LANES * LANES * self.dim + j % LANES..];
+            for (to, from) in to.iter().step_by(LANES).zip(&self.k[key..key + self.dim]) {
+                to.set(from.get());
+            }
+        }
+        scratch
+    }
+
+    #[inline(always)]
+    fn values(&self, block: usize) -> (&[Cell<f32>], usize) {
+        (
+            &self.v[(block * self.kv_heads + self.kv_head) * self.dim..],
+            self.kv_heads * self.dim,
+        )
+    }
+}
+
+/// Writes a step's keys and values to the cache, the keys rotated to their positions.
+///
+/// Inputs: k [T, KV, D], v [T, KV, D], and with `rotary` the table [T, 2n] of the step's positions. No output.
+/// Scratch: head_dim floats with `rotary`. [`AttendCached`] may follow once every thread is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreKv {
+    /// Rotate keys: whether the two elements of a pair are adjacent, or half the rotated part apart.
+    pub rotary: Option<bool>,
+}
+
+// SAFETY: a thread writes only the (token, head) rows of its share, and reads nothing of the cache.
+unsafe impl Kernel for StoreKv {
+    #[inline(always)]
+    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+        let Some(cache) = call.cache else {
+            unreachable!("StoreKv without a cache")
+        };
+        let (k, v) = (call.tensor(0).cells, call.tensor(1).cells);
+        let (heads, dim) = (cache.layout.kv_heads(), cache.layout.head_dim());
+        for row in call.share(call.tokens * heads) {
+            let (token, head) = (row / heads, row % heads);
+            let position = call.past + token;
+            let from = row * dim..(row + 1) * dim;
+            let key = match self.rotary {
+                Some(adjacent) => {
+                    let turned = &call.scratch[..dim];
+                    rotary::turn(
+                        simd,
+                        adjacent,
+                        &k[from.clone()],
+                        call.tensor(2).row(token),
+                        turned,
+                    );
+                    turned
+                }
+                None => &k[from.clone()],
+            };
+            for (from, to) in key.iter().zip(cache.key(head, position)) {
+                to.set(from.get());
+            }
+            for (from, to) in v[from].iter().zip(cache.value(head, position)) {
+                to.set(from.get());
+            }
+        }
+    }
+}
+
+/// Causal attention over the cache, in which [`StoreKv`] has already put the step's own keys and values.
+///
+/// Inputs: q [T, H, D], and with `rotary` the table [T, 2n] of the step's positions. Output: [T, H, D], flat or not.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttendCached {
+    /// Multiplies each dot product.
+    pub scale: f32,
+    /// How many keys a token sees, itself included; at least 1.
+    pub window: Option<usize>,
+    /// Scores are squeezed smoothly into ± this.
+    pub softcap: Option<f32>,
+    /// Rotate queries: whether the two elements of a pair are adjacent, or half the rotated part apart.
+    pub rotary: Option<bool>,
+}
+
+// SAFETY: a thread writes only the rows (token, head) of its share; nothing writes the cache.
+unsafe impl Kernel for AttendCached {
+    #[inline(always)]
+    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+        let Some(cache) = call.cache else {
+            unreachable!("AttendCached without a cache")
+        };
+        let q = call.tensor(0).cells;
+        let table: Option<(View<'_>, bool)> =
+            self.rotary.map(|adjacent| (call.tensor(1), adjacent));
+        let queries = Queries {
+            q,
+            table,
+            output: call.outputs[0].cells,
+            heads: q.len() / (call.tokens * cache.layout.head_dim()).max(1),
+            scoring: Scoring {
+                scale: self.scale,
+                causal: true,
+                window: self.window,
+                softcap: self.softcap,
+            },
+        };
+        let context = call.past + call.tokens;
+        attend(simd, call, &queries, |kv_head| Cached {
+            cache,
+            context,
+            kv_head,
+        });
+    }
+}
+
+/// One KV head of a cache that holds `context` positions.
+#[derive(Clone, Copy)]
+pub(super) struct Cached<'a> {
+    cache: KvCache<'a>,
+    context: usize,
+    kv_head: usize,
+}
+
+impl Context for Cached<'_> {
+    #[inline(always)]
+    fn size(&self) -> (usize, usize, usize) {
+        (
+            self.context,
+            self.cache.layout.kv_heads(),
+            self.cache.layout.head_dim(),
+        )
+    }
+
+    #[inline(always)]
+    fn keys<'s>(&'s self, block: usize, _scratch: &'s [Cell<f32>]) -> &'s [Cell<f32>] {
+        let start = self.cache.layout.key_panel(self.kv_head, block);
+        &self.cache.keys[start..start + BLOCK * self.cache.layout.head_dim()]
+    }
+
+    #[inline(always)]
+    fn values(&self, block: usize) -> (&[Cell<f32>], usize) {
+        let start = self.cache.layout.value(self.kv_head, block);
+        (&self.cache.values[start..], self.cache.layout.head_dim())
+    }
+}
+
+#[cfg(test)]
+mod tests;

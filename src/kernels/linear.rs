@@ -1,0 +1,467 @@
+//! Linear layers: one, several over the same activations in one step, and the gated pair of feed-forward blocks.
+//!
+//! ```text
+//! linear(x, w, bias, residual): for each token t, for each row r of w:
+//!     sum = +0
+//!     for c in 0..cols: sum = fma(x[t][c], w[r][c], sum)
+//!     if bias:       sum = sum + bias[r]
+//!     if activation: sum = activation(sum)
+//!     if residual:   sum = sum + residual[t][r]
+//!     y[t][r] = sum
+//!
+//! MergedLinear(x, w_i, bias_i):        y_i = linear(x, w_i, bias_i)
+//! GatedLinear(x, gate, up, biases):    y = activation(linear(x, gate, gate_bias)) · linear(x, up, up_bias)
+//! ```
+//!
+//! The lanes are 16 rows of the weights, so that each output's operations are exactly these. The chain is in `tile.rs`.
+//! Threads share the panels of 16 rows; each thread walks all tokens.
+
+use super::call::{Call, Kernel, View};
+use super::elementwise::UnaryFunction;
+use super::packed::{PackedMatrix, PanelWeights};
+use super::simd::{LANES, Simd};
+use super::tile::{self, Product, products};
+
+/// Floats of scratch that each thread of a linear kernel needs for `tokens` rows of `cols` activations.
+pub fn scratch_floats(cols: usize, tokens: usize) -> usize {
+    tile::scratch_floats(cols, tokens)
+}
+
+/// y = activation(x · wᵀ + bias) + residual.
+///
+/// Inputs: x [.., cols], w packed [rows, cols], bias [rows] or absent, residual [.., rows] or absent. Output: [.., rows],
+/// which may be the residual's memory.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Linear {
+    /// Applied after the bias.
+    pub activation: Option<UnaryFunction>,
+}
+
+// SAFETY: a thread writes only the columns of its share of panels, and reads the residual only there.
+unsafe impl Kernel for Linear {
+    #[inline(always)]
+    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+        let one = One {
+            weights: call.packed(1),
+            bias: call.optional_constant(2),
+            activation: self.activation,
+            residual: call.optional_tensor(3),
+            output: call.outputs[0],
+        };
+        products(
+            simd,
+            call.tensor(0),
+            call.share(one.weights.panels()),
+            call.scratch,
+            &one,
+        );
+    }
+}
+
+struct One<'a> {
+    weights: &'a PackedMatrix,
+    bias: Option<&'a [f32]>,
+    activation: Option<UnaryFunction>,
+    residual: Option<View<'a>>,
+    output: View<'a>,
+}
+
+impl Product<1> for One<'_> {
+    #[inline(always)]
+    fn panels(&self, unit: usize) -> [PanelWeights<'_>; 1] {
+        [self.weights.panel(unit)]
+    }
+
+    #[inline(always)]
+    fn finish<S: Simd>(&self, simd: S, unit: usize, token: usize, [sum]: [S::F32; 1]) {
+        let mut y = add_bias(simd, sum, self.bias, unit);
+        if let Some(activation) = self.activation {
+            y = activation.apply(simd, y);
+        }
+        if let Some(residual) = self.residual {
+            y = simd.add(y, simd.load_at(residual.row(token), unit * LANES));
+        }
+        simd.store_at(self.output.row(token), unit * LANES, y);
+    }
+}
+
+/// Several linear layers of the same activations; their panels are shared out as if they were one layer's.
+///
+/// Inputs: x [.., cols], then `segments` packed weights [rows_i, cols], then as many biases [rows_i], each of which may
+/// be absent. Outputs: [.., rows_i].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MergedLinear {
+    /// How many layers.
+    pub segments: usize,
+}
+
+// SAFETY: a thread writes only the columns of its share of panels.
+unsafe impl Kernel for MergedLinear {
+    #[inline(always)]
+    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+        let merged = Merged {
+            call,
+            segments: self.segments,
+        };
+        let panels = (0..self.segments)
+            .map(|i| call.packed(1 + i).panels())
+            .sum();
+        products(
+            simd,
+            call.tensor(0),
+            call.share(panels),
+            call.scratch,
+            &merged,
+        );
+    }
+}
+
+struct Merged<'a> {
+    call: &'a Call<'a>,
+    segments: usize,
+}
+
+impl Merged<'_> {
+    /// The segment that holds panel `unit` of them all, its weights, and the panel's number within it.
+    #[inline(always)]
+    fn find(&self, mut unit: usize) -> (usize, &PackedMatrix, usize) {
+        for segment in 0..self.segments {
+            let weights = self.call.packed(1 + segment);
+            if unit < weights.panels() {
+                return (segment, weights, unit);
+            }
+            unit -= weights.panels();
+        }
+        unreachable!("more panels than the segments hold")
+    }
+}
+
+impl Product<1> for Merged<'_> {
+    #[inline(always)]
+    fn panels(&self, unit: usize) -> [PanelWeights<'_>; 1] {
+        let (_, weights, panel) = self.find(unit);
+        [weights.panel(panel)]
+    }
+
+    #[inline(always)]
+    fn finish<S: Simd>(&self, simd: S, unit: usize, token: usize, [sum]: [S::F32; 1]) {
+        let (segment, _, panel) = self.find(unit);
+        let bias = self.call.optional_constant(1 + self.segments + segment);
+        let y = add_bias(simd, sum, bias, panel);
+        simd.store_at(self.call.outputs[segment].row(token), panel * LANES, y);
+    }
+}
+
+/// y = activation(x · gateᵀ + gate_bias) · (x · upᵀ + up_bias).
+///
+/// Inputs: x [.., cols], gate and up packed [rows, cols], gate_bias and up_bias [rows], each of which may be absent.
+/// Output: [.., rows].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GatedLinear {
+    /// Applied to the gate.
+    pub activation: UnaryFunction,
+}
+
+// SAFETY: a thread writes only the columns of its share of panels.
+unsafe impl Kernel for GatedLinear {
+    #[inline(always)]
+    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+        let gated = Gated {
+            gate: call.packed(1),
+            up: call.packed(2),
+            gate_bias: call.optional_constant(3),
+            up_bias: call.optional_constant(4),
+            activation: self.activation,
+            output: call.outputs[0],
+        };
+        products(
+            simd,
+            call.tensor(0),
+            call.share(gated.gate.panels()),
+            call.scratch,
+            &gated,
+        );
+    }
+}
+
+struct Gated<'a> {
+    gate: &'a PackedMatrix,
+    up: &'a PackedMatrix,
+    gate_bias: Option<&'a [f32]>,
+    up_bias: Option<&'a [f32]>,
+    activation: UnaryFunction,
+    output: View<'a>,
+}
+
+impl Product<2> for Gated<'_> {
+    #[inline(always)]
+    fn panels(&self, unit: usize) -> [PanelWeights<'_>; 2] {
+        [self.gate.panel(unit), self.up.panel(unit)]
+    }
+
+    #[inline(always)]
+    fn finish<S: Simd>(&self, simd: S, unit: usize, token: usize, [gate, up]: [S::F32; 2]) {
+        let gate = self
+            .activation
+            .apply(simd, add_bias(simd, gate, self.gate_bias, unit));
+        let up = add_bias(simd, up, self.up_bias, unit);
+        simd.store_at(self.output.row(token), unit * LANES, simd.mul(gate, up));
+    }
+}
+
+/// The sums of a panel's rows, and their biases where there are any.
+#[inline(always)]
+fn add_bias<S: Simd>(simd: S, sum: S::F32, bias: Option<&[f32]>, panel: usize) -> S::F32 {
+    match bias {
+        Some(bias) => simd.add(sum, simd.load_slice_at(bias, panel * LANES)),
+        None => sum,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::call::Operand;
+    use crate::kernels::packed::{PackSource, WeightType};
+    use crate::kernels::simd::Single;
+    use crate::kernels::testing::{bits, bits_of, cells, everywhere, random, run, unwritten};
+
+    const TYPES: [WeightType; 3] = [WeightType::F32, WeightType::F16, WeightType::BF16];
+
+    /// Weights [rows, cols] that are exact in their type.
+    struct Weights {
+        rows: usize,
+        cols: usize,
+        weight_type: WeightType,
+        bits: Vec<u32>,
+    }
+
+    impl Weights {
+        fn new(rows: usize, cols: usize, weight_type: WeightType, seed: u32) -> Self {
+            let bits = random(rows * cols, seed)
+                .into_iter()
+                .map(|x| match weight_type {
+                    WeightType::F32 => x.to_bits(),
+                    WeightType::F16 => half::f16::from_f32(x).to_bits().into(),
+                    WeightType::BF16 => half::bf16::from_f32(x).to_bits().into(),
+                })
+                .collect();
+            Weights {
+                rows,
+                cols,
+                weight_type,
+                bits,
+            }
+        }
+
+        fn packed(&self) -> PackedMatrix {
+            PackedMatrix::pack(self, 1).unwrap()
+        }
+
+        /// The chains of [tokens, cols] activations, plus the bias: [tokens, rows].
+        fn chains(&self, x: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+            let mut y = Vec::new();
+            for x in x.chunks_exact(self.cols) {
+                for r in 0..self.rows {
+                    let mut sum = 0.0f32;
+                    for (c, x) in x.iter().enumerate() {
+                        sum = x.mul_add(self.weight_type.to_f32(self.bits[r * self.cols + c]), sum);
+                    }
+                    y.push(bias.map_or(sum, |bias| sum + bias[r]));
+                }
+            }
+            y
+        }
+    }
+
+    impl PackSource for Weights {
+        fn rows(&self) -> usize {
+            self.rows
+        }
+        fn cols(&self) -> usize {
+            self.cols
+        }
+        fn weight_type(&self) -> WeightType {
+            self.weight_type
+        }
+        fn copy_bits(&self, row: usize, start: usize, out: &mut [u32]) {
+            out.copy_from_slice(&self.bits[row * self.cols + start..][..out.len()]);
+        }
+    }
+
+    fn optional(values: Option<&[f32]>) -> Operand<'_> {
+        values.map_or(Operand::Absent, |values| Operand::Constant(values, &[]))
+    }
+
+    /// Runs `kernel` on x [tokens, cols] with the operands after x, for outputs of these widths.
+    fn outputs_of<K: Kernel + Clone>(
+        kernel: &K,
+        (isa, threads): (crate::kernels::simd::Isa, usize),
+        (x, tokens): (&[f32], usize),
+        operands: &[Operand<'_>],
+        widths: &[usize],
+    ) -> Vec<Vec<u32>> {
+        let x = cells(x);
+        let cols = x.len() / tokens;
+        let mut inputs = vec![Operand::Tensor(View::new(&x, &[tokens, cols]))];
+        inputs.extend(operands);
+        let memory: Vec<_> = widths
+            .iter()
+            .map(|width| unwritten(tokens * width))
+            .collect();
+        let views: Vec<_> = memory
+            .iter()
+            .zip(widths)
+            .map(|(y, width)| View::new(y, &[tokens, *width]))
+            .collect();
+        let call = crate::kernels::testing::call(&inputs, &views);
+        run(kernel, isa, threads, scratch_floats(cols, tokens), &call);
+        memory.iter().map(|y| bits(y)).collect()
+    }
+
+    #[test]
+    fn every_output_is_one_chain_over_the_columns() {
+        for (tokens, rows, cols) in [
+            (1, 1, 1),
+            (1, 17, 33),
+            (1, 80, 600),
+            (1, 150, 16),
+            (2, 33, 7),
+            (5, 48, 16),
+            (12, 32, 513),
+            (23, 50, 64),
+            (100, 33, 1030),
+        ] {
+            for weight_type in TYPES {
+                let weights = Weights::new(rows, cols, weight_type, 1);
+                let x = random(tokens * cols, 2);
+                let expected = bits_of(&weights.chains(&x, None));
+                let packed = weights.packed();
+                everywhere(|isa, threads| {
+                    let kernel = Linear { activation: None };
+                    let operands = [Operand::Packed(&packed), Operand::Absent, Operand::Absent];
+                    let y = outputs_of(&kernel, (isa, threads), (&x, tokens), &operands, &[rows]);
+                    assert!(
+                        y[0] == expected,
+                        "{tokens} {rows} {cols} {weight_type:?} {isa:?} {threads}"
+                    );
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn bias_activation_and_residual_follow_in_this_order_even_in_the_residuals_memory() {
+        for (tokens, rows) in [(1, 37), (14, 37)] {
+            let cols = 520;
+            let weights = Weights::new(rows, cols, WeightType::F32, 3);
+            let (x, bias, residual) = (
+                random(tokens * cols, 4),
+                random(rows, 5),
+                random(tokens * rows, 6),
+            );
+            let expected: Vec<f32> = weights
+                .chains(&x, Some(&bias))
+                .iter()
+                .zip(&residual)
+                .map(|(sum, residual)| UnaryFunction::Silu.apply(Single, *sum) + residual)
+                .collect();
+            let packed = weights.packed();
+            everywhere(|isa, threads| {
+                let (x, y) = (cells(&x), cells(&residual));
+                let y = View::new(&y, &[tokens, rows]);
+                let inputs = [
+                    Operand::Tensor(View::new(&x, &[tokens, cols])),
+                    Operand::Packed(&packed),
+                    Operand::Constant(&bias, &[]),
+                    Operand::Tensor(y),
+                ];
+                let kernel = Linear {
+                    activation: Some(UnaryFunction::Silu),
+                };
+                let outputs = [y];
+                let call = crate::kernels::testing::call(&inputs, &outputs);
+                run(&kernel, isa, threads, scratch_floats(cols, tokens), &call);
+                assert!(
+                    bits(y.cells) == bits_of(&expected),
+                    "{tokens} {isa:?} {threads}"
+                );
+            });
+        }
+    }
+
+    #[test]
+    fn merged_layers_equal_separate_ones_whatever_their_types() {
+        let cols = 70;
+        let parts = [
+            Weights::new(40, cols, WeightType::F16, 7),
+            Weights::new(16, cols, WeightType::F32, 8),
+            Weights::new(9, cols, WeightType::BF16, 9),
+        ];
+        let packed: Vec<_> = parts.iter().map(Weights::packed).collect();
+        let bias = random(16, 10);
+        for tokens in [1, 13] {
+            let x = random(tokens * cols, 11);
+            let expected: Vec<_> = parts
+                .iter()
+                .map(|part| bits_of(&part.chains(&x, (part.rows == 16).then_some(&bias[..]))))
+                .collect();
+            let mut operands: Vec<_> = packed.iter().map(Operand::Packed).collect();
+            operands.extend([Operand::Absent, optional(Some(&bias)), Operand::Absent]);
+            everywhere(|isa, threads| {
+                let kernel = MergedLinear { segments: 3 };
+                let y = outputs_of(
+                    &kernel,
+                    (isa, threads),
+                    (&x, tokens),
+                    &operands,
+                    &[40, 16, 9],
+                );
+                assert!(y == expected, "{tokens} {isa:?} {threads}");
+            });
+        }
+    }
+
+    #[test]
+    fn the_gate_is_activated_and_multiplies_the_other_layer() {
+        let (rows, cols) = (41, 90);
+        let bias = random(rows, 14);
+        for (gate_type, up_type) in [
+            (WeightType::F32, WeightType::F32),
+            (WeightType::F16, WeightType::BF16),
+        ] {
+            let (gate, up) = (
+                Weights::new(rows, cols, gate_type, 12),
+                Weights::new(rows, cols, up_type, 13),
+            );
+            let (gate_packed, up_packed) = (gate.packed(), up.packed());
+            for (tokens, gate_bias) in [
+                (1, None),
+                (1, Some(&bias[..])),
+                (13, None),
+                (13, Some(&bias[..])),
+            ] {
+                let x = random(tokens * cols, 15);
+                let expected: Vec<f32> = gate
+                    .chains(&x, gate_bias)
+                    .iter()
+                    .zip(up.chains(&x, None))
+                    .map(|(gate, up)| UnaryFunction::GeluTanh.apply(Single, *gate) * up)
+                    .collect();
+                let operands = [
+                    Operand::Packed(&gate_packed),
+                    Operand::Packed(&up_packed),
+                    optional(gate_bias),
+                    Operand::Absent,
+                ];
+                everywhere(|isa, threads| {
+                    let kernel = GatedLinear {
+                        activation: UnaryFunction::GeluTanh,
+                    };
+                    let y = outputs_of(&kernel, (isa, threads), (&x, tokens), &operands, &[rows]);
+                    assert!(y[0] == bits_of(&expected), "{tokens} {isa:?} {threads}");
+                });
+            }
+        }
+    }
+}
