@@ -14,7 +14,7 @@ use super::rotary::turn;
 use super::tensor::Tensor;
 use super::{Arity, InputDef, Op, OpDef};
 use crate::graph::{Dim, Shape, Type};
-use crate::kernels::attention::{AttendCached, Attention, StoreKv};
+use crate::kernels::attention::{AttendCached, Attention, StoreKv, scratch_floats};
 use crate::kernels::elementwise::UnaryFunction;
 use crate::kernels::kv_cache::{BLOCK, Cache};
 use crate::kernels::matmul::AttentionScores;
@@ -425,7 +425,7 @@ fn attention_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
         window: window(op),
         softcap: softcap(op),
     };
-    let scratch = Attention::scratch_floats(head_dim(lowering));
+    let scratch = scratch_floats(head_dim(lowering));
     vec![Phase::whole(kernel, lowering).with_scratch(scratch)]
 }
 
@@ -447,7 +447,7 @@ fn cached_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
         rotary,
     };
     let store = Phase::whole(StoreKv { rotary }, lowering).seeing(&[1, 2, 3]);
-    let scratch = AttendCached::scratch_floats(head_dim(lowering));
+    let scratch = scratch_floats(head_dim(lowering));
     vec![
         Phase {
             outputs: false,

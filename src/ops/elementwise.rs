@@ -23,6 +23,10 @@ pub(super) const ACTIVATIONS: AttributeKind = AttributeKind::Choice(&[
     "sigmoid",
 ]);
 
+/// Words for the function of a gate.
+pub(super) const GATES: AttributeKind =
+    AttributeKind::Choice(&["relu", "silu", "gelu", "gelu_tanh", "tanh", "sigmoid"]);
+
 /// The function of such a word; `None` for `none`.
 pub(super) fn activation(word: &str) -> Option<UnaryFunction> {
     Some(match word {

@@ -5,7 +5,7 @@
 use smallvec::SmallVec;
 
 use super::attributes::{Attribute, AttributeDef, AttributeKind};
-use super::elementwise::{ACTIVATIONS, activation, apply};
+use super::elementwise::{ACTIVATIONS, GATES, activation, apply};
 use super::infer::{Types, expect_rank, expect_shape, one, operand, width};
 use super::lower::{Form, Lowering, Phase};
 use super::reference::Operands;
@@ -13,9 +13,12 @@ use super::tensor::Tensor;
 use super::{Arity, InputDef, Op, OpDef};
 use crate::graph::{Dim, Type};
 use crate::kernels::elementwise::UnaryFunction;
-use crate::kernels::linear::{GatedLinear, Linear, MergedLinear};
+use crate::kernels::call::Kernel;
+use crate::kernels::linear::{GatedLinear, Linear, MergedLinear, scratch_floats};
 use crate::kernels::matmul::MatMul;
 
+/// Of GatedLinear, which always has one.
+const GATE: AttributeDef = AttributeDef::required("activation", GATES, "applied to the gate");
 const ACTIVATION: AttributeDef = AttributeDef::optional(
     "activation",
     ACTIVATIONS,
@@ -94,7 +97,7 @@ pub(super) const OPS: &[OpDef] = &[
     OpDef {
         name: "GatedLinear",
         formula: "activation(x · gateᵀ + gate_bias) · (x · upᵀ + up_bias) (Shazeer 2020)",
-        attributes: &[ACTIVATION],
+        attributes: &[GATE],
         inputs: &[
             InputDef::required("x", Form::Tensor),
             InputDef::required("gate", Form::Packed),
@@ -318,43 +321,35 @@ fn gated_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
 }
 
 fn matmul_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
+    let transpose_b = op.flag("transpose_b");
     if lowering.constant[1]
-        && op.flag("transpose_b")
+        && transpose_b
         && lowering.inputs[1].is_some_and(|b| b.shape.len() == 2)
     {
-        return linear_phase(Linear { activation: None }, lowering);
+        return vec![packed_phase(Linear { activation: None }, lowering)];
     }
-    vec![Phase::whole(
-        MatMul {
-            transpose_b: op.flag("transpose_b"),
-        },
-        lowering,
-    )]
+    vec![Phase::whole(MatMul { transpose_b }, lowering)]
 }
 
-fn linear_phase(kernel: Linear, lowering: &Lowering<'_>) -> Vec<Phase> {
-    vec![Phase::whole(kernel, lowering)]
+/// A phase of a kernel over packed weights, with the scratch that the width of operand 0 asks for.
+fn packed_phase<K: Kernel>(kernel: K, lowering: &Lowering<'_>) -> Phase {
+    let cols = lowering.inputs[0].and_then(|x| x.width()).and_then(Dim::fixed).unwrap_or(0);
+    let rows = lowering.inputs[0].map_or(0, |x| x.elements(lowering.tokens, lowering.context)) / cols.max(1);
+    Phase::whole(kernel, lowering).with_scratch(scratch_floats(cols, rows))
 }
 
 fn linear_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    linear_phase(
-        Linear {
-            activation: activation(op.text("activation")),
-        },
-        lowering,
-    )
+    let activation = activation(op.text("activation"));
+    vec![packed_phase(Linear { activation }, lowering)]
 }
 
 fn merged_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    vec![Phase::whole(
-        MergedLinear {
-            segments: op.output_count(),
-        },
-        lowering,
-    )]
+    let segments = op.output_count();
+    vec![packed_phase(MergedLinear { segments }, lowering)]
 }
 
 fn gated_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    let activation = activation(op.text("activation"));
-    vec![Phase::whole(GatedLinear { activation }, lowering)]
+    // The attribute is one of the gates' words, all of which are functions.
+    let activation = activation(op.text("activation")).unwrap_or(UnaryFunction::Relu);
+    vec![packed_phase(GatedLinear { activation }, lowering)]
 }

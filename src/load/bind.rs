@@ -1,0 +1,276 @@
+//! From an expanded graph file to a graph: names become values, words become ops, types are inferred.
+//!
+//! Every problem is reported with its line: unknown ops and attributes, operands of wrong number or shape, tensors that
+//! the weight file lacks or holds in another shape or type, and tensors that no node reads.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use safetensors::Dtype;
+
+use super::diagnostics::{Position, Problem, Problems, nearest};
+use super::expand::{Expanded, FlatInput, FlatNode, FlatWeight};
+use super::value::Value as Setting;
+use super::weight_files::WeightFiles;
+use crate::graph::{DType, Dim, Editor, Graph, Literal, Name, Type, Value, WeightSource};
+use crate::ops::{Attribute, Op, named_activation};
+
+/// A tensor as its file describes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorHeader {
+    /// Element type; `None` is one that weights can't have.
+    pub dtype: Option<DType>,
+    /// The file's name for the element type.
+    pub written: String,
+    /// Dimensions, outermost first.
+    pub shape: Vec<usize>,
+}
+
+/// What a weight file says of its tensors, without their data.
+pub type Headers = BTreeMap<String, TensorHeader>;
+
+/// The headers of all tensors.
+pub fn headers(files: &WeightFiles) -> Headers {
+    let header = |name: &str| {
+        let info = files.get(name)?;
+        let dtype = match info.dtype {
+            Dtype::F32 => Some(DType::F32),
+            Dtype::F16 => Some(DType::F16),
+            Dtype::BF16 => Some(DType::BF16),
+            _ => None,
+        };
+        let written = format!("{:?}", info.dtype);
+        Some((name.to_string(), TensorHeader { dtype, written, shape: info.shape.clone() }))
+    };
+    files.names().filter_map(header).collect()
+}
+
+/// The tensor of that name under one of the prefixes: its full name.
+pub fn find_tensor<'h>(headers: &'h Headers, prefixes: &[String], name: &str) -> Option<&'h str> {
+    let full = prefixes.iter().map(|prefix| format!("{prefix}{name}"));
+    full.filter_map(|full| headers.get_key_value(&full)).map(|(name, _)| name.as_str()).next()
+}
+
+/// Build the graph. Without `headers` (no weight file is at hand) every required weight is taken to be an F32 tensor of
+/// the shape that the graph file states.
+pub fn bind(file: &str, expanded: &Expanded, headers: Option<&Headers>) -> Result<Graph, Problems> {
+    let mut graph = Graph::new();
+    let mut binder = Binder { editor: graph.edit(), headers, values: HashMap::new(), problems: Vec::new() };
+    for name in ["tokens", "positions"] {
+        if let Ok(id) = binder.editor.input(name, Type::new(DType::I32, [Dim::Tokens])) {
+            binder.values.insert(name.to_string(), id.into());
+        }
+    }
+    for weight in &expanded.weights {
+        binder.weight(weight, &expanded.prefixes);
+    }
+    for node in &expanded.nodes {
+        binder.node(node);
+    }
+    let mut outputs = Vec::new();
+    let mut named = HashSet::new();
+    for output in &expanded.outputs {
+        if !named.insert(&output.name) {
+            let message = format!("output \"{}\" is listed twice", output.name);
+            binder.problems.push(Problem::new(output.position, message));
+        }
+        outputs.extend(binder.values.get(&output.value));
+    }
+    binder.editor.set_outputs(outputs);
+    if let Some(headers) = headers {
+        binder.unread(expanded, headers);
+    }
+    let problems = binder.problems;
+    Problems::check(file, problems, graph)
+}
+
+struct Binder<'a> {
+    editor: Editor<'a>,
+    headers: Option<&'a Headers>,
+    /// Values by canonical name. A name that is missing here was reported where it should have been bound.
+    values: HashMap<String, Value>,
+    problems: Vec<Problem>,
+}
+
+impl Binder<'_> {
+    fn report(&mut self, position: Position, node: &str, message: impl Into<String>) {
+        self.problems.push(Problem::new(position, message).of(node));
+    }
+
+    fn weight(&mut self, weight: &FlatWeight, prefixes: &[String]) {
+        let dims: Vec<usize> = weight.dims.iter().filter_map(|&d| usize::try_from(d).ok()).collect();
+        let mut dtype = DType::F32;
+        let mut tensor: Name = weight.tensor.as_str().into();
+        if let Some(headers) = self.headers {
+            let Some(name) = find_tensor(headers, prefixes, &weight.tensor) else {
+                let near = nearest(&weight.tensor, headers.keys().map(String::as_str));
+                let near = near.map_or(String::new(), |near| format!("; the nearest name is '{near}'"));
+                let message = format!("the weight file has no tensor '{}'{near}", weight.tensor);
+                self.problems.push(Problem::new(weight.position, message).about("weight", &weight.name));
+                return;
+            };
+            let header = &headers[name];
+            tensor = name.into();
+            if header.shape != dims {
+                let message = format!("tensor '{name}' must be {dims:?}, the file has {:?}", header.shape);
+                self.problems.push(Problem::new(weight.position, message).about("weight", &weight.name));
+            }
+            match header.dtype {
+                Some(found) => dtype = found,
+                None => {
+                    let message = format!("tensor '{name}' is {}, expected F32, F16 or BF16", header.written);
+                    self.problems.push(Problem::new(weight.position, message).about("weight", &weight.name));
+                }
+            }
+        }
+        let ty = Type::new(dtype, dims.into_iter().map(Dim::Fixed));
+        match self.editor.weight(&weight.name, WeightSource { tensor }, ty) {
+            Ok(id) => {
+                self.values.insert(weight.name.clone(), id.into());
+            }
+            Err(error) => self.problems.push(Problem::new(weight.position, error.to_string())),
+        }
+    }
+
+    fn node(&mut self, node: &FlatNode) {
+        let label = node.names.first().map_or("", String::as_str);
+        let op = match self.op(node) {
+            Ok(op) => op,
+            Err(problems) => {
+                for problem in problems {
+                    self.report(node.position, label, problem);
+                }
+                return;
+            }
+        };
+        if op.output_count() != node.names.len() {
+            let message = format!("{} gives {} outputs, {} are named", op.name(), op.output_count(), node.names.len());
+            self.report(node.position, label, message);
+            return;
+        }
+        let mut inputs = Vec::new();
+        for input in &node.inputs {
+            inputs.push(match input {
+                FlatInput::Absent => None,
+                FlatInput::Literal(value) => match literal(value) {
+                    Ok(literal) => Some(self.editor.constant(literal).into()),
+                    Err(message) => {
+                        self.report(node.position, label, message);
+                        return;
+                    }
+                },
+                // What is missing was reported where it should have come from.
+                FlatInput::Value(name) | FlatInput::Weight(name) => match self.values.get(name) {
+                    Some(value) => Some(*value),
+                    None => return,
+                },
+            });
+        }
+        let names: Vec<&str> = node.names.iter().map(String::as_str).collect();
+        match self.editor.op(op, &inputs, &names) {
+            Ok(id) => {
+                for (output, name) in node.names.iter().enumerate() {
+                    self.values.insert(name.clone(), Value { node: id, output });
+                }
+            }
+            Err(error) => error.problems.into_iter().for_each(|problem| self.report(node.position, label, problem)),
+        }
+    }
+
+    fn op(&self, node: &FlatNode) -> Result<Op, Vec<String>> {
+        if node.op == "Activation" {
+            return match (&node.positional, node.attributes.is_empty()) {
+                (Some(Setting::Str(name)), true) => named_activation(name).map_err(|problem| vec![problem]),
+                _ => Err(vec!["Activation takes the function's name: Activation(\"act\")".to_string()]),
+            };
+        }
+        let mut given = Vec::new();
+        let mut problems = Vec::new();
+        if node.positional.is_some() {
+            problems.push(format!("{}: attributes need names", node.op));
+        }
+        for attribute in &node.attributes {
+            match value(&attribute.value) {
+                Some(value) => given.push((attribute.name.as_str(), value)),
+                None => problems.push(format!("{}: attribute '{}' can't be {}", node.op, attribute.name, attribute.value.kind())),
+            }
+        }
+        match Op::new(&node.op, &given) {
+            Ok(op) if problems.is_empty() => Ok(op),
+            Ok(_) => Err(problems),
+            Err(more) => Err(problems.into_iter().chain(more).collect()),
+        }
+    }
+
+    /// Tensors of the file that no node reads: a forgotten bias, most likely.
+    fn unread(&mut self, expanded: &Expanded, headers: &Headers) {
+        let read: HashSet<&str> = expanded
+            .weights
+            .iter()
+            .filter_map(|weight| find_tensor(headers, &expanded.prefixes, &weight.tensor))
+            .collect();
+        let ignored = |name: &str| expanded.ignore.iter().any(|pattern| matches(pattern, name));
+        for name in headers.keys().filter(|name| !read.contains(name.as_str()) && !ignored(name)) {
+            let header = &headers[name];
+            let message = format!(
+                "no node reads tensor '{name}' {:?} of the weight file (a forgotten bias?); `ignore` lists tensors to leave out",
+                header.shape
+            );
+            self.problems.push(Problem::new(Position::START, message));
+        }
+    }
+}
+
+/// Whether `name` fits a pattern in which `*` stands for any text.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or("");
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    if !pattern.contains('*') {
+        return rest.is_empty();
+    }
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    for part in middle {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+fn literal(value: &Setting) -> Result<Literal, String> {
+    match value {
+        Setting::Int(n) => i32::try_from(*n).map(Literal::Int).map_err(|_| format!("{n} is too large for a literal")),
+        Setting::Float(x) => Ok(Literal::Float(*x)),
+        other => Err(format!("a literal must be a number, found {}", other.kind())),
+    }
+}
+
+/// A setting as an attribute; `None` if no attribute can be so.
+fn value(value: &Setting) -> Option<Attribute> {
+    Some(match value {
+        Setting::Null => Attribute::Absent,
+        Setting::Int(n) => Attribute::Int(*n),
+        Setting::Float(x) => Attribute::Float(*x),
+        Setting::Bool(b) => Attribute::Bool(*b),
+        Setting::Str(text) => Attribute::Text(text.clone().into()),
+        Setting::List(items) => Attribute::Ints(items.iter().map(Setting::as_int).collect::<Option<_>>()?),
+        Setting::Record(_) => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        assert!(matches("*.attn.bias", "h.0.attn.bias"));
+        assert!(matches("h.*.attn.*", "h.11.attn.masked_bias"));
+        assert!(matches("exact", "exact"));
+        assert!(!matches("*.attn.bias", "h.0.attn.c_attn.bias"));
+        assert!(!matches("exact", "exactly"));
+        assert!(!matches("a*b*c", "acb"));
+    }
+}
