@@ -182,6 +182,10 @@ fn every_mistake_in_the_text_names_its_place() {
             "f:4:9: expected If(\"condition\", [nodes], [nodes]), found If(…)",
         ),
         (
+            model("", "\"w\": ([1], hf: \"w\")", ""),
+            "f:3:23: Expected comma (either all values in parentheses have names, or none)",
+        ),
+        (
             "Model(\nnodes: []\n)".to_owned(),
             "f:1:1: Model has no 'outputs'",
         ),

@@ -25,7 +25,7 @@ use super::document::{self, Form, Kind, Tree};
 use super::expression::{Expression, is_name};
 use super::value::Value;
 
-/// Names that every graph has without binding them: token ids and their positions in the sequence, both [T].
+/// Names that every graph has without binding them: token ids and their positions in the sequence, both of shape `[T]`.
 pub const GRAPH_INPUTS: [&str; 2] = ["tokens", "positions"];
 
 /// Names with a meaning in every expression: `source` is 'hf' or 'gguf', `T` and `S` are the texts 'T' and 'S', which
