@@ -183,7 +183,7 @@ fn every_mistake_in_the_text_names_its_place() {
         ),
         (
             model("", "\"w\": ([1], hf: \"w\")", ""),
-            "f:3:23: Expected comma (either all values in parentheses have names, or none)",
+            "f:3:24: Expected comma (either all values in parentheses have names, or none)",
         ),
         (
             "Model(\nnodes: []\n)".to_owned(),
