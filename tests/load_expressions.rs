@@ -47,10 +47,12 @@ fn evaluate(text: &str) -> Result<Value, String> {
         format!("{}: {}", error.offset, error.message)
     };
     let expression = Expression::parse(text).map_err(describe)?;
-    expression.evaluate(&names()).map_err(|failure| match failure {
-        Failure::Here(error) => describe(error),
-        Failure::Elsewhere => "elsewhere".to_owned(),
-    })
+    expression
+        .evaluate(&names())
+        .map_err(|failure| match failure {
+            Failure::Here(error) => describe(error),
+            Failure::Elsewhere => "elsewhere".to_owned(),
+        })
 }
 
 #[test]
@@ -104,7 +106,10 @@ fn every_mistake_says_what_and_where() {
         ("big + 1", "4: 9223372036854775807 + 1 overflows"),
         ("big * 2", "4: 9223372036854775807 * 2 overflows"),
         ("pow(10, 19)", "0: pow(10, 19) overflows"),
-        ("99999999999999999999", "0: the number 99999999999999999999 is too large"),
+        (
+            "99999999999999999999",
+            "0: the number 99999999999999999999 is too large",
+        ),
         ("1e999", "0: the number 1e999 is too large"),
         ("1.0 / 0", "4: 1.0 / 0 is not a finite number"),
         ("sqrt(-1)", "0: sqrt(-1) is not a finite number"),
@@ -113,13 +118,25 @@ fn every_mistake_says_what_and_where() {
             "pow(2.0, 0.3)",
             "0: pow(2.0, 0.3): the exponent must be a whole number up to 1024, or 0.5 or -0.5",
         ),
-        ("1 + widht", "4: unknown parameter 'widht', did you mean 'width'? (texts stand in 'single quotes')"),
-        ("true ? adjacent : half", "7: unknown parameter 'adjacent' (texts stand in 'single quotes')"),
-        ("rope.tehta", "4: unknown field 'tehta', did you mean 'theta'?"),
+        (
+            "1 + widht",
+            "4: unknown parameter 'widht', did you mean 'width'? (texts stand in 'single quotes')",
+        ),
+        (
+            "true ? adjacent : half",
+            "7: unknown parameter 'adjacent' (texts stand in 'single quotes')",
+        ),
+        (
+            "rope.tehta",
+            "4: unknown field 'tehta', did you mean 'theta'?",
+        ),
         ("act.x", "3: '.x' of a string, which has no fields"),
         ("types[-1]", "5: the index -1 is negative"),
         ("types[2]", "5: the index 2 is outside a list of 2"),
-        ("types[1.0]", "5: an index must be an integer, found a float"),
+        (
+            "types[1.0]",
+            "5: an index must be an integer, found a float",
+        ),
         ("width[0]", "5: indexing an integer, which is no list"),
         ("1 == 'a'", "2: compares an integer with a string"),
         ("'a' < 'b'", "4: '<' between a string and a string"),
@@ -128,11 +145,17 @@ fn every_mistake_says_what_and_where() {
         ("not 1", "4: 'not' needs a boolean, found an integer"),
         ("1 ? 2 : 3", "0: '?' needs a boolean, found an integer"),
         ("has('bais')", "0: unknown weight 'bais'"),
-        ("has(1)", "0: has needs a weight's name in quotes, found an integer"),
+        (
+            "has(1)",
+            "0: has needs a weight's name in quotes, found an integer",
+        ),
         ("sqr(2)", "0: unknown function 'sqr', did you mean 'sqrt'?"),
         ("sqrt(1, 2)", "0: sqrt takes 1 argument(s), found 2"),
         ("min(1)", "0: min takes at least 2 argument(s), found 1"),
-        ("1 < 2 < 3", "6: comparisons don't chain: join them before '<' with 'and'"),
+        (
+            "1 < 2 < 3",
+            "6: comparisons don't chain: join them before '<' with 'and'",
+        ),
         ("width = 64", "6: '=' compares nothing here; write '=='"),
         ("1 +", "3: the expression ends where a value should follow"),
         ("", "0: the expression ends where a value should follow"),
@@ -141,7 +164,10 @@ fn every_mistake_says_what_and_where() {
         ("true ? 1", "8: the expression ends where ':' should follow"),
         ("'abc", "0: a text that no quote ends"),
         ("1.x", "2: expected a digit, found 'x'"),
-        ("12ab", "2: expected an operator after the number, found 'a'"),
+        (
+            "12ab",
+            "2: expected an operator after the number, found 'a'",
+        ),
         ("or", "0: 'or' where a value should stand"),
         ("\"x\"", "0: expected a value, found '\"'"),
     ] {
@@ -165,7 +191,11 @@ fn deep_and_long_expressions_are_refused_without_overflowing_the_stack() {
         let error = evaluate(&text).unwrap_err();
         assert!(error.contains("more than 48 operators deep"), "{error}");
     }
-    assert!(evaluate(&" ".repeat(5000)).unwrap_err().contains("longer than 4096"));
+    assert!(
+        evaluate(&" ".repeat(5000))
+            .unwrap_err()
+            .contains("longer than 4096")
+    );
 }
 
 proptest! {

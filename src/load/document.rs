@@ -98,7 +98,11 @@ pub fn parse<'a>(file: &str, source: &'a str) -> Result<Tree<'a>, Problems> {
             line: start.line,
             column: start.col,
         };
-        Problems::one(file, Problem::new(position, error.code.to_string()))
+        let mut message = error.code.to_string();
+        if error.code == ron::Error::ExpectedComma {
+            message += " (either all values in parentheses have names, or none)";
+        }
+        Problems::one(file, Problem::new(position, message))
     })?;
     let line_starts = std::iter::once(0)
         .chain(source.match_indices('\n').map(|(at, _)| at + 1))

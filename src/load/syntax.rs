@@ -25,7 +25,7 @@ use super::document::{self, Form, Kind, Tree};
 use super::expression::{Expression, is_name};
 use super::value::Value;
 
-/// Names that every graph has without binding them: token ids and their positions in the sequence, both [T].
+/// Names that every graph has without binding them: token ids and their positions in the sequence, both of shape `[T]`.
 pub const GRAPH_INPUTS: [&str; 2] = ["tokens", "positions"];
 
 /// Names with a meaning in every expression: `source` is 'hf' or 'gguf', `T` and `S` are the texts 'T' and 'S', which
@@ -105,7 +105,7 @@ impl Reader {
             outputs,
         ] = self.fields(tree, "Model", known);
         for (name, field) in [("nodes", nodes), ("outputs", outputs)] {
-            if field.is_none() {
+            if field.is_none() && self.problems.is_empty() {
                 self.problem(tree.position, format!("Model has no '{name}'"));
             }
         }
@@ -327,8 +327,9 @@ impl Reader {
         self.params.insert(name.to_owned());
         let definition = match &tree.kind {
             Kind::Form(_) => {
+                let noted = self.problems.len();
                 let [hf, gguf, default] = self.fields(tree, "Key", ["hf", "gguf", "default"]);
-                if hf.is_none() && gguf.is_none() {
+                if hf.is_none() && gguf.is_none() && self.problems.len() == noted {
                     self.problem(tree.position, "Key needs 'hf' or 'gguf' paths");
                 }
                 let default = match default {
