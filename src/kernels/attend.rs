@@ -37,7 +37,7 @@ pub(super) struct Queries<'a> {
 pub(super) trait Context {
     /// Positions, KV heads, elements of a head.
     fn size(&self) -> (usize, usize, usize);
-    /// The keys at `block..block + BLOCK` as [BLOCK / 16][dim][16], of which those past the context mean nothing. May be
+    /// The keys at `block..block + BLOCK` as `[BLOCK / 16][dim][16]`, of which those past the context mean nothing. May be
     /// built in `scratch`, which is as large.
     fn keys<'s>(&'s self, block: usize, scratch: &'s [Cell<f32>]) -> &'s [Cell<f32>];
     /// The values from `block` on, and the distance from one position's to the next.
@@ -52,15 +52,15 @@ pub fn scratch_floats(dim: usize) -> usize {
 
 /// A thread's scratch, divided.
 struct Scratch<'a> {
-    /// o of every query, [UNIT][wide]: dim rounded up to whole lanes.
+    /// o of every query, `[UNIT][wide]`: dim rounded up to whole lanes.
     out: &'a [Cell<f32>],
-    /// o_b of a tile, [TILE][wide].
+    /// o_b of a tile, `[TILE][wide]`.
     block_out: &'a [Cell<f32>],
-    /// s_j, then p_j of a tile, [TILE][BLOCK].
+    /// s_j, then p_j of a tile, `[TILE][BLOCK]`.
     scores: &'a [Cell<f32>],
     /// A block's keys, where they must be packed first.
     keys: &'a [Cell<f32>],
-    /// The queries, rotated, [UNIT][dim].
+    /// The queries, rotated, `[UNIT][dim]`.
     q: &'a [Cell<f32>],
     /// m of every query.
     max: &'a [Cell<f32>],
@@ -450,7 +450,7 @@ fn lanes_of<S: Simd>(simd: S, seen: &Range<usize>, panel: usize) -> S::Mask {
     )
 }
 
-/// Chains of products: sums[q][p][lane] += a[q][i] · b[i][p][lane], for i in order.
+/// Chains of products: `sums[q][p][lane] += a[q][i] · b[i][p][lane]`, for i in order.
 struct Product<'a> {
     /// Rows `a_stride` apart.
     a: &'a [Cell<f32>],

@@ -19,7 +19,7 @@ pub const BLOCK: usize = 64;
 
 /// How one layer's cache lies in memory.
 ///
-/// Keys are in panels of 16 positions, [kv_head][position / 16][head_dim][16]; values are [kv_head][position][head_dim].
+/// Keys are in panels of 16 positions, `[kv_head][position / 16][head_dim][16]`; values are `[kv_head][position][head_dim]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KvLayout {
     kv_heads: usize,

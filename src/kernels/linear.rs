@@ -29,7 +29,7 @@ pub fn scratch_floats(cols: usize, tokens: usize) -> usize {
 
 /// y = activation(x · wᵀ + bias) + residual.
 ///
-/// Inputs: x [.., cols], w packed [rows, cols], bias [rows] or absent, residual [.., rows] or absent. Output: [.., rows],
+/// Inputs: x [.., cols], w packed [rows, cols], bias `[rows]` or absent, residual [.., rows] or absent. Output: [.., rows],
 /// which may be the residual's memory.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Linear {
@@ -87,7 +87,7 @@ impl Product<1> for One<'_> {
 
 /// Several linear layers of the same activations; their panels are shared out as if they were one layer's.
 ///
-/// Inputs: x [.., cols], then `segments` packed weights [rows_i, cols], then as many biases [rows_i], each of which may
+/// Inputs: x [.., cols], then `segments` packed weights [rows_i, cols], then as many biases `[rows_i]`, each of which may
 /// be absent. Outputs: [.., rows_i].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MergedLinear {
@@ -154,7 +154,7 @@ impl Product<1> for Merged<'_> {
 
 /// y = activation(x · gateᵀ + gate_bias) · (x · upᵀ + up_bias).
 ///
-/// Inputs: x [.., cols], gate and up packed [rows, cols], gate_bias and up_bias [rows], each of which may be absent.
+/// Inputs: x [.., cols], gate and up packed [rows, cols], gate_bias and up_bias `[rows]`, each of which may be absent.
 /// Output: [.., rows].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GatedLinear {

@@ -56,7 +56,7 @@ pub trait PackSource: Sync {
     fn copy_bits(&self, row: usize, start: usize, out: &mut [u32]);
 }
 
-/// A [rows, cols] weight in panels of 16 rows, laid out [rows / 16][cols][16]; rows that the last panel lacks are zero.
+/// A [rows, cols] weight in panels of 16 rows, laid out `[rows / 16][cols][16]`; rows that the last panel lacks are zero.
 #[derive(Debug)]
 pub struct PackedMatrix {
     rows: usize,
@@ -153,7 +153,7 @@ impl PackedMatrix {
         Self::bytes_for(self.rows, self.cols, self.weight_type)
     }
 
-    /// Panel `panel`, [cols][16].
+    /// Panel `panel`, `[cols][16]`.
     #[inline(always)]
     pub fn panel(&self, panel: usize) -> PanelWeights<'_> {
         let bytes = self.panel_bytes();
@@ -201,7 +201,7 @@ impl PackedMatrix {
     }
 }
 
-/// One panel's elements, [cols][16], lane = row.
+/// One panel's elements, `[cols][16]`, lane = row.
 #[derive(Clone, Copy, Debug)]
 pub enum PanelWeights<'a> {
     /// IEEE singles.

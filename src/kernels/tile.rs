@@ -117,7 +117,7 @@ enum Activations<'a> {
     },
 }
 
-/// Copies rows `tokens` of `x` as [column blocks][rows][STRIDE], and fills the tiles' last rows with zeros.
+/// Copies rows `tokens` of `x` as `[column blocks][rows][STRIDE]`, and fills the tiles' last rows with zeros.
 #[inline(always)]
 fn copy_rows<S: Simd>(
     simd: S,
@@ -150,7 +150,7 @@ fn copy_rows<S: Simd>(
     }
 }
 
-/// The sums of up to [`GROUP`] panels, [panel][rows][16].
+/// The sums of up to [`GROUP`] panels, `[panel][rows][16]`.
 #[inline(always)]
 fn group_sums<S: Simd>(
     simd: S,
@@ -288,7 +288,7 @@ fn one_token<S: Simd, E: Element, const P: usize>(
 /// A block of copied tokens.
 #[derive(Clone, Copy)]
 struct Block<'a> {
-    /// [column blocks][rows][STRIDE].
+    /// `[column blocks][rows][STRIDE]`.
     cells: &'a [Cell<f32>],
     cols: usize,
     rows: usize,
@@ -297,7 +297,7 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// The sums of `P` panels, [panel][rows][16].
+    /// The sums of `P` panels, `[panel][rows][16]`.
     #[inline(always)]
     fn sums<S: Simd, E: Element, const P: usize>(
         self,
