@@ -21,12 +21,12 @@ pub fn print(graph: &Graph, source: &str) -> String {
                 .ty
                 .shape
                 .iter()
-                .map(|d| format!("\"{d}\""))
+                .map(|d| d.to_string())
                 .collect();
             let (name, tensor) = (quote(node.name()), quote(&weight.tensor));
             let _ = writeln!(
                 text,
-                "        {name}: ([{}], {source}: {tensor}), // {}",
+                "        {name}: (shape: [{}], {source}: {tensor}), // {}",
                 dims.join(", "),
                 node.outputs[0].ty.dtype
             );
