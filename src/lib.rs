@@ -5,6 +5,11 @@ pub mod generate;
 pub mod graph;
 pub mod kernels;
 pub mod load;
+pub mod model;
 mod nearest;
 pub mod ops;
 pub mod plan;
+pub mod rewrite;
+
+pub use exec::session::Session;
+pub use model::{Model, ModelError, Options};

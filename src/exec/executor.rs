@@ -1,5 +1,6 @@
 //! The executor: a plan, its weights and its threads, walked step by step.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use smallvec::SmallVec;
@@ -16,7 +17,7 @@ const OPERANDS: usize = 16;
 
 /// What runs a model: shared by all its sessions, each of which brings its arena.
 pub struct Executor {
-    plan: ModelPlan,
+    plan: Arc<ModelPlan>,
     weights: Vec<StoredWeight>,
     pool: Pool,
 }
@@ -36,7 +37,7 @@ struct Run<'a> {
 
 impl Executor {
     /// An executor of `plan`, whose weights are in the plan's order.
-    pub fn new(plan: ModelPlan, weights: Vec<StoredWeight>, pool: Pool) -> Executor {
+    pub fn new(plan: Arc<ModelPlan>, weights: Vec<StoredWeight>, pool: Pool) -> Executor {
         Executor { plan, weights, pool }
     }
 

@@ -150,6 +150,18 @@ impl Session {
         self.output(0)
     }
 
+    /// Elements of a row of logits.
+    pub fn logits_width(&self) -> usize {
+        let outputs = &self.executor.plan().decode.outputs;
+        outputs.first().and_then(|slot| slot.ty.width()).map_or(0, |width| width.resolve(1, 1))
+    }
+
+    /// The last token's logits: [vocabulary]. Empty before the first step.
+    pub fn logits_row(&self) -> &[f32] {
+        let logits = self.logits();
+        &logits[logits.len().saturating_sub(self.logits_width())..]
+    }
+
     /// An output of the last step by its place in the graph file; empty before the first step.
     pub fn output(&self, number: usize) -> &[f32] {
         let plan: &StepPlan = self.executor.plan().for_tokens(self.last_step);

@@ -3,6 +3,7 @@
 //! What belongs here: sampling, incremental detokenization and stop conditions. What does not: the tokenizer itself
 //! (`load/`) and running the model (`exec/`).
 
+pub mod run;
 pub mod sampler;
 pub mod stop;
 #[cfg(feature = "tokenizer")]

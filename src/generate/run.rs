@@ -1,0 +1,199 @@
+//! The loop from a prompt to text: read the prompt, choose a token, step, until something ends it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::sampler::{Sampler, SamplerError, SamplerOptions};
+use super::stop::EmptyStopString;
+use crate::exec::session::{Session, StepError};
+use crate::model::Model;
+
+/// What to generate, and when to stop.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GenerateOptions {
+    /// The most tokens; `None` goes on until something else ends the text.
+    pub max_tokens: Option<usize>,
+    /// How tokens are chosen.
+    pub sampler: SamplerOptions,
+    /// Strings that end the text; they are not part of it.
+    pub stop: Vec<String>,
+}
+
+impl Default for GenerateOptions {
+    /// 128 tokens with the sampler's defaults.
+    fn default() -> Self {
+        GenerateOptions { max_tokens: Some(128), sampler: SamplerOptions::default(), stop: Vec::new() }
+    }
+}
+
+/// What ended a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// As many tokens as were asked for.
+    Length,
+    /// A token that ends texts.
+    EndOfText,
+    /// A stop string: its place in the list.
+    Stop(usize),
+    /// The context has no room for another token.
+    ContextFull,
+    /// The caller cancelled.
+    Cancelled,
+}
+
+/// What was generated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generation {
+    /// What ended it.
+    pub finish: Finish,
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// The tokens chosen, one that ended the text included.
+    pub tokens: Vec<u32>,
+    /// Time for the prompt.
+    pub prompt_time: Duration,
+    /// Time for the tokens after the first.
+    pub generation_time: Duration,
+}
+
+/// Why there is no text.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// The prompt can't be read.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// A sampler's option is out of its range.
+    #[error(transparent)]
+    Sampler(#[from] SamplerError),
+    /// A stop string is empty.
+    #[error(transparent)]
+    Stop(#[from] EmptyStopString),
+    /// An empty prompt for a model that no token begins.
+    #[error("the prompt is empty, and this model has no token that begins a text")]
+    EmptyPrompt,
+    /// The model's folder has no tokenizer.json.
+    #[error("the model has no tokenizer.json: give token ids instead of text")]
+    NoTokenizer,
+    /// The tokenizer failed.
+    #[cfg(feature = "tokenizer")]
+    #[error(transparent)]
+    Tokenizer(#[from] crate::load::tokenizer::TokenizerError),
+}
+
+impl Model {
+    /// Continue the session with `prompt` and then with tokens of the model's own choice. `each` is given every token
+    /// as it is chosen, except one that ends the text; returning `false` from it stops like cancelling does.
+    ///
+    /// Nothing but the generation's token list is allocated, and that once.
+    pub fn generate_tokens(
+        &self,
+        session: &mut Session,
+        prompt: &[u32],
+        options: &GenerateOptions,
+        cancel: &AtomicBool,
+        each: &mut dyn FnMut(u32) -> bool,
+    ) -> Result<Generation, GenerateError> {
+        let mut sampler = Sampler::new(options.sampler.clone(), self.vocabulary().min(session.logits_width()))?;
+        let begun = Instant::now();
+        let room = session.context().saturating_sub(session.position() + prompt.len());
+        let most = options.max_tokens.unwrap_or(usize::MAX).min(room + 1);
+        let mut generation = Generation {
+            finish: Finish::Length,
+            prompt_tokens: prompt.len(),
+            tokens: Vec::with_capacity(most),
+            prompt_time: Duration::ZERO,
+            generation_time: Duration::ZERO,
+        };
+        match session.prefill_until(prompt, cancel) {
+            Ok(_) => {}
+            Err(StepError::Cancelled { .. }) => {
+                generation.finish = Finish::Cancelled;
+                return Ok(generation);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        generation.prompt_time = begun.elapsed();
+        let begun = Instant::now();
+        generation.finish = loop {
+            if options.max_tokens.is_some_and(|most| generation.tokens.len() >= most) {
+                break Finish::Length;
+            }
+            let token = sampler.sample(session.logits_row(), session.tokens());
+            generation.tokens.push(token);
+            if self.eos_tokens().contains(&token) {
+                break Finish::EndOfText;
+            }
+            if !each(token) || cancel.load(Ordering::Relaxed) {
+                break Finish::Cancelled;
+            }
+            if session.position() == session.context() {
+                break Finish::ContextFull;
+            }
+            if options.max_tokens == Some(generation.tokens.len()) {
+                break Finish::Length;
+            }
+            session.step(token)?;
+        };
+        generation.generation_time = begun.elapsed();
+        Ok(generation)
+    }
+
+    /// The tokens of a prompt, with those that the tokenizer puts around it. An empty prompt becomes the token that
+    /// begins a text.
+    #[cfg(feature = "tokenizer")]
+    pub fn encode(&self, prompt: &str) -> Result<Vec<u32>, GenerateError> {
+        let tokenizer = self.tokenizer().ok_or(GenerateError::NoTokenizer)?;
+        let tokens = tokenizer.encode(prompt, true)?;
+        if tokens.is_empty() {
+            return self.bos_token().map(|token| vec![token]).ok_or(GenerateError::EmptyPrompt);
+        }
+        Ok(tokens)
+    }
+
+    /// Continue the session with `prompt` and then with text of the model's own, which `each` is given piece by piece,
+    /// never half a character. Returning `false` from it stops like cancelling does.
+    #[cfg(feature = "tokenizer")]
+    pub fn generate(
+        &self,
+        session: &mut Session,
+        prompt: &str,
+        options: &GenerateOptions,
+        cancel: &AtomicBool,
+        each: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<Generation, GenerateError> {
+        use super::stop::StopStrings;
+        use super::text::TextStream;
+
+        let tokenizer = self.tokenizer().ok_or(GenerateError::NoTokenizer)?;
+        let tokens = self.encode(prompt)?;
+        let mut stream = TextStream::after(tokenizer, true, &tokens)?;
+        let mut stops = StopStrings::new(options.stop.clone())?;
+        let mut failed = None;
+        let mut wanted = true;
+        let mut generation = self.generate_tokens(session, &tokens, options, cancel, &mut |token| {
+            let shown = match stream.push(token) {
+                Ok(text) => stops.push(&text),
+                Err(error) => {
+                    failed = Some(error);
+                    return false;
+                }
+            };
+            wanted = shown.text.is_empty() || each(&shown.text);
+            wanted && shown.stop.is_none()
+        })?;
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        if wanted && stops.stopped().is_none() {
+            let rest = stops.push(&stream.flush()?);
+            let rest = rest.text + &stops.flush();
+            if !rest.is_empty() {
+                each(&rest);
+            }
+        }
+        if let Some(stop) = stops.stopped() {
+            generation.finish = Finish::Stop(stop);
+        }
+        Ok(generation)
+    }
+}

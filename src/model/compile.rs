@@ -1,0 +1,146 @@
+//! From a model's files to a plan: no weight is read on the way.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::limits::limits;
+use super::{Logits, ModelError, ModelFiles, Options};
+use crate::generate::stop::eos_tokens;
+use crate::graph::{Graph, Kind, verify};
+use crate::kernels::simd::Isa;
+use crate::load::bind::{bind, find_tensor};
+use crate::load::diagnostics::{Position, Problem, Problems};
+use crate::load::expand::expand;
+use crate::load::value::Value;
+use crate::plan::{ModelPlan, PlanOptions};
+use crate::rewrite::{PassOptions, Passes, Report};
+
+/// The context of a session where neither the caller nor the model asks for less.
+const DEFAULT_CONTEXT: usize = 4096;
+/// The most tokens of a prompt step where the caller names no number: past a few hundred, matrix products gain nothing.
+const DEFAULT_CHUNK: usize = 512;
+/// The most threads that can be asked for.
+const MOST_THREADS: usize = 1024;
+
+/// A compiled model.
+#[derive(Clone)]
+pub struct Compiled {
+    /// The graph file it was made of.
+    pub graph_file: String,
+    /// The model's parameters.
+    pub params: BTreeMap<String, Value>,
+    /// The graph that steps of one token run.
+    pub decode: Graph,
+    /// The graph that prompt steps run: the same, but for rows that are not needed.
+    pub prefill: Graph,
+    /// What the passes did.
+    pub report: Report,
+    /// The plan.
+    pub plan: Arc<ModelPlan>,
+    /// How many token ids the model knows.
+    pub vocabulary: usize,
+    /// Bytes of the tensors that the graph reads, in the weight files.
+    pub weight_bytes: usize,
+    /// Tokens that end a text.
+    pub eos_tokens: Vec<u32>,
+    /// The token that begins a text.
+    pub bos_token: Option<u32>,
+}
+
+/// Compile a model: load its graph, run the passes, plan.
+pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelError> {
+    let headers = files.headers();
+    let prefixes = &files.graph.prefixes;
+    let has = |name: &str| headers.as_ref().is_some_and(|headers| find_tensor(headers, prefixes, name).is_some());
+    let expanded = expand(&files.graph, &files.config, &has)?;
+    let mut decode = bind(&files.graph.file, &expanded, headers.as_ref())?;
+    decode.edit().sweep();
+    verify(&decode)?;
+    let refuse = |message: String| Problems::one(&files.graph.file, Problem::new(Position::START, message));
+    let limits = limits(&decode).map_err(refuse)?;
+    let passes = match &options.passes {
+        Some(folder) => Passes::from_dir(folder)?,
+        None => Passes::builtin()?,
+    };
+    let pass_options = PassOptions {
+        without: options.without.clone(),
+        stop_after: options.stop_after.clone(),
+        verify: cfg!(debug_assertions),
+    };
+    let mut report = passes.run(&mut decode, &pass_options)?;
+    let mut prefill = decode.clone();
+    if options.logits == Logits::Last {
+        report.merge(passes.run_prefill(&mut prefill, &pass_options)?);
+    }
+    let context = context(&expanded.params, limits.positions, options)?;
+    let chunk = options.chunk.unwrap_or(DEFAULT_CHUNK);
+    if chunk == 0 {
+        return Err(ModelError::Option { option: "chunk", value: 0, range: "1 or more".to_string() });
+    }
+    let plan = ModelPlan::new(
+        &decode,
+        &prefill,
+        PlanOptions {
+            context,
+            chunk: chunk.min(context),
+            threads: threads(options)?,
+            isa: isa(options)?,
+            in_place: passes.plans("in_place", &pass_options),
+            reuse_buffers: passes.plans("reuse_buffers", &pass_options),
+        },
+    )?;
+    let weight_bytes = decode.ids().filter(|&id| matches!(decode.node(id).kind, Kind::Weight(_)));
+    let weight_bytes = weight_bytes.map(|id| decode.ty(id.into()).bytes(1, 1)).sum();
+    let mut eos = files.generation.as_ref().map(eos_tokens).unwrap_or_default();
+    if eos.is_empty() {
+        eos = eos_tokens(&files.json);
+    }
+    let bos_token = files.json.get("bos_token_id").and_then(|v| v.as_u64()).and_then(|id| u32::try_from(id).ok());
+    Ok(Compiled {
+        graph_file: files.graph.file.clone(),
+        params: expanded.params,
+        decode,
+        prefill,
+        report,
+        plan: Arc::new(plan),
+        vocabulary: limits.vocabulary.unwrap_or(i32::MAX as usize),
+        weight_bytes,
+        eos_tokens: eos,
+        bos_token,
+    })
+}
+
+/// The session's positions: what the caller asks for, or the smaller of the model's and [`DEFAULT_CONTEXT`].
+fn context(
+    params: &BTreeMap<String, Value>,
+    table: Option<usize>,
+    options: &Options,
+) -> Result<usize, ModelError> {
+    let stated = params.get("context").and_then(Value::as_int).and_then(|n| usize::try_from(n).ok());
+    let most = table.unwrap_or(1 << 24);
+    let context = options.context.unwrap_or_else(|| DEFAULT_CONTEXT.min(stated.unwrap_or(most)).min(most));
+    if context == 0 || context > most {
+        let range = format!("from 1 to {most}, the positions that the model has");
+        return Err(ModelError::Option { option: "context", value: context, range });
+    }
+    Ok(context)
+}
+
+fn threads(options: &Options) -> Result<usize, ModelError> {
+    let granted = || std::thread::available_parallelism().map_or(1, |n| n.get()).min(MOST_THREADS);
+    match options.threads {
+        None => Ok(granted()),
+        Some(threads @ 1..=MOST_THREADS) => Ok(threads),
+        Some(value) => {
+            Err(ModelError::Option { option: "threads", value, range: format!("from 1 to {MOST_THREADS}") })
+        }
+    }
+}
+
+fn isa(options: &Options) -> Result<Isa, ModelError> {
+    let named = options.isa.clone().or_else(|| std::env::var("SMALLMIND_ISA").ok()).filter(|name| !name.is_empty());
+    Ok(match named {
+        Some(name) => Isa::named(&name)?,
+        None => Isa::detect(),
+    })
+}

@@ -1,0 +1,71 @@
+//! What a graph allows: how many token ids, and how many positions.
+
+use crate::graph::{Dim, Graph, Kind, Value};
+
+/// Limits found in the tables that a graph reads by token id or by position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Ids below this are in every table that token ids index; `None` where no table is.
+    pub vocabulary: Option<usize>,
+    /// Positions below this are in every table that positions index; `None` where no table is.
+    pub positions: Option<usize>,
+}
+
+/// An index as `positions` plus an offset, or `tokens`.
+enum Index {
+    Tokens,
+    Positions(i64),
+}
+
+/// The limits of `graph`. An error names a table whose index can't be bounded before running.
+pub(super) fn limits(graph: &Graph) -> Result<Limits, String> {
+    let mut limits = Limits { vocabulary: None, positions: None };
+    let least = |limit: &mut Option<usize>, rows: usize| *limit = Some(limit.map_or(rows, |n| n.min(rows)));
+    for id in graph.order() {
+        let node = graph.node(id);
+        let Some(op) = node.op().filter(|op| op.name() == "Gather") else { continue };
+        let inputs = graph.inputs(id);
+        let (Some(Some(table)), Some(Some(ids))) = (inputs.first(), inputs.get(1)) else { continue };
+        let Some(Dim::Fixed(rows)) = graph.ty(*table).shape.first().copied() else { continue };
+        match index(graph, *ids) {
+            Some(Index::Tokens) => least(&mut limits.vocabulary, rows),
+            Some(Index::Positions(offset)) if offset >= 0 => {
+                least(&mut limits.positions, rows.saturating_sub(usize::try_from(offset).unwrap_or(usize::MAX)));
+            }
+            _ => {
+                return Err(format!(
+                    "node \"{}\": {} needs ids that are tokens, or positions plus a number of 0 or more",
+                    node.name(),
+                    op.name()
+                ));
+            }
+        }
+    }
+    Ok(limits)
+}
+
+fn index(graph: &Graph, value: Value) -> Option<Index> {
+    let node = graph.node(value.node);
+    let op = match &node.kind {
+        Kind::Input if &**node.name() == "tokens" => return Some(Index::Tokens),
+        Kind::Input => return Some(Index::Positions(0)),
+        Kind::Op(op) => op,
+        _ => return None,
+    };
+    let inputs = graph.inputs(value.node);
+    let (a, b) = (inputs.first().copied().flatten()?, inputs.get(1).copied().flatten()?);
+    let whole = |v: Value| match graph.literal(v) {
+        Some(crate::graph::Literal::Int(n)) => Some(i64::from(n)),
+        _ => None,
+    };
+    let (base, offset) = match (op.name(), whole(a), whole(b)) {
+        ("Add", None, Some(n)) => (a, n),
+        ("Add", Some(n), None) => (b, n),
+        ("Sub", None, Some(n)) => (a, -n),
+        _ => return None,
+    };
+    match index(graph, base)? {
+        Index::Positions(before) => Some(Index::Positions(before + offset)),
+        Index::Tokens => None,
+    }
+}

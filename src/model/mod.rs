@@ -1,0 +1,183 @@
+//! A model, ready to run: the whole way from files to an executor, and the options along it.
+//!
+//! What belongs here: finding a model's files, choosing its graph, compiling it, and the [`Model`] that sessions are
+//! made of. What does not: any of the steps themselves, each of which has a room of its own.
+
+mod compile;
+mod files;
+mod graphs;
+mod limits;
+mod options;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use compile::{Compiled, compile};
+pub use files::{ModelFiles, Source};
+pub use graphs::builtin_graphs;
+pub use options::{Logits, Options, Progress};
+
+use crate::exec::arena::ArenaError;
+use crate::exec::executor::Executor;
+use crate::exec::pool::Pool;
+use crate::exec::session::Session;
+use crate::exec::weights::{self, WeightLoadError};
+use crate::graph::GraphError;
+use crate::kernels::simd::{Isa, IsaError};
+use crate::load::diagnostics::Problems;
+use crate::load::weight_files::WeightFilesError;
+use crate::plan::{MemoryReport, PlanError};
+use crate::rewrite::{PassError, Report};
+
+/// Why a model can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// There is no model at the path.
+    #[error("{}: {problem}", path.display())]
+    NoModel {
+        /// The path given.
+        path: PathBuf,
+        /// What is missing.
+        problem: String,
+    },
+    /// Something is wrong with the graph file, the configuration, or how they and the weights fit together.
+    #[error(transparent)]
+    Problems(#[from] Problems),
+    /// The weight files can't be read.
+    #[error(transparent)]
+    Files(#[from] WeightFilesError),
+    /// The graph is not well formed.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The passes can't be read, or one failed.
+    #[error(transparent)]
+    Pass(#[from] PassError),
+    /// There is no plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A weight can't be made ready.
+    #[error(transparent)]
+    Weights(#[from] WeightLoadError),
+    /// The instruction set can't be had.
+    #[error(transparent)]
+    Isa(#[from] IsaError),
+    /// An option is out of its range.
+    #[error("{option} is {value}; it must be {range}")]
+    Option {
+        /// The option's name.
+        option: &'static str,
+        /// What was given.
+        value: usize,
+        /// What would do.
+        range: String,
+    },
+    /// The threads can't be started.
+    #[error("can't start threads: {0}")]
+    Threads(std::io::Error),
+    /// The tokenizer can't be read.
+    #[cfg(feature = "tokenizer")]
+    #[error(transparent)]
+    Tokenizer(#[from] crate::load::tokenizer::TokenizerError),
+}
+
+/// A model, ready to run. Cheap to clone; clones share weights and threads, and may be used from any thread.
+#[derive(Clone)]
+pub struct Model {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    executor: Arc<Executor>,
+    compiled: Compiled,
+    #[cfg(feature = "tokenizer")]
+    tokenizer: Option<crate::load::tokenizer::Tokenizer>,
+}
+
+impl Model {
+    /// Open a model: a folder with `config.json` and safetensors files, or `demo`, the embedded one (write `./demo` for
+    /// a folder of that name). Compiles its graph, packs its weights and starts its threads.
+    pub fn open(source: impl Into<Source>, options: &Options) -> Result<Model, ModelError> {
+        let files = ModelFiles::open(&source.into(), options)?;
+        let compiled = compile(&files, options)?;
+        let Some(weight_files) = &files.weights else {
+            let problem = "no weights: neither model.safetensors nor model.safetensors.index.json".to_string();
+            return Err(ModelError::NoModel { path: files.path, problem });
+        };
+        let threads = compiled.plan.options.threads;
+        let progress = |done, all| {
+            if let Some(progress) = &options.progress {
+                progress(Progress { done, all });
+            }
+        };
+        let weights = weights::load(&compiled.prefill, &compiled.plan.weights, weight_files, threads, &progress)?;
+        #[cfg(feature = "tokenizer")]
+        let tokenizer = files.tokenizer()?;
+        let pool = Pool::new(threads).map_err(ModelError::Threads)?;
+        let plan = compiled.plan.clone();
+        let executor = Arc::new(Executor::new(plan, weights, pool));
+        Ok(Model {
+            shared: Arc::new(Shared {
+                executor,
+                compiled,
+                #[cfg(feature = "tokenizer")]
+                tokenizer,
+            }),
+        })
+    }
+
+    /// A new sequence. Its memory is what [`Model::plan`] says, taken here and never grown.
+    pub fn session(&self) -> Result<Session, ArenaError> {
+        Session::new(self.shared.executor.clone(), self.vocabulary())
+    }
+
+    /// Every byte that the model and one session take.
+    pub fn plan(&self) -> MemoryReport {
+        MemoryReport::new(&self.shared.compiled.plan, self.shared.compiled.weight_bytes)
+    }
+
+    /// What the passes did, and what they nearly did.
+    pub fn report(&self) -> &Report {
+        &self.shared.compiled.report
+    }
+
+    /// The graphs, the plan and the parameters.
+    pub fn compiled(&self) -> &Compiled {
+        &self.shared.compiled
+    }
+
+    /// Positions a session has.
+    pub fn context(&self) -> usize {
+        self.shared.compiled.plan.options.context
+    }
+
+    /// How many token ids the model knows.
+    pub fn vocabulary(&self) -> usize {
+        self.shared.compiled.vocabulary
+    }
+
+    /// Tokens that end a text.
+    pub fn eos_tokens(&self) -> &[u32] {
+        &self.shared.compiled.eos_tokens
+    }
+
+    /// The token that begins a text, if the model has one.
+    pub fn bos_token(&self) -> Option<u32> {
+        self.shared.compiled.bos_token
+    }
+
+    /// The instruction set of the kernels.
+    pub fn isa(&self) -> Isa {
+        self.shared.compiled.plan.options.isa
+    }
+
+    /// Threads that run a step.
+    pub fn threads(&self) -> usize {
+        self.shared.compiled.plan.options.threads
+    }
+
+    /// The tokenizer, if the model's folder has one.
+    #[cfg(feature = "tokenizer")]
+    pub fn tokenizer(&self) -> Option<&crate::load::tokenizer::Tokenizer> {
+        self.shared.tokenizer.as_ref()
+    }
+}

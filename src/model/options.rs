@@ -1,0 +1,50 @@
+//! What a caller may choose when opening a model.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How far loading has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Weights ready.
+    pub done: usize,
+    /// Weights in all.
+    pub all: usize,
+}
+
+/// Which logits a prompt step computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Logits {
+    /// Those of the last token: what choosing the next token needs.
+    #[default]
+    Last,
+    /// Those of every token.
+    All,
+}
+
+/// Choices for [`super::Model::open`]. The default is what most callers want.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// Threads that run a step; all that the system grants the process where `None`.
+    pub threads: Option<usize>,
+    /// Positions of a session; the smaller of the model's and 4096 where `None`.
+    pub context: Option<usize>,
+    /// The most tokens of a prompt step; 512 where `None`, and never more than the context.
+    pub chunk: Option<usize>,
+    /// Which logits a prompt step computes.
+    pub logits: Logits,
+    /// Passes or rules to leave out.
+    pub without: BTreeSet<String>,
+    /// Stop after this pass.
+    pub stop_after: Option<String>,
+    /// The instruction set: `scalar`, `avx2` or `avx512`. Where `None`, the environment variable `SMALLMIND_ISA`, or
+    /// else the widest the CPU has.
+    pub isa: Option<String>,
+    /// A graph file instead of the built-in one for the model's architecture.
+    pub graph: Option<PathBuf>,
+    /// A folder of passes instead of the built-in ones.
+    pub passes: Option<PathBuf>,
+    /// Told how loading goes, from the calling thread.
+    pub progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
+}
