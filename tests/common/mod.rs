@@ -1,6 +1,8 @@
 //! What the tests share: models to run, what they must give, and comparisons.
 #![allow(dead_code)] // Each test program uses a part.
 
+pub mod variants;
+
 use std::path::{Path, PathBuf};
 
 use smallmind::load::safetensors::TensorFile;
