@@ -91,7 +91,7 @@ fn a_session_truncated_and_continued_agrees() {
         for keep in [0, 1, 17, prompt.len() - 1] {
             // What stood there before was something else.
             session.truncate(keep.min(3));
-            let other: Vec<u32> = prompt.iter().map(|id| id ^ 1).collect();
+            let other: Vec<u32> = prompt.iter().map(|id| (id + 1) % 256).collect();
             session.prefill(&other[..prompt.len() - 3]).unwrap();
             session.truncate(0);
             session.prefill(&prompt[..keep.max(1)]).unwrap();
@@ -124,7 +124,7 @@ fn a_fork_goes_on_as_the_original_would() {
 #[test]
 fn passes_that_declare_the_same_bits_keep_them() {
     let passes = Passes::builtin().unwrap();
-    let names: Vec<String> = passes.names().iter().map(|name| name.to_string()).collect();
+    let names: Vec<String> = passes.names().map(str::to_string).collect();
     for name in ["demo", "llama"] {
         let expected = output(name, &all_rows());
         for pass in names.iter().filter(|pass| passes.bits(pass) == Some(Bits::Same)) {
