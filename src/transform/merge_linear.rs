@@ -7,7 +7,7 @@ use crate::graph::{Class, Editor, Graph, GraphError, NodeId, Value};
 use crate::ops::Attribute;
 
 /// The most segments of a step, as MergedLinear's attribute has it.
-const MOST: usize = 64;
+const MOST: usize = 7;
 
 /// Merge Linear nodes without activation and residual that read the same value. Weights and biases depend on no
 /// activation, so that none of the merged nodes can depend on another.
