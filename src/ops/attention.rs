@@ -317,7 +317,7 @@ fn attend(rule: &Rule, q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
                 .collect();
             let largest = scores
                 .iter()
-                .fold(f32::NEG_INFINITY, |a, &b| if a > b { a } else { b });
+                .fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
             let mut lanes = [0f32; LANES];
             let mut out = vec![0f32; dim];
             for (&key, score) in block.iter().zip(scores) {

@@ -162,6 +162,19 @@ fn lane_sum(x: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     tree(lanes, |a, b| a + b)
 }
 
+/// The largest element, in the same lanes and tree; the last lanes of a row that does not fill them meet −∞. The order
+/// matters for NaN alone, which `a > b ? a : b` may keep or drop.
+fn lane_max(x: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if a > b { a } else { b };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for block in x.chunks(LANES) {
+        for (i, lane) in lanes.iter_mut().enumerate() {
+            *lane = larger(*lane, block.get(i).copied().unwrap_or(f32::NEG_INFINITY));
+        }
+    }
+    tree(lanes, larger)
+}
+
 fn rms_norm_row(x: &[f32], gain: &[f32], eps: f32, y: &mut Vec<f32>) {
     let mean = lane_sum(x, |lane, x| x.mul_add(x, lane)) / x.len() as f32;
     let scale = 1.0 / (mean + eps).sqrt();
@@ -222,9 +235,7 @@ fn softmax_reference(_: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let x = operands.get(0);
     let mut y = Vec::new();
     for row in x.floats().chunks_exact(x.width()) {
-        let largest = row
-            .iter()
-            .fold(f32::NEG_INFINITY, |a, &b| if a > b { a } else { b });
+        let largest = lane_max(row);
         if largest == f32::NEG_INFINITY {
             y.extend(row.iter().map(|_| 0.0));
             continue;

@@ -198,6 +198,20 @@ impl<'a> Scheduler<'a> {
         Ok(())
     }
 
+    /// Fail where an output is not computed by steps, in f32.
+    fn check_outputs(&self) -> Result<(), String> {
+        for &value in self.graph.outputs() {
+            let (name, ty) = (self.graph.name(value), self.graph.ty(value));
+            let computed = self.graph.node(value.node).op().is_some();
+            if !computed || self.class(value.node) != Class::Activation || ty.dtype != DType::F32 {
+                return Err(format!(
+                    "output \"{name}\" ({ty}) must be an f32 value that an op computes from the tokens"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// The place among the weights of a constant operand.
     fn weight(&mut self, node: NodeId, slot: usize, value: Value) -> usize {
         let ty = self.graph.ty(value).clone();
@@ -225,6 +239,7 @@ impl<'a> Scheduler<'a> {
 
     /// The plan for steps of up to `tokens` tokens.
     pub fn plan(&mut self, tokens: usize, options: &PlanOptions) -> Result<StepPlan, String> {
+        self.check_outputs()?;
         let drafts = self.drafts(tokens, options)?;
         let classes = Classes::find(self, &drafts, options.in_place);
         let bytes_of = |value: Value| self.graph.ty(value).bytes(tokens, options.context);
