@@ -1,4 +1,32 @@
 //! SmallMind: a compute-graph compiler with a fused-kernel executor that runs transformers on CPUs.
+//!
+//! The modules in the order in which a model passes through them:
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`load`] | reads graph files (`graphs/*.ron`), parameters (`config.json`), weights (safetensors) and tokenizers |
+//! | [`graph`] | the intermediate representation: values, types, one editor, the verifier, the printers |
+//! | [`ops`] | one table that says everything about each op, and the interpreter that is the oracle |
+//! | [`rewrite`] | rules as data (`passes/*.ron`): matched, checked, applied, reported |
+//! | [`transform`] | passes that compute: folding, sharing, merging, the last row |
+//! | [`plan`] | schedule, lifetimes, and the place of every byte |
+//! | [`exec`] | arena, threads, steps, sessions |
+//! | [`kernels`] | the arithmetic: plain Rust, AVX2 and AVX-512, equal to the bit |
+//! | [`generate`] | from logits to tokens to text |
+//! | [`model`] | all of it in one call |
+//!
+//! ```
+//! use smallmind::{Model, Options};
+//!
+//! let model = Model::open("demo", &Options::default())?; // or a path
+//! println!("{}", model.plan()); // every byte, before anything runs
+//! let mut session = model.session()?;
+//! let logits = session.prefill(&[72, 101, 108, 108, 111])?; // [vocabulary], of the last token
+//! assert_eq!(logits.len(), model.vocabulary());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The library prints nothing, keeps no global state, and answers bad input with errors.
 
 pub mod exec;
 pub mod generate;
@@ -12,5 +40,11 @@ pub mod plan;
 pub mod rewrite;
 pub mod transform;
 
-pub use exec::session::Session;
+pub use exec::session::{Session, StepError};
+pub use generate::run::{Finish, GenerateError, GenerateOptions, Generation};
 pub use model::{Model, ModelError, Options};
+
+/// The README's examples, compiled and run with the documentation tests.
+#[cfg(all(doctest, feature = "tokenizer"))]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
