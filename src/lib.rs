@@ -10,6 +10,7 @@ mod nearest;
 pub mod ops;
 pub mod plan;
 pub mod rewrite;
+pub mod transform;
 
 pub use exec::session::Session;
 pub use model::{Model, ModelError, Options};

@@ -168,7 +168,7 @@ proptest! {
         if let [rows, width] = dense.shape[..] {
             for row in 0..rows {
                 let mut bits = vec![0; width];
-                view.row_bits(row, &mut bits).unwrap();
+                view.copy_row_part_bits(row, 0, &mut bits).unwrap();
                 prop_assert_eq!(&bits[..], &dense.bits[row * width..][..width]);
                 let part = width / 3..width - width / 4;
                 let mut values = vec![0.0; part.len()];
@@ -289,22 +289,22 @@ fn wrong_axes_ranges_and_shapes_are_errors() {
 fn rows_outside_a_matrix_or_of_no_matrix_are_errors() {
     let weight = Weight::from_f32(&[0.0; 6], &[2, 3]).unwrap();
     assert!(matches!(
-        weight.row_bits(2, &mut [0; 3]),
+        weight.copy_row_part_bits(2, 0, &mut [0; 3]),
         Err(WeightError::Range { axis: 0, .. })
     ));
     assert!(matches!(
-        weight.row_bits(0, &mut [0; 2]),
+        weight.copy_row_part_bits(0, 2, &mut [0; 2]),
         Err(WeightError::Range { axis: 1, .. })
     ));
     assert!(matches!(
-        weight.row_bits(0, &mut [0; 4]),
+        weight.copy_row_part_bits(0, 0, &mut [0; 4]),
         Err(WeightError::Range { axis: 1, .. })
     ));
     let part = weight.copy_row_part_f32(0, usize::MAX, &mut [0.0]);
     assert!(matches!(part, Err(WeightError::Range { axis: 1, .. })));
     let flat = weight.reshape(&[6]).unwrap();
     assert!(matches!(
-        flat.row_bits(0, &mut [0; 6]),
+        flat.copy_row_part_bits(0, 0, &mut [0; 6]),
         Err(WeightError::NotAMatrix { .. })
     ));
     assert_eq!(weight.element_bits(&[0, 3]), None);

@@ -13,6 +13,7 @@ pub mod expand;
 pub mod expression;
 pub mod map;
 pub mod parameters;
+mod references;
 mod resolve;
 pub mod safetensors;
 mod statements;

@@ -70,7 +70,7 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
     let mut report = passes.run(&mut decode, &pass_options)?;
     let mut prefill = decode.clone();
     if options.logits == Logits::Last {
-        report.merge(passes.run_prefill(&mut prefill, &pass_options)?);
+        report.append(passes.run_prefill(&mut prefill, &pass_options)?);
     }
     let context = context(&expanded.params, limits.positions, options)?;
     let chunk = options.chunk.unwrap_or(DEFAULT_CHUNK);
@@ -85,8 +85,8 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
             chunk: chunk.min(context),
             threads: threads(options)?,
             isa: isa(options)?,
-            in_place: passes.plans("in_place", &pass_options),
-            reuse_buffers: passes.plans("reuse_buffers", &pass_options),
+            in_place: passes.is_on("in_place", &pass_options),
+            reuse_buffers: passes.is_on("reuse_buffers", &pass_options),
         },
     )?;
     let weight_bytes = decode.ids().filter(|&id| matches!(decode.node(id).kind, Kind::Weight(_)));

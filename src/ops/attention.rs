@@ -434,27 +434,16 @@ fn cache_lower(_: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
 }
 
 fn cached_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    let rotary = lowering
-        .inputs
-        .get(3)
-        .copied()
-        .flatten()
-        .map(|_| op.text("pairs") == "adjacent");
+    let table = lowering.inputs.get(3).copied().flatten();
+    let rotary = table.map(|_| op.text("pairs") == "adjacent");
     let attend = AttendCached {
         scale: op.float("scale") as f32,
         window: window(op),
         softcap: softcap(op),
         rotary,
     };
-    let store = Phase::whole(StoreKv { rotary }, lowering).seeing(&[1, 2, 3]);
     let scratch = scratch_floats(head_dim(lowering));
-    vec![
-        Phase {
-            outputs: false,
-            ..store
-        },
-        Phase::whole(attend, lowering)
-            .seeing(&[0, 3])
-            .with_scratch(scratch),
-    ]
+    let store = Phase::whole(StoreKv { rotary }, lowering).seeing(&[1, 2, 3]).with_scratch(scratch);
+    let attend = Phase::whole(attend, lowering).seeing(&[0, 3]).with_scratch(scratch);
+    vec![Phase { outputs: false, ..store }, attend]
 }

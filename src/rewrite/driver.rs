@@ -1,0 +1,387 @@
+//! The driver: applies the rules of one pass to a graph until none fires.
+//!
+//! It visits nodes in the graph's order and tries the rules at each in the file's order, so that the result depends on
+//! nothing else. What no rule needs to ask, it refuses itself: inner values that are read outside the match, and
+//! matches whose outside path leads back into them.
+
+use std::collections::HashMap;
+
+use super::context::{Bound, Context, Match, number_attribute, quoted};
+use super::matcher::{Outcome, Search};
+use super::report::{NearMiss, RuleReport};
+use super::rule::{EmitNode, Rule, Source, Term, ValueId};
+use crate::graph::{Class, DType, Editor, Graph, GraphError, Literal, NodeId, Type, Value};
+use crate::ops::{Op, Types};
+
+/// Why a pass of rules was given up.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum DriverError {
+    /// The editor refused what the driver had checked.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// Rules fired more often than rules that shrink a graph can.
+    #[error(
+        "rules fired more than {budget} times, which rules that shrink a graph can't; the last was \"{rule}\" at \"{at}\""
+    )]
+    Budget {
+        /// How many times they may.
+        budget: usize,
+        /// The rule that fired last.
+        rule: String,
+        /// Where.
+        at: String,
+    },
+}
+
+/// Apply `rules` until none fires; gives what each did.
+pub fn apply(graph: &mut Graph, rules: &[&Rule]) -> Result<Vec<RuleReport>, DriverError> {
+    let classes = graph.classes();
+    let mut by_anchor: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (index, rule) in rules.iter().enumerate() {
+        if let Some(op) = rule.anchor() {
+            by_anchor.entry(op.name).or_default().push(index);
+        }
+    }
+    let reports = rules.iter().map(|rule| RuleReport {
+        name: rule.name.clone(),
+        fired: Vec::new(),
+        near: Vec::new(),
+    });
+    let mut driver = Driver {
+        dead: vec![false; classes.len()],
+        classes,
+        budget: budget(graph, rules),
+        fired: 0,
+        reports: reports.collect(),
+        editor: graph.edit(),
+        rules,
+        by_anchor,
+    };
+    while driver.round()? {}
+    driver.explain();
+    Ok(driver.reports)
+}
+
+/// How often rules that shrink the graph can fire: each application removes an op, or keeps their number and lowers the
+/// sum of their ranks. Removing applications are no more than ops; between them the sum falls by one at least, from at
+/// most what the ops have and the emitted ones bring.
+fn budget(graph: &Graph, rules: &[&Rule]) -> usize {
+    let highest = crate::ops::table().map(|def| def.rank).max().unwrap_or(0) as usize;
+    let emitted = rules.iter().map(|rule| rule.emit.len()).max().unwrap_or(0);
+    graph.op_count() * (1 + highest * (1 + emitted))
+}
+
+/// What an application will do; checked so that applying can't fail.
+struct Emission {
+    ops: Vec<Op>,
+}
+
+struct Driver<'g, 'r> {
+    editor: Editor<'g>,
+    rules: &'r [&'r Rule],
+    /// Which rules begin at an op, in the file's order.
+    by_anchor: HashMap<&'static str, Vec<usize>>,
+    /// What each node depends on, by [`NodeId::index`].
+    classes: Vec<Class>,
+    /// Matched nodes that an application has replaced, by [`NodeId::index`]. They are removed after each round.
+    dead: Vec<bool>,
+    budget: usize,
+    fired: usize,
+    reports: Vec<RuleReport>,
+}
+
+impl Driver<'_, '_> {
+    /// Visit every node once; whether any rule fired.
+    fn round(&mut self) -> Result<bool, DriverError> {
+        let before = self.fired;
+        for id in self.editor.graph().order() {
+            // What a rule emits is visited at once, so that chains fold in one round.
+            let mut waiting = vec![id];
+            while let Some(id) = waiting.pop() {
+                if !self.is_dead(id) {
+                    self.visit(id, &mut waiting)?;
+                }
+            }
+        }
+        if self.fired == before {
+            return Ok(false);
+        }
+        self.editor.sweep();
+        self.classes = self.editor.graph().classes();
+        self.dead = vec![false; self.classes.len()];
+        Ok(true)
+    }
+
+    fn is_dead(&self, id: NodeId) -> bool {
+        self.dead.get(id.index()).copied().unwrap_or(false)
+    }
+
+    /// The rules that begin at a node's op.
+    fn candidates(&self, id: NodeId) -> Vec<usize> {
+        let op = self.editor.graph().node(id).op();
+        let rules = op.and_then(|op| self.by_anchor.get(op.name()));
+        rules.cloned().unwrap_or_default()
+    }
+
+    fn visit(&mut self, id: NodeId, waiting: &mut Vec<NodeId>) -> Result<(), DriverError> {
+        for index in self.candidates(id) {
+            let Some(&rule) = self.rules.get(index) else {
+                continue;
+            };
+            let mut emission = None;
+            let outcome = self.search(rule, id, false, &mut emission);
+            let (Outcome::Match(found), Some(emission)) = (outcome, emission) else {
+                continue;
+            };
+            let at = self.replaced_name(rule, &found);
+            self.fired += 1;
+            if self.fired > self.budget {
+                return Err(DriverError::Budget {
+                    budget: self.budget,
+                    rule: rule.name.clone(),
+                    at,
+                });
+            }
+            waiting.extend(self.fire(rule, &found, emission)?);
+            if let Some(report) = self.reports.get_mut(index) {
+                report.fired.push(at);
+            }
+            break;
+        }
+        Ok(())
+    }
+
+    fn search(
+        &self,
+        rule: &Rule,
+        anchor: NodeId,
+        explain: bool,
+        emission: &mut Option<Emission>,
+    ) -> Outcome {
+        let graph = self.editor.graph();
+        let search = Search::new(graph, &self.dead, rule, explain);
+        search.run(anchor, &mut |found| {
+            let context = Context {
+                graph,
+                classes: &self.classes,
+                rule,
+                found,
+            };
+            for guard in &rule.guards {
+                guard.check(&context)?;
+            }
+            self.check_surroundings(&context)?;
+            *emission = Some(prepare(&context)?);
+            Ok(())
+        })
+    }
+
+    /// The name of the first value that the rule replaces.
+    fn replaced_name(&self, rule: &Rule, found: &Match) -> String {
+        let first = rule.replaced().next();
+        match first.and_then(|id| found.values.get(id)) {
+            Some(Bound::Value(value)) => self.editor.graph().name(*value).to_string(),
+            _ => rule.name.clone(),
+        }
+    }
+
+    /// Refuse inner values that are read outside the match, and paths that leave the match and come back.
+    fn check_surroundings(&self, context: &Context<'_>) -> Result<(), String> {
+        let (graph, rule, nodes) = (context.graph, context.rule, &context.found.nodes);
+        let several = rule.replaced().count() > 1;
+        for id in rule.pattern.iter().flat_map(|node| &node.outputs) {
+            let Some(value) = context.value(*id) else {
+                continue;
+            };
+            let name = quoted(graph.name(value));
+            let replaced = rule.replaces(*id);
+            if !replaced && graph.is_output(value) {
+                return Err(format!("{name} is also an output of the graph"));
+            }
+            for (user, _) in graph.users(value) {
+                if nodes.contains(&Some(user)) || self.is_dead(user) {
+                    continue;
+                }
+                let reader = quoted(graph.node(user).name());
+                if !replaced {
+                    return Err(format!("{name} is also read by {reader}"));
+                }
+                // With one value replaced the match ends there, and a way back would be a cycle already.
+                if !several {
+                    continue;
+                }
+                for &node in nodes.iter().flatten().filter(|n| **n != value.node) {
+                    let others: Vec<NodeId> = nodes
+                        .iter()
+                        .flatten()
+                        .copied()
+                        .filter(|n| *n != node)
+                        .collect();
+                    if graph.reaches(user, node, &others) {
+                        let inside = quoted(graph.node(node).name());
+                        return Err(format!(
+                            "{name} is read by {reader}, on which {inside} depends, so that one op for both would be a cycle"
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Replace the match; gives the new nodes, the first to visit last.
+    fn fire(
+        &mut self,
+        rule: &Rule,
+        found: &Match,
+        emission: Emission,
+    ) -> Result<Vec<NodeId>, GraphError> {
+        let anchor = found.nodes.last().copied().flatten();
+        let bound = |id: ValueId| match found.values.get(id) {
+            Some(Bound::Value(value)) => Some(*value),
+            _ => None,
+        };
+        let mut added: Vec<NodeId> = Vec::with_capacity(rule.emit.len());
+        let stem = self.replaced_name(rule, found);
+        for (node, op) in rule.emit.iter().zip(emission.ops) {
+            if let Some(anchor) = anchor {
+                self.editor.at(anchor);
+            }
+            let mut inputs: Vec<Option<Value>> = Vec::with_capacity(node.inputs.len());
+            for source in &node.inputs {
+                inputs.push(match *source {
+                    Source::Leaf(id) => bound(id),
+                    Source::Emitted { node, output } => {
+                        added.get(node).map(|&node| Value { node, output })
+                    }
+                    Source::Number(x) => Some(self.constant(x)),
+                    Source::Absent => None,
+                });
+            }
+            let names: Vec<String> = node
+                .outputs
+                .iter()
+                .map(|target| match target.replaces.and_then(bound) {
+                    Some(value) => self.editor.graph().name(value).to_string(),
+                    None => format!("{stem}/{}", target.name),
+                })
+                .collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let id = self.editor.op(op, &inputs, &names)?;
+            self.register(id);
+            added.push(id);
+        }
+        for (node, id) in rule.emit.iter().zip(&added) {
+            for (output, target) in node.outputs.iter().enumerate() {
+                if let Some(from) = target.replaces.and_then(bound) {
+                    self.editor.replace(from, Value { node: *id, output })?;
+                }
+            }
+        }
+        for node in found.nodes.iter().flatten() {
+            if let Some(dead) = self.dead.get_mut(node.index()) {
+                *dead = true;
+            }
+        }
+        added.reverse();
+        Ok(added)
+    }
+
+    fn constant(&mut self, x: f64) -> Value {
+        let id = self.editor.constant(Literal::Float(x));
+        self.register(id);
+        id.into()
+    }
+
+    /// Take a new node into the tables by index.
+    fn register(&mut self, id: NodeId) {
+        let graph = self.editor.graph();
+        let inputs = graph.inputs(id);
+        let known = |v: &Value| self.classes.get(v.node.index()).copied();
+        let class = inputs.iter().flatten().filter_map(known).max();
+        let size = self.dead.len().max(id.index() + 1);
+        self.dead.resize(size, false);
+        self.classes.resize(size, Class::Literal);
+        if let Some(entry) = self.classes.get_mut(id.index()) {
+            *entry = class.unwrap_or(Class::Literal);
+        }
+    }
+
+    /// Note where rules nearly fire in the graph as it is now.
+    fn explain(&mut self) {
+        for id in self.editor.graph().order() {
+            for index in self.candidates(id) {
+                let Some(&rule) = self.rules.get(index) else {
+                    continue;
+                };
+                if let Outcome::Near(_, reason) = self.search(rule, id, true, &mut None) {
+                    let at = self.editor.graph().node(id).name().to_string();
+                    if let Some(report) = self.reports.get_mut(index) {
+                        report.near.push(NearMiss { at, reason });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Compute the emitted ops, and check that they take the operands and that what they give fits in.
+fn prepare(context: &Context<'_>) -> Result<Emission, String> {
+    let (graph, rule) = (context.graph, context.rule);
+    let mut ops = Vec::with_capacity(rule.emit.len());
+    let mut types: Vec<Types> = Vec::with_capacity(rule.emit.len());
+    let number = Type::new(DType::F32, []);
+    for node in &rule.emit {
+        let op = emitted_op(context, node)?;
+        let inferred = {
+            let mut inputs: Vec<Option<&Type>> = Vec::with_capacity(node.inputs.len());
+            for source in &node.inputs {
+                inputs.push(match *source {
+                    Source::Leaf(id) => context.value(id).map(|v| graph.ty(v)),
+                    Source::Emitted { node, output } => {
+                        types.get(node).and_then(|types| types.get(output))
+                    }
+                    Source::Number(_) => Some(&number),
+                    Source::Absent => None,
+                });
+            }
+            op.infer(&inputs)
+                .map_err(|problem| format!("what the rule emits does not fit: {problem}"))?
+        };
+        for (target, ty) in node.outputs.iter().zip(&inferred) {
+            let Some(value) = target.replaces.and_then(|id| context.value(id)) else {
+                continue;
+            };
+            let was = graph.ty(value);
+            if was != ty {
+                let name = quoted(graph.name(value));
+                return Err(format!(
+                    "{name} is {was}, but what the rule emits for it is {ty}"
+                ));
+            }
+        }
+        ops.push(op);
+        types.push(inferred);
+    }
+    Ok(Emission { ops })
+}
+
+fn emitted_op(context: &Context<'_>, node: &EmitNode) -> Result<Op, String> {
+    let mut given = Vec::with_capacity(node.attributes.len());
+    for (name, term) in &node.attributes {
+        let value = match term {
+            Term::Constant(value) => value.clone(),
+            Term::Formula(formula) => {
+                let value = context.evaluate(formula)?;
+                number_attribute(&value).map_err(|found| {
+                    format!(
+                        "\"{}\", for the attribute '{name}', is {found}",
+                        formula.text
+                    )
+                })?
+            }
+        };
+        given.push((*name, value));
+    }
+    Op::new(node.op.name, &given).map_err(|problems| problems.join("; "))
+}

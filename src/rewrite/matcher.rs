@@ -1,0 +1,378 @@
+//! The matcher: where a rule's pattern stands in a graph.
+//!
+//! It begins at the anchor and walks the rule's plan: to the node that gives a known value, or to one that reads it.
+//! Operands of commutative ops are tried in both orders. Two nodes of a pattern are never one node of the graph.
+
+use super::context::{Bound, Match, quoted};
+use super::guard::near;
+use super::rule::{Operand, Origin, PatternNode, Reach, Rule, ValueId};
+use crate::graph::{Graph, Literal, NodeId, Value};
+use crate::ops::Attribute;
+
+/// How near a candidate came: the larger, the nearer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Closeness {
+    /// More than half of the nodes are there, but a neighbour is missing.
+    Neighbour,
+    /// All nodes are there, but one attribute or operand is another.
+    Flaw,
+    /// All is there, but the graph around it or a guard forbids the rule.
+    Refused,
+}
+
+/// What the search found at an anchor.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// A match that was accepted.
+    Match(Match),
+    /// The nearest candidate, and a sentence of what stopped it.
+    Near(Closeness, String),
+    /// Nothing worth a word.
+    Nothing,
+}
+
+/// One search at one anchor.
+pub struct Search<'a> {
+    graph: &'a Graph,
+    /// Nodes that count as removed, by [`NodeId::index`].
+    dead: &'a [bool],
+    rule: &'a Rule,
+    /// Whether a candidate with one flaw is followed to its end, so that near misses are found.
+    explain: bool,
+    found: Match,
+    placed: usize,
+    flaw: Option<String>,
+    nearest: Option<(Closeness, String)>,
+}
+
+/// Whether the search has its match.
+type Done = bool;
+
+impl<'a> Search<'a> {
+    /// Prepare a search for `rule`. With `explain`, it reports what came near; without, it only finds.
+    pub fn new(graph: &'a Graph, dead: &'a [bool], rule: &'a Rule, explain: bool) -> Self {
+        Search {
+            graph,
+            dead,
+            rule,
+            explain,
+            found: Match {
+                nodes: vec![None; rule.pattern.len()],
+                values: vec![Bound::Open; rule.values.len()],
+            },
+            placed: 0,
+            flaw: None,
+            nearest: None,
+        }
+    }
+
+    /// The first candidate with its anchor at `anchor` that `accept` takes; `accept` says why it refuses one.
+    pub fn run(
+        mut self,
+        anchor: NodeId,
+        accept: &mut dyn FnMut(&Match) -> Result<(), String>,
+    ) -> Outcome {
+        if self.step(0, anchor, accept) {
+            return Outcome::Match(self.found);
+        }
+        match self.nearest {
+            Some((closeness, reason)) => Outcome::Near(closeness, reason),
+            None => Outcome::Nothing,
+        }
+    }
+
+    fn note(&mut self, closeness: Closeness, reason: impl FnOnce() -> String) {
+        let nearer = self
+            .nearest
+            .as_ref()
+            .is_none_or(|(best, _)| closeness > *best);
+        if self.explain && nearer {
+            self.nearest = Some((closeness, reason()));
+        }
+    }
+
+    /// Whether the candidate may be followed in spite of what is wrong with it: once, to explain.
+    fn excuse(&mut self, reason: impl FnOnce() -> String) -> bool {
+        let excused = self.explain && self.flaw.is_none();
+        if excused {
+            self.flaw = Some(reason());
+        }
+        excused
+    }
+
+    fn missing(&mut self, reason: impl FnOnce() -> String) {
+        if self.flaw.is_none() && self.placed * 2 > self.rule.pattern.len() {
+            self.note(Closeness::Neighbour, reason);
+        }
+    }
+
+    fn value(&self, id: ValueId) -> Bound {
+        self.found.values.get(id).copied().unwrap_or(Bound::Open)
+    }
+
+    fn step(
+        &mut self,
+        at: usize,
+        anchor: NodeId,
+        accept: &mut dyn FnMut(&Match) -> Result<(), String>,
+    ) -> Done {
+        let rule = self.rule;
+        let Some(&(index, reach)) = rule.plan.get(at) else {
+            return self.complete(accept);
+        };
+        let Some(pattern) = rule.pattern.get(index) else {
+            return false;
+        };
+        let op = pattern.op.name;
+        let mut place = |search: &mut Self, node| search.place(at, index, node, anchor, accept);
+        match reach {
+            Reach::Anchor => place(self, anchor),
+            Reach::Giver(id) => {
+                let Bound::Value(value) = self.value(id) else {
+                    return false;
+                };
+                let node = self.graph.node(value.node);
+                let output = rule.values.get(id).map(|v| v.origin);
+                let fits =
+                    matches!(output, Some(Origin::Node { output, .. }) if output == value.output);
+                if node.op().is_some_and(|found| found.name() == op) && fits {
+                    return place(self, value.node);
+                }
+                let graph = self.graph;
+                self.missing(|| {
+                    let kind = node.op().map_or("no op", |op| op.name());
+                    let name = quoted(graph.name(value));
+                    format!("{name} is {kind} where the rule wants {op}")
+                });
+                false
+            }
+            Reach::Reader(id) => {
+                let Bound::Value(value) = self.value(id) else {
+                    return false;
+                };
+                let mut tried = None;
+                for (user, _) in self.graph.users(value) {
+                    let is_op = self.graph.node(user).op().is_some_and(|o| o.name() == op);
+                    if !is_op || self.is_dead(user) || tried.replace(user) == Some(user) {
+                        continue;
+                    }
+                    if place(self, user) {
+                        return true;
+                    }
+                }
+                if tried.is_none() {
+                    let graph = self.graph;
+                    self.missing(|| {
+                        format!("nothing that reads {} is {op}", quoted(graph.name(value)))
+                    });
+                }
+                false
+            }
+        }
+    }
+
+    fn is_dead(&self, node: NodeId) -> bool {
+        self.dead.get(node.index()).copied().unwrap_or(false)
+    }
+
+    /// Take `node` for the pattern's node `index`, and go on.
+    fn place(
+        &mut self,
+        at: usize,
+        index: usize,
+        node: NodeId,
+        anchor: NodeId,
+        accept: &mut dyn FnMut(&Match) -> Result<(), String>,
+    ) -> Done {
+        let rule = self.rule;
+        let Some(pattern) = rule.pattern.get(index) else {
+            return false;
+        };
+        if self.is_dead(node) || self.found.nodes.contains(&Some(node)) {
+            return false;
+        }
+        let before = (self.found.values.clone(), self.flaw.clone());
+        let orders: &[bool] = match pattern.op.commutative {
+            true => &[false, true],
+            false => &[false],
+        };
+        for &swapped in orders {
+            if self.bind(pattern, node, swapped) {
+                if let Some(slot) = self.found.nodes.get_mut(index) {
+                    *slot = Some(node);
+                }
+                self.placed += 1;
+                if self.step(at + 1, anchor, accept) {
+                    return true;
+                }
+                self.placed -= 1;
+                if let Some(slot) = self.found.nodes.get_mut(index) {
+                    *slot = None;
+                }
+            }
+            self.found.values.clone_from(&before.0);
+            self.flaw.clone_from(&before.1);
+        }
+        false
+    }
+
+    /// Bind the node's outputs and operands; false if they contradict what is bound or what the pattern demands.
+    fn bind(&mut self, pattern: &PatternNode, node: NodeId, swapped: bool) -> bool {
+        let graph = self.graph;
+        let data = graph.node(node);
+        let Some(op) = data.op() else {
+            return false;
+        };
+        for (index, wanted) in &pattern.attributes {
+            let found = op.attributes().get(*index).unwrap_or(&Attribute::Absent);
+            if found == wanted {
+                continue;
+            }
+            let excused = self.excuse(|| {
+                let attribute = pattern.op.attributes.get(*index).map_or("", |a| a.name);
+                let (name, op) = (quoted(data.name()), op.name());
+                let (found, wanted) = (plain(found), plain(wanted));
+                format!("{name} is {op} with {attribute} {found}; the rule wants {wanted}")
+            });
+            if !excused {
+                return false;
+            }
+        }
+        for (output, id) in pattern.outputs.iter().enumerate() {
+            if !self.bind_value(*id, Value { node, output }, node) {
+                return false;
+            }
+        }
+        let mut inputs = graph.inputs(node);
+        if inputs.len() > pattern.inputs.len() {
+            return false;
+        }
+        inputs.resize(pattern.inputs.len(), None);
+        if swapped {
+            inputs.swap(0, 1);
+        }
+        let operands = pattern.inputs.iter().zip(inputs).enumerate();
+        for (slot, (operand, input)) in operands {
+            if !self.bind_operand(pattern, *operand, input, node, slot) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn bind_operand(
+        &mut self,
+        pattern: &PatternNode,
+        operand: Operand,
+        input: Option<Value>,
+        node: NodeId,
+        slot: usize,
+    ) -> bool {
+        let graph = self.graph;
+        let reader = || quoted(graph.node(node).name());
+        let role = || {
+            let inputs = pattern.op.inputs;
+            let def = inputs.get(slot).or(inputs.first());
+            def.map_or("operand", |def| def.name)
+        };
+        match (operand, input) {
+            (Operand::Absent, None) => true,
+            (Operand::Absent, Some(value)) => self.excuse(|| {
+                let (reader, role, name) = (reader(), role(), quoted(graph.name(value)));
+                format!("{reader} has the {role} {name}; the rule wants none")
+            }),
+            (Operand::Value(id), Some(value)) => self.bind_value(id, value, node),
+            (Operand::Value(id), None) => {
+                let origin = self.rule.values.get(id).map(|v| v.origin);
+                let optional = origin == Some(Origin::Leaf { optional: true });
+                match self.value(id) {
+                    Bound::Open | Bound::Absent if optional => {
+                        if let Some(bound) = self.found.values.get_mut(id) {
+                            *bound = Bound::Absent;
+                        }
+                        true
+                    }
+                    _ => self.excuse(|| format!("{} has no {}", reader(), role())),
+                }
+            }
+            (Operand::Number(wanted), Some(value)) => {
+                let found = graph.literal(value).map(|literal| match literal {
+                    Literal::Int(n) => f64::from(n),
+                    Literal::Float(x) => x,
+                });
+                if found.is_some_and(|found| near(found, wanted)) {
+                    return true;
+                }
+                self.excuse(|| {
+                    let found = match found {
+                        Some(found) => format!("the number {found:?}"),
+                        None => quoted(graph.name(value)),
+                    };
+                    format!("{} reads {found}; the rule wants {wanted:?}", reader())
+                })
+            }
+            (Operand::Number(wanted), None) => {
+                self.excuse(|| format!("{} has no {}; the rule wants {wanted:?}", reader(), role()))
+            }
+        }
+    }
+
+    fn bind_value(&mut self, id: ValueId, value: Value, node: NodeId) -> bool {
+        let Some(bound) = self.found.values.get_mut(id) else {
+            return false;
+        };
+        match *bound {
+            Bound::Open => {
+                *bound = Bound::Value(value);
+                true
+            }
+            Bound::Value(known) if known == value => true,
+            known => {
+                let graph = self.graph;
+                self.excuse(|| {
+                    let (reader, found) =
+                        (quoted(graph.node(node).name()), quoted(graph.name(value)));
+                    match known {
+                        Bound::Value(known) => {
+                            let known = quoted(graph.name(known));
+                            format!("{reader} has {found} where the rule wants {known}")
+                        }
+                        _ => format!("{reader} has {found} where the rule wants nothing"),
+                    }
+                })
+            }
+        }
+    }
+
+    fn complete(&mut self, accept: &mut dyn FnMut(&Match) -> Result<(), String>) -> Done {
+        let leaves = self.rule.values.iter().zip(&self.found.values);
+        for (value, bound) in leaves {
+            // A leaf that the match itself gives would be removed with it.
+            if let (Origin::Leaf { .. }, Bound::Value(leaf)) = (value.origin, bound)
+                && self.found.nodes.contains(&Some(leaf.node))
+            {
+                return false;
+            }
+        }
+        if let Some(flaw) = self.flaw.clone() {
+            self.note(Closeness::Flaw, || flaw);
+            return false;
+        }
+        match accept(&self.found) {
+            Ok(()) => true,
+            Err(reason) => {
+                self.note(Closeness::Refused, || reason);
+                false
+            }
+        }
+    }
+}
+
+/// An attribute for messages: text in one pair of quotes, absence as a word.
+fn plain(attribute: &Attribute) -> String {
+    match attribute {
+        Attribute::Absent => "absent".to_owned(),
+        Attribute::Text(text) => format!("'{text}'"),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,401 @@
+//! From the text of a rule file to rules as they are written. `check` resolves their names.
+//!
+//! ```text
+//! [Rule(name: "…", match: [node, …], guard: [Guard(…), …], emit: [node, …], bits: Same), …]
+//! node    = ("output" or ["output", …], Op(attribute: value), ["operand", "optional?", "", number])
+//! ```
+//!
+//! A value is a number, true, false, a text, which is an expression, or a list of values, as in graph files.
+
+use super::rule::Bits;
+use crate::load::diagnostics::{Position, Problem, Problems};
+use crate::load::document::{self, Form, Kind, Tree};
+use crate::load::expression::Expression;
+use crate::load::value::Value as Number;
+use crate::nearest;
+
+/// A rule as it is written.
+pub struct RawRule {
+    pub position: Position,
+    pub name: String,
+    pub bits: Bits,
+    pub pattern: Vec<RawNode>,
+    pub guards: Vec<RawGuard>,
+    pub emit: Vec<RawNode>,
+}
+
+/// `("name", Op(…), ["operand", …])`
+pub struct RawNode {
+    pub position: Position,
+    pub outputs: Vec<(String, Position)>,
+    pub op: (String, Position),
+    pub attributes: Vec<RawAttribute>,
+    pub inputs: Vec<RawOperand>,
+}
+
+/// `name: value`
+pub struct RawAttribute {
+    pub name: String,
+    pub position: Position,
+    pub term: RawTerm,
+}
+
+/// The value of an attribute.
+pub enum RawTerm {
+    Constant(Number),
+    Formula(RawFormula),
+}
+
+/// An expression with its place.
+pub struct RawFormula {
+    pub expression: Expression,
+    pub text: String,
+    pub position: Position,
+}
+
+/// An operand with its place.
+pub struct RawOperand {
+    pub position: Position,
+    pub kind: RawOperandKind,
+}
+
+/// See [`RawOperand`].
+pub enum RawOperandKind {
+    /// `"name"` or `"name?"`.
+    Name { name: String, optional: bool },
+    /// `""`
+    Absent,
+    /// A number or `Num(number)`.
+    Number(f64),
+}
+
+/// A guard with its arguments.
+pub struct RawGuard {
+    pub name: String,
+    pub position: Position,
+    pub arguments: Vec<RawArgument>,
+}
+
+/// An argument of a guard.
+pub enum RawArgument {
+    Text(String, Position),
+    Number(f64),
+    Guard(RawGuard),
+}
+
+/// Reads a rule file. `file` is what messages call it.
+pub fn parse(file: &str, text: &str) -> Result<Vec<RawRule>, Problems> {
+    let tree = document::parse(file, text)?;
+    let mut reader = Reader::default();
+    let rules = reader.items(&tree, Reader::rule);
+    Problems::check(file, reader.problems, rules)
+}
+
+/// Notes problems while it reads.
+#[derive(Default)]
+pub(super) struct Reader {
+    pub problems: Vec<Problem>,
+    /// The rule being read.
+    subject: Option<String>,
+}
+
+impl Reader {
+    pub fn problem(&mut self, position: Position, message: impl Into<String>) {
+        let message = match &self.subject {
+            Some(rule) => format!("rule \"{rule}\": {}", message.into()),
+            None => message.into(),
+        };
+        self.problems.push(Problem::new(position, message));
+    }
+
+    pub fn expected(&mut self, expected: &str, found: &Tree) {
+        let message = format!("expected {expected}, found {}", found.describe());
+        self.problem(found.position, message);
+    }
+
+    pub fn items<T>(
+        &mut self,
+        tree: &Tree,
+        mut read: impl FnMut(&mut Self, &Tree) -> Option<T>,
+    ) -> Vec<T> {
+        match &tree.kind {
+            Kind::List(items) => items.iter().filter_map(|item| read(self, item)).collect(),
+            _ => {
+                self.expected("a list […]", tree);
+                Vec::new()
+            }
+        }
+    }
+
+    pub fn text(&mut self, tree: &Tree) -> Option<String> {
+        match &tree.kind {
+            Kind::Text(text, _) => Some(text.clone()),
+            _ => {
+                self.expected("a text in \"double quotes\"", tree);
+                None
+            }
+        }
+    }
+
+    /// The fields that `known` lists of a form whose name the caller has checked.
+    pub fn fields<'t, const N: usize>(
+        &mut self,
+        form: &'t Form<'t>,
+        known: [&str; N],
+    ) -> [Option<&'t Tree<'t>>; N] {
+        let mut values = [None; N];
+        if let Some(first) = form.arguments.first() {
+            let known = known.join(", ");
+            self.problem(first.position, format!("values here have names: {known}"));
+        }
+        for field in &form.fields {
+            let index = known.iter().position(|known| *known == field.name);
+            match index.and_then(|index| values.get_mut(index)) {
+                None => {
+                    let message = nearest::unknown("field", field.name, known);
+                    self.problem(field.position, message);
+                }
+                Some(Some(_)) => {
+                    let message = format!("the field '{}' stands twice", field.name);
+                    self.problem(field.position, message);
+                }
+                Some(value) => *value = Some(&field.value),
+            }
+        }
+        values
+    }
+
+    /// `Same` or `Within(number)`.
+    pub fn bits(&mut self, tree: &Tree) -> Option<Bits> {
+        if let Kind::Form(form) = &tree.kind {
+            match (form.name, form.arguments.as_slice()) {
+                (Some("Same"), []) => return Some(Bits::Same),
+                (Some("Within"), [tolerance]) => {
+                    if let Some(x) = number(tolerance).filter(|x| *x > 0.0) {
+                        return Some(Bits::Within(x));
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.expected("Same or Within(a positive number)", tree);
+        None
+    }
+
+    fn rule(&mut self, tree: &Tree) -> Option<RawRule> {
+        let form = match &tree.kind {
+            Kind::Form(form) if form.name == Some("Rule") => form,
+            _ => {
+                self.expected("Rule(name: \"…\", match: […], emit: […], bits: …)", tree);
+                return None;
+            }
+        };
+        let known = ["name", "match", "guard", "emit", "bits"];
+        let [name, pattern, guard, emit, bits] = self.fields(form, known);
+        let name = name.and_then(|tree| self.text(tree));
+        self.subject.clone_from(&name);
+        let missing = [
+            ("name", name.is_none()),
+            ("match", pattern.is_none()),
+            ("emit", emit.is_none()),
+            ("bits", bits.is_none()),
+        ];
+        for (field, missing) in missing {
+            if missing {
+                self.problem(tree.position, format!("a rule needs '{field}'"));
+            }
+        }
+        let pattern = pattern.map_or_else(Vec::new, |tree| self.items(tree, Self::node));
+        let guards = guard.map_or_else(Vec::new, |tree| self.items(tree, Self::guard));
+        let emit = emit.map_or_else(Vec::new, |tree| self.items(tree, Self::node));
+        let bits = bits.and_then(|tree| self.bits(tree));
+        self.subject = None;
+        Some(RawRule {
+            position: tree.position,
+            name: name?,
+            bits: bits?,
+            pattern,
+            guards,
+            emit,
+        })
+    }
+
+    fn node(&mut self, tree: &Tree) -> Option<RawNode> {
+        let parts = match &tree.kind {
+            Kind::Form(form) if form.name.is_none() => form.arguments.as_slice(),
+            _ => &[],
+        };
+        let [outputs, op, inputs] = parts else {
+            self.expected("a node (\"name\", Op, [\"operand\", …])", tree);
+            return None;
+        };
+        let outputs = match &outputs.kind {
+            Kind::Text(name, _) => vec![(name.clone(), outputs.position)],
+            Kind::List(_) => self.items(outputs, |reader, item| {
+                Some((reader.text(item)?, item.position))
+            }),
+            _ => {
+                self.expected("a name or a list of names", outputs);
+                return None;
+            }
+        };
+        let op_form = match &op.kind {
+            Kind::Form(form) => form,
+            _ => {
+                self.expected("an op: Name or Name(attribute: value)", op);
+                return None;
+            }
+        };
+        let Some(name) = op_form.name else {
+            self.expected("an op: Name or Name(attribute: value)", op);
+            return None;
+        };
+        if let Some(argument) = op_form.arguments.first() {
+            self.problem(
+                argument.position,
+                format!("attributes of {name} have names here"),
+            );
+        }
+        let attributes = op_form.fields.iter().filter_map(|field| {
+            Some(RawAttribute {
+                name: field.name.to_owned(),
+                position: field.position,
+                term: self.term(&field.value)?,
+            })
+        });
+        let attributes = attributes.collect();
+        Some(RawNode {
+            position: tree.position,
+            outputs,
+            op: (name.to_owned(), op.position),
+            attributes,
+            inputs: self.items(inputs, Self::operand),
+        })
+    }
+
+    fn term(&mut self, tree: &Tree) -> Option<RawTerm> {
+        let constant = match &tree.kind {
+            Kind::Integer(n) => Number::Int(*n),
+            Kind::Float(x) => Number::Float(*x),
+            Kind::Bool(b) => Number::Bool(*b),
+            Kind::Text(text, position) => {
+                return self.formula(text, *position).map(RawTerm::Formula);
+            }
+            Kind::List(_) => Number::List(self.items(tree, |reader, item| match item.kind {
+                Kind::Integer(n) => Some(Number::Int(n)),
+                _ => {
+                    reader.expected("a whole number", item);
+                    None
+                }
+            })),
+            _ => {
+                self.expected("a number, true, false, \"an expression\" or a list", tree);
+                return None;
+            }
+        };
+        Some(RawTerm::Constant(constant))
+    }
+
+    fn formula(&mut self, text: &str, position: Position) -> Option<RawFormula> {
+        match formula(text, position) {
+            Ok(formula) => Some(formula),
+            Err((at, message)) => {
+                self.problem(at, message);
+                None
+            }
+        }
+    }
+
+    fn operand(&mut self, tree: &Tree) -> Option<RawOperand> {
+        let kind = match &tree.kind {
+            Kind::Text(text, _) if text.is_empty() => RawOperandKind::Absent,
+            Kind::Text(text, _) => match text.strip_suffix('?') {
+                Some(name) => RawOperandKind::Name {
+                    name: name.to_owned(),
+                    optional: true,
+                },
+                None => RawOperandKind::Name {
+                    name: text.clone(),
+                    optional: false,
+                },
+            },
+            Kind::Form(Form {
+                name: Some("Num"),
+                arguments,
+                ..
+            }) => match arguments.as_slice() {
+                [argument] => RawOperandKind::Number(self.number(argument)?),
+                _ => {
+                    self.expected("Num(number)", tree);
+                    return None;
+                }
+            },
+            _ => match number(tree) {
+                Some(x) => RawOperandKind::Number(x),
+                None => {
+                    self.expected("an operand: \"name\", \"name?\", \"\" or a number", tree);
+                    return None;
+                }
+            },
+        };
+        Some(RawOperand {
+            position: tree.position,
+            kind,
+        })
+    }
+
+    fn number(&mut self, tree: &Tree) -> Option<f64> {
+        let found = number(tree);
+        if found.is_none() {
+            self.expected("a number", tree);
+        }
+        found
+    }
+
+    fn guard(&mut self, tree: &Tree) -> Option<RawGuard> {
+        let (name, arguments) = match &tree.kind {
+            Kind::Form(form) if form.fields.is_empty() => (form.name, form.arguments.as_slice()),
+            _ => (None, [].as_slice()),
+        };
+        let Some(name) = name else {
+            self.expected("a guard, as SameShape(\"a\", \"b\")", tree);
+            return None;
+        };
+        let arguments = arguments.iter().filter_map(|argument| {
+            Some(match &argument.kind {
+                Kind::Text(text, position) => RawArgument::Text(text.clone(), *position),
+                Kind::Form(_) => RawArgument::Guard(self.guard(argument)?),
+                _ => RawArgument::Number(self.number(argument)?),
+            })
+        });
+        let arguments = arguments.collect();
+        Some(RawGuard {
+            name: name.to_owned(),
+            position: tree.position,
+            arguments,
+        })
+    }
+}
+
+/// Parses an expression whose text begins at `position`; or says what is wrong, and where.
+pub(super) fn formula(text: &str, position: Position) -> Result<RawFormula, (Position, String)> {
+    match Expression::parse(text) {
+        Ok(expression) => Ok(RawFormula {
+            expression,
+            text: text.to_owned(),
+            position,
+        }),
+        Err(error) => {
+            let at = position.advance(text, error.offset);
+            Err((at, format!("{error} in \"{text}\"")))
+        }
+    }
+}
+
+fn number(tree: &Tree) -> Option<f64> {
+    match tree.kind {
+        Kind::Integer(n) => Some(n as f64),
+        Kind::Float(x) => Some(x),
+        _ => None,
+    }
+}

@@ -1,0 +1,490 @@
+//! The pipeline: `passes/pipeline.ron` read, and run over a graph.
+//!
+//! ```text
+//! Pipeline([
+//!     Transform(name: "fold_constants", bits: Same),
+//!     Rules(name: "fuse_norm", bits: Same, doc: "…"),          // the rules of fuse_norm.ron
+//!     Plan(name: "in_place", doc: "…"),                        // a switch that the planner reads
+//! ])
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use super::check;
+use super::driver::{self, DriverError};
+use super::parse::Reader;
+use super::report::{ChangeReport, PassReport, Report};
+use super::rule::{Bits, Rule};
+use crate::graph::{self, Graph, GraphError};
+use crate::load::diagnostics::{Position, Problem, Problems};
+use crate::load::document::{self, Kind, LARGEST_FILE, Tree};
+use crate::nearest;
+use crate::transform::{self, TransformDef};
+
+/// The file that orders the passes.
+const PIPELINE: &str = "pipeline.ron";
+
+/// The passes that are compiled in.
+const BUILTIN: [(&str, &str); 6] = [
+    (PIPELINE, include_str!("../../passes/pipeline.ron")),
+    (
+        "raise_attention.ron",
+        include_str!("../../passes/raise_attention.ron"),
+    ),
+    (
+        "fuse_attention.ron",
+        include_str!("../../passes/fuse_attention.ron"),
+    ),
+    ("fuse_norm.ron", include_str!("../../passes/fuse_norm.ron")),
+    ("linear.ron", include_str!("../../passes/linear.ron")),
+    ("gate.ron", include_str!("../../passes/gate.ron")),
+];
+
+/// Why passes can't be read or run.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    /// A file is wrong.
+    #[error(transparent)]
+    File(#[from] Problems),
+    /// A file can't be read.
+    #[error("{path}: {error}")]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// An option names no pass or rule.
+    #[error("{0}")]
+    Unknown(String),
+    /// Rules could not be applied.
+    #[error("pass \"{pass}\": {error}")]
+    Rules {
+        /// The pass.
+        pass: String,
+        /// Why.
+        error: DriverError,
+    },
+    /// A transform failed.
+    #[error("pass \"{pass}\": {error}")]
+    Transform {
+        /// The pass.
+        pass: String,
+        /// Why.
+        error: GraphError,
+    },
+    /// A pass left a graph that is none.
+    #[error("pass \"{pass}\" left a broken graph: {error}")]
+    Broken {
+        /// The pass.
+        pass: String,
+        /// What the verifier says.
+        error: GraphError,
+    },
+}
+
+/// What a run leaves out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PassOptions {
+    /// Names of passes, rules and plan switches that are off.
+    pub without: BTreeSet<String>,
+    /// The last pass to run; all where none is named. Later plan switches are off too.
+    pub stop_after: Option<String>,
+    /// Whether the graph is verified after each pass, as debug builds always do.
+    pub verify: bool,
+}
+
+/// As [`PassOptions::stop_after`]: before the first pass.
+pub const NO_PASS: &str = "none";
+
+/// The passes in their order.
+#[derive(Debug)]
+pub struct Passes {
+    passes: Vec<Pass>,
+}
+
+#[derive(Debug)]
+struct Pass {
+    name: String,
+    bits: Bits,
+    doc: String,
+    /// Whether the pass is for the graph of prompt steps alone.
+    prefill: bool,
+    kind: PassKind,
+}
+
+enum PassKind {
+    Rules(Vec<Rule>),
+    Transform(&'static TransformDef),
+    /// A switch that the planner reads.
+    Plan,
+}
+
+impl std::fmt::Debug for PassKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            PassKind::Rules(_) => "Rules",
+            PassKind::Transform(_) => "Transform",
+            PassKind::Plan => "Plan",
+        })
+    }
+}
+
+impl Pass {
+    fn rules(&self) -> &[Rule] {
+        match &self.kind {
+            PassKind::Rules(rules) => rules,
+            _ => &[],
+        }
+    }
+}
+
+impl Passes {
+    /// The passes that are compiled in.
+    pub fn builtin() -> Result<Passes, PassError> {
+        let files = BUILTIN.map(|(name, text)| (name.to_owned(), text.to_owned()));
+        Ok(read(Path::new("passes"), &BTreeMap::from(files))?)
+    }
+
+    /// The passes of a directory. Files that it lacks are the compiled-in ones; a rule file of it that the pipeline
+    /// doesn't name is an error.
+    pub fn from_dir(path: &Path) -> Result<Passes, PassError> {
+        let fail = |path: &Path, error| PassError::Read {
+            path: path.to_owned(),
+            error,
+        };
+        let mut files =
+            BTreeMap::from(BUILTIN.map(|(name, text)| (name.to_owned(), text.to_owned())));
+        let mut own = Vec::new();
+        for entry in fs::read_dir(path).map_err(|error| fail(path, error))? {
+            let file = entry.map_err(|error| fail(path, error))?.path();
+            let name = file
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or("");
+            if name.ends_with(".ron") {
+                let text = read_text(&file).map_err(|error| fail(&file, error))?;
+                files.insert(name.to_owned(), text);
+                own.push(name.to_owned());
+            }
+        }
+        let passes = read(path, &files)?;
+        own.sort();
+        for name in own {
+            let is_pass = |pass: &Pass| {
+                matches!(pass.kind, PassKind::Rules(_)) && name == format!("{}.ron", pass.name)
+            };
+            if name != PIPELINE && !passes.passes.iter().any(is_pass) {
+                let message =
+                    format!("{PIPELINE} has no Rules of this name, so that no rule here would run");
+                let file = path.join(&name).display().to_string();
+                return Err(Problems::one(file, Problem::new(Position::START, message)).into());
+            }
+        }
+        Ok(passes)
+    }
+
+    /// The names of all passes and plan switches, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.passes.iter().map(|pass| pass.name.as_str())
+    }
+
+    /// The names of a pass's rules, in their order; none for what is no pass of rules.
+    pub fn rules(&self, pass: &str) -> impl Iterator<Item = &str> {
+        let passes = self.passes.iter().filter(move |p| p.name == pass);
+        passes.flat_map(Pass::rules).map(|rule| rule.name.as_str())
+    }
+
+    /// What a pass or plan switch is for, in a sentence.
+    pub fn doc(&self, pass: &str) -> Option<&str> {
+        let pass = self.passes.iter().find(|p| p.name == pass)?;
+        Some(&pass.doc)
+    }
+
+    /// How far a pass or rule may move bits.
+    pub fn bits(&self, name: &str) -> Option<Bits> {
+        self.passes.iter().find_map(|pass| match pass.name == name {
+            true => Some(pass.bits),
+            false => {
+                let rule = pass.rules().iter().find(|rule| rule.name == name)?;
+                Some(rule.bits)
+            }
+        })
+    }
+
+    /// Whether a run with those options comes to the pass or plan switch `name`, and it isn't off.
+    pub fn is_on(&self, name: &str, options: &PassOptions) -> bool {
+        let mut running = self.running(options);
+        running.any(|pass| pass.name == name)
+    }
+
+    /// The passes that options leave.
+    fn running<'a>(&'a self, options: &'a PassOptions) -> impl Iterator<Item = &'a Pass> {
+        let last = options.stop_after.as_deref();
+        let end = self.names().position(|name| Some(name) == last);
+        let count = match end {
+            _ if last == Some(NO_PASS) => 0,
+            Some(end) => end + 1,
+            None => self.passes.len(),
+        };
+        let passes = self.passes.iter().take(count);
+        passes.filter(|pass| !options.without.contains(&pass.name))
+    }
+
+    /// Fails if options name what doesn't exist, offering the nearest name.
+    pub fn check_options(&self, options: &PassOptions) -> Result<(), PassError> {
+        let rules = self
+            .passes
+            .iter()
+            .flat_map(Pass::rules)
+            .map(|rule| rule.name.as_str());
+        let known: Vec<&str> = self.names().chain(rules).collect();
+        for name in &options.without {
+            if !known.contains(&name.as_str()) {
+                let message = nearest::unknown("pass or rule", name, known.iter().copied());
+                return Err(PassError::Unknown(message));
+            }
+        }
+        match &options.stop_after {
+            Some(name) if name != NO_PASS && !self.names().any(|known| known == name) => {
+                let message = nearest::unknown("pass", name, self.names());
+                Err(PassError::Unknown(message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Run the passes that all steps share over `graph`. After an error the graph is changed in part.
+    pub fn run(&self, graph: &mut Graph, options: &PassOptions) -> Result<Report, PassError> {
+        self.run_passes(graph, options, false)
+    }
+
+    /// Run the passes that only prompt steps have, over a copy of what [`Passes::run`] left.
+    pub fn run_prefill(
+        &self,
+        graph: &mut Graph,
+        options: &PassOptions,
+    ) -> Result<Report, PassError> {
+        self.run_passes(graph, options, true)
+    }
+
+    fn run_passes(
+        &self,
+        graph: &mut Graph,
+        options: &PassOptions,
+        prefill: bool,
+    ) -> Result<Report, PassError> {
+        self.check_options(options)?;
+        let mut report = Report::default();
+        for pass in self.running(options).filter(|pass| pass.prefill == prefill) {
+            let ops_before = graph.op_count();
+            let (mut changes, mut rules) = (Vec::new(), Vec::new());
+            match &pass.kind {
+                PassKind::Plan => continue,
+                PassKind::Transform(def) => {
+                    let done = (def.run)(graph).map_err(|error| PassError::Transform {
+                        pass: pass.name.clone(),
+                        error,
+                    })?;
+                    let done = done.into_iter().map(|change| ChangeReport {
+                        at: change.at,
+                        what: change.what,
+                    });
+                    changes.extend(done);
+                }
+                PassKind::Rules(all) => {
+                    let on = all
+                        .iter()
+                        .filter(|rule| !options.without.contains(&rule.name));
+                    let on: Vec<&Rule> = on.collect();
+                    let done = driver::apply(graph, &on).map_err(|error| PassError::Rules {
+                        pass: pass.name.clone(),
+                        error,
+                    })?;
+                    rules.extend(done);
+                }
+            }
+            if options.verify || cfg!(debug_assertions) {
+                graph::verify(graph).map_err(|error| PassError::Broken {
+                    pass: pass.name.clone(),
+                    error,
+                })?;
+            }
+            report.passes.push(PassReport {
+                name: pass.name.clone(),
+                bits: pass.bits,
+                ops_before,
+                ops_after: graph.op_count(),
+                changes,
+                rules,
+            });
+        }
+        Ok(report)
+    }
+}
+
+fn read_text(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    // One byte more than is allowed, so that the parser sees that the file is too long.
+    let limit = LARGEST_FILE as u64 + 1;
+    fs::File::open(path)?
+        .take(limit)
+        .read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Reads the pipeline and the rule files that it names.
+fn read(directory: &Path, files: &BTreeMap<String, String>) -> Result<Passes, Problems> {
+    let name_of = |name: &str| directory.join(name).display().to_string();
+    let file = name_of(PIPELINE);
+    let text = files.get(PIPELINE).map_or("", String::as_str);
+    let tree = document::parse(&file, text)?;
+    let mut reader = Reader::default();
+    let list = match &tree.kind {
+        Kind::Form(form) if form.name == Some("Pipeline") && form.fields.is_empty() => {
+            match form.arguments.as_slice() {
+                [list] => Some(list),
+                _ => None,
+            }
+        }
+        _ => None,
+    };
+    if list.is_none() {
+        reader.expected("Pipeline([…])", &tree);
+    }
+    // Which line of the pipeline a name of a pass or rule belongs to.
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    let mut after_prefill = false;
+    let passes = list.map_or_else(Vec::new, |list| {
+        reader.items(list, |reader, tree| {
+            let mut pass = entry(reader, tree)?;
+            if let PassKind::Rules(rules) = &mut pass.kind {
+                let rule_file = format!("{}.ron", pass.name);
+                match files.get(&rule_file) {
+                    Some(text) => match check::load(&name_of(&rule_file), text) {
+                        Ok(read) => *rules = read,
+                        // Problems of another file can't be told with this file's name.
+                        Err(problems) => reader.problem(tree.position, problems.to_string()),
+                    },
+                    None => reader.problem(
+                        tree.position,
+                        format!("there is no file {}", name_of(&rule_file)),
+                    ),
+                }
+            }
+            check_entry(reader, tree, &pass, &mut names);
+            if !pass.prefill && after_prefill && !matches!(pass.kind, PassKind::Plan) {
+                let message = "a pass for all steps can't stand behind one for prompt steps alone";
+                reader.problem(tree.position, message);
+            }
+            after_prefill |= pass.prefill;
+            Some(pass)
+        })
+    });
+    Problems::check(&file, reader.problems, Passes { passes })
+}
+
+/// One entry of the pipeline; the rules of a pass of rules are still to be read.
+fn entry(reader: &mut Reader, tree: &Tree) -> Option<Pass> {
+    let expected = "Rules(…), Transform(…) or Plan(…)";
+    let form = match &tree.kind {
+        Kind::Form(form) => form,
+        _ => {
+            reader.expected(expected, tree);
+            return None;
+        }
+    };
+    let [name, bits, doc, steps] = match form.name {
+        Some("Rules" | "Transform") => reader.fields(form, ["name", "bits", "doc", "steps"]),
+        Some("Plan") => {
+            let [name, doc] = reader.fields(form, ["name", "doc"]);
+            [name, None, doc, None]
+        }
+        _ => {
+            reader.expected(expected, tree);
+            return None;
+        }
+    };
+    let name = match name {
+        Some(tree) => reader.text(tree)?,
+        None => {
+            reader.problem(tree.position, "a pass needs 'name'");
+            return None;
+        }
+    };
+    let bits = match bits {
+        Some(tree) => reader.bits(tree)?,
+        None if form.name == Some("Plan") => Bits::Same,
+        None => {
+            reader.problem(tree.position, "a pass needs 'bits'");
+            return None;
+        }
+    };
+    let doc = doc.and_then(|tree| reader.text(tree));
+    let prefill = match steps.map(|tree| (tree, reader.text(tree))) {
+        None => false,
+        Some((_, Some(word))) if word == "prefill" && bits == Bits::Same => true,
+        Some((tree, _)) => {
+            let message = "'steps' can be \"prefill\" alone, and only where bits are Same";
+            reader.problem(tree.position, message);
+            return None;
+        }
+    };
+    let kind = match form.name {
+        Some("Rules") => PassKind::Rules(Vec::new()),
+        Some("Plan") => PassKind::Plan,
+        _ => match transform::find(&name) {
+            Some(def) => PassKind::Transform(def),
+            None => {
+                let known = transform::all().iter().map(|def| def.name);
+                reader.problem(tree.position, nearest::unknown("transform", &name, known));
+                return None;
+            }
+        },
+    };
+    let doc = match (&kind, doc) {
+        (_, Some(doc)) => doc,
+        (PassKind::Transform(def), None) => def.doc.to_owned(),
+        _ => String::new(),
+    };
+    Some(Pass {
+        name,
+        bits,
+        doc,
+        prefill,
+        kind,
+    })
+}
+
+/// Names stand once, and a pass promises no more than what it does keeps.
+fn check_entry(reader: &mut Reader, tree: &Tree, pass: &Pass, names: &mut BTreeMap<String, usize>) {
+    let rules = pass.rules().iter().map(|rule| rule.name.clone());
+    for name in std::iter::once(pass.name.clone()).chain(rules) {
+        let line = tree.position.line;
+        if let Some(line) = names.insert(name.clone(), line) {
+            let message = format!("the name '{name}' is taken by the pass of line {line}");
+            reader.problem(tree.position, message);
+        }
+    }
+    for rule in pass
+        .rules()
+        .iter()
+        .filter(|rule| !rule.bits.keeps(pass.bits))
+    {
+        let (rule, bits, promised) = (&rule.name, rule.bits, pass.bits);
+        let message = format!("the pass promises {promised}, but its rule '{rule}' only {bits}");
+        reader.problem(tree.position, message);
+    }
+    if let PassKind::Transform(def) = pass.kind
+        && !def.bits.keeps(pass.bits)
+    {
+        let message = format!(
+            "the pass promises {}, but the transform only {}",
+            pass.bits, def.bits
+        );
+        reader.problem(tree.position, message);
+    }
+}

@@ -1,0 +1,200 @@
+//! A rule as it is applied: parsed and checked, names resolved to numbers.
+
+use std::fmt;
+
+use super::guard::Guard;
+use crate::load::diagnostics::Position;
+use crate::load::expression::Expression;
+use crate::ops::{Attribute, OpDef};
+
+/// How far a pass may move the bits of the graph's outputs.
+#[derive(Clone, Copy, PartialEq, Debug, serde::Serialize)]
+pub enum Bits {
+    /// Not at all.
+    Same,
+    /// By this much, relative to the largest magnitude of the output.
+    Within(f64),
+}
+
+impl Bits {
+    /// Whether what promises `self` keeps the promise `other` too.
+    pub fn keeps(self, other: Bits) -> bool {
+        match (self, other) {
+            (Bits::Same, _) => true,
+            (Bits::Within(_), Bits::Same) => false,
+            (Bits::Within(own), Bits::Within(promised)) => own <= promised,
+        }
+    }
+}
+
+impl fmt::Display for Bits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bits::Same => f.write_str("same bits"),
+            Bits::Within(x) => write!(f, "within {x:?}"),
+        }
+    }
+}
+
+/// The number of a value in its rule: an index into [`Rule::values`].
+pub type ValueId = usize;
+
+/// A value of a rule's pattern.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleValue {
+    /// Its name in the rule file, without `?`. Empty for an output that the pattern doesn't name.
+    pub name: String,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Where a value of a pattern comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// An output of a node of the pattern.
+    Node {
+        /// The node, an index into [`Rule::pattern`].
+        node: usize,
+        /// Which of its outputs.
+        output: usize,
+    },
+    /// From outside the pattern.
+    Leaf {
+        /// Whether it may be absent: written `"b?"`.
+        optional: bool,
+    },
+}
+
+/// An operand of a node of a pattern.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Operand {
+    /// A named value.
+    Value(ValueId),
+    /// No operand may stand there: `""`, or a slot that isn't listed.
+    Absent,
+    /// A literal near this number.
+    Number(f64),
+}
+
+/// One node of a pattern.
+#[derive(Clone)]
+pub struct PatternNode {
+    /// The op it must be.
+    pub op: &'static OpDef,
+    /// What its attributes must equal, by their place in the op's definition.
+    pub attributes: Vec<(usize, Attribute)>,
+    /// Its operands by slot; absent ones at the end are listed too.
+    pub inputs: Vec<Operand>,
+    /// Its outputs, all of them.
+    pub outputs: Vec<ValueId>,
+}
+
+/// An expression of a rule over matched attributes (`s.scale`) and matched literals (`c`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Formula {
+    /// The expression.
+    pub expression: Expression,
+    /// Its text.
+    pub text: String,
+    /// The values it reads: literals, and outputs of the nodes whose attributes it names.
+    pub reads: Vec<ValueId>,
+}
+
+/// The value of an attribute of an emitted node.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Term {
+    /// Known when the rule is loaded.
+    Constant(Attribute),
+    /// Computed for each match.
+    Formula(Formula),
+}
+
+/// An operand of an emitted node.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Source {
+    /// A leaf of the pattern; absent in the match means absent here.
+    Leaf(ValueId),
+    /// An output of an emitted node before this one.
+    Emitted {
+        /// The node, an index into [`Rule::emit`].
+        node: usize,
+        /// Which of its outputs.
+        output: usize,
+    },
+    /// A literal.
+    Number(f64),
+    /// None.
+    Absent,
+}
+
+/// An output of an emitted node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// Its name in the rule file.
+    pub name: String,
+    /// The matched value that it replaces, if it does.
+    pub replaces: Option<ValueId>,
+}
+
+/// One emitted node.
+#[derive(Clone)]
+pub struct EmitNode {
+    /// The op.
+    pub op: &'static OpDef,
+    /// Its attributes; the others take their defaults.
+    pub attributes: Vec<(&'static str, Term)>,
+    /// Its operands by slot.
+    pub inputs: Vec<Source>,
+    /// Its outputs, all of them.
+    pub outputs: Vec<Target>,
+}
+
+/// How the matcher comes to a node of a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// It begins there.
+    Anchor,
+    /// The node gives a value that is known.
+    Giver(ValueId),
+    /// The node reads a value that is known.
+    Reader(ValueId),
+}
+
+/// A rule.
+#[derive(Clone)]
+pub struct Rule {
+    /// Its name, unique in all passes.
+    pub name: String,
+    /// Where it stands in its file.
+    pub position: Position,
+    /// How far it may move bits.
+    pub bits: Bits,
+    /// Every value of the pattern.
+    pub values: Vec<RuleValue>,
+    /// What it looks for; each node stands after those it reads. The last one is the anchor.
+    pub pattern: Vec<PatternNode>,
+    /// In which order the matcher visits the pattern's nodes, and how it comes to each. Begins with the anchor.
+    pub plan: Vec<(usize, Reach)>,
+    /// What else must hold.
+    pub guards: Vec<Guard>,
+    /// What replaces the match.
+    pub emit: Vec<EmitNode>,
+}
+
+impl Rule {
+    /// Whether an emitted value replaces this one.
+    pub fn replaces(&self, value: ValueId) -> bool {
+        self.replaced().any(|v| v == value)
+    }
+
+    /// The values that emitted ones replace.
+    pub fn replaced(&self) -> impl Iterator<Item = ValueId> + '_ {
+        let targets = self.emit.iter().flat_map(|node| &node.outputs);
+        targets.filter_map(|target| target.replaces)
+    }
+
+    /// The op at which the matcher begins.
+    pub fn anchor(&self) -> Option<&'static OpDef> {
+        self.pattern.last().map(|node| node.op)
+    }
+}

@@ -1,0 +1,95 @@
+//! Computing once what stands twice.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use smallvec::SmallVec;
+
+use super::{Change, is_read, redirect, redirectable};
+use crate::graph::{Graph, GraphError, Kind, Literal, Name, NodeId, Type, Value};
+
+/// Ops that remember: two of them are two memories, even if they are given the same.
+const STATEFUL: [&str; 2] = ["Cache", "CachedAttention"];
+
+/// What makes two nodes equal.
+#[derive(PartialEq, Eq, Hash)]
+enum Key {
+    /// The tensor and the type it is read as.
+    Weight(Name, Type),
+    Int(i32),
+    /// The bits of the number, so that 0 and −0 differ.
+    Float(u64),
+    /// The op with its attributes as text, which tells any two apart, and its operands without absent ones at the end.
+    Op(String, SmallVec<[Option<Value>; 4]>),
+}
+
+/// Merge equal nodes into the first of them, operands before the ops that read them. Names are the first one's, except
+/// that outputs of the graph keep theirs; two outputs that are equal stay two.
+pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
+    let order = graph.order();
+    let mut editor = graph.edit();
+    let mut first: HashMap<Key, NodeId> = HashMap::new();
+    let mut changes = Vec::new();
+    let mut merged = false;
+    for id in order {
+        let Some(key) = key(editor.graph(), id) else {
+            continue;
+        };
+        let kept = match first.entry(key) {
+            Entry::Vacant(entry) => {
+                entry.insert(id);
+                continue;
+            }
+            Entry::Occupied(entry) => *entry.get(),
+        };
+        let graph = editor.graph();
+        let pairs: SmallVec<[(Value, Value); 2]> = (0..graph.node(id).outputs.len())
+            .map(|output| (Value { node: id, output }, Value { node: kept, output }))
+            .collect();
+        let possible = pairs.iter().all(|&(v, k)| redirectable(graph, v, k));
+        if !possible || !pairs.iter().any(|&(v, _)| is_read(graph, v)) {
+            continue;
+        }
+        let change = Change {
+            at: graph.node(id).name().to_string(),
+            what: format!("is computed already as \"{}\"", graph.node(kept).name()),
+        };
+        // Literals are written where they are used: that two share a node is nothing to tell.
+        if graph.literal(id.into()).is_none() {
+            changes.push(change);
+        }
+        for (value, kept) in pairs {
+            merged |= redirect(&mut editor, value, kept)?;
+        }
+    }
+    if merged {
+        editor.sweep();
+    }
+    Ok(changes)
+}
+
+/// The key of a node; `None` for those that are never merged.
+fn key(graph: &Graph, id: NodeId) -> Option<Key> {
+    match &graph.node(id).kind {
+        Kind::Input => None,
+        Kind::Weight(source) => Some(Key::Weight(
+            source.tensor.clone(),
+            graph.ty(id.into()).clone(),
+        )),
+        Kind::Constant(Literal::Int(n)) => Some(Key::Int(*n)),
+        Kind::Constant(Literal::Float(x)) => Some(Key::Float(x.to_bits())),
+        Kind::Op(op) if STATEFUL.contains(&op.name()) => None,
+        Kind::Op(op) => {
+            let mut inputs = graph.inputs(id);
+            if op.def().commutative
+                && let Some(pair) = inputs.get_mut(..2)
+            {
+                pair.sort();
+            }
+            while inputs.last() == Some(&None) {
+                inputs.pop();
+            }
+            Some(Key::Op(op.to_string(), inputs))
+        }
+    }
+}

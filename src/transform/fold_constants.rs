@@ -1,0 +1,177 @@
+//! Computing what literals alone decide, and removing ops that change nothing.
+//!
+//! A sum with 0 stays, as it turns −0 into +0. Expressions over weights stay too: they run when the model is loaded.
+
+use smallvec::SmallVec;
+
+use super::{Change, is_read, new_op, redirect};
+use crate::graph::{DType, Editor, Graph, GraphError, Literal, NodeId, Type, Value};
+use crate::ops::reference::{Operands, literal_tensor};
+use crate::ops::{Attribute, Data, Op, Tensor};
+
+/// Fold every op, operands before the ops that read them, so that one run reaches the end.
+pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
+    let order = graph.order();
+    let mut editor = graph.edit();
+    let mut changes = Vec::new();
+    for id in order {
+        let Some(op) = editor.graph().node(id).op().cloned() else {
+            continue;
+        };
+        if !is_read(editor.graph(), id.into()) {
+            continue;
+        }
+        let at = editor.graph().node(id).name().to_string();
+        if let Some(what) = fold(&mut editor, id, &op)? {
+            changes.push(Change { at, what });
+        }
+    }
+    if !changes.is_empty() {
+        editor.sweep();
+    }
+    Ok(changes)
+}
+
+/// Fold one op; says what was done.
+fn fold(editor: &mut Editor<'_>, id: NodeId, op: &Op) -> Result<Option<String>, GraphError> {
+    if let Some(literal) = computed(editor.graph(), id, op) {
+        editor.at(id);
+        let constant = editor.constant(literal);
+        redirect(editor, id.into(), constant.into())?;
+        return Ok(Some(format!("{} of literals is {literal}", op.name())));
+    }
+    match op.name() {
+        "Mul" | "Div" => unit_factor(editor, id, op),
+        "Reshape" => reshape(editor, id),
+        "Transpose" => transpose(editor, id, op),
+        _ => Ok(None),
+    }
+}
+
+/// The literal that the op gives, if its operands are literals, it gives one number, and a graph file can write it.
+/// An output of the graph must stay an op.
+fn computed(graph: &Graph, id: NodeId, op: &Op) -> Option<Literal> {
+    let [output] = &graph.node(id).outputs[..] else {
+        return None;
+    };
+    if !output.ty.shape.is_empty() || graph.is_output(id.into()) {
+        return None;
+    }
+    let inputs = graph.inputs(id);
+    let literal = |v: &Option<Value>| v.and_then(|v| graph.literal(v)).map(literal_tensor);
+    let tensors: Vec<Tensor> = inputs.iter().map(literal).collect::<Option<_>>()?;
+    let results = (op.def().reference)(op, &Operands::new(tensors.iter().map(Some), 0));
+    let (dtype, literal) = match &results.first()?.data {
+        Data::F32(data) => {
+            let x = data.first().filter(|x| x.is_finite())?;
+            (DType::F32, Literal::Float(f64::from(*x)))
+        }
+        Data::I32(data) => (DType::I32, Literal::Int(*data.first()?)),
+    };
+    (output.ty == Type::new(dtype, [])).then_some(literal)
+}
+
+/// x · 1, 1 · x and x / 1 are x, to the bit.
+fn unit_factor(editor: &mut Editor<'_>, id: NodeId, op: &Op) -> Result<Option<String>, GraphError> {
+    let graph = editor.graph();
+    let is_one = |v: Value| match graph.literal(v) {
+        Some(Literal::Int(n)) => n == 1,
+        Some(Literal::Float(x)) => x as f32 == 1.0,
+        None => false,
+    };
+    let x = match graph.inputs(id)[..] {
+        [Some(x), Some(one)] if is_one(one) => x,
+        [Some(one), Some(x)] if is_one(one) && op.name() == "Mul" => x,
+        _ => return Ok(None),
+    };
+    let what = format!("{} by 1 is removed", op.name());
+    Ok(redirect(editor, id.into(), x)?.then_some(what))
+}
+
+/// The operand of a node with one, and that operand's operand if both nodes are the same op.
+fn chain(graph: &Graph, id: NodeId) -> Option<(Value, Option<(Value, Op)>)> {
+    let x = first_input(graph, id)?;
+    let inner = graph.node(x.node).op();
+    let same = inner.filter(|op| graph.node(id).op().is_some_and(|o| o.name() == op.name()));
+    Some((
+        x,
+        same.and_then(|op| Some((first_input(graph, x.node)?, op.clone()))),
+    ))
+}
+
+fn first_input(graph: &Graph, id: NodeId) -> Option<Value> {
+    graph.inputs(id).first().copied().flatten()
+}
+
+/// A reshape to the shape that is there, or of a reshape.
+fn reshape(editor: &mut Editor<'_>, id: NodeId) -> Result<Option<String>, GraphError> {
+    let Some((x, inner)) = chain(editor.graph(), id) else {
+        return Ok(None);
+    };
+    if redirect(editor, id.into(), x)? {
+        return Ok(Some(
+            "Reshape to the shape of its operand is removed".into(),
+        ));
+    }
+    let Some((x, _)) = inner else {
+        return Ok(None);
+    };
+    if redirect(editor, id.into(), x)? {
+        return Ok(Some("Reshape there and back is removed".into()));
+    }
+    let graph = editor.graph();
+    let Some(shape) = reshape_attribute(graph.ty(x), graph.ty(id.into())) else {
+        return Ok(None);
+    };
+    let op = new_op("Reshape", &[("shape", Attribute::Ints(shape))])?;
+    replace(editor, id, op, x)?;
+    Ok(Some("Reshape of a Reshape becomes one".into()))
+}
+
+/// The attribute of a Reshape from one type to the other: a symbolic dimension must stand where it stood.
+fn reshape_attribute(from: &Type, to: &Type) -> Option<SmallVec<[i64; 4]>> {
+    let dim = |(i, d): (usize, &crate::graph::Dim)| match d.fixed() {
+        Some(0) => None,
+        Some(n) => i64::try_from(n).ok(),
+        None => (from.shape.get(i) == Some(d)).then_some(0),
+    };
+    to.shape.iter().enumerate().map(dim).collect()
+}
+
+/// A transpose that moves nothing, or of a transpose.
+fn transpose(editor: &mut Editor<'_>, id: NodeId, op: &Op) -> Result<Option<String>, GraphError> {
+    let is_identity = |perm: &[i64]| perm.iter().copied().eq(0..perm.len() as i64);
+    let Some((x, inner)) = chain(editor.graph(), id) else {
+        return Ok(None);
+    };
+    if is_identity(op.ints("perm")) {
+        let what = "Transpose that moves nothing is removed".to_string();
+        return Ok(redirect(editor, id.into(), x)?.then_some(what));
+    }
+    let Some((x, inner)) = inner else {
+        return Ok(None);
+    };
+    let composed = |&i: &i64| inner.ints("perm").get(usize::try_from(i).ok()?).copied();
+    let Some(perm) = op
+        .ints("perm")
+        .iter()
+        .map(composed)
+        .collect::<Option<SmallVec<[i64; 4]>>>()
+    else {
+        return Ok(None);
+    };
+    if is_identity(&perm) && redirect(editor, id.into(), x)? {
+        return Ok(Some("Transpose there and back is removed".into()));
+    }
+    let op = new_op("Transpose", &[("perm", Attribute::Ints(perm))])?;
+    replace(editor, id, op, x)?;
+    Ok(Some("Transpose of a Transpose becomes one".into()))
+}
+
+/// Put `op` on `x` in the place of a node with one output, whose name it takes.
+fn replace(editor: &mut Editor<'_>, id: NodeId, op: Op, x: Value) -> Result<(), GraphError> {
+    let name = editor.graph().node(id).name().clone();
+    editor.at(id);
+    let new = editor.op(op, &[Some(x)], &[&name])?;
+    editor.replace(id.into(), new.into())
+}

@@ -1,0 +1,85 @@
+//! Linear layers that read the same value, in one step: Q, K and V, or gate and up.
+
+use std::collections::HashMap;
+
+use super::{Change, new_op};
+use crate::graph::{Class, Editor, Graph, GraphError, NodeId, Value};
+use crate::ops::Attribute;
+
+/// The most segments of a step, as MergedLinear's attribute has it.
+const MOST: usize = 7;
+
+/// Merge Linear nodes without activation and residual that read the same value. Weights and biases depend on no
+/// activation, so that none of the merged nodes can depend on another.
+pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
+    let classes = graph.classes();
+    let mut groups: Vec<(Value, Vec<NodeId>)> = Vec::new();
+    let mut group_of: HashMap<Value, usize> = HashMap::new();
+    for id in graph.order() {
+        if let Some(x) = mergeable(graph, &classes, id) {
+            let at = *group_of.entry(x).or_insert_with(|| {
+                groups.push((x, Vec::new()));
+                groups.len() - 1
+            });
+            groups[at].1.push(id);
+        }
+    }
+    let mut editor = graph.edit();
+    let mut changes = Vec::new();
+    for (x, group) in &groups {
+        for members in group.chunks(MOST).filter(|members| members.len() > 1) {
+            changes.push(merge(&mut editor, *x, members)?);
+        }
+    }
+    if !changes.is_empty() {
+        editor.sweep();
+    }
+    Ok(changes)
+}
+
+/// What the node multiplies, if it can be a segment.
+fn mergeable(graph: &Graph, classes: &[Class], id: NodeId) -> Option<Value> {
+    let op = graph.node(id).op().filter(|op| op.name() == "Linear")?;
+    let inputs = graph.inputs(id);
+    let input = |slot: usize| inputs.get(slot).copied().flatten();
+    let class = |v: Value| classes[v.node.index()];
+    let (x, weight) = (input(0)?, input(1)?);
+    let fits = op.text("activation") == "none"
+        && input(3).is_none()
+        && class(x) == Class::Activation
+        && class(weight) != Class::Activation
+        && input(2).is_none_or(|bias| class(bias) != Class::Activation);
+    fits.then_some(x)
+}
+
+fn merge(editor: &mut Editor<'_>, x: Value, members: &[NodeId]) -> Result<Change, GraphError> {
+    let graph = editor.graph();
+    let input = |id: NodeId, slot: usize| graph.inputs(id).get(slot).copied().flatten();
+    let mut inputs = vec![Some(x)];
+    inputs.extend(members.iter().map(|&id| input(id, 1)));
+    inputs.extend(members.iter().map(|&id| input(id, 2)));
+    let names: Vec<_> = members
+        .iter()
+        .map(|&id| graph.node(id).name().clone())
+        .collect();
+    let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+    let what = format!(
+        "{} read \"{}\": one MergedLinear of {} segments",
+        names.join(", "),
+        graph.name(x),
+        names.len()
+    );
+    let op = new_op(
+        "MergedLinear",
+        &[("segments", Attribute::Int(members.len() as i64))],
+    )?;
+    editor.at(members[0]);
+    let node = editor.op(op, &inputs, &names)?;
+    for (output, &id) in members.iter().enumerate() {
+        editor.replace(id.into(), Value { node, output })?;
+    }
+    Ok(Change {
+        at: names[0].to_string(),
+        what,
+    })
+}

@@ -1,0 +1,132 @@
+//! Passes that compute: what a closed rule language can't say because it looks at data, layout or the whole graph.
+//!
+//! What belongs here: one file per transform, each a function from a graph to the list of its changes, and the table
+//! by which the pipeline names them. A transform that changed something also removes what no output depends on. What
+//! does not belong: rewriting one small pattern into another (`passes/*.ron`), the order of passes
+//! (`passes/pipeline.ron`), and anything that reads weights (`load/`).
+
+mod common_subexpressions;
+mod dead_nodes;
+mod fold_constants;
+mod last_row;
+mod merge_linear;
+mod rotary_tables;
+
+use crate::graph::{Editor, Graph, GraphError, Value};
+use crate::ops::{Attribute, Op};
+use crate::rewrite::Bits;
+
+/// A transform, as the pipeline names it.
+pub struct TransformDef {
+    /// The name in `passes/pipeline.ron`.
+    pub name: &'static str,
+    /// What it does to the model's output.
+    pub bits: Bits,
+    /// What it does, in a sentence.
+    pub doc: &'static str,
+    /// Changes the graph and says what it changed. After an error the graph may be changed in part.
+    pub run: fn(&mut Graph) -> Result<Vec<Change>, GraphError>,
+}
+
+/// One thing that a transform did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The name of the value it was done to, as it was before.
+    pub at: String,
+    /// What was done, as a sentence.
+    pub what: String,
+}
+
+static TRANSFORMS: [TransformDef; 6] = [
+    TransformDef {
+        name: "fold_constants",
+        bits: Bits::Same,
+        doc: "ops on literals become literals; products with 1 and reshapes and transposes that cancel are removed",
+        run: fold_constants::run,
+    },
+    TransformDef {
+        name: "common_subexpressions",
+        bits: Bits::Same,
+        doc: "what is computed twice from the same operands is computed once",
+        run: common_subexpressions::run,
+    },
+    TransformDef {
+        name: "dead_nodes",
+        bits: Bits::Same,
+        doc: "what no output depends on is removed",
+        run: dead_nodes::run,
+    },
+    TransformDef {
+        name: "rotary_tables",
+        bits: Bits::Same,
+        doc: "sines and cosines of the positions are computed once for all layers that turn alike",
+        run: rotary_tables::run,
+    },
+    TransformDef {
+        name: "merge_linear",
+        bits: Bits::Same,
+        doc: "linear layers that read the same value become one step",
+        run: merge_linear::run,
+    },
+    TransformDef {
+        name: "last_row",
+        bits: Bits::Same,
+        doc: "of outputs with a row per token only the last is computed, as far back as rows do not mix",
+        run: last_row::run,
+    },
+];
+
+/// Every transform.
+pub fn all() -> &'static [TransformDef] {
+    &TRANSFORMS
+}
+
+/// The transform of that name.
+pub fn find(name: &str) -> Option<&'static TransformDef> {
+    all().iter().find(|def| def.name == name)
+}
+
+/// An op of the table; a problem with its attributes is an error of the graph.
+fn new_op(name: &str, attributes: &[(&str, Attribute)]) -> Result<Op, GraphError> {
+    Op::new(name, attributes).map_err(|problems| GraphError { problems })
+}
+
+/// Whether [`redirect`] can be done: the types are equal, and an output of the graph would not lose its name.
+fn redirectable(graph: &Graph, from: Value, to: Value) -> bool {
+    let free = || !graph.is_output(to) && graph.node(to.node).op().is_some();
+    graph.ty(from) == graph.ty(to) && (!graph.is_output(from) || free())
+}
+
+/// Whoever reads `from` reads `to` instead. `to` keeps its name unless `from` is an output of the graph, whose name it
+/// then takes. Gives false and changes nothing where that is not [`redirectable`].
+fn redirect(editor: &mut Editor<'_>, from: Value, to: Value) -> Result<bool, GraphError> {
+    if !redirectable(editor.graph(), from, to) {
+        return Ok(false);
+    }
+    if editor.graph().is_output(from) {
+        editor.replace(from, to)?;
+    } else {
+        for (user, slot) in editor.graph().users(from) {
+            editor.rewire(user, slot, to);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether some node or the graph itself reads the value.
+fn is_read(graph: &Graph, value: Value) -> bool {
+    graph.is_output(value) || !graph.users(value).is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{all, find};
+
+    #[test]
+    fn every_transform_is_found_by_its_name() {
+        for def in all() {
+            assert!(find(def.name).is_some_and(|found| std::ptr::eq(found, def)));
+        }
+        assert!(find("fold_constant").is_none());
+    }
+}

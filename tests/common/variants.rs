@@ -1,0 +1,62 @@
+//! Fixtures in the other forms in which such models are published, derived from the folders in `tests/data`.
+
+use std::fs;
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use safetensors::tensor::{TensorView, serialize_to_file};
+use serde_json::{Value, json};
+
+use super::data;
+
+fn config(name: &str) -> Value {
+    serde_json::from_str(&fs::read_to_string(data(name).join("config.json")).unwrap()).unwrap()
+}
+
+/// Write a folder whose tensors are those of `name` that `keep` names, under the names it gives.
+fn write(name: &str, file: &Path, rename: &dyn Fn(&str) -> Option<String>) {
+    let bytes = fs::read(data(name).join("model.safetensors")).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let views: Vec<(String, TensorView<'_>)> =
+        tensors.tensors().into_iter().filter_map(|(tensor, view)| Some((rename(&tensor)?, view))).collect();
+    serialize_to_file(views, None, file).unwrap();
+}
+
+/// The model without the prefix of its tensors' names, as files of bare models have it.
+pub fn bare(name: &str, prefix: &str, folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    fs::copy(data(name).join("config.json"), folder.join("config.json")).unwrap();
+    write(name, &folder.join("model.safetensors"), &|tensor| {
+        Some(tensor.strip_prefix(prefix).unwrap_or(tensor).to_string())
+    });
+}
+
+/// The model with the configuration that version 4 of transformers writes: rotary parameters at the top level.
+pub fn version_4(name: &str, folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    let mut config = config(name);
+    let fields = config.as_object_mut().unwrap();
+    let mut rope = fields.remove("rope_parameters").unwrap();
+    let theta = rope.as_object_mut().unwrap().remove("rope_theta").unwrap();
+    fields.insert("rope_theta".into(), theta);
+    let scaled = rope["rope_type"] != "default";
+    fields.insert("rope_scaling".into(), if scaled { rope } else { Value::Null });
+    fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    fs::copy(data(name).join("model.safetensors"), folder.join("model.safetensors")).unwrap();
+}
+
+/// The model in two files with an index.
+pub fn sharded(name: &str, folder: &Path) {
+    fs::copy(data(name).join("config.json"), folder.join("config.json")).unwrap();
+    let shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+    let shard = |tensor: &str| shards[usize::from(tensor.contains(".mlp."))];
+    for file in shards {
+        write(name, &folder.join(file), &|tensor| (shard(tensor) == file).then(|| tensor.to_string()));
+    }
+    let bytes = fs::read(data(name).join("model.safetensors")).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let map: serde_json::Map<String, Value> =
+        tensors.names().into_iter().map(|tensor| (tensor.to_string(), shard(tensor).into())).collect();
+    let index = json!({"metadata": {}, "weight_map": map});
+    fs::write(folder.join("model.safetensors.index.json"), index.to_string()).unwrap();
+}

@@ -1,0 +1,63 @@
+//! Is memory known before running, and does running allocate none?
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use common::{expected, open};
+use smallmind::Options;
+use smallmind::model::Logits;
+
+/// Counts every allocation of the process.
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// One test program with one test, so that nothing else allocates while it counts.
+#[test]
+fn prompts_and_steps_allocate_nothing_and_fit_the_plan() {
+    for name in ["demo", "gpt2", "llama", "llama-bf16", "llama-long", "llama3-rope"] {
+        for logits in [Logits::Last, Logits::All] {
+            for (threads, stop_after) in [(1, None), (2, None), (2, Some("none".to_string()))] {
+                let options = Options { threads: Some(threads), chunk: Some(16), logits, stop_after, ..Options::default() };
+                let model = open(name, &options);
+                let prompt = expected(name).input_ids;
+                let mut session = model.session().unwrap();
+                // The first job lets the pool's threads come to life.
+                session.step(prompt[0]).unwrap();
+                session.truncate(0);
+                let before = ALLOCATIONS.load(Ordering::SeqCst);
+                session.prefill(&prompt).unwrap();
+                for token in 0..8 {
+                    session.step(token).unwrap();
+                }
+                let allocations = ALLOCATIONS.load(Ordering::SeqCst) - before;
+                assert_eq!(allocations, 0, "{name}, {threads} threads, {logits:?}");
+            }
+        }
+    }
+}
