@@ -62,8 +62,9 @@ pub fn check(arguments: Arguments) -> Result<(), Failure> {
             text,
             "{name}: largest difference {largest:.3e}, mean {mean:.3e} standard deviations"
         );
-        // A difference that is no number is beyond any tolerance.
-        if largest.is_nan() || largest > arguments.tolerance {
+        // A difference that is no number is beyond any tolerance, and everything is beyond a tolerance that is none.
+        let order = largest.partial_cmp(&arguments.tolerance);
+        if order.is_none_or(|order| order.is_gt()) {
             failures.push(format!(
                 "{name} differs by {largest:.3e} standard deviations, more than {:e}",
                 arguments.tolerance
@@ -126,6 +127,14 @@ fn compute(expected: &Outputs, session: &mut Session) -> Result<(Outputs, Finger
     session.prefill_each(&expected.input_ids, &mut |part| {
         rows.extend_from_slice(part)
     })?;
+    if rows.len() != expected.rows.len() {
+        return error(format!(
+            "the model gave {} numbers instead of {} rows of {}: its graph leaves out rows, as prefill dumps do",
+            rows.len(),
+            expected.input_ids.len(),
+            expected.width
+        ));
+    }
     bits.add(&rows);
     let mut greedy = Vec::with_capacity(expected.greedy.len());
     while greedy.len() < expected.greedy.len() {

@@ -6,7 +6,6 @@ use clap::{Args, ValueEnum};
 use smallmind::graph::{print, print_dot};
 use smallmind::load::parameters::ParameterSource;
 use smallmind::model::{ModelFiles, compile};
-use smallmind::rewrite::Passes;
 
 use super::arguments::{GraphArguments, source};
 use super::failure::{Failure, write};
@@ -54,13 +53,7 @@ pub fn dump(arguments: Arguments) -> Result<(), Failure> {
     let when = match arguments.after.as_deref() {
         None => "after all passes".to_string(),
         Some("none" | "load") => {
-            let passes = match &options.passes {
-                Some(folder) => Passes::from_dir(folder)?,
-                None => Passes::builtin()?,
-            };
-            for name in passes.names() {
-                options.without.insert(name.to_string());
-            }
+            options.stop_after = Some("none".to_string());
             "as loaded".to_string()
         }
         Some(pass) => {
