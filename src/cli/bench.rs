@@ -1,0 +1,242 @@
+//! `smallmind bench`: tokens per second, in the rows and columns of llama-bench.
+//!
+//! A prompt test (`pp`) processes so many prompt tokens in an empty session; a generation test (`tg`) processes so many
+//! tokens one by one. Tokens are a fixed pseudo-random sequence and none is sampled. Where a test is longer than the
+//! context, the session is emptied whenever it is full.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use smallmind::exec::session::StepError;
+use smallmind::graph::Kind;
+use smallmind::model::{ModelFiles, compile};
+use smallmind::{Model, ModelError, Options, Session};
+
+use super::arguments::{GraphArguments, PlanArguments, source};
+use super::bench_table::{Row, csv_head, csv_line, markdown_head, markdown_line};
+use super::failure::{Failure, error, note, print, print_json};
+use super::progress::progress;
+
+/// Arguments of `bench`.
+#[derive(Args)]
+pub struct Arguments {
+    /// A model's folder, or `demo`
+    #[arg(short, long, default_value = "demo")]
+    model: PathBuf,
+    /// Tokens of the prompt tests, separated by commas; 0 is no test
+    #[arg(
+        short = 'p',
+        long,
+        value_name = "N,…",
+        value_delimiter = ',',
+        default_value = "512"
+    )]
+    n_prompt: Vec<usize>,
+    /// Tokens of the generation tests, separated by commas; 0 is no test
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "N,…",
+        value_delimiter = ',',
+        default_value = "128"
+    )]
+    n_gen: Vec<usize>,
+    /// Threads, separated by commas [default: all that the system grants]
+    #[arg(short, long, value_name = "N,…", value_delimiter = ',')]
+    threads: Vec<usize>,
+    /// How often each test is measured, after one run that warms up
+    #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    repetitions: u32,
+    /// How to print the results
+    #[arg(short, long, value_enum, default_value_t = Format::Md)]
+    output: Format,
+    #[command(flatten)]
+    plan: PlanArguments,
+    #[command(flatten)]
+    graph: GraphArguments,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A Markdown table
+    Md,
+    /// A list of objects
+    Json,
+    /// Comma-separated values
+    Csv,
+}
+
+/// What a test does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Test {
+    /// So many tokens as a prompt.
+    Prompt(usize),
+    /// So many tokens one by one.
+    Generation(usize),
+}
+
+impl Test {
+    fn tokens(self) -> usize {
+        match self {
+            Test::Prompt(tokens) | Test::Generation(tokens) => tokens,
+        }
+    }
+
+    /// Process that many tokens, beginning with an empty session.
+    fn run(self, session: &mut Session, tokens: &[u32]) -> Result<(), StepError> {
+        session.truncate(0);
+        let mut left = self.tokens();
+        while left > 0 {
+            if session.position() == session.context() {
+                session.truncate(0);
+            }
+            let at = session.position();
+            let count = match self {
+                Test::Prompt(_) => left.min(session.context()),
+                Test::Generation(_) => 1,
+            };
+            // There is a token for each position of the context.
+            session.prefill(tokens.get(at..at + count).unwrap_or_default())?;
+            left -= count;
+        }
+        Ok(())
+    }
+
+    /// A shorter run that touches everything.
+    fn warm_up(self, session: &mut Session, tokens: &[u32]) -> Result<(), StepError> {
+        match self {
+            Test::Prompt(_) => self.run(session, tokens),
+            Test::Generation(_) => Test::Generation(1).run(session, tokens),
+        }
+    }
+}
+
+/// Run the subcommand.
+pub fn bench(arguments: Arguments) -> Result<(), Failure> {
+    let tests: Vec<Test> = arguments
+        .n_prompt
+        .iter()
+        .map(|&n| Test::Prompt(n))
+        .chain(arguments.n_gen.iter().map(|&n| Test::Generation(n)))
+        .filter(|test| test.tokens() > 0)
+        .collect();
+    let Some(longest) = tests.iter().map(|test| test.tokens()).max() else {
+        return error("nothing to measure: both -p and -n are 0");
+    };
+    let mut options = arguments.plan.add_to(arguments.graph.options());
+    options.context = Some(context(&arguments, &options, longest)?);
+    let threads: Vec<Option<usize>> = match arguments.threads.as_slice() {
+        [] => vec![None],
+        threads => threads.iter().copied().map(Some).collect(),
+    };
+    let passes_off = &arguments.graph.without;
+    let mut rows = Vec::new();
+    for threads in threads {
+        let options = Options {
+            threads,
+            progress: progress(),
+            ..options.clone()
+        };
+        let model = Model::open(source(&arguments.model), &options)?;
+        let mut session = model.session()?;
+        let tokens = pseudo_random_tokens(session.context(), model.vocabulary());
+        let parameters = parameters(&model);
+        if rows.is_empty() {
+            match arguments.output {
+                Format::Md => print(&markdown_head(!passes_off.is_empty()))?,
+                Format::Csv => print(&csv_head())?,
+                Format::Json => {}
+            }
+        }
+        for &test in &tests {
+            let (n_prompt, n_gen) = match test {
+                Test::Prompt(tokens) => (tokens, 0),
+                Test::Generation(tokens) => (0, tokens),
+            };
+            test.warm_up(&mut session, &tokens)?;
+            let mut samples_ns = Vec::new();
+            for _ in 0..arguments.repetitions {
+                let begun = Instant::now();
+                test.run(&mut session, &tokens)?;
+                samples_ns.push(begun.elapsed().as_nanos().max(1));
+            }
+            let row = Row::new(
+                Row {
+                    model: arguments.model.display().to_string(),
+                    model_size: model.compiled().weight_bytes,
+                    model_n_params: parameters,
+                    isa: model.isa().name().to_string(),
+                    n_threads: model.threads(),
+                    n_chunk: model.compiled().plan.options.chunk,
+                    n_context: model.context(),
+                    passes_off: passes_off.clone(),
+                    n_prompt,
+                    n_gen,
+                    ..Row::default()
+                },
+                samples_ns,
+            );
+            match arguments.output {
+                Format::Md => print(&markdown_line(&row, !passes_off.is_empty()))?,
+                Format::Csv => print(&csv_line(&row))?,
+                Format::Json => {}
+            }
+            rows.push(row);
+        }
+    }
+    if arguments.output == Format::Json {
+        print_json(&rows)?;
+    }
+    Ok(())
+}
+
+/// The positions to open the model with: what the caller says; else what the longest test needs, or as many as the
+/// model has, if those are fewer.
+fn context(arguments: &Arguments, options: &Options, longest: usize) -> Result<usize, Failure> {
+    let context = match arguments.plan.context {
+        Some(context) => context,
+        None => {
+            let files = ModelFiles::open_headers(&source(&arguments.model), options)?;
+            let usual = compile(&files, options)?.plan.options.context;
+            let enough = Options {
+                context: Some(longest.max(usual)),
+                ..options.clone()
+            };
+            match compile(&files, &enough) {
+                Ok(compiled) => compiled.plan.options.context,
+                Err(ModelError::Option { .. }) => usual,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    };
+    if longest > context {
+        note(&format!(
+            "note: the context has {context} positions; tests of more tokens begin again whenever it is full"
+        ));
+    }
+    Ok(context)
+}
+
+/// Elements of all tensors that the model reads.
+fn parameters(model: &Model) -> usize {
+    let graph = &model.compiled().decode;
+    let weights = graph
+        .ids()
+        .filter(|&id| matches!(graph.node(id).kind, Kind::Weight(_)));
+    weights.map(|id| graph.ty(id.into()).elements(1, 1)).sum()
+}
+
+/// A fixed sequence of ids below `vocabulary` that looks random: Knuth's linear congruential generator of 64 bits, of
+/// whose state the upper bits are used.
+fn pseudo_random_tokens(count: usize, vocabulary: usize) -> Vec<u32> {
+    let ids = u32::try_from(vocabulary).unwrap_or(u32::MAX).max(1);
+    let mut state = 0u64;
+    let mut next = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as u32 % ids
+    };
+    (0..count).map(|_| next()).collect()
+}

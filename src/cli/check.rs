@@ -1,0 +1,171 @@
+//! `smallmind check`: a model's output beside a file of expected tensors, and the fingerprint of its bits.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use smallmind::model::Logits;
+use smallmind::{Model, Session};
+
+use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
+use super::compare::{Difference, Fingerprint, argmax, mean_pooled};
+use super::expected::{LAST_HIDDEN_STATE, LOGITS, Outputs};
+use super::failure::{Failure, error, print};
+use super::progress::progress;
+
+/// Arguments of `check`.
+#[derive(Args)]
+pub struct Arguments {
+    /// A model's folder, or `demo`
+    model: PathBuf,
+    /// The expected tensors: input_ids with logits and greedy, or with last_hidden_state and mean_pooled
+    #[arg(long, value_name = "FILE.safetensors")]
+    expected: PathBuf,
+    /// Write what the model gave, under the same tensor names
+    #[arg(short, long, value_name = "FILE.safetensors")]
+    output: Option<PathBuf>,
+    /// The largest difference that passes, in standard deviations of the expected tensor
+    #[arg(long, value_name = "X", default_value_t = 2e-4)]
+    tolerance: f64,
+    #[command(flatten)]
+    threads: ThreadArguments,
+    #[command(flatten)]
+    plan: PlanArguments,
+    #[command(flatten)]
+    graph: GraphArguments,
+}
+
+/// Run the subcommand.
+pub fn check(arguments: Arguments) -> Result<(), Failure> {
+    let expected = Outputs::read(&arguments.expected)?;
+    let options = arguments.plan.add_to(arguments.graph.options());
+    let mut options = arguments.threads.add_to(options);
+    options.logits = Logits::All;
+    options.progress = progress();
+    if expected.name == LAST_HIDDEN_STATE && options.chunk.is_none() {
+        // Encoders see all tokens from each, so that no chunk can go without the rest.
+        options.chunk = Some(expected.input_ids.len());
+    }
+    let model = Model::open(source(&arguments.model), &options)?;
+    let mut session = model.session()?;
+    fits(&expected, &model, &session)?;
+    let (found, bits) = compute(&expected, &mut session)?;
+    if let Some(path) = &arguments.output {
+        found.write(path)?;
+    }
+
+    let mut text = String::new();
+    let mut failures = Vec::new();
+    let mut compare = |name: &str, found: &[f32], expected: &[f32]| {
+        let Difference { largest, mean } = Difference::new(found, expected);
+        let _ = writeln!(
+            text,
+            "{name}: largest difference {largest:.3e}, mean {mean:.3e} standard deviations"
+        );
+        // A difference that is no number is beyond any tolerance, and everything is beyond a tolerance that is none.
+        let order = largest.partial_cmp(&arguments.tolerance);
+        if order.is_none_or(|order| order.is_gt()) {
+            failures.push(format!(
+                "{name} differs by {largest:.3e} standard deviations, more than {:e}",
+                arguments.tolerance
+            ));
+        }
+    };
+    compare(expected.name, &found.rows, &expected.rows);
+    if let (Some(found), Some(expected)) = (&found.mean_pooled, &expected.mean_pooled) {
+        compare("mean_pooled", found, expected);
+    }
+    if !expected.greedy.is_empty() {
+        let line = greedy(&found.greedy, &expected.greedy);
+        if found.greedy != expected.greedy {
+            failures.push(line.clone());
+        }
+        text += &(line + "\n");
+    }
+    let _ = writeln!(text, "isa {}", model.isa().name());
+    let _ = writeln!(text, "threads {}", model.threads());
+    let _ = writeln!(text, "bits {}", bits.hex());
+    print(&text)?;
+    match failures.is_empty() {
+        true => Ok(()),
+        false => error(failures.join("; ")),
+    }
+}
+
+/// Fails if this model can't give outputs of the expected shapes.
+fn fits(expected: &Outputs, model: &Model, session: &Session) -> Result<(), Failure> {
+    let vocabulary = model.vocabulary();
+    let unknown = |id: &&u32| usize::try_from(**id).is_ok_and(|id| id >= vocabulary);
+    if let Some(id) = expected.input_ids.iter().find(unknown) {
+        return error(format!(
+            "input_ids holds {id}, but the model's vocabulary has {vocabulary} tokens"
+        ));
+    }
+    let (tokens, width) = (expected.input_ids.len(), session.logits_width());
+    if expected.width != width {
+        return error(format!(
+            "{} has shape [{tokens}, {}], but the model gives [{tokens}, {width}]",
+            expected.name, expected.width
+        ));
+    }
+    // The last greedy token is chosen, but not processed.
+    let steps = expected.greedy.len().saturating_sub(1);
+    if tokens + steps > session.context() {
+        return error(format!(
+            "{tokens} prompt tokens and {steps} steps need {} positions, but the context has {} (--context)",
+            tokens + steps,
+            session.context()
+        ));
+    }
+    Ok(())
+}
+
+/// What the model gives, and the fingerprint of all its outputs, the decode steps' included.
+fn compute(expected: &Outputs, session: &mut Session) -> Result<(Outputs, Fingerprint), Failure> {
+    let mut bits = Fingerprint::new();
+    let mut rows = Vec::with_capacity(expected.rows.len());
+    session.prefill_each(&expected.input_ids, &mut |part| {
+        rows.extend_from_slice(part)
+    })?;
+    if rows.len() != expected.rows.len() {
+        return error(format!(
+            "the model gave {} numbers instead of {} rows of {}: its graph leaves out rows, as prefill dumps do",
+            rows.len(),
+            expected.input_ids.len(),
+            expected.width
+        ));
+    }
+    bits.add(&rows);
+    let mut greedy = Vec::with_capacity(expected.greedy.len());
+    while greedy.len() < expected.greedy.len() {
+        let token = argmax(session.logits_row());
+        greedy.push(i64::try_from(token)?);
+        if greedy.len() < expected.greedy.len() {
+            bits.add(session.step(u32::try_from(token)?)?);
+        }
+    }
+    let pooled = (expected.name != LOGITS).then(|| mean_pooled(&rows, expected.width));
+    let found = Outputs {
+        input_ids: expected.input_ids.clone(),
+        name: expected.name,
+        rows,
+        width: expected.width,
+        greedy,
+        mean_pooled: pooled,
+    };
+    Ok((found, bits))
+}
+
+/// What the greedy tokens say.
+fn greedy(found: &[i64], expected: &[i64]) -> String {
+    let pairs = found.iter().zip(expected).enumerate();
+    match pairs
+        .into_iter()
+        .find(|(_, (found, expected))| found != expected)
+    {
+        None => format!("all {} greedy tokens equal", expected.len()),
+        Some((at, (found, expected))) => {
+            format!("greedy token {at} (from 0) is {found}, expected {expected}")
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! `smallmind dump`: the graph after any pass, as a graph file that loads again, or as a drawing.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use smallmind::graph::{print, print_dot};
+use smallmind::load::parameters::ParameterSource;
+use smallmind::model::{ModelFiles, compile};
+
+use super::arguments::{GraphArguments, source};
+use super::failure::{Failure, write};
+
+/// Arguments of `dump`.
+#[derive(Args)]
+pub struct Arguments {
+    /// A model's folder, its config.json, or `demo`
+    model: PathBuf,
+    /// The last pass to run; `none` (or `load`) gives the graph as loaded [default: all passes run]
+    #[arg(long, value_name = "PASS")]
+    after: Option<String>,
+    /// Which steps' graph
+    #[arg(long, value_enum, default_value_t = Step::Prefill)]
+    step: Step,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Ron)]
+    format: Format,
+    #[command(flatten)]
+    graph: GraphArguments,
+    /// Write to this file instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Step {
+    /// Steps of one token
+    Decode,
+    /// Steps of many tokens
+    Prefill,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// A graph file
+    Ron,
+    /// Graphviz
+    Dot,
+}
+
+/// Run the subcommand.
+pub fn dump(arguments: Arguments) -> Result<(), Failure> {
+    let mut options = arguments.graph.options();
+    let when = match arguments.after.as_deref() {
+        None => "after all passes".to_string(),
+        Some("none" | "load") => {
+            options.stop_after = Some("none".to_string());
+            "as loaded".to_string()
+        }
+        Some(pass) => {
+            options.stop_after = Some(pass.to_string());
+            format!("after the pass {pass}")
+        }
+    };
+    let files = ModelFiles::open_headers(&source(&arguments.model), &options)?;
+    let compiled = compile(&files, &options)?;
+    let (graph, step) = match arguments.step {
+        Step::Decode => (&compiled.decode, "decode"),
+        Step::Prefill => (&compiled.prefill, "prefill"),
+    };
+    let without = match arguments.graph.without.as_slice() {
+        [] => String::new(),
+        names => format!(", without {}", names.join(", ")),
+    };
+    let header = format!(
+        "{} ({}), {step} graph {when}{without}",
+        files.path.display(),
+        compiled.graph_file
+    );
+    let body = match arguments.format {
+        Format::Ron => print(graph, files.config.kind().name()),
+        Format::Dot => print_dot(graph),
+    };
+    // Both languages know this comment; what a path or name holds must not end it.
+    let header = header.replace(char::is_control, " ");
+    write(arguments.output.as_deref(), &format!("// {header}\n{body}"))
+}

@@ -1,0 +1,33 @@
+//! `smallmind explain`: where each rule fired, and what stopped it where it nearly did.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use smallmind::model::{ModelFiles, compile};
+
+use super::arguments::{GraphArguments, source};
+use super::failure::{Failure, print, print_json};
+
+/// Arguments of `explain`.
+#[derive(Args)]
+pub struct Arguments {
+    /// A model's folder, its config.json, or `demo`
+    model: PathBuf,
+    #[command(flatten)]
+    graph: GraphArguments,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Run the subcommand.
+pub fn explain(arguments: Arguments) -> Result<(), Failure> {
+    let options = arguments.graph.options();
+    let files = ModelFiles::open_headers(&source(&arguments.model), &options)?;
+    let compiled = compile(&files, &options)?;
+    if arguments.json {
+        print_json(&compiled.report)
+    } else {
+        print(&compiled.report.to_string())
+    }
+}

@@ -1,0 +1,40 @@
+//! `smallmind plan`: every byte, before anything runs.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use smallmind::model::{ModelFiles, compile};
+use smallmind::plan::MemoryReport;
+
+use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
+use super::failure::{Failure, print, print_json};
+
+/// Arguments of `plan`.
+#[derive(Args)]
+pub struct Arguments {
+    /// A model's folder, its config.json, or `demo`
+    model: PathBuf,
+    #[command(flatten)]
+    threads: ThreadArguments,
+    #[command(flatten)]
+    plan: PlanArguments,
+    #[command(flatten)]
+    graph: GraphArguments,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Run the subcommand.
+pub fn plan(arguments: Arguments) -> Result<(), Failure> {
+    let options = arguments.plan.add_to(arguments.graph.options());
+    let options = arguments.threads.add_to(options);
+    let files = ModelFiles::open_headers(&source(&arguments.model), &options)?;
+    let compiled = compile(&files, &options)?;
+    let report = MemoryReport::new(&compiled.plan, compiled.weight_bytes);
+    if arguments.json {
+        print_json(&report)
+    } else {
+        print(&report.to_string())
+    }
+}

@@ -1,0 +1,81 @@
+//! Does `smallmind bench` give the rows that were asked for?
+
+use serde_json::Value;
+
+use super::{json, output, stdout};
+
+#[test]
+fn bench_rows_are_those_of_llama_bench() {
+    let arguments = [
+        "-p",
+        "8,0",
+        "-n",
+        "4",
+        "-t",
+        "1,2",
+        "-r",
+        "2",
+        "-o",
+        "json",
+        "--without",
+        "in_place,gate",
+        "--isa",
+        "scalar",
+    ];
+    let rows = json(["bench", "-m", "demo"].iter().chain(&arguments));
+    let rows = rows.as_array().unwrap();
+    let tests: Vec<[u64; 3]> = rows
+        .iter()
+        .map(|row| ["n_threads", "n_prompt", "n_gen"].map(|name| row[name].as_u64().unwrap()))
+        .collect();
+    assert_eq!(tests, [[1, 8, 0], [1, 0, 4], [2, 8, 0], [2, 0, 4]]);
+    for row in rows {
+        assert_eq!(
+            (&row["model"], &row["isa"]),
+            (&Value::from("demo"), &Value::from("scalar"))
+        );
+        assert_eq!(row["passes_off"], serde_json::json!(["in_place", "gate"]));
+        let samples: Vec<f64> = row["samples_ts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|x| x.as_f64().unwrap())
+            .collect();
+        let (mean, half) = (
+            (samples[0] + samples[1]) / 2.0,
+            (samples[0] - samples[1]).abs() / 2.0,
+        );
+        assert!((row["avg_ts"].as_f64().unwrap() / mean - 1.0).abs() < 1e-9);
+        assert!((row["stddev_ts"].as_f64().unwrap() - half * 2f64.sqrt()).abs() < 1e-6 * mean);
+    }
+}
+
+#[test]
+fn bench_prints_tables() {
+    let table = stdout(["bench", "-p", "8", "-n", "0", "-r", "1"]);
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines.len(), 3, "{table}");
+    assert_eq!(
+        lines[0],
+        "| model | size | params | isa | threads | test | t/s |"
+    );
+    assert!(
+        lines[2].starts_with("| demo | 1.76 MiB | 0.46 M | ") && lines[2].contains(" | pp8 | "),
+        "{table}"
+    );
+    let csv = stdout(["bench", "-p", "0", "-n", "4", "-r", "1", "-o", "csv"]);
+    assert_eq!(csv.lines().count(), 2, "{csv}");
+}
+
+#[test]
+fn bench_repeats_what_the_context_cannot_hold() {
+    let output = output(["bench", "-p", "300", "-n", "0", "-r", "1", "-o", "json"]);
+    assert!(output.status.success());
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("the context has 256 positions")
+    );
+    let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(rows[0]["n_prompt"], 300);
+}

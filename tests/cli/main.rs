@@ -1,0 +1,136 @@
+//! Does the command line do what it says, and end as programs should?
+#![cfg(feature = "cli")]
+
+mod bench;
+mod check;
+mod compile;
+mod run;
+
+use std::ffi::OsStr;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// What transformers computed for the demo.
+const EXPECTED: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/data/demo/expected.safetensors"
+);
+
+fn smallmind() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_smallmind"));
+    command.env_remove("SMALLMIND_ISA").stdin(Stdio::null());
+    command
+}
+
+fn output<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
+    smallmind().args(arguments).output().unwrap()
+}
+
+/// What a command that succeeds in silence writes to stdout.
+fn stdout<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> String {
+    let output = output(arguments);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{errors}");
+    assert_eq!(errors, "");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a command that fails without a result writes to stderr.
+fn failure<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> String {
+    let output = output(arguments);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(output.stdout.is_empty());
+    assert!(errors.starts_with("error: "), "{errors}");
+    errors
+}
+
+fn json<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Value {
+    serde_json::from_str(&stdout(arguments)).unwrap()
+}
+
+/// The fingerprint that `check` prints for the demo.
+fn bits(arguments: &[&str], isa: Option<&str>) -> String {
+    let mut command = smallmind();
+    command
+        .args(["check", "demo", "--expected", EXPECTED])
+        .args(arguments);
+    if let Some(isa) = isa {
+        command.env("SMALLMIND_ISA", isa);
+    }
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        isa.is_none_or(|isa| text.contains(&format!("isa {isa}\n"))),
+        "{text}"
+    );
+    let line = text.lines().find(|line| line.starts_with("bits ")).unwrap();
+    line.to_string()
+}
+
+#[test]
+fn what_is_no_model_is_an_error() {
+    for command in ["run", "dump", "plan", "explain"] {
+        let message = failure([command, "no/such/model"]);
+        assert!(
+            message.contains("no/such/model: there is no such file or folder"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_mistake_in_the_arguments_exits_with_2() {
+    for arguments in [
+        &["walk"][..],
+        &["dump"],
+        &["run", "--max-tokens", "many"],
+        &["bench", "-r", "0"],
+    ] {
+        let output = output(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(!output.stderr.is_empty() && output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn an_option_out_of_its_range_is_an_error_that_tells_the_range() {
+    let message = failure(["run", "demo", "--top-p", "1.5"]);
+    assert!(
+        message.contains("top_p is 1.5; it must be between 0 and 1"),
+        "{message}"
+    );
+    let message = failure(["plan", "demo", "-c", "257"]);
+    assert!(message.contains("from 1 to 256"), "{message}");
+}
+
+#[test]
+fn an_unknown_pass_is_an_error_that_names_the_nearest() {
+    for arguments in [
+        ["dump", "demo", "--after", "fuse_nrom"],
+        ["run", "demo", "--without", "fuse_nrom"],
+    ] {
+        let message = failure(arguments);
+        assert!(
+            message.contains("'fuse_nrom', did you mean 'fuse_norm'?"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn an_unknown_instruction_set_is_an_error() {
+    let output = smallmind()
+        .args(["plan", "demo"])
+        .env("SMALLMIND_ISA", "avx9")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("'avx9'"));
+}

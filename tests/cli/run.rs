@@ -1,0 +1,212 @@
+//! Does `smallmind run` write the text, the whole text and nothing but the text?
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::AtomicBool;
+
+use safetensors::tensor::{Dtype, TensorView};
+use smallmind::generate::run::GenerateOptions;
+use smallmind::generate::sampler::SamplerOptions;
+use smallmind::{Model, Options};
+
+use super::{failure, output, smallmind, stdout};
+
+/// A one-layer Llama of zeros with the demo's tokenizer, which has no end and, without a table of positions, any
+/// context.
+fn endless_model(folder: &Path) {
+    let config = r#"{"architectures": ["LlamaForCausalLM"], "vocab_size": 256, "hidden_size": 16,
+        "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 16, "rms_norm_eps": 1e-5}"#;
+    fs::write(folder.join("config.json"), config).unwrap();
+    let tokenizer = concat!(env!("CARGO_MANIFEST_DIR"), "/graphs/demo/tokenizer.json");
+    fs::copy(tokenizer, folder.join("tokenizer.json")).unwrap();
+    let zeros = vec![0u8; 256 * 16 * 4];
+    let layer = |name: &str| format!("model.layers.0.{name}.weight");
+    let mut shapes = vec![
+        ("model.embed_tokens.weight".to_string(), vec![256, 16]),
+        ("lm_head.weight".to_string(), vec![256, 16]),
+        ("model.norm.weight".to_string(), vec![16]),
+        (layer("input_layernorm"), vec![16]),
+        (layer("post_attention_layernorm"), vec![16]),
+    ];
+    for name in [
+        "self_attn.q_proj",
+        "self_attn.k_proj",
+        "self_attn.v_proj",
+        "self_attn.o_proj",
+    ] {
+        shapes.push((layer(name), vec![16, 16]));
+    }
+    for name in ["mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"] {
+        shapes.push((layer(name), vec![16, 16]));
+    }
+    let tensors = shapes.iter().map(|(name, shape)| {
+        let bytes = &zeros[..shape.iter().product::<usize>() * 4];
+        (
+            name,
+            TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap(),
+        )
+    });
+    let file = safetensors::serialize(tensors, None).unwrap();
+    fs::write(folder.join("model.safetensors"), file).unwrap();
+}
+
+/// A generation that goes on for long, of which `read` bytes have been read.
+fn endless_run(folder: &Path, read: usize) -> Child {
+    endless_model(folder);
+    let mut command = smallmind();
+    command
+        .arg("run")
+        .arg(folder)
+        .args(["a", "-n", "200000", "-c", "200000", "-t", "1"]);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut start = vec![0; read];
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut start)
+        .unwrap();
+    child
+}
+
+#[test]
+fn run_writes_the_generated_text_and_nothing_else_to_stdout() {
+    let model = Model::open("demo", &Options::default()).unwrap();
+    let mut session = model.session().unwrap();
+    let options = GenerateOptions {
+        max_tokens: Some(24),
+        sampler: SamplerOptions::greedy(),
+        ..GenerateOptions::default()
+    };
+    let mut text = String::new();
+    let cancel = AtomicBool::new(false);
+    let mut each = |piece: &str| {
+        text.push_str(piece);
+        true
+    };
+    model
+        .generate(&mut session, "ROMEO:", &options, &cancel, &mut each)
+        .unwrap();
+    let output = output(["run", "demo", "ROMEO:", "-n", "24", "--greedy", "--verbose"]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), text);
+}
+
+#[test]
+fn verbose_tells_rates_and_surroundings_on_stderr() {
+    let output = output([
+        "run",
+        "demo",
+        "ROMEO:",
+        "-n",
+        "4",
+        "--isa",
+        "scalar",
+        "-t",
+        "1",
+        "--verbose",
+    ]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    for part in [
+        "load ",
+        "6 tokens, ",
+        "3 tokens, ",
+        "tokens/s",
+        "scalar",
+        "threads     1\n",
+        "256 positions",
+        "memory ",
+    ] {
+        assert!(errors.contains(part), "no {part:?} in:\n{errors}");
+    }
+}
+
+#[test]
+fn without_arguments_the_demo_continues_its_default_prompt() {
+    let nothing: [&str; 0] = [];
+    assert_eq!(stdout(nothing), stdout(["run", "demo", "KING RICHARD:\n"]));
+}
+
+#[test]
+fn a_dash_reads_the_prompt_from_stdin() {
+    let mut command = smallmind();
+    command.args(["run", "demo", "-", "-n", "20"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"JULIET:\n").unwrap();
+    let text = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    assert_eq!(text, stdout(["run", "demo", "JULIET:\n", "-n", "20"]));
+}
+
+#[test]
+fn the_seed_changes_the_text_and_greedy_is_temperature_zero() {
+    let run = |arguments: &[&str]| stdout(["run", "demo", "A", "-n", "40"].iter().chain(arguments));
+    assert_ne!(run(&["--seed", "1"]), run(&["--seed", "2"]));
+    assert_eq!(run(&["--greedy"]), run(&["--temp", "0"]));
+    assert_eq!(run(&["--greedy"]), run(&["--top-k", "1"]));
+}
+
+#[test]
+fn a_stop_string_ends_the_text_before_it() {
+    let whole = stdout(["run", "demo", "ROMEO:", "--greedy", "-n", "40"]);
+    let stop: String = whole.chars().skip(10).take(3).collect();
+    let cut = stdout([
+        "run", "demo", "ROMEO:", "--greedy", "-n", "40", "--stop", "@@", "--stop", &stop,
+    ]);
+    assert_eq!(Some(cut.as_str()), whole.split(&stop).next());
+}
+
+#[test]
+fn zero_tokens_are_no_text() {
+    assert_eq!(stdout(["run", "demo", "ROMEO:", "-n", "0"]), "");
+}
+
+#[test]
+fn an_empty_prompt_needs_a_token_that_begins_texts() {
+    let message = failure(["run", "demo", ""]);
+    assert!(message.contains("the prompt is empty"), "{message}");
+}
+
+#[test]
+fn a_prompt_longer_than_the_context_is_an_error_with_both_numbers() {
+    let message = failure(["run", "demo", &"a".repeat(300)]);
+    assert!(
+        message.contains("300 tokens") && message.contains("256 positions"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_closed_pipe_ends_the_text_quietly() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = endless_run(folder.path(), 10);
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_the_text_with_130() {
+    let folder = tempfile::tempdir().unwrap();
+    let child = endless_run(folder.path(), 1);
+    let interrupt = |child: &Child| {
+        let pid = child.id().to_string();
+        let status = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+        assert!(status.success());
+    };
+    interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    assert_eq!(output.status.code(), Some(130));
+    assert!(output.stdout.len() < 199_999);
+}
