@@ -40,10 +40,23 @@ static ALLOCATOR: Counting = Counting;
 /// One test program with one test, so that nothing else allocates while it counts.
 #[test]
 fn prompts_and_steps_allocate_nothing_and_fit_the_plan() {
-    for name in ["demo", "gpt2", "llama", "llama-bf16", "llama-long", "llama3-rope"] {
+    for name in [
+        "demo",
+        "gpt2",
+        "llama",
+        "llama-bf16",
+        "llama-long",
+        "llama3-rope",
+    ] {
         for logits in [Logits::Last, Logits::All] {
             for (threads, stop_after) in [(1, None), (2, None), (2, Some("none".to_string()))] {
-                let options = Options { threads: Some(threads), chunk: Some(16), logits, stop_after, ..Options::default() };
+                let options = Options {
+                    threads: Some(threads),
+                    chunk: Some(16),
+                    logits,
+                    stop_after,
+                    ..Options::default()
+                };
                 let model = open(name, &options);
                 let prompt = expected(name).input_ids;
                 let mut session = model.session().unwrap();

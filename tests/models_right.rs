@@ -14,13 +14,23 @@ use smallmind::{Model, Options};
 /// The bar, in units of the logits' standard deviation.
 const BAR: f64 = 2e-4;
 
-const MODELS: [&str; 6] = ["demo", "gpt2", "llama", "llama-bf16", "llama-long", "llama3-rope"];
+const MODELS: [&str; 6] = [
+    "demo",
+    "gpt2",
+    "llama",
+    "llama-bf16",
+    "llama-long",
+    "llama3-rope",
+];
 
 fn agrees(name: &str, model: &Model, expected: &Expected) {
     let mut session = model.session().unwrap();
     let (logits, _, greedy) = run(&mut session, &expected.input_ids, expected.greedy.len());
     let difference = difference(&logits, &expected.logits);
-    assert!(difference <= BAR, "{name}: logits differ by {difference:.2e} deviations");
+    assert!(
+        difference <= BAR,
+        "{name}: logits differ by {difference:.2e} deviations"
+    );
     assert_eq!(greedy, expected.greedy, "{name}");
 }
 
@@ -34,7 +44,10 @@ fn fused_graphs_give_the_expected_logits_and_tokens() {
 #[test]
 fn unfused_graphs_give_the_expected_logits_and_tokens() {
     for name in MODELS {
-        let options = Options { stop_after: Some("none".into()), ..all_rows() };
+        let options = Options {
+            stop_after: Some("none".into()),
+            ..all_rows()
+        };
         agrees(name, &open(name, &options), &expected(name));
     }
 }
@@ -50,7 +63,11 @@ fn interpret(graph: &Graph, files: &ModelFiles, expected: &Expected) -> (Vec<f32
     while greedy.len() < expected.greedy.len() {
         let token = common::argmax(&last);
         greedy.push(token);
-        last = interpreter.step(&[token as i32]).swap_remove(0).floats().into_owned();
+        last = interpreter
+            .step(&[token as i32])
+            .swap_remove(0)
+            .floats()
+            .into_owned();
     }
     (logits.floats().into_owned(), greedy)
 }
@@ -59,13 +76,19 @@ fn interpret(graph: &Graph, files: &ModelFiles, expected: &Expected) -> (Vec<f32
 fn the_scalar_reference_gives_the_expected_logits_and_tokens_fused_and_unfused() {
     for name in MODELS {
         for stop_after in [None, Some("none".to_string())] {
-            let options = Options { stop_after, ..all_rows() };
+            let options = Options {
+                stop_after,
+                ..all_rows()
+            };
             let files = ModelFiles::open(&source(name), &options).unwrap();
             let compiled = compile(&files, &options).unwrap();
             let expected = expected(name);
             let (logits, greedy) = interpret(&compiled.prefill, &files, &expected);
             let difference = difference(&logits, &expected.logits);
-            assert!(difference <= BAR, "{name}: logits differ by {difference:.2e} deviations");
+            assert!(
+                difference <= BAR,
+                "{name}: logits differ by {difference:.2e} deviations"
+            );
             assert_eq!(greedy, expected.greedy, "{name}");
         }
     }
@@ -75,7 +98,10 @@ fn the_scalar_reference_gives_the_expected_logits_and_tokens_fused_and_unfused()
 fn kernels_give_the_bits_of_the_scalar_reference() {
     for name in MODELS {
         for stop_after in [None, Some("none".to_string())] {
-            let options = Options { stop_after, ..all_rows() };
+            let options = Options {
+                stop_after,
+                ..all_rows()
+            };
             let files = ModelFiles::open(&source(name), &options).unwrap();
             let compiled = compile(&files, &options).unwrap();
             let expected = expected(name);

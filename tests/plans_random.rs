@@ -27,7 +27,14 @@ const CONTEXT: usize = 48;
 const CHUNK: usize = 9;
 
 fn options(threads: usize, isa: Isa) -> PlanOptions {
-    PlanOptions { context: CONTEXT, chunk: CHUNK, threads, isa, in_place: true, reuse_buffers: true }
+    PlanOptions {
+        context: CONTEXT,
+        chunk: CHUNK,
+        threads,
+        isa,
+        in_place: true,
+        reuse_buffers: true,
+    }
 }
 
 /// The seeded weights as a weight file.
@@ -36,12 +43,19 @@ fn files(graph: &Graph, weights: &SeededWeights) -> WeightFiles {
     for id in graph.ids() {
         if let Kind::Weight(source) = &graph.node(id).kind {
             let tensor = weights.load(&source.tensor).unwrap();
-            let bytes: Vec<u8> = tensor.floats().iter().flat_map(|x| x.to_le_bytes()).collect();
+            let bytes: Vec<u8> = tensor
+                .floats()
+                .iter()
+                .flat_map(|x| x.to_le_bytes())
+                .collect();
             data.insert(source.tensor.to_string(), (tensor.shape, bytes));
         }
     }
     let views = data.iter().map(|(name, (shape, bytes))| {
-        (name.clone(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+        (
+            name.clone(),
+            TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap(),
+        )
     });
     let bytes = safetensors::serialize(views, None).unwrap();
     WeightFiles::from_bytes("random", Mapped::from_vec(bytes)).unwrap()
@@ -49,22 +63,36 @@ fn files(graph: &Graph, weights: &SeededWeights) -> WeightFiles {
 
 /// Whether every output is an f32 value: others are refused.
 fn plannable(graph: &Graph) -> bool {
-    graph.outputs().iter().all(|&value| graph.ty(value).dtype == DType::F32)
+    graph
+        .outputs()
+        .iter()
+        .all(|&value| graph.ty(value).dtype == DType::F32)
 }
 
 /// Buffers whose bytes meet never live in the same phase, by plain comparison of all pairs.
 fn disjoint(plan: &StepPlan) -> bool {
     let all: Vec<_> = plan.buffers.iter().zip(&plan.placement.offsets).collect();
     let meet = |(a, x): (&_, usize), (b, y): (&_, usize)| {
-        let (a, b): (&smallmind::plan::place::Buffer, &smallmind::plan::place::Buffer) = (a, b);
-        a.bytes > 0 && b.bytes > 0 && x < y + b.bytes && y < x + a.bytes && a.first <= b.last && b.first <= a.last
+        let (a, b): (
+            &smallmind::plan::place::Buffer,
+            &smallmind::plan::place::Buffer,
+        ) = (a, b);
+        a.bytes > 0
+            && b.bytes > 0
+            && x < y + b.bytes
+            && y < x + a.bytes
+            && a.first <= b.last
+            && b.first <= a.last
     };
     (0..all.len()).all(|i| (0..i).all(|j| !meet((all[i].0, *all[i].1), (all[j].0, *all[j].1))))
 }
 
 /// The bits of every output of some steps, a NaN's payload left out.
 fn bits(values: &[f32]) -> Vec<u32> {
-    values.iter().map(|x| if x.is_nan() { u32::MAX } else { x.to_bits() }).collect()
+    values
+        .iter()
+        .map(|x| if x.is_nan() { u32::MAX } else { x.to_bits() })
+        .collect()
 }
 
 const STEPS: [&[u32]; 4] = [&[3, 1, 4, 1, 5, 9, 2], &[6], &[5, 3], &[5]];
@@ -74,7 +102,13 @@ fn interpreted(graph: &Graph, weights: &SeededWeights) -> Vec<Vec<Vec<u32>>> {
     let mut all = Vec::new();
     for step in STEPS {
         let tokens: Vec<i32> = step.iter().map(|&t| t as i32).collect();
-        all.push(interpreter.step(&tokens).iter().map(|tensor| bits(&tensor.floats())).collect());
+        all.push(
+            interpreter
+                .step(&tokens)
+                .iter()
+                .map(|tensor| bits(&tensor.floats()))
+                .collect(),
+        );
     }
     all
 }
@@ -87,7 +121,11 @@ fn executed(graph: &Graph, files: &WeightFiles, threads: usize, isa: Isa) -> Vec
     let mut all = Vec::new();
     for step in STEPS {
         session.prefill(step).unwrap();
-        all.push((0..graph.outputs().len()).map(|i| bits(session.output(i))).collect());
+        all.push(
+            (0..graph.outputs().len())
+                .map(|i| bits(session.output(i)))
+                .collect(),
+        );
     }
     all
 }

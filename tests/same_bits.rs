@@ -7,7 +7,14 @@ use smallmind::kernels::simd::Isa;
 use smallmind::rewrite::{Bits, Passes};
 use smallmind::{Options, Session};
 
-const MODELS: [&str; 6] = ["demo", "gpt2", "llama", "llama-bf16", "llama-long", "llama3-rope"];
+const MODELS: [&str; 6] = [
+    "demo",
+    "gpt2",
+    "llama",
+    "llama-bf16",
+    "llama-long",
+    "llama3-rope",
+];
 /// Decode steps behind each prompt.
 const STEPS: usize = 4;
 
@@ -20,12 +27,20 @@ fn output(name: &str, options: &Options) -> Vec<u32> {
 
 fn output_of(session: &mut Session, prompt: &[u32]) -> Vec<u32> {
     let (logits, rows, _) = run(session, prompt, STEPS);
-    bits(&logits).into_iter().chain(rows.iter().flat_map(|row| bits(row))).collect()
+    bits(&logits)
+        .into_iter()
+        .chain(rows.iter().flat_map(|row| bits(row)))
+        .collect()
 }
 
 /// One thread, plain Rust, the whole prompt at once.
 fn plain() -> Options {
-    Options { threads: Some(1), isa: Some("scalar".into()), chunk: Some(1024), ..all_rows() }
+    Options {
+        threads: Some(1),
+        isa: Some("scalar".into()),
+        chunk: Some(1024),
+        ..all_rows()
+    }
 }
 
 #[test]
@@ -34,8 +49,16 @@ fn instruction_sets_and_threads_agree() {
         let expected = output(name, &plain());
         for isa in Isa::available() {
             for threads in [1, 2, 3] {
-                let options = Options { threads: Some(threads), isa: Some(isa.name().into()), ..plain() };
-                assert!(output(name, &options) == expected, "{name} on {} with {threads} threads", isa.name());
+                let options = Options {
+                    threads: Some(threads),
+                    isa: Some(isa.name().into()),
+                    ..plain()
+                };
+                assert!(
+                    output(name, &options) == expected,
+                    "{name} on {} with {threads} threads",
+                    isa.name()
+                );
             }
         }
     }
@@ -44,12 +67,22 @@ fn instruction_sets_and_threads_agree() {
 #[test]
 fn chunks_agree() {
     for name in MODELS {
-        let whole = Options { isa: None, ..plain() };
+        let whole = Options {
+            isa: None,
+            ..plain()
+        };
         let expected = output(name, &whole);
         for chunk in [1, 7, 16, 48, 100] {
             for threads in [1, 2] {
-                let options = Options { chunk: Some(chunk), threads: Some(threads), ..whole.clone() };
-                assert!(output(name, &options) == expected, "{name} in chunks of {chunk}, {threads} threads");
+                let options = Options {
+                    chunk: Some(chunk),
+                    threads: Some(threads),
+                    ..whole.clone()
+                };
+                assert!(
+                    output(name, &options) == expected,
+                    "{name} in chunks of {chunk}, {threads} threads"
+                );
             }
         }
     }
@@ -127,12 +160,28 @@ fn passes_that_declare_the_same_bits_keep_them() {
     let names: Vec<String> = passes.names().map(str::to_string).collect();
     for name in ["demo", "llama"] {
         let expected = output(name, &all_rows());
-        for pass in names.iter().filter(|pass| passes.bits(pass) == Some(Bits::Same)) {
-            let options = Options { without: [pass.clone()].into(), ..all_rows() };
+        for pass in names
+            .iter()
+            .filter(|pass| passes.bits(pass) == Some(Bits::Same))
+        {
+            let options = Options {
+                without: [pass.clone()].into(),
+                ..all_rows()
+            };
             assert!(output(name, &options) == expected, "{name} without {pass}");
         }
-        let without = names.iter().filter(|pass| passes.bits(pass) == Some(Bits::Same)).cloned().collect();
-        let options = Options { without, ..all_rows() };
-        assert!(output(name, &options) == expected, "{name} without any of them");
+        let without = names
+            .iter()
+            .filter(|pass| passes.bits(pass) == Some(Bits::Same))
+            .cloned()
+            .collect();
+        let options = Options {
+            without,
+            ..all_rows()
+        };
+        assert!(
+            output(name, &options) == expected,
+            "{name} without any of them"
+        );
     }
 }

@@ -38,7 +38,11 @@ struct Run<'a> {
 impl Executor {
     /// An executor of `plan`, whose weights are in the plan's order.
     pub fn new(plan: Arc<ModelPlan>, weights: Vec<StoredWeight>, pool: Pool) -> Executor {
-        Executor { plan, weights, pool }
+        Executor {
+            plan,
+            weights,
+            pool,
+        }
     }
 
     /// The plan.
@@ -49,15 +53,33 @@ impl Executor {
     /// Run one step over the `tokens` tokens whose ids and positions stand in their slots of `arena`, `past` positions
     /// into the sequence. Gives `false` if `cancel` was set before the end; the outputs are then undefined, and so are
     /// the caches from position `past` on.
-    pub fn run(&self, arena: &mut Arena, tokens: usize, past: usize, cancel: Option<&AtomicBool>) -> bool {
+    pub fn run(
+        &self,
+        arena: &mut Arena,
+        tokens: usize,
+        past: usize,
+        cancel: Option<&AtomicBool>,
+    ) -> bool {
         let stop = [AtomicBool::new(false), AtomicBool::new(false)];
         let plan = self.plan.for_tokens(tokens);
-        let run = Run { executor: self, plan, arena, tokens, past, cancel, stop };
+        let run = Run {
+            executor: self,
+            plan,
+            arena,
+            tokens,
+            past,
+            cancel,
+            stop,
+        };
         self.pool.run(&|thread, barrier| {
             for (number, step) in run.plan.steps.iter().enumerate() {
                 run.step(step, thread);
                 let stop = &run.stop[number % 2];
-                if thread == 0 && run.cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
+                if thread == 0
+                    && run
+                        .cancel
+                        .is_some_and(|cancel| cancel.load(Ordering::Relaxed))
+                {
                     stop.store(true, Ordering::Relaxed);
                 }
                 barrier.wait();
@@ -73,7 +95,11 @@ impl Executor {
 impl Run<'_> {
     /// One thread's share of one step.
     fn step(&self, step: &Step, thread: usize) {
-        let inputs: SmallVec<[Operand<'_>; OPERANDS]> = step.inputs.iter().map(|source| self.operand(source)).collect();
+        let inputs: SmallVec<[Operand<'_>; OPERANDS]> = step
+            .inputs
+            .iter()
+            .map(|source| self.operand(source))
+            .collect();
         let (int_output, outputs): (_, SmallVec<[View<'_>; OPERANDS]>) = match &step.outputs[..] {
             [slot] if slot.is_int() => (self.ints(slot), SmallVec::new()),
             slots => (&[][..], slots.iter().map(|slot| self.view(slot)).collect()),
@@ -117,7 +143,10 @@ impl Run<'_> {
     }
 
     fn ints(&self, slot: &Slot) -> &[std::cell::Cell<i32>] {
-        let len = slot.shape(self.tokens, self.past + self.tokens).iter().product();
+        let len = slot
+            .shape(self.tokens, self.past + self.tokens)
+            .iter()
+            .product();
         // SAFETY: as in `view`.
         unsafe { self.arena.cells(slot.offset, len) }
     }
@@ -127,7 +156,16 @@ impl Run<'_> {
         let floats = cache.layout.floats();
         let values = cache.offset + floats * size_of::<f32>();
         // SAFETY: as in `view`; the cache's bytes belong to this node alone.
-        let (keys, values) = unsafe { (self.arena.cells(cache.offset, floats), self.arena.cells(values, floats)) };
-        KvCache { keys, values, layout: cache.layout }
+        let (keys, values) = unsafe {
+            (
+                self.arena.cells(cache.offset, floats),
+                self.arena.cells(values, floats),
+            )
+        };
+        KvCache {
+            keys,
+            values,
+            layout: cache.layout,
+        }
     }
 }

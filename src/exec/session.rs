@@ -11,7 +11,9 @@ use crate::plan::{Slot, StepPlan};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StepError {
     /// The tokens would not fit behind those already there.
-    #[error("the context is full: {position} of {context} positions are taken, {tokens} more do not fit")]
+    #[error(
+        "the context is full: {position} of {context} positions are taken, {tokens} more do not fit"
+    )]
     ContextFull {
         /// Positions taken.
         position: usize,
@@ -57,7 +59,13 @@ impl Session {
         let plan = executor.plan();
         let arena = Arena::new(plan.regions.total())?;
         let tokens = Vec::with_capacity(plan.options.context);
-        Ok(Session { executor, arena, tokens, vocabulary, last_step: 0 })
+        Ok(Session {
+            executor,
+            arena,
+            tokens,
+            vocabulary,
+            last_step: 0,
+        })
     }
 
     /// The tokens so far.
@@ -81,13 +89,21 @@ impl Session {
     }
 
     /// As [`Session::prefill`]; stops soon after `cancel` is set, within a chunk too. The chunks done by then stay.
-    pub fn prefill_until(&mut self, tokens: &[u32], cancel: &AtomicBool) -> Result<&[f32], StepError> {
+    pub fn prefill_until(
+        &mut self,
+        tokens: &[u32],
+        cancel: &AtomicBool,
+    ) -> Result<&[f32], StepError> {
         self.run(tokens, Some(cancel), &mut |_| {})
     }
 
     /// As [`Session::prefill`]; `each` is given the logits of each chunk: [chunk, vocabulary] if the model was opened
     /// for all rows, else the last row.
-    pub fn prefill_each(&mut self, tokens: &[u32], each: &mut dyn FnMut(&[f32])) -> Result<(), StepError> {
+    pub fn prefill_each(
+        &mut self,
+        tokens: &[u32],
+        each: &mut dyn FnMut(&[f32]),
+    ) -> Result<(), StepError> {
         self.run(tokens, None, each).map(|_| ())
     }
 
@@ -107,10 +123,17 @@ impl Session {
             return Err(StepError::Empty);
         }
         if tokens.len() > context - position {
-            return Err(StepError::ContextFull { position, context, tokens: tokens.len() });
+            return Err(StepError::ContextFull {
+                position,
+                context,
+                tokens: tokens.len(),
+            });
         }
         if let Some(&token) = tokens.iter().find(|&&t| t as usize >= self.vocabulary) {
-            return Err(StepError::UnknownToken { token, vocabulary: self.vocabulary });
+            return Err(StepError::UnknownToken {
+                token,
+                vocabulary: self.vocabulary,
+            });
         }
         let chunk = self.executor.plan().prefill.tokens;
         for part in tokens.chunks(chunk) {
@@ -136,7 +159,10 @@ impl Session {
             if let Some(slot) = slot {
                 // SAFETY: the session holds its arena exclusively, and no step runs.
                 let cells = unsafe { self.arena.cells::<i32>(slot.offset, tokens.len()) };
-                cells.iter().enumerate().for_each(|(i, cell)| cell.set(value(i)));
+                cells
+                    .iter()
+                    .enumerate()
+                    .for_each(|(i, cell)| cell.set(value(i)));
             }
         };
         // Ids are below the vocabulary and positions below the context, which both fit.
@@ -153,7 +179,10 @@ impl Session {
     /// Elements of a row of logits.
     pub fn logits_width(&self) -> usize {
         let outputs = &self.executor.plan().decode.outputs;
-        outputs.first().and_then(|slot| slot.ty.width()).map_or(0, |width| width.resolve(1, 1))
+        outputs
+            .first()
+            .and_then(|slot| slot.ty.width())
+            .map_or(0, |width| width.resolve(1, 1))
     }
 
     /// The last token's logits: [vocabulary]. Empty before the first step.
@@ -165,7 +194,9 @@ impl Session {
     /// An output of the last step by its place in the graph file; empty before the first step.
     pub fn output(&self, number: usize) -> &[f32] {
         let plan: &StepPlan = self.executor.plan().for_tokens(self.last_step);
-        let Some(slot) = plan.outputs.get(number).filter(|_| self.last_step > 0) else { return &[] };
+        let Some(slot) = plan.outputs.get(number).filter(|_| self.last_step > 0) else {
+            return &[];
+        };
         let len = slot.shape(self.last_step, self.position()).iter().product();
         // SAFETY: the session holds its arena, and no step runs while `self` is borrowed.
         let cells = unsafe { self.arena.cells::<f32>(slot.offset, len) };

@@ -72,17 +72,28 @@ fn store(
     threads: usize,
 ) -> Result<StoredWeight, WeightLoadError> {
     if form == WeightForm::Constant {
-        return Ok(StoredWeight::Constant(weight.to_f32(), weight.shape().to_vec()));
+        return Ok(StoredWeight::Constant(
+            weight.to_f32(),
+            weight.shape().to_vec(),
+        ));
     }
     let Some(matrix) = Matrix::new(&weight) else {
         let name = graph.name(value).to_string();
-        return Err(WeightLoadError::NotMatrix { name, shape: weight.shape().to_vec() });
+        return Err(WeightLoadError::NotMatrix {
+            name,
+            shape: weight.shape().to_vec(),
+        });
     };
     if form == WeightForm::Table {
         return Ok(StoredWeight::Table(RowTable::new(Arc::new(matrix))));
     }
     let packed = PackedMatrix::pack(&matrix, threads);
-    packed.map(StoredWeight::Packed).map_err(|error| WeightLoadError::Memory { name: graph.name(value).to_string(), error })
+    packed
+        .map(StoredWeight::Packed)
+        .map_err(|error| WeightLoadError::Memory {
+            name: graph.name(value).to_string(),
+            error,
+        })
 }
 
 /// A weight of two dimensions.
@@ -94,8 +105,14 @@ struct Matrix {
 
 impl Matrix {
     fn new(weight: &Weight) -> Option<Matrix> {
-        let [rows, cols] = *weight.shape() else { return None };
-        Some(Matrix { weight: weight.clone(), rows, cols })
+        let [rows, cols] = *weight.shape() else {
+            return None;
+        };
+        Some(Matrix {
+            weight: weight.clone(),
+            rows,
+            cols,
+        })
     }
 }
 
@@ -118,7 +135,10 @@ impl PackSource for Matrix {
 
     fn copy_bits(&self, row: usize, start: usize, out: &mut [u32]) {
         let part = self.weight.copy_row_part_bits(row, start, out);
-        debug_assert!(part.is_ok(), "the packer asked for a part outside of the matrix");
+        debug_assert!(
+            part.is_ok(),
+            "the packer asked for a part outside of the matrix"
+        );
     }
 }
 

@@ -22,7 +22,11 @@ pub struct GenerateOptions {
 impl Default for GenerateOptions {
     /// 128 tokens with the sampler's defaults.
     fn default() -> Self {
-        GenerateOptions { max_tokens: Some(128), sampler: SamplerOptions::default(), stop: Vec::new() }
+        GenerateOptions {
+            max_tokens: Some(128),
+            sampler: SamplerOptions::default(),
+            stop: Vec::new(),
+        }
     }
 }
 
@@ -93,9 +97,14 @@ impl Model {
         cancel: &AtomicBool,
         each: &mut dyn FnMut(u32) -> bool,
     ) -> Result<Generation, GenerateError> {
-        let mut sampler = Sampler::new(options.sampler.clone(), self.vocabulary().min(session.logits_width()))?;
+        let mut sampler = Sampler::new(
+            options.sampler.clone(),
+            self.vocabulary().min(session.logits_width()),
+        )?;
         let begun = Instant::now();
-        let room = session.context().saturating_sub(session.position() + prompt.len());
+        let room = session
+            .context()
+            .saturating_sub(session.position() + prompt.len());
         let most = options.max_tokens.unwrap_or(usize::MAX).min(room + 1);
         let mut generation = Generation {
             finish: Finish::Length,
@@ -115,7 +124,10 @@ impl Model {
         generation.prompt_time = begun.elapsed();
         let begun = Instant::now();
         generation.finish = loop {
-            if options.max_tokens.is_some_and(|most| generation.tokens.len() >= most) {
+            if options
+                .max_tokens
+                .is_some_and(|most| generation.tokens.len() >= most)
+            {
                 break Finish::Length;
             }
             let token = sampler.sample(session.logits_row(), session.tokens());
@@ -145,7 +157,10 @@ impl Model {
         let tokenizer = self.tokenizer().ok_or(GenerateError::NoTokenizer)?;
         let tokens = tokenizer.encode(prompt, true)?;
         if tokens.is_empty() {
-            return self.bos_token().map(|token| vec![token]).ok_or(GenerateError::EmptyPrompt);
+            return self
+                .bos_token()
+                .map(|token| vec![token])
+                .ok_or(GenerateError::EmptyPrompt);
         }
         Ok(tokens)
     }
@@ -170,17 +185,18 @@ impl Model {
         let mut stops = StopStrings::new(options.stop.clone())?;
         let mut failed = None;
         let mut wanted = true;
-        let mut generation = self.generate_tokens(session, &tokens, options, cancel, &mut |token| {
-            let shown = match stream.push(token) {
-                Ok(text) => stops.push(&text),
-                Err(error) => {
-                    failed = Some(error);
-                    return false;
-                }
-            };
-            wanted = shown.text.is_empty() || each(&shown.text);
-            wanted && shown.stop.is_none()
-        })?;
+        let mut generation =
+            self.generate_tokens(session, &tokens, options, cancel, &mut |token| {
+                let shown = match stream.push(token) {
+                    Ok(text) => stops.push(&text),
+                    Err(error) => {
+                        failed = Some(error);
+                        return false;
+                    }
+                };
+                wanted = shown.text.is_empty() || each(&shown.text);
+                wanted && shown.stop.is_none()
+            })?;
         if let Some(error) = failed {
             return Err(error.into());
         }

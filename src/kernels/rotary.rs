@@ -105,7 +105,13 @@ fn table_row<S: Simd>(
 
 /// Turns the first `table.len()` elements of the head `x` by a table row, and copies the others.
 #[inline(always)]
-pub(super) fn turn<S: Simd>(simd: S, adjacent: bool, x: &[Cell<f32>], table: &[Cell<f32>], y: &[Cell<f32>]) {
+pub(super) fn turn<S: Simd>(
+    simd: S,
+    adjacent: bool,
+    x: &[Cell<f32>],
+    table: &[Cell<f32>],
+    y: &[Cell<f32>],
+) {
     let pairs = table.len() / 2;
     let (cosines, sines) = table.split_at(pairs);
     if adjacent {

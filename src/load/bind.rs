@@ -39,7 +39,14 @@ pub fn headers(files: &WeightFiles) -> Headers {
             _ => None,
         };
         let written = format!("{:?}", info.dtype);
-        Some((name.to_string(), TensorHeader { dtype, written, shape: info.shape.clone() }))
+        Some((
+            name.to_string(),
+            TensorHeader {
+                dtype,
+                written,
+                shape: info.shape.clone(),
+            },
+        ))
     };
     files.names().filter_map(header).collect()
 }
@@ -47,16 +54,26 @@ pub fn headers(files: &WeightFiles) -> Headers {
 /// The tensor of that name under one of the prefixes: its full name.
 pub fn find_tensor<'h>(headers: &'h Headers, prefixes: &[String], name: &str) -> Option<&'h str> {
     let full = prefixes.iter().map(|prefix| format!("{prefix}{name}"));
-    full.filter_map(|full| headers.get_key_value(&full)).map(|(name, _)| name.as_str()).next()
+    full.filter_map(|full| headers.get_key_value(&full))
+        .map(|(name, _)| name.as_str())
+        .next()
 }
 
 /// Build the graph. Without `headers` (no weight file is at hand) every required weight is taken to be an F32 tensor of
 /// the shape that the graph file states.
 pub fn bind(file: &str, expanded: &Expanded, headers: Option<&Headers>) -> Result<Graph, Problems> {
     let mut graph = Graph::new();
-    let mut binder = Binder { editor: graph.edit(), headers, values: HashMap::new(), problems: Vec::new() };
+    let mut binder = Binder {
+        editor: graph.edit(),
+        headers,
+        values: HashMap::new(),
+        problems: Vec::new(),
+    };
     for name in ["tokens", "positions"] {
-        if let Ok(id) = binder.editor.input(name, Type::new(DType::I32, [Dim::Tokens])) {
+        if let Ok(id) = binder
+            .editor
+            .input(name, Type::new(DType::I32, [Dim::Tokens]))
+        {
             binder.values.insert(name.to_string(), id.into());
         }
     }
@@ -97,37 +114,57 @@ impl Binder<'_> {
     }
 
     fn weight(&mut self, weight: &FlatWeight, prefixes: &[String]) {
-        let dims: Vec<usize> = weight.dims.iter().filter_map(|&d| usize::try_from(d).ok()).collect();
+        let dims: Vec<usize> = weight
+            .dims
+            .iter()
+            .filter_map(|&d| usize::try_from(d).ok())
+            .collect();
         let mut dtype = DType::F32;
         let mut tensor: Name = weight.tensor.as_str().into();
         if let Some(headers) = self.headers {
             let Some(name) = find_tensor(headers, prefixes, &weight.tensor) else {
                 let near = nearest(&weight.tensor, headers.keys().map(String::as_str));
-                let near = near.map_or(String::new(), |near| format!("; the nearest name is '{near}'"));
+                let near = near.map_or(String::new(), |near| {
+                    format!("; the nearest name is '{near}'")
+                });
                 let message = format!("the weight file has no tensor '{}'{near}", weight.tensor);
-                self.problems.push(Problem::new(weight.position, message).about("weight", &weight.name));
+                self.problems
+                    .push(Problem::new(weight.position, message).about("weight", &weight.name));
                 return;
             };
             let header = &headers[name];
             tensor = name.into();
             if header.shape != dims {
-                let message = format!("tensor '{name}' must be {dims:?}, the file has {:?}", header.shape);
-                self.problems.push(Problem::new(weight.position, message).about("weight", &weight.name));
+                let message = format!(
+                    "tensor '{name}' must be {dims:?}, the file has {:?}",
+                    header.shape
+                );
+                self.problems
+                    .push(Problem::new(weight.position, message).about("weight", &weight.name));
             }
             match header.dtype {
                 Some(found) => dtype = found,
                 None => {
-                    let message = format!("tensor '{name}' is {}, expected F32, F16 or BF16", header.written);
-                    self.problems.push(Problem::new(weight.position, message).about("weight", &weight.name));
+                    let message = format!(
+                        "tensor '{name}' is {}, expected F32, F16 or BF16",
+                        header.written
+                    );
+                    self.problems
+                        .push(Problem::new(weight.position, message).about("weight", &weight.name));
                 }
             }
         }
         let ty = Type::new(dtype, dims.into_iter().map(Dim::Fixed));
-        match self.editor.weight(&weight.name, WeightSource { tensor }, ty) {
+        match self
+            .editor
+            .weight(&weight.name, WeightSource { tensor }, ty)
+        {
             Ok(id) => {
                 self.values.insert(weight.name.clone(), id.into());
             }
-            Err(error) => self.problems.push(Problem::new(weight.position, error.to_string())),
+            Err(error) => self
+                .problems
+                .push(Problem::new(weight.position, error.to_string())),
         }
     }
 
@@ -143,7 +180,12 @@ impl Binder<'_> {
             }
         };
         if op.output_count() != node.names.len() {
-            let message = format!("{} gives {} outputs, {} are named", op.name(), op.output_count(), node.names.len());
+            let message = format!(
+                "{} gives {} outputs, {} are named",
+                op.name(),
+                op.output_count(),
+                node.names.len()
+            );
             self.report(node.position, label, message);
             return;
         }
@@ -172,15 +214,22 @@ impl Binder<'_> {
                     self.values.insert(name.clone(), Value { node: id, output });
                 }
             }
-            Err(error) => error.problems.into_iter().for_each(|problem| self.report(node.position, label, problem)),
+            Err(error) => error
+                .problems
+                .into_iter()
+                .for_each(|problem| self.report(node.position, label, problem)),
         }
     }
 
     fn op(&self, node: &FlatNode) -> Result<Op, Vec<String>> {
         if node.op == "Activation" {
             return match (&node.positional, node.attributes.is_empty()) {
-                (Some(Setting::Str(name)), true) => named_activation(name).map_err(|problem| vec![problem]),
-                _ => Err(vec!["Activation takes the function's name: Activation(\"act\")".to_string()]),
+                (Some(Setting::Str(name)), true) => {
+                    named_activation(name).map_err(|problem| vec![problem])
+                }
+                _ => Err(vec![
+                    "Activation takes the function's name: Activation(\"act\")".to_string(),
+                ]),
             };
         }
         let mut given = Vec::new();
@@ -191,7 +240,12 @@ impl Binder<'_> {
         for attribute in &node.attributes {
             match value(&attribute.value) {
                 Some(value) => given.push((attribute.name.as_str(), value)),
-                None => problems.push(format!("{}: attribute '{}' can't be {}", node.op, attribute.name, attribute.value.kind())),
+                None => problems.push(format!(
+                    "{}: attribute '{}' can't be {}",
+                    node.op,
+                    attribute.name,
+                    attribute.value.kind()
+                )),
             }
         }
         match Op::new(&node.op, &given) {
@@ -209,7 +263,10 @@ impl Binder<'_> {
             .filter_map(|weight| find_tensor(headers, &expanded.prefixes, &weight.tensor))
             .collect();
         let ignored = |name: &str| expanded.ignore.iter().any(|pattern| matches(pattern, name));
-        for name in headers.keys().filter(|name| !read.contains(name.as_str()) && !ignored(name)) {
+        for name in headers
+            .keys()
+            .filter(|name| !read.contains(name.as_str()) && !ignored(name))
+        {
             let header = &headers[name];
             let message = format!(
                 "no node reads tensor '{name}' {:?} of the weight file (a forgotten bias?); `ignore` lists tensors to leave out",
@@ -224,12 +281,16 @@ impl Binder<'_> {
 fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or("");
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let Some(mut rest) = name.strip_prefix(first) else {
+        return false;
+    };
     if !pattern.contains('*') {
         return rest.is_empty();
     }
     let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    let Some((last, middle)) = parts.split_last() else {
+        return rest.is_empty();
+    };
     for part in middle {
         match rest.find(part) {
             Some(at) => rest = &rest[at + part.len()..],
@@ -241,9 +302,14 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 fn literal(value: &Setting) -> Result<Literal, String> {
     match value {
-        Setting::Int(n) => i32::try_from(*n).map(Literal::Int).map_err(|_| format!("{n} is too large for a literal")),
+        Setting::Int(n) => i32::try_from(*n)
+            .map(Literal::Int)
+            .map_err(|_| format!("{n} is too large for a literal")),
         Setting::Float(x) => Ok(Literal::Float(*x)),
-        other => Err(format!("a literal must be a number, found {}", other.kind())),
+        other => Err(format!(
+            "a literal must be a number, found {}",
+            other.kind()
+        )),
     }
 }
 
@@ -255,7 +321,9 @@ fn value(value: &Setting) -> Option<Attribute> {
         Setting::Float(x) => Attribute::Float(*x),
         Setting::Bool(b) => Attribute::Bool(*b),
         Setting::Str(text) => Attribute::Text(text.clone().into()),
-        Setting::List(items) => Attribute::Ints(items.iter().map(Setting::as_int).collect::<Option<_>>()?),
+        Setting::List(items) => {
+            Attribute::Ints(items.iter().map(Setting::as_int).collect::<Option<_>>()?)
+        }
         Setting::Record(_) => return None,
     })
 }

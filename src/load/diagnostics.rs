@@ -131,7 +131,6 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -69,7 +69,7 @@ mod tests {
             [
                 ("a".to_owned(), field("b"), 11),
                 ("c".to_owned(), None, 17),
-                ("d".to_owned(), field("e"), 29)
+                ("d".to_owned(), field("e"), 30)
             ]
         );
     }

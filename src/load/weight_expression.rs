@@ -40,7 +40,11 @@ pub struct WeightExpressions<'a> {
 impl<'a> WeightExpressions<'a> {
     /// For the weights of `graph`, whose tensors are in `files`.
     pub fn new(graph: &'a Graph, files: &'a WeightFiles) -> Self {
-        WeightExpressions { graph, files, known: HashMap::new() }
+        WeightExpressions {
+            graph,
+            files,
+            known: HashMap::new(),
+        }
     }
 
     /// The value's elements.
@@ -49,7 +53,10 @@ impl<'a> WeightExpressions<'a> {
         let mut stack = vec![value.node];
         while let Some(&node) = stack.last() {
             let inputs = self.graph.inputs(node);
-            let missing = inputs.iter().flatten().find(|v| !self.known.contains_key(v));
+            let missing = inputs
+                .iter()
+                .flatten()
+                .find(|v| !self.known.contains_key(v));
             match missing {
                 Some(input) => stack.push(input.node),
                 None => {
@@ -58,7 +65,10 @@ impl<'a> WeightExpressions<'a> {
                 }
             }
         }
-        self.known.get(&value).cloned().ok_or_else(|| self.not_constant(value.node))
+        self.known
+            .get(&value)
+            .cloned()
+            .ok_or_else(|| self.not_constant(value.node))
     }
 
     fn not_constant(&self, node: NodeId) -> WeightExpressionError {
@@ -69,7 +79,10 @@ impl<'a> WeightExpressions<'a> {
         if self.known.contains_key(&Value::from(node)) {
             return Ok(());
         }
-        let view_error = |error| WeightExpressionError::View { node: self.graph.node(node).name().to_string(), error };
+        let view_error = |error| WeightExpressionError::View {
+            node: self.graph.node(node).name().to_string(),
+            error,
+        };
         match &self.graph.node(node).kind {
             Kind::Input => return Err(self.not_constant(node)),
             Kind::Weight(source) => {
@@ -77,7 +90,8 @@ impl<'a> WeightExpressions<'a> {
                 self.known.insert(node.into(), weight);
             }
             Kind::Constant(literal) => {
-                let weight = Weight::from_f32(&literal_tensor(*literal).floats(), &[]).map_err(view_error)?;
+                let weight = Weight::from_f32(&literal_tensor(*literal).floats(), &[])
+                    .map_err(view_error)?;
                 self.known.insert(node.into(), weight);
             }
             Kind::Op(op) => {
@@ -86,7 +100,8 @@ impl<'a> WeightExpressions<'a> {
                     return Ok(());
                 }
                 for (output, tensor) in self.reference(node, op).into_iter().enumerate() {
-                    let weight = Weight::from_f32(&tensor.floats(), &tensor.shape).map_err(view_error)?;
+                    let weight =
+                        Weight::from_f32(&tensor.floats(), &tensor.shape).map_err(view_error)?;
                     self.known.insert(Value { node, output }, weight);
                 }
             }
@@ -96,7 +111,14 @@ impl<'a> WeightExpressions<'a> {
 
     /// The node as a view of its operand, if its op only moves elements.
     fn view(&self, node: NodeId, op: &Op) -> Result<Option<Weight>, WeightError> {
-        let Some(x) = self.graph.inputs(node).first().copied().flatten().and_then(|v| self.known.get(&v)) else {
+        let Some(x) = self
+            .graph
+            .inputs(node)
+            .first()
+            .copied()
+            .flatten()
+            .and_then(|v| self.known.get(&v))
+        else {
             return Ok(None);
         };
         Ok(Some(match op.name() {
@@ -105,8 +127,13 @@ impl<'a> WeightExpressions<'a> {
                 x.transpose(&perm)?
             }
             "Reshape" => {
-                let shape: Vec<usize> =
-                    self.graph.ty(node.into()).shape.iter().filter_map(|d| d.fixed()).collect();
+                let shape: Vec<usize> = self
+                    .graph
+                    .ty(node.into())
+                    .shape
+                    .iter()
+                    .filter_map(|d| d.fixed())
+                    .collect();
                 x.reshape(&shape)?
             }
             "Slice" => match slice_bounds(op, x.shape()) {
@@ -134,6 +161,8 @@ fn dense(weight: &Weight) -> Tensor {
 
 impl WeightData for WeightFiles {
     fn load(&self, tensor: &str) -> Result<Tensor, String> {
-        self.weight(tensor).map(|weight| dense(&weight)).map_err(|error| error.to_string())
+        self.weight(tensor)
+            .map(|weight| dense(&weight))
+            .map_err(|error| error.to_string())
     }
 }

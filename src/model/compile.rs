@@ -51,12 +51,17 @@ pub struct Compiled {
 pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelError> {
     let headers = files.headers();
     let prefixes = &files.graph.prefixes;
-    let has = |name: &str| headers.as_ref().is_some_and(|headers| find_tensor(headers, prefixes, name).is_some());
+    let has = |name: &str| {
+        headers
+            .as_ref()
+            .is_some_and(|headers| find_tensor(headers, prefixes, name).is_some())
+    };
     let expanded = expand(&files.graph, &files.config, &has)?;
     let mut decode = bind(&files.graph.file, &expanded, headers.as_ref())?;
     decode.edit().sweep();
     verify(&decode)?;
-    let refuse = |message: String| Problems::one(&files.graph.file, Problem::new(Position::START, message));
+    let refuse =
+        |message: String| Problems::one(&files.graph.file, Problem::new(Position::START, message));
     let limits = limits(&decode).map_err(refuse)?;
     let passes = match &options.passes {
         Some(folder) => Passes::from_dir(folder)?,
@@ -75,7 +80,11 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
     let context = context(&expanded.params, limits.positions, options)?;
     let chunk = options.chunk.unwrap_or(DEFAULT_CHUNK);
     if chunk == 0 {
-        return Err(ModelError::Option { option: "chunk", value: 0, range: "1 or more".to_string() });
+        return Err(ModelError::Option {
+            option: "chunk",
+            value: 0,
+            range: "1 or more".to_string(),
+        });
     }
     let plan = ModelPlan::new(
         &decode,
@@ -89,13 +98,25 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
             reuse_buffers: passes.is_on("reuse_buffers", &pass_options),
         },
     )?;
-    let weight_bytes = decode.ids().filter(|&id| matches!(decode.node(id).kind, Kind::Weight(_)));
-    let weight_bytes = weight_bytes.map(|id| decode.ty(id.into()).bytes(1, 1)).sum();
-    let mut eos = files.generation.as_ref().map(eos_tokens).unwrap_or_default();
+    let weight_bytes = decode
+        .ids()
+        .filter(|&id| matches!(decode.node(id).kind, Kind::Weight(_)));
+    let weight_bytes = weight_bytes
+        .map(|id| decode.ty(id.into()).bytes(1, 1))
+        .sum();
+    let mut eos = files
+        .generation
+        .as_ref()
+        .map(eos_tokens)
+        .unwrap_or_default();
     if eos.is_empty() {
         eos = eos_tokens(&files.json);
     }
-    let bos_token = files.json.get("bos_token_id").and_then(|v| v.as_u64()).and_then(|id| u32::try_from(id).ok());
+    let bos_token = files
+        .json
+        .get("bos_token_id")
+        .and_then(|v| v.as_u64())
+        .and_then(|id| u32::try_from(id).ok());
     Ok(Compiled {
         graph_file: files.graph.file.clone(),
         params: expanded.params,
@@ -116,29 +137,48 @@ fn context(
     table: Option<usize>,
     options: &Options,
 ) -> Result<usize, ModelError> {
-    let stated = params.get("context").and_then(Value::as_int).and_then(|n| usize::try_from(n).ok());
+    let stated = params
+        .get("context")
+        .and_then(Value::as_int)
+        .and_then(|n| usize::try_from(n).ok());
     let most = table.unwrap_or(1 << 24);
-    let context = options.context.unwrap_or_else(|| DEFAULT_CONTEXT.min(stated.unwrap_or(most)).min(most));
+    let context = options
+        .context
+        .unwrap_or_else(|| DEFAULT_CONTEXT.min(stated.unwrap_or(most)).min(most));
     if context == 0 || context > most {
         let range = format!("from 1 to {most}, the positions that the model has");
-        return Err(ModelError::Option { option: "context", value: context, range });
+        return Err(ModelError::Option {
+            option: "context",
+            value: context,
+            range,
+        });
     }
     Ok(context)
 }
 
 fn threads(options: &Options) -> Result<usize, ModelError> {
-    let granted = || std::thread::available_parallelism().map_or(1, |n| n.get()).min(MOST_THREADS);
+    let granted = || {
+        std::thread::available_parallelism()
+            .map_or(1, |n| n.get())
+            .min(MOST_THREADS)
+    };
     match options.threads {
         None => Ok(granted()),
         Some(threads @ 1..=MOST_THREADS) => Ok(threads),
-        Some(value) => {
-            Err(ModelError::Option { option: "threads", value, range: format!("from 1 to {MOST_THREADS}") })
-        }
+        Some(value) => Err(ModelError::Option {
+            option: "threads",
+            value,
+            range: format!("from 1 to {MOST_THREADS}"),
+        }),
     }
 }
 
 fn isa(options: &Options) -> Result<Isa, ModelError> {
-    let named = options.isa.clone().or_else(|| std::env::var("SMALLMIND_ISA").ok()).filter(|name| !name.is_empty());
+    let named = options
+        .isa
+        .clone()
+        .or_else(|| std::env::var("SMALLMIND_ISA").ok())
+        .filter(|name| !name.is_empty());
     Ok(match named {
         Some(name) => Isa::named(&name)?,
         None => Isa::detect(),

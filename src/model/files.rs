@@ -26,7 +26,11 @@ pub enum Source {
 
 impl From<&str> for Source {
     fn from(text: &str) -> Self {
-        if text == "demo" { Source::Demo } else { Source::Path(text.into()) }
+        if text == "demo" {
+            Source::Demo
+        } else {
+            Source::Path(text.into())
+        }
     }
 }
 
@@ -85,12 +89,23 @@ impl ModelFiles {
         };
         if !path.exists() {
             let problem = "there is no such file or folder".to_string();
-            return Err(ModelError::NoModel { path: path.clone(), problem });
+            return Err(ModelError::NoModel {
+                path: path.clone(),
+                problem,
+            });
         }
-        let (folder, config) = if path.is_dir() { (Some(path.as_path()), path.join("config.json")) } else { (None, path.clone()) };
+        let (folder, config) = if path.is_dir() {
+            (Some(path.as_path()), path.join("config.json"))
+        } else {
+            (None, path.clone())
+        };
         if !config.is_file() || config.extension().is_none_or(|e| e != "json") {
-            let problem = "no model: expected a folder with config.json and safetensors files".to_string();
-            return Err(ModelError::NoModel { path: path.clone(), problem });
+            let problem =
+                "no model: expected a folder with config.json and safetensors files".to_string();
+            return Err(ModelError::NoModel {
+                path: path.clone(),
+                problem,
+            });
         }
         let text = read_text(&config)?;
         let weights = match folder {
@@ -101,14 +116,35 @@ impl ModelFiles {
                 Err(error) => return Err(error.into()),
             },
         };
-        let generation = folder.map(|f| f.join("generation_config.json")).filter(|p| p.is_file());
-        let generation = generation.and_then(|p| read_text(&p).ok()).and_then(|t| serde_json::from_str(&t).ok());
-        ModelFiles::new(path.clone(), &config.display().to_string(), &text, generation, weights, options)
+        let generation = folder
+            .map(|f| f.join("generation_config.json"))
+            .filter(|p| p.is_file());
+        let generation = generation
+            .and_then(|p| read_text(&p).ok())
+            .and_then(|t| serde_json::from_str(&t).ok());
+        ModelFiles::new(
+            path.clone(),
+            &config.display().to_string(),
+            &text,
+            generation,
+            weights,
+            options,
+        )
     }
 
     fn demo(options: &Options) -> Result<ModelFiles, ModelError> {
-        let weights = WeightFiles::from_bytes("graphs/demo/model.safetensors", Mapped::from_static(demo::WEIGHTS))?;
-        ModelFiles::new(demo::NAME.into(), "graphs/demo/config.json", demo::CONFIG, None, Some(weights), options)
+        let weights = WeightFiles::from_bytes(
+            "graphs/demo/model.safetensors",
+            Mapped::from_static(demo::WEIGHTS),
+        )?;
+        ModelFiles::new(
+            demo::NAME.into(),
+            "graphs/demo/config.json",
+            demo::CONFIG,
+            None,
+            Some(weights),
+            options,
+        )
     }
 
     fn new(
@@ -123,7 +159,14 @@ impl ModelFiles {
         // `ConfigJson::parse` has read the same text.
         let json = serde_json::from_str(text).unwrap_or(Json::Null);
         let graph = choose_graph(&config, options.graph.as_deref())?;
-        Ok(ModelFiles { path, config, json, generation, weights, graph })
+        Ok(ModelFiles {
+            path,
+            config,
+            json,
+            generation,
+            weights,
+            graph,
+        })
     }
 
     /// What the weight files say of their tensors; `None` where there are none.
@@ -135,19 +178,30 @@ impl ModelFiles {
     #[cfg(feature = "tokenizer")]
     pub fn tokenizer(
         &self,
-    ) -> Result<Option<crate::load::tokenizer::Tokenizer>, crate::load::tokenizer::TokenizerError> {
+    ) -> Result<Option<crate::load::tokenizer::Tokenizer>, crate::load::tokenizer::TokenizerError>
+    {
         use crate::load::tokenizer::Tokenizer;
         if self.path == Path::new(demo::NAME) && !self.path.join("tokenizer.json").is_file() {
-            return Tokenizer::from_bytes(Path::new("graphs/demo/tokenizer.json"), demo::TOKENIZER).map(Some);
+            return Tokenizer::from_bytes(Path::new("graphs/demo/tokenizer.json"), demo::TOKENIZER)
+                .map(Some);
         }
         let path = self.path.join("tokenizer.json");
-        if path.is_file() { Tokenizer::open(&path).map(Some) } else { Ok(None) }
+        if path.is_file() {
+            Tokenizer::open(&path).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 }
 
 fn read_text(path: &Path) -> Result<String, ModelError> {
-    let fail = |problem: String| ModelError::NoModel { path: path.to_path_buf(), problem };
-    let size = std::fs::metadata(path).map_err(|e| fail(format!("can't be read: {e}")))?.len();
+    let fail = |problem: String| ModelError::NoModel {
+        path: path.to_path_buf(),
+        problem,
+    };
+    let size = std::fs::metadata(path)
+        .map_err(|e| fail(format!("can't be read: {e}")))?
+        .len();
     if size > LARGEST_TEXT {
         return Err(fail(format!("{size} bytes are too many for a text file")));
     }
@@ -157,13 +211,23 @@ fn read_text(path: &Path) -> Result<String, ModelError> {
 /// The graph file that the caller named, or the built-in one for the architecture that the configuration names.
 fn choose_graph(config: &ConfigJson, given: Option<&Path>) -> Result<ModelFile, ModelError> {
     if let Some(path) = given {
-        return Ok(syntax::parse(&path.display().to_string(), &read_text(path)?)?);
+        return Ok(syntax::parse(
+            &path.display().to_string(),
+            &read_text(path)?,
+        )?);
     }
     let mut names: Vec<String> = match config.get("architectures") {
-        Some(Value::List(names)) => names.iter().filter_map(|n| n.as_str().map(str::to_string)).collect(),
+        Some(Value::List(names)) => names
+            .iter()
+            .filter_map(|n| n.as_str().map(str::to_string))
+            .collect(),
         _ => Vec::new(),
     };
-    names.extend(config.get("model_type").and_then(|n| n.as_str().map(str::to_string)));
+    names.extend(
+        config
+            .get("model_type")
+            .and_then(|n| n.as_str().map(str::to_string)),
+    );
     let mut known = Vec::new();
     let mut files = Vec::new();
     for (file, text) in builtin_graphs() {
@@ -172,7 +236,10 @@ fn choose_graph(config: &ConfigJson, given: Option<&Path>) -> Result<ModelFile, 
         files.push(graph);
     }
     for name in &names {
-        if let Some(at) = files.iter().position(|graph| graph.architectures.contains(name)) {
+        if let Some(at) = files
+            .iter()
+            .position(|graph| graph.architectures.contains(name))
+        {
             return Ok(files.swap_remove(at));
         }
     }
@@ -181,7 +248,10 @@ fn choose_graph(config: &ConfigJson, given: Option<&Path>) -> Result<ModelFile, 
         Some(name) => {
             let near = nearest(name, known.iter().map(String::as_str));
             let near = near.map_or(String::new(), |near| format!(", the nearest is '{near}'"));
-            format!("no graph file for the architecture '{name}'{near}; known are {}. A graph file of your own can be given", known.join(", "))
+            format!(
+                "no graph file for the architecture '{name}'{near}; known are {}. A graph file of your own can be given",
+                known.join(", ")
+            )
         }
     };
     Err(Problems::one(config.describe(), Problem::new(Position::START, message)).into())

@@ -19,18 +19,31 @@ enum Index {
 
 /// The limits of `graph`. An error names a table whose index can't be bounded before running.
 pub(super) fn limits(graph: &Graph) -> Result<Limits, String> {
-    let mut limits = Limits { vocabulary: None, positions: None };
-    let least = |limit: &mut Option<usize>, rows: usize| *limit = Some(limit.map_or(rows, |n| n.min(rows)));
+    let mut limits = Limits {
+        vocabulary: None,
+        positions: None,
+    };
+    let least =
+        |limit: &mut Option<usize>, rows: usize| *limit = Some(limit.map_or(rows, |n| n.min(rows)));
     for id in graph.order() {
         let node = graph.node(id);
-        let Some(op) = node.op().filter(|op| op.name() == "Gather") else { continue };
+        let Some(op) = node.op().filter(|op| op.name() == "Gather") else {
+            continue;
+        };
         let inputs = graph.inputs(id);
-        let (Some(Some(table)), Some(Some(ids))) = (inputs.first(), inputs.get(1)) else { continue };
-        let Some(Dim::Fixed(rows)) = graph.ty(*table).shape.first().copied() else { continue };
+        let (Some(Some(table)), Some(Some(ids))) = (inputs.first(), inputs.get(1)) else {
+            continue;
+        };
+        let Some(Dim::Fixed(rows)) = graph.ty(*table).shape.first().copied() else {
+            continue;
+        };
         match index(graph, *ids) {
             Some(Index::Tokens) => least(&mut limits.vocabulary, rows),
             Some(Index::Positions(offset)) if offset >= 0 => {
-                least(&mut limits.positions, rows.saturating_sub(usize::try_from(offset).unwrap_or(usize::MAX)));
+                least(
+                    &mut limits.positions,
+                    rows.saturating_sub(usize::try_from(offset).unwrap_or(usize::MAX)),
+                );
             }
             _ => {
                 return Err(format!(
@@ -53,7 +66,10 @@ fn index(graph: &Graph, value: Value) -> Option<Index> {
         _ => return None,
     };
     let inputs = graph.inputs(value.node);
-    let (a, b) = (inputs.first().copied().flatten()?, inputs.get(1).copied().flatten()?);
+    let (a, b) = (
+        inputs.first().copied().flatten()?,
+        inputs.get(1).copied().flatten()?,
+    );
     let whole = |v: Value| match graph.literal(v) {
         Some(crate::graph::Literal::Int(n)) => Some(i64::from(n)),
         _ => None,

@@ -100,8 +100,12 @@ impl Model {
         let files = ModelFiles::open(&source.into(), options)?;
         let compiled = compile(&files, options)?;
         let Some(weight_files) = &files.weights else {
-            let problem = "no weights: neither model.safetensors nor model.safetensors.index.json".to_string();
-            return Err(ModelError::NoModel { path: files.path, problem });
+            let problem = "no weights: neither model.safetensors nor model.safetensors.index.json"
+                .to_string();
+            return Err(ModelError::NoModel {
+                path: files.path,
+                problem,
+            });
         };
         let threads = compiled.plan.options.threads;
         let progress = |done, all| {
@@ -109,7 +113,13 @@ impl Model {
                 progress(Progress { done, all });
             }
         };
-        let weights = weights::load(&compiled.prefill, &compiled.plan.weights, weight_files, threads, &progress)?;
+        let weights = weights::load(
+            &compiled.prefill,
+            &compiled.plan.weights,
+            weight_files,
+            threads,
+            &progress,
+        )?;
         #[cfg(feature = "tokenizer")]
         let tokenizer = files.tokenizer()?;
         let pool = Pool::new(threads).map_err(ModelError::Threads)?;
@@ -132,7 +142,10 @@ impl Model {
 
     /// Every byte that the model and one session take.
     pub fn plan(&self) -> MemoryReport {
-        MemoryReport::new(&self.shared.compiled.plan, self.shared.compiled.weight_bytes)
+        MemoryReport::new(
+            &self.shared.compiled.plan,
+            self.shared.compiled.weight_bytes,
+        )
     }
 
     /// What the passes did, and what they nearly did.

@@ -443,7 +443,17 @@ fn cached_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
         rotary,
     };
     let scratch = scratch_floats(head_dim(lowering));
-    let store = Phase::whole(StoreKv { rotary }, lowering).seeing(&[1, 2, 3]).with_scratch(scratch);
-    let attend = Phase::whole(attend, lowering).seeing(&[0, 3]).with_scratch(scratch);
-    vec![Phase { outputs: false, ..store }, attend]
+    let store = Phase::whole(StoreKv { rotary }, lowering)
+        .seeing(&[1, 2, 3])
+        .with_scratch(scratch);
+    let attend = Phase::whole(attend, lowering)
+        .seeing(&[0, 3])
+        .with_scratch(scratch);
+    vec![
+        Phase {
+            outputs: false,
+            ..store
+        },
+        attend,
+    ]
 }

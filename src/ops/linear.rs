@@ -12,8 +12,8 @@ use super::reference::Operands;
 use super::tensor::Tensor;
 use super::{Arity, InputDef, Op, OpDef};
 use crate::graph::{Dim, Type};
-use crate::kernels::elementwise::UnaryFunction;
 use crate::kernels::call::Kernel;
+use crate::kernels::elementwise::UnaryFunction;
 use crate::kernels::linear::{GatedLinear, Linear, MergedLinear, scratch_floats};
 use crate::kernels::matmul::MatMul;
 
@@ -322,9 +322,7 @@ fn gated_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
 
 fn matmul_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     let transpose_b = op.flag("transpose_b");
-    if lowering.constant[1]
-        && transpose_b
-        && lowering.inputs[1].is_some_and(|b| b.shape.len() == 2)
+    if lowering.constant[1] && transpose_b && lowering.inputs[1].is_some_and(|b| b.shape.len() == 2)
     {
         return vec![packed_phase(Linear { activation: None }, lowering)];
     }
@@ -333,8 +331,12 @@ fn matmul_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
 
 /// A phase of a kernel over packed weights, with the scratch that the width of operand 0 asks for.
 fn packed_phase<K: Kernel>(kernel: K, lowering: &Lowering<'_>) -> Phase {
-    let cols = lowering.inputs[0].and_then(|x| x.width()).and_then(Dim::fixed).unwrap_or(0);
-    let rows = lowering.inputs[0].map_or(0, |x| x.elements(lowering.tokens, lowering.context)) / cols.max(1);
+    let cols = lowering.inputs[0]
+        .and_then(|x| x.width())
+        .and_then(Dim::fixed)
+        .unwrap_or(0);
+    let rows = lowering.inputs[0].map_or(0, |x| x.elements(lowering.tokens, lowering.context))
+        / cols.max(1);
     Phase::whole(kernel, lowering).with_scratch(scratch_floats(cols, rows))
 }
 

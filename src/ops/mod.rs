@@ -22,8 +22,8 @@ use std::fmt;
 use smallvec::SmallVec;
 
 pub use attributes::{Attribute, AttributeDef, AttributeKind, Attributes};
-pub use infer::Types;
 pub use elementwise::named_activation;
+pub use infer::Types;
 pub use lower::{Form, Lowering, Phase};
 pub use shape::slice_bounds;
 pub use tensor::{Data, Tensor};

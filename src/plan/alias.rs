@@ -33,10 +33,20 @@ impl Classes {
     /// read after the last.
     pub fn find(scheduler: &Scheduler<'_>, drafts: &[Draft], in_place: bool) -> Classes {
         let graph = scheduler.graph;
-        let mut classes =
-            Classes { values: Vec::new(), index: HashMap::new(), parent: Vec::new(), lives: Vec::new(), views: Vec::new() };
-        let first_step: HashMap<_, _> =
-            drafts.iter().enumerate().rev().filter(|(_, d)| d.outputs).map(|(i, d)| (d.node, i)).collect();
+        let mut classes = Classes {
+            values: Vec::new(),
+            index: HashMap::new(),
+            parent: Vec::new(),
+            lives: Vec::new(),
+            views: Vec::new(),
+        };
+        let first_step: HashMap<_, _> = drafts
+            .iter()
+            .enumerate()
+            .rev()
+            .filter(|(_, d)| d.outputs)
+            .map(|(i, d)| (d.node, i))
+            .collect();
         for &id in &scheduler.order {
             if scheduler.classes[id.index()] != Class::Activation {
                 continue;
@@ -50,7 +60,8 @@ impl Classes {
             }
         }
         for &id in &scheduler.order {
-            if scheduler.classes[id.index()] == Class::Activation && is_view(graph, id)
+            if scheduler.classes[id.index()] == Class::Activation
+                && is_view(graph, id)
                 && let Some(&Some(of)) = graph.inputs(id).first()
             {
                 let view = classes.index[&Value::from(id)];
@@ -93,11 +104,16 @@ impl Classes {
     }
 
     fn join(&mut self, a: Value, b: Value) {
-        let (Some(a), Some(b)) = (self.class(a), self.class(b)) else { return };
+        let (Some(a), Some(b)) = (self.class(a), self.class(b)) else {
+            return;
+        };
         if a != b {
             let (x, y) = (self.lives[a], self.lives[b]);
             self.parent[a] = b;
-            self.lives[b] = Life { first: x.first.min(y.first), last: x.last.max(y.last) };
+            self.lives[b] = Life {
+                first: x.first.min(y.first),
+                last: x.last.max(y.last),
+            };
         }
     }
 
@@ -113,18 +129,38 @@ impl Classes {
     /// output's, and no other operand that this output may not replace shares its class: another thread might still
     /// read that one.
     fn work_in_place(&mut self, graph: &Graph, draft: &Draft, step: usize) {
-        let Some(op) = graph.node(draft.node).op() else { return };
+        let Some(op) = graph.node(draft.node).op() else {
+            return;
+        };
         for output in 0..graph.node(draft.node).outputs.len() {
-            let value = Value { node: draft.node, output };
+            let value = Value {
+                node: draft.node,
+                output,
+            };
             let allowed = |slot: usize| op.def().in_place.contains(&(output, slot));
-            let candidates = draft.inputs.iter().zip(&draft.slots).filter(|(_, slot)| allowed(**slot));
+            let candidates = draft
+                .inputs
+                .iter()
+                .zip(&draft.slots)
+                .filter(|(_, slot)| allowed(**slot));
             let fitting = candidates.filter_map(|(input, _)| *input).find(|&input| {
-                let Some(class) = self.class(input) else { return false };
+                let Some(class) = self.class(input) else {
+                    return false;
+                };
                 let others = draft.inputs.iter().zip(&draft.slots);
-                let clash = others.filter(|(_, slot)| !allowed(**slot)).any(|(other, _)| other.and_then(|v| self.class(v)) == Some(class));
-                let siblings = (0..graph.node(draft.node).outputs.len())
-                    .any(|sibling| self.class(Value { node: draft.node, output: sibling }) == Some(class));
-                graph.ty(input) == graph.ty(value) && self.lives[class].last == step && !clash && !siblings
+                let clash = others
+                    .filter(|(_, slot)| !allowed(**slot))
+                    .any(|(other, _)| other.and_then(|v| self.class(v)) == Some(class));
+                let siblings = (0..graph.node(draft.node).outputs.len()).any(|sibling| {
+                    self.class(Value {
+                        node: draft.node,
+                        output: sibling,
+                    }) == Some(class)
+                });
+                graph.ty(input) == graph.ty(value)
+                    && self.lives[class].last == step
+                    && !clash
+                    && !siblings
             });
             if let Some(input) = fitting {
                 self.join(value, input);
@@ -133,15 +169,24 @@ impl Classes {
     }
 
     /// A buffer for each class, and each value's buffer.
-    pub fn buffers(&self, bytes_of: impl Fn(Value) -> usize) -> (Vec<Buffer>, HashMap<Value, usize>) {
+    pub fn buffers(
+        &self,
+        bytes_of: impl Fn(Value) -> usize,
+    ) -> (Vec<Buffer>, HashMap<Value, usize>) {
         let mut buffers: Vec<Buffer> = Vec::new();
         let mut number_of: HashMap<usize, usize> = HashMap::new();
         let mut buffer_of = HashMap::new();
         for &value in &self.values {
-            let Some(class) = self.class(value) else { continue };
+            let Some(class) = self.class(value) else {
+                continue;
+            };
             let life = self.lives[class];
             let number = *number_of.entry(class).or_insert_with(|| {
-                buffers.push(Buffer { bytes: 0, first: life.first, last: life.last });
+                buffers.push(Buffer {
+                    bytes: 0,
+                    first: life.first,
+                    last: life.last,
+                });
                 buffers.len() - 1
             });
             buffers[number].bytes = buffers[number].bytes.max(bytes_of(value));
@@ -152,7 +197,12 @@ impl Classes {
 
     /// Bytes that all values but views would take side by side, each rounded up to the alignment.
     pub fn unshared(&self, bytes_of: impl Fn(Value) -> usize) -> usize {
-        let own = self.values.iter().zip(&self.views).filter(|(_, view)| !**view);
-        own.map(|(&v, _)| bytes_of(v).next_multiple_of(crate::exec::arena::ALIGNMENT)).fold(0, usize::saturating_add)
+        let own = self
+            .values
+            .iter()
+            .zip(&self.views)
+            .filter(|(_, view)| !**view);
+        own.map(|(&v, _)| bytes_of(v).next_multiple_of(crate::exec::arena::ALIGNMENT))
+            .fold(0, usize::saturating_add)
     }
 }

@@ -35,7 +35,9 @@ pub enum PlanError {
     #[error("{0}")]
     Node(String),
     /// More memory than can be addressed.
-    #[error("the plan needs more memory than this machine can address (context {context}, chunk {chunk})")]
+    #[error(
+        "the plan needs more memory than this machine can address (context {context}, chunk {chunk})"
+    )]
     TooLarge {
         /// The context asked for.
         context: usize,
@@ -121,34 +123,67 @@ impl ModelPlan {
             .plan(options.chunk.max(1), &options)
             .map_err(PlanError::Node)?;
         let graph = graphs.1;
-        let bytes = |placement: &Placement| (placement.bytes < isize::MAX as usize / 2).then_some(placement.bytes);
-        let activations = bytes(&decode.placement).zip(bytes(&prefill.placement)).map(|(a, b)| a.max(b));
-        let activations = activations.ok_or_else(too_large)?.next_multiple_of(THREAD_ALIGNMENT);
+        let bytes = |placement: &Placement| {
+            (placement.bytes < isize::MAX as usize / 2).then_some(placement.bytes)
+        };
+        let activations = bytes(&decode.placement)
+            .zip(bytes(&prefill.placement))
+            .map(|(a, b)| a.max(b));
+        let activations = activations
+            .ok_or_else(too_large)?
+            .next_multiple_of(THREAD_ALIGNMENT);
         let steps = decode.steps.iter().chain(&prefill.steps);
         let scratch_floats = steps.map(|s| s.scratch).max().unwrap_or(0);
-        let scratch_per_thread = (scratch_floats * size_of::<f32>()).next_multiple_of(THREAD_ALIGNMENT);
+        let scratch_per_thread =
+            (scratch_floats * size_of::<f32>()).next_multiple_of(THREAD_ALIGNMENT);
         let scratch = scratch_per_thread * options.threads;
         let mut caches = Vec::new();
         let mut kv_cache = 0usize;
         for &node in &scheduler.stateful {
             let layout = cache_layout(graph, node, options.context).ok_or_else(too_large)?;
             let offset = activations + scratch + kv_cache;
-            caches.push(Cache { node, name: graph.node(node).name().clone(), layout, offset });
-            let bytes = layout.floats().checked_mul(2 * size_of::<f32>()).ok_or_else(too_large)?;
-            kv_cache = kv_cache.checked_add(bytes.next_multiple_of(ALIGNMENT)).ok_or_else(too_large)?;
+            caches.push(Cache {
+                node,
+                name: graph.node(node).name().clone(),
+                layout,
+                offset,
+            });
+            let bytes = layout
+                .floats()
+                .checked_mul(2 * size_of::<f32>())
+                .ok_or_else(too_large)?;
+            kv_cache = kv_cache
+                .checked_add(bytes.next_multiple_of(ALIGNMENT))
+                .ok_or_else(too_large)?;
         }
         if kv_cache > isize::MAX as usize / 2 {
             return Err(too_large());
         }
-        let regions = Regions { activations, scratch, kv_cache, scratch_per_thread };
-        let plan = ModelPlan { decode, prefill, regions, caches, weights: scheduler.weights, options };
+        let regions = Regions {
+            activations,
+            scratch,
+            kv_cache,
+            scratch_per_thread,
+        };
+        let plan = ModelPlan {
+            decode,
+            prefill,
+            regions,
+            caches,
+            weights: scheduler.weights,
+            options,
+        };
         verify(graphs.0, graphs.1, &plan)?;
         Ok(plan)
     }
 
     /// The plan for a step of that many tokens.
     pub fn for_tokens(&self, tokens: usize) -> &StepPlan {
-        if tokens == 1 { &self.decode } else { &self.prefill }
+        if tokens == 1 {
+            &self.decode
+        } else {
+            &self.prefill
+        }
     }
 }
 
@@ -157,7 +192,12 @@ fn cache_layout(graph: &Graph, node: NodeId, context: usize) -> Option<KvLayout>
     let op = graph.node(node).op()?;
     let slot = op.def().inputs.iter().position(|input| input.name == "k")?;
     let keys = graph.inputs(node).get(slot).copied().flatten()?;
-    let [_, Dim::Fixed(kv_heads), Dim::Fixed(head_dim)] = graph.ty(keys).shape[..] else { return None };
-    context.checked_mul(kv_heads)?.checked_mul(head_dim)?.checked_mul(16)?;
+    let [_, Dim::Fixed(kv_heads), Dim::Fixed(head_dim)] = graph.ty(keys).shape[..] else {
+        return None;
+    };
+    context
+        .checked_mul(kv_heads)?
+        .checked_mul(head_dim)?
+        .checked_mul(16)?;
     Some(KvLayout::new(kv_heads, head_dim, context))
 }

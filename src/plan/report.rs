@@ -68,7 +68,11 @@ impl StepReport {
 
     /// How far the plan is above the lower bound, in percent.
     pub fn distance(&self) -> f64 {
-        if self.lower_bound == 0 { 0.0 } else { (self.bytes as f64 / self.lower_bound as f64 - 1.0) * 100.0 }
+        if self.lower_bound == 0 {
+            0.0
+        } else {
+            (self.bytes as f64 / self.lower_bound as f64 - 1.0) * 100.0
+        }
     }
 }
 
@@ -76,7 +80,11 @@ impl MemoryReport {
     /// The bytes of `plan`, for a model whose tensors in use take `weights` bytes in their file.
     pub fn new(plan: &ModelPlan, weights: usize) -> Self {
         let sum = |form: WeightForm, bytes: fn(&Type) -> usize| {
-            plan.weights.iter().filter(|w| w.form == form).map(|w| bytes(&w.ty)).sum()
+            plan.weights
+                .iter()
+                .filter(|w| w.form == form)
+                .map(|w| bytes(&w.ty))
+                .sum()
         };
         MemoryReport {
             context: plan.options.context,
@@ -84,7 +92,9 @@ impl MemoryReport {
             threads: plan.options.threads,
             weights,
             packed_weights: sum(WeightForm::Packed, packed_bytes),
-            dense_weights: sum(WeightForm::Constant, |ty| ty.elements(1, 1) * size_of::<f32>()),
+            dense_weights: sum(WeightForm::Constant, |ty| {
+                ty.elements(1, 1) * size_of::<f32>()
+            }),
             mapped_weights: sum(WeightForm::Table, |ty| ty.bytes(1, 1)),
             decode: StepReport::new(&plan.decode),
             prefill: StepReport::new(&plan.prefill),
@@ -119,7 +129,11 @@ impl fmt::Display for MemoryReport {
         let line = |f: &mut fmt::Formatter<'_>, what: &str, bytes: usize| {
             writeln!(f, "{what:<34}{bytes:>16}  {:>11}", human(bytes))
         };
-        writeln!(f, "context {}, prompt chunk {}, threads {}\n", self.context, self.chunk, self.threads)?;
+        writeln!(
+            f,
+            "context {}, prompt chunk {}, threads {}\n",
+            self.context, self.chunk, self.threads
+        )?;
         writeln!(f, "{:<34}{:>16}", "", "bytes")?;
         line(f, "weights in the file", self.weights)?;
         line(f, "  packed into panels", self.packed_weights)?;
@@ -130,7 +144,11 @@ impl fmt::Display for MemoryReport {
         line(f, "  scratch", self.scratch)?;
         line(f, "  KV cache", self.kv_cache)?;
         for (name, step) in [("decode", &self.decode), ("prefill", &self.prefill)] {
-            writeln!(f, "\n{name}: {} steps of up to {} tokens", step.steps, step.tokens)?;
+            writeln!(
+                f,
+                "\n{name}: {} steps of up to {} tokens",
+                step.steps, step.tokens
+            )?;
             line(f, "  activations", step.bytes)?;
             line(f, "  lower bound (most live at once)", step.lower_bound)?;
             writeln!(f, "  distance to it {:>34.2} %", step.distance())?;
@@ -149,5 +167,9 @@ pub(crate) fn human(bytes: usize) -> String {
         size /= 1024.0;
         unit += 1;
     }
-    if unit == 0 { format!("{bytes} B") } else { format!("{size:.1} {}", units[unit]) }
+    if unit == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{size:.1} {}", units[unit])
+    }
 }

@@ -127,19 +127,32 @@ pub(super) struct Draft {
 impl<'a> Scheduler<'a> {
     /// For `graph`, with the weights that an earlier plan of the same nodes needs.
     pub fn new(graph: &'a Graph, weights: Vec<WeightNeed>) -> Self {
-        let weight_index = weights.iter().enumerate().map(|(i, w)| ((w.value, w.form), i)).collect();
+        let weight_index = weights
+            .iter()
+            .enumerate()
+            .map(|(i, w)| ((w.value, w.form), i))
+            .collect();
         let order = graph.order();
         let has_state = |id: &NodeId| graph.node(*id).op().is_some_and(|op| op.has_state());
         let stateful = order.iter().copied().filter(has_state).collect();
         let classes = graph.classes();
-        Scheduler { graph, order, classes, weights, weight_index, stateful }
+        Scheduler {
+            graph,
+            order,
+            classes,
+            weights,
+            weight_index,
+            stateful,
+        }
     }
 
     /// The kernel calls of a step of up to `tokens` tokens.
     pub fn drafts(&self, tokens: usize, options: &PlanOptions) -> Result<Vec<Draft>, String> {
         let mut drafts = Vec::new();
         for &id in &self.order {
-            let Kind::Op(op) = &self.graph.node(id).kind else { continue };
+            let Kind::Op(op) = &self.graph.node(id).kind else {
+                continue;
+            };
             if self.class(id) != Class::Activation || is_view(self.graph, id) {
                 continue;
             }
@@ -149,9 +162,12 @@ impl<'a> Scheduler<'a> {
             padded.resize(slots.max(inputs.len()), None);
             let types: SmallVec<[Option<&Type>; 8]> =
                 padded.iter().map(|v| v.map(|v| self.graph.ty(v))).collect();
-            let outputs: SmallVec<[&Type; 4]> = self.graph.node(id).outputs.iter().map(|o| &o.ty).collect();
-            let constant: SmallVec<[bool; 8]> =
-                padded.iter().map(|v| v.is_some_and(|v| self.class(v.node) != Class::Activation)).collect();
+            let outputs: SmallVec<[&Type; 4]> =
+                self.graph.node(id).outputs.iter().map(|o| &o.ty).collect();
+            let constant: SmallVec<[bool; 8]> = padded
+                .iter()
+                .map(|v| v.is_some_and(|v| self.class(v.node) != Class::Activation))
+                .collect();
             self.check_forms(id, &padded, &constant)?;
             let lowering = Lowering {
                 inputs: &types,
@@ -164,7 +180,11 @@ impl<'a> Scheduler<'a> {
             for phase in (op.def().lower)(op, &lowering) {
                 drafts.push(Draft {
                     node: id,
-                    inputs: phase.inputs.iter().map(|&slot| padded.get(slot).copied().flatten()).collect(),
+                    inputs: phase
+                        .inputs
+                        .iter()
+                        .map(|&slot| padded.get(slot).copied().flatten())
+                        .collect(),
                     slots: phase.inputs,
                     kernel: phase.kernel,
                     outputs: phase.outputs,
@@ -180,19 +200,32 @@ impl<'a> Scheduler<'a> {
     }
 
     /// Fail where a kernel would be given a weight for an activation, or an activation for a weight.
-    fn check_forms(&self, id: NodeId, inputs: &[Option<Value>], constant: &[bool]) -> Result<(), String> {
+    fn check_forms(
+        &self,
+        id: NodeId,
+        inputs: &[Option<Value>],
+        constant: &[bool],
+    ) -> Result<(), String> {
         let node = self.graph.node(id);
         let Some(op) = node.op() else { return Ok(()) };
         for (slot, value) in inputs.iter().enumerate() {
-            let (Some(value), Some(def)) = (value, op.input_def(slot)) else { continue };
+            let (Some(value), Some(def)) = (value, op.input_def(slot)) else {
+                continue;
+            };
             let (fits, wanted) = match def.form {
-                Form::Tensor | Form::Ints => (!constant[slot], "a value that depends on the tokens"),
+                Form::Tensor | Form::Ints => {
+                    (!constant[slot], "a value that depends on the tokens")
+                }
                 Form::Constant | Form::Packed | Form::Table => (constant[slot], "a weight"),
                 Form::Any | Form::AnyOrInts | Form::PackedOrTensor => (true, ""),
             };
             if !fits {
                 let (name, input) = (node.name(), self.graph.name(*value));
-                return Err(format!("node \"{name}\": input {slot} ({}) of {} must be {wanted}: \"{input}\" is not", def.name, op.name()));
+                return Err(format!(
+                    "node \"{name}\": input {slot} ({}) of {} must be {wanted}: \"{input}\" is not",
+                    def.name,
+                    op.name()
+                ));
             }
         }
         Ok(())
@@ -215,7 +248,12 @@ impl<'a> Scheduler<'a> {
     /// The place among the weights of a constant operand.
     fn weight(&mut self, node: NodeId, slot: usize, value: Value) -> usize {
         let ty = self.graph.ty(value).clone();
-        let form = self.graph.node(node).op().and_then(|op| op.input_def(slot)).map(|def| def.form);
+        let form = self
+            .graph
+            .node(node)
+            .op()
+            .and_then(|op| op.input_def(slot))
+            .map(|def| def.form);
         let form = match form {
             Some(Form::Packed) => WeightForm::Packed,
             Some(Form::PackedOrTensor) if self.is_linear(node) => WeightForm::Packed,
@@ -233,7 +271,13 @@ impl<'a> Scheduler<'a> {
     /// Whether a MatMul's second operand is read as a packed weight.
     fn is_linear(&self, node: NodeId) -> bool {
         let op = self.graph.node(node).op();
-        let rank = self.graph.inputs(node).get(1).copied().flatten().map(|b| self.graph.ty(b).shape.len());
+        let rank = self
+            .graph
+            .inputs(node)
+            .get(1)
+            .copied()
+            .flatten()
+            .map(|b| self.graph.ty(b).shape.len());
         op.is_some_and(|op| op.flag("transpose_b")) && rank == Some(2)
     }
 
@@ -253,7 +297,13 @@ impl<'a> Scheduler<'a> {
         let slots: HashMap<Value, Slot> = buffer_of
             .iter()
             .map(|(&value, &buffer)| {
-                (value, Slot { offset: placement.offsets[buffer], ty: self.graph.ty(value).clone() })
+                (
+                    value,
+                    Slot {
+                        offset: placement.offsets[buffer],
+                        ty: self.graph.ty(value).clone(),
+                    },
+                )
             })
             .collect();
         let mut steps = Vec::with_capacity(drafts.len());
@@ -261,8 +311,15 @@ impl<'a> Scheduler<'a> {
             let node = self.graph.node(draft.node);
             let name = node.name().clone();
             let op = node.op().map_or("", |op| op.name());
-            let outputs = (0..node.outputs.len()).map(|output| Value { node: draft.node, output });
-            let outputs = if draft.outputs { outputs.map(|v| slots[&v].clone()).collect() } else { SmallVec::new() };
+            let outputs = (0..node.outputs.len()).map(|output| Value {
+                node: draft.node,
+                output,
+            });
+            let outputs = if draft.outputs {
+                outputs.map(|v| slots[&v].clone()).collect()
+            } else {
+                SmallVec::new()
+            };
             let mut inputs = SmallVec::new();
             for (value, slot) in draft.inputs.iter().zip(&draft.slots) {
                 inputs.push(match value {
@@ -274,11 +331,26 @@ impl<'a> Scheduler<'a> {
                 });
             }
             let cache = self.stateful.iter().position(|&id| id == draft.node);
-            steps.push(Step { node: draft.node, name, op, kernel: draft.kernel, inputs, outputs, scratch: draft.scratch, cache });
+            steps.push(Step {
+                node: draft.node,
+                name,
+                op,
+                kernel: draft.kernel,
+                inputs,
+                outputs,
+                scratch: draft.scratch,
+                cache,
+            });
         }
         let input = |name: &str| self.graph.find(name).and_then(|v| slots.get(&v)).cloned();
         let (token_ids, positions) = (input("tokens"), input("positions"));
-        let outputs = self.graph.outputs().iter().filter_map(|v| slots.get(v)).cloned().collect();
+        let outputs = self
+            .graph
+            .outputs()
+            .iter()
+            .filter_map(|v| slots.get(v))
+            .cloned()
+            .collect();
         Ok(StepPlan {
             tokens,
             steps,
@@ -308,13 +380,21 @@ fn side_by_side(buffers: &[Buffer]) -> Placement {
         offsets.push(offset);
         offset = offset.saturating_add(buffer.bytes.next_multiple_of(ALIGNMENT));
     }
-    Placement { offsets, bytes: offset, ..shared }
+    Placement {
+        offsets,
+        bytes: offset,
+        ..shared
+    }
 }
 
 impl Slot {
     /// Its shape in a step of `tokens` tokens that ends with `context` positions.
     pub fn shape(&self, tokens: usize, context: usize) -> SmallVec<[usize; 4]> {
-        self.ty.shape.iter().map(|d: &Dim| d.resolve(tokens, context)).collect()
+        self.ty
+            .shape
+            .iter()
+            .map(|d: &Dim| d.resolve(tokens, context))
+            .collect()
     }
 
     /// Whether it holds whole numbers.

@@ -65,16 +65,30 @@ fn verify_steps(graph: &Graph, plan: &StepPlan) -> Result<(), PlanDefect> {
         });
         for offset in reads {
             if !buffer_at(offset, number).is_some_and(|buffer| written.contains(&buffer)) {
-                return Err(PlanDefect::Unwritten { step: number, name: step.name.to_string(), offset });
+                return Err(PlanDefect::Unwritten {
+                    step: number,
+                    name: step.name.to_string(),
+                    offset,
+                });
             }
         }
         for output in 0..step.outputs.len() {
-            let value = Value { node: step.node, output };
-            let Some(&buffer) = plan.buffer_of.get(&value) else { continue };
+            let value = Value {
+                node: step.node,
+                output,
+            };
+            let Some(&buffer) = plan.buffer_of.get(&value) else {
+                continue;
+            };
             let life = &plan.buffers[buffer];
             if !(life.first..=life.last).contains(&number) {
                 let (first, last) = (life.first, life.last);
-                return Err(PlanDefect::Dead { step: number, name: step.name.to_string(), first, last });
+                return Err(PlanDefect::Dead {
+                    step: number,
+                    name: step.name.to_string(),
+                    first,
+                    last,
+                });
             }
             written.insert(buffer);
         }

@@ -33,8 +33,10 @@ pub enum DriverError {
     },
 }
 
-/// Apply `rules` until none fires; gives what each did.
+/// Apply `rules` until none fires; gives what each did. Nodes that no output depends on are removed first, so that they
+/// stand in no rule's way.
 pub fn apply(graph: &mut Graph, rules: &[&Rule]) -> Result<Vec<RuleReport>, DriverError> {
+    graph.edit().sweep();
     let classes = graph.classes();
     let mut by_anchor: HashMap<&str, Vec<usize>> = HashMap::new();
     for (index, rule) in rules.iter().enumerate() {
@@ -258,6 +260,13 @@ impl Driver<'_, '_> {
                     Source::Absent => None,
                 });
             }
+            // Absent operands at the end take no slot, as in graph files.
+            inputs.truncate(
+                inputs
+                    .iter()
+                    .rposition(Option::is_some)
+                    .map_or(0, |last| last + 1),
+            );
             let names: Vec<String> = node
                 .outputs
                 .iter()
@@ -384,4 +393,34 @@ fn emitted_op(context: &Context<'_>, node: &EmitNode) -> Result<Op, String> {
         given.push((*name, value));
     }
     Op::new(node.op.name, &given).map_err(|problems| problems.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Dim, WeightSource};
+    use crate::rewrite::check;
+
+    #[test]
+    fn a_rule_that_fires_on_what_it_emits_is_stopped() {
+        let text = r#"[Rule(name: "lower", match: [("y", MatMul(transpose_b: true), ["x", "w"])],
+            emit: [("y", Linear, ["x", "w"])], bits: Same)]"#;
+        let mut rules = check::load("test", text).unwrap();
+        // What the checks would refuse: the rule emits what it matches.
+        rules[0].emit[0].op = crate::ops::find("MatMul").unwrap();
+        let mut graph = Graph::new();
+        let mut editor = graph.edit();
+        let ty = Type::f32([Dim::Fixed(2), Dim::Fixed(2)]);
+        let tensor = WeightSource { tensor: "w".into() };
+        let weight = editor.weight("w", tensor, ty).unwrap();
+        let op = Op::new("MatMul", &[]).unwrap();
+        let operands = [Some(weight.into()), Some(weight.into())];
+        let product = editor.op(op, &operands, &["y"]).unwrap();
+        editor.set_outputs(vec![product.into()]);
+        let error = apply(&mut graph, &[&rules[0]]).unwrap_err();
+        assert!(
+            matches!(error, DriverError::Budget { budget: 81, .. }),
+            "{error}"
+        );
+    }
 }

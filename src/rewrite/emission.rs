@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::check::Checker;
-use super::context::{ConstantScope, NONE};
+use super::context::NONE;
 use super::guard::{Condition, Guard, SIGNATURES};
 use super::parse::{
     self, RawArgument, RawFormula, RawGuard, RawNode, RawOperandKind, RawRule, RawTerm,
@@ -86,8 +86,10 @@ impl Checker<'_> {
 
     /// What an operand of an emitted node is that no emitted node gives.
     fn source(&mut self, name: &str, optional: bool, may_lack: bool, position: Position) -> Source {
+        // After a problem any operand will do.
+        let unknown = Source::Number(0.0);
         let Some(id) = self.bound(name, position) else {
-            return Source::Absent;
+            return unknown;
         };
         match self.origin(id) {
             Some(Origin::Leaf { optional: leaf }) => {
@@ -110,7 +112,7 @@ impl Checker<'_> {
                 let message =
                     format!("'{name}' is a matched node's output, which the rule removes");
                 self.problem(position, message);
-                Source::Absent
+                unknown
             }
         }
     }
@@ -153,21 +155,13 @@ impl Checker<'_> {
             else {
                 continue;
             };
-            let constant = match &attribute.term {
-                RawTerm::Constant(value) => Some(value.clone()),
-                RawTerm::Formula(formula) if formula.expression.references().is_empty() => {
-                    formula.expression.evaluate(&ConstantScope).ok()
+            let term = match &attribute.term {
+                RawTerm::Formula(formula) if reads_match(formula) => {
+                    self.formula(formula).map(Term::Formula)
                 }
-                RawTerm::Formula(_) => None,
-            };
-            let term = match (&constant, &attribute.term) {
-                (None, RawTerm::Formula(formula)) => self.formula(formula).map(Term::Formula),
-                (Some(value), _) => {
-                    let value = self.attribute_value(value, attribute.position);
-                    let value = value.and_then(|v| self.fitting(def, known, v, attribute.position));
-                    value.map(Term::Constant)
-                }
-                (None, RawTerm::Constant(_)) => None,
+                constant => self
+                    .constant(def, known, constant, attribute.position)
+                    .map(Term::Constant),
             };
             terms.extend(term.map(|term| (known.name, term)));
         }
@@ -289,6 +283,12 @@ impl Checker<'_> {
             }
         }
     }
+}
+
+/// Whether the expression reads anything but `none`.
+fn reads_match(formula: &RawFormula) -> bool {
+    let references = formula.expression.references();
+    references.iter().any(|reference| reference.name != NONE)
 }
 
 /// A guard as it is written.

@@ -41,7 +41,8 @@ pub struct Search<'a> {
     explain: bool,
     found: Match,
     placed: usize,
-    flaw: Option<String>,
+    /// What is wrong with the candidate being followed, and how near it can still come.
+    flaw: Option<(Closeness, String)>,
     nearest: Option<(Closeness, String)>,
 }
 
@@ -93,17 +94,15 @@ impl<'a> Search<'a> {
 
     /// Whether the candidate may be followed in spite of what is wrong with it: once, to explain.
     fn excuse(&mut self, reason: impl FnOnce() -> String) -> bool {
-        let excused = self.explain && self.flaw.is_none();
-        if excused {
-            self.flaw = Some(reason());
-        }
-        excused
+        self.excuse_as(Closeness::Flaw, reason)
     }
 
-    fn missing(&mut self, reason: impl FnOnce() -> String) {
-        if self.flaw.is_none() && self.placed * 2 > self.rule.pattern.len() {
-            self.note(Closeness::Neighbour, reason);
+    fn excuse_as(&mut self, closeness: Closeness, reason: impl FnOnce() -> String) -> bool {
+        let excused = self.explain && self.flaw.is_none();
+        if excused {
+            self.flaw = Some((closeness, reason()));
         }
+        excused
     }
 
     fn value(&self, id: ValueId) -> Bound {
@@ -125,50 +124,53 @@ impl<'a> Search<'a> {
         };
         let op = pattern.op.name;
         let mut place = |search: &mut Self, node| search.place(at, index, node, anchor, accept);
-        match reach {
-            Reach::Anchor => place(self, anchor),
-            Reach::Giver(id) => {
-                let Bound::Value(value) = self.value(id) else {
-                    return false;
-                };
-                let node = self.graph.node(value.node);
-                let output = rule.values.get(id).map(|v| v.origin);
-                let fits =
-                    matches!(output, Some(Origin::Node { output, .. }) if output == value.output);
-                if node.op().is_some_and(|found| found.name() == op) && fits {
-                    return place(self, value.node);
-                }
-                let graph = self.graph;
-                self.missing(|| {
-                    let kind = node.op().map_or("no op", |op| op.name());
-                    let name = quoted(graph.name(value));
-                    format!("{name} is {kind} where the rule wants {op}")
-                });
-                false
-            }
-            Reach::Reader(id) => {
-                let Bound::Value(value) = self.value(id) else {
-                    return false;
-                };
-                let mut tried = None;
-                for (user, _) in self.graph.users(value) {
-                    let is_op = self.graph.node(user).op().is_some_and(|o| o.name() == op);
-                    if !is_op || self.is_dead(user) || tried.replace(user) == Some(user) {
-                        continue;
+        let graph = self.graph;
+        let missing = match reach {
+            Reach::Anchor => return place(self, anchor),
+            Reach::Giver(id) => match self.value(id) {
+                Bound::Value(value) => {
+                    let node = graph.node(value.node);
+                    let output = rule.values.get(id).map(|v| v.origin);
+                    let fits = matches!(output, Some(Origin::Node { output, .. }) if output == value.output);
+                    if node.op().is_some_and(|found| found.name() == op) && fits {
+                        return place(self, value.node);
                     }
-                    if place(self, user) {
-                        return true;
+                    let kind = || node.op().map_or("no op", |op| op.name());
+                    let name = || quoted(graph.name(value));
+                    self.excuse_as(Closeness::Neighbour, || {
+                        format!("{} is {} where the rule wants {op}", name(), kind())
+                    })
+                }
+                _ => self.lacks_neighbour(),
+            },
+            Reach::Reader(id) => match self.value(id) {
+                Bound::Value(value) => {
+                    let mut tried = None;
+                    for (user, _) in graph.users(value) {
+                        let is_op = graph.node(user).op().is_some_and(|o| o.name() == op);
+                        if !is_op || self.is_dead(user) || tried.replace(user) == Some(user) {
+                            continue;
+                        }
+                        if place(self, user) {
+                            return true;
+                        }
                     }
+                    let name = || quoted(graph.name(value));
+                    tried.is_none()
+                        && self.excuse_as(Closeness::Neighbour, || {
+                            format!("nothing that reads {} is {op}", name())
+                        })
                 }
-                if tried.is_none() {
-                    let graph = self.graph;
-                    self.missing(|| {
-                        format!("nothing that reads {} is {op}", quoted(graph.name(value)))
-                    });
-                }
-                false
-            }
-        }
+                _ => self.lacks_neighbour(),
+            },
+        };
+        // Whether the rest of the pattern is there is worth knowing.
+        missing && self.step(at + 1, anchor, accept)
+    }
+
+    /// Whether a node was missing before, so that what lies behind it can't be looked for.
+    fn lacks_neighbour(&self) -> bool {
+        matches!(self.flaw, Some((Closeness::Neighbour, _)))
     }
 
     fn is_dead(&self, node: NodeId) -> bool {
@@ -296,20 +298,18 @@ impl<'a> Search<'a> {
                 }
             }
             (Operand::Number(wanted), Some(value)) => {
-                let found = graph.literal(value).map(|literal| match literal {
-                    Literal::Int(n) => f64::from(n),
-                    Literal::Float(x) => x,
-                });
-                if found.is_some_and(|found| near(found, wanted)) {
-                    return true;
-                }
-                self.excuse(|| {
-                    let found = match found {
-                        Some(found) => format!("the number {found:?}"),
-                        None => quoted(graph.name(value)),
-                    };
-                    format!("{} reads {found}; the rule wants {wanted:?}", reader())
-                })
+                let found = match graph.literal(value) {
+                    Some(Literal::Int(n)) => f64::from(n),
+                    Some(Literal::Float(x)) => x,
+                    None => return false,
+                };
+                near(found, wanted)
+                    || self.excuse(|| {
+                        format!(
+                            "{} reads the number {found:?}; the rule wants {wanted:?}",
+                            reader()
+                        )
+                    })
             }
             (Operand::Number(wanted), None) => {
                 self.excuse(|| format!("{} has no {}; the rule wants {wanted:?}", reader(), role()))
@@ -354,8 +354,11 @@ impl<'a> Search<'a> {
                 return false;
             }
         }
-        if let Some(flaw) = self.flaw.clone() {
-            self.note(Closeness::Flaw, || flaw);
+        if let Some((closeness, flaw)) = self.flaw.clone() {
+            let most = self.placed * 2 > self.rule.pattern.len();
+            if most || closeness != Closeness::Neighbour {
+                self.note(closeness, || flaw);
+            }
             return false;
         }
         match accept(&self.found) {

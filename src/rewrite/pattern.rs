@@ -9,7 +9,6 @@ use super::rule::{Operand, Origin, PatternNode, RuleValue, ValueId};
 use crate::load::diagnostics::Position;
 use crate::load::evaluate::Failure;
 use crate::load::expression::is_name;
-use crate::load::value::Value as Number;
 use crate::nearest;
 use crate::ops::{self, Arity, Attribute, AttributeDef, AttributeKind, Op, OpDef};
 
@@ -210,43 +209,50 @@ impl Checker<'_> {
         raw: &RawAttribute,
     ) -> Option<(usize, Attribute)> {
         let (at, attribute) = self.attribute_def(def, &raw.name, raw.position)?;
-        let value = match &raw.term {
-            RawTerm::Constant(value) => value.clone(),
-            RawTerm::Formula(formula) => match formula.expression.evaluate(&ConstantScope) {
-                Ok(value) => value,
-                Err(failure) => {
-                    let text = match failure {
-                        Failure::Here(error) => error.to_string(),
-                        Failure::Elsewhere => "it has no value".to_owned(),
-                    };
-                    let message = format!(
-                        "what a matched attribute equals must be a constant ({text}); guards compare attributes"
-                    );
-                    self.problem(formula.position, message);
-                    return None;
-                }
-            },
-        };
-        let value = self.attribute_value(&value, raw.position)?;
-        Some((at, self.fitting(def, attribute, value, raw.position)?))
+        if let RawTerm::Formula(formula) = &raw.term
+            && formula
+                .expression
+                .references()
+                .iter()
+                .any(|r| r.name != NONE)
+        {
+            let message = "what a matched attribute equals must be a constant; the guard Equal compares attributes";
+            self.problem(formula.position, message);
+            return None;
+        }
+        let value = self.constant(def, attribute, &raw.term, raw.position)?;
+        Some((at, value))
     }
 
-    pub(super) fn attribute_value(
+    /// The value of an attribute that reads nothing of the match.
+    pub(super) fn constant(
         &mut self,
-        value: &Number,
+        def: &'static OpDef,
+        attribute: &'static AttributeDef,
+        term: &RawTerm,
         position: Position,
     ) -> Option<Attribute> {
-        match number_attribute(value) {
-            Ok(value) => Some(value),
+        let value = match term {
+            RawTerm::Constant(value) => Ok(value.clone()),
+            RawTerm::Formula(formula) => formula.expression.evaluate(&ConstantScope),
+        };
+        let value = match value {
+            Ok(value) => number_attribute(&value),
+            Err(Failure::Here(error)) => Err(error.to_string()),
+            Err(Failure::Elsewhere) => Err("without a value".to_owned()),
+        };
+        match value {
+            Ok(value) => self.fitting(def, attribute, value, position),
             Err(found) => {
-                self.problem(position, format!("no attribute can be {found}"));
+                let name = attribute.name;
+                self.problem(position, format!("{}: '{name}' is {found}", def.name));
                 None
             }
         }
     }
 
     /// The value as the op keeps it, if the attribute can have it.
-    pub(super) fn fitting(
+    fn fitting(
         &mut self,
         def: &'static OpDef,
         attribute: &'static AttributeDef,

@@ -46,9 +46,9 @@ const BUILTIN: [(&str, &str); 6] = [
 /// Why passes can't be read or run.
 #[derive(Debug, thiserror::Error)]
 pub enum PassError {
-    /// A file is wrong.
-    #[error(transparent)]
-    File(#[from] Problems),
+    /// Files are wrong: what, for each.
+    #[error("{}", lines(.0))]
+    Files(Vec<Problems>),
     /// A file can't be read.
     #[error("{path}: {error}")]
     Read {
@@ -84,6 +84,11 @@ pub enum PassError {
         /// What the verifier says.
         error: GraphError,
     },
+}
+
+fn lines(files: &[Problems]) -> String {
+    let files: Vec<String> = files.iter().map(Problems::to_string).collect();
+    files.join("\n")
 }
 
 /// What a run leaves out.
@@ -146,7 +151,7 @@ impl Passes {
     /// The passes that are compiled in.
     pub fn builtin() -> Result<Passes, PassError> {
         let files = BUILTIN.map(|(name, text)| (name.to_owned(), text.to_owned()));
-        Ok(read(Path::new("passes"), &BTreeMap::from(files))?)
+        read(Path::new("passes"), &BTreeMap::from(files)).map_err(PassError::Files)
     }
 
     /// The passes of a directory. Files that it lacks are the compiled-in ones; a rule file of it that the pipeline
@@ -171,7 +176,7 @@ impl Passes {
                 own.push(name.to_owned());
             }
         }
-        let passes = read(path, &files)?;
+        let passes = read(path, &files).map_err(PassError::Files)?;
         own.sort();
         for name in own {
             let is_pass = |pass: &Pass| {
@@ -181,7 +186,8 @@ impl Passes {
                 let message =
                     format!("{PIPELINE} has no Rules of this name, so that no rule here would run");
                 let file = path.join(&name).display().to_string();
-                return Err(Problems::one(file, Problem::new(Position::START, message)).into());
+                let problem = Problem::new(Position::START, message);
+                return Err(PassError::Files(vec![Problems::one(file, problem)]));
             }
         }
         Ok(passes)
@@ -337,11 +343,12 @@ fn read_text(path: &Path) -> std::io::Result<String> {
 }
 
 /// Reads the pipeline and the rule files that it names.
-fn read(directory: &Path, files: &BTreeMap<String, String>) -> Result<Passes, Problems> {
+fn read(directory: &Path, files: &BTreeMap<String, String>) -> Result<Passes, Vec<Problems>> {
     let name_of = |name: &str| directory.join(name).display().to_string();
     let file = name_of(PIPELINE);
     let text = files.get(PIPELINE).map_or("", String::as_str);
-    let tree = document::parse(&file, text)?;
+    let tree = document::parse(&file, text).map_err(|problems| vec![problems])?;
+    let mut wrong: Vec<Problems> = Vec::new();
     let mut reader = Reader::default();
     let list = match &tree.kind {
         Kind::Form(form) if form.name == Some("Pipeline") && form.fields.is_empty() => {
@@ -366,8 +373,7 @@ fn read(directory: &Path, files: &BTreeMap<String, String>) -> Result<Passes, Pr
                 match files.get(&rule_file) {
                     Some(text) => match check::load(&name_of(&rule_file), text) {
                         Ok(read) => *rules = read,
-                        // Problems of another file can't be told with this file's name.
-                        Err(problems) => reader.problem(tree.position, problems.to_string()),
+                        Err(problems) => wrong.push(problems),
                     },
                     None => reader.problem(
                         tree.position,
@@ -384,7 +390,14 @@ fn read(directory: &Path, files: &BTreeMap<String, String>) -> Result<Passes, Pr
             Some(pass)
         })
     });
-    Problems::check(&file, reader.problems, Passes { passes })
+    match Problems::check(&file, reader.problems, Passes { passes }) {
+        Ok(passes) if wrong.is_empty() => Ok(passes),
+        Ok(_) => Err(wrong),
+        Err(problems) => {
+            wrong.insert(0, problems);
+            Err(wrong)
+        }
+    }
 }
 
 /// One entry of the pipeline; the rules of a pass of rules are still to be read.

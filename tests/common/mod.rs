@@ -18,23 +18,42 @@ pub struct Expected {
 }
 
 pub fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(name)
 }
 
 /// A model folder of `tests/data`, or the embedded demo.
 pub fn source(name: &str) -> Source {
-    if name == "demo" { Source::Demo } else { Source::Path(data(name)) }
+    if name == "demo" {
+        Source::Demo
+    } else {
+        Source::Path(data(name))
+    }
 }
 
 pub fn expected(name: &str) -> Expected {
     let file = TensorFile::open(&data(name).join("expected.safetensors")).unwrap();
-    let ids = |tensor: &str| file.read_i64(tensor).unwrap().iter().map(|&id| u32::try_from(id).unwrap()).collect();
-    Expected { input_ids: ids("input_ids"), logits: file.read_f32("logits").unwrap(), greedy: ids("greedy") }
+    let ids = |tensor: &str| {
+        file.read_i64(tensor)
+            .unwrap()
+            .iter()
+            .map(|&id| u32::try_from(id).unwrap())
+            .collect()
+    };
+    Expected {
+        input_ids: ids("input_ids"),
+        logits: file.read_f32("logits").unwrap(),
+        greedy: ids("greedy"),
+    }
 }
 
 /// Options that compute all rows of logits.
 pub fn all_rows() -> Options {
-    Options { logits: Logits::All, ..Options::default() }
+    Options {
+        logits: Logits::All,
+        ..Options::default()
+    }
 }
 
 pub fn open(name: &str, options: &Options) -> Model {
@@ -42,9 +61,15 @@ pub fn open(name: &str, options: &Options) -> Model {
 }
 
 /// The logits of every prompt token [tokens, vocabulary], and those of each greedy step.
-pub fn run(session: &mut Session, prompt: &[u32], steps: usize) -> (Vec<f32>, Vec<Vec<f32>>, Vec<u32>) {
+pub fn run(
+    session: &mut Session,
+    prompt: &[u32],
+    steps: usize,
+) -> (Vec<f32>, Vec<Vec<f32>>, Vec<u32>) {
     let mut logits = Vec::new();
-    session.prefill_each(prompt, &mut |rows| logits.extend_from_slice(rows)).unwrap();
+    session
+        .prefill_each(prompt, &mut |rows| logits.extend_from_slice(rows))
+        .unwrap();
     let mut last = session.logits_row().to_vec();
     let mut rows = Vec::new();
     let mut greedy = Vec::new();
@@ -66,14 +91,21 @@ pub fn argmax(row: &[f32]) -> u32 {
 pub fn deviation(values: &[f32]) -> f64 {
     let n = values.len() as f64;
     let mean = values.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
-    (values.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n).sqrt()
+    (values
+        .iter()
+        .map(|&x| (f64::from(x) - mean).powi(2))
+        .sum::<f64>()
+        / n)
+        .sqrt()
 }
 
 /// The largest difference, in units of the expected values' standard deviation.
 pub fn difference(found: &[f32], expected: &[f32]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let pairs = found.iter().zip(expected);
-    let largest = pairs.map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs()).fold(0.0, |a: f64, b| if b <= a { a } else { b });
+    let largest = pairs
+        .map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs())
+        .fold(0.0, |a: f64, b| if b <= a { a } else { b });
     largest / deviation(expected)
 }
 

@@ -17,8 +17,11 @@ fn config(name: &str) -> Value {
 fn write(name: &str, file: &Path, rename: &dyn Fn(&str) -> Option<String>) {
     let bytes = fs::read(data(name).join("model.safetensors")).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
-    let views: Vec<(String, TensorView<'_>)> =
-        tensors.tensors().into_iter().filter_map(|(tensor, view)| Some((rename(&tensor)?, view))).collect();
+    let views: Vec<(String, TensorView<'_>)> = tensors
+        .tensors()
+        .into_iter()
+        .filter_map(|(tensor, view)| Some((rename(&tensor)?, view)))
+        .collect();
     serialize_to_file(views, None, file).unwrap();
 }
 
@@ -40,23 +43,42 @@ pub fn version_4(name: &str, folder: &Path) {
     let theta = rope.as_object_mut().unwrap().remove("rope_theta").unwrap();
     fields.insert("rope_theta".into(), theta);
     let scaled = rope["rope_type"] != "default";
-    fields.insert("rope_scaling".into(), if scaled { rope } else { Value::Null });
+    fields.insert(
+        "rope_scaling".into(),
+        if scaled { rope } else { Value::Null },
+    );
     fs::write(folder.join("config.json"), config.to_string()).unwrap();
-    fs::copy(data(name).join("model.safetensors"), folder.join("model.safetensors")).unwrap();
+    fs::copy(
+        data(name).join("model.safetensors"),
+        folder.join("model.safetensors"),
+    )
+    .unwrap();
 }
 
 /// The model in two files with an index.
 pub fn sharded(name: &str, folder: &Path) {
     fs::copy(data(name).join("config.json"), folder.join("config.json")).unwrap();
-    let shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+    let shards = [
+        "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors",
+    ];
     let shard = |tensor: &str| shards[usize::from(tensor.contains(".mlp."))];
     for file in shards {
-        write(name, &folder.join(file), &|tensor| (shard(tensor) == file).then(|| tensor.to_string()));
+        write(name, &folder.join(file), &|tensor| {
+            (shard(tensor) == file).then(|| tensor.to_string())
+        });
     }
     let bytes = fs::read(data(name).join("model.safetensors")).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
-    let map: serde_json::Map<String, Value> =
-        tensors.names().into_iter().map(|tensor| (tensor.to_string(), shard(tensor).into())).collect();
+    let map: serde_json::Map<String, Value> = tensors
+        .names()
+        .into_iter()
+        .map(|tensor| (tensor.to_string(), shard(tensor).into()))
+        .collect();
     let index = json!({"metadata": {}, "weight_map": map});
-    fs::write(folder.join("model.safetensors.index.json"), index.to_string()).unwrap();
+    fs::write(
+        folder.join("model.safetensors.index.json"),
+        index.to_string(),
+    )
+    .unwrap();
 }
