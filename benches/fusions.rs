@@ -1,0 +1,115 @@
+//! What is each pass worth? Steps of whole models with all passes, without each one, and with none.
+//!
+//! A benchmark is named `model/step, threads/passes`. `decode` is a step of one token with 64 before it, `prefill` a
+//! prompt of 128 tokens; both count tokens. A pass that changes nothing in a model shows how far two runs of the same
+//! code differ.
+
+mod support;
+
+use std::cell::LazyCell;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use smallmind::model::Source;
+use smallmind::rewrite::Passes;
+use smallmind::{Model, Options, Session};
+
+/// Tokens before a step of one token.
+const PAST: usize = 64;
+/// Tokens of a prompt.
+const PROMPT: usize = 128;
+
+/// Which passes run: a name, and the options that say so.
+fn variants() -> Vec<(String, Options)> {
+    let passes = Passes::builtin().expect("the built-in passes are well formed");
+    let without = |name: &str| Options {
+        without: BTreeSet::from([name.to_string()]),
+        ..Options::default()
+    };
+    let none = Options {
+        stop_after: Some("none".to_string()),
+        ..Options::default()
+    };
+    let mut variants = vec![("all".to_string(), Options::default())];
+    variants.extend(
+        passes
+            .names()
+            .map(|name| (format!("without {name}"), without(name))),
+    );
+    variants.push(("none".to_string(), none));
+    variants
+}
+
+fn open(source: &Source, options: &Options, threads: usize) -> Session {
+    let options = Options {
+        threads: Some(threads),
+        ..options.clone()
+    };
+    let model = Model::open(source.clone(), &options);
+    let model = model.unwrap_or_else(|error| panic!("the model can't be opened: {error}"));
+    model.session().expect("there is memory for a session")
+}
+
+/// `count` token ids that every model here has.
+fn prompt(count: usize) -> Vec<u32> {
+    (0..count as u32).map(|i| (i * 37 + 11) % 250).collect()
+}
+
+fn steps(criterion: &mut Criterion, name: &str, source: &Source, threads: usize) {
+    for (step, tokens) in [("decode", 1), ("prefill", PROMPT)] {
+        let mut group = criterion.benchmark_group(format!("{name}/{step}, {threads} threads"));
+        group.throughput(Throughput::Elements(tokens as u64));
+        for (passes, options) in variants() {
+            let past = if tokens == 1 { PAST } else { 0 };
+            let mut session = LazyCell::new(|| {
+                let mut session = open(source, &options, threads);
+                if past > 0 {
+                    session.prefill(&prompt(past)).expect("the prompt fits");
+                }
+                session
+            });
+            let input = prompt(tokens);
+            group.bench_function(BenchmarkId::from_parameter(passes), |bencher| {
+                let session: &mut Session = LazyCell::force_mut(&mut session);
+                bencher.iter(|| {
+                    session.truncate(past);
+                    session.prefill(&input).map(|logits| logits[0])
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+fn model(criterion: &mut Criterion, name: &str, source: &Source) {
+    steps(criterion, name, source, 1);
+    let granted = std::thread::available_parallelism().map_or(1, |n| n.get());
+    if granted > 1 {
+        steps(criterion, name, source, granted);
+    }
+}
+
+fn fusions(criterion: &mut Criterion) {
+    model(criterion, "demo", &Source::Demo);
+    let folder = tempfile::tempdir().expect("there is room for a model");
+    let path: &Path = folder.path();
+    support::SMALL.write(path);
+    model(criterion, "llama 256 x 4", &Source::from(path));
+}
+
+fn settings() -> Criterion {
+    Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(800))
+        .nresamples(5_000)
+}
+
+criterion_group! {
+    name = benches;
+    config = settings();
+    targets = fusions
+}
+criterion_main!(benches);
