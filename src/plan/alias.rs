@@ -51,12 +51,22 @@ impl Classes {
             if scheduler.classes[id.index()] != Class::Activation {
                 continue;
             }
-            let first = match graph.node(id).kind {
-                Kind::Input => 0,
-                _ => first_step.get(&id).copied().unwrap_or(0),
+            // A view lives as long as what it is a view of, which it joins below.
+            let life = match graph.node(id).kind {
+                Kind::Input => Life { first: 0, last: 0 },
+                _ => match first_step.get(&id) {
+                    Some(&step) => Life {
+                        first: step,
+                        last: step,
+                    },
+                    None => Life {
+                        first: usize::MAX,
+                        last: 0,
+                    },
+                },
             };
             for output in 0..graph.node(id).outputs.len() {
-                classes.add(Value { node: id, output }, Life { first, last: first });
+                classes.add(Value { node: id, output }, life);
             }
         }
         for &id in &scheduler.order {

@@ -13,6 +13,6 @@ mod schedule;
 mod verify;
 
 pub use layout::{Cache, ModelPlan, PlanError, PlanOptions, Regions};
-pub use report::MemoryReport;
+pub use report::{MemoryReport, StepReport};
 pub use schedule::{Slot, Source, Step, StepPlan, WeightForm, WeightNeed};
 pub use verify::{PlanDefect, verify};
