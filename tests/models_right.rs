@@ -4,8 +4,9 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::variants::{bare, sharded, version_4};
+use common::variants::{bare, rounded, sharded, version_4};
 use common::{Expected, all_rows, difference, expected, open, run, source};
+use safetensors::Dtype;
 use smallmind::graph::Graph;
 use smallmind::model::{ModelFiles, compile};
 use smallmind::ops::reference::Interpreter;
@@ -154,5 +155,25 @@ fn the_last_row_is_the_same_with_and_without_the_others() {
             rows.insert(label, common::bits(session.logits_row()));
         }
         assert_eq!(rows["last"], rows["all"], "{name}");
+    }
+}
+
+#[test]
+fn weights_of_16_bits_compute_as_the_same_weights_of_32_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["gpt2", "llama"] {
+        for half in [Dtype::F16, Dtype::BF16] {
+            let [narrow, wide] =
+                ["narrow", "wide"].map(|f| folder.path().join(format!("{name}-{half:?}-{f}")));
+            rounded(name, half, &narrow, &wide);
+            let prompt = expected(name).input_ids;
+            let [narrow, wide] = [narrow, wide].map(|path| Model::open(path, &all_rows()).unwrap());
+            assert!(narrow.plan().packed_weights < wide.plan().packed_weights);
+            let [narrow, wide] = [narrow, wide].map(|model| {
+                let (logits, rows, _) = run(&mut model.session().unwrap(), &prompt, 4);
+                common::bits(&logits.into_iter().chain(rows.concat()).collect::<Vec<_>>())
+            });
+            assert!(narrow == wide, "{name}, {half:?}");
+        }
     }
 }

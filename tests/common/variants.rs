@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use half::{bf16, f16};
 use safetensors::SafeTensors;
-use safetensors::tensor::{TensorView, serialize_to_file};
+use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use serde_json::{Value, json};
 
 use super::data;
@@ -81,4 +82,47 @@ pub fn sharded(name: &str, folder: &Path) {
         index.to_string(),
     )
     .unwrap();
+}
+
+/// The model with every weight rounded to `half` (F16 or BF16): in `narrow` stored so, in `wide` stored as F32.
+pub fn rounded(name: &str, half: Dtype, narrow: &Path, wide: &Path) {
+    let bytes = fs::read(data(name).join("model.safetensors")).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let mut rounded = Vec::new();
+    for (tensor, view) in tensors.tensors() {
+        let values = view
+            .data()
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|b| f32::from_le_bytes(*b));
+        let (mut small, mut large) = (Vec::new(), Vec::new());
+        for value in values {
+            let (bits, value) = match half {
+                Dtype::F16 => (
+                    f16::from_f32(value).to_bits(),
+                    f16::from_f32(value).to_f32(),
+                ),
+                _ => (
+                    bf16::from_f32(value).to_bits(),
+                    bf16::from_f32(value).to_f32(),
+                ),
+            };
+            small.extend_from_slice(&bits.to_le_bytes());
+            large.extend_from_slice(&value.to_le_bytes());
+        }
+        rounded.push((tensor, view.shape().to_vec(), small, large));
+    }
+    for (folder, dtype) in [(narrow, half), (wide, Dtype::F32)] {
+        fs::create_dir_all(folder).unwrap();
+        fs::copy(data(name).join("config.json"), folder.join("config.json")).unwrap();
+        let views = rounded.iter().map(|(tensor, shape, small, large)| {
+            let bytes = if dtype == Dtype::F32 { large } else { small };
+            (
+                tensor.clone(),
+                TensorView::new(dtype, shape.clone(), bytes).unwrap(),
+            )
+        });
+        serialize_to_file(views, None, &folder.join("model.safetensors")).unwrap();
+    }
 }
