@@ -213,6 +213,11 @@ pub fn count(operations: usize) -> Throughput {
     Throughput::Elements(operations as u64)
 }
 
+/// So many tokens, in words.
+pub fn tokens_of(count: usize) -> String {
+    format!("{count} token{}", if count == 1 { "" } else { "s" })
+}
+
 /// `count` numbers of both signs below 1 in magnitude, the same for the same `seed`.
 pub fn numbers(count: usize, seed: u32) -> Vec<f32> {
     // Marsaglia's xorshift.

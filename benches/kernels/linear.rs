@@ -9,7 +9,7 @@ use smallmind::kernels::linear::{GatedLinear, Linear, MergedLinear, scratch_floa
 use smallmind::kernels::matmul::MatMul;
 use smallmind::kernels::packed::{PackedMatrix, WeightType};
 
-use super::case::{Case, Input, bench, count};
+use super::case::{Case, Input, bench, count, tokens_of};
 
 const TYPES: [(WeightType, &str); 3] = [
     (WeightType::F32, "f32"),
@@ -52,7 +52,7 @@ fn linear(
     weight_type: WeightType,
     type_name: &str,
 ) {
-    let name = format!("{tokens} tokens {cols} to {rows} {type_name}");
+    let name = format!("{} {cols} to {rows} {type_name}", tokens_of(tokens));
     let kernel = Linear { activation: None };
     bench(
         criterion,
@@ -76,7 +76,10 @@ fn linear(
 /// With a bias, an activation and a residual.
 fn epilogue(criterion: &mut Criterion, tokens: usize) {
     let (cols, rows) = (768, 3072);
-    let name = format!("{tokens} tokens {cols} to {rows} f32, bias, gelu, residual");
+    let name = format!(
+        "{} {cols} to {rows} f32, bias, gelu, residual",
+        tokens_of(tokens)
+    );
     let kernel = Linear {
         activation: Some(UnaryFunction::GeluTanh),
     };
@@ -101,7 +104,7 @@ fn epilogue(criterion: &mut Criterion, tokens: usize) {
 /// Queries, keys and values of nine heads over three.
 fn merged(criterion: &mut Criterion, tokens: usize) {
     let (cols, rows) = (576, [576, 192, 192]);
-    let name = format!("{tokens} tokens {cols} to 576, 192, 192 f32");
+    let name = format!("{} {cols} to 576, 192, 192 f32", tokens_of(tokens));
     let kernel = MergedLinear { segments: 3 };
     let counts = counts(tokens, cols, rows.iter().sum(), WeightType::F32);
     bench(criterion, "MergedLinear", &name, kernel, counts, || {
@@ -116,7 +119,7 @@ fn merged(criterion: &mut Criterion, tokens: usize) {
 
 fn gated(criterion: &mut Criterion, tokens: usize) {
     let (cols, rows) = (576, 1536);
-    let name = format!("{tokens} tokens {cols} to {rows} f32, silu");
+    let name = format!("{} {cols} to {rows} f32, silu", tokens_of(tokens));
     let kernel = GatedLinear {
         activation: UnaryFunction::Silu,
     };
@@ -140,7 +143,7 @@ fn mat_mul(criterion: &mut Criterion) {
     let square = [heads, positions, positions];
     for tokens in [1, positions] {
         let counts = || count(2 * heads * tokens * positions * dim);
-        let name = format!("{tokens} tokens, queries and keys");
+        let name = format!("{}, queries and keys", tokens_of(tokens));
         let kernel = MatMul { transpose_b: true };
         bench(criterion, "MatMul", &name, kernel, counts(), || {
             let inputs = vec![
@@ -149,7 +152,7 @@ fn mat_mul(criterion: &mut Criterion) {
             ];
             Case::new(tokens, inputs, &[&[heads, tokens, positions]])
         });
-        let name = format!("{tokens} tokens, weights and values");
+        let name = format!("{}, weights and values", tokens_of(tokens));
         let kernel = MatMul { transpose_b: false };
         bench(criterion, "MatMul", &name, kernel, counts(), || {
             let weights = Input::tensor(&[heads, tokens, square[2]], 1);

@@ -5,7 +5,7 @@ use smallmind::kernels::rotary::{
     ApplyRotary, Rope, RopeScaling, RotaryTable, inverse_frequencies,
 };
 
-use super::case::{Case, Input, bench, count, floats};
+use super::case::{Case, Input, bench, count, floats, tokens_of};
 
 const HEADS: usize = 9;
 const DIM: usize = 64;
@@ -18,7 +18,7 @@ pub fn all(criterion: &mut Criterion) {
         let kernel = RotaryTable {
             inv_freq: inv_freq.clone(),
         };
-        let name = format!("{tokens} tokens");
+        let name = tokens_of(tokens);
         // Angles, of which sine and cosine are both wanted.
         bench(
             criterion,
@@ -32,7 +32,7 @@ pub fn all(criterion: &mut Criterion) {
             },
         );
         for (adjacent, pairs) in [(false, "half apart"), (true, "adjacent")] {
-            let name = format!("{tokens} tokens, pairs {pairs}");
+            let name = format!("{}, pairs {pairs}", tokens_of(tokens));
             let counts = || floats(2 * tokens * HEADS * DIM);
             bench(
                 criterion,

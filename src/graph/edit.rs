@@ -13,23 +13,28 @@ use crate::ops::Op;
 /// A graph being changed. Types are inferred and names kept unique with each step.
 pub struct Editor<'g> {
     graph: &'g mut Graph,
-    names: HashSet<Name>,
+    /// Every name in the graph and every name given out; `None` until one is asked for, which most passes never do.
+    names: Option<HashSet<Name>>,
     /// The place that new nodes take; `None` gives each the next free one.
     place: Option<u32>,
 }
 
 impl<'g> Editor<'g> {
     pub(super) fn new(graph: &'g mut Graph) -> Self {
-        let names = graph
-            .inner
-            .node_weights()
-            .flat_map(|n| n.outputs.iter().map(|o| o.name.clone()))
-            .collect();
         Editor {
             graph,
-            names,
+            names: None,
             place: None,
         }
+    }
+
+    fn names(&mut self) -> &mut HashSet<Name> {
+        let nodes = self.graph.inner.node_weights();
+        self.names.get_or_insert_with(|| {
+            nodes
+                .flat_map(|n| n.outputs.iter().map(|o| o.name.clone()))
+                .collect()
+        })
     }
 
     /// The graph as it is now.
@@ -77,14 +82,14 @@ impl<'g> Editor<'g> {
     }
 
     fn leaf(&mut self, kind: Kind, name: &str, ty: Type) -> Result<NodeId, GraphError> {
-        if self.names.contains(name) {
+        if self.names().contains(name) {
             return Err(GraphError::new(format!("the name \"{name}\" is taken")));
         }
         let output = Output {
             name: name.into(),
             ty,
         };
-        self.names.insert(output.name.clone());
+        self.names().insert(output.name.clone());
         Ok(self.insert(Node {
             kind,
             outputs: smallvec![output],
@@ -105,11 +110,12 @@ impl<'g> Editor<'g> {
     pub fn free_name(&mut self, wanted: &str) -> Name {
         let mut name: Name = wanted.into();
         let mut number = 2;
-        while self.names.contains(&name) {
+        let names = self.names();
+        while names.contains(&name) {
             name = format!("{wanted}#{number}").into();
             number += 1;
         }
-        self.names.insert(name.clone());
+        names.insert(name.clone());
         name
     }
 
@@ -237,7 +243,7 @@ impl<'g> Editor<'g> {
             &mut self.graph.inner[value.node.0].outputs[value.output].name,
             name,
         );
-        self.names.remove(&old);
+        self.names().remove(&old);
     }
 
     /// Remove ops, weights and constants that no output depends on; inputs stay. Gives the names of those removed.
@@ -261,7 +267,9 @@ impl<'g> Editor<'g> {
         for id in gone {
             if let Some(node) = self.graph.inner.remove_node(id.0) {
                 for output in node.outputs {
-                    self.names.remove(&output.name);
+                    if let Some(given) = &mut self.names {
+                        given.remove(&output.name);
+                    }
                     names.push(output.name);
                 }
             }

@@ -228,20 +228,22 @@ fn choose_graph(config: &ConfigJson, given: Option<&Path>) -> Result<ModelFile, 
             .get("model_type")
             .and_then(|n| n.as_str().map(str::to_string)),
     );
-    let mut known = Vec::new();
-    let mut files = Vec::new();
-    for (file, text) in builtin_graphs() {
-        let graph = syntax::parse(file, text)?;
-        known.extend(graph.architectures.clone());
-        files.push(graph);
-    }
     for name in &names {
-        if let Some(at) = files
+        // A file that lists the name has it in quotes: the others need not be parsed.
+        let quoted = format!("\"{name}\"");
+        for (file, text) in builtin_graphs()
             .iter()
-            .position(|graph| graph.architectures.contains(name))
+            .filter(|(_, text)| text.contains(&quoted))
         {
-            return Ok(files.swap_remove(at));
+            let graph = syntax::parse(file, text)?;
+            if graph.architectures.contains(name) {
+                return Ok(graph);
+            }
         }
+    }
+    let mut known = Vec::new();
+    for (file, text) in builtin_graphs() {
+        known.extend(syntax::parse(file, text)?.architectures);
     }
     let message = match names.first() {
         None => "neither \"architectures\" nor \"model_type\" names the architecture".to_string(),
