@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::variants::{bare, rounded, sharded, version_4};
-use common::{Expected, all_rows, difference, expected, open, run, source};
+use common::{Expected, MODELS, all_rows, difference, expected, open, run, source};
 use safetensors::Dtype;
 use smallmind::graph::Graph;
 use smallmind::model::{ModelFiles, compile};
@@ -14,15 +14,6 @@ use smallmind::{Model, Options};
 
 /// The bar, in units of the logits' standard deviation.
 const BAR: f64 = 2e-4;
-
-const MODELS: [&str; 6] = [
-    "demo",
-    "gpt2",
-    "llama",
-    "llama-bf16",
-    "llama-long",
-    "llama3-rope",
-];
 
 fn agrees(name: &str, model: &Model, expected: &Expected) {
     let mut session = model.session().unwrap();

@@ -2,19 +2,11 @@
 
 mod common;
 
-use common::{all_rows, bits, expected, open, run};
+use common::{MODELS, all_rows, bits, expected, open, run};
 use smallmind::kernels::simd::Isa;
 use smallmind::rewrite::{Bits, Passes};
 use smallmind::{Options, Session};
 
-const MODELS: [&str; 6] = [
-    "demo",
-    "gpt2",
-    "llama",
-    "llama-bf16",
-    "llama-long",
-    "llama3-rope",
-];
 /// Decode steps behind each prompt.
 const STEPS: usize = 4;
 

@@ -57,7 +57,7 @@ fn add_residual<S: Simd>(
 }
 
 /// Root mean square norm: inputs `[x, gain]`, outputs `[y]`; with a residual, inputs `[x, residual, gain]` and outputs
-/// `[sum, y]`. Tensors are [.., width], `gain` a constant [width].
+/// `[sum, y]`. Tensors are [.., width], `gain` a constant `[width]`.
 #[derive(Clone, Copy, Debug)]
 pub struct RmsNorm {
     /// Added to the mean of squares.
@@ -97,7 +97,7 @@ unsafe impl Kernel for RmsNorm {
 }
 
 /// Layer norm: inputs `[x, gain]` or `[x, gain, bias]`, outputs `[y]`; with a residual, inputs `[x, residual, gain]` or
-/// `[x, residual, gain, bias]` and outputs `[sum, y]`. Tensors are [.., width], `gain` and `bias` constants [width].
+/// `[x, residual, gain, bias]` and outputs `[sum, y]`. Tensors are [.., width], `gain` and `bias` constants `[width]`.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNorm {
     /// Added to the variance.

@@ -9,6 +9,16 @@ use smallmind::load::safetensors::TensorFile;
 use smallmind::model::{Logits, Source};
 use smallmind::{Model, Options, Session};
 
+/// Every model that the tests know: the embedded demo, and the folders of `tests/data`.
+pub const MODELS: [&str; 6] = [
+    "demo",
+    "gpt2",
+    "llama",
+    "llama-bf16",
+    "llama-long",
+    "llama3-rope",
+];
+
 /// What another program computed for a model.
 pub struct Expected {
     pub input_ids: Vec<u32>,
