@@ -13,6 +13,7 @@ use smallmind::graph::Kind;
 use smallmind::model::{ModelFiles, compile};
 use smallmind::{Model, ModelError, Options, Session};
 
+use super::ablate::{Load, ablate};
 use super::arguments::{GraphArguments, PlanArguments, source};
 use super::bench_table::{Row, csv_head, csv_line, markdown_head, markdown_line};
 use super::failure::{Failure, error, note, print, print_json};
@@ -48,6 +49,10 @@ pub struct Arguments {
     /// How often each test is measured, after one run that warms up
     #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     repetitions: u32,
+    /// Measure what each step from a naive runtime is worth, and each pass: generation of `-n` tokens behind a prompt
+    /// of 32, with the threads of the first `-t`
+    #[arg(long)]
+    ablate: bool,
     /// How to print the results
     #[arg(short, long, value_enum, default_value_t = Format::Md)]
     output: Format,
@@ -126,6 +131,9 @@ pub fn bench(arguments: Arguments) -> Result<(), Failure> {
     };
     let mut options = arguments.plan.add_to(arguments.graph.options());
     options.context = Some(context(&arguments, &options, longest)?);
+    if arguments.ablate {
+        return ablation(&arguments, options);
+    }
     let threads: Vec<Option<usize>> = match arguments.threads.as_slice() {
         [] => vec![None],
         threads => threads.iter().copied().map(Some).collect(),
@@ -189,6 +197,36 @@ pub fn bench(arguments: Arguments) -> Result<(), Failure> {
         print_json(&rows)?;
     }
     Ok(())
+}
+
+/// Tokens before the first that an ablation counts.
+const ABLATION_PROMPT: usize = 32;
+
+fn ablation(arguments: &Arguments, options: Options) -> Result<(), Failure> {
+    let options = Options {
+        threads: arguments.threads.first().copied(),
+        ..options
+    };
+    let source = source(&arguments.model);
+    let compiled = compile(&ModelFiles::open_headers(&source, &options)?, &options)?;
+    let context = compiled.plan.options.context;
+    let generated = arguments.n_gen.iter().copied().max().unwrap_or(0);
+    if generated == 0 || context < 2 {
+        return error("an ablation generates tokens: -n must be 1 or more, and the context 2");
+    }
+    let prompt = ABLATION_PROMPT.min(context / 2);
+    let load = Load {
+        prompt,
+        generated: generated.min(context - prompt),
+        rounds: arguments.repetitions as usize,
+    };
+    let tokens = pseudo_random_tokens(context, compiled.vocabulary);
+    let format = match arguments.output {
+        Format::Md => "md",
+        Format::Json => "json",
+        Format::Csv => "csv",
+    };
+    ablate(&source, &options, &load, &tokens, format)
 }
 
 /// The positions to open the model with: what the caller says; else what the longest test needs, or as many as the

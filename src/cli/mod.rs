@@ -4,6 +4,7 @@
 //! (progress, Ctrl-C, a closed stdout, exit codes). What does not: anything a program that embeds the library would
 //! need too. Only results go to stdout; notes, rates, progress and errors go to stderr.
 
+mod ablate;
 mod arguments;
 mod bench;
 mod bench_table;
