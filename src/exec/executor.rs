@@ -1,5 +1,6 @@
 //! The executor: a plan, its weights and its threads, walked step by step.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,6 +15,8 @@ use crate::plan::{ModelPlan, Slot, Source, Step, StepPlan};
 
 /// Operands that fit into a step's frame; no op has more.
 const OPERANDS: usize = 16;
+/// Outputs that fit into a step's frame; no op has more.
+const OUTPUTS: usize = 8;
 
 /// What runs a model: shared by all its sessions, each of which brings its arena.
 pub struct Executor {
@@ -95,15 +98,20 @@ impl Executor {
 impl Run<'_> {
     /// One thread's share of one step.
     fn step(&self, step: &Step, thread: usize) {
-        let inputs: SmallVec<[Operand<'_>; OPERANDS]> = step
-            .inputs
-            .iter()
-            .map(|source| self.operand(source))
-            .collect();
-        let (int_output, outputs): (_, SmallVec<[View<'_>; OPERANDS]>) = match &step.outputs[..] {
-            [slot] if slot.is_int() => (self.ints(slot), SmallVec::new()),
-            slots => (&[][..], slots.iter().map(|slot| self.view(slot)).collect()),
-        };
+        // Filled in place: collecting would move the frame once more.
+        let mut inputs: SmallVec<[Operand<'_>; OPERANDS]> = SmallVec::new();
+        for source in &step.inputs {
+            inputs.push(self.operand(source));
+        }
+        let mut outputs: SmallVec<[View<'_>; OUTPUTS]> = SmallVec::new();
+        let mut int_output: &[Cell<i32>] = &[];
+        for slot in &step.outputs {
+            if slot.is_int() {
+                int_output = self.ints(slot);
+            } else {
+                outputs.push(self.view(slot));
+            }
+        }
         let regions = &self.executor.plan.regions;
         // SAFETY: the scratch region has `scratch_per_thread` bytes for each thread, and only this thread sees its own.
         let scratch = unsafe { self.arena.cells(regions.scratch_of(thread), step.scratch) };
@@ -142,7 +150,7 @@ impl Run<'_> {
         View::new(unsafe { self.arena.cells(slot.offset, len) }, &shape)
     }
 
-    fn ints(&self, slot: &Slot) -> &[std::cell::Cell<i32>] {
+    fn ints(&self, slot: &Slot) -> &[Cell<i32>] {
         let len = slot
             .shape(self.tokens, self.past + self.tokens)
             .iter()

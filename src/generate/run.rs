@@ -76,7 +76,7 @@ pub enum GenerateError {
     #[error("the prompt is empty, and this model has no token that begins a text")]
     EmptyPrompt,
     /// The model's folder has no tokenizer.json.
-    #[error("the model has no tokenizer.json: give token ids instead of text")]
+    #[error("the model has no tokenizer.json, so it can neither read nor write text")]
     NoTokenizer,
     /// The tokenizer failed.
     #[cfg(feature = "tokenizer")]
