@@ -82,3 +82,28 @@ fn reuse_switched_off_needs_what_the_report_says() {
     let without_in_place = Model::open("demo", &off("in_place")).unwrap().plan();
     assert!(without_in_place.prefill.bytes >= with.prefill.bytes);
 }
+
+#[test]
+fn a_tiny_model_decodes_on_one_thread_unless_told_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let tiny = r#"{"architectures": ["GPT2LMHeadModel"], "n_embd": 64, "n_layer": 3, "n_head": 4,
+                   "n_positions": 128, "vocab_size": 323}"#;
+    let two = Options {
+        threads: Some(2),
+        ..Options::default()
+    };
+    assert_eq!(plan(folder.path(), tiny, &two).decode.threads, 2);
+    assert_eq!(
+        plan(folder.path(), tiny, &Options::default())
+            .decode
+            .threads,
+        1
+    );
+    let all = std::thread::available_parallelism().unwrap().get();
+    assert_eq!(
+        plan(folder.path(), &gpt2(12), &Options::default())
+            .decode
+            .threads,
+        all
+    );
+}

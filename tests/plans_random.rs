@@ -31,6 +31,7 @@ fn options(threads: usize, isa: Isa) -> PlanOptions {
         context: CONTEXT,
         chunk: CHUNK,
         threads,
+        fewer_threads: false,
         isa,
         in_place: true,
         reuse_buffers: true,

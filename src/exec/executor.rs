@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use smallvec::SmallVec;
 
 use super::arena::Arena;
+use super::float_environment::FloatEnvironment;
 use super::pool::Pool;
 use super::weights::StoredWeight;
 use crate::kernels::call::{Call, Operand, View};
@@ -74,28 +75,37 @@ impl Executor {
             cancel,
             stop,
         };
-        self.pool.run(&|thread, barrier| {
-            for (number, step) in run.plan.steps.iter().enumerate() {
-                run.step(step, thread);
-                let stop = &run.stop[number % 2];
-                if thread == 0
-                    && run
-                        .cancel
-                        .is_some_and(|cancel| cancel.load(Ordering::Relaxed))
-                {
-                    stop.store(true, Ordering::Relaxed);
-                }
-                barrier.wait();
-                if stop.load(Ordering::Relaxed) {
-                    return;
-                }
-            }
-        });
+        if plan.threads == 1 {
+            let _environment = FloatEnvironment::set_default();
+            run.walk(0, || {});
+        } else {
+            self.pool
+                .run(&|thread, barrier| run.walk(thread, || barrier.wait()));
+        }
         !run.stop.iter().any(|stop| stop.load(Ordering::Relaxed))
     }
 }
 
 impl Run<'_> {
+    /// One thread's way through the plan; `wait` returns when all threads have called it.
+    fn walk(&self, thread: usize, wait: impl Fn()) {
+        for (number, step) in self.plan.steps.iter().enumerate() {
+            self.step(step, thread);
+            let stop = &self.stop[number % 2];
+            if thread == 0
+                && self
+                    .cancel
+                    .is_some_and(|cancel| cancel.load(Ordering::Relaxed))
+            {
+                stop.store(true, Ordering::Relaxed);
+            }
+            wait();
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    }
+
     /// One thread's share of one step.
     fn step(&self, step: &Step, thread: usize) {
         // Filled in place: collecting would move the frame once more.
@@ -122,7 +132,7 @@ impl Run<'_> {
             scratch,
             cache: step.cache.map(|cache| self.cache(cache)),
             thread,
-            threads: self.executor.pool.threads(),
+            threads: self.plan.threads,
             tokens: self.tokens,
             past: self.past,
         };

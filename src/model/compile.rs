@@ -93,6 +93,7 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
             context,
             chunk: chunk.min(context),
             threads: threads(options)?,
+            fewer_threads: options.threads.is_none(),
             isa: isa(options)?,
             in_place: passes.is_on("in_place", &pass_options),
             reuse_buffers: passes.is_on("reuse_buffers", &pass_options),

@@ -26,7 +26,8 @@ pub enum Logits {
 /// Choices for [`super::Model::open`]. The default is what most callers want.
 #[derive(Clone, Default)]
 pub struct Options {
-    /// Threads that run a step; all that the system grants the process where `None`.
+    /// Threads that run a step; where `None`, all that the system grants the process, or one alone for steps too small
+    /// to gain from more.
     pub threads: Option<usize>,
     /// Positions of a session; the smaller of the model's and 4096 where `None`.
     pub context: Option<usize>,

@@ -20,6 +20,8 @@ pub struct PlanOptions {
     pub chunk: usize,
     /// Threads that run a step.
     pub threads: usize,
+    /// Whether a step may run on one thread alone where the others would slow it down.
+    pub fewer_threads: bool,
     /// The instruction set of the kernels.
     pub isa: Isa,
     /// Whether an op may write over an operand.

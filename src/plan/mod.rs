@@ -6,6 +6,7 @@
 //! that offsets speak of (`exec/`), and changing the graph (`rewrite/`, `transform/`).
 
 mod alias;
+mod cost;
 mod layout;
 pub mod place;
 mod report;
@@ -13,6 +14,7 @@ mod schedule;
 mod verify;
 
 pub use layout::{Cache, ModelPlan, PlanError, PlanOptions, Regions};
+use report::packed_bytes as weight_bytes;
 pub use report::{MemoryReport, StepReport};
 pub use schedule::{Slot, Source, Step, StepPlan, WeightForm, WeightNeed};
 pub use verify::{PlanDefect, verify};

@@ -45,6 +45,8 @@ pub struct MemoryReport {
 pub struct StepReport {
     /// The most tokens of a step.
     pub tokens: usize,
+    /// Threads that run a step: one where more would slow it down.
+    pub threads: usize,
     /// How many steps run.
     pub steps: usize,
     /// Bytes used.
@@ -59,6 +61,7 @@ impl StepReport {
     fn new(plan: &StepPlan) -> Self {
         StepReport {
             tokens: plan.tokens,
+            threads: plan.threads,
             steps: plan.steps.len(),
             bytes: plan.placement.bytes,
             lower_bound: plan.placement.lower_bound,
@@ -107,7 +110,7 @@ impl MemoryReport {
 }
 
 /// Bytes of a [rows, cols] weight in panels.
-fn packed_bytes(ty: &Type) -> usize {
+pub(super) fn packed_bytes(ty: &Type) -> usize {
     let dims: Vec<usize> = ty.shape.iter().map(|d| d.resolve(1, 1)).collect();
     match dims[..] {
         [rows, cols] => PackedMatrix::bytes_for(rows, cols, weight_type(ty.dtype)),
@@ -146,8 +149,8 @@ impl fmt::Display for MemoryReport {
         for (name, step) in [("decode", &self.decode), ("prefill", &self.prefill)] {
             writeln!(
                 f,
-                "\n{name}: {} steps of up to {} tokens",
-                step.steps, step.tokens
+                "\n{name}: {} steps of up to {} tokens on {} threads",
+                step.steps, step.tokens, step.threads
             )?;
             line(f, "  activations", step.bytes)?;
             line(f, "  lower bound (most live at once)", step.lower_bound)?;

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use smallvec::SmallVec;
 
 use super::alias::Classes;
+use super::cost;
 use super::layout::PlanOptions;
 use super::place::{Buffer, Placement, place};
 use crate::exec::arena::ALIGNMENT;
@@ -81,6 +82,8 @@ pub struct Step {
 pub struct StepPlan {
     /// The most tokens of a step.
     pub tokens: usize,
+    /// Threads that run a step.
+    pub threads: usize,
     /// What runs, in order.
     pub steps: Vec<Step>,
     /// Where each value lies that the steps use.
@@ -351,8 +354,14 @@ impl<'a> Scheduler<'a> {
             .filter_map(|v| slots.get(v))
             .cloned()
             .collect();
+        let threads = if options.fewer_threads {
+            cost::threads(&steps, &self.weights, tokens, options.threads)
+        } else {
+            options.threads
+        };
         Ok(StepPlan {
             tokens,
+            threads,
             steps,
             slots,
             token_ids,

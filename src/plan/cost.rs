@@ -1,0 +1,36 @@
+//! The cost model: whether a step gains from all threads.
+//!
+//! It weighs what a second thread saves, half of the arithmetic, against what it costs, a meeting behind each step.
+//! Both are estimates of a machine of today; they decide about time alone, never about bits.
+
+use super::schedule::{Source, Step, WeightForm, WeightNeed};
+use super::weight_bytes;
+
+/// Bytes of weights that a thread multiplies with one token in a nanosecond, from the second-level cache. A model in
+/// memory is slower, and gains from threads all the sooner.
+const BYTES_PER_NANOSECOND: f64 = 64.0;
+/// Multiply-adds that a thread does in a nanosecond where many tokens share a weight.
+const OPERATIONS_PER_NANOSECOND: f64 = 50.0;
+/// Nanoseconds that threads lose behind each step: the barrier, and the wait for the slowest. With a tenth of it the
+/// smallest models would be split in vain; with ten times as much, models that gain by half would not be.
+const MEETING: f64 = 250.0;
+
+/// How many threads should run a step of `tokens` tokens: one or `most`.
+pub(super) fn threads(steps: &[Step], weights: &[WeightNeed], tokens: usize, most: usize) -> usize {
+    let bytes: usize = steps
+        .iter()
+        .flat_map(|step| &step.inputs)
+        .filter_map(|source| match source {
+            Source::Weight(weight) => weights
+                .get(*weight)
+                .filter(|w| w.form == WeightForm::Packed),
+            _ => None,
+        })
+        .map(|weight| weight_bytes(&weight.ty))
+        .sum();
+    let reading = bytes as f64 / BYTES_PER_NANOSECOND;
+    let computing = bytes as f64 / 4.0 * tokens as f64 / OPERATIONS_PER_NANOSECOND;
+    let alone = reading.max(computing);
+    let together = alone / most as f64 + MEETING * steps.len() as f64;
+    if together < alone { most } else { 1 }
+}
