@@ -37,6 +37,25 @@ pub fn unknown<'a>(
     }
 }
 
+/// As [`unknown`], for few candidates: all are told where none is near.
+pub fn unknown_of_few<'a>(
+    what: &str,
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a str> + Clone,
+) -> String {
+    match nearest(name, candidates.clone()) {
+        Some(_) => unknown(what, name, candidates),
+        None => {
+            let known: Vec<&str> = candidates.into_iter().collect();
+            format!(
+                "{}; known are {}",
+                unknown(what, name, []),
+                known.join(", ")
+            )
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

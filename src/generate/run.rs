@@ -138,11 +138,11 @@ impl Model {
             if !each(token) || cancel.load(Ordering::Relaxed) {
                 break Finish::Cancelled;
             }
-            if session.position() == session.context() {
-                break Finish::ContextFull;
-            }
             if options.max_tokens == Some(generation.tokens.len()) {
                 break Finish::Length;
+            }
+            if session.position() == session.context() {
+                break Finish::ContextFull;
             }
             session.step(token)?;
         };

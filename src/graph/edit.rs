@@ -68,7 +68,9 @@ impl<'g> Editor<'g> {
             Literal::Int(_) => DType::I32,
             Literal::Float(_) => DType::F32,
         };
-        let name = self.free_name("constant");
+        // A number of its own keeps the search for a free name short, however many there are.
+        self.graph.next_place += 1;
+        let name = self.free_name(&format!("constant#{}", self.graph.next_place));
         let output = Output {
             name,
             ty: Type::new(dtype, []),

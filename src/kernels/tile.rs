@@ -50,7 +50,7 @@ pub(super) fn scratch_floats(cols: usize, tokens: usize) -> usize {
 /// Rows of scratch for a block of tokens: whole tiles, whatever the instruction set.
 fn block_rows(tokens: usize) -> usize {
     if tokens > 1 {
-        tokens.next_multiple_of(TOKEN_STEP).min(BLOCK_TOKENS)
+        tokens.min(BLOCK_TOKENS).next_multiple_of(TOKEN_STEP)
     } else {
         1
     }

@@ -11,7 +11,8 @@ use super::diagnostics::{Position, Problem, Problems, nearest};
 use super::expand::{Expanded, FlatInput, FlatNode, FlatWeight};
 use super::value::Value as Setting;
 use super::weight_files::WeightFiles;
-use crate::graph::{DType, Dim, Editor, Graph, Literal, Name, Type, Value, WeightSource};
+use crate::graph::{Class, DType, Dim, Editor, Graph, Literal, Name, Type, Value, WeightSource};
+use crate::kernels::call::MAX_RANK;
 use crate::ops::{Attribute, Op, named_activation};
 
 /// A tensor as its file describes it.
@@ -59,6 +60,15 @@ pub fn find_tensor<'h>(headers: &'h Headers, prefixes: &[String], name: &str) ->
         .next()
 }
 
+/// The most elements of a value, T and S counted as 1.
+const MOST_ELEMENTS: usize = 1 << 40;
+/// How many times the elements of the weights expressions over them may compute, views not counted.
+const COMPUTED_FACTOR: usize = 8;
+/// Elements that such expressions may compute however small the weights are.
+const COMPUTED_ALWAYS: usize = 1 << 20;
+/// Missing tensors for which the nearest name is looked up.
+const MOST_LOOKUPS: usize = 100;
+
 /// Build the graph. Without `headers` (no weight file is at hand) every required weight is taken to be an F32 tensor of
 /// the shape that the graph file states.
 pub fn bind(file: &str, expanded: &Expanded, headers: Option<&Headers>) -> Result<Graph, Problems> {
@@ -67,6 +77,9 @@ pub fn bind(file: &str, expanded: &Expanded, headers: Option<&Headers>) -> Resul
         editor: graph.edit(),
         headers,
         values: HashMap::new(),
+        classes: HashMap::new(),
+        computable: COMPUTED_ALWAYS,
+        lookups: MOST_LOOKUPS,
         problems: Vec::new(),
     };
     for name in ["tokens", "positions"] {
@@ -75,6 +88,7 @@ pub fn bind(file: &str, expanded: &Expanded, headers: Option<&Headers>) -> Resul
             .input(name, Type::new(DType::I32, [Dim::Tokens]))
         {
             binder.values.insert(name.to_string(), id.into());
+            binder.classes.insert(id.into(), Class::Activation);
         }
     }
     for weight in &expanded.weights {
@@ -90,7 +104,10 @@ pub fn bind(file: &str, expanded: &Expanded, headers: Option<&Headers>) -> Resul
             let message = format!("output \"{}\" is listed twice", output.name);
             binder.problems.push(Problem::new(output.position, message));
         }
-        outputs.extend(binder.values.get(&output.value));
+        if let Some(value) = binder.values.get(&output.value).copied() {
+            binder.output(&output.name, output.position, value);
+            outputs.push(value);
+        }
     }
     binder.editor.set_outputs(outputs);
     if let Some(headers) = headers {
@@ -105,6 +122,12 @@ struct Binder<'a> {
     headers: Option<&'a Headers>,
     /// Values by canonical name. A name that is missing here was reported where it should have been bound.
     values: HashMap<String, Value>,
+    /// What each value depends on; a value that is missing here is a literal.
+    classes: HashMap<Value, Class>,
+    /// Elements that expressions over weights may still compute when the model is loaded.
+    computable: usize,
+    /// Missing tensors whose nearest name will still be looked up.
+    lookups: usize,
     problems: Vec<Problem>,
 }
 
@@ -123,7 +146,7 @@ impl Binder<'_> {
         let mut tensor: Name = weight.tensor.as_str().into();
         if let Some(headers) = self.headers {
             let Some(name) = find_tensor(headers, prefixes, &weight.tensor) else {
-                let near = nearest(&weight.tensor, headers.keys().map(String::as_str));
+                let near = self.nearest_tensor(&weight.tensor, headers, prefixes);
                 let near = near.map_or(String::new(), |near| {
                     format!("; the nearest name is '{near}'")
                 });
@@ -155,17 +178,38 @@ impl Binder<'_> {
             }
         }
         let ty = Type::new(dtype, dims.into_iter().map(Dim::Fixed));
+        let computable = ty.elements(1, 1).saturating_mul(COMPUTED_FACTOR);
+        self.computable = self.computable.saturating_add(computable);
         match self
             .editor
             .weight(&weight.name, WeightSource { tensor }, ty)
         {
             Ok(id) => {
+                self.classes.insert(id.into(), Class::Weight);
                 self.values.insert(weight.name.clone(), id.into());
             }
             Err(error) => self
                 .problems
                 .push(Problem::new(weight.position, error.to_string())),
         }
+    }
+
+    /// The tensor that `name` may have meant, without the prefix under which the file has it.
+    fn nearest_tensor<'h>(
+        &mut self,
+        name: &str,
+        headers: &'h Headers,
+        prefixes: &[String],
+    ) -> Option<&'h str> {
+        self.lookups = self.lookups.checked_sub(1)?;
+        let bare = |full: &'h String| {
+            let stripped = prefixes
+                .iter()
+                .filter(|p| !p.is_empty())
+                .find_map(|p| full.strip_prefix(p.as_str()));
+            [Some(full.as_str()), stripped].into_iter().flatten()
+        };
+        nearest(name, headers.keys().flat_map(bare))
     }
 
     fn node(&mut self, node: &FlatNode) {
@@ -208,10 +252,37 @@ impl Binder<'_> {
             });
         }
         let names: Vec<&str> = node.names.iter().map(String::as_str).collect();
+        let class_of = |value: &Value| self.classes.get(value).copied().unwrap_or(Class::Literal);
+        let classes: Vec<Option<Class>> = inputs
+            .iter()
+            .map(|input| input.as_ref().map(class_of))
+            .collect();
+        let class = classes
+            .iter()
+            .copied()
+            .flatten()
+            .max()
+            .unwrap_or(Class::Literal);
+        let misfits = self.misfits(&op, &classes, &inputs);
+        // Transpose and Slice of a weight are views; a Reshape may have to copy.
+        let computes = class == Class::Weight && !matches!(op.name(), "Transpose" | "Slice");
         match self.editor.op(op, &inputs, &names) {
             Ok(id) => {
+                misfits
+                    .into_iter()
+                    .for_each(|problem| self.report(node.position, label, problem));
                 for (output, name) in node.names.iter().enumerate() {
-                    self.values.insert(name.clone(), Value { node: id, output });
+                    let value = Value { node: id, output };
+                    let problem = too_large(self.editor.graph().ty(value), class);
+                    let problem =
+                        problem.or_else(|| if computes { self.compute(value) } else { None });
+                    if let Some(problem) = problem {
+                        // Unbound, so that its readers, which are as large, are not reported too.
+                        self.report(node.position, label, problem);
+                        continue;
+                    }
+                    self.values.insert(name.clone(), value);
+                    self.classes.insert(value, class);
                 }
             }
             Err(error) => error
@@ -221,15 +292,75 @@ impl Binder<'_> {
         }
     }
 
+    /// Operands that are weights where kernels need what depends on the tokens, or the reverse. An op on weights and
+    /// literals alone runs without kernels.
+    fn misfits(&self, op: &Op, classes: &[Option<Class>], inputs: &[Option<Value>]) -> Vec<String> {
+        if !classes.contains(&Some(Class::Activation)) {
+            return Vec::new();
+        }
+        let misfit = |(slot, (class, input)): (usize, (&Option<Class>, &Option<Value>))| {
+            let (class, value, def) = ((*class)?, (*input)?, op.input_def(slot)?);
+            let problem = def.form.misfit(class != Class::Activation)?;
+            let graph = self.editor.graph();
+            let found = match graph.literal(value) {
+                Some(literal) => literal.to_string(),
+                None => format!("\"{}\"", graph.name(value)),
+            };
+            Some(format!(
+                "{}: input {slot} ({}) must be {problem}: {found} is not",
+                op.name(),
+                def.name
+            ))
+        };
+        classes
+            .iter()
+            .zip(inputs)
+            .enumerate()
+            .filter_map(misfit)
+            .collect()
+    }
+
+    /// Count what an expression over weights computes; says what is wrong where that first becomes too much.
+    fn compute(&mut self, value: Value) -> Option<String> {
+        let ty = self.editor.graph().ty(value);
+        let Some(left) = self.computable.checked_sub(ty.elements(1, 1)) else {
+            self.computable = usize::MAX;
+            return Some(format!(
+                "{ty} is too large: what is computed of weights may have {COMPUTED_FACTOR} times the weights' elements"
+            ));
+        };
+        self.computable = left;
+        None
+    }
+
+    /// An output must be something that a step leaves in the arena as f32.
+    fn output(&mut self, name: &str, position: Position, value: Value) {
+        let graph = self.editor.graph();
+        let ty = graph.ty(value);
+        let message = if self.classes.get(&value) != Some(&Class::Activation) {
+            format!("output \"{name}\" does not depend on the tokens")
+        } else if ty.dtype != DType::F32 || graph.node(value.node).op().is_none() {
+            format!("output \"{name}\" must be computed floats, found {ty}")
+        } else {
+            return;
+        };
+        self.problems.push(Problem::new(position, message));
+    }
+
     fn op(&self, node: &FlatNode) -> Result<Op, Vec<String>> {
         if node.op == "Activation" {
             return match (&node.positional, node.attributes.is_empty()) {
                 (Some(Setting::Str(name)), true) => {
                     named_activation(name).map_err(|problem| vec![problem])
                 }
-                _ => Err(vec![
-                    "Activation takes the function's name: Activation(\"act\")".to_string(),
-                ]),
+                (given, _) => {
+                    let given = given
+                        .as_ref()
+                        .map_or(String::new(), |value| format!(", found {}", value.kind()));
+                    Err(vec![format!(
+                        "Activation takes the function's name, Activation(\"act\"){given}"
+                    )])
+                }
             };
         }
         let mut given = Vec::new();
@@ -275,6 +406,17 @@ impl Binder<'_> {
             self.problems.push(Problem::new(Position::START, message));
         }
     }
+}
+
+/// What is wrong with a value of that type, if it is larger than kernels take or than can be meant.
+fn too_large(ty: &Type, class: Class) -> Option<String> {
+    if class == Class::Activation && ty.shape.len() > MAX_RANK {
+        return Some(format!(
+            "a value of at most {MAX_RANK} dimensions is expected, found {ty}"
+        ));
+    }
+    (ty.elements(1, 1) > MOST_ELEMENTS)
+        .then(|| format!("a value of more than {MOST_ELEMENTS} elements: {ty}"))
 }
 
 /// Whether `name` fits a pattern in which `*` stands for any text.

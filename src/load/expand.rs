@@ -6,7 +6,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::ast::{Formula, ModelFile, Node, Operand, OperandKind, Statement, WeightDeclaration};
+use super::ast::{
+    Argument, ArgumentKind, Formula, ModelFile, Node, Operand, OperandKind, Statement,
+    WeightDeclaration,
+};
 use super::diagnostics::{Position, Problem, Problems, unknown};
 use super::evaluate::{Failure, Scope};
 use super::parameters::ParameterSource;
@@ -223,6 +226,19 @@ impl Scope for Iteration<'_> {
     }
 }
 
+/// A value that is not what it should be, and the expression that gave it.
+fn found(value: &Value, written: &Argument) -> String {
+    let value = match value {
+        Value::List(_) | Value::Record(_) => value.kind().to_owned(),
+        Value::Str(text) if text.len() > 100 => "a long string".to_owned(),
+        value => value.to_string(),
+    };
+    match &written.kind {
+        ArgumentKind::Formula(formula) => format!("{value} in \"{}\"", formula.text),
+        _ => value,
+    }
+}
+
 impl Expander<'_> {
     fn scope(&self) -> Iteration<'_> {
         Iteration {
@@ -293,13 +309,15 @@ impl Expander<'_> {
                     count,
                     body,
                 } => {
-                    let count = match argument(count, &self.scope()) {
+                    let written = count;
+                    let count = match argument(written, &self.scope()) {
                         Ok(Value::Int(count @ 0..=MOST_ITERATIONS)) => count,
                         Ok(other) => {
                             let message = format!(
-                                "Repeat needs an integer from 0 to {MOST_ITERATIONS}, found {other}"
+                                "Repeat needs an integer from 0 to {MOST_ITERATIONS}, found {}",
+                                found(&other, written)
                             );
-                            self.problem(count.position, message);
+                            self.problem(written.position, message);
                             self.bind_all(body);
                             0
                         }
@@ -414,7 +432,7 @@ impl Expander<'_> {
         self.report(problem);
     }
 
-    fn attribute(&mut self, node: &Node, value: &super::ast::Argument) -> Option<Value> {
+    fn attribute(&mut self, node: &Node, value: &Argument) -> Option<Value> {
         match argument(value, &self.scope()) {
             Ok(value) => Some(value),
             Err(problem) => {
@@ -511,7 +529,8 @@ impl Expander<'_> {
                 }
                 Ok(other) => {
                     let message = format!(
-                        "a dimension must be an integer from 1 to {LARGEST_DIM}, found {other}"
+                        "a dimension must be an integer from 1 to {LARGEST_DIM}, found {}",
+                        found(&other, dim)
                     );
                     self.report(Problem::new(dim.position, message).about("weight", name));
                 }
@@ -560,7 +579,13 @@ impl Expander<'_> {
                     position,
                 }),
                 None => {
-                    let message = self.unknown(&output.name);
+                    let name = &output.name;
+                    let message = match self.weights.get(name) {
+                        Some(_) => {
+                            format!("'{name}' is a weight; an output must depend on the tokens")
+                        }
+                        None => self.unknown(name),
+                    };
                     self.problem(position, message);
                 }
             }

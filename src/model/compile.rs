@@ -6,17 +6,20 @@ use std::sync::Arc;
 use super::limits::limits;
 use super::{Logits, ModelError, ModelFiles, Options};
 use crate::generate::stop::eos_tokens;
-use crate::graph::{Graph, Kind, verify};
+use crate::graph::{Graph, Kind, Name, verify};
 use crate::kernels::simd::Isa;
 use crate::load::bind::{bind, find_tensor};
 use crate::load::diagnostics::{Position, Problem, Problems};
 use crate::load::expand::expand;
+use crate::load::parameters::ParameterSource;
 use crate::load::value::Value;
 use crate::plan::{ModelPlan, PlanOptions};
 use crate::rewrite::{PassOptions, Passes, Report};
 
 /// The context of a session where neither the caller nor the model asks for less.
 const DEFAULT_CONTEXT: usize = 4096;
+/// The most positions of a session: as floats, which rotary embeddings take, they are exact up to here.
+const MOST_CONTEXT: usize = 1 << 24;
 /// The most tokens of a prompt step where the caller names no number: past a few hundred, matrix products gain nothing.
 const DEFAULT_CHUNK: usize = 512;
 /// The most threads that can be asked for.
@@ -60,9 +63,20 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
     let mut decode = bind(&files.graph.file, &expanded, headers.as_ref())?;
     decode.edit().sweep();
     verify(&decode)?;
-    let refuse =
-        |message: String| Problems::one(&files.graph.file, Problem::new(Position::START, message));
-    let limits = limits(&decode).map_err(refuse)?;
+    let limits = limits(&decode).map_err(|unbounded| {
+        let problem = |(node, message): (Name, String)| {
+            let flat = expanded
+                .nodes
+                .iter()
+                .find(|flat| flat.names.iter().any(|name| **name == *node));
+            Problem::new(flat.map_or(Position::START, |flat| flat.position), message).of(&*node)
+        };
+        let (file, problems) = (
+            files.graph.file.clone(),
+            unbounded.into_iter().map(problem).collect(),
+        );
+        Problems { file, problems }
+    })?;
     let passes = match &options.passes {
         Some(folder) => Passes::from_dir(folder)?,
         None => Passes::builtin()?,
@@ -77,7 +91,12 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
     if options.logits == Logits::Last {
         report.append(passes.run_prefill(&mut prefill, &pass_options)?);
     }
-    let context = context(&expanded.params, limits.positions, options)?;
+    let context = context(
+        &files.config.describe(),
+        &expanded.params,
+        limits.positions,
+        options,
+    )?;
     let chunk = options.chunk.unwrap_or(DEFAULT_CHUNK);
     if chunk == 0 {
         return Err(ModelError::Option {
@@ -132,22 +151,32 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
     })
 }
 
-/// The session's positions: what the caller asks for, or the smaller of the model's and [`DEFAULT_CONTEXT`].
+/// The session's positions: what the caller asks for, or the smaller of the model's and [`DEFAULT_CONTEXT`]. `config`
+/// is what messages call the model's configuration.
 fn context(
+    config: &str,
     params: &BTreeMap<String, Value>,
     table: Option<usize>,
     options: &Options,
 ) -> Result<usize, ModelError> {
-    let stated = params
-        .get("context")
-        .and_then(Value::as_int)
-        .and_then(|n| usize::try_from(n).ok());
-    let most = table.unwrap_or(1 << 24);
+    let stated = match params.get("context") {
+        Some(Value::Int(n)) if *n < 1 => {
+            let message = format!("the model's context is {n} positions; it must be 1 or more");
+            return Err(Problems::one(config, Problem::new(Position::START, message)).into());
+        }
+        stated => stated
+            .and_then(Value::as_int)
+            .and_then(|n| usize::try_from(n).ok()),
+    };
+    let most = table.unwrap_or(MOST_CONTEXT);
     let context = options
         .context
         .unwrap_or_else(|| DEFAULT_CONTEXT.min(stated.unwrap_or(most)).min(most));
     if context == 0 || context > most {
-        let range = format!("from 1 to {most}, the positions that the model has");
+        let range = match table {
+            Some(rows) => format!("from 1 to {rows}, the positions that the model's tables have"),
+            None => format!("from 1 to {MOST_CONTEXT}"),
+        };
         return Err(ModelError::Option {
             option: "context",
             value: context,

@@ -119,9 +119,7 @@ impl ModelFiles {
         let generation = folder
             .map(|f| f.join("generation_config.json"))
             .filter(|p| p.is_file());
-        let generation = generation
-            .and_then(|p| read_text(&p).ok())
-            .and_then(|t| serde_json::from_str(&t).ok());
+        let generation = generation.map(|path| read_json(&path)).transpose()?;
         ModelFiles::new(
             path.clone(),
             &config.display().to_string(),
@@ -206,6 +204,21 @@ fn read_text(path: &Path) -> Result<String, ModelError> {
         return Err(fail(format!("{size} bytes are too many for a text file")));
     }
     std::fs::read_to_string(path).map_err(|e| fail(format!("can't be read: {e}")))
+}
+
+fn read_json(path: &Path) -> Result<Json, ModelError> {
+    let text = read_text(path)?;
+    serde_json::from_str(&text).map_err(|error| {
+        let position = Position {
+            line: error.line().max(1),
+            column: error.column().max(1),
+        };
+        Problems::one(
+            path.display().to_string(),
+            Problem::new(position, error.to_string()),
+        )
+        .into()
+    })
 }
 
 /// The graph file that the caller named, or the built-in one for the architecture that the configuration names.

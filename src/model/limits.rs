@@ -1,6 +1,6 @@
 //! What a graph allows: how many token ids, and how many positions.
 
-use crate::graph::{Dim, Graph, Kind, Value};
+use crate::graph::{Dim, Graph, Kind, Literal, Name, Value};
 
 /// Limits found in the tables that a graph reads by token id or by position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,12 +17,19 @@ enum Index {
     Positions(i64),
 }
 
-/// The limits of `graph`. An error names a table whose index can't be bounded before running.
-pub(super) fn limits(graph: &Graph) -> Result<Limits, String> {
+/// The largest offset of positions: up to here whole numbers are exact in f32, as which kernels read literals.
+const LARGEST_OFFSET: i64 = 1 << 24;
+
+/// A node whose index can't be bounded before running, and why.
+pub(super) type Unbounded = (Name, String);
+
+/// The limits of `graph`, or all tables whose index can't be bounded before running.
+pub(super) fn limits(graph: &Graph) -> Result<Limits, Vec<Unbounded>> {
     let mut limits = Limits {
         vocabulary: None,
         positions: None,
     };
+    let mut unbounded = Vec::new();
     let least =
         |limit: &mut Option<usize>, rows: usize| *limit = Some(limit.map_or(rows, |n| n.min(rows)));
     for id in graph.order() {
@@ -46,15 +53,20 @@ pub(super) fn limits(graph: &Graph) -> Result<Limits, String> {
                 );
             }
             _ => {
-                return Err(format!(
-                    "node \"{}\": {} needs ids that are tokens, or positions plus a number of 0 or more",
-                    node.name(),
-                    op.name()
-                ));
+                let message = format!(
+                    "{} needs ids that are tokens, or positions plus a number from 0 to {LARGEST_OFFSET}: \"{}\" is neither",
+                    op.name(),
+                    graph.name(*ids)
+                );
+                unbounded.push((node.name().clone(), message));
             }
         }
     }
-    Ok(limits)
+    if unbounded.is_empty() {
+        Ok(limits)
+    } else {
+        Err(unbounded)
+    }
 }
 
 fn index(graph: &Graph, value: Value) -> Option<Index> {
@@ -71,7 +83,7 @@ fn index(graph: &Graph, value: Value) -> Option<Index> {
         inputs.get(1).copied().flatten()?,
     );
     let whole = |v: Value| match graph.literal(v) {
-        Some(crate::graph::Literal::Int(n)) => Some(i64::from(n)),
+        Some(Literal::Int(n)) => Some(i64::from(n)).filter(|n| n.abs() <= LARGEST_OFFSET),
         _ => None,
     };
     let (base, offset) = match (op.name(), whole(a), whole(b)) {
@@ -81,7 +93,10 @@ fn index(graph: &Graph, value: Value) -> Option<Index> {
         _ => return None,
     };
     match index(graph, base)? {
-        Index::Positions(before) => Some(Index::Positions(before + offset)),
+        Index::Positions(before) => {
+            let sum = before + offset;
+            (sum.abs() <= LARGEST_OFFSET).then_some(Index::Positions(sum))
+        }
         Index::Tokens => None,
     }
 }

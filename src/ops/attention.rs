@@ -10,7 +10,7 @@ use super::elementwise::apply;
 use super::infer::{Types, expect_rank, expect_shape, one, operand, same};
 use super::lower::{Form, Lowering, Phase};
 use super::reference::Operands;
-use super::rotary::turn;
+use super::rotary::{check_table, turn};
 use super::tensor::Tensor;
 use super::{Arity, InputDef, Op, OpDef};
 use crate::graph::{Dim, Shape, Type};
@@ -157,6 +157,11 @@ fn check_heads(q: &Type, k: &Type) -> Result<(), String> {
     if q.shape[2] != k.shape[2] {
         return Err(format!("q {q} and k {k} differ in head_dim"));
     }
+    if q.shape[2].fixed().is_none() {
+        return Err(format!(
+            "q must be [.., heads, head_dim] with a known head_dim, found {q}"
+        ));
+    }
     match (q.shape[1], k.shape[1]) {
         (Dim::Fixed(heads), Dim::Fixed(kv_heads)) if kv_heads > 0 && heads % kv_heads == 0 => {
             Ok(())
@@ -188,24 +193,28 @@ fn cache_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     let (k, v) = (operand(inputs, 0)?, operand(inputs, 1)?);
     expect_rank("k", k, 3)?;
     expect_shape("v", v, &k.shape)?;
-    if k.shape[0] != Dim::Tokens {
-        return Err(format!("k must be [T, kv_heads, dim], found {k}"));
-    }
+    expect_tokens("k", k)?;
     let all = Type::f32([Dim::Context, k.shape[1], k.shape[2]]);
     Ok(SmallVec::from_iter([all.clone(), all]))
+}
+
+/// Fail unless `found` is [T, heads, head_dim], only T unknown.
+fn expect_tokens(what: &str, found: &Type) -> Result<(), String> {
+    match found.shape[..] {
+        [Dim::Tokens, Dim::Fixed(_), Dim::Fixed(_)] => Ok(()),
+        _ => Err(format!(
+            "{what} must be [T, heads, head_dim], found {found}"
+        )),
+    }
 }
 
 fn cached_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     let (q, k) = (operand(inputs, 0)?, operand(inputs, 1)?);
     if let Some(table) = inputs[3] {
-        expect_rank("table", table, 2)?;
-        if table.shape[0] != q.shape[0] {
-            return Err(format!("q {q} and table {table} differ in rows"));
-        }
+        check_table("q", q, table)?;
     }
-    if k.shape.first() != q.shape.first() {
-        return Err(format!("q {q} and k {k} differ in tokens"));
-    }
+    expect_tokens("q", q)?;
+    expect_tokens("k", k)?;
     attention_infer(op, inputs)
 }
 

@@ -63,7 +63,7 @@ pub fn named_activation(name: &str) -> Result<Op, String> {
                 "tanh",
                 "sigmoid",
             ];
-            return Err(crate::nearest::unknown("activation", name, known));
+            return Err(crate::nearest::unknown_of_few("activation", name, known));
         }
     };
     Op::new(op, attributes).map_err(|problems| problems.join("; "))

@@ -120,8 +120,12 @@ pub(super) const OPS: &[OpDef] = &[
 fn matmul_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     let (a, b) = (operand(inputs, 0)?, operand(inputs, 1)?);
     let k = width(a, "a")?;
-    if b.shape.len() < 2 {
-        return Err(format!("b must have two dimensions or more, found {b}"));
+    for (name, ty) in [("a", a), ("b", b)] {
+        if ty.shape.len() < 2 {
+            return Err(format!(
+                "{name} must have two dimensions or more, found {ty}"
+            ));
+        }
     }
     let (batch, matrix) = b.shape.split_at(b.shape.len() - 2);
     let (n, b_k) = if op.flag("transpose_b") {

@@ -38,6 +38,16 @@ impl Form {
             _ => dtype.is_float(),
         }
     }
+
+    /// What the operand must be instead, where a `constant` one (a weight or literal) or one that is not can't take
+    /// the form.
+    pub fn misfit(self, constant: bool) -> Option<&'static str> {
+        match self {
+            Form::Tensor | Form::Ints if constant => Some("a value that depends on the tokens"),
+            Form::Constant | Form::Packed | Form::Table if !constant => Some("a weight"),
+            _ => None,
+        }
+    }
 }
 
 /// What lowering knows of a node.

@@ -175,17 +175,21 @@ fn table_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
 }
 
 fn apply_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
-    let (x, table) = (operand(inputs, 0)?, operand(inputs, 1)?);
-    expect_rank("x", x, 3)?;
+    check_table("x", operand(inputs, 0)?, operand(inputs, 1)?)?;
+    same(op, inputs)
+}
+
+/// Check that a rotary table [T, dims] can turn the heads of x [T, heads, head_dim].
+pub(super) fn check_table(what: &str, x: &Type, table: &Type) -> Result<(), String> {
+    expect_rank(what, x, 3)?;
     expect_rank("table", table, 2)?;
     if table.shape[0] != x.shape[0] {
-        return Err(format!("x {x} and table {table} differ in rows"));
+        return Err(format!("{what} {x} and table {table} differ in rows"));
     }
     match table.shape[1] {
-        Dim::Fixed(dims) if dims % 2 == 0 => fits(x, dims)?,
-        dims => return Err(format!("{dims} is no even number of dimensions")),
+        Dim::Fixed(dims) if dims % 2 == 0 => fits(x, dims),
+        dims => Err(format!("{dims} is no even number of dimensions")),
     }
-    same(op, inputs)
 }
 
 fn rope_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {

@@ -237,12 +237,12 @@ fn slice_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
             let (start, end) = bounds(op, length)?;
             Dim::Fixed(end - start)
         }
-        // Of a symbolic dimension only the end can be taken: its length is then known.
+        // A symbolic dimension is 1 or more: it has a last element, and nothing else is certain.
         _ => match (op.int("start"), op.optional_int("end")) {
-            (start @ i64::MIN..0, None) => Dim::Fixed(start.unsigned_abs() as usize),
+            (-1, None) => Dim::Fixed(1),
             _ => {
                 return Err(format!(
-                    "of {x} only the last elements can be taken (start below 0, no end)"
+                    "of dimension {axis} of {x} only the last element can be taken (start -1, no end)"
                 ));
             }
         },

@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 
-use super::place::Buffer;
+use super::place::{Buffer, round_up};
 use super::schedule::{Draft, Scheduler, is_view};
+use crate::exec::arena::ALIGNMENT;
 use crate::graph::{Class, Graph, Kind, Value};
 
 /// A value's life: the steps that write it first and read it last.
@@ -212,7 +213,7 @@ impl Classes {
             .iter()
             .zip(&self.views)
             .filter(|(_, view)| !**view);
-        own.map(|(&v, _)| bytes_of(v).next_multiple_of(crate::exec::arena::ALIGNMENT))
+        own.map(|(&v, _)| round_up(bytes_of(v), ALIGNMENT))
             .fold(0, usize::saturating_add)
     }
 }

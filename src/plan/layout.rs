@@ -136,9 +136,14 @@ impl ModelPlan {
             .next_multiple_of(THREAD_ALIGNMENT);
         let steps = decode.steps.iter().chain(&prefill.steps);
         let scratch_floats = steps.map(|s| s.scratch).max().unwrap_or(0);
-        let scratch_per_thread =
-            (scratch_floats * size_of::<f32>()).next_multiple_of(THREAD_ALIGNMENT);
-        let scratch = scratch_per_thread * options.threads;
+        let scratch_per_thread = scratch_floats
+            .checked_mul(size_of::<f32>())
+            .and_then(|bytes| bytes.checked_next_multiple_of(THREAD_ALIGNMENT))
+            .ok_or_else(too_large)?;
+        let scratch = scratch_per_thread
+            .checked_mul(options.threads)
+            .filter(|&bytes| bytes < isize::MAX as usize / 4);
+        let scratch = scratch.ok_or_else(too_large)?;
         let mut caches = Vec::new();
         let mut kv_cache = 0usize;
         for &node in &scheduler.stateful {

@@ -207,7 +207,7 @@ pub fn verify(buffers: &[Buffer], placement: &Placement, alignment: usize) -> Re
 }
 
 /// `bytes` rounded up to a multiple of `alignment`, or the largest multiple there is.
-fn round_up(bytes: usize, alignment: usize) -> usize {
+pub(super) fn round_up(bytes: usize, alignment: usize) -> usize {
     bytes
         .checked_next_multiple_of(alignment)
         .unwrap_or(usize::MAX - usize::MAX % alignment)

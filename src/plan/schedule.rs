@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::alias::Classes;
 use super::cost;
 use super::layout::PlanOptions;
-use super::place::{Buffer, Placement, place};
+use super::place::{Buffer, Placement, place, round_up};
 use crate::exec::arena::ALIGNMENT;
 use crate::graph::{Class, DType, Dim, Graph, Kind, Name, NodeId, Type, Value};
 use crate::kernels::call::BoundKernel;
@@ -215,14 +215,7 @@ impl<'a> Scheduler<'a> {
             let (Some(value), Some(def)) = (value, op.input_def(slot)) else {
                 continue;
             };
-            let (fits, wanted) = match def.form {
-                Form::Tensor | Form::Ints => {
-                    (!constant[slot], "a value that depends on the tokens")
-                }
-                Form::Constant | Form::Packed | Form::Table => (constant[slot], "a weight"),
-                Form::Any | Form::AnyOrInts | Form::PackedOrTensor => (true, ""),
-            };
-            if !fits {
+            if let Some(wanted) = def.form.misfit(constant[slot]) {
                 let (name, input) = (node.name(), self.graph.name(*value));
                 return Err(format!(
                     "node \"{name}\": input {slot} ({}) of {} must be {wanted}: \"{input}\" is not",
@@ -387,7 +380,7 @@ fn side_by_side(buffers: &[Buffer]) -> Placement {
     let mut offsets = Vec::with_capacity(buffers.len());
     for buffer in buffers {
         offsets.push(offset);
-        offset = offset.saturating_add(buffer.bytes.next_multiple_of(ALIGNMENT));
+        offset = offset.saturating_add(round_up(buffer.bytes, ALIGNMENT));
     }
     Placement {
         offsets,

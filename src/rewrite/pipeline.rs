@@ -256,7 +256,8 @@ impl Passes {
         }
         match &options.stop_after {
             Some(name) if name != NO_PASS && !self.names().any(|known| known == name) => {
-                let message = nearest::unknown("pass", name, self.names());
+                let passes: Vec<&str> = self.names().collect();
+                let message = nearest::unknown_of_few("pass", name, passes.iter().copied());
                 Err(PassError::Unknown(message))
             }
             _ => Ok(()),
