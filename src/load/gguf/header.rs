@@ -40,8 +40,10 @@ pub(super) fn read_header(bytes: &[u8], available: u64, with_data: bool) -> Resu
     }
     match cursor.u32()? {
         2 | 3 => {}
-        version if version.swap_bytes() < 16 => {
-            return Err(Stop::bad("a big-endian GGUF file; little-endian ones are read"));
+        version if matches!(version.swap_bytes(), 1..16) => {
+            return Err(Stop::bad(
+                "a big-endian GGUF file; little-endian ones are read",
+            ));
         }
         version => {
             return Err(Stop::bad(format!(

@@ -86,7 +86,9 @@ impl GgufFile {
             match read_header(&bytes, available, false) {
                 Ok(header) => return Self::new(path, Mapped::from_vec(bytes), None, header),
                 Err(Stop::More(needed)) => {
-                    wanted = needed.max(bytes.len().saturating_mul(2)).min(MAX_HEADER_BYTES);
+                    wanted = needed
+                        .max(bytes.len().saturating_mul(2))
+                        .min(MAX_HEADER_BYTES);
                 }
                 Err(stop) => return Err(refusal(path, stop)),
             }

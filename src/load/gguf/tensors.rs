@@ -126,7 +126,8 @@ pub(super) fn check_extents(
         }
         let place = offset.checked_add(size).and_then(|end_of_this| {
             let start = data_start.checked_add(offset)?;
-            let range = usize::try_from(start).ok()?..usize::try_from(start.checked_add(size)?).ok()?;
+            let range =
+                usize::try_from(start).ok()?..usize::try_from(start.checked_add(size)?).ok()?;
             Some((end_of_this, range))
         });
         let Some((end_of_this, bytes)) = place else {
