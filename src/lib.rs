@@ -4,7 +4,7 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | [`load`] | reads graph files (`graphs/*.ron`), parameters (`config.json`), weights (safetensors) and tokenizers |
+//! | [`load`] | reads graph files (`graphs/*.ron`), parameters (`config.json`), weights (safetensors), GGUF files and tokenizers |
 //! | [`graph`] | the intermediate representation: values, types, one editor, the verifier, the printers |
 //! | [`ops`] | one table that says everything about each op, and the interpreter that is the oracle |
 //! | [`rewrite`] | rules as data (`passes/*.ron`): matched, checked, applied, reported |

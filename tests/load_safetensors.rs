@@ -4,9 +4,8 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use smallmind::load::map::Mapped;
-use smallmind::load::safetensors::{
-    Dtype, Elements, NewTensor, TensorFile, TensorFileError, write_tensors,
-};
+use smallmind::load::safetensors::{Dtype, Elements, NewTensor, TensorFile, write_tensors};
+use smallmind::load::weight_file::TensorFileError;
 use smallmind::load::weight_files::{Open, WeightFiles, WeightFilesError};
 use tempfile::TempDir;
 
@@ -192,7 +191,7 @@ fn a_header_can_be_read_without_its_data() {
     std::fs::write(&path, &whole[..whole.len() - 20]).unwrap();
     assert!(WeightFiles::open(&path, Open::Data).is_err());
     let files = WeightFiles::open(&path, Open::Headers).unwrap();
-    assert_eq!(files.get("a").unwrap().shape, [2, 2]);
+    assert_eq!(files.header("a").unwrap().shape, [2, 2]);
     let error = files.weight("a").unwrap_err().to_string();
     assert!(error.contains("only the header was opened"), "{error}");
 }
@@ -368,7 +367,7 @@ fn a_folder_without_weights_and_an_unreadable_index_are_refused() {
 #[test]
 fn an_unknown_tensor_is_answered_with_the_nearest_name() {
     let files = WeightFiles::from_bytes("demo", Mapped::from_static(DEMO)).unwrap();
-    assert!(files.get("transformer.wte.weigth").is_none());
+    assert!(files.header("transformer.wte.weigth").is_none());
     let error = files
         .weight("transformer.wte.weigth")
         .unwrap_err()

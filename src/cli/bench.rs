@@ -22,7 +22,7 @@ use super::progress::progress;
 /// Arguments of `bench`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A model's folder, or `demo`
+    /// A model's folder or GGUF file, or `demo`
     #[arg(short, long, default_value = "demo")]
     model: PathBuf,
     /// Tokens of the prompt tests, separated by commas; 0 is no test

@@ -16,7 +16,7 @@ use super::progress::progress;
 /// Arguments of `check`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A model's folder, or `demo`
+    /// A model's folder or GGUF file, or `demo`
     model: PathBuf,
     /// The expected tensors: input_ids with logits and greedy, or with last_hidden_state and mean_pooled
     #[arg(long, value_name = "FILE.safetensors")]

@@ -13,7 +13,7 @@ use super::failure::{Failure, write};
 /// Arguments of `dump`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A model's folder, its config.json, or `demo`
+    /// A model's folder or GGUF file, a config.json, or `demo`
     model: PathBuf,
     /// The last pass to run; `none` (or `load`) gives the graph as loaded [default: all passes run]
     #[arg(long, value_name = "PASS")]

@@ -11,7 +11,7 @@ use super::failure::{Failure, print, print_json};
 /// Arguments of `explain`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A model's folder, its config.json, or `demo`
+    /// A model's folder or GGUF file, a config.json, or `demo`
     model: PathBuf,
     #[command(flatten)]
     graph: GraphArguments,

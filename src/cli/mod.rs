@@ -30,7 +30,7 @@ use clap::{Parser, Subcommand};
     name = "smallmind",
     version,
     override_usage = "smallmind [COMMAND]",
-    after_help = "MODEL is a folder with config.json and safetensors files, or `demo`, the embedded model.\n\
+    after_help = "MODEL is a folder with config.json and safetensors files, a GGUF file, or `demo`, the embedded model.\n\
     Without a command, the demo runs.\n\
     The environment variable SMALLMIND_ISA (scalar, avx2, avx512) chooses the kernels; the output is the same."
 )]

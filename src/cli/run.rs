@@ -26,7 +26,7 @@ const LONGEST_PROMPT: u64 = 64 << 20;
 /// Arguments of `run`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A model's folder, or `demo`
+    /// A model's folder or GGUF file, or `demo`
     #[arg(default_value = "demo")]
     model: PathBuf,
     /// The text to continue; `-` reads it from stdin [default for the demo: a line of Shakespeare's]

@@ -78,6 +78,12 @@ pub enum GenerateError {
     /// The model's folder has no tokenizer.json.
     #[error("the model has no tokenizer.json, so it can neither read nor write text")]
     NoTokenizer,
+    /// The vocabulary of a GGUF file would be needed.
+    #[error(
+        "the vocabulary inside GGUF files can't be read yet: give token ids instead of text, or use the model's \
+         Hugging Face folder"
+    )]
+    GgufVocabulary,
     /// The tokenizer failed.
     #[cfg(feature = "tokenizer")]
     #[error(transparent)]
@@ -150,11 +156,23 @@ impl Model {
         Ok(generation)
     }
 
+    /// The tokenizer, which text can't do without.
+    #[cfg(feature = "tokenizer")]
+    fn text_tokenizer(&self) -> Result<&crate::load::tokenizer::Tokenizer, GenerateError> {
+        use crate::load::parameters::SourceKind;
+
+        self.tokenizer()
+            .ok_or_else(|| match self.compiled().source {
+                SourceKind::Gguf => GenerateError::GgufVocabulary,
+                SourceKind::Hf => GenerateError::NoTokenizer,
+            })
+    }
+
     /// The tokens of a prompt, with those that the tokenizer puts around it. An empty prompt becomes the token that
     /// begins a text.
     #[cfg(feature = "tokenizer")]
     pub fn encode(&self, prompt: &str) -> Result<Vec<u32>, GenerateError> {
-        let tokenizer = self.tokenizer().ok_or(GenerateError::NoTokenizer)?;
+        let tokenizer = self.text_tokenizer()?;
         let tokens = tokenizer.encode(prompt, true)?;
         if tokens.is_empty() {
             return self
@@ -179,7 +197,7 @@ impl Model {
         use super::stop::StopStrings;
         use super::text::TextStream;
 
-        let tokenizer = self.tokenizer().ok_or(GenerateError::NoTokenizer)?;
+        let tokenizer = self.text_tokenizer()?;
         let tokens = self.encode(prompt)?;
         let mut stream = TextStream::after(tokenizer, true, &tokens)?;
         let mut stops = StopStrings::new(options.stop.clone())?;

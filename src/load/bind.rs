@@ -5,50 +5,21 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use safetensors::Dtype;
-
 use super::diagnostics::{Position, Problem, Problems, nearest};
 use super::expand::{Expanded, FlatInput, FlatNode, FlatWeight};
 use super::value::Value as Setting;
+use super::weight_file::TensorHeader;
 use super::weight_files::WeightFiles;
 use crate::graph::{Class, DType, Dim, Editor, Graph, Literal, Name, Type, Value, WeightSource};
 use crate::kernels::call::MAX_RANK;
 use crate::ops::{Attribute, Op, named_activation};
-
-/// A tensor as its file describes it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TensorHeader {
-    /// Element type; `None` is one that weights can't have.
-    pub dtype: Option<DType>,
-    /// The file's name for the element type.
-    pub written: String,
-    /// Dimensions, outermost first.
-    pub shape: Vec<usize>,
-}
 
 /// What a weight file says of its tensors, without their data.
 pub type Headers = BTreeMap<String, TensorHeader>;
 
 /// The headers of all tensors.
 pub fn headers(files: &WeightFiles) -> Headers {
-    let header = |name: &str| {
-        let info = files.get(name)?;
-        let dtype = match info.dtype {
-            Dtype::F32 => Some(DType::F32),
-            Dtype::F16 => Some(DType::F16),
-            Dtype::BF16 => Some(DType::BF16),
-            _ => None,
-        };
-        let written = format!("{:?}", info.dtype);
-        Some((
-            name.to_string(),
-            TensorHeader {
-                dtype,
-                written,
-                shape: info.shape.clone(),
-            },
-        ))
-    };
+    let header = |name: &str| Some((name.to_string(), files.header(name)?));
     files.names().filter_map(header).collect()
 }
 
@@ -169,7 +140,7 @@ impl Binder<'_> {
                 Some(found) => dtype = found,
                 None => {
                     let message = format!(
-                        "tensor '{name}' is {}, expected F32, F16 or BF16",
+                        "tensor '{name}' is {}, expected F32, F16, BF16 or GGUF's Q8_0",
                         header.written
                     );
                     self.problems

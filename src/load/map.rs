@@ -87,6 +87,11 @@ impl Mapped {
     pub fn from_vec(bytes: Vec<u8>) -> Self {
         Mapped(Source::Owned(Arc::new(bytes)))
     }
+
+    /// Whether the bytes were made at load, and so take memory of their own.
+    pub fn is_made(&self) -> bool {
+        matches!(self.0, Source::Owned(_))
+    }
 }
 
 impl Deref for Mapped {

@@ -1,4 +1,4 @@
-//! Where a model's parameters come from: config.json here, GGUF keys through the same trait.
+//! Where a model's parameters come from: config.json here, GGUF keys (`gguf/`) through the same trait.
 
 use std::fs::File;
 use std::io::Read;

@@ -14,88 +14,16 @@ pub use safetensors::Dtype;
 pub use safetensors::tensor::TensorInfo;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
-use super::map::{MapError, Mapped};
-use super::weight::{ElementType, Weight, WeightError};
+use super::map::Mapped;
+use super::weight::{ElementType, Weight};
+use super::weight_file::{TensorFileError, TensorHeader};
+use crate::graph::DType;
 
 /// The longest header that is read, in bytes: the limit of the format's reference implementation.
 pub const MAX_HEADER_BYTES: u64 = 100_000_000;
 
 /// Bytes of the header's length, which stands first in the file.
 const LENGTH_BYTES: usize = 8;
-
-/// What is wrong with a safetensors file, or with what was asked of it.
-#[derive(Debug, thiserror::Error)]
-pub enum TensorFileError {
-    /// The file could not be mapped.
-    #[error(transparent)]
-    Map(#[from] MapError),
-    /// The file could not be read or written.
-    #[error("cannot {action} {}: {source}", file.display())]
-    Io {
-        /// The file.
-        file: PathBuf,
-        /// What was tried: "read" or "write".
-        action: &'static str,
-        /// The operating system's answer.
-        source: std::io::Error,
-    },
-    /// The file is no safetensors file, is cut off, or its header can't be read.
-    #[error("{}: {problem}", file.display())]
-    Malformed {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
-    /// The header describes a tensor in a way that can't be true.
-    #[error("{}: tensor `{tensor}`: {problem}", file.display())]
-    BadTensor {
-        /// The file.
-        file: PathBuf,
-        /// The tensor.
-        tensor: String,
-        /// What is wrong.
-        problem: String,
-    },
-    /// The file has no tensor of that name.
-    #[error("{} has no tensor `{tensor}`", file.display())]
-    NotFound {
-        /// The file.
-        file: PathBuf,
-        /// The name asked for.
-        tensor: String,
-    },
-    /// The tensor's elements have a type that the caller can't use.
-    #[error("{}: tensor `{tensor}` has elements of type {found}; expected {expected}", file.display())]
-    ElementType {
-        /// The file.
-        file: PathBuf,
-        /// The tensor.
-        tensor: String,
-        /// The type in the file.
-        found: Dtype,
-        /// The types that would do.
-        expected: &'static str,
-    },
-    /// Data was asked of a file of which only the header was opened.
-    #[error("{}: only the header was opened, so the data of tensor `{tensor}` can't be read", file.display())]
-    HeaderOnly {
-        /// The file.
-        file: PathBuf,
-        /// The tensor.
-        tensor: String,
-    },
-    /// The view onto the tensor could not be made.
-    #[error("{}: tensor `{tensor}`: {source}", file.display())]
-    View {
-        /// The file.
-        file: PathBuf,
-        /// The tensor.
-        tensor: String,
-        /// Why.
-        source: Box<WeightError>,
-    },
-}
 
 /// A safetensors file whose header has been checked: every tensor's bytes lie in the file, as many as its shape and
 /// type need, without overlaps or gaps.
@@ -176,6 +104,21 @@ impl TensorFile {
     /// Type, shape and place of a tensor.
     pub fn get(&self, name: &str) -> Option<&TensorInfo> {
         self.tensors.get(name)
+    }
+
+    /// Type and shape of a tensor.
+    pub fn header(&self, name: &str) -> Option<TensorHeader> {
+        let info = self.tensors.get(name)?;
+        Some(TensorHeader {
+            dtype: match info.dtype {
+                Dtype::F32 => Some(DType::F32),
+                Dtype::F16 => Some(DType::F16),
+                Dtype::BF16 => Some(DType::BF16),
+                _ => None,
+            },
+            written: format!("{:?}", info.dtype),
+            shape: info.shape.clone(),
+        })
     }
 
     /// A view onto a tensor of F32, F16 or BF16 elements. No data is copied.
@@ -263,7 +206,7 @@ impl TensorFile {
         TensorFileError::ElementType {
             file: self.file.clone(),
             tensor: name.to_string(),
-            found: info.dtype,
+            found: info.dtype.to_string(),
             expected,
         }
     }

@@ -172,6 +172,11 @@ impl Weight {
         self.element
     }
 
+    /// Whether the elements were made at load, and so take memory of their own.
+    pub fn is_made(&self) -> bool {
+        self.bytes.is_made()
+    }
+
     /// The number of elements.
     pub fn len(&self) -> usize {
         self.shape.iter().product()

@@ -3,7 +3,7 @@
 //! Transposing, reshaping and slicing stay views of the file, so that packing reads the file's own bytes once. Anything
 //! else is computed in f32 by the op's reference.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::weight::{Weight, WeightError};
 use super::weight_files::{WeightFiles, WeightFilesError};
@@ -35,6 +35,9 @@ pub struct WeightExpressions<'a> {
     graph: &'a Graph,
     files: &'a WeightFiles,
     known: HashMap<Value, Weight>,
+    /// Tensors whose elements were made from those of the file, and views of them: forgotten as soon as the value asked
+    /// for is given, so that no more than one value's tensors take memory besides what the plan counts.
+    made: HashSet<Value>,
 }
 
 impl<'a> WeightExpressions<'a> {
@@ -44,6 +47,7 @@ impl<'a> WeightExpressions<'a> {
             graph,
             files,
             known: HashMap::new(),
+            made: HashSet::new(),
         }
     }
 
@@ -65,10 +69,11 @@ impl<'a> WeightExpressions<'a> {
                 }
             }
         }
-        self.known
-            .get(&value)
-            .cloned()
-            .ok_or_else(|| self.not_constant(value.node))
+        let found = self.known.get(&value).cloned();
+        for made in self.made.drain() {
+            self.known.remove(&made);
+        }
+        found.ok_or_else(|| self.not_constant(value.node))
     }
 
     fn not_constant(&self, node: NodeId) -> WeightExpressionError {
@@ -87,6 +92,9 @@ impl<'a> WeightExpressions<'a> {
             Kind::Input => return Err(self.not_constant(node)),
             Kind::Weight(source) => {
                 let weight = self.files.weight(&source.tensor)?;
+                if weight.is_made() {
+                    self.made.insert(node.into());
+                }
                 self.known.insert(node.into(), weight);
             }
             Kind::Constant(literal) => {
@@ -96,6 +104,10 @@ impl<'a> WeightExpressions<'a> {
             }
             Kind::Op(op) => {
                 if let Some(weight) = self.view(node, op).map_err(view_error)? {
+                    let viewed = self.graph.inputs(node).first().copied().flatten();
+                    if viewed.is_some_and(|viewed| self.made.contains(&viewed)) {
+                        self.made.insert(node.into());
+                    }
                     self.known.insert(node.into(), weight);
                     return Ok(());
                 }

@@ -6,8 +6,10 @@ use std::path::{Component, Path, PathBuf};
 use serde::Deserialize;
 
 use super::map::Mapped;
-use super::safetensors::{TensorFile, TensorFileError, TensorInfo};
+use super::safetensors::TensorFile;
 use super::weight::Weight;
+pub use super::weight_file::Open;
+use super::weight_file::{TensorFileError, TensorHeader, WeightFile};
 
 /// The single weight file of a model folder.
 pub const SINGLE_FILE: &str = "model.safetensors";
@@ -86,39 +88,22 @@ pub enum WeightFilesError {
     },
 }
 
-/// Whether tensor data will be wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Open {
-    /// Map the files: names, types, shapes and data.
-    Data,
-    /// Read the headers alone: names, types and shapes. The data may be missing.
-    Headers,
-}
-
-impl Open {
-    fn file(self, path: &Path) -> Result<TensorFile, TensorFileError> {
-        match self {
-            Open::Data => TensorFile::open(path),
-            Open::Headers => TensorFile::open_header(path),
-        }
-    }
-}
-
 /// All tensors of a model.
 #[derive(Debug)]
 pub struct WeightFiles {
-    files: Vec<TensorFile>,
+    files: Vec<WeightFile>,
     /// For each tensor, which of `files` holds it.
     places: BTreeMap<String, usize>,
 }
 
 impl WeightFiles {
-    /// Opens a model folder ([`SINGLE_FILE`], else [`INDEX_FILE`]), an index (`*.json`), or a single safetensors file.
+    /// Opens a model folder ([`SINGLE_FILE`], else [`INDEX_FILE`]), an index (`*.json`), or a single safetensors
+    /// or GGUF file.
     pub fn open(path: &Path, open: Open) -> Result<Self, WeightFilesError> {
         if path.is_dir() {
             let (single, index) = (path.join(SINGLE_FILE), path.join(INDEX_FILE));
             if single.is_file() {
-                Self::from_files(vec![open.file(&single)?])
+                Self::from_files(vec![WeightFile::open(&single, open)?])
             } else if index.is_file() {
                 Self::open_index(&index, open)
             } else {
@@ -132,17 +117,18 @@ impl WeightFiles {
         {
             Self::open_index(path, open)
         } else {
-            Self::from_files(vec![open.file(path)?])
+            Self::from_files(vec![WeightFile::open(path, open)?])
         }
     }
 
-    /// Weights held in memory; `label` stands for the file's path in errors.
+    /// A safetensors file held in memory; `label` stands for the file's path in errors.
     pub fn from_bytes(label: &str, bytes: Mapped) -> Result<Self, WeightFilesError> {
-        Self::from_files(vec![TensorFile::from_bytes(Path::new(label), bytes)?])
+        let file = TensorFile::from_bytes(Path::new(label), bytes)?;
+        Self::from_files(vec![WeightFile::Safetensors(file)])
     }
 
     /// All tensors of several files.
-    pub fn from_files(files: Vec<TensorFile>) -> Result<Self, WeightFilesError> {
+    pub fn from_files(files: Vec<WeightFile>) -> Result<Self, WeightFilesError> {
         let mut places: BTreeMap<String, usize> = BTreeMap::new();
         for (place, file) in files.iter().enumerate() {
             for name in file.names() {
@@ -174,7 +160,7 @@ impl WeightFiles {
         let Index { weight_map } = serde_json::from_slice(&text)
             .map_err(|e| bad(format!("cannot read the index: {e}")))?;
         let folder = index.parent().unwrap_or(Path::new(""));
-        let mut shards: BTreeMap<&str, TensorFile> = BTreeMap::new();
+        let mut shards: BTreeMap<&str, WeightFile> = BTreeMap::new();
         for (tensor, shard) in &weight_map {
             let names = || (index.to_path_buf(), tensor.clone(), shard.clone());
             if !shards.contains_key(shard.as_str()) {
@@ -186,7 +172,7 @@ impl WeightFiles {
                         shard: name,
                     });
                 }
-                let file = open.file(&folder.join(shard));
+                let file = WeightFile::open(&folder.join(shard), open);
                 let file = file.map_err(|source| WeightFilesError::Shard {
                     index,
                     tensor,
@@ -197,7 +183,7 @@ impl WeightFiles {
             }
             if shards
                 .get(shard.as_str())
-                .is_none_or(|file| file.get(tensor).is_none())
+                .is_none_or(|file| file.header(tensor).is_none())
             {
                 let (index, tensor, shard) = names();
                 return Err(WeightFilesError::NotInShard {
@@ -216,17 +202,17 @@ impl WeightFiles {
     }
 
     /// Type and shape of a tensor.
-    pub fn get(&self, name: &str) -> Option<&TensorInfo> {
-        self.holder(name)?.get(name)
+    pub fn header(&self, name: &str) -> Option<TensorHeader> {
+        self.holder(name)?.header(name)
     }
 
-    /// A view onto a tensor of F32, F16 or BF16 elements. No data is copied.
+    /// A tensor as a weight: a view of its file, or, where no kernel reads the tensor's own type, F32 elements made here.
     pub fn weight(&self, name: &str) -> Result<Weight, WeightFilesError> {
         Ok(self.file(name)?.weight(name)?)
     }
 
     /// The file that holds a tensor.
-    pub fn file(&self, name: &str) -> Result<&TensorFile, WeightFilesError> {
+    pub fn file(&self, name: &str) -> Result<&WeightFile, WeightFilesError> {
         self.holder(name).ok_or_else(|| {
             let similarity = |other: &&str| (strsim::jaro_winkler(name, other) * 1e6) as u32;
             let nearest = self.names().max_by_key(similarity).map(str::to_string);
@@ -237,7 +223,7 @@ impl WeightFiles {
         })
     }
 
-    fn holder(&self, name: &str) -> Option<&TensorFile> {
+    fn holder(&self, name: &str) -> Option<&WeightFile> {
         self.files.get(*self.places.get(name)?)
     }
 }

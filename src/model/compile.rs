@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use super::limits::limits;
 use super::{Logits, ModelError, ModelFiles, Options};
-use crate::generate::stop::eos_tokens;
 use crate::graph::{Graph, Kind, Name, verify};
 use crate::kernels::simd::Isa;
 use crate::load::bind::{bind, find_tensor};
 use crate::load::diagnostics::{Position, Problem, Problems};
 use crate::load::expand::expand;
-use crate::load::parameters::ParameterSource;
+use crate::load::parameters::{ParameterSource, SourceKind};
 use crate::load::value::Value;
 use crate::plan::{ModelPlan, PlanOptions};
 use crate::rewrite::{PassOptions, Passes, Report};
@@ -30,6 +29,8 @@ const MOST_THREADS: usize = 1024;
 pub struct Compiled {
     /// The graph file it was made of.
     pub graph_file: String,
+    /// The family of files that it was made of.
+    pub source: SourceKind,
     /// The model's parameters.
     pub params: BTreeMap<String, Value>,
     /// The graph that steps of one token run.
@@ -124,19 +125,6 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
     let weight_bytes = weight_bytes
         .map(|id| decode.ty(id.into()).bytes(1, 1))
         .sum();
-    let mut eos = files
-        .generation
-        .as_ref()
-        .map(eos_tokens)
-        .unwrap_or_default();
-    if eos.is_empty() {
-        eos = eos_tokens(&files.json);
-    }
-    let bos_token = files
-        .json
-        .get("bos_token_id")
-        .and_then(|v| v.as_u64())
-        .and_then(|id| u32::try_from(id).ok());
     Ok(Compiled {
         graph_file: files.graph.file.clone(),
         params: expanded.params,
@@ -146,8 +134,9 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         plan: Arc::new(plan),
         vocabulary: limits.vocabulary.unwrap_or(i32::MAX as usize),
         weight_bytes,
-        eos_tokens: eos,
-        bos_token,
+        eos_tokens: files.config.eos_tokens(),
+        bos_token: files.config.bos_token(),
+        source: files.config.kind(),
     })
 }
 

@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
+use super::configuration::Configuration;
 use super::graphs::{builtin_graphs, demo};
 use super::{ModelError, Options};
 use crate::load::ast::ModelFile;
 use crate::load::bind::{Headers, headers};
 use crate::load::diagnostics::{Position, Problem, Problems, nearest};
+use crate::load::gguf::{GgufFile, is_gguf};
 use crate::load::map::Mapped;
 use crate::load::parameters::{ConfigJson, ParameterSource};
 use crate::load::syntax;
-use crate::load::value::Value;
+use crate::load::weight_file::WeightFile;
 use crate::load::weight_files::{Open, WeightFiles, WeightFilesError};
 
 /// Where a model comes from.
@@ -20,7 +22,7 @@ use crate::load::weight_files::{Open, WeightFiles, WeightFilesError};
 pub enum Source {
     /// The model that the library carries.
     Demo,
-    /// A folder, or a `config.json` alone (which is enough to compile, but not to run).
+    /// A folder, a GGUF file, or a `config.json` alone (which is enough to compile, but not to run).
     Path(PathBuf),
 }
 
@@ -59,12 +61,8 @@ const LARGEST_TEXT: u64 = 16 << 20;
 pub struct ModelFiles {
     /// The model's folder or file, as the caller named it.
     pub path: PathBuf,
-    /// The parameters.
-    pub config: ConfigJson,
-    /// The configuration as it stands, for what is no parameter of the graph (special tokens).
-    pub json: Json,
-    /// What generation_config.json says, if there is one.
-    pub generation: Option<Json>,
+    /// The parameters and special tokens.
+    pub config: Configuration,
     /// The weights; `None` where only the configuration is at hand.
     pub weights: Option<WeightFiles>,
     /// The graph file.
@@ -94,6 +92,10 @@ impl ModelFiles {
                 problem,
             });
         }
+        let named_gguf = path.extension().is_some_and(|e| e == "gguf");
+        if path.is_file() && (named_gguf || is_gguf(path)) {
+            return ModelFiles::gguf(path, options, open);
+        }
         let (folder, config) = if path.is_dir() {
             (Some(path.as_path()), path.join("config.json"))
         } else {
@@ -101,7 +103,8 @@ impl ModelFiles {
         };
         if !config.is_file() || config.extension().is_none_or(|e| e != "json") {
             let problem =
-                "no model: expected a folder with config.json and safetensors files".to_string();
+                "no model: expected a folder with config.json and safetensors files, or a GGUF file"
+                    .to_string();
             return Err(ModelError::NoModel {
                 path: path.clone(),
                 problem,
@@ -120,14 +123,19 @@ impl ModelFiles {
             .map(|f| f.join("generation_config.json"))
             .filter(|p| p.is_file());
         let generation = generation.map(|path| read_json(&path)).transpose()?;
-        ModelFiles::new(
-            path.clone(),
-            &config.display().to_string(),
-            &text,
-            generation,
-            weights,
-            options,
-        )
+        let config = configuration(&config.display().to_string(), &text, generation)?;
+        ModelFiles::new(path.clone(), config, weights, options)
+    }
+
+    fn gguf(path: &Path, options: &Options, open: Open) -> Result<ModelFiles, ModelError> {
+        let file = match open {
+            Open::Data => GgufFile::open(path),
+            Open::Headers => GgufFile::open_header(path),
+        };
+        let file = file.map_err(WeightFilesError::File)?;
+        let config = Configuration::Gguf(file.metadata().clone());
+        let weights = WeightFiles::from_files(vec![WeightFile::Gguf(file)])?;
+        ModelFiles::new(path.to_path_buf(), config, Some(weights), options)
     }
 
     fn demo(options: &Options) -> Result<ModelFiles, ModelError> {
@@ -135,33 +143,20 @@ impl ModelFiles {
             "graphs/demo/model.safetensors",
             Mapped::from_static(demo::WEIGHTS),
         )?;
-        ModelFiles::new(
-            demo::NAME.into(),
-            "graphs/demo/config.json",
-            demo::CONFIG,
-            None,
-            Some(weights),
-            options,
-        )
+        let config = configuration("graphs/demo/config.json", demo::CONFIG, None)?;
+        ModelFiles::new(demo::NAME.into(), config, Some(weights), options)
     }
 
     fn new(
         path: PathBuf,
-        config_name: &str,
-        text: &str,
-        generation: Option<Json>,
+        config: Configuration,
         weights: Option<WeightFiles>,
         options: &Options,
     ) -> Result<ModelFiles, ModelError> {
-        let config = ConfigJson::parse(config_name, text)?;
-        // `ConfigJson::parse` has read the same text.
-        let json = serde_json::from_str(text).unwrap_or(Json::Null);
         let graph = choose_graph(&config, options.graph.as_deref())?;
         Ok(ModelFiles {
             path,
             config,
-            json,
-            generation,
             weights,
             graph,
         })
@@ -190,6 +185,22 @@ impl ModelFiles {
             Ok(None)
         }
     }
+}
+
+/// The configuration that a config.json's text gives; `name` is what messages call it.
+fn configuration(
+    name: &str,
+    text: &str,
+    generation: Option<Json>,
+) -> Result<Configuration, ModelError> {
+    let config = ConfigJson::parse(name, text)?;
+    // `ConfigJson::parse` has read the same text.
+    let json = serde_json::from_str(text).unwrap_or(Json::Null);
+    Ok(Configuration::Folder {
+        config,
+        json,
+        generation,
+    })
 }
 
 fn read_text(path: &Path) -> Result<String, ModelError> {
@@ -222,25 +233,14 @@ fn read_json(path: &Path) -> Result<Json, ModelError> {
 }
 
 /// The graph file that the caller named, or the built-in one for the architecture that the configuration names.
-fn choose_graph(config: &ConfigJson, given: Option<&Path>) -> Result<ModelFile, ModelError> {
+fn choose_graph(config: &Configuration, given: Option<&Path>) -> Result<ModelFile, ModelError> {
     if let Some(path) = given {
         return Ok(syntax::parse(
             &path.display().to_string(),
             &read_text(path)?,
         )?);
     }
-    let mut names: Vec<String> = match config.get("architectures") {
-        Some(Value::List(names)) => names
-            .iter()
-            .filter_map(|n| n.as_str().map(str::to_string))
-            .collect(),
-        _ => Vec::new(),
-    };
-    names.extend(
-        config
-            .get("model_type")
-            .and_then(|n| n.as_str().map(str::to_string)),
-    );
+    let names = config.architectures();
     for name in &names {
         // A file that lists the name has it in quotes: the others need not be parsed.
         let quoted = format!("\"{name}\"");
@@ -259,7 +259,14 @@ fn choose_graph(config: &ConfigJson, given: Option<&Path>) -> Result<ModelFile, 
         known.extend(syntax::parse(file, text)?.architectures);
     }
     let message = match names.first() {
-        None => "neither \"architectures\" nor \"model_type\" names the architecture".to_string(),
+        None => match config {
+            Configuration::Folder { .. } => {
+                "neither \"architectures\" nor \"model_type\" names the architecture".to_string()
+            }
+            Configuration::Gguf(_) => {
+                "no text \"general.architecture\" names the architecture".to_string()
+            }
+        },
         Some(name) => {
             let near = nearest(name, known.iter().map(String::as_str));
             let near = near.map_or(String::new(), |near| format!(", the nearest is '{near}'"));

@@ -4,6 +4,7 @@
 //! made of. What does not: any of the steps themselves, each of which has a room of its own.
 
 mod compile;
+mod configuration;
 mod files;
 mod graphs;
 mod limits;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use compile::{Compiled, compile};
+pub use configuration::Configuration;
 pub use files::{ModelFiles, Source};
 pub use graphs::builtin_graphs;
 pub use options::{Logits, Options, Progress};
@@ -94,8 +96,8 @@ struct Shared {
 }
 
 impl Model {
-    /// Open a model: a folder with `config.json` and safetensors files, or `demo`, the embedded one (write `./demo` for
-    /// a folder of that name). Compiles its graph, packs its weights and starts its threads.
+    /// Open a model: a folder with `config.json` and safetensors files, a GGUF file, or `demo`, the embedded one (write
+    /// `./demo` for a folder of that name). Compiles its graph, packs its weights and starts its threads.
     pub fn open(source: impl Into<Source>, options: &Options) -> Result<Model, ModelError> {
         let files = ModelFiles::open(&source.into(), options)?;
         let compiled = compile(&files, options)?;
@@ -188,7 +190,7 @@ impl Model {
         self.shared.compiled.plan.options.threads
     }
 
-    /// The tokenizer, if the model's folder has one.
+    /// The tokenizer, if the model's folder has one. GGUF files' vocabularies are not read.
     #[cfg(feature = "tokenizer")]
     pub fn tokenizer(&self) -> Option<&crate::load::tokenizer::Tokenizer> {
         self.shared.tokenizer.as_ref()

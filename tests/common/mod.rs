@@ -1,6 +1,7 @@
 //! What the tests share: models to run, what they must give, and comparisons.
 #![allow(dead_code)] // Each test program uses a part.
 
+pub mod gguf;
 pub mod tiny;
 pub mod variants;
 

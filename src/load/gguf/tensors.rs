@@ -1,0 +1,240 @@
+//! Tensor types, where tensors lie, and blocks of quantized elements.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
+use std::fmt;
+use std::ops::Range;
+
+use half::f16;
+
+use super::cursor::Stop;
+use super::header::Described;
+
+/// The type of a tensor's elements, by the number that files give it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TensorType(pub u32);
+
+impl TensorType {
+    /// IEEE binary32.
+    pub const F32: TensorType = TensorType(0);
+    /// IEEE binary16.
+    pub const F16: TensorType = TensorType(1);
+    /// Blocks of 32: a scale in binary16, then 32 signed bytes that it multiplies.
+    pub const Q8_0: TensorType = TensorType(8);
+    /// The upper half of a binary32.
+    pub const BF16: TensorType = TensorType(30);
+
+    /// Its name, the elements of a block and the bytes of a block; `None` if the type is not known.
+    fn known(self) -> Option<(&'static str, usize, usize)> {
+        let known = TYPES.iter().find(|known| known.0 == self.0);
+        known.map(|&(_, name, elements, bytes)| (name, elements, bytes))
+    }
+}
+
+impl fmt::Display for TensorType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.known() {
+            Some((name, _, _)) => f.write_str(name),
+            None => write!(f, "type {} (unknown)", self.0),
+        }
+    }
+}
+
+/// Number, name, elements of a block, bytes of a block.
+const TYPES: [(u32, &str, usize, usize); 34] = [
+    (0, "F32", 1, 4),
+    (1, "F16", 1, 2),
+    (2, "Q4_0", 32, 18),
+    (3, "Q4_1", 32, 20),
+    (6, "Q5_0", 32, 22),
+    (7, "Q5_1", 32, 24),
+    (8, "Q8_0", 32, 34),
+    (9, "Q8_1", 32, 40),
+    (10, "Q2_K", 256, 84),
+    (11, "Q3_K", 256, 110),
+    (12, "Q4_K", 256, 144),
+    (13, "Q5_K", 256, 176),
+    (14, "Q6_K", 256, 210),
+    (15, "Q8_K", 256, 292),
+    (16, "IQ2_XXS", 256, 66),
+    (17, "IQ2_XS", 256, 74),
+    (18, "IQ3_XXS", 256, 98),
+    (19, "IQ1_S", 256, 50),
+    (20, "IQ4_NL", 32, 18),
+    (21, "IQ3_S", 256, 110),
+    (22, "IQ2_S", 256, 82),
+    (23, "IQ4_XS", 256, 136),
+    (24, "I8", 1, 1),
+    (25, "I16", 1, 2),
+    (26, "I32", 1, 4),
+    (27, "I64", 1, 8),
+    (28, "F64", 1, 8),
+    (29, "IQ1_M", 256, 56),
+    (30, "BF16", 1, 2),
+    (34, "TQ1_0", 256, 54),
+    (35, "TQ2_0", 256, 66),
+    (39, "MXFP4", 32, 17),
+    (40, "NVFP4", 64, 36),
+    (41, "Q1_0", 128, 18),
+];
+
+/// A tensor of a file.
+#[derive(Debug, Clone)]
+pub(super) struct TensorEntry {
+    pub tensor_type: TensorType,
+    /// Dimensions, outermost first; at least one, none of them 0.
+    pub shape: Vec<usize>,
+    /// Where it lies, in bytes from the file's start; empty if the type is not known.
+    pub bytes: Range<usize>,
+}
+
+/// Checks that tensors are aligned, do not overlap, have names of their own, and end before `end`, if that is given.
+pub(super) fn check_extents(
+    mut described: Vec<Described>,
+    data_start: u64,
+    alignment: u64,
+    end: Option<u64>,
+) -> Result<BTreeMap<String, TensorEntry>, Stop> {
+    described.sort_by_key(|tensor| tensor.offset);
+    let mut tensors = BTreeMap::new();
+    let mut end_of_previous = 0;
+    for tensor in described {
+        let Described {
+            name,
+            tensor_type,
+            shape,
+            offset,
+        } = tensor;
+        let bad = |problem| Stop::BadTensor {
+            tensor: name.clone(),
+            problem,
+        };
+        let size = match tensor_type.known() {
+            Some((_, elements, bytes)) => tensor_size(&shape, elements, bytes)
+                .map_err(|problem| bad(format!("{problem} ({tensor_type}, shape {shape:?})")))?,
+            None => 0,
+        };
+        if offset % alignment != 0 {
+            return Err(bad(format!(
+                "the data offset {offset} is no multiple of the alignment, {alignment}"
+            )));
+        }
+        if offset < end_of_previous {
+            return Err(bad(format!(
+                "the data offset {offset} lies in the tensor before, which ends at {end_of_previous}"
+            )));
+        }
+        let place = offset.checked_add(size).and_then(|end_of_this| {
+            let start = data_start.checked_add(offset)?;
+            let range =
+                usize::try_from(start).ok()?..usize::try_from(start.checked_add(size)?).ok()?;
+            Some((end_of_this, range))
+        });
+        let Some((end_of_this, bytes)) = place else {
+            return Err(bad(format!(
+                "{size} bytes at the data offset {offset} reach beyond what can be addressed"
+            )));
+        };
+        if let Some(end) = end.filter(|&end| bytes.end as u64 > end) {
+            return Err(bad(format!(
+                "it takes the file's bytes {bytes:?}, but the file has {end}; it is cut off"
+            )));
+        }
+        end_of_previous = end_of_this;
+        let entry = TensorEntry {
+            tensor_type,
+            shape,
+            bytes,
+        };
+        match tensors.entry(name.clone()) {
+            Slot::Vacant(slot) => slot.insert(entry),
+            Slot::Occupied(_) => return Err(bad("it stands twice".to_string())),
+        };
+    }
+    Ok(tensors)
+}
+
+/// Bytes of a tensor whose rows are made of blocks.
+fn tensor_size(shape: &[usize], block_elements: usize, block_bytes: usize) -> Result<u64, String> {
+    let row = shape.last().copied().unwrap_or(1);
+    if !row.is_multiple_of(block_elements) {
+        return Err(format!(
+            "rows of {row} elements are not made of whole blocks of {block_elements}"
+        ));
+    }
+    let elements = shape
+        .iter()
+        .try_fold(1_usize, |count, &dim| count.checked_mul(dim));
+    elements
+        .and_then(|count| (count / block_elements).checked_mul(block_bytes))
+        .map(|bytes| bytes as u64)
+        .ok_or_else(|| "too many elements".to_string())
+}
+
+/// Bytes of a Q8_0 block.
+const Q8_0_BYTES: usize = 34;
+
+/// The elements of Q8_0 blocks as little-endian f32: each is its block's scale d times the signed byte q, and both the scale
+/// as f32 and the product d · q are exact unless d is infinite or no number. What follows the last whole block is left out.
+pub(super) fn dequantize_q8_0(blocks: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(blocks.len() / Q8_0_BYTES * 32 * 4);
+    for block in blocks.as_chunks::<Q8_0_BYTES>().0 {
+        let [low, high, quants @ ..] = block;
+        let scale = f16::from_le_bytes([*low, *high]).to_f32();
+        for &quant in quants {
+            let value = scale * f32::from(quant as i8);
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2^(e − 15) · 1.m or m · 2^(−24), by the definition of binary16, in f64.
+    fn binary16(bits: u16) -> f64 {
+        let (sign, exponent, mantissa) = (bits >> 15, bits >> 10 & 31, bits & 1023);
+        let magnitude = match exponent {
+            0 => f64::from(mantissa) / 16_777_216.0,
+            31 if mantissa == 0 => f64::INFINITY,
+            31 => f64::NAN,
+            e => (1.0 + f64::from(mantissa) / 1024.0) * 2f64.powi(i32::from(e) - 15),
+        };
+        if sign == 1 { -magnitude } else { magnitude }
+    }
+
+    #[test]
+    fn q8_0_is_the_scale_times_the_byte_for_every_scale_and_byte() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for bits in 0..=u16::MAX {
+            let quants = &bytes[usize::from(bits % 8) * 32..][..32];
+            let block = [&bits.to_le_bytes(), quants].concat();
+            let found = dequantize_q8_0(&block);
+            assert_eq!(found.len(), 128);
+            for (found, &quant) in found.as_chunks::<4>().0.iter().zip(quants) {
+                let found = f32::from_le_bytes(*found);
+                let exact = binary16(bits) * f64::from(quant as i8);
+                if exact.is_nan() {
+                    assert!(found.is_nan(), "{bits:#06x} {quant}");
+                } else {
+                    let exact_bits = f64::from(found).to_bits();
+                    assert_eq!(exact_bits, exact.to_bits(), "{bits:#06x} {quant}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_type_is_listed_twice_and_blocks_hold_what_names_say() {
+        for (i, (number, name, elements, bytes)) in TYPES.iter().enumerate() {
+            assert!(TYPES[..i].iter().all(|other| other.0 < *number), "{name}");
+            let bits = (bytes * 8) as f64 / *elements as f64;
+            let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
+            let nominal: String = digits.chars().take_while(char::is_ascii_digit).collect();
+            let nominal: f64 = nominal.parse().unwrap();
+            assert!(bits >= nominal && bits < nominal + 2.1, "{name}: {bits}");
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! Writing GGUF files, and the fixtures of `tests/data` as llama.cpp's converters write them.
+
+use std::fs;
+use std::path::Path;
+
+use half::{bf16, f16};
+use serde_json::Value as Json;
+use smallmind::load::weight_files::{Open, WeightFiles};
+
+use super::data;
+
+/// A metadata value.
+#[derive(Clone, Debug)]
+pub enum Meta {
+    U8(u8),
+    I8(i8),
+    U16(u16),
+    I16(i16),
+    U32(u32),
+    I32(i32),
+    F32(f32),
+    Bool(bool),
+    Text(String),
+    /// The element type's number, and the elements.
+    Array(u32, Vec<Meta>),
+    U64(u64),
+    I64(i64),
+    F64(f64),
+}
+
+impl Meta {
+    pub fn number(&self) -> u32 {
+        match self {
+            Meta::U8(_) => 0,
+            Meta::I8(_) => 1,
+            Meta::U16(_) => 2,
+            Meta::I16(_) => 3,
+            Meta::U32(_) => 4,
+            Meta::I32(_) => 5,
+            Meta::F32(_) => 6,
+            Meta::Bool(_) => 7,
+            Meta::Text(_) => 8,
+            Meta::Array(..) => 9,
+            Meta::U64(_) => 10,
+            Meta::I64(_) => 11,
+            Meta::F64(_) => 12,
+        }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Meta::U8(x) => out.push(*x),
+            Meta::I8(x) => out.extend(x.to_le_bytes()),
+            Meta::U16(x) => out.extend(x.to_le_bytes()),
+            Meta::I16(x) => out.extend(x.to_le_bytes()),
+            Meta::U32(x) => out.extend(x.to_le_bytes()),
+            Meta::I32(x) => out.extend(x.to_le_bytes()),
+            Meta::F32(x) => out.extend(x.to_le_bytes()),
+            Meta::Bool(x) => out.push(u8::from(*x)),
+            Meta::Text(x) => text(out, x.as_bytes()),
+            Meta::Array(element, values) => {
+                out.extend(element.to_le_bytes());
+                out.extend((values.len() as u64).to_le_bytes());
+                values.iter().for_each(|value| value.write(out));
+            }
+            Meta::U64(x) => out.extend(x.to_le_bytes()),
+            Meta::I64(x) => out.extend(x.to_le_bytes()),
+            Meta::F64(x) => out.extend(x.to_le_bytes()),
+        }
+    }
+}
+
+/// A length, then bytes.
+pub fn text(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend((bytes.len() as u64).to_le_bytes());
+    out.extend(bytes);
+}
+
+/// A tensor to be written.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    pub name: String,
+    /// Innermost first, as the format has it.
+    pub dims: Vec<u64>,
+    /// The type's number.
+    pub number: u32,
+    pub bytes: Vec<u8>,
+}
+
+/// A file to be written.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    pub version: u32,
+    pub meta: Vec<(String, Meta)>,
+    pub tensors: Vec<Tensor>,
+    /// Bytes that tensor data is aligned to; `meta` says so only if it is told to.
+    pub alignment: usize,
+}
+
+impl Writer {
+    pub fn new() -> Self {
+        Writer {
+            version: 3,
+            meta: Vec::new(),
+            tensors: Vec::new(),
+            alignment: 32,
+        }
+    }
+
+    pub fn with(mut self, key: &str, value: Meta) -> Self {
+        self.meta.push((key.to_string(), value));
+        self
+    }
+
+    pub fn tensor(mut self, name: &str, dims: &[u64], number: u32, bytes: Vec<u8>) -> Self {
+        self.tensors.push(Tensor {
+            name: name.to_string(),
+            dims: dims.to_vec(),
+            number,
+            bytes,
+        });
+        self
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut out = b"GGUF".to_vec();
+        out.extend(self.version.to_le_bytes());
+        out.extend((self.tensors.len() as u64).to_le_bytes());
+        out.extend((self.meta.len() as u64).to_le_bytes());
+        for (key, value) in &self.meta {
+            text(&mut out, key.as_bytes());
+            out.extend(value.number().to_le_bytes());
+            value.write(&mut out);
+        }
+        let mut data = Vec::new();
+        for tensor in &self.tensors {
+            data.resize(data.len().next_multiple_of(self.alignment), 0);
+            text(&mut out, tensor.name.as_bytes());
+            out.extend((tensor.dims.len() as u32).to_le_bytes());
+            tensor
+                .dims
+                .iter()
+                .for_each(|dim| out.extend(dim.to_le_bytes()));
+            out.extend(tensor.number.to_le_bytes());
+            out.extend((data.len() as u64).to_le_bytes());
+            data.extend(&tensor.bytes);
+        }
+        out.resize(out.len().next_multiple_of(self.alignment), 0);
+        out.extend(data);
+        out
+    }
+}
+
+/// How matrices are stored; vectors are always F32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    F32,
+    F16,
+    BF16,
+    Q8_0,
+}
+
+impl Stored {
+    fn number(self) -> u32 {
+        match self {
+            Stored::F32 => 0,
+            Stored::F16 => 1,
+            Stored::BF16 => 30,
+            Stored::Q8_0 => 8,
+        }
+    }
+
+    /// The bytes of elements, whose rows have whole blocks.
+    pub fn bytes(self, values: &[f32]) -> Vec<u8> {
+        match self {
+            Stored::F32 => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Stored::F16 => values
+                .iter()
+                .flat_map(|&x| f16::from_f32(x).to_le_bytes())
+                .collect(),
+            Stored::BF16 => values
+                .iter()
+                .flat_map(|&x| bf16::from_f32(x).to_le_bytes())
+                .collect(),
+            Stored::Q8_0 => values.chunks(32).flat_map(q8_0_block).collect(),
+        }
+    }
+
+    /// The elements that those bytes mean.
+    pub fn rounded(self, values: &[f32]) -> Vec<f32> {
+        match self {
+            Stored::F32 => values.to_vec(),
+            Stored::F16 => values.iter().map(|&x| f16::from_f32(x).to_f32()).collect(),
+            Stored::BF16 => values.iter().map(|&x| bf16::from_f32(x).to_f32()).collect(),
+            Stored::Q8_0 => values
+                .chunks(32)
+                .flat_map(|chunk| {
+                    let block = q8_0_block(chunk);
+                    let scale = f16::from_le_bytes([block[0], block[1]]).to_f32();
+                    block[2..]
+                        .iter()
+                        .map(|&q| scale * f32::from(q as i8))
+                        .collect::<Vec<_>>()
+                })
+                .collect(),
+        }
+    }
+}
+
+/// 32 elements as the largest magnitude's 127th part and multiples of it.
+fn q8_0_block(values: &[f32]) -> Vec<u8> {
+    let largest = values.iter().fold(0f32, |a, x| a.max(x.abs()));
+    let scale = f16::from_f32(largest / 127.0);
+    let inverse = match scale.to_f32() {
+        0.0 => 0.0,
+        scale => 1.0 / scale,
+    };
+    let mut block = scale.to_le_bytes().to_vec();
+    block.extend(
+        values
+            .iter()
+            .map(|x| (x * inverse).round().clamp(-127.0, 127.0) as i8 as u8),
+    );
+    block
+}
+
+/// Rows [heads, 2, head / 2] in the order [heads, head / 2, 2], as converters permute q and k of Llama.
+fn permuted(values: &[f32], heads: usize, row: usize) -> Vec<f32> {
+    let head = values.len() / row / heads;
+    let mut out = Vec::with_capacity(values.len());
+    for h in 0..heads {
+        for i in 0..head {
+            let from = h * head + i % 2 * (head / 2) + i / 2;
+            out.extend(&values[from * row..][..row]);
+        }
+    }
+    out
+}
+
+fn transposed(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
+    let at = |i: usize| values[i % rows * cols + i / rows];
+    (0..rows * cols).map(at).collect()
+}
+
+/// A fixture's tensors: name, shape, elements.
+fn tensors(name: &str) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    let files = WeightFiles::open(&data(name), Open::Data).unwrap();
+    let names = files.names().map(str::to_string);
+    names
+        .map(|name| {
+            let weight = files.weight(&name).unwrap();
+            (name, weight.shape().to_vec(), weight.to_f32())
+        })
+        .collect()
+}
+
+/// From a Hugging Face name to a GGUF name, by parts.
+fn renamed(name: &str) -> String {
+    let name = name
+        .trim_start_matches("transformer.")
+        .trim_start_matches("model.");
+    let parts = [
+        ("lm_head", "output"),
+        ("embed_tokens", "token_embd"),
+        ("wte", "token_embd"),
+        ("wpe", "position_embd"),
+        ("ln_f", "output_norm"),
+        ("layers.", "blk."),
+        ("h.", "blk."),
+        ("input_layernorm", "attn_norm"),
+        ("ln_1", "attn_norm"),
+        ("post_attention_layernorm", "ffn_norm"),
+        ("ln_2", "ffn_norm"),
+        ("self_attn.q_proj", "attn_q"),
+        ("self_attn.k_proj", "attn_k"),
+        ("self_attn.v_proj", "attn_v"),
+        ("self_attn.o_proj", "attn_output"),
+        ("attn.c_attn", "attn_qkv"),
+        ("attn.c_proj", "attn_output"),
+        ("mlp.gate_proj", "ffn_gate"),
+        ("mlp.up_proj", "ffn_up"),
+        ("mlp.down_proj", "ffn_down"),
+        ("mlp.c_fc", "ffn_up"),
+        ("mlp.c_proj", "ffn_down"),
+    ];
+    if let Some(rest) = name.strip_prefix("norm.") {
+        return format!("output_norm.{rest}");
+    }
+    parts
+        .iter()
+        .fold(name.to_string(), |name, (hf, gguf)| name.replace(hf, gguf))
+}
+
+/// A fixture's matrices whose rows are no whole blocks, so that converters keep them in F16.
+fn stored_as(stored: Stored, row: usize) -> Stored {
+    match stored {
+        Stored::Q8_0 if !row.is_multiple_of(32) => Stored::F16,
+        other => other,
+    }
+}
+
+fn keys(name: &str) -> Writer {
+    let config: Json =
+        serde_json::from_str(&fs::read_to_string(data(name).join("config.json")).unwrap()).unwrap();
+    let number = |key: &str| config[key].as_u64().map(|n| Meta::U32(n as u32));
+    let float = |key: &str| config[key].as_f64().map(|x| Meta::F32(x as f32));
+    let arch = config["model_type"].as_str().unwrap();
+    let mut writer = Writer::new().with("general.architecture", Meta::Text(arch.to_string()));
+    let mut add = |key: &str, value: Option<Meta>| {
+        if let Some(value) = value {
+            writer.meta.push((format!("{arch}.{key}"), value));
+        }
+    };
+    if arch == "gpt2" {
+        add("embedding_length", number("n_embd"));
+        add("block_count", number("n_layer"));
+        add("attention.head_count", number("n_head"));
+        add("context_length", number("n_positions"));
+        let width = config["n_embd"].as_u64().unwrap();
+        add("feed_forward_length", Some(Meta::U32(4 * width as u32)));
+        add("attention.layer_norm_epsilon", float("layer_norm_epsilon"));
+    } else {
+        add("embedding_length", number("hidden_size"));
+        add("block_count", number("num_hidden_layers"));
+        add("attention.head_count", number("num_attention_heads"));
+        add("attention.head_count_kv", number("num_key_value_heads"));
+        add("attention.key_length", number("head_dim"));
+        add("rope.dimension_count", number("head_dim"));
+        add("context_length", number("max_position_embeddings"));
+        add("feed_forward_length", number("intermediate_size"));
+        add("attention.layer_norm_rms_epsilon", float("rms_norm_eps"));
+        let theta = config["rope_parameters"]["rope_theta"].as_f64().unwrap();
+        add("rope.freq_base", Some(Meta::F32(theta as f32)));
+    }
+    let vocabulary = config["vocab_size"].as_u64().unwrap();
+    let tokens = (0..vocabulary).map(|id| Meta::Text(format!("token {id}")));
+    writer
+        .with("tokenizer.ggml.tokens", Meta::Array(8, tokens.collect()))
+        .with("tokenizer.ggml.eos_token_id", Meta::U32(2))
+}
+
+/// What Llama 3's scaling divides each rotary frequency by.
+fn rotary_factors(rope: &Json, head: usize) -> Vec<f32> {
+    let number = |key: &str| rope[key].as_f64().unwrap();
+    let (factor, low, high) = (
+        number("factor"),
+        number("low_freq_factor"),
+        number("high_freq_factor"),
+    );
+    let original = number("original_max_position_embeddings");
+    let frequency = |i: usize| number("rope_theta").powf(-(2.0 * i as f64) / head as f64);
+    let of_wave = |wave: f64| match wave {
+        wave if wave < original / high => 1.0,
+        wave if wave > original / low => factor,
+        wave => {
+            let smooth = (original / wave - low) / (high - low);
+            1.0 / ((1.0 - smooth) / factor + smooth)
+        }
+    };
+    (0..head / 2)
+        .map(|i| of_wave(2.0 * std::f64::consts::PI / frequency(i)) as f32)
+        .collect()
+}
+
+/// A fixture of `tests/data` as a GGUF file.
+pub fn convert(name: &str, stored: Stored) -> Writer {
+    let config: Json =
+        serde_json::from_str(&fs::read_to_string(data(name).join("config.json")).unwrap()).unwrap();
+    let mut writer = keys(name);
+    let rope = &config["rope_parameters"];
+    if rope["rope_type"] == "llama3" {
+        let head = config["head_dim"].as_u64().unwrap() as usize;
+        let factors = Stored::F32.bytes(&rotary_factors(rope, head));
+        writer = writer.tensor("rope_freqs.weight", &[head as u64 / 2], 0, factors);
+    }
+    for (tensor, mut shape, mut values) in tensors(name) {
+        let renamed = renamed(&tensor);
+        for (part, heads) in [
+            ("attn_q.", "num_attention_heads"),
+            ("attn_k.", "num_key_value_heads"),
+        ] {
+            if renamed.contains(part) {
+                let row = shape.get(1).copied().unwrap_or(1);
+                values = permuted(&values, config[heads].as_u64().unwrap() as usize, row);
+            }
+        }
+        if tensor.contains(".c_") && shape.len() == 2 {
+            values = transposed(&values, shape[0], shape[1]);
+            shape.reverse();
+        }
+        let stored = match shape.len() {
+            1 => Stored::F32,
+            _ => stored_as(stored, shape[1]),
+        };
+        let dims: Vec<u64> = shape.iter().rev().map(|&dim| dim as u64).collect();
+        writer = writer.tensor(&renamed, &dims, stored.number(), stored.bytes(&values));
+    }
+    writer
+}
+
+/// A folder like the fixture's, whose matrices are rounded as `stored` rounds them in a GGUF file, in F32.
+pub fn rounded(name: &str, stored: Stored, folder: &Path) {
+    use smallmind::load::safetensors::{Elements, NewTensor, write_tensors};
+
+    fs::create_dir_all(folder).unwrap();
+    fs::copy(data(name).join("config.json"), folder.join("config.json")).unwrap();
+    let tensors: Vec<_> = tensors(name)
+        .into_iter()
+        .map(|(tensor, shape, values)| {
+            let values = match shape.len() {
+                1 => values,
+                // Blocks run along the rows of [out, in].
+                _ if tensor.contains(".c_") => {
+                    let stored = stored_as(stored, shape[0]);
+                    let turned = transposed(&values, shape[0], shape[1]);
+                    transposed(&stored.rounded(&turned), shape[1], shape[0])
+                }
+                _ => stored_as(stored, shape[1]).rounded(&values),
+            };
+            (tensor, shape, values)
+        })
+        .collect();
+    let new: Vec<NewTensor<'_>> = tensors
+        .iter()
+        .map(|(name, shape, values)| NewTensor {
+            name,
+            shape,
+            elements: Elements::F32(values),
+        })
+        .collect();
+    write_tensors(&folder.join("model.safetensors"), &new).unwrap();
+}
