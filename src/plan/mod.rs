@@ -6,12 +6,14 @@
 //! that offsets speak of (`exec/`), and changing the graph (`rewrite/`, `transform/`).
 
 mod alias;
+mod bidirectional;
 mod layout;
 pub mod place;
 mod report;
 mod schedule;
 mod verify;
 
+pub use bidirectional::is_bidirectional;
 pub use layout::{Cache, ModelPlan, PlanError, PlanOptions, Regions};
 pub use report::{MemoryReport, StepReport};
 pub use schedule::{Slot, Source, Step, StepPlan, WeightForm, WeightNeed};
