@@ -2,19 +2,11 @@
 
 mod common;
 
-use common::{all_rows, bits, expected, open, run};
+use common::{DECODERS, all_rows, bits, expected, models, open, run};
 use smallmind::kernels::simd::Isa;
 use smallmind::rewrite::{Bits, Passes};
 use smallmind::{Options, Session};
 
-const MODELS: [&str; 6] = [
-    "demo",
-    "gpt2",
-    "llama",
-    "llama-bf16",
-    "llama-long",
-    "llama3-rope",
-];
 /// Decode steps behind each prompt.
 const STEPS: usize = 4;
 
@@ -45,7 +37,7 @@ fn plain() -> Options {
 
 #[test]
 fn instruction_sets_and_threads_agree() {
-    for name in MODELS {
+    for name in models() {
         let expected = output(name, &plain());
         for isa in Isa::available() {
             for threads in [1, 2, 3] {
@@ -66,7 +58,7 @@ fn instruction_sets_and_threads_agree() {
 
 #[test]
 fn chunks_agree() {
-    for name in MODELS {
+    for name in DECODERS {
         let whole = Options {
             isa: None,
             ..plain()
@@ -116,7 +108,7 @@ fn sessions_side_by_side_do_not_touch_each_other() {
 
 #[test]
 fn a_session_truncated_and_continued_agrees() {
-    for name in MODELS {
+    for name in DECODERS {
         let model = open(name, &all_rows());
         let prompt = expected(name).input_ids;
         let mut session = model.session().unwrap();
@@ -158,7 +150,7 @@ fn a_fork_goes_on_as_the_original_would() {
 fn passes_that_declare_the_same_bits_keep_them() {
     let passes = Passes::builtin().unwrap();
     let names: Vec<String> = passes.names().map(str::to_string).collect();
-    for name in ["demo", "llama"] {
+    for name in ["demo", "llama", "gemma3", "phi", "bert"] {
         let expected = output(name, &all_rows());
         for pass in names
             .iter()

@@ -12,6 +12,7 @@ pub fn builtin_graphs() -> &'static [(&'static str, &'static str)] {
             "graphs/mistral.ron",
             include_str!("../../graphs/mistral.ron"),
         ),
+        ("graphs/olmo.ron", include_str!("../../graphs/olmo.ron")),
         ("graphs/phi.ron", include_str!("../../graphs/phi.ron")),
         ("graphs/qwen2.ron", include_str!("../../graphs/qwen2.ron")),
         ("graphs/qwen3.ron", include_str!("../../graphs/qwen3.ron")),
