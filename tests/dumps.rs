@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{all_rows, data, expected, open, run, source};
+use common::{all_rows, data, expected, models, open, run, source};
 use smallmind::graph::{Graph, print, print_dot};
 use smallmind::load::bind::bind;
 use smallmind::load::expand::expand;
@@ -25,7 +25,7 @@ fn reload(text: &str, files: &ModelFiles) -> Graph {
 #[test]
 fn a_dump_after_any_pass_loads_to_the_same_graph() {
     let passes = Passes::builtin().unwrap();
-    for name in ["demo", "gpt2", "llama", "llama3-rope"] {
+    for name in models() {
         for pass in ["none"].into_iter().chain(passes.names()) {
             let options = Options {
                 stop_after: Some(pass.to_string()),
@@ -45,7 +45,7 @@ fn a_dump_after_any_pass_loads_to_the_same_graph() {
 #[test]
 fn a_model_runs_from_its_dump_with_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["gpt2", "llama"] {
+    for name in ["gpt2", "llama", "gemma3", "olmo", "bert"] {
         let model = open(name, &all_rows());
         let prompt = expected(name).input_ids;
         let (logits, _, _) = run(&mut model.session().unwrap(), &prompt, 0);

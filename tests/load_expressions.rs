@@ -36,6 +36,8 @@ fn names() -> Names {
         ("eps", Value::Float(1e-5)),
         ("act", text("silu")),
         ("big", Value::Int(i64::MAX)),
+        ("none", Value::Null),
+        ("empty", Value::Null),
         ("rope", Value::Record(rope)),
         ("types", Value::List(vec![text("full"), text("sliding")])),
     ]))
@@ -91,6 +93,17 @@ fn every_item_of_the_grammar_has_its_value() {
         ("floor(-1.5)", int(-2)),
         ("len(types)", int(2)),
         ("has('bias')", yes.clone()),
+        ("range(3) == [0, 1, 2] and range(0) == []", yes.clone()),
+        ("[i * heads for i in range(3)][2]", int(8)),
+        (
+            "[types[i] == 'full' for i in [1, 0]] == [false, true]",
+            yes.clone(),
+        ),
+        ("[[1, 2][0] for heads in [] ] == []", yes.clone()),
+        (
+            "empty == none and not (heads == none) and act != none",
+            yes.clone(),
+        ),
         ("[1, 2] == [1, 2.0]", yes),
     ] {
         assert_eq!(evaluate(text), Ok(value), "{text}");
@@ -168,6 +181,31 @@ fn every_mistake_says_what_and_where() {
             "12ab",
             "2: expected an operator after the number, found 'a'",
         ),
+        (
+            "[i for i in 3]",
+            "12: 'for' goes through a list, found an integer; range(n) is [0, …, n - 1]",
+        ),
+        (
+            "[[i for i in types] for j in types]",
+            "20: a list made by 'for' inside another",
+        ),
+        (
+            "[i for 3 in types]",
+            "7: expected a variable's name after 'for', found '3'",
+        ),
+        (
+            "range(4097)",
+            "0: range needs an integer from 0 to 4096, found 4097",
+        ),
+        (
+            "[range(4096) for i in range(4096)]",
+            "0: a list of more than 65536 values",
+        ),
+        (
+            "[i for k in types]",
+            "1: unknown parameter 'i', did you mean 'k'? (texts stand in 'single quotes')",
+        ),
+        ("none + 1", "5: '+' between none and an integer"),
         ("or", "0: 'or' where a value should stand"),
         ("\"x\"", "0: expected a value, found '\"'"),
     ] {

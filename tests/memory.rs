@@ -5,7 +5,7 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::{MODELS, expected, open};
+use common::{DECODERS, expected, open};
 use smallmind::Options;
 use smallmind::model::Logits;
 
@@ -40,7 +40,7 @@ static ALLOCATOR: Counting = Counting;
 /// One test program with one test, so that nothing else allocates while it counts.
 #[test]
 fn prompts_and_steps_allocate_nothing_and_fit_the_plan() {
-    for name in MODELS {
+    for name in DECODERS {
         for logits in [Logits::Last, Logits::All] {
             for (threads, stop_after) in [(1, None), (2, None), (2, Some("none".to_string()))] {
                 let options = Options {

@@ -9,7 +9,7 @@ use smallmind::{Model, Session};
 
 use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
 use super::compare::{Difference, Fingerprint, argmax, mean_pooled};
-use super::expected::{LAST_HIDDEN_STATE, LOGITS, Outputs};
+use super::expected::{LOGITS, Outputs};
 use super::failure::{Failure, error, print};
 use super::progress::progress;
 
@@ -42,10 +42,6 @@ pub fn check(arguments: Arguments) -> Result<(), Failure> {
     let mut options = arguments.threads.add_to(options);
     options.logits = Logits::All;
     options.progress = progress();
-    if expected.name == LAST_HIDDEN_STATE && options.chunk.is_none() {
-        // Encoders see all tokens from each, so that no chunk can go without the rest.
-        options.chunk = Some(expected.input_ids.len());
-    }
     let model = Model::open(source(&arguments.model), &options)?;
     let mut session = model.session()?;
     fits(&expected, &model, &session)?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::HumanBytes;
-use smallmind::generate::run::{GenerateOptions, Generation};
+use smallmind::generate::run::{GenerateError, GenerateOptions, Generation};
 use smallmind::generate::sampler::SamplerOptions;
 use smallmind::generate::stop::StopStrings;
 use smallmind::model::Source;
@@ -174,6 +174,9 @@ fn prompt(argument: Option<String>, source: &Source) -> Result<String, Failure> 
 
 /// Fails, before anything is shown, if the model can't continue this prompt.
 fn check_prompt(model: &Model, session: &Session, prompt: &str) -> Result<(), Failure> {
+    if model.is_bidirectional() {
+        return Err(GenerateError::Bidirectional.into());
+    }
     let (width, vocabulary) = (session.logits_width(), model.vocabulary());
     if width < vocabulary {
         return error(format!(

@@ -30,6 +30,16 @@ pub enum StepError {
         /// Ids the model has.
         vocabulary: usize,
     },
+    /// A text that must be read in one step has more tokens than a step.
+    #[error(
+        "the model sees all tokens from each, so that a text must be read in one step: it has {tokens} tokens, a step at most {chunk} (the option chunk)"
+    )]
+    NotWhole {
+        /// Tokens of the text.
+        tokens: usize,
+        /// The most tokens of a step.
+        chunk: usize,
+    },
     /// No token was given.
     #[error("no token was given")]
     Empty,
@@ -42,6 +52,9 @@ pub enum StepError {
 }
 
 /// One sequence of tokens. Sessions of one model share its weights and threads and nothing else.
+///
+/// A bidirectional model, an encoder, keeps nothing from one step to the next: each call of [`Session::prefill`] or
+/// [`Session::step`] is then a text of its own, which replaces the one before.
 pub struct Session {
     executor: Arc<Executor>,
     arena: Arena,
@@ -118,7 +131,9 @@ impl Session {
         cancel: Option<&AtomicBool>,
         each: &mut dyn FnMut(&[f32]),
     ) -> Result<&[f32], StepError> {
-        let (position, context) = (self.position(), self.context());
+        let whole = self.executor.plan().bidirectional;
+        let position = if whole { 0 } else { self.position() };
+        let context = self.context();
         if tokens.is_empty() {
             return Err(StepError::Empty);
         }
@@ -136,6 +151,15 @@ impl Session {
             });
         }
         let chunk = self.executor.plan().prefill.tokens;
+        if whole {
+            if tokens.len() > chunk {
+                return Err(StepError::NotWhole {
+                    tokens: tokens.len(),
+                    chunk,
+                });
+            }
+            self.truncate(0);
+        }
         for part in tokens.chunks(chunk) {
             let past = self.position();
             if cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {

@@ -72,6 +72,9 @@ pub enum GenerateError {
     /// A stop string is empty.
     #[error(transparent)]
     Stop(#[from] EmptyStopString),
+    /// The model reads texts whole and continues none.
+    #[error("this model sees all tokens of a text from each, as encoders do: it continues no text")]
+    Bidirectional,
     /// An empty prompt for a model that no token begins.
     #[error("the prompt is empty, and this model has no token that begins a text")]
     EmptyPrompt,
@@ -103,6 +106,9 @@ impl Model {
         cancel: &AtomicBool,
         each: &mut dyn FnMut(u32) -> bool,
     ) -> Result<Generation, GenerateError> {
+        if self.is_bidirectional() {
+            return Err(GenerateError::Bidirectional);
+        }
         let mut sampler = Sampler::new(
             options.sampler.clone(),
             self.vocabulary().min(session.logits_width()),

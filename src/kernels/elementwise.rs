@@ -74,6 +74,10 @@ pub enum BinaryFunction {
     Mul,
     /// a / b.
     Div,
+    /// a < b ? a : b.
+    Min,
+    /// a > b ? a : b.
+    Max,
 }
 
 impl BinaryFunction {
@@ -85,6 +89,8 @@ impl BinaryFunction {
             BinaryFunction::Sub => simd.sub(a, b),
             BinaryFunction::Mul => simd.mul(a, b),
             BinaryFunction::Div => simd.div(a, b),
+            BinaryFunction::Min => simd.min(a, b),
+            BinaryFunction::Max => simd.max(a, b),
         }
     }
 
@@ -101,6 +107,8 @@ impl BinaryFunction {
                     a.wrapping_div(b)
                 }
             }
+            BinaryFunction::Min => a.min(b),
+            BinaryFunction::Max => a.max(b),
         }
     }
 }
@@ -291,11 +299,13 @@ mod tests {
         UnaryFunction::GeluErf,
         UnaryFunction::Reciprocal,
     ];
-    const ARITHMETIC: [BinaryFunction; 4] = [
+    const ARITHMETIC: [BinaryFunction; 6] = [
         BinaryFunction::Add,
         BinaryFunction::Sub,
         BinaryFunction::Mul,
         BinaryFunction::Div,
+        BinaryFunction::Min,
+        BinaryFunction::Max,
     ];
 
     #[test]
@@ -434,6 +444,8 @@ mod tests {
                 (BinaryFunction::Sub, [-2, -1, 0, i32::MAX - 2, -9]),
                 (BinaryFunction::Mul, [0, 2, 4, -2, -14]),
                 (BinaryFunction::Div, [0, 0, 1, i32::MAX / 2, -3]),
+                (BinaryFunction::Min, [0, 1, 2, 2, -7]),
+                (BinaryFunction::Max, [2, 2, 2, i32::MAX, 2]),
             ];
             for (function, want) in expected {
                 let out = int_cells(&[99; 5]);

@@ -6,12 +6,12 @@
 //!     for j in 0..width: lane[j % 16] = f(lane[j % 16], row[j])
 //!     return tree(lane)                       // i + (i + 8), i + (i + 4), i + (i + 2), 0 + 1
 //!
-//! RmsNorm(x, [residual,] gain) -> [sum,] y, for each row:
+//! RmsNorm(x, [residual,] [gain]) -> [sum,] y, for each row:    // an absent gain is 1
 //!     s = x + residual, or x;                 sum = s
 //!     r = 1 / sqrt(lanes(s, fma(s, s, lane)) / width + eps)
 //!     y = (s * r) * gain
 //!
-//! LayerNorm(x, [residual,] gain, [bias]) -> [sum,] y, for each row:
+//! LayerNorm(x, [residual,] [gain], [bias]) -> [sum,] y, for each row:
 //!     s = x + residual, or x;                 sum = s
 //!     mean = lanes(s, lane + s) / width
 //!     d = s - mean
@@ -56,8 +56,17 @@ fn add_residual<S: Simd>(
     }
 }
 
+/// The gains of a block; 1 where there are none.
+#[inline(always)]
+fn gain_at<S: Simd>(simd: S, gain: Option<&[f32]>, at: usize) -> S::F32 {
+    match gain {
+        Some(gain) => simd.load_slice_at(gain, at),
+        None => simd.splat(1.0),
+    }
+}
+
 /// Root mean square norm: inputs `[x, gain]`, outputs `[y]`; with a residual, inputs `[x, residual, gain]` and outputs
-/// `[sum, y]`. Tensors are [.., width], `gain` a constant `[width]`.
+/// `[sum, y]`. Tensors are [.., width], `gain` a constant `[width]` or absent, which is 1.
 #[derive(Clone, Copy, Debug)]
 pub struct RmsNorm {
     /// Added to the mean of squares.
@@ -72,7 +81,7 @@ unsafe impl Kernel for RmsNorm {
     fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let x = call.tensor(0);
         let residual = self.residual.then(|| call.tensor(1));
-        let gain = call.constant(1 + usize::from(self.residual));
+        let gain = call.optional_constant(1 + usize::from(self.residual));
         let y = call.outputs[usize::from(self.residual)];
         for row in call.share(x.rows()) {
             let residual = residual.map(|residual| residual.row(row));
@@ -90,14 +99,15 @@ unsafe impl Kernel for RmsNorm {
             let (scale, y) = (simd.splat(scale), y.row(row));
             for at in (0..y.len()).step_by(LANES) {
                 let s = simd.mul(simd.load_at(sum, at), scale);
-                simd.store_at(y, at, simd.mul(s, simd.load_slice_at(gain, at)));
+                simd.store_at(y, at, simd.mul(s, gain_at(simd, gain, at)));
             }
         }
     }
 }
 
 /// Layer norm: inputs `[x, gain]` or `[x, gain, bias]`, outputs `[y]`; with a residual, inputs `[x, residual, gain]` or
-/// `[x, residual, gain, bias]` and outputs `[sum, y]`. Tensors are [.., width], `gain` and `bias` constants `[width]`.
+/// `[x, residual, gain, bias]` and outputs `[sum, y]`. Tensors are [.., width], `gain` and `bias` constants `[width]`; an
+/// absent `gain` is 1.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNorm {
     /// Added to the variance.
@@ -112,7 +122,7 @@ unsafe impl Kernel for LayerNorm {
     fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let x = call.tensor(0);
         let residual = self.residual.then(|| call.tensor(1));
-        let gain = call.constant(1 + usize::from(self.residual));
+        let gain = call.optional_constant(1 + usize::from(self.residual));
         let bias = call.optional_constant(2 + usize::from(self.residual));
         let y = call.outputs[usize::from(self.residual)];
         let width = x.width();
@@ -139,7 +149,7 @@ unsafe impl Kernel for LayerNorm {
             let (scale, y) = (simd.splat(scale), y.row(row));
             for at in (0..width).step_by(LANES) {
                 let d = simd.mul(simd.sub(simd.load_at(sum, at), mean), scale);
-                let gain = simd.load_slice_at(gain, at);
+                let gain = gain_at(simd, gain, at);
                 let result = match bias {
                     Some(bias) => simd.mul_add(d, gain, simd.load_slice_at(bias, at)),
                     None => simd.mul(d, gain),
@@ -331,12 +341,16 @@ mod tests {
                 check_norm(&kernel, residual, &[&gain], width, |row| {
                     rms_norm(row, &gain, 1e-5)
                 });
+                let ones = vec![1.0; width];
+                check_norm(&kernel, residual, &[], width, |row| {
+                    rms_norm(row, &ones, 1e-5)
+                });
             }
         }
     }
 
     #[test]
-    fn layer_norm_equals_the_plain_loop_with_and_without_bias() {
+    fn layer_norm_equals_the_plain_loop_with_and_without_gain_and_bias() {
         for width in WIDTHS {
             let (gain, bias) = (random(width, 9), random(width, 10));
             for residual in [false, true] {
@@ -348,6 +362,9 @@ mod tests {
                 check_norm(&kernel, residual, &[&gain], width, plain);
                 let biased = |row: &[f32]| layer_norm(row, &gain, Some(&bias), 1e-5);
                 check_norm(&kernel, residual, &[&gain, &bias], width, biased);
+                let ones = vec![1.0; width];
+                let bare = |row: &[f32]| layer_norm(row, &ones, None, 1e-5);
+                check_norm(&kernel, residual, &[], width, bare);
             }
         }
     }

@@ -52,6 +52,7 @@ pub fn bind(file: &str, expanded: &Expanded, headers: Option<&Headers>) -> Resul
         computable: COMPUTED_ALWAYS,
         lookups: MOST_LOOKUPS,
         problems: Vec::new(),
+        reported: HashSet::new(),
     };
     for name in ["tokens", "positions"] {
         if let Ok(id) = binder
@@ -100,11 +101,17 @@ struct Binder<'a> {
     /// Missing tensors whose nearest name will still be looked up.
     lookups: usize,
     problems: Vec<Problem>,
+    /// Where each problem of a node was reported.
+    reported: HashSet<(Position, String)>,
 }
 
 impl Binder<'_> {
+    /// Reports a problem of a node; one that each iteration of a Repeat has is reported for the first.
     fn report(&mut self, position: Position, node: &str, message: impl Into<String>) {
-        self.problems.push(Problem::new(position, message).of(node));
+        let message = message.into();
+        if self.reported.insert((position, message.clone())) {
+            self.problems.push(Problem::new(position, message).of(node));
+        }
     }
 
     fn weight(&mut self, weight: &FlatWeight, prefixes: &[String]) {
@@ -365,14 +372,22 @@ impl Binder<'_> {
             .filter_map(|weight| find_tensor(headers, &expanded.prefixes, &weight.tensor))
             .collect();
         let ignored = |name: &str| expanded.ignore.iter().any(|pattern| matches(pattern, name));
-        for name in headers
-            .keys()
-            .filter(|name| !read.contains(name.as_str()) && !ignored(name))
-        {
-            let header = &headers[name];
+        let unread = headers
+            .iter()
+            .filter(|(name, _)| !read.contains(name.as_str()) && !ignored(name));
+        // Tensors whose names differ in numbers alone are one problem.
+        let mut alike: BTreeMap<(String, &[usize]), Vec<&str>> = BTreeMap::new();
+        for (name, header) in unread {
+            let key = (without_numbers(name), header.shape.as_slice());
+            alike.entry(key).or_default().push(name);
+        }
+        for ((pattern, shape), names) in alike {
+            let which = match names[..] {
+                [name] => format!("tensor '{name}' {shape:?}"),
+                _ => format!("the {} tensors '{pattern}' {shape:?}", names.len()),
+            };
             let message = format!(
-                "no node reads tensor '{name}' {:?} of the weight file (a forgotten bias?); `ignore` lists tensors to leave out",
-                header.shape
+                "no node reads {which} of the weight file (a forgotten bias?); `ignore` lists tensors to leave out"
             );
             self.problems.push(Problem::new(Position::START, message));
         }
@@ -388,6 +403,15 @@ fn too_large(ty: &Type, class: Class) -> Option<String> {
     }
     (ty.elements(1, 1) > MOST_ELEMENTS)
         .then(|| format!("a value of more than {MOST_ELEMENTS} elements: {ty}"))
+}
+
+/// A tensor's name with {n} for each part between dots that is a number.
+fn without_numbers(name: &str) -> String {
+    let parts = name.split('.').map(|part| {
+        let is_number = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        if is_number { "{n}" } else { part }
+    });
+    parts.collect::<Vec<_>>().join(".")
 }
 
 /// Whether `name` fits a pattern in which `*` stands for any text.

@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 
 use super::diagnostics::unknown;
 use super::expression::{Expression, ExpressionError, Function, Kind, Node, Operator};
-use super::value::Value;
+use super::value::{LARGEST_LIST, Value};
+
+/// The longest list that `range` makes and that `for` goes through.
+const LONGEST_RANGE: i64 = 4096;
 
 /// Why an expression has no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,8 +115,79 @@ fn evaluate<'s>(node: &Node, scope: &'s dyn Scope) -> Evaluated<'s> {
                 Err(message) => return fail(node, message),
             }
         }
+        Kind::ListFor { variable, parts } => list_for(node, variable, parts, scope)?,
     };
     Ok(Cow::Owned(value))
+}
+
+/// The names of `outer`, and a variable before them.
+struct Inner<'a> {
+    outer: &'a dyn Scope,
+    variable: &'a str,
+    value: Value,
+}
+
+impl Scope for Inner<'_> {
+    fn value(&self, name: &str) -> Result<Option<&Value>, Failure> {
+        if name == self.variable {
+            Ok(Some(&self.value))
+        } else {
+            self.outer.value(name)
+        }
+    }
+
+    fn has(&self, weight: &str) -> Result<bool, String> {
+        self.outer.has(weight)
+    }
+
+    fn names(&self) -> Vec<&str> {
+        let mut names = self.outer.names();
+        names.push(self.variable);
+        names
+    }
+}
+
+/// The element for each value of a list, in order.
+fn list_for(
+    node: &Node,
+    variable: &str,
+    parts: &[Node; 2],
+    scope: &dyn Scope,
+) -> Result<Value, Failure> {
+    let [element, over] = parts;
+    let over = match evaluate(over, scope)?.into_owned() {
+        Value::List(items) => items,
+        other => {
+            let kind = other.kind();
+            return fail(
+                over,
+                format!("'for' goes through a list, found {kind}; range(n) is [0, …, n - 1]"),
+            );
+        }
+    };
+    if over.len() > LONGEST_RANGE as usize {
+        let message = format!(
+            "a list of {} values; 'for' takes {LONGEST_RANGE}",
+            over.len()
+        );
+        return fail(node, message);
+    }
+    let mut values = Vec::with_capacity(over.len());
+    let mut scalars = 0_usize;
+    for value in over {
+        let inner = Inner {
+            outer: scope,
+            variable,
+            value,
+        };
+        let value = evaluate(element, &inner)?.into_owned();
+        scalars = scalars.saturating_add(value.measure().0);
+        if scalars > LARGEST_LIST {
+            return fail(node, format!("a list of more than {LARGEST_LIST} values"));
+        }
+        values.push(value);
+    }
+    Value::list(values).or_else(|message| fail(node, message))
 }
 
 fn boolean(node: &Node, scope: &dyn Scope, user: &str) -> Result<bool, Failure> {
@@ -227,13 +301,14 @@ fn binary(operator: Operator, left: &Value, right: &Value) -> Result<Value, Stri
     }
 }
 
-/// Numbers are equal by value; else both sides must be of one kind.
+/// Numbers are equal by value, and nothing but itself equals `none`; else both sides must be of one kind.
 fn equal(left: &Value, right: &Value) -> Result<bool, String> {
     match (left, right) {
         (Value::Int(left), Value::Int(right)) => Ok(left == right),
         (Value::Int(_) | Value::Float(_), Value::Int(_) | Value::Float(_)) => {
             Ok(left.as_number() == right.as_number())
         }
+        (Value::Null, _) | (_, Value::Null) => Ok(left == right),
         (Value::List(lefts), Value::List(rights)) => Ok(lefts.len() == rights.len()
             && lefts
                 .iter()
@@ -304,6 +379,14 @@ fn call(function: Function, values: &[Cow<Value>], scope: &dyn Scope) -> Result<
                 .map(Value::Int)
                 .map_err(|error| error.to_string()),
             other => Err(format!("len of {}, which is no list", other.kind())),
+        },
+        (Function::Range, [count]) => match count.as_ref() {
+            Value::Int(count @ 0..=LONGEST_RANGE) => {
+                Value::list((0..*count).map(Value::Int).collect())
+            }
+            other => Err(format!(
+                "range needs an integer from 0 to {LONGEST_RANGE}, found {other}"
+            )),
         },
         (Function::Sqrt, [value]) => finite(number(value)?.sqrt(), || format!("sqrt({value})")),
         (Function::Floor, [value]) => match value.as_ref() {

@@ -7,9 +7,10 @@
 //! sum         = product { ( + - ) product }   product = sign { ( * / % ) sign }       sign    = "-" sign | place
 //! place       = primary { "." name | "[" expression "]" }
 //! primary     = number | 'text' | true | false | name | function "(" expression, … ")" | "[" expression, … "]" | "(" expression ")"
+//!             | "[" expression for name in expression "]"
 //! ```
 //!
-//! In a text, '' stands for one quote. An expression is at most 4096 bytes long and 48 operators deep.
+//! A list made by `for` may not stand inside another. In a text, '' stands for one quote. An expression is at most 4096 bytes long and 48 operators deep.
 
 use super::diagnostics::unknown;
 use super::value::Value;
@@ -43,6 +44,12 @@ pub(super) enum Kind {
     Conditional(Box<[Node; 3]>),
     Call(Function, Vec<Node>),
     List(Vec<Node>),
+    /// `[element for variable in list]`: the element for each value of the list.
+    ListFor {
+        variable: String,
+        /// The element, then the list.
+        parts: Box<[Node; 2]>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,10 +112,11 @@ pub(super) enum Function {
     Floor,
     Len,
     Has,
+    Range,
 }
 
 /// Every function with its least and greatest number of arguments.
-const FUNCTIONS: [(&str, Function, usize, usize); 7] = [
+const FUNCTIONS: [(&str, Function, usize, usize); 8] = [
     ("min", Function::Min, 2, 16),
     ("max", Function::Max, 2, 16),
     ("sqrt", Function::Sqrt, 1, 1),
@@ -116,6 +124,7 @@ const FUNCTIONS: [(&str, Function, usize, usize); 7] = [
     ("floor", Function::Floor, 1, 1),
     ("len", Function::Len, 1, 1),
     ("has", Function::Has, 1, 1),
+    ("range", Function::Range, 1, 1),
 ];
 
 impl Function {
@@ -129,7 +138,7 @@ impl Function {
 }
 
 /// Words that can't be names of parameters.
-pub(super) const KEYWORDS: [&str; 6] = ["true", "false", "and", "or", "not", "in"];
+pub(super) const KEYWORDS: [&str; 7] = ["true", "false", "and", "or", "not", "in", "for"];
 
 /// Whether `name` can name a parameter or a Repeat's variable: a letter or `_`, then letters, digits or `_`, and no
 /// word of the grammar.
@@ -250,6 +259,7 @@ impl<'a> Parser<'a> {
             Kind::Call(_, parts) | Kind::List(parts) => {
                 parts.iter().map(|part| part.depth).max().unwrap_or(0)
             }
+            Kind::ListFor { parts, .. } => parts.iter().map(|part| part.depth).max().unwrap_or(0),
         };
         if inner >= DEEPEST {
             return Err(self.error_at(offset, self.too_deep()));
@@ -363,8 +373,7 @@ impl<'a> Parser<'a> {
             }
             Some('[') => {
                 self.offset += 1;
-                let items = self.sequence("]")?;
-                self.node(offset, Kind::List(items))
+                self.list(offset)
             }
             Some(first) if first.is_ascii_alphabetic() || first == '_' => self.name(),
             _ => Err(self.unexpected("a value")),
@@ -385,7 +394,7 @@ impl<'a> Parser<'a> {
         match name {
             "true" => return self.node(offset, Kind::Constant(Value::Bool(true))),
             "false" => return self.node(offset, Kind::Constant(Value::Bool(false))),
-            "and" | "or" | "in" | "not" => {
+            "and" | "or" | "in" | "not" | "for" => {
                 return Err(self.error_at(offset, format!("'{name}' where a value should stand")));
             }
             _ => {}
@@ -411,6 +420,37 @@ impl<'a> Parser<'a> {
             return Err(self.error_at(offset, message));
         }
         self.node(offset, Kind::Call(function, arguments))
+    }
+
+    /// Reads a list whose bracket stands at `offset` and has been read.
+    fn list(&mut self, offset: usize) -> Parsed {
+        if self.take("]") {
+            return self.node(offset, Kind::List(Vec::new()));
+        }
+        let first = self.expression()?;
+        self.skip_space();
+        let at = self.offset;
+        if !self.take("for") {
+            let mut items = vec![first];
+            if !self.take("]") {
+                self.expect(",")?;
+                items.extend(self.sequence("]")?);
+            }
+            return self.node(offset, Kind::List(items));
+        }
+        if has_list_for(&first) {
+            return Err(self.error_at(at, "a list made by 'for' inside another"));
+        }
+        self.skip_space();
+        let variable = self.word().to_owned();
+        if !is_name(&variable) {
+            return Err(self.unexpected("a variable's name after 'for'"));
+        }
+        self.expect("in")?;
+        let over = self.expression()?;
+        self.expect("]")?;
+        let parts = Box::new([first, over]);
+        self.node(offset, Kind::ListFor { variable, parts })
     }
 
     /// Reads expressions between commas up to and with `end`.
@@ -491,5 +531,19 @@ impl<'a> Parser<'a> {
             Some(value) => self.node(start, Kind::Constant(value)),
             None => Err(self.error_at(start, format!("the number {text} is too large"))),
         }
+    }
+}
+
+/// Whether a list made by `for` stands anywhere in the expression.
+fn has_list_for(node: &Node) -> bool {
+    match &node.kind {
+        Kind::Constant(_) | Kind::Name(_) => false,
+        Kind::Field(of, _) | Kind::Negate(of) | Kind::Not(of) => has_list_for(of),
+        Kind::Index(left, right) | Kind::Binary(_, left, right) => {
+            has_list_for(left) || has_list_for(right)
+        }
+        Kind::Conditional(parts) => parts.iter().any(has_list_for),
+        Kind::Call(_, parts) | Kind::List(parts) => parts.iter().any(has_list_for),
+        Kind::ListFor { .. } => true,
     }
 }

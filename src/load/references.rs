@@ -48,12 +48,32 @@ fn collect(node: &Node, found: &mut Vec<Reference>) {
         Kind::Call(_, parts) | Kind::List(parts) => {
             parts.iter().for_each(|part| collect(part, found));
         }
+        Kind::ListFor { variable, parts } => {
+            let [element, over] = parts.as_ref();
+            collect(over, found);
+            let before = found.len();
+            collect(element, found);
+            let mut own = found.split_off(before);
+            own.retain(|reference| reference.name != *variable);
+            found.append(&mut own);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_variable_of_a_list_is_no_reference() {
+        let expression = Expression::parse("[i + width for i in i]").unwrap();
+        let names: Vec<_> = expression
+            .references()
+            .into_iter()
+            .map(|r| r.name)
+            .collect();
+        assert_eq!(names, ["width", "i"]);
+    }
 
     #[test]
     fn names_in_arms_that_are_not_taken_are_found_too() {

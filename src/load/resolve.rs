@@ -65,7 +65,7 @@ pub(super) struct Parameters<'a> {
     index: HashMap<&'a str, usize>,
     /// Each parameter's value, none if a problem was noted instead; unset until asked for.
     cells: Vec<OnceCell<Option<Value>>>,
-    predefined: [Value; 3],
+    predefined: [Value; 4],
     /// The parameters being computed, each asked for by the one before.
     active: RefCell<Vec<usize>>,
     /// Scalars in all values so far.
@@ -88,7 +88,12 @@ impl<'a> Parameters<'a> {
                 .map(|(index, param)| (param.name.as_str(), index))
                 .collect(),
             cells: file.params.iter().map(|_| OnceCell::new()).collect(),
-            predefined: [source.kind().name(), "T", "S"].map(|text| Value::Str(text.to_owned())),
+            predefined: [
+                Value::Str(source.kind().name().to_owned()),
+                Value::Str("T".to_owned()),
+                Value::Str("S".to_owned()),
+                Value::Null,
+            ],
             active: RefCell::default(),
             total: Cell::new(0),
             problems: RefCell::default(),

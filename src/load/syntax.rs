@@ -29,8 +29,9 @@ use super::value::Value;
 pub const GRAPH_INPUTS: [&str; 2] = ["tokens", "positions"];
 
 /// Names with a meaning in every expression: `source` is 'hf' or 'gguf', `T` and `S` are the texts 'T' and 'S', which
-/// stand for the dimensions that stay symbolic until planning (tokens in this step, context so far).
-pub const PREDEFINED: [&str; 3] = ["source", "T", "S"];
+/// stand for the dimensions that stay symbolic until planning (tokens in this step, context so far). `none` as an
+/// attribute's value leaves it absent.
+pub const PREDEFINED: [&str; 4] = ["source", "T", "S", "none"];
 
 /// How deep lists of attribute values may be nested.
 const DEEPEST_LIST: usize = 8;

@@ -6,7 +6,7 @@ use std::fmt;
 /// A parameter's, attribute's or expression's value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// JSON's null inside a list; elsewhere a null counts as absent.
+    /// `none`: an attribute that stays absent, or JSON's null inside a list; elsewhere a null counts as absent.
     Null,
     /// A whole number, written without point or exponent.
     Int(i64),
@@ -23,7 +23,7 @@ pub enum Value {
 }
 
 /// How many scalars a list made from expressions may hold, counting those of nested lists.
-const LARGEST_LIST: usize = 1 << 16;
+pub(super) const LARGEST_LIST: usize = 1 << 16;
 /// How deep a list made from expressions may be, counting what it takes from a configuration file.
 const DEEPEST_LIST: usize = 160;
 
@@ -31,7 +31,7 @@ impl Value {
     /// What the value is, for messages: "an integer", "a list", …
     pub fn kind(&self) -> &'static str {
         match self {
-            Value::Null => "null",
+            Value::Null => "none",
             Value::Int(_) => "an integer",
             Value::Float(_) => "a float",
             Value::Bool(_) => "a boolean",
@@ -112,7 +112,7 @@ impl Value {
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Value::Null => write!(f, "null"),
+            Value::Null => write!(f, "none"),
             Value::Int(value) => write!(f, "{value}"),
             Value::Float(value) => write!(f, "{value:?}"),
             Value::Bool(value) => write!(f, "{value}"),

@@ -12,7 +12,7 @@ use crate::load::diagnostics::{Position, Problem, Problems};
 use crate::load::expand::expand;
 use crate::load::parameters::{ParameterSource, SourceKind};
 use crate::load::value::Value;
-use crate::plan::{ModelPlan, PlanOptions};
+use crate::plan::{ModelPlan, PlanOptions, is_bidirectional};
 use crate::rewrite::{PassOptions, Passes, Report};
 
 /// The context of a session where neither the caller nor the model asks for less.
@@ -89,7 +89,9 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
     };
     let mut report = passes.run(&mut decode, &pass_options)?;
     let mut prefill = decode.clone();
-    if options.logits == Logits::Last {
+    // Where tokens see later ones, what it gives for each of them is wanted.
+    let bidirectional = is_bidirectional(&decode);
+    if options.logits == Logits::Last && !bidirectional {
         report.append(passes.run_prefill(&mut prefill, &pass_options)?);
     }
     let context = context(
@@ -98,7 +100,12 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         limits.positions,
         options,
     )?;
-    let chunk = options.chunk.unwrap_or(DEFAULT_CHUNK);
+    let default_chunk = if bidirectional {
+        context
+    } else {
+        DEFAULT_CHUNK
+    };
+    let chunk = options.chunk.unwrap_or(default_chunk);
     if chunk == 0 {
         return Err(ModelError::Option {
             option: "chunk",

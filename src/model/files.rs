@@ -271,7 +271,7 @@ fn choose_graph(config: &Configuration, given: Option<&Path>) -> Result<ModelFil
             let near = nearest(name, known.iter().map(String::as_str));
             let near = near.map_or(String::new(), |near| format!(", the nearest is '{near}'"));
             format!(
-                "no graph file for the architecture '{name}'{near}; known are {}. A graph file of your own can be given",
+                "no graph file for the architecture '{name}'{near}; known are {}. A graph file of your own can be given (--graph FILE; graphs/README.md tells how to write one)",
                 known.join(", ")
             )
         }

@@ -170,6 +170,11 @@ impl Model {
         self.shared.compiled.vocabulary
     }
 
+    /// Whether tokens see later ones, as an encoder's do. Such a model reads each text whole and continues none.
+    pub fn is_bidirectional(&self) -> bool {
+        self.shared.compiled.plan.bidirectional
+    }
+
     /// Tokens that end a text.
     pub fn eos_tokens(&self) -> &[u32] {
         &self.shared.compiled.eos_tokens

@@ -16,7 +16,8 @@ pub struct Progress {
 /// Which logits a prompt step computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Logits {
-    /// Those of the last token: what choosing the next token needs.
+    /// Those of the last token: what choosing the next token needs. Bidirectional models give those of every token all
+    /// the same.
     #[default]
     Last,
     /// Those of every token.
@@ -31,7 +32,8 @@ pub struct Options {
     pub threads: Option<usize>,
     /// Positions of a session; the smaller of the model's and 4096 where `None`.
     pub context: Option<usize>,
-    /// The most tokens of a prompt step; 512 where `None`, and never more than the context.
+    /// The most tokens of a prompt step, and never more than the context; where `None` 512, or for bidirectional models,
+    /// which read a text in one step, the context.
     pub chunk: Option<usize>,
     /// Which logits a prompt step computes.
     pub logits: Logits,

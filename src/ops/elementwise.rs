@@ -116,6 +116,8 @@ pub(super) const OPS: &[OpDef] = &[
     binary("Sub", "a − b, broadcast as NumPy does", false),
     binary("Mul", "a · b, broadcast as NumPy does", true),
     binary("Div", "a / b, broadcast as NumPy does", false),
+    binary("Min", "a < b ? a : b, broadcast as NumPy does", false),
+    binary("Max", "a > b ? a : b, broadcast as NumPy does", false),
     unary("Neg", "−x"),
     unary("Exp", "eˣ"),
     unary("Sqrt", "√x"),
@@ -160,6 +162,8 @@ fn binary_function(op: &Op) -> BinaryFunction {
         "Add" => BinaryFunction::Add,
         "Sub" => BinaryFunction::Sub,
         "Mul" => BinaryFunction::Mul,
+        "Min" => BinaryFunction::Min,
+        "Max" => BinaryFunction::Max,
         _ => BinaryFunction::Div,
     }
 }
@@ -235,14 +239,7 @@ fn binary_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let count: usize = shape.iter().product();
     let function = binary_function(op);
     if let (Data::I32(x), Data::I32(y)) = (&a.data, &b.data) {
-        let join = |i| {
-            let (x, y): (i32, i32) = (x[at(a, i)], y[at(b, i)]);
-            match function {
-                BinaryFunction::Add => x.wrapping_add(y),
-                BinaryFunction::Sub => x.wrapping_sub(y),
-                _ => x.wrapping_mul(y),
-            }
-        };
+        let join = |i| function.apply_i32(x[at(a, i)], y[at(b, i)]);
         return vec![Tensor::i32(shape.clone(), (0..count).map(join).collect())];
     }
     let (x, y) = (a.floats(), b.floats());
@@ -253,6 +250,8 @@ fn binary_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
             BinaryFunction::Sub => x - y,
             BinaryFunction::Mul => x * y,
             BinaryFunction::Div => x / y,
+            BinaryFunction::Min => [y, x][usize::from(x < y)],
+            BinaryFunction::Max => [y, x][usize::from(x > y)],
         }
     };
     let data = (0..count).map(join).collect();

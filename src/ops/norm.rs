@@ -42,11 +42,11 @@ const BASE: OpDef = OpDef {
 pub(super) const OPS: &[OpDef] = &[
     OpDef {
         name: "RmsNorm",
-        formula: "x / √(mean(x²) + eps) · gain, over the last dimension (Zhang and Sennrich 2019)",
+        formula: "x / √(mean(x²) + eps) · gain, over the last dimension; an absent gain is 1 (Zhang and Sennrich 2019)",
         attributes: &[EPS],
         inputs: &[
             InputDef::required("x", Form::Tensor),
-            InputDef::required("gain", Form::Constant),
+            InputDef::optional("gain", Form::Constant),
         ],
         infer: norm_infer,
         reference: rms_norm_reference,
@@ -55,11 +55,11 @@ pub(super) const OPS: &[OpDef] = &[
     },
     OpDef {
         name: "LayerNorm",
-        formula: "(x − mean(x)) / √(var(x) + eps) · gain + bias, over the last dimension (Ba et al. 2016)",
+        formula: "(x − mean(x)) / √(var(x) + eps) · gain + bias, over the last dimension; an absent gain is 1 (Ba et al. 2016)",
         attributes: &[EPS],
         inputs: &[
             InputDef::required("x", Form::Tensor),
-            InputDef::required("gain", Form::Constant),
+            InputDef::optional("gain", Form::Constant),
             InputDef::optional("bias", Form::Constant),
         ],
         infer: norm_infer,
@@ -74,7 +74,7 @@ pub(super) const OPS: &[OpDef] = &[
         inputs: &[
             InputDef::required("x", Form::Tensor),
             InputDef::required("residual", Form::Tensor),
-            InputDef::required("gain", Form::Constant),
+            InputDef::optional("gain", Form::Constant),
         ],
         outputs: &["sum", "y"],
         rank: 20,
@@ -92,7 +92,7 @@ pub(super) const OPS: &[OpDef] = &[
         inputs: &[
             InputDef::required("x", Form::Tensor),
             InputDef::required("residual", Form::Tensor),
-            InputDef::required("gain", Form::Constant),
+            InputDef::optional("gain", Form::Constant),
             InputDef::optional("bias", Form::Constant),
         ],
         outputs: &["sum", "y"],
@@ -191,9 +191,10 @@ fn layer_norm_row(x: &[f32], gain: &[f32], bias: Option<&[f32]>, eps: f32, y: &m
     }));
 }
 
-fn norm_rows(op: &Op, x: &Tensor, gain: &Tensor, bias: Option<&Tensor>) -> Tensor {
+fn norm_rows(op: &Op, x: &Tensor, gain: Option<&Tensor>, bias: Option<&Tensor>) -> Tensor {
     let eps = op.float("eps") as f32;
-    let (data, gain, bias) = (x.floats(), gain.floats(), bias.map(Tensor::floats));
+    let (data, bias) = (x.floats(), bias.map(Tensor::floats));
+    let gain = gain.map_or_else(|| vec![1.0; x.width()].into(), Tensor::floats);
     let mut y = Vec::with_capacity(data.len());
     for row in data.chunks_exact(x.width()) {
         if op.name().ends_with("RmsNorm") {
@@ -206,14 +207,14 @@ fn norm_rows(op: &Op, x: &Tensor, gain: &Tensor, bias: Option<&Tensor>) -> Tenso
 }
 
 fn rms_norm_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
-    vec![norm_rows(op, operands.get(0), operands.get(1), None)]
+    vec![norm_rows(op, operands.get(0), operands.optional(1), None)]
 }
 
 fn layer_norm_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     vec![norm_rows(
         op,
         operands.get(0),
-        operands.get(1),
+        operands.optional(1),
         operands.optional(2),
     )]
 }
@@ -227,7 +228,7 @@ fn add_norm_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
         .map(|(x, r)| x + r)
         .collect();
     let sum = Tensor::f32(x.shape.clone(), sum);
-    let y = norm_rows(op, &sum, operands.get(2), operands.optional(3));
+    let y = norm_rows(op, &sum, operands.optional(2), operands.optional(3));
     vec![sum, y]
 }
 

@@ -1,5 +1,6 @@
 //! The whole plan: the step sizes, and the regions of the one arena that they share.
 
+use super::bidirectional::is_bidirectional;
 use super::place::Placement;
 use super::schedule::{Scheduler, StepPlan, WeightNeed};
 use super::verify::{PlanDefect, verify};
@@ -101,6 +102,8 @@ pub struct ModelPlan {
     pub caches: Vec<Cache>,
     /// The weights that the steps read, and how.
     pub weights: Vec<WeightNeed>,
+    /// Whether tokens see later ones: each text is then read in one step that begins at position 0.
+    pub bidirectional: bool,
     /// What the plan was made for.
     pub options: PlanOptions,
 }
@@ -118,6 +121,7 @@ impl ModelPlan {
             chunk: options.chunk,
         };
         let graphs = (decode, prefill);
+        let bidirectional = is_bidirectional(graphs.0);
         let mut scheduler = Scheduler::new(graphs.0, Vec::new());
         let decode = scheduler.plan(1, &options).map_err(PlanError::Node)?;
         let mut scheduler = Scheduler::new(graphs.1, scheduler.weights);
@@ -178,6 +182,7 @@ impl ModelPlan {
             regions,
             caches,
             weights: scheduler.weights,
+            bidirectional,
             options,
         };
         verify(graphs.0, graphs.1, &plan)?;

@@ -6,6 +6,7 @@
 //! that offsets speak of (`exec/`), and changing the graph (`rewrite/`, `transform/`).
 
 mod alias;
+mod bidirectional;
 mod cost;
 mod layout;
 pub mod place;
@@ -13,6 +14,7 @@ mod report;
 mod schedule;
 mod verify;
 
+pub use bidirectional::is_bidirectional;
 pub use layout::{Cache, ModelPlan, PlanError, PlanOptions, Regions};
 use report::packed_bytes as weight_bytes;
 pub use report::{MemoryReport, StepReport};

@@ -11,21 +11,39 @@ use smallmind::load::safetensors::TensorFile;
 use smallmind::model::{Logits, Source};
 use smallmind::{Model, Options, Session};
 
-/// Every model that the tests know: the embedded demo, and the folders of `tests/data`.
-pub const MODELS: [&str; 6] = [
+/// Models of text, all with what another program computes for them.
+pub const DECODERS: [&str; 15] = [
     "demo",
+    "gemma",
+    "gemma3",
+    "gemma3-long",
     "gpt2",
     "llama",
     "llama-bf16",
     "llama-long",
     "llama3-rope",
+    "mistral",
+    "mistral-long",
+    "olmo",
+    "phi",
+    "qwen2",
+    "qwen3",
 ];
+
+/// Models that read a text whole.
+pub const ENCODERS: [&str; 1] = ["bert"];
+
+/// All models.
+pub fn models() -> impl Iterator<Item = &'static str> {
+    DECODERS.into_iter().chain(ENCODERS)
+}
 
 /// What another program computed for a model.
 pub struct Expected {
     pub input_ids: Vec<u32>,
-    /// [tokens, vocabulary]
-    pub logits: Vec<f32>,
+    /// Logits [tokens, vocabulary], or an encoder's last hidden state [tokens, width].
+    pub rows: Vec<f32>,
+    /// What greedy choice appends; empty for encoders.
     pub greedy: Vec<u32>,
 }
 
@@ -53,10 +71,20 @@ pub fn expected(name: &str) -> Expected {
             .map(|&id| u32::try_from(id).unwrap())
             .collect()
     };
+    let is_encoder = ENCODERS.contains(&name);
+    let rows = if is_encoder {
+        "last_hidden_state"
+    } else {
+        "logits"
+    };
     Expected {
         input_ids: ids("input_ids"),
-        logits: file.read_f32("logits").unwrap(),
-        greedy: ids("greedy"),
+        rows: file.read_f32(rows).unwrap(),
+        greedy: if is_encoder {
+            Vec::new()
+        } else {
+            ids("greedy")
+        },
     }
 }
 

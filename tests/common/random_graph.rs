@@ -188,7 +188,10 @@ impl<'g> Builder<'g> {
 
     fn norm(&mut self, x: Value) -> Value {
         let width = self.width(x).expect("norms are of known widths");
-        let gain = Some(self.weight(&[width]));
+        let gain = match self.one_in(5) {
+            true => None,
+            false => Some(self.weight(&[width])),
+        };
         match self.below(3) {
             0 => self.op("LayerNorm", &[], &[Some(x), gain]),
             1 => {
@@ -382,12 +385,12 @@ impl<'g> Builder<'g> {
                 self.try_op(name, &[], &[operand]);
             }
             2 | 3 => {
-                let name = self.pick(&["Add", "Sub", "Mul"]);
+                let name = self.pick(&["Add", "Sub", "Mul", "Min", "Max"]);
                 self.try_op(name, &[], &[operand, y]);
             }
             4 | 5 => {
                 let literal = Some(self.literal());
-                let name = self.pick(&["Add", "Mul", "Div", "Mul"]);
+                let name = self.pick(&["Add", "Mul", "Div", "Mul", "Min", "Max"]);
                 let swapped = self.one_in(2);
                 let pair = [operand, literal];
                 self.try_op(name, &[], &if swapped { [pair[1], pair[0]] } else { pair });

@@ -28,10 +28,17 @@ fn write(name: &str, file: &Path, rename: &dyn Fn(&str) -> Option<String>) {
 
 /// The model without the prefix of its tensors' names, as files of bare models have it.
 pub fn bare(name: &str, prefix: &str, folder: &Path) {
+    renamed(name, folder, &|tensor| {
+        tensor.strip_prefix(prefix).unwrap_or(tensor).to_string()
+    });
+}
+
+/// The model with other names for its tensors.
+pub fn renamed(name: &str, folder: &Path, rename: &dyn Fn(&str) -> String) {
     fs::create_dir_all(folder).unwrap();
     fs::copy(data(name).join("config.json"), folder.join("config.json")).unwrap();
     write(name, &folder.join("model.safetensors"), &|tensor| {
-        Some(tensor.strip_prefix(prefix).unwrap_or(tensor).to_string())
+        Some(rename(tensor))
     });
 }
 
@@ -41,8 +48,21 @@ pub fn version_4(name: &str, folder: &Path) {
     let mut config = config(name);
     let fields = config.as_object_mut().unwrap();
     let mut rope = fields.remove("rope_parameters").unwrap();
-    let theta = rope.as_object_mut().unwrap().remove("rope_theta").unwrap();
-    fields.insert("rope_theta".into(), theta);
+    if let Some(full) = rope.get("full_attention") {
+        // Gemma 3 had one base for each kind of layer, and a pattern instead of a list of kinds.
+        let local = &rope["sliding_attention"]["rope_theta"];
+        fields.insert("rope_theta".into(), full["rope_theta"].clone());
+        fields.insert("rope_local_base_freq".into(), local.clone());
+        fields.remove("layer_types");
+        fields.insert("sliding_window_pattern".into(), json!(6));
+        rope = json!({"rope_type": "default"});
+    } else {
+        let theta = rope.as_object_mut().unwrap().remove("rope_theta").unwrap();
+        fields.insert("rope_theta".into(), theta);
+    }
+    if let Some(factor) = rope.get("partial_rotary_factor") {
+        fields.insert("partial_rotary_factor".into(), factor.clone());
+    }
     let scaled = rope["rope_type"] != "default";
     fields.insert(
         "rope_scaling".into(),
