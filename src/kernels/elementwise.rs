@@ -41,6 +41,16 @@ pub enum UnaryFunction {
     GeluErf,
     /// 1 / x, correctly rounded.
     Reciprocal,
+    /// 1 / √x, both correctly rounded.
+    Rsqrt,
+    /// x · x.
+    Square,
+    /// (x · x) · x.
+    Cube,
+    /// The sine.
+    Sin,
+    /// The cosine.
+    Cos,
 }
 
 impl UnaryFunction {
@@ -59,6 +69,11 @@ impl UnaryFunction {
             UnaryFunction::GeluTanh => math::gelu_tanh(simd, x),
             UnaryFunction::GeluErf => math::gelu_erf(simd, x),
             UnaryFunction::Reciprocal => simd.div(simd.splat(1.0), x),
+            UnaryFunction::Rsqrt => simd.div(simd.splat(1.0), simd.sqrt(x)),
+            UnaryFunction::Square => simd.mul(x, x),
+            UnaryFunction::Cube => simd.mul(simd.mul(x, x), x),
+            UnaryFunction::Sin => math::sin_cos(simd, x).0,
+            UnaryFunction::Cos => math::sin_cos(simd, x).1,
         }
     }
 }
@@ -278,7 +293,7 @@ mod tests {
     use crate::kernels::simd::Single;
     use crate::kernels::testing::*;
 
-    const FUNCTIONS: [UnaryFunction; 11] = [
+    const FUNCTIONS: [UnaryFunction; 16] = [
         UnaryFunction::Neg,
         UnaryFunction::Exp,
         UnaryFunction::Sqrt,
@@ -290,6 +305,11 @@ mod tests {
         UnaryFunction::GeluTanh,
         UnaryFunction::GeluErf,
         UnaryFunction::Reciprocal,
+        UnaryFunction::Rsqrt,
+        UnaryFunction::Square,
+        UnaryFunction::Cube,
+        UnaryFunction::Sin,
+        UnaryFunction::Cos,
     ];
     const ARITHMETIC: [BinaryFunction; 4] = [
         BinaryFunction::Add,

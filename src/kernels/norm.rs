@@ -1,4 +1,4 @@
-//! Reductions over the last axis: RMSNorm, LayerNorm, softmax, mean.
+//! Reductions over the last axis: RMSNorm, LayerNorm, softmax; mean, sum and maximum.
 //!
 //! ```text
 //! lanes(row, f):                              // 16 virtual lanes and one fixed tree, whatever the row's width
@@ -9,14 +9,14 @@
 //! RmsNorm(x, [residual,] gain) -> [sum,] y, for each row:
 //!     s = x + residual, or x;                 sum = s
 //!     r = 1 / sqrt(lanes(s, fma(s, s, lane)) / width + eps)
-//!     y = (s * r) * gain
+//!     y = (s * r) * gain, or s * r
 //!
 //! LayerNorm(x, [residual,] gain, [bias]) -> [sum,] y, for each row:
 //!     s = x + residual, or x;                 sum = s
 //!     mean = lanes(s, lane + s) / width
 //!     d = s - mean
 //!     r = 1 / sqrt(lanes(d, fma(d, d, lane)) / width + eps)
-//!     y = fma(d * r, gain, bias), or (d * r) * gain
+//!     y = fma(d * r, gain, bias), (d * r) * gain, (d * r) + bias or d * r
 //!
 //! Softmax(x) -> y, for each row:
 //!     max = the largest, lane by lane and by the tree
@@ -24,7 +24,7 @@
 //!     e = exp(x - max)                        // exactly 0 where x is -inf
 //!     y = e / lanes(e, lane + e)
 //!
-//! ReduceMean(x) -> y [.., 1]: lanes(x, lane + x) / width
+//! Reduce(x) -> y [.., 1]: lanes(x, lane + x) / width, the sum alone, or the largest, lane by lane and by the tree
 //! ```
 //!
 //! The SIMD does just this: a virtual lane is a lane, and lanes past a row's end add +0, which changes no sum here (none
@@ -57,7 +57,7 @@ fn add_residual<S: Simd>(
 }
 
 /// Root mean square norm: inputs `[x, gain]`, outputs `[y]`; with a residual, inputs `[x, residual, gain]` and outputs
-/// `[sum, y]`. Tensors are [.., width], `gain` a constant [width].
+/// `[sum, y]`. Tensors are [.., width], `gain`, which may be absent, a constant [width].
 #[derive(Clone, Copy, Debug)]
 pub struct RmsNorm {
     /// Added to the mean of squares.
@@ -72,7 +72,7 @@ unsafe impl Kernel for RmsNorm {
     fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let x = call.tensor(0);
         let residual = self.residual.then(|| call.tensor(1));
-        let gain = call.constant(1 + usize::from(self.residual));
+        let gain = call.optional_constant(1 + usize::from(self.residual));
         let y = call.outputs[usize::from(self.residual)];
         for row in call.share(x.rows()) {
             let residual = residual.map(|residual| residual.row(row));
@@ -90,14 +90,19 @@ unsafe impl Kernel for RmsNorm {
             let (scale, y) = (simd.splat(scale), y.row(row));
             for at in (0..y.len()).step_by(LANES) {
                 let s = simd.mul(simd.load_at(sum, at), scale);
-                simd.store_at(y, at, simd.mul(s, simd.load_slice_at(gain, at)));
+                let result = match gain {
+                    Some(gain) => simd.mul(s, simd.load_slice_at(gain, at)),
+                    None => s,
+                };
+                simd.store_at(y, at, result);
             }
         }
     }
 }
 
 /// Layer norm: inputs `[x, gain]` or `[x, gain, bias]`, outputs `[y]`; with a residual, inputs `[x, residual, gain]` or
-/// `[x, residual, gain, bias]` and outputs `[sum, y]`. Tensors are [.., width], `gain` and `bias` constants [width].
+/// `[x, residual, gain, bias]` and outputs `[sum, y]`. Tensors are [.., width], `gain` and `bias`, each of which may be
+/// absent, constants [width].
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNorm {
     /// Added to the variance.
@@ -112,7 +117,7 @@ unsafe impl Kernel for LayerNorm {
     fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let x = call.tensor(0);
         let residual = self.residual.then(|| call.tensor(1));
-        let gain = call.constant(1 + usize::from(self.residual));
+        let gain = call.optional_constant(1 + usize::from(self.residual));
         let bias = call.optional_constant(2 + usize::from(self.residual));
         let y = call.outputs[usize::from(self.residual)];
         let width = x.width();
@@ -139,10 +144,13 @@ unsafe impl Kernel for LayerNorm {
             let (scale, y) = (simd.splat(scale), y.row(row));
             for at in (0..width).step_by(LANES) {
                 let d = simd.mul(simd.sub(simd.load_at(sum, at), mean), scale);
-                let gain = simd.load_slice_at(gain, at);
-                let result = match bias {
-                    Some(bias) => simd.mul_add(d, gain, simd.load_slice_at(bias, at)),
-                    None => simd.mul(d, gain),
+                let gain = gain.map(|gain| simd.load_slice_at(gain, at));
+                let bias = bias.map(|bias| simd.load_slice_at(bias, at));
+                let result = match (gain, bias) {
+                    (Some(gain), Some(bias)) => simd.mul_add(d, gain, bias),
+                    (Some(gain), None) => simd.mul(d, gain),
+                    (None, Some(bias)) => simd.add(d, bias),
+                    (None, None) => d,
                 };
                 simd.store_at(y, at, result);
             }
@@ -161,15 +169,9 @@ unsafe impl Kernel for Softmax {
         let x = call.tensor(0);
         let y = call.outputs[0];
         let width = x.width();
-        let lowest = simd.splat(f32::NEG_INFINITY);
         for row in call.share(x.rows()) {
             let (x, y) = (x.row(row), y.row(row));
-            let mut largest = lowest;
-            for at in (0..width).step_by(LANES) {
-                let inside = simd.lanes_between(0, width - at);
-                largest = simd.max(largest, simd.select(inside, simd.load_at(x, at), lowest));
-            }
-            let max = simd.largest(largest);
+            let max = largest(simd, x);
             if max == f32::NEG_INFINITY {
                 y.iter().for_each(|y| y.set(0.0));
                 continue;
@@ -190,24 +192,60 @@ unsafe impl Kernel for Softmax {
     }
 }
 
-/// The mean over the last axis, which stays as one element: `[.., width]` to `[.., 1]`. Not in place.
+/// What [`Reduce`] computes of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reduction {
+    /// The sum divided by the width.
+    Mean,
+    /// The sum.
+    Sum,
+    /// The largest element.
+    Max,
+}
+
+/// A row's mean, sum or maximum; the axis stays as one element: `[.., width]` to `[.., 1]`. Not in place.
 #[derive(Clone, Copy, Debug)]
-pub struct ReduceMean;
+pub struct Reduce {
+    /// What is computed.
+    pub reduction: Reduction,
+}
 
 // SAFETY: a thread writes one element for each row of its share, and nobody writes the input.
-unsafe impl Kernel for ReduceMean {
+unsafe impl Kernel for Reduce {
     #[inline(always)]
     fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let x = call.tensor(0);
         let y = call.outputs[0].cells;
         for row in call.share(x.rows()) {
-            let mut total = simd.zero();
-            for at in (0..x.width()).step_by(LANES) {
-                total = simd.add(total, simd.load_at(x.row(row), at));
-            }
-            y[row].set(simd.sum(total) / x.width() as f32);
+            y[row].set(match self.reduction {
+                Reduction::Max => largest(simd, x.row(row)),
+                Reduction::Sum => total(simd, x.row(row)),
+                Reduction::Mean => total(simd, x.row(row)) / x.width() as f32,
+            });
         }
     }
+}
+
+/// The sum of a row.
+#[inline(always)]
+fn total<S: Simd>(simd: S, row: &[Cell<f32>]) -> f32 {
+    let mut total = simd.zero();
+    for at in (0..row.len()).step_by(LANES) {
+        total = simd.add(total, simd.load_at(row, at));
+    }
+    simd.sum(total)
+}
+
+/// The largest element of a row; lanes past its end meet −∞.
+#[inline(always)]
+fn largest<S: Simd>(simd: S, row: &[Cell<f32>]) -> f32 {
+    let lowest = simd.splat(f32::NEG_INFINITY);
+    let mut largest = lowest;
+    for at in (0..row.len()).step_by(LANES) {
+        let inside = simd.lanes_between(0, row.len() - at);
+        largest = simd.max(largest, simd.select(inside, simd.load_at(row, at), lowest));
+    }
+    simd.largest(largest)
 }
 
 #[cfg(test)]
@@ -260,7 +298,7 @@ mod tests {
     }
 
     /// Runs a norm on x, with a residual where there is one, in every way its outputs may lie over its inputs, and
-    /// compares with `want`, the norm of one row.
+    /// compares with `want`, the norm of one row. Empty constants stand for absent ones.
     fn check_norm<K: Kernel + Clone>(
         kernel: &K,
         residual: bool,
@@ -297,11 +335,10 @@ mod tests {
                     outputs.insert(0, view(sum));
                 }
                 let constant_shape = [width];
-                inputs.extend(
-                    constants
-                        .iter()
-                        .map(|data| Operand::Constant(data, &constant_shape)),
-                );
+                inputs.extend(constants.iter().map(|data| match data.is_empty() {
+                    true => Operand::Absent,
+                    false => Operand::Constant(data, &constant_shape),
+                }));
                 run(kernel, isa, threads, 0, &call(&inputs, &outputs));
                 assert_eq!(
                     bits(&memory[y]),
@@ -353,6 +390,24 @@ mod tests {
     }
 
     #[test]
+    fn norms_without_gain_are_those_with_a_gain_of_one() {
+        for width in WIDTHS {
+            let (ones, bias) = (vec![1.0; width], random(width, 10));
+            for residual in [false, true] {
+                let eps = 1e-5;
+                check_norm(&RmsNorm { eps, residual }, residual, &[], width, |row| {
+                    rms_norm(row, &ones, eps)
+                });
+                let kernel = LayerNorm { eps, residual };
+                let plain = |row: &[f32]| layer_norm(row, &ones, None, eps);
+                check_norm(&kernel, residual, &[], width, plain);
+                let biased = |row: &[f32]| layer_norm(row, &ones, Some(&bias), eps);
+                check_norm(&kernel, residual, &[&[], &bias], width, biased);
+            }
+        }
+    }
+
+    #[test]
     fn softmax_equals_the_plain_loop_and_masked_elements_are_zero() {
         for width in WIDTHS {
             let mut x = random(ROWS * width, 4);
@@ -381,18 +436,32 @@ mod tests {
     }
 
     #[test]
-    fn reduce_mean_equals_the_plain_loop() {
-        for width in WIDTHS {
-            let x = random(2 * ROWS * width, 5);
+    fn reductions_equal_the_plain_loop() {
+        let reductions = [Reduction::Mean, Reduction::Sum, Reduction::Max];
+        for (width, reduction) in WIDTHS.iter().flat_map(|&w| reductions.map(|r| (w, r))) {
+            // All negative, so that no maximum comes from lanes past the end.
+            let mut x = random(2 * ROWS * width, 5);
+            x.iter_mut().for_each(|x| *x -= 50.0);
             let want = by_rows(&x, width, |row| {
-                vec![lanes(row, |lane, x| lane + x) / width as f32]
+                let sum = lanes(row, |lane, x| lane + x);
+                vec![match reduction {
+                    Reduction::Mean => sum / width as f32,
+                    Reduction::Sum => sum,
+                    Reduction::Max => row.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+                }]
             });
             everywhere(|isa, threads| {
                 let (input, out) = (cells(&x), unwritten(2 * ROWS));
                 let inputs = [Operand::Tensor(View::new(&input, &[2, ROWS, width]))];
                 let outputs = [View::new(&out, &[2, ROWS, 1])];
-                run(&ReduceMean, isa, threads, 0, &call(&inputs, &outputs));
-                assert_eq!(bits(&out), want, "{width} {isa:?}");
+                run(
+                    &Reduce { reduction },
+                    isa,
+                    threads,
+                    0,
+                    &call(&inputs, &outputs),
+                );
+                assert_eq!(bits(&out), want, "{reduction:?} {width} {isa:?}");
             });
         }
     }
