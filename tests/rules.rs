@@ -130,6 +130,7 @@ fn every_rule_fires_once_on_its_graph_and_keeps_its_promise() {
 #[test]
 fn no_rule_fires_on_its_other_graph_and_the_report_says_why() {
     let passes = passes();
+    let mut silent = Vec::new();
     for Case {
         rule,
         stays,
@@ -148,14 +149,15 @@ fn no_rule_fires_on_its_other_graph_and_the_report_says_why() {
             .iter()
             .map(|near| near.reason.as_str())
             .collect();
-        match because.is_empty() {
-            true => assert_eq!(reasons, [""; 0], "{rule}"),
-            false => assert!(
-                reasons.iter().any(|r| r.contains(because)),
-                "{rule}: {reasons:?}"
-            ),
+        let said = match because.is_empty() {
+            true => reasons.is_empty(),
+            false => reasons.iter().any(|r| r.contains(because)),
+        };
+        if !said {
+            silent.push(format!("{rule}: {reasons:?}"));
         }
     }
+    assert_eq!(silent, [""; 0]);
 }
 
 /// Every pass and rule that may move bits is off.

@@ -143,15 +143,17 @@ unsafe impl Kernel for Unary {
 
 /// The elements of an operand, wherever they lie.
 #[derive(Clone, Copy)]
-enum Source<'a> {
+pub(super) enum Source<'a> {
+    /// In the arena.
     Cells(&'a [Cell<f32>]),
+    /// In a constant.
     Slice(&'a [f32]),
 }
 
 impl<'a> Source<'a> {
     /// The elements, and their dimensions.
     #[inline(always)]
-    fn of(operand: &'a Operand<'a>) -> (Source<'a>, [usize; MAX_RANK]) {
+    pub(super) fn of(operand: &'a Operand<'a>) -> (Source<'a>, [usize; MAX_RANK]) {
         match operand {
             Operand::Tensor(view) => (Source::Cells(view.cells), padded(view.shape())),
             Operand::Constant(data, shape) => (Source::Slice(data), padded(shape)),
@@ -160,7 +162,7 @@ impl<'a> Source<'a> {
     }
 
     #[inline(always)]
-    fn len(self) -> usize {
+    pub(super) fn len(self) -> usize {
         match self {
             Source::Cells(cells) => cells.len(),
             Source::Slice(slice) => slice.len(),
@@ -169,7 +171,7 @@ impl<'a> Source<'a> {
 
     /// `count` elements from `start` on.
     #[inline(always)]
-    fn part(self, start: usize, count: usize) -> Source<'a> {
+    pub(super) fn part(self, start: usize, count: usize) -> Source<'a> {
         match self {
             Source::Cells(cells) => Source::Cells(&cells[start..start + count]),
             Source::Slice(slice) => Source::Slice(&slice[start..start + count]),
@@ -178,7 +180,7 @@ impl<'a> Source<'a> {
 
     /// The block that begins at `at`, or the only element in all lanes.
     #[inline(always)]
-    fn block<S: Simd>(self, simd: S, at: usize, only: bool) -> S::F32 {
+    pub(super) fn block<S: Simd>(self, simd: S, at: usize, only: bool) -> S::F32 {
         match self {
             Source::Cells(cells) if only => simd.splat(cells[0].get()),
             Source::Slice(slice) if only => simd.splat(slice[0]),
@@ -250,7 +252,7 @@ unsafe impl Kernel for Binary {
 
 /// The strides of a dense operand, 0 along the dimensions that are repeated.
 #[inline(always)]
-fn broadcast_strides(dims: [usize; MAX_RANK]) -> [usize; MAX_RANK] {
+pub(super) fn broadcast_strides(dims: [usize; MAX_RANK]) -> [usize; MAX_RANK] {
     let mut strides = strides(dims);
     for (stride, dim) in strides.iter_mut().zip(dims) {
         if dim == 1 {

@@ -204,7 +204,8 @@ pub(super) fn unary_function(op: &Op) -> UnaryFunction {
     }
 }
 
-fn binary_function(op: &Op) -> BinaryFunction {
+/// The function that an op of two operands applies.
+pub(super) fn binary_function(op: &Op) -> BinaryFunction {
     match op.name() {
         "Add" => BinaryFunction::Add,
         "Sub" => BinaryFunction::Sub,
