@@ -41,6 +41,16 @@ pub enum UnaryFunction {
     GeluErf,
     /// 1 / x, correctly rounded.
     Reciprocal,
+    /// 1 / √x, both correctly rounded.
+    Rsqrt,
+    /// x · x.
+    Square,
+    /// (x · x) · x.
+    Cube,
+    /// The sine.
+    Sin,
+    /// The cosine.
+    Cos,
 }
 
 impl UnaryFunction {
@@ -59,6 +69,11 @@ impl UnaryFunction {
             UnaryFunction::GeluTanh => math::gelu_tanh(simd, x),
             UnaryFunction::GeluErf => math::gelu_erf(simd, x),
             UnaryFunction::Reciprocal => simd.div(simd.splat(1.0), x),
+            UnaryFunction::Rsqrt => simd.div(simd.splat(1.0), simd.sqrt(x)),
+            UnaryFunction::Square => simd.mul(x, x),
+            UnaryFunction::Cube => simd.mul(simd.mul(x, x), x),
+            UnaryFunction::Sin => math::sin_cos(simd, x).0,
+            UnaryFunction::Cos => math::sin_cos(simd, x).1,
         }
     }
 }
@@ -136,15 +151,17 @@ unsafe impl Kernel for Unary {
 
 /// The elements of an operand, wherever they lie.
 #[derive(Clone, Copy)]
-enum Source<'a> {
+pub(super) enum Source<'a> {
+    /// In the arena.
     Cells(&'a [Cell<f32>]),
+    /// In a constant.
     Slice(&'a [f32]),
 }
 
 impl<'a> Source<'a> {
     /// The elements, and their dimensions.
     #[inline(always)]
-    fn of(operand: &'a Operand<'a>) -> (Source<'a>, [usize; MAX_RANK]) {
+    pub(super) fn of(operand: &'a Operand<'a>) -> (Source<'a>, [usize; MAX_RANK]) {
         match operand {
             Operand::Tensor(view) => (Source::Cells(view.cells), padded(view.shape())),
             Operand::Constant(data, shape) => (Source::Slice(data), padded(shape)),
@@ -153,7 +170,7 @@ impl<'a> Source<'a> {
     }
 
     #[inline(always)]
-    fn len(self) -> usize {
+    pub(super) fn len(self) -> usize {
         match self {
             Source::Cells(cells) => cells.len(),
             Source::Slice(slice) => slice.len(),
@@ -162,7 +179,7 @@ impl<'a> Source<'a> {
 
     /// `count` elements from `start` on.
     #[inline(always)]
-    fn part(self, start: usize, count: usize) -> Source<'a> {
+    pub(super) fn part(self, start: usize, count: usize) -> Source<'a> {
         match self {
             Source::Cells(cells) => Source::Cells(&cells[start..start + count]),
             Source::Slice(slice) => Source::Slice(&slice[start..start + count]),
@@ -171,7 +188,7 @@ impl<'a> Source<'a> {
 
     /// The block that begins at `at`, or the only element in all lanes.
     #[inline(always)]
-    fn block<S: Simd>(self, simd: S, at: usize, only: bool) -> S::F32 {
+    pub(super) fn block<S: Simd>(self, simd: S, at: usize, only: bool) -> S::F32 {
         match self {
             Source::Cells(cells) if only => simd.splat(cells[0].get()),
             Source::Slice(slice) if only => simd.splat(slice[0]),
@@ -243,7 +260,7 @@ unsafe impl Kernel for Binary {
 
 /// The strides of a dense operand, 0 along the dimensions that are repeated.
 #[inline(always)]
-fn broadcast_strides(dims: [usize; MAX_RANK]) -> [usize; MAX_RANK] {
+pub(super) fn broadcast_strides(dims: [usize; MAX_RANK]) -> [usize; MAX_RANK] {
     let mut strides = strides(dims);
     for (stride, dim) in strides.iter_mut().zip(dims) {
         if dim == 1 {
@@ -286,7 +303,7 @@ mod tests {
     use crate::kernels::simd::Single;
     use crate::kernels::testing::*;
 
-    const FUNCTIONS: [UnaryFunction; 11] = [
+    const FUNCTIONS: [UnaryFunction; 16] = [
         UnaryFunction::Neg,
         UnaryFunction::Exp,
         UnaryFunction::Sqrt,
@@ -298,6 +315,11 @@ mod tests {
         UnaryFunction::GeluTanh,
         UnaryFunction::GeluErf,
         UnaryFunction::Reciprocal,
+        UnaryFunction::Rsqrt,
+        UnaryFunction::Square,
+        UnaryFunction::Cube,
+        UnaryFunction::Sin,
+        UnaryFunction::Cos,
     ];
     const ARITHMETIC: [BinaryFunction; 6] = [
         BinaryFunction::Add,

@@ -9,6 +9,7 @@ mod attend;
 pub mod attention;
 pub mod call;
 pub mod elementwise;
+pub mod elementwise_chain;
 pub mod kv_cache;
 pub mod linear;
 pub mod math;

@@ -1,4 +1,4 @@
-//! Reductions over the last axis: RMSNorm, LayerNorm, softmax, mean.
+//! Reductions over the last axis: RMSNorm, LayerNorm, softmax; mean, sum and maximum.
 //!
 //! ```text
 //! lanes(row, f):                              // 16 virtual lanes and one fixed tree, whatever the row's width
@@ -9,14 +9,14 @@
 //! RmsNorm(x, [residual,] [gain]) -> [sum,] y, for each row:    // an absent gain is 1
 //!     s = x + residual, or x;                 sum = s
 //!     r = 1 / sqrt(lanes(s, fma(s, s, lane)) / width + eps)
-//!     y = (s * r) * gain
+//!     y = (s * r) * gain, or s * r
 //!
 //! LayerNorm(x, [residual,] [gain], [bias]) -> [sum,] y, for each row:
 //!     s = x + residual, or x;                 sum = s
 //!     mean = lanes(s, lane + s) / width
 //!     d = s - mean
 //!     r = 1 / sqrt(lanes(d, fma(d, d, lane)) / width + eps)
-//!     y = fma(d * r, gain, bias), or (d * r) * gain
+//!     y = fma(d * r, gain, bias), (d * r) * gain, (d * r) + bias or d * r
 //!
 //! Softmax(x) -> y, for each row:
 //!     max = the largest, lane by lane and by the tree
@@ -24,7 +24,7 @@
 //!     e = exp(x - max)                        // exactly 0 where x is -inf
 //!     y = e / lanes(e, lane + e)
 //!
-//! ReduceMean(x) -> y [.., 1]: lanes(x, lane + x) / width
+//! Reduce(x) -> y [.., 1]: lanes(x, lane + x) / width, the sum alone, or the largest, lane by lane and by the tree
 //! ```
 //!
 //! The SIMD does just this: a virtual lane is a lane, and lanes past a row's end add +0, which changes no sum here (none
@@ -171,15 +171,9 @@ unsafe impl Kernel for Softmax {
         let x = call.tensor(0);
         let y = call.outputs[0];
         let width = x.width();
-        let lowest = simd.splat(f32::NEG_INFINITY);
         for row in call.share(x.rows()) {
             let (x, y) = (x.row(row), y.row(row));
-            let mut largest = lowest;
-            for at in (0..width).step_by(LANES) {
-                let inside = simd.lanes_between(0, width - at);
-                largest = simd.max(largest, simd.select(inside, simd.load_at(x, at), lowest));
-            }
-            let max = simd.largest(largest);
+            let max = largest(simd, x);
             if max == f32::NEG_INFINITY {
                 y.iter().for_each(|y| y.set(0.0));
                 continue;
@@ -200,24 +194,60 @@ unsafe impl Kernel for Softmax {
     }
 }
 
-/// The mean over the last axis, which stays as one element: `[.., width]` to `[.., 1]`. Not in place.
+/// What [`Reduce`] computes of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reduction {
+    /// The sum divided by the width.
+    Mean,
+    /// The sum.
+    Sum,
+    /// The largest element.
+    Max,
+}
+
+/// A row's mean, sum or maximum; the axis stays as one element: `[.., width]` to `[.., 1]`. Not in place.
 #[derive(Clone, Copy, Debug)]
-pub struct ReduceMean;
+pub struct Reduce {
+    /// What is computed.
+    pub reduction: Reduction,
+}
 
 // SAFETY: a thread writes one element for each row of its share, and nobody writes the input.
-unsafe impl Kernel for ReduceMean {
+unsafe impl Kernel for Reduce {
     #[inline(always)]
     fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let x = call.tensor(0);
         let y = call.outputs[0].cells;
         for row in call.share(x.rows()) {
-            let mut total = simd.zero();
-            for at in (0..x.width()).step_by(LANES) {
-                total = simd.add(total, simd.load_at(x.row(row), at));
-            }
-            y[row].set(simd.sum(total) / x.width() as f32);
+            y[row].set(match self.reduction {
+                Reduction::Max => largest(simd, x.row(row)),
+                Reduction::Sum => total(simd, x.row(row)),
+                Reduction::Mean => total(simd, x.row(row)) / x.width() as f32,
+            });
         }
     }
+}
+
+/// The sum of a row.
+#[inline(always)]
+fn total<S: Simd>(simd: S, row: &[Cell<f32>]) -> f32 {
+    let mut total = simd.zero();
+    for at in (0..row.len()).step_by(LANES) {
+        total = simd.add(total, simd.load_at(row, at));
+    }
+    simd.sum(total)
+}
+
+/// The largest element of a row; lanes past its end meet −∞.
+#[inline(always)]
+fn largest<S: Simd>(simd: S, row: &[Cell<f32>]) -> f32 {
+    let lowest = simd.splat(f32::NEG_INFINITY);
+    let mut largest = lowest;
+    for at in (0..row.len()).step_by(LANES) {
+        let inside = simd.lanes_between(0, row.len() - at);
+        largest = simd.max(largest, simd.select(inside, simd.load_at(row, at), lowest));
+    }
+    simd.largest(largest)
 }
 
 #[cfg(test)]
@@ -270,7 +300,7 @@ mod tests {
     }
 
     /// Runs a norm on x, with a residual where there is one, in every way its outputs may lie over its inputs, and
-    /// compares with `want`, the norm of one row.
+    /// compares with `want`, the norm of one row. Empty constants stand for absent ones.
     fn check_norm<K: Kernel + Clone>(
         kernel: &K,
         residual: bool,
@@ -307,11 +337,10 @@ mod tests {
                     outputs.insert(0, view(sum));
                 }
                 let constant_shape = [width];
-                inputs.extend(
-                    constants
-                        .iter()
-                        .map(|data| Operand::Constant(data, &constant_shape)),
-                );
+                inputs.extend(constants.iter().map(|data| match data.is_empty() {
+                    true => Operand::Absent,
+                    false => Operand::Constant(data, &constant_shape),
+                }));
                 run(kernel, isa, threads, 0, &call(&inputs, &outputs));
                 assert_eq!(
                     bits(&memory[y]),
@@ -370,6 +399,24 @@ mod tests {
     }
 
     #[test]
+    fn norms_without_gain_are_those_with_a_gain_of_one() {
+        for width in WIDTHS {
+            let (ones, bias) = (vec![1.0; width], random(width, 10));
+            for residual in [false, true] {
+                let eps = 1e-5;
+                check_norm(&RmsNorm { eps, residual }, residual, &[], width, |row| {
+                    rms_norm(row, &ones, eps)
+                });
+                let kernel = LayerNorm { eps, residual };
+                let plain = |row: &[f32]| layer_norm(row, &ones, None, eps);
+                check_norm(&kernel, residual, &[], width, plain);
+                let biased = |row: &[f32]| layer_norm(row, &ones, Some(&bias), eps);
+                check_norm(&kernel, residual, &[&[], &bias], width, biased);
+            }
+        }
+    }
+
+    #[test]
     fn softmax_equals_the_plain_loop_and_masked_elements_are_zero() {
         for width in WIDTHS {
             let mut x = random(ROWS * width, 4);
@@ -398,18 +445,32 @@ mod tests {
     }
 
     #[test]
-    fn reduce_mean_equals_the_plain_loop() {
-        for width in WIDTHS {
-            let x = random(2 * ROWS * width, 5);
+    fn reductions_equal_the_plain_loop() {
+        let reductions = [Reduction::Mean, Reduction::Sum, Reduction::Max];
+        for (width, reduction) in WIDTHS.iter().flat_map(|&w| reductions.map(|r| (w, r))) {
+            // All negative, so that no maximum comes from lanes past the end.
+            let mut x = random(2 * ROWS * width, 5);
+            x.iter_mut().for_each(|x| *x -= 50.0);
             let want = by_rows(&x, width, |row| {
-                vec![lanes(row, |lane, x| lane + x) / width as f32]
+                let sum = lanes(row, |lane, x| lane + x);
+                vec![match reduction {
+                    Reduction::Mean => sum / width as f32,
+                    Reduction::Sum => sum,
+                    Reduction::Max => row.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+                }]
             });
             everywhere(|isa, threads| {
                 let (input, out) = (cells(&x), unwritten(2 * ROWS));
                 let inputs = [Operand::Tensor(View::new(&input, &[2, ROWS, width]))];
                 let outputs = [View::new(&out, &[2, ROWS, 1])];
-                run(&ReduceMean, isa, threads, 0, &call(&inputs, &outputs));
-                assert_eq!(bits(&out), want, "{width} {isa:?}");
+                run(
+                    &Reduce { reduction },
+                    isa,
+                    threads,
+                    0,
+                    &call(&inputs, &outputs),
+                );
+                assert_eq!(bits(&out), want, "{reduction:?} {width} {isa:?}");
             });
         }
     }

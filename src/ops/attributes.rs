@@ -16,7 +16,7 @@ pub enum Attribute {
     Float(f64),
     /// True or false.
     Bool(bool),
-    /// One of a closed set of words.
+    /// One of a closed set of words, or free text.
     Text(Cow<'static, str>),
     /// Whole numbers.
     Ints(SmallVec<[i64; 4]>),
@@ -59,6 +59,8 @@ pub enum AttributeKind {
     Choice(&'static [&'static str]),
     /// A list of whole numbers.
     Ints,
+    /// Any text; the op's shape rule says what is wrong with it.
+    Text,
 }
 
 impl fmt::Display for AttributeKind {
@@ -72,6 +74,7 @@ impl fmt::Display for AttributeKind {
             AttributeKind::Bool => f.write_str("true or false"),
             AttributeKind::Choice(words) => write!(f, "one of {}", words.join(", ")),
             AttributeKind::Ints => f.write_str("a list of whole numbers"),
+            AttributeKind::Text => f.write_str("text"),
         }
     }
 }
@@ -176,6 +179,7 @@ fn check(def: &AttributeDef, value: Attribute) -> Result<Attribute, Attribute> {
         (AttributeKind::Choice(words), Attribute::Text(text)) if words.contains(&&*text) => {
             Ok(Attribute::Text(text))
         }
+        (AttributeKind::Text, Attribute::Text(text)) => Ok(Attribute::Text(text)),
         (AttributeKind::Ints, Attribute::Ints(list)) => Ok(Attribute::Ints(list)),
         (_, value) => Err(value),
     }

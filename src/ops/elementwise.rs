@@ -115,13 +115,33 @@ pub(super) const OPS: &[OpDef] = &[
     binary("Add", "a + b, broadcast as NumPy does", true),
     binary("Sub", "a − b, broadcast as NumPy does", false),
     binary("Mul", "a · b, broadcast as NumPy does", true),
-    binary("Div", "a / b, broadcast as NumPy does", false),
+    OpDef {
+        // Above Mul, so that a quotient can become a product.
+        rank: 41,
+        ..binary("Div", "a / b, broadcast as NumPy does", false)
+    },
     binary("Min", "a < b ? a : b, broadcast as NumPy does", false),
     binary("Max", "a > b ? a : b, broadcast as NumPy does", false),
     unary("Neg", "−x"),
     unary("Exp", "eˣ"),
     unary("Sqrt", "√x"),
     unary("Reciprocal", "1 / x"),
+    unary("Rsqrt", "1 / √x"),
+    unary("Sin", "sin x, x in radians"),
+    unary("Cos", "cos x, x in radians"),
+    OpDef {
+        attributes: &[AttributeDef::required(
+            "exponent",
+            AttributeKind::Float,
+            "−1, −0.5, 0.5, 2 or 3",
+        )],
+        rank: 45,
+        infer: pow_infer,
+        ..unary(
+            "Pow",
+            "xⁿ: 1 / x, 1 / √x, √x, x · x or (x · x) · x; other exponents are refused",
+        )
+    },
     unary("Tanh", "tanh x"),
     unary("Erf", "erf x"),
     unary("Sigmoid", "1 / (1 + e⁻ˣ)"),
@@ -141,7 +161,31 @@ pub(super) const OPS: &[OpDef] = &[
     },
 ];
 
-fn unary_function(op: &Op) -> UnaryFunction {
+/// The functions that powers are.
+fn power(exponent: f64) -> Option<UnaryFunction> {
+    let functions = [
+        (-1.0, UnaryFunction::Reciprocal),
+        (-0.5, UnaryFunction::Rsqrt),
+        (0.5, UnaryFunction::Sqrt),
+        (2.0, UnaryFunction::Square),
+        (3.0, UnaryFunction::Cube),
+    ];
+    let found = functions.iter().find(|(known, _)| *known == exponent);
+    found.map(|(_, function)| *function)
+}
+
+fn pow_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    let exponent = op.float("exponent");
+    if power(exponent).is_none() {
+        return Err(format!(
+            "exponent must be -1, -0.5, 0.5, 2 or 3, found {exponent:?}"
+        ));
+    }
+    same(op, inputs)
+}
+
+/// The function that an op of one operand applies.
+pub(super) fn unary_function(op: &Op) -> UnaryFunction {
     match op.name() {
         "Neg" => UnaryFunction::Neg,
         "Exp" => UnaryFunction::Exp,
@@ -152,12 +196,18 @@ fn unary_function(op: &Op) -> UnaryFunction {
         "Sigmoid" => UnaryFunction::Sigmoid,
         "Relu" => UnaryFunction::Relu,
         "Silu" => UnaryFunction::Silu,
+        "Rsqrt" => UnaryFunction::Rsqrt,
+        "Sin" => UnaryFunction::Sin,
+        "Cos" => UnaryFunction::Cos,
+        // Shape inference has refused exponents that are no function.
+        "Pow" => power(op.float("exponent")).unwrap_or(UnaryFunction::Square),
         _ if op.text("approximate") == "tanh" => UnaryFunction::GeluTanh,
         _ => UnaryFunction::GeluErf,
     }
 }
 
-fn binary_function(op: &Op) -> BinaryFunction {
+/// The function that an op of two operands applies.
+pub(super) fn binary_function(op: &Op) -> BinaryFunction {
     match op.name() {
         "Add" => BinaryFunction::Add,
         "Sub" => BinaryFunction::Sub,

@@ -7,11 +7,13 @@
 
 mod attention;
 mod attributes;
+mod chain;
 mod elementwise;
 mod infer;
 mod linear;
 mod lower;
 mod norm;
+pub mod program;
 pub mod reference;
 mod rotary;
 mod shape;
@@ -103,8 +105,9 @@ pub enum Arity {
 }
 
 /// The tables of all families, in the order in which the reference page lists them.
-static FAMILIES: [&[OpDef]; 6] = [
+static FAMILIES: [&[OpDef]; 7] = [
     elementwise::OPS,
+    chain::OPS,
     shape::OPS,
     norm::OPS,
     linear::OPS,

@@ -13,7 +13,7 @@ use super::tensor::Tensor;
 use super::{Arity, InputDef, Op, OpDef};
 use crate::graph::{Dim, Type};
 use crate::kernels::elementwise::UnaryFunction;
-use crate::kernels::norm::{LayerNorm, ReduceMean, RmsNorm, Softmax};
+use crate::kernels::norm::{LayerNorm, Reduce, Reduction, RmsNorm, Softmax};
 use crate::kernels::simd::{LANES, tree};
 
 const EPS: AttributeDef = AttributeDef::optional(
@@ -112,13 +112,28 @@ pub(super) const OPS: &[OpDef] = &[
     OpDef {
         name: "ReduceMean",
         formula: "the mean of the last dimension, which stays with length 1",
-        in_place: &[],
-        infer: mean_infer,
-        reference: mean_reference,
-        lower: mean_lower,
-        ..BASE
+        ..REDUCTION
+    },
+    OpDef {
+        name: "ReduceSum",
+        formula: "the sum of the last dimension, which stays with length 1",
+        ..REDUCTION
+    },
+    OpDef {
+        name: "ReduceMax",
+        formula: "the largest element of the last dimension, which stays with length 1",
+        ..REDUCTION
     },
 ];
+
+const REDUCTION: OpDef = OpDef {
+    rank: 40,
+    in_place: &[],
+    infer: reduce_infer,
+    reference: reduce_reference,
+    lower: reduce_lower,
+    ..BASE
+};
 
 fn norm_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     let x = operand(inputs, 0)?;
@@ -144,7 +159,7 @@ fn check_gains(x: &Type, gains: &[Option<&Type>]) -> Result<(), String> {
     Ok(())
 }
 
-fn mean_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+fn reduce_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     let x = operand(inputs, 0)?;
     width(x, "x")?;
     let mut shape = x.shape.clone();
@@ -175,32 +190,44 @@ fn lane_max(x: &[f32]) -> f32 {
     tree(lanes, larger)
 }
 
-fn rms_norm_row(x: &[f32], gain: &[f32], eps: f32, y: &mut Vec<f32>) {
+fn rms_norm_row(x: &[f32], gain: Option<&[f32]>, eps: f32, y: &mut Vec<f32>) {
     let mean = lane_sum(x, |lane, x| x.mul_add(x, lane)) / x.len() as f32;
     let scale = 1.0 / (mean + eps).sqrt();
-    y.extend(x.iter().zip(gain).map(|(&x, &gain)| x * scale * gain));
+    let gain = |j: usize| gain.map_or(1.0, |gain| gain[j]);
+    y.extend(x.iter().enumerate().map(|(j, &x)| x * scale * gain(j)));
 }
 
-fn layer_norm_row(x: &[f32], gain: &[f32], bias: Option<&[f32]>, eps: f32, y: &mut Vec<f32>) {
+fn layer_norm_row(
+    x: &[f32],
+    gain: Option<&[f32]>,
+    bias: Option<&[f32]>,
+    eps: f32,
+    y: &mut Vec<f32>,
+) {
     let mean = lane_sum(x, |lane, x| lane + x) / x.len() as f32;
     let variance = lane_sum(x, |lane, x| (x - mean).mul_add(x - mean, lane)) / x.len() as f32;
     let scale = 1.0 / (variance + eps).sqrt();
+    let gain = |j: usize| gain.map_or(1.0, |gain| gain[j]);
     y.extend(x.iter().enumerate().map(|(j, &x)| {
         let normal = (x - mean) * scale;
-        bias.map_or(normal * gain[j], |bias| normal.mul_add(gain[j], bias[j]))
+        bias.map_or(normal * gain(j), |bias| normal.mul_add(gain(j), bias[j]))
     }));
 }
 
 fn norm_rows(op: &Op, x: &Tensor, gain: Option<&Tensor>, bias: Option<&Tensor>) -> Tensor {
     let eps = op.float("eps") as f32;
-    let (data, bias) = (x.floats(), bias.map(Tensor::floats));
-    let gain = gain.map_or_else(|| vec![1.0; x.width()].into(), Tensor::floats);
+    let (data, gain, bias) = (
+        x.floats(),
+        gain.map(Tensor::floats),
+        bias.map(Tensor::floats),
+    );
+    let (gain, bias) = (gain.as_deref(), bias.as_deref());
     let mut y = Vec::with_capacity(data.len());
     for row in data.chunks_exact(x.width()) {
         if op.name().ends_with("RmsNorm") {
-            rms_norm_row(row, &gain, eps, &mut y);
+            rms_norm_row(row, gain, eps, &mut y);
         } else {
-            layer_norm_row(row, &gain, bias.as_deref(), eps, &mut y);
+            layer_norm_row(row, gain, bias, eps, &mut y);
         }
     }
     Tensor::f32(x.shape.clone(), y)
@@ -251,10 +278,23 @@ fn softmax_reference(_: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     vec![Tensor::f32(x.shape.clone(), y)]
 }
 
-fn mean_reference(_: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+fn reduction(op: &Op) -> Reduction {
+    match op.name() {
+        "ReduceMax" => Reduction::Max,
+        "ReduceSum" => Reduction::Sum,
+        _ => Reduction::Mean,
+    }
+}
+
+fn reduce_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let x = operands.get(0);
-    let mean = |row: &[f32]| lane_sum(row, |lane, x| lane + x) / row.len() as f32;
-    let data = x.floats().chunks_exact(x.width()).map(mean).collect();
+    let sum = |row: &[f32]| lane_sum(row, |lane, x| lane + x);
+    let reduced = |row: &[f32]| match reduction(op) {
+        Reduction::Max => lane_max(row),
+        Reduction::Sum => sum(row),
+        Reduction::Mean => sum(row) / row.len() as f32,
+    };
+    let data = x.floats().chunks_exact(x.width()).map(reduced).collect();
     let mut shape = x.shape.clone();
     shape.pop();
     shape.push(1);
@@ -287,6 +327,9 @@ fn softmax_lower(_: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     vec![Phase::whole(Softmax, lowering)]
 }
 
-fn mean_lower(_: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    vec![Phase::whole(ReduceMean, lowering)]
+fn reduce_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
+    let kernel = Reduce {
+        reduction: reduction(op),
+    };
+    vec![Phase::whole(kernel, lowering)]
 }

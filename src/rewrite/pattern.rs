@@ -293,5 +293,6 @@ fn some_value(kind: AttributeKind) -> Attribute {
         AttributeKind::Bool => Attribute::Bool(false),
         AttributeKind::Choice(words) => Attribute::word(words.first().copied().unwrap_or("")),
         AttributeKind::Ints => Attribute::Ints(Default::default()),
+        AttributeKind::Text => Attribute::word(""),
     }
 }

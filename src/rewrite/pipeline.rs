@@ -28,8 +28,24 @@ use crate::transform::{self, TransformDef};
 const PIPELINE: &str = "pipeline.ron";
 
 /// The passes that are compiled in.
-const BUILTIN: [(&str, &str); 6] = [
+const BUILTIN: [(&str, &str); 10] = [
     (PIPELINE, include_str!("../../passes/pipeline.ron")),
+    (
+        "raise_powers.ron",
+        include_str!("../../passes/raise_powers.ron"),
+    ),
+    (
+        "raise_norm.ron",
+        include_str!("../../passes/raise_norm.ron"),
+    ),
+    (
+        "raise_activation.ron",
+        include_str!("../../passes/raise_activation.ron"),
+    ),
+    (
+        "raise_rotary.ron",
+        include_str!("../../passes/raise_rotary.ron"),
+    ),
     (
         "raise_attention.ron",
         include_str!("../../passes/raise_attention.ron"),

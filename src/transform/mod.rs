@@ -8,6 +8,7 @@
 mod common_subexpressions;
 mod dead_nodes;
 mod fold_constants;
+mod fuse_elementwise;
 mod last_row;
 mod merge_linear;
 mod rotary_tables;
@@ -37,7 +38,7 @@ pub struct Change {
     pub what: String,
 }
 
-static TRANSFORMS: [TransformDef; 6] = [
+static TRANSFORMS: [TransformDef; 7] = [
     TransformDef {
         name: "fold_constants",
         bits: Bits::Same,
@@ -67,6 +68,12 @@ static TRANSFORMS: [TransformDef; 6] = [
         bits: Bits::Same,
         doc: "linear layers that read the same value become one step",
         run: merge_linear::run,
+    },
+    TransformDef {
+        name: "fuse_elementwise",
+        bits: Bits::Same,
+        doc: "ops that work element by element, and that no rule has fused, become one loop",
+        run: fuse_elementwise::run,
     },
     TransformDef {
         name: "last_row",

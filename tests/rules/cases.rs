@@ -12,7 +12,8 @@ pub struct Case {
     pub because: &'static str,
 }
 
-const fn case(
+/// A case from its parts.
+pub const fn case(
     rule: &'static str,
     fires: &'static str,
     stays: &'static str,
@@ -26,7 +27,7 @@ const fn case(
     }
 }
 
-/// All cases.
+/// All cases but those of `raising`.
 pub const CASES: &[Case] = &[
     case(
         "scores",

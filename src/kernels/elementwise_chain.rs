@@ -1,0 +1,316 @@
+//! Several functions of elements in one loop over tiles.
+//!
+//! ```text
+//! for each tile of up to 256 elements of y:
+//!     for each step of the program: register = function(sources), 16 elements at once
+//!     the last step writes y
+//! ```
+//!
+//! Registers are tiles in the thread's scratch, so that what lies between two steps stays in the L1 cache. Every element
+//! gets the operations of the separate kernels in their order. A thread's share is consecutive: blocks of 16 where
+//! operands have the output's shape or one element, rows where they are broadcast, a row being cut into tiles.
+
+use std::cell::Cell;
+
+use super::call::{Call, Kernel, MAX_RANK, padded, row_offset};
+use super::elementwise::{self, BinaryFunction, UnaryFunction, broadcast_strides};
+use super::simd::{LANES, Simd};
+
+/// The most operands.
+pub const MOST_INPUTS: usize = 8;
+
+/// What a step computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// A function of one.
+    Unary(UnaryFunction),
+    /// Arithmetic of two.
+    Binary(BinaryFunction),
+}
+
+impl Function {
+    /// How many sources a step with it has.
+    pub fn arity(self) -> usize {
+        match self {
+            Function::Unary(_) => 1,
+            Function::Binary(_) => 2,
+        }
+    }
+}
+
+/// What a step reads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Source {
+    /// Operand `n`.
+    Input(usize),
+    /// The result of step `n`.
+    Result(usize),
+    /// A number; rounded to f32.
+    Number(f64),
+}
+
+/// One step of a chain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// What it computes.
+    pub function: Function,
+    /// What it reads, one or two.
+    pub sources: Vec<Source>,
+}
+
+/// Elements of a tile.
+const TILE: usize = 256;
+
+/// What an instruction reads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum From {
+    Input(usize),
+    Register(usize),
+    Number(f32),
+}
+
+/// One step with its registers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Instruction {
+    function: Function,
+    /// Both the same where the function takes one.
+    from: [From; 2],
+    /// The register it writes; the last instruction writes the output instead.
+    to: usize,
+}
+
+/// `y = program(x0, x1, …)`, where numpy's broadcasting gives the output's shape. Operands are arena tensors or constants;
+/// one that has the output's shape may be the output's memory.
+#[derive(Clone, Debug)]
+pub struct ElementwiseChain {
+    instructions: Vec<Instruction>,
+    registers: usize,
+}
+
+impl ElementwiseChain {
+    /// The kernel of these steps, each of which reads earlier results alone; the last one gives `y`. A register is used again when its value was read for the last time.
+    pub fn new(steps: &[Step]) -> Self {
+        let mut free: Vec<usize> = Vec::new();
+        let mut registers = 0;
+        let mut register_of: Vec<usize> = Vec::with_capacity(steps.len());
+        let mut instructions = Vec::with_capacity(steps.len());
+        for (n, step) in steps.iter().enumerate() {
+            let from = |at: usize| match step.sources[at.min(step.sources.len() - 1)] {
+                Source::Input(slot) => From::Input(slot),
+                Source::Result(n) => From::Register(register_of[n]),
+                Source::Number(x) => From::Number(x as f32),
+            };
+            let from = [from(0), from(1)];
+            let later = &steps[n + 1..];
+            for (result, register) in register_of.iter().enumerate() {
+                let source = Source::Result(result);
+                let is_last = step.sources.contains(&source)
+                    && !later.iter().any(|step| step.sources.contains(&source));
+                if is_last {
+                    free.push(*register);
+                }
+            }
+            let to = match free.pop() {
+                Some(register) => register,
+                None if later.is_empty() => 0,
+                None => {
+                    registers += 1;
+                    registers - 1
+                }
+            };
+            register_of.push(to);
+            instructions.push(Instruction {
+                function: step.function,
+                from,
+                to,
+            });
+        }
+        ElementwiseChain {
+            instructions,
+            registers,
+        }
+    }
+
+    /// f32 of scratch that each thread needs.
+    pub fn scratch_floats(&self) -> usize {
+        self.registers * TILE
+    }
+
+    /// The program over `y.len()` elements; each operand has as many, or one.
+    #[inline(always)]
+    fn walk<S: Simd>(
+        &self,
+        simd: S,
+        y: &[Cell<f32>],
+        inputs: &[elementwise::Source<'_>],
+        scratch: &[Cell<f32>],
+    ) {
+        for start in (0..y.len()).step_by(TILE) {
+            let y = &y[start..y.len().min(start + TILE)];
+            let length = y.len();
+            let last = self.instructions.len() - 1;
+            for (n, instruction) in self.instructions.iter().enumerate() {
+                let to = match n == last {
+                    true => y,
+                    false => &scratch[instruction.to * TILE..][..length],
+                };
+                let [a, b] = instruction.from;
+                // The elements of the tile, or the only one.
+                let part = |from: From| match from {
+                    From::Input(slot) if inputs[slot].len() == 1 => Ok(inputs[slot]),
+                    From::Input(slot) => Ok(inputs[slot].part(start, length)),
+                    From::Register(register) => Ok(elementwise::Source::Cells(
+                        &scratch[register * TILE..][..length],
+                    )),
+                    From::Number(x) => Err(x),
+                };
+                let (a, b) = (part(a), part(b));
+                let block = |source: Result<elementwise::Source<'_>, f32>, at: usize| match source {
+                    Ok(source) => source.block(simd, at, source.len() < length),
+                    Err(number) => simd.splat(number),
+                };
+                for at in (0..length).step_by(LANES) {
+                    let result = match instruction.function {
+                        Function::Unary(function) => function.apply(simd, block(a, at)),
+                        Function::Binary(function) => {
+                            function.apply(simd, block(a, at), block(b, at))
+                        }
+                    };
+                    simd.store_at(to, at, result);
+                }
+            }
+        }
+    }
+}
+
+// SAFETY: a thread writes the elements of its share alone, and its own scratch. Where an operand is the output's memory
+// it has the output's shape, so the thread reads that operand at the elements of its share alone.
+unsafe impl Kernel for ElementwiseChain {
+    #[inline(always)]
+    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+        let y = call.outputs[0];
+        let elements = y.cells.len();
+        let mut inputs = [elementwise::Source::Slice(&[]); MOST_INPUTS];
+        let mut dims = [[1; MAX_RANK]; MOST_INPUTS];
+        let count = call.inputs.len();
+        for (slot, operand) in call.inputs.iter().enumerate() {
+            (inputs[slot], dims[slot]) = elementwise::Source::of(operand);
+        }
+        let is_flat =
+            |source: &elementwise::Source<'_>| source.len() == elements || source.len() == 1;
+        if inputs[..count].iter().all(is_flat) {
+            let share = call.share_elements(elements);
+            let mut parts = inputs;
+            for part in &mut parts[..count] {
+                if part.len() == elements {
+                    *part = part.part(share.start, share.len());
+                }
+            }
+            self.walk(simd, &y.cells[share], &parts[..count], call.scratch);
+            return;
+        }
+        let y_dims = padded(y.shape());
+        for row in call.share(y.rows()) {
+            let mut parts = inputs;
+            for (part, dims) in parts[..count].iter_mut().zip(dims) {
+                let start = row_offset(y_dims, broadcast_strides(dims), row);
+                *part = part.part(start, dims[MAX_RANK - 1]);
+            }
+            self.walk(simd, y.row(row), &parts[..count], call.scratch);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::call::{Operand, View};
+    use crate::kernels::elementwise::{Binary, Unary};
+    use crate::kernels::testing::*;
+
+    fn unary(function: UnaryFunction, x: Source) -> Step {
+        Step {
+            function: Function::Unary(function),
+            sources: vec![x],
+        }
+    }
+
+    fn binary(function: BinaryFunction, a: Source, b: Source) -> Step {
+        Step {
+            function: Function::Binary(function),
+            sources: vec![a, b],
+        }
+    }
+
+    /// t0 = x0 · x1; t1 = tanh t0; t2 = t1 + x2; t3 = t2 · 0.5; t4 = t3 − t0
+    fn steps() -> [Step; 5] {
+        use Source::{Input, Number, Result};
+        [
+            binary(BinaryFunction::Mul, Input(0), Input(1)),
+            unary(UnaryFunction::Tanh, Result(0)),
+            binary(BinaryFunction::Add, Result(1), Input(2)),
+            binary(BinaryFunction::Mul, Result(2), Number(0.5)),
+            binary(BinaryFunction::Sub, Result(3), Result(0)),
+        ]
+    }
+
+    #[test]
+    fn registers_are_used_again() {
+        let kernel = ElementwiseChain::new(&steps());
+        assert_eq!(kernel.scratch_floats(), 2 * TILE);
+        let single = ElementwiseChain::new(&[unary(UnaryFunction::Neg, Source::Input(0))]);
+        assert_eq!(single.scratch_floats(), 0);
+    }
+
+    #[test]
+    fn a_chain_equals_its_kernels_one_after_the_other_in_place_too() {
+        let kernel = ElementwiseChain::new(&steps());
+        everywhere(|isa, threads| {
+            for width in [1, 15, 33, 255, 256, 300, 700] {
+                let shapes: [[&[usize]; 3]; 4] = [
+                    [&[3, width], &[3, width], &[3, width]],
+                    [&[3, width], &[], &[1, 1]],
+                    [&[3, width], &[width], &[3, 1]],
+                    [&[3, width], &[3, width], &[1]],
+                ];
+                for shapes in shapes {
+                    let y_shape = [3, width];
+                    let memory: Vec<Vec<Cell<f32>>> = shapes
+                        .iter()
+                        .zip(1..)
+                        .map(|(shape, seed)| cells(&random(shape.iter().product(), seed)))
+                        .collect();
+                    let operand = |i: usize| Operand::Tensor(View::new(&memory[i], shapes[i]));
+                    let fresh = || unwritten(3 * width);
+                    let view = |cells| View::new(cells, &y_shape);
+                    let joined = |function, a, b| {
+                        let y = fresh();
+                        let inputs = [a, b];
+                        let out = [View::new(&y, &y_shape)];
+                        run(&Binary { function }, isa, 1, 0, &call(&inputs, &out));
+                        y
+                    };
+                    let t0 = joined(BinaryFunction::Mul, operand(0), operand(1));
+                    let t1 = fresh();
+                    let tanh = Unary {
+                        function: UnaryFunction::Tanh,
+                    };
+                    let inputs = [Operand::Tensor(view(&t0))];
+                    run(&tanh, isa, 1, 0, &call(&inputs, &[view(&t1)]));
+                    let t2 = joined(BinaryFunction::Add, Operand::Tensor(view(&t1)), operand(2));
+                    let half = Operand::Constant(&[0.5], &[]);
+                    let t3 = joined(BinaryFunction::Mul, Operand::Tensor(view(&t2)), half);
+                    let minus = Operand::Tensor(view(&t0));
+                    let t4 = joined(BinaryFunction::Sub, Operand::Tensor(view(&t3)), minus);
+                    let inputs = [operand(0), operand(1), operand(2)];
+                    let y = fresh();
+                    for out in [&y, &memory[0]] {
+                        let scratch = kernel.scratch_floats();
+                        run(&kernel, isa, threads, scratch, &call(&inputs, &[view(out)]));
+                        assert_eq!(bits(out), bits(&t4), "{shapes:?} {isa:?} {threads}");
+                    }
+                }
+            }
+        });
+    }
+}

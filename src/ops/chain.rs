@@ -1,0 +1,114 @@
+//! Elementwise: several ops that work element by element as one.
+
+use super::attributes::{AttributeDef, AttributeKind};
+use super::infer::{Types, operand};
+use super::lower::{Form, Lowering, Phase};
+use super::program::{MOST_INPUTS, Program, Source, op_of};
+use super::reference::{Operands, literal_tensor};
+use super::tensor::Tensor;
+use super::{Arity, InputDef, Op, OpDef};
+use crate::graph::{DType, Literal, Type};
+use crate::kernels::elementwise_chain::ElementwiseChain;
+
+pub(super) const OPS: &[OpDef] = &[OpDef {
+    name: "Elementwise",
+    formula: "the last result of a program over the operands x0, x1, …: t0 = Mul(x0, 0.5); t1 = Tanh(t0). Functions are \
+              named as their ops, and GeluTanh, Square, Cube; operands broadcast as NumPy does",
+    attributes: &[AttributeDef::required(
+        "program",
+        AttributeKind::Text,
+        "steps, each after those whose results it reads",
+    )],
+    inputs: &[InputDef::required("x", Form::Any)],
+    arity: Arity::Variadic,
+    outputs: &["y"],
+    rank: 5,
+    commutative: false,
+    row_wise: &[0, 1, 2, 3, 4, 5, 6, 7],
+    in_place: &[
+        (0, 0),
+        (0, 1),
+        (0, 2),
+        (0, 3),
+        (0, 4),
+        (0, 5),
+        (0, 6),
+        (0, 7),
+    ],
+    infer,
+    reference,
+    lower,
+}];
+
+/// The type of the last step, each step taken for the op of its function.
+fn infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    let program = Program::parse(op.text("program"))?;
+    if inputs.len() > MOST_INPUTS {
+        let found = inputs.len();
+        return Err(format!("at most {MOST_INPUTS} operands, found {found}"));
+    }
+    for slot in 0..inputs.len() {
+        let ty = operand(inputs, slot)?;
+        if ty.dtype == DType::I32 {
+            return Err(format!("x{slot} must hold floats, found {ty}"));
+        }
+        if !program.inputs().any(|read| read == slot) {
+            return Err(format!("no step of the program reads x{slot}"));
+        }
+    }
+    let number = Type::f32([]);
+    let mut types: Vec<Type> = Vec::with_capacity(program.steps.len());
+    for (n, step) in program.steps.iter().enumerate() {
+        let mut operands = Vec::with_capacity(step.sources.len());
+        for source in &step.sources {
+            operands.push(match source {
+                Source::Input(slot) => Some(operand(inputs, *slot)?),
+                Source::Result(n) => types.get(*n),
+                Source::Number(_) => Some(&number),
+            });
+        }
+        let inferred = op_of(step.function)?.infer(&operands);
+        let ty = inferred.map_err(|problem| format!("step {n} of the program: {problem}"))?;
+        types.extend(ty);
+    }
+    Ok(types.pop().into_iter().collect())
+}
+
+/// The program, which shape inference has seen to be one.
+fn program(op: &Op) -> Program {
+    Program::parse(op.text("program")).unwrap_or(Program { steps: Vec::new() })
+}
+
+/// One op's reference after the other.
+fn reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    let mut results: Vec<Tensor> = Vec::new();
+    for step in program(op).steps {
+        let numbers: Vec<Tensor> = step
+            .sources
+            .iter()
+            .map(|source| match source {
+                Source::Number(x) => literal_tensor(Literal::Float(*x)),
+                _ => Tensor::f32([], vec![0.0]),
+            })
+            .collect();
+        let tensors = step.sources.iter().zip(&numbers).map(|(source, number)| {
+            Some(match source {
+                Source::Input(slot) => operands.get(*slot),
+                Source::Result(n) => &results[*n],
+                Source::Number(_) => number,
+            })
+        });
+        let Ok(op) = op_of(step.function) else {
+            return Vec::new();
+        };
+        let outputs = (op.def().reference)(&op, &Operands::new(tensors, operands.past()));
+        results.extend(outputs);
+    }
+    results.pop().into_iter().collect()
+}
+
+fn lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
+    let kernel = ElementwiseChain::new(&program(op).steps);
+    let scratch = kernel.scratch_floats();
+    vec![Phase::whole(kernel, lowering).with_scratch(scratch)]
+}

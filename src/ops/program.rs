@@ -1,0 +1,283 @@
+//! The program of an `Elementwise` op: what it computes, as text that graph files hold.
+//!
+//! ```text
+//! t0 = Mul(x0, 0.5); t1 = Tanh(t0); t2 = Add(t1, x1)
+//! ```
+//!
+//! Results are numbered in order, `x0` is the op's first operand, and the last result is the op's output.
+
+use std::fmt;
+
+use super::Op;
+use super::attributes::Attribute;
+use crate::kernels::elementwise::{BinaryFunction, UnaryFunction};
+pub use crate::kernels::elementwise_chain::{Function, MOST_INPUTS, Source, Step};
+
+/// The most steps of a program.
+pub const MOST_STEPS: usize = 64;
+
+/// Steps in order, each of which reads earlier results alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Program {
+    /// The steps; the last one gives the op's output.
+    pub steps: Vec<Step>,
+}
+
+/// A function's word in programs, and the op that has it.
+struct Word {
+    word: &'static str,
+    function: Function,
+    op: &'static str,
+    attribute: Option<(&'static str, Attribute)>,
+}
+
+const fn word(
+    word: &'static str,
+    function: Function,
+    op: &'static str,
+    attribute: Option<(&'static str, Attribute)>,
+) -> Word {
+    Word {
+        word,
+        function,
+        op,
+        attribute,
+    }
+}
+
+static WORDS: [Word; 20] = [
+    word("Add", Function::Binary(BinaryFunction::Add), "Add", None),
+    word("Sub", Function::Binary(BinaryFunction::Sub), "Sub", None),
+    word("Mul", Function::Binary(BinaryFunction::Mul), "Mul", None),
+    word("Div", Function::Binary(BinaryFunction::Div), "Div", None),
+    word("Neg", Function::Unary(UnaryFunction::Neg), "Neg", None),
+    word("Exp", Function::Unary(UnaryFunction::Exp), "Exp", None),
+    word("Sqrt", Function::Unary(UnaryFunction::Sqrt), "Sqrt", None),
+    word(
+        "Reciprocal",
+        Function::Unary(UnaryFunction::Reciprocal),
+        "Reciprocal",
+        None,
+    ),
+    word(
+        "Rsqrt",
+        Function::Unary(UnaryFunction::Rsqrt),
+        "Rsqrt",
+        None,
+    ),
+    word("Sin", Function::Unary(UnaryFunction::Sin), "Sin", None),
+    word("Cos", Function::Unary(UnaryFunction::Cos), "Cos", None),
+    word("Tanh", Function::Unary(UnaryFunction::Tanh), "Tanh", None),
+    word("Erf", Function::Unary(UnaryFunction::Erf), "Erf", None),
+    word(
+        "Sigmoid",
+        Function::Unary(UnaryFunction::Sigmoid),
+        "Sigmoid",
+        None,
+    ),
+    word("Relu", Function::Unary(UnaryFunction::Relu), "Relu", None),
+    word("Silu", Function::Unary(UnaryFunction::Silu), "Silu", None),
+    word(
+        "Gelu",
+        Function::Unary(UnaryFunction::GeluErf),
+        "Gelu",
+        None,
+    ),
+    word(
+        "GeluTanh",
+        Function::Unary(UnaryFunction::GeluTanh),
+        "Gelu",
+        Some(("approximate", Attribute::word("tanh"))),
+    ),
+    word(
+        "Square",
+        Function::Unary(UnaryFunction::Square),
+        "Pow",
+        Some(("exponent", Attribute::Float(2.0))),
+    ),
+    word(
+        "Cube",
+        Function::Unary(UnaryFunction::Cube),
+        "Pow",
+        Some(("exponent", Attribute::Float(3.0))),
+    ),
+];
+
+/// The function of an op that works element by element; `None` for every other op.
+pub fn function_of(op: &Op) -> Option<Function> {
+    let known = WORDS.iter().any(|word| word.op == op.name());
+    known.then(|| match op.name() {
+        "Add" | "Sub" | "Mul" | "Div" => Function::Binary(super::elementwise::binary_function(op)),
+        _ => Function::Unary(super::elementwise::unary_function(op)),
+    })
+}
+
+/// The op that computes a function alone.
+pub(super) fn op_of(function: Function) -> Result<Op, String> {
+    let word = WORDS.iter().find(|word| word.function == function);
+    let word = word.ok_or_else(|| format!("{function:?} has no op"))?;
+    let attributes: Vec<_> = word.attribute.iter().cloned().collect();
+    Op::new(word.op, &attributes).map_err(|problems| problems.join("; "))
+}
+
+impl Program {
+    /// Reads a program, and checks that each step reads what is there and that each result but the last is read.
+    pub fn parse(text: &str) -> Result<Program, String> {
+        let mut steps: Vec<Step> = Vec::new();
+        for (number, part) in text.split(';').enumerate() {
+            let step = step(number, part.trim())
+                .map_err(|problem| format!("step {number} of the program: {problem}"))?;
+            steps.push(step);
+        }
+        if steps.len() > MOST_STEPS {
+            let found = steps.len();
+            return Err(format!(
+                "a program has at most {MOST_STEPS} steps, found {found}"
+            ));
+        }
+        let last = steps.len() - 1;
+        let unread = (0..last).find(|&n| {
+            !steps
+                .iter()
+                .any(|step| step.sources.contains(&Source::Result(n)))
+        });
+        if let Some(unread) = unread {
+            return Err(format!("no step of the program reads t{unread}"));
+        }
+        Ok(Program { steps })
+    }
+
+    /// The operands that it reads, by their numbers.
+    pub fn inputs(&self) -> impl Iterator<Item = usize> + '_ {
+        let sources = self.steps.iter().flat_map(|step| &step.sources);
+        sources.filter_map(|source| match source {
+            Source::Input(n) => Some(*n),
+            _ => None,
+        })
+    }
+}
+
+/// `tn = Function(source, …)`
+fn step(number: usize, text: &str) -> Result<Step, String> {
+    let shape = || format!("expected t{number} = Function(operand, …), found '{text}'");
+    let (result, call) = text.split_once('=').ok_or_else(shape)?;
+    if result.trim() != format!("t{number}") {
+        return Err(shape());
+    }
+    let (word, sources) = call.trim().split_once('(').ok_or_else(shape)?;
+    let sources = sources.strip_suffix(')').ok_or_else(shape)?;
+    let word = word.trim();
+    let Some(known) = WORDS.iter().find(|known| known.word == word) else {
+        let known = WORDS.iter().map(|known| known.word);
+        return Err(crate::nearest::unknown("function", word, known));
+    };
+    let sources: Vec<Source> = sources
+        .split(',')
+        .map(|text| source(number, text.trim()))
+        .collect::<Result<_, _>>()?;
+    let (wanted, found) = (known.function.arity(), sources.len());
+    if found != wanted {
+        return Err(format!("{word} takes {wanted} operands, found {found}"));
+    }
+    Ok(Step {
+        function: known.function,
+        sources,
+    })
+}
+
+fn source(step: usize, text: &str) -> Result<Source, String> {
+    let numbered = |letter: char| {
+        let digits = text.strip_prefix(letter)?;
+        let plain = digits.bytes().all(|b| b.is_ascii_digit());
+        digits.parse::<usize>().ok().filter(|_| plain)
+    };
+    if let Some(n) = numbered('x') {
+        return match n < MOST_INPUTS {
+            true => Ok(Source::Input(n)),
+            false => Err(format!(
+                "there are at most {MOST_INPUTS} operands, found {text}"
+            )),
+        };
+    }
+    if let Some(n) = numbered('t') {
+        return match n < step {
+            true => Ok(Source::Result(n)),
+            false => Err(format!("{text} is not computed yet")),
+        };
+    }
+    match text.parse::<f64>() {
+        Ok(x) if x.is_finite() => Ok(Source::Number(x)),
+        _ => Err(format!(
+            "expected x0 (an operand), t0 (a result) or a number, found '{text}'"
+        )),
+    }
+}
+
+/// A source as programs write it.
+fn written(source: &Source) -> String {
+    match source {
+        Source::Input(n) => format!("x{n}"),
+        Source::Result(n) => format!("t{n}"),
+        Source::Number(x) => format!("{x:?}"),
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, step) in self.steps.iter().enumerate() {
+            let separator = if number == 0 { "" } else { "; " };
+            let word = WORDS.iter().find(|word| word.function == step.function);
+            let word = word.map_or("", |word| word.word);
+            let sources: Vec<String> = step.sources.iter().map(written).collect();
+            write!(f, "{separator}t{number} = {word}({})", sources.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_prints_as_it_is_written() {
+        let text = "t0 = Mul(x0, -0.5); t1 = GeluTanh(t0); t2 = Add(t1, x1); t3 = Div(t2, 1e-5)";
+        let program = Program::parse(text).unwrap();
+        assert_eq!(program.to_string(), text);
+        assert_eq!(program.inputs().collect::<Vec<_>>(), [0, 1]);
+    }
+
+    #[test]
+    fn every_word_is_the_function_of_its_op() {
+        for word in &WORDS {
+            let op = op_of(word.function).unwrap();
+            assert_eq!(function_of(&op), Some(word.function), "{}", word.word);
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let cases = [
+            ("", "expected t0 = Function(operand, …), found ''"),
+            ("t1 = Neg(x0)", "expected t0 = Function"),
+            ("t0 = Neg(x0", "expected t0 = Function"),
+            ("t0 = Mull(x0, x1)", "Mul"),
+            ("t0 = Mul(x0)", "Mul takes 2 operands, found 1"),
+            ("t0 = Neg(t0)", "t0 is not computed yet"),
+            ("t0 = Neg(x8)", "at most 8 operands, found x8"),
+            ("t0 = Neg(y)", "found 'y'"),
+            ("t0 = Neg(inf)", "found 'inf'"),
+            (
+                "t0 = Neg(x0); t1 = Neg(x0)",
+                "no step of the program reads t0",
+            ),
+        ];
+        for (text, wanted) in cases {
+            let error = Program::parse(text).unwrap_err();
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
+        let long: Vec<String> = (1..70).map(|n| format!("t{n} = Neg(t{})", n - 1)).collect();
+        let error = Program::parse(&format!("t0 = Neg(x0); {}", long.join("; "))).unwrap_err();
+        assert!(error.contains("at most 64 steps"), "{error}");
+    }
+}

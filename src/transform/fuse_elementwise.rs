@@ -1,0 +1,152 @@
+//! Running ops that work element by element, and that no rule has fused, as one tiled loop.
+
+use std::collections::BTreeSet;
+
+use super::{Change, new_op};
+use crate::graph::{Class, DType, Editor, Graph, GraphError, Literal, NodeId, Value};
+use crate::ops::Attribute;
+use crate::ops::program::{MOST_INPUTS, MOST_STEPS, Program, Source, Step, function_of};
+
+/// Replace groups of two or more ops by an Elementwise op each. A group has one value that is read outside, its last, whose
+/// shape all of its values have; so no path can leave the group and come back. Last ones are sought from the outputs
+/// backwards, which makes groups as large as they can be.
+pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
+    let classes = graph.classes();
+    let order = graph.order();
+    let mut taken: BTreeSet<NodeId> = BTreeSet::new();
+    let mut groups: Vec<Group> = Vec::new();
+    for &root in order.iter().rev() {
+        let fits = |id: NodeId| is_elementwise(graph, &classes, id);
+        if taken.contains(&root) || !fits(root) {
+            continue;
+        }
+        let group = Group::grow(graph, root, |id| !taken.contains(&id) && fits(id));
+        if group.members.len() > 1 {
+            taken.extend(&group.members);
+            groups.push(group);
+        }
+    }
+    let mut changes = Vec::with_capacity(groups.len());
+    let mut editor = graph.edit();
+    // First to last, as the graph is read. What another group replaces keeps neither node nor name, so that each
+    // group's operands are looked up when its turn comes.
+    for group in groups.into_iter().rev() {
+        changes.push(group.fuse(&mut editor, &order)?);
+    }
+    if !changes.is_empty() {
+        editor.sweep();
+    }
+    Ok(changes)
+}
+
+/// Whether a program can have the op as a step.
+fn is_elementwise(graph: &Graph, classes: &[Class], id: NodeId) -> bool {
+    let node = graph.node(id);
+    let is_known = node.op().is_some_and(|op| function_of(op).is_some());
+    let floats = |v: &Value| graph.ty(*v).dtype != DType::I32 || graph.literal(*v).is_some();
+    is_known
+        && classes[id.index()] == Class::Activation
+        && graph.ty(id.into()).dtype == DType::F32
+        && graph.inputs(id).iter().flatten().all(floats)
+}
+
+/// A number that a program can hold.
+fn number(graph: &Graph, value: Value) -> Option<f64> {
+    match graph.literal(value)? {
+        Literal::Int(n) => Some(f64::from(n)),
+        Literal::Float(x) => Some(x).filter(|x| x.is_finite()),
+    }
+}
+
+/// Ops that become one.
+struct Group {
+    /// The op whose value is read outside.
+    root: NodeId,
+    members: BTreeSet<NodeId>,
+}
+
+impl Group {
+    /// The ops that lead to `root` alone, as many as a program can hold.
+    fn grow(graph: &Graph, root: NodeId, fits: impl Fn(NodeId) -> bool) -> Group {
+        let mut members = BTreeSet::from([root]);
+        let mut waiting = vec![root];
+        while let Some(reader) = waiting.pop() {
+            for value in graph.inputs(reader).into_iter().flatten() {
+                let id = value.node;
+                let inside = |(user, _): &(NodeId, usize)| members.contains(user);
+                let joins = !members.contains(&id)
+                    && fits(id)
+                    && graph.ty(value) == graph.ty(root.into())
+                    && !graph.is_output(value)
+                    && graph.users(value).iter().all(inside)
+                    && members.len() < MOST_STEPS;
+                if !joins {
+                    continue;
+                }
+                members.insert(id);
+                if operands(graph, &members).len() > MOST_INPUTS {
+                    members.remove(&id);
+                    continue;
+                }
+                // Another reader of one of its operands may have been met before it was a member.
+                waiting.push(id);
+                waiting.extend(members.iter().copied().filter(|m| *m != id));
+            }
+        }
+        Group { root, members }
+    }
+
+    /// Put an Elementwise op in the place of the group.
+    fn fuse(&self, editor: &mut Editor<'_>, order: &[NodeId]) -> Result<Change, GraphError> {
+        let graph = editor.graph();
+        let members: Vec<NodeId> = order
+            .iter()
+            .copied()
+            .filter(|id| self.members.contains(id))
+            .collect();
+        let mut inputs: Vec<Option<Value>> = Vec::new();
+        let mut steps = Vec::with_capacity(members.len());
+        for &id in &members {
+            let mut source = |value: Value| {
+                if let Some(n) = members.iter().position(|&member| member == value.node) {
+                    return Source::Result(n);
+                }
+                if let Some(x) = number(graph, value) {
+                    return Source::Number(x);
+                }
+                let slot = inputs.iter().position(|input| *input == Some(value));
+                Source::Input(slot.unwrap_or_else(|| {
+                    inputs.push(Some(value));
+                    inputs.len() - 1
+                }))
+            };
+            let sources = graph.inputs(id).into_iter().flatten();
+            let sources = sources.map(&mut source).collect();
+            if let Some(function) = graph.node(id).op().and_then(function_of) {
+                steps.push(Step { function, sources });
+            }
+        }
+        let program = Program { steps };
+        let op = new_op(
+            "Elementwise",
+            &[("program", Attribute::Text(program.to_string().into()))],
+        )?;
+        let name = graph.node(self.root).name().clone();
+        let what = format!("{} ops become one loop: {program}", members.len());
+        editor.at(self.root);
+        let fused = editor.op(op, &inputs, &[&name])?;
+        editor.replace(self.root.into(), fused.into())?;
+        Ok(Change {
+            at: name.to_string(),
+            what,
+        })
+    }
+}
+
+/// What the members read from outside, numbers that a program can hold left out.
+fn operands(graph: &Graph, members: &BTreeSet<NodeId>) -> BTreeSet<Value> {
+    let read = members.iter().flat_map(|&id| graph.inputs(id));
+    read.flatten()
+        .filter(|v| !members.contains(&v.node) && number(graph, *v).is_none())
+        .collect()
+}
