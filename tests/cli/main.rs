@@ -3,7 +3,10 @@
 
 mod bench;
 mod check;
+#[path = "../common/mod.rs"]
+mod common;
 mod compile;
+mod gguf;
 mod run;
 
 use std::ffi::OsStr;
