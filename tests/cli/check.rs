@@ -253,3 +253,18 @@ fn check_refuses_a_graph_that_leaves_out_rows() {
     let message = failure(["check", "demo", "--expected", EXPECTED, "--graph", path]);
     assert!(message.contains("its graph leaves out rows"), "{message}");
 }
+
+#[test]
+fn check_reads_an_encoders_text_whole_and_run_continues_none() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/bert");
+    let expected = format!("{folder}/expected.safetensors");
+    let text = stdout(["check", folder, "--expected", &expected]);
+    assert!(text.contains("last_hidden_state: "), "{text}");
+    let message = failure(["check", folder, "--expected", &expected, "--chunk", "8"]);
+    assert!(
+        message.contains("it has 40 tokens, a step at most 8"),
+        "{message}"
+    );
+    let message = failure(["run", folder, "a"]);
+    assert!(message.contains("it continues no text"), "{message}");
+}
