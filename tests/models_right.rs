@@ -5,14 +5,11 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::variants::{bare, sharded, version_4};
-use common::{Expected, all_rows, difference, expected, open, run, source};
+use common::{BAR, Expected, all_rows, difference, expected, open, run, source};
 use smallmind::graph::Graph;
 use smallmind::model::{ModelFiles, compile};
 use smallmind::ops::reference::Interpreter;
 use smallmind::{Model, Options};
-
-/// The bar, in units of the logits' standard deviation.
-const BAR: f64 = 2e-4;
 
 const MODELS: [&str; 6] = [
     "demo",

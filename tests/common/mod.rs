@@ -9,6 +9,9 @@ use smallmind::load::safetensors::TensorFile;
 use smallmind::model::{Logits, Source};
 use smallmind::{Model, Options, Session};
 
+/// How far logits may lie from another program's, in units of the expected ones' standard deviation.
+pub const BAR: f64 = 2e-4;
+
 /// What another program computed for a model.
 pub struct Expected {
     pub input_ids: Vec<u32>,
