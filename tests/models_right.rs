@@ -5,15 +5,13 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::variants::{bare, renamed, rounded, sharded, version_4};
-use common::{DECODERS, Expected, all_rows, difference, expected, models, open, run, source};
+use common::{BAR, DECODERS, Expected, all_rows, difference, expected, models, open, run, source};
 use safetensors::Dtype;
 use smallmind::graph::Graph;
 use smallmind::model::{ModelFiles, compile};
 use smallmind::ops::reference::Interpreter;
 use smallmind::{Model, Options};
 
-/// The bar, in units of the logits' standard deviation.
-const BAR: f64 = 2e-4;
 
 fn agrees(name: &str, model: &Model, expected: &Expected) {
     let mut session = model.session().unwrap();

@@ -11,6 +11,9 @@ use smallmind::load::safetensors::TensorFile;
 use smallmind::model::{Logits, Source};
 use smallmind::{Model, Options, Session};
 
+/// How far logits may lie from another program's, in units of the expected ones' standard deviation.
+pub const BAR: f64 = 2e-4;
+
 /// Models of text, all with what another program computes for them.
 pub const DECODERS: [&str; 15] = [
     "demo",
