@@ -1,5 +1,7 @@
 //! Phrases for names that nobody knows.
 
+use std::borrow::Cow;
+
 /// Names longer than this are not compared: the distance takes time in the product of the lengths.
 const LONGEST_COMPARED: usize = 100;
 
@@ -25,6 +27,14 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     best.map(|(_, candidate)| candidate)
 }
 
+/// The text, cut where it is longer than `most` characters.
+pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or("")).into(),
+        None => text.into(),
+    }
+}
+
 /// "unknown `what` 'name'", with the nearest candidate if one is near enough.
 pub fn unknown<'a>(
     what: &str,
@@ -33,7 +43,7 @@ pub fn unknown<'a>(
 ) -> String {
     match nearest(name, candidates) {
         Some(candidate) => format!("unknown {what} '{name}', did you mean '{candidate}'?"),
-        None => format!("unknown {what} '{name}'"),
+        None => format!("unknown {what} '{}'", shortened(name, LONGEST_COMPARED)),
     }
 }
 

@@ -12,7 +12,6 @@ use smallmind::model::{ModelFiles, compile};
 use smallmind::ops::reference::Interpreter;
 use smallmind::{Model, Options};
 
-
 fn agrees(name: &str, model: &Model, expected: &Expected) {
     let mut session = model.session().unwrap();
     let (logits, _, greedy) = run(&mut session, &expected.input_ids, expected.greedy.len());

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-pub use crate::nearest::{nearest, unknown};
+pub use crate::nearest::{nearest, shortened, unknown};
 
 /// A place in a text file. Lines and columns count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,13 +52,14 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem at `position` that concerns no node in particular.
+    /// A problem at `position` that concerns no node in particular. A message that quotes a file at length is cut.
     pub fn new(position: Position, message: impl Into<String>) -> Self {
+        let message = message.into();
         Problem {
             line: position.line,
             column: position.column,
             node: None,
-            message: message.into(),
+            message: shortened(&message, LONGEST_MESSAGE).into_owned(),
         }
     }
 
@@ -84,6 +85,8 @@ pub struct Problems {
     pub problems: Vec<Problem>,
 }
 
+/// Characters of a message that are kept.
+const LONGEST_MESSAGE: usize = 1000;
 /// How many problems are shown; the rest are counted.
 const SHOWN: usize = 100;
 

@@ -9,7 +9,7 @@ use super::graphs::{builtin_graphs, demo};
 use super::{ModelError, Options};
 use crate::load::ast::ModelFile;
 use crate::load::bind::{Headers, headers};
-use crate::load::diagnostics::{Position, Problem, Problems, nearest};
+use crate::load::diagnostics::{Position, Problem, Problems, nearest, shortened};
 use crate::load::gguf::{GgufFile, is_gguf};
 use crate::load::map::Mapped;
 use crate::load::parameters::{ConfigJson, ParameterSource};
@@ -270,6 +270,7 @@ fn choose_graph(config: &Configuration, given: Option<&Path>) -> Result<ModelFil
         Some(name) => {
             let near = nearest(name, known.iter().map(String::as_str));
             let near = near.map_or(String::new(), |near| format!(", the nearest is '{near}'"));
+            let name = shortened(name, 100);
             format!(
                 "no graph file for the architecture '{name}'{near}; known are {}. A graph file of your own can be given (--graph FILE; graphs/README.md tells how to write one)",
                 known.join(", ")
