@@ -100,8 +100,8 @@ fn single_ops_ints_weights_and_other_shapes_stay() {
          m = ReduceMean a
          n = Neg m
          b = Mul a n
-         p = Add positions 2
-         q = Mul p 3
+         p = Add positions positions
+         q = Mul p positions
          table = weight 64 8
          r = Gather table q
          s = Softmax b
