@@ -51,10 +51,14 @@ fn visit(
     };
     if !numbers.contains_key(&value.node) {
         let inputs = graph.inputs(value.node);
-        let inputs: Vec<String> = inputs
+        let mut inputs: Vec<String> = inputs
             .iter()
             .map(|input| input.map_or(String::new(), |v| visit(graph, v, numbers, text)))
             .collect();
+        // Absent at the end is the same as not listed.
+        while inputs.last().is_some_and(String::is_empty) {
+            inputs.pop();
+        }
         let number = numbers.len();
         numbers.insert(value.node, number);
         let types: Vec<String> = node.outputs.iter().map(|o| o.ty.to_string()).collect();

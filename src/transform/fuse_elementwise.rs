@@ -11,6 +11,8 @@ use crate::ops::program::{MOST_INPUTS, MOST_STEPS, Program, Source, Step, functi
 /// shape all of its values have; so no path can leave the group and come back. Last ones are sought from the outputs
 /// backwards, which makes groups as large as they can be.
 pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
+    // A reader that nobody reads must not end a chain.
+    graph.edit().sweep();
     let classes = graph.classes();
     let order = graph.order();
     let mut taken: BTreeSet<NodeId> = BTreeSet::new();
