@@ -27,6 +27,8 @@ const MOST_THREADS: usize = 1024;
 pub struct Compiled {
     /// The graph file it was made of.
     pub graph_file: String,
+    /// Tensors that the weight files may hold though no node reads them; `*` stands for any text.
+    pub ignore: Vec<String>,
     /// The model's parameters.
     pub params: BTreeMap<String, Value>,
     /// The graph that steps of one token run.
@@ -126,6 +128,7 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         .and_then(|id| u32::try_from(id).ok());
     Ok(Compiled {
         graph_file: files.graph.file.clone(),
+        ignore: expanded.ignore,
         params: expanded.params,
         decode,
         prefill,
