@@ -120,7 +120,7 @@ impl Session {
         self.run(tokens, None, each).map(|_| ())
     }
 
-    /// Process one token. Gives its logits: [vocabulary].
+    /// Process one token. Gives its logits: `[vocabulary]`.
     pub fn step(&mut self, token: u32) -> Result<&[f32], StepError> {
         self.run(&[token], None, &mut |_| {})
     }
@@ -194,7 +194,7 @@ impl Session {
         write(&plan.positions, &|i| (past + i) as i32);
     }
 
-    /// The first output of the last step: the last token's logits [vocabulary], or the logits of all its tokens
+    /// The first output of the last step: the last token's logits `[vocabulary]`, or the logits of all its tokens
     /// [tokens, vocabulary] if the model was opened for all rows. Empty before the first step.
     pub fn logits(&self) -> &[f32] {
         self.output(0)
@@ -209,7 +209,7 @@ impl Session {
             .map_or(0, |width| width.resolve(1, 1))
     }
 
-    /// The last token's logits: [vocabulary]. Empty before the first step.
+    /// The last token's logits: `[vocabulary]`. Empty before the first step.
     pub fn logits_row(&self) -> &[f32] {
         let logits = self.logits();
         &logits[logits.len().saturating_sub(self.logits_width())..]

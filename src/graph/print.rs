@@ -16,7 +16,7 @@ pub fn print(graph: &Graph, source: &str) -> String {
     print_ignoring(graph, source, &[])
 }
 
-/// As [`print`], with the tensors that the weight file may hold though no node reads them.
+/// As [`print()`], with the tensors that the weight file may hold though no node reads them.
 pub fn print_ignoring(graph: &Graph, source: &str, ignore: &[String]) -> String {
     let order = graph.order();
     let mut text = String::from("Model(\n");

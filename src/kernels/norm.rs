@@ -66,7 +66,7 @@ fn gain_at<S: Simd>(simd: S, gain: Option<&[f32]>, at: usize) -> S::F32 {
 }
 
 /// Root mean square norm: inputs `[x, gain]`, outputs `[y]`; with a residual, inputs `[x, residual, gain]` and outputs
-/// `[sum, y]`. Tensors are [.., width], `gain` a constant [width] or absent, which is 1.
+/// `[sum, y]`. Tensors are [.., width], `gain` a constant `[width]` or absent, which is 1.
 #[derive(Clone, Copy, Debug)]
 pub struct RmsNorm {
     /// Added to the mean of squares.
@@ -106,7 +106,7 @@ unsafe impl Kernel for RmsNorm {
 }
 
 /// Layer norm: inputs `[x, gain]` or `[x, gain, bias]`, outputs `[y]`; with a residual, inputs `[x, residual, gain]` or
-/// `[x, residual, gain, bias]` and outputs `[sum, y]`. Tensors are [.., width], `gain` and `bias` constants [width]; an
+/// `[x, residual, gain, bias]` and outputs `[sum, y]`. Tensors are [.., width], `gain` and `bias` constants `[width]`; an
 /// absent `gain` is 1.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNorm {

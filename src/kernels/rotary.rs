@@ -146,7 +146,7 @@ fn heads_of(x: View<'_>) -> usize {
     }
 }
 
-/// Inputs `[positions, factors]`, the latter optional (a constant [n] that frequencies are divided by); output [T, 2n].
+/// Inputs `[positions, factors]`, the latter optional (a constant `[n]` that frequencies are divided by); output [T, 2n].
 #[derive(Clone, Debug)]
 pub struct RotaryTable {
     /// Radians a position, n of them.
