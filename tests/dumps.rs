@@ -3,7 +3,7 @@
 mod common;
 
 use common::{all_rows, data, expected, models, open, run, source};
-use smallmind::graph::{Graph, print, print_dot};
+use smallmind::graph::{Graph, print, print_dot, print_ignoring};
 use smallmind::load::bind::bind;
 use smallmind::load::expand::expand;
 use smallmind::load::syntax;
@@ -50,7 +50,9 @@ fn a_model_runs_from_its_dump_with_the_same_bits() {
         let prompt = expected(name).input_ids;
         let (logits, _, _) = run(&mut model.session().unwrap(), &prompt, 0);
         let path = folder.path().join(format!("{name}.ron"));
-        std::fs::write(&path, print(&model.compiled().decode, "hf")).unwrap();
+        let compiled = model.compiled();
+        let text = print_ignoring(&compiled.decode, "hf", &compiled.ignore);
+        std::fs::write(&path, text).unwrap();
         let options = Options {
             graph: Some(path),
             ..all_rows()

@@ -275,6 +275,7 @@ fn executed(graph: &Graph, files: &WeightFiles, threads: usize, isa: Isa) -> Vec
         context: 16,
         chunk: 8,
         threads,
+        fewer_threads: false,
         isa,
         in_place: true,
         reuse_buffers: true,

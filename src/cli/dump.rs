@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use smallmind::graph::{print, print_dot};
+use smallmind::graph::{print_dot, print_ignoring};
 use smallmind::load::parameters::ParameterSource;
 use smallmind::model::{ModelFiles, compile};
 
@@ -77,7 +77,7 @@ pub fn dump(arguments: Arguments) -> Result<(), Failure> {
         compiled.graph_file
     );
     let body = match arguments.format {
-        Format::Ron => print(graph, files.config.kind().name()),
+        Format::Ron => print_ignoring(graph, files.config.kind().name(), &compiled.ignore),
         Format::Dot => print_dot(graph),
     };
     // Both languages know this comment; what a path or name holds must not end it.

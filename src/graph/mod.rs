@@ -17,7 +17,7 @@ pub use dims::{DType, Dim, Shape, Type};
 pub use dot::print_dot;
 pub use edit::Editor;
 pub use node::{Kind, Literal, Name, Node, NodeId, Output, Value, WeightSource};
-pub use print::print;
+pub use print::{print, print_ignoring};
 pub use store::{Class, Graph};
 pub use verify::verify;
 

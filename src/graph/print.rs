@@ -3,6 +3,7 @@
 //! Literals are written where they are used. Each line ends with its outputs' types as a comment. Weight expressions
 //! are printed as the expressions they are, never as data.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use super::node::{Kind, NodeId, Value};
@@ -12,9 +13,19 @@ use crate::ops::Op;
 /// The graph in the grammar of `graphs/*.ron`. `source` is the kind of weight file whose tensor names the graph holds:
 /// `hf` or `gguf`.
 pub fn print(graph: &Graph, source: &str) -> String {
+    print_ignoring(graph, source, &[])
+}
+
+/// As [`print()`], with the tensors that the weight file may hold though no node reads them.
+pub fn print_ignoring(graph: &Graph, source: &str, ignore: &[String]) -> String {
     let order = graph.order();
-    let mut text = String::from("Model(\n    weights: {\n");
-    for &id in &order {
+    let mut text = String::from("Model(\n");
+    if !ignore.is_empty() {
+        let ignore: Vec<String> = ignore.iter().map(|pattern| quote(pattern)).collect();
+        let _ = writeln!(text, "    ignore: [{}],", ignore.join(", "));
+    }
+    text.push_str("    weights: {\n");
+    for id in weights(graph, &order) {
         let node = graph.node(id);
         if let Kind::Weight(weight) = &node.kind {
             let dims: Vec<String> = node.outputs[0]
@@ -45,6 +56,19 @@ pub fn print(graph: &Graph, source: &str) -> String {
         .collect();
     let _ = write!(text, "    ],\n    outputs: [{}],\n)\n", outputs.join(", "));
     text
+}
+
+/// The weights in the order of their first readers, as loading creates them, then those that nobody reads.
+fn weights(graph: &Graph, order: &[NodeId]) -> Vec<NodeId> {
+    let is_weight = |id: &NodeId| matches!(graph.node(*id).kind, Kind::Weight(_));
+    let read = order
+        .iter()
+        .flat_map(|&id| graph.inputs(id))
+        .flatten()
+        .map(|value| value.node);
+    let all = read.chain(order.iter().copied()).filter(is_weight);
+    let mut seen = HashSet::new();
+    all.filter(|&id| seen.insert(id)).collect()
 }
 
 fn print_op(text: &mut String, graph: &Graph, id: NodeId, op: &Op) {

@@ -442,8 +442,10 @@ impl<'a> Parser<'a> {
             return Err(self.error_at(at, "a list made by 'for' inside another"));
         }
         self.skip_space();
+        let start = self.offset;
         let variable = self.word().to_owned();
         if !is_name(&variable) {
+            self.offset = start;
             return Err(self.unexpected("a variable's name after 'for'"));
         }
         self.expect("in")?;

@@ -31,6 +31,8 @@ pub struct Compiled {
     pub graph_file: String,
     /// The family of files that it was made of.
     pub source: SourceKind,
+    /// Tensors that the weight files may hold though no node reads them; `*` stands for any text.
+    pub ignore: Vec<String>,
     /// The model's parameters.
     pub params: BTreeMap<String, Value>,
     /// The graph that steps of one token run.
@@ -134,6 +136,7 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         .sum();
     Ok(Compiled {
         graph_file: files.graph.file.clone(),
+        ignore: expanded.ignore,
         params: expanded.params,
         decode,
         prefill,

@@ -1,7 +1,7 @@
 //! The ops: one table that says everything about each.
 //!
 //! What belongs here: an [`OpDef`] per op, with its attributes, operands, shape rule, plain reference and the kernel
-//! that runs it, in one file per family; and the [interpreter](mod@reference), the oracle that runs any graph with them.
+//! that runs it, in one file per family; and the [`mod@reference`] interpreter, the oracle that runs any graph with them.
 //! Adding an op is an entry in its family's table, a kernel and a test. What does not belong: SIMD (`kernels/`), and
 //! which ops become which (`passes/*.ron`).
 
