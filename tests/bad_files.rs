@@ -60,7 +60,7 @@ fn a_value_of_the_configuration_that_can_not_be_is_named() {
         (
             "llama",
             json!({"num_attention_heads": 0}),
-            "graphs/llama.ron:36:39: weight \"layer.0/q_proj\": a dimension must be an integer from 1 to 2147483648, found 0 in \"heads * head\"",
+            "graphs/llama.ron:56:39: weight \"layer.0/q_proj\": a dimension must be an integer from 1 to 2147483648, found 0 in \"heads * head\"",
         ),
         (
             "gpt2",
@@ -75,7 +75,7 @@ fn a_value_of_the_configuration_that_can_not_be_is_named() {
         (
             "llama",
             json!({"num_key_value_heads": 0}),
-            "graphs/llama.ron:31:17: 8 % 0: division by zero in \"heads % kv == 0\"",
+            "graphs/llama.ron:48:17: 8 % 0: division by zero in \"heads % kv == 0\"",
         ),
         (
             "llama",
@@ -251,7 +251,7 @@ fn a_configuration_that_is_no_object_is_refused_with_its_line() {
     fs::remove_file(folder.path().join("config.json")).unwrap();
     assert_eq!(
         refusal(folder.path()),
-        "FOLDER: no model: expected a folder with config.json and safetensors files"
+        "FOLDER: no model: expected a folder with config.json and safetensors files, or a GGUF file"
     );
     assert_eq!(
         refusal(&folder.path().join("nothing")),
@@ -259,7 +259,7 @@ fn a_configuration_that_is_no_object_is_refused_with_its_line() {
     );
     assert_eq!(
         refusal(&folder.path().join("model.safetensors")),
-        "FOLDER: no model: expected a folder with config.json and safetensors files"
+        "FOLDER: no model: expected a folder with config.json and safetensors files, or a GGUF file"
     );
 }
 
@@ -367,7 +367,7 @@ fn options_out_of_range_are_refused_with_the_range() {
                 stop_after: Some("fold".to_string()),
                 ..Options::default()
             },
-            "unknown pass 'fold'; known are fold_constants, raise_attention, rotary_tables, common_subexpressions, fuse_attention, fuse_norm, linear, gate, merge_linear, dead_nodes, last_row, in_place, reuse_buffers",
+            "unknown pass 'fold'; known are fold_constants, raise_powers, raise_norm, raise_activation, raise_rotary, raise_attention, rotary_tables, common_subexpressions, fuse_attention, fuse_norm, linear, gate, merge_linear, fuse_elementwise, dead_nodes, last_row, in_place, reuse_buffers",
         ),
         (
             Options {
@@ -422,22 +422,22 @@ fn a_tensor_of_another_type_or_shape_is_refused_with_both() {
         (
             Dtype::I64,
             vec![16],
-            "graph.ron:3:11: weight \"embed\": tensor 'embed' must be [16, 8], the file has [16]\ngraph.ron:3:11: weight \"embed\": tensor 'embed' is I64, expected F32, F16 or BF16",
+            "graph.ron:3:11: weight \"embed\": tensor 'embed' must be [16, 8], the file has [16]\ngraph.ron:3:11: weight \"embed\": tensor 'embed' is I64, expected F32, F16, BF16 or GGUF's Q8_0",
         ),
         (
             Dtype::F64,
             vec![16],
-            "graph.ron:3:11: weight \"embed\": tensor 'embed' must be [16, 8], the file has [16]\ngraph.ron:3:11: weight \"embed\": tensor 'embed' is F64, expected F32, F16 or BF16",
+            "graph.ron:3:11: weight \"embed\": tensor 'embed' must be [16, 8], the file has [16]\ngraph.ron:3:11: weight \"embed\": tensor 'embed' is F64, expected F32, F16, BF16 or GGUF's Q8_0",
         ),
         (
             Dtype::U8,
             vec![16, 8],
-            "graph.ron:3:11: weight \"embed\": tensor 'embed' is U8, expected F32, F16 or BF16",
+            "graph.ron:3:11: weight \"embed\": tensor 'embed' is U8, expected F32, F16, BF16 or GGUF's Q8_0",
         ),
         (
             Dtype::F8_E4M3,
             vec![16, 8],
-            "graph.ron:3:11: weight \"embed\": tensor 'embed' is F8_E4M3, expected F32, F16 or BF16",
+            "graph.ron:3:11: weight \"embed\": tensor 'embed' is F8_E4M3, expected F32, F16, BF16 or GGUF's Q8_0",
         ),
         (
             Dtype::F16,
@@ -482,7 +482,7 @@ fn a_missing_tensor_is_named_with_the_nearest_and_an_unread_one_too() {
     serialize_to_file(views, None, &folder.path().join("model.safetensors")).unwrap();
     assert_eq!(
         refusal(folder.path()),
-        "graphs/llama.ron:1:1: no node reads tensor 'model.layers.1.mlp.up_porj.weight' [160, 64] of the weight file (a forgotten bias?); `ignore` lists tensors to leave out\ngraphs/llama.ron:46:9: weight \"layer.1/up_proj\": the weight file has no tensor 'layers.1.mlp.up_proj.weight'; the nearest name is 'layers.0.mlp.up_proj.weight'"
+        "graphs/llama.ron:1:1: no node reads tensor 'model.layers.1.mlp.up_porj.weight' [160, 64] of the weight file (a forgotten bias?); `ignore` lists tensors to leave out\ngraphs/llama.ron:66:9: weight \"layer.1/up_proj\": the weight file has no tensor 'layers.1.mlp.up_proj.weight'; the nearest name is 'layers.0.mlp.up_proj.weight'"
     );
 }
 

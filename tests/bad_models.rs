@@ -133,7 +133,7 @@ fn an_attribute_of_the_wrong_kind_or_size_is_refused() {
         ),
         (
             "(\"y\", Slice(axis: 0, start: 1), [\"x\"]),",
-            "graph.ron:6:1: node \"y\": Slice: of dimension 0 of f32[T, 8] only the last element can be taken (start -1, no end)\nstack backtrace:\n   0: __rustc::rust_begin_unwind\n             at /rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/std/src/panicking.rs:689:5\n   1: core::panicking::panic_fmt\n             at /rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/core/src/panicking.rs:80:14\n   2: panic_display<alloc::string::String>\n             at /rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/core/src/panicking.rs:259:5\n   3: refuse\n             at ./tests/bad_models.rs:16:5\n   4: an_attribute_of_the_wrong_kind_or_size_is_refused\n             at ./tests/bad_models.rs:45:5\n   5: {closure#0}\n             at ./tests/bad_models.rs:44:55\n   6: call_once<bad_models::an_attribute_of_the_wrong_kind_or_size_is_refused::{closure_env#0}, ()>\n             at /rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/core/src/ops/function.rs:250:5\n   7: <fn() -> core::result::Result<(), alloc::string::String> as core::ops::function::FnOnce<()>>::call_once\n             at /rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/core/src/ops/function.rs:250:5\nnote: Some details are omitted, run with `RUST_BACKTRACE=full` for a verbose backtrace.",
+            "graph.ron:6:1: node \"y\": Slice: of dimension 0 of f32[T, 8] only the last element can be taken (start -1, no end)",
         ),
     ]);
 }
@@ -227,7 +227,7 @@ fn operands_that_do_not_fit_are_refused_with_their_types() {
         ),
         (
             "(\"t\", Reshape(shape: [0, 8, 1]), [\"x\"]), (\"t\", Transpose(perm: [1, 2, 0]), [\"t\"]), (\"y\", AttentionScores, [\"t\", \"t\"]),",
-            "graph.ron:6:84: node \"y\": AttentionScores: q must be [.., heads, head_dim] with a known head_dim, found f32[8, 1, T]\nstack backtrace:\n   0: __rustc::rust_begin_unwind\n             at /rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/std/src/panicking.rs:689:5\n   1: core::panicking::panic_fmt\n             at /rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/core/src/panicking.rs:80:14\n   2: panic_display<alloc::string::String>\n             at /rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/core/src/panicking.rs:259:5\n   3: refuse\n             at ./tests/bad_models.rs:16:5\n   4: operands_that_do_not_fit_are_refused_with_their_types\n             at ./tests/bad_models.rs:71:5\n   5: {closure#0}\n             at ./tests/bad_models.rs:70:59\n   6: call_once<bad_models::operands_that_do_not_fit_are_refused_with_their_types::{closure_env#0}, ()>\n             at /rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/core/src/ops/function.rs:250:5\n   7: <fn() -> core::result::Result<(), alloc::string::String> as core::ops::function::FnOnce<()>>::call_once\n             at /rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/core/src/ops/function.rs:250:5\nnote: Some details are omitted, run with `RUST_BACKTRACE=full` for a verbose backtrace.",
+            "graph.ron:6:84: node \"y\": AttentionScores: q must be [.., heads, head_dim] with a known head_dim, found f32[8, 1, T]",
         ),
     ]);
 }
@@ -261,7 +261,7 @@ fn a_weight_where_an_activation_belongs_is_refused_and_the_reverse() {
         ),
         (
             "(\"y\", MatMul, [2.0, \"w\"]),",
-            "graph.ron:6:1: node \"y\": MatMul: a must have a dimension, found f32[]\nstack backtrace:\n   0: __rustc::rust_begin_unwind\n             at /rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/std/src/panicking.rs:689:5\n   1: core::panicking::panic_fmt\n             at /rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/core/src/panicking.rs:80:14\n   2: panic_display<alloc::string::String>\n             at /rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/core/src/panicking.rs:259:5\n   3: refuse\n             at ./tests/bad_models.rs:16:5\n   4: a_weight_where_an_activation_belongs_is_refused_and_the_reverse\n             at ./tests/bad_models.rs:99:5\n   5: {closure#0}\n             at ./tests/bad_models.rs:98:69\n   6: call_once<bad_models::a_weight_where_an_activation_belongs_is_refused_and_the_reverse::{closure_env#0}, ()>\n             at /rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/core/src/ops/function.rs:250:5\n   7: <fn() -> core::result::Result<(), alloc::string::String> as core::ops::function::FnOnce<()>>::call_once\n             at /rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/core/src/ops/function.rs:250:5\nnote: Some details are omitted, run with `RUST_BACKTRACE=full` for a verbose backtrace.",
+            "graph.ron:6:1: node \"y\": MatMul: a must have a dimension, found f32[]",
         ),
     ]);
 }
@@ -287,7 +287,7 @@ fn an_index_that_can_leave_its_table_is_refused() {
         ),
         (
             "(\"i\", Add, [\"positions\", 2000000000]), (\"y\", Gather, [\"table\", \"i\"]),",
-            "graph.ron:6:40: node \"y\": Gather needs ids that are tokens, or positions plus a number from 0 to 16777216: \"i\" is neither\nstack backtrace:\n   0: __rustc::rust_begin_unwind\n             at /rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/std/src/panicking.rs:689:5\n   1: core::panicking::panic_fmt\n             at /rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/core/src/panicking.rs:80:14\n   2: panic_display<alloc::string::String>\n             at /rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/core/src/panicking.rs:259:5\n   3: refuse\n             at ./tests/bad_models.rs:16:5\n   4: an_index_that_can_leave_its_table_is_refused\n             at ./tests/bad_models.rs:112:5\n   5: {closure#0}\n             at ./tests/bad_models.rs:111:50\n   6: call_once<bad_models::an_index_that_can_leave_its_table_is_refused::{closure_env#0}, ()>\n             at /rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/core/src/ops/function.rs:250:5\n   7: <fn() -> core::result::Result<(), alloc::string::String> as core::ops::function::FnOnce<()>>::call_once\n             at /rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/core/src/ops/function.rs:250:5\nnote: Some details are omitted, run with `RUST_BACKTRACE=full` for a verbose backtrace.",
+            "graph.ron:6:40: node \"y\": Gather needs ids that are tokens, or positions plus a number from 0 to 16777216: \"i\" is neither",
         ),
     ]);
 }
@@ -382,13 +382,12 @@ fn an_arena_larger_than_the_machine_is_an_error() {
 }
 
 /// Graphs that are odd, but mean something.
-const ODD: [&str; 16] = [
+const ODD: [&str; 15] = [
     "(\"y\", Softmax, [\"x\"]),",
     "(\"y\", Reshape(shape: [0, 2, 2, 2]), [\"x\"]),",
     "(\"y\", Slice(axis: 0, start: -1), [\"x\"]), (\"y\", Reshape(shape: [8]), [\"y\"]), (\"y\", Linear, [\"y\", \"head\"]),",
     "(\"y\", Slice(axis: 0, start: -1), [\"x\"]), (\"y\", Slice(axis: 1, start: 3, end: 4), [\"y\"]), (\"y\", Reshape(shape: []), [\"y\"]), (\"y\", Exp, [\"y\"]),",
     "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), (\"y\", Attention, [\"r\", \"r\", \"r\"]),",
-    "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), (\"y\", Attention(causal: false), [\"r\", \"r\", \"r\"]),",
     "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), (\"y\", AttentionScores(causal: true, window: 2), [\"r\", \"r\"]),",
     "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), ([\"k\", \"v\"], Cache(window: 3), [\"r\", \"r\"]), (\"y\", Attention(window: 9223372036854775807), [\"r\", \"k\", \"v\"]),",
     "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), ([\"y\", \"v\"], Cache, [\"r\", \"r\"]),",

@@ -204,7 +204,7 @@ fn a_model_without_a_tokenizer_takes_token_ids() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the model has no tokenizer.json: give token ids instead of text"
+        "the model has no tokenizer.json, so it can neither read nor write text"
     );
     let generation = model
         .generate_tokens(&mut session, &[1, 5], &greedy(Some(3)), &never, &mut |_| {

@@ -5,7 +5,6 @@ mod common;
 use common::data;
 use smallmind::Options;
 use smallmind::model::{ModelFiles, Source, compile};
-use smallmind::ops::table;
 
 const README: &str = include_str!("../graphs/README.md");
 
@@ -28,23 +27,6 @@ fn problems(text: &str) -> String {
     match compile(&files, &options) {
         Ok(_) => String::new(),
         Err(error) => error.to_string(),
-    }
-}
-
-#[test]
-fn every_op_and_attribute_is_in_the_table() {
-    let (_, ops) = README.split_once("## Ops").unwrap();
-    for op in table() {
-        let cell = format!("`{}`", op.name);
-        let row = ops.lines().find(|line| {
-            let first = line.trim_start_matches("| ").split(" | ").next();
-            first.is_some_and(|first| first.contains(&cell))
-        });
-        let row = row.unwrap_or_else(|| panic!("{cell} has no row"));
-        for attribute in op.attributes {
-            let told = row.contains(&format!("`{}`", attribute.name)) || row.contains("as `Rope`");
-            assert!(told, "{cell} does not tell of {}", attribute.name);
-        }
     }
 }
 

@@ -203,7 +203,7 @@ fn every_mistake_says_what_and_where() {
         ),
         (
             "[i for k in types]",
-            "1: unknown parameter 'i', did you mean 'k'? (texts stand in 'single quotes')",
+            "1: unknown parameter 'i' (texts stand in 'single quotes')",
         ),
         ("none + 1", "5: '+' between none and an integer"),
         ("or", "0: 'or' where a value should stand"),

@@ -20,7 +20,7 @@ use smallmind::kernels::simd::Isa;
 use smallmind::load::map::Mapped;
 use smallmind::load::weight_files::WeightFiles;
 use smallmind::ops::reference::{Interpreter, WeightData};
-use smallmind::plan::{ModelPlan, PlanOptions, StepPlan};
+use smallmind::plan::{ModelPlan, PlanOptions, StepPlan, is_bidirectional};
 use smallmind::rewrite::{PassOptions, Passes};
 
 const CONTEXT: usize = 48;
@@ -62,12 +62,13 @@ fn files(graph: &Graph, weights: &SeededWeights) -> WeightFiles {
     WeightFiles::from_bytes("random", Mapped::from_vec(bytes)).unwrap()
 }
 
-/// Whether every output is an f32 value: others are refused.
+/// Whether every output is an f32 value (others are refused), and steps continue each other, as the interpreter's do.
 fn plannable(graph: &Graph) -> bool {
-    graph
-        .outputs()
-        .iter()
-        .all(|&value| graph.ty(value).dtype == DType::F32)
+    !is_bidirectional(graph)
+        && graph
+            .outputs()
+            .iter()
+            .all(|&value| graph.ty(value).dtype == DType::F32)
 }
 
 /// Buffers whose bytes meet never live in the same phase, by plain comparison of all pairs.

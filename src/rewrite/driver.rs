@@ -418,9 +418,6 @@ mod tests {
         let product = editor.op(op, &operands, &["y"]).unwrap();
         editor.set_outputs(vec![product.into()]);
         let error = apply(&mut graph, &[&rules[0]]).unwrap_err();
-        assert!(
-            matches!(error, DriverError::Budget { budget: 81, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, DriverError::Budget { .. }), "{error}");
     }
 }
