@@ -108,8 +108,9 @@ pub struct FlatOutput {
 
 /// The most iterations of one Repeat.
 const MOST_ITERATIONS: i64 = 4096;
-/// The most nodes after expansion.
-const MOST_NODES: usize = 1_000_000;
+/// The most nodes after expansion. The largest published models have a twentieth; compiling takes seconds here, and its
+/// time grows faster than the nodes.
+const MOST_NODES: usize = 1 << 16;
 /// The most statements visited, inputs and values of attributes, together.
 const MOST_WORK: usize = 4_000_000;
 /// The largest dimension of a weight.
