@@ -77,11 +77,11 @@ fn too_many_operands() {
 
 #[test]
 fn too_few_operands() {
-    let emit = r#"(["s", "y"], AddLayerNorm(eps: "y.eps"), ["x", "r"])"#;
+    let emit = r#"(["s", "y"], AddLayerNorm(eps: "y.eps"), ["x"])"#;
     refused(
         &rule(SUM, "", emit),
         5,
-        "AddLayerNorm needs operand 2 (gain)",
+        "AddLayerNorm needs operand 1 (residual)",
     );
 }
 
