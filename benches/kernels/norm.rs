@@ -1,7 +1,7 @@
 //! Norms, softmax and mean: reductions of rows.
 
 use criterion::Criterion;
-use smallmind::kernels::norm::{LayerNorm, ReduceMean, RmsNorm, Softmax};
+use smallmind::kernels::norm::{LayerNorm, Reduce, Reduction, RmsNorm, Softmax};
 
 use super::case::{Case, Input, bench, count, floats};
 
@@ -46,7 +46,9 @@ pub fn all(criterion: &mut Criterion) {
         criterion,
         "ReduceMean",
         "1000 x 1000",
-        ReduceMean,
+        Reduce {
+            reduction: Reduction::Mean,
+        },
         count(1_000_000),
         || Case::new(1000, vec![Input::tensor(&square, 1)], &[&[1000, 1]]),
     );
