@@ -419,7 +419,7 @@ mod tests {
         editor.set_outputs(vec![product.into()]);
         let error = apply(&mut graph, &[&rules[0]]).unwrap_err();
         assert!(
-            matches!(error, DriverError::Budget { budget: 81, .. }),
+            matches!(error, DriverError::Budget { budget: 91, .. }),
             "{error}"
         );
     }
