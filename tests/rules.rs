@@ -6,6 +6,8 @@ mod cases;
 mod graph_text;
 #[path = "rules/raising.rs"]
 mod raising;
+#[path = "rules/raising_attention.rs"]
+mod raising_attention;
 #[path = "common/random_graph.rs"]
 mod random_graph;
 #[path = "common/seeded_weights.rs"]
@@ -18,6 +20,7 @@ use cases::{CASES, Case};
 use graph_text::{VOCAB, graph};
 use proptest::prelude::*;
 use raising::RAISING;
+use raising_attention::RAISING_ATTENTION;
 use random_graph::arbitrary_graph;
 use seeded_weights::SeededWeights;
 use smallmind::graph::{Graph, print, verify};
@@ -48,7 +51,7 @@ fn only(passes: &Passes, rule: &str) -> PassOptions {
 }
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    CASES.iter().chain(RAISING)
+    CASES.iter().chain(RAISING).chain(RAISING_ATTENTION)
 }
 
 /// Rules that leave as many ops as they find, of a lower rank.
