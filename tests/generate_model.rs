@@ -1,4 +1,5 @@
 //! Does generation do what its options say, on a whole model?
+#![cfg(feature = "tokenizer")]
 
 mod common;
 
