@@ -209,7 +209,7 @@ fn a_value_of_the_configuration_that_can_not_be_is_named() {
         ),
         (
             "llama",
-            json!({"architectures": "LlamaForCausalLM", "model_type": 7}),
+            json!({"architectures": 3, "model_type": 7}),
             "config.json:1:1: neither \"architectures\" nor \"model_type\" names the architecture",
         ),
     ] {
