@@ -160,11 +160,14 @@ fn stages(
         ..options.clone()
     };
     let planned = |name: &String| name == "in_place" || name == "reuse_buffers";
-    let unfused = names
-        .iter()
-        .filter(|name| !planned(name))
-        .cloned()
-        .collect();
+    let unfused = Options {
+        without: names
+            .iter()
+            .filter(|name| !planned(name))
+            .cloned()
+            .collect(),
+        ..plain.clone()
+    };
     let wanted: [(&str, Option<f64>, bool, Options); 6] = [
         (
             "naive: the graph as loaded, plain kernels, no cache, no reuse",
@@ -179,24 +182,9 @@ fn stages(
             "phase 1: buffers planned and reused, ops in place",
             Some(1.5),
             false,
-            Options {
-                without: unfused,
-                ..plain.clone()
-            },
+            unfused.clone(),
         ),
-        (
-            "phase 2: KV cache",
-            Some(1.5),
-            true,
-            Options {
-                without: names
-                    .iter()
-                    .filter(|name| !planned(name))
-                    .cloned()
-                    .collect(),
-                ..plain.clone()
-            },
-        ),
+        ("phase 2: KV cache", Some(1.5), true, unfused),
         (
             "phase 3: fused norms, activations and attention",
             Some(1.2),

@@ -76,14 +76,8 @@ pub(super) const OPS: &[OpDef] = &[
             InputDef::required("residual", Form::Tensor),
             InputDef::optional("gain", Form::Constant),
         ],
-        outputs: &["sum", "y"],
-        rank: 20,
-        row_wise: &[0, 1],
-        in_place: &[(0, 0), (0, 1), (1, 0), (1, 1)],
-        infer: add_norm_infer,
-        reference: add_norm_reference,
         lower: rms_norm_lower,
-        ..BASE
+        ..ADDED
     },
     OpDef {
         name: "AddLayerNorm",
@@ -95,14 +89,8 @@ pub(super) const OPS: &[OpDef] = &[
             InputDef::optional("gain", Form::Constant),
             InputDef::optional("bias", Form::Constant),
         ],
-        outputs: &["sum", "y"],
-        rank: 20,
-        row_wise: &[0, 1],
-        in_place: &[(0, 0), (0, 1), (1, 0), (1, 1)],
-        infer: add_norm_infer,
-        reference: add_norm_reference,
         lower: layer_norm_lower,
-        ..BASE
+        ..ADDED
     },
     OpDef {
         name: "Softmax",
@@ -125,6 +113,17 @@ pub(super) const OPS: &[OpDef] = &[
         ..REDUCTION
     },
 ];
+
+/// What the norms of a residual sum share.
+const ADDED: OpDef = OpDef {
+    outputs: &["sum", "y"],
+    rank: 20,
+    row_wise: &[0, 1],
+    in_place: &[(0, 0), (0, 1), (1, 0), (1, 1)],
+    infer: add_norm_infer,
+    reference: add_norm_reference,
+    ..BASE
+};
 
 const REDUCTION: OpDef = OpDef {
     rank: 40,
