@@ -5,6 +5,7 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | [`load`] | reads graph files (`graphs/*.ron`), parameters (`config.json`), weights (safetensors), GGUF files and tokenizers |
+//! | [`blocks`] | the formats of quantized weights: what a block of 32 or 256 elements means |
 //! | [`graph`] | the intermediate representation: values, types, one editor, the verifier, the printers |
 //! | [`ops`] | one table that says everything about each op, and the interpreter that is the oracle |
 //! | [`rewrite`] | rules as data (`passes/*.ron`): matched, checked, applied, reported |
@@ -28,6 +29,7 @@
 //!
 //! The library prints nothing, keeps no global state, and answers bad input with errors.
 
+pub mod blocks;
 pub mod exec;
 pub mod generate;
 pub mod graph;
