@@ -4,6 +4,7 @@
 //! not: any op.
 
 use std::cell::{Cell, LazyCell};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use smallmind::kernels::call::{Call, Kernel, Operand, View, bind};
@@ -172,6 +173,7 @@ impl Case {
             cache,
             thread: 0,
             threads: 1,
+            drawn: &AtomicUsize::new(0),
             tokens: self.tokens,
             past: self.past,
         });
@@ -197,7 +199,12 @@ pub fn bench<K: Kernel + Clone>(
         }
         let kernel = bind(kernel.clone(), isa);
         group.bench_function(BenchmarkId::new(name, isa.name()), |bencher| {
-            case.call(&mut |call| bencher.iter(|| kernel.run(call)));
+            case.call(&mut |call| {
+                bencher.iter(|| {
+                    call.drawn.store(0, Ordering::Relaxed);
+                    kernel.run(call);
+                })
+            });
         });
     }
     group.finish();

@@ -2,13 +2,13 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use smallvec::SmallVec;
 
 use super::arena::Arena;
 use super::float_environment::FloatEnvironment;
-use super::pool::Pool;
+use super::pool::{Padded, Pool};
 use super::weights::StoredWeight;
 use crate::kernels::call::{Call, Operand, View};
 use crate::kernels::kv_cache::KvCache;
@@ -37,6 +37,8 @@ struct Run<'a> {
     /// Whether to stop after a step, by the step's parity: thread 0 writes one while the others may still read the
     /// other.
     stop: [AtomicBool; 2],
+    /// Pieces drawn in a step, by the step's parity: thread 0 resets the next step's while this step's is in use.
+    drawn: [Padded<AtomicUsize>; 2],
 }
 
 impl Executor {
@@ -74,6 +76,7 @@ impl Executor {
             past,
             cancel,
             stop,
+            drawn: [0, 0].map(|drawn| Padded(AtomicUsize::new(drawn))),
         };
         if plan.threads == 1 {
             let _environment = FloatEnvironment::set_default();
@@ -90,14 +93,16 @@ impl Run<'_> {
     /// One thread's way through the plan; `wait` returns when all threads have called it.
     fn walk(&self, thread: usize, wait: impl Fn()) {
         for (number, step) in self.plan.steps.iter().enumerate() {
-            self.step(step, thread);
+            self.step(step, thread, &self.drawn[number % 2].0);
             let stop = &self.stop[number % 2];
-            if thread == 0
-                && self
+            if thread == 0 {
+                self.drawn[(number + 1) % 2].0.store(0, Ordering::Relaxed);
+                if self
                     .cancel
                     .is_some_and(|cancel| cancel.load(Ordering::Relaxed))
-            {
-                stop.store(true, Ordering::Relaxed);
+                {
+                    stop.store(true, Ordering::Relaxed);
+                }
             }
             wait();
             if stop.load(Ordering::Relaxed) {
@@ -107,7 +112,7 @@ impl Run<'_> {
     }
 
     /// One thread's share of one step.
-    fn step(&self, step: &Step, thread: usize) {
+    fn step(&self, step: &Step, thread: usize, drawn: &AtomicUsize) {
         // Filled in place: collecting would move the frame once more.
         let mut inputs: SmallVec<[Operand<'_>; OPERANDS]> = SmallVec::new();
         for source in &step.inputs {
@@ -133,6 +138,7 @@ impl Run<'_> {
             cache: step.cache.map(|cache| self.cache(cache)),
             thread,
             threads: self.plan.threads,
+            drawn,
             tokens: self.tokens,
             past: self.past,
         };

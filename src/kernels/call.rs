@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::kv_cache::KvCache;
 use super::packed::{PackedMatrix, RowTable};
@@ -118,6 +119,8 @@ pub struct Call<'a> {
     pub thread: usize,
     /// Threads that run this step together, at least 1.
     pub threads: usize,
+    /// Pieces of work that the step's threads have drawn, 0 before the step: see [`Call::pieces`].
+    pub drawn: &'a AtomicUsize,
     /// Tokens in this step.
     pub tokens: usize,
     /// Positions already in the cache before this step; token `t` of the step stands at position `past + t`.
@@ -188,6 +191,16 @@ impl<'a> Call<'a> {
         let start = units * self.thread / self.threads;
         let end = units * (self.thread + 1) / self.threads;
         start..end
+    }
+
+    /// Those of `count` pieces of work that this thread takes. Each number is drawn once, by whichever thread is free
+    /// first, in rising order; all threads of a step must name the same `count`, and none may draw twice.
+    #[inline(always)]
+    pub fn pieces(&self, count: usize) -> impl Iterator<Item = usize> + use<'a> {
+        let drawn = self.drawn;
+        // Which thread takes a piece matters to nothing but time, and the step's barrier orders what threads write.
+        std::iter::from_fn(move || Some(drawn.fetch_add(1, Ordering::Relaxed)))
+            .take_while(move |&piece| piece < count)
     }
 
     /// The part of `elements` consecutive elements that falls to this thread: whole blocks of 16, but for the last.

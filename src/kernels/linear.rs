@@ -14,13 +14,13 @@
 //! ```
 //!
 //! The lanes are 16 rows of the weights, so that each output's operations are exactly these. The chain is in `tile.rs`.
-//! Threads share the panels of 16 rows; each thread walks all tokens.
+//! Threads share the panels of 16 rows, and the tokens where there are many.
 
 use super::call::{Call, Kernel, View};
 use super::elementwise::UnaryFunction;
 use super::packed::{PackedMatrix, PanelWeights};
 use super::simd::{LANES, Simd};
-use super::tile::{self, Product, products};
+use super::tile::{self, Product, Sums, products};
 
 /// Floats of scratch that each thread of a linear kernel needs for `tokens` rows of `cols` activations.
 pub fn scratch_floats(cols: usize, tokens: usize) -> usize {
@@ -37,7 +37,7 @@ pub struct Linear {
     pub activation: Option<UnaryFunction>,
 }
 
-// SAFETY: a thread writes only the columns of its share of panels, and reads the residual only there.
+// SAFETY: a thread writes only the columns of its panels for the tokens of its pieces, and reads the residual only there.
 unsafe impl Kernel for Linear {
     #[inline(always)]
     fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -48,13 +48,7 @@ unsafe impl Kernel for Linear {
             residual: call.optional_tensor(3),
             output: call.outputs[0],
         };
-        products(
-            simd,
-            call.tensor(0),
-            call.share(one.weights.panels()),
-            call.scratch,
-            &one,
-        );
+        products(simd, call, one.weights.panels(), &one);
     }
 }
 
@@ -73,15 +67,18 @@ impl Product<1> for One<'_> {
     }
 
     #[inline(always)]
-    fn finish<S: Simd>(&self, simd: S, unit: usize, token: usize, [sum]: [S::F32; 1]) {
-        let mut y = add_bias(simd, sum, self.bias, unit);
-        if let Some(activation) = self.activation {
-            y = activation.apply(simd, y);
+    fn finish<S: Simd>(&self, simd: S, unit: usize, first: usize, [sums]: [Sums<'_>; 1]) {
+        let bias = bias_of(simd, self.bias, unit);
+        for (token, sum) in (first..).zip(sums) {
+            let mut y = add(simd, simd.load_cells(sum), bias);
+            if let Some(activation) = self.activation {
+                y = activation.apply(simd, y);
+            }
+            if let Some(residual) = self.residual {
+                y = simd.add(y, simd.load_at(residual.row(token), unit * LANES));
+            }
+            simd.store_at(self.output.row(token), unit * LANES, y);
         }
-        if let Some(residual) = self.residual {
-            y = simd.add(y, simd.load_at(residual.row(token), unit * LANES));
-        }
-        simd.store_at(self.output.row(token), unit * LANES, y);
     }
 }
 
@@ -95,7 +92,7 @@ pub struct MergedLinear {
     pub segments: usize,
 }
 
-// SAFETY: a thread writes only the columns of its share of panels.
+// SAFETY: a thread writes only the columns of its panels for the tokens of its pieces.
 unsafe impl Kernel for MergedLinear {
     #[inline(always)]
     fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -106,13 +103,7 @@ unsafe impl Kernel for MergedLinear {
         let panels = (0..self.segments)
             .map(|i| call.packed(1 + i).panels())
             .sum();
-        products(
-            simd,
-            call.tensor(0),
-            call.share(panels),
-            call.scratch,
-            &merged,
-        );
+        products(simd, call, panels, &merged);
     }
 }
 
@@ -144,11 +135,14 @@ impl Product<1> for Merged<'_> {
     }
 
     #[inline(always)]
-    fn finish<S: Simd>(&self, simd: S, unit: usize, token: usize, [sum]: [S::F32; 1]) {
+    fn finish<S: Simd>(&self, simd: S, unit: usize, first: usize, [sums]: [Sums<'_>; 1]) {
         let (segment, _, panel) = self.find(unit);
         let bias = self.call.optional_constant(1 + self.segments + segment);
-        let y = add_bias(simd, sum, bias, panel);
-        simd.store_at(self.call.outputs[segment].row(token), panel * LANES, y);
+        let (bias, output) = (bias_of(simd, bias, panel), self.call.outputs[segment]);
+        for (token, sum) in (first..).zip(sums) {
+            let y = add(simd, simd.load_cells(sum), bias);
+            simd.store_at(output.row(token), panel * LANES, y);
+        }
     }
 }
 
@@ -162,7 +156,7 @@ pub struct GatedLinear {
     pub activation: UnaryFunction,
 }
 
-// SAFETY: a thread writes only the columns of its share of panels.
+// SAFETY: a thread writes only the columns of its panels for the tokens of its pieces.
 unsafe impl Kernel for GatedLinear {
     #[inline(always)]
     fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -174,13 +168,7 @@ unsafe impl Kernel for GatedLinear {
             activation: self.activation,
             output: call.outputs[0],
         };
-        products(
-            simd,
-            call.tensor(0),
-            call.share(gated.gate.panels()),
-            call.scratch,
-            &gated,
-        );
+        products(simd, call, gated.gate.panels(), &gated);
     }
 }
 
@@ -200,20 +188,32 @@ impl Product<2> for Gated<'_> {
     }
 
     #[inline(always)]
-    fn finish<S: Simd>(&self, simd: S, unit: usize, token: usize, [gate, up]: [S::F32; 2]) {
-        let gate = self
-            .activation
-            .apply(simd, add_bias(simd, gate, self.gate_bias, unit));
-        let up = add_bias(simd, up, self.up_bias, unit);
-        simd.store_at(self.output.row(token), unit * LANES, simd.mul(gate, up));
+    fn finish<S: Simd>(&self, simd: S, unit: usize, first: usize, [gates, ups]: [Sums<'_>; 2]) {
+        let gate_bias = bias_of(simd, self.gate_bias, unit);
+        let up_bias = bias_of(simd, self.up_bias, unit);
+        for (token, (gate, up)) in (first..).zip(gates.iter().zip(ups)) {
+            let gate = add(simd, simd.load_cells(gate), gate_bias);
+            let gate = self.activation.apply(simd, gate);
+            let up = add(simd, simd.load_cells(up), up_bias);
+            simd.store_at(self.output.row(token), unit * LANES, simd.mul(gate, up));
+        }
+    }
+}
+
+/// The biases of a panel's rows, where there are any.
+#[inline(always)]
+fn bias_of<S: Simd>(simd: S, bias: Option<&[f32]>, panel: usize) -> Option<S::F32> {
+    match bias {
+        Some(bias) => Some(simd.load_slice_at(bias, panel * LANES)),
+        None => None,
     }
 }
 
 /// The sums of a panel's rows, and their biases where there are any.
 #[inline(always)]
-fn add_bias<S: Simd>(simd: S, sum: S::F32, bias: Option<&[f32]>, panel: usize) -> S::F32 {
+fn add<S: Simd>(simd: S, sum: S::F32, bias: Option<S::F32>) -> S::F32 {
     match bias {
-        Some(bias) => simd.add(sum, simd.load_slice_at(bias, panel * LANES)),
+        Some(bias) => simd.add(sum, bias),
         None => sum,
     }
 }

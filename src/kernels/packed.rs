@@ -213,6 +213,17 @@ pub enum PanelWeights<'a> {
 }
 
 impl PanelWeights<'_> {
+    /// Where column `col` stands or, past the panel's end, would stand.
+    #[inline(always)]
+    pub fn address(&self, col: usize) -> *const u8 {
+        match self {
+            PanelWeights::F32(columns) => columns.as_ptr().wrapping_add(col).cast(),
+            PanelWeights::F16(columns) | PanelWeights::BF16(columns) => {
+                columns.as_ptr().wrapping_add(col).cast()
+            }
+        }
+    }
+
     /// The element of column `col` in lane `lane`.
     fn element(&self, col: usize, lane: usize) -> f32 {
         match self {

@@ -1,6 +1,7 @@
 //! What kernel tests share: cells, calls, and running a kernel as several threads would.
 
 use std::cell::Cell;
+use std::sync::atomic::AtomicUsize;
 
 use super::call::{Call, Kernel, Operand, View, bind};
 use super::simd::Isa;
@@ -45,6 +46,9 @@ pub fn random(count: usize, seed: u32) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
+/// What a call that is yet to be given to threads counts with.
+pub static NONE_DRAWN: AtomicUsize = AtomicUsize::new(0);
+
 /// A call of one thread without scratch, cache or int output.
 pub fn call<'a>(inputs: &'a [Operand<'a>], outputs: &'a [View<'a>]) -> Call<'a> {
     let tokens = outputs
@@ -59,6 +63,7 @@ pub fn call<'a>(inputs: &'a [Operand<'a>], outputs: &'a [View<'a>]) -> Call<'a> 
         cache: None,
         thread: 0,
         threads: 1,
+        drawn: &NONE_DRAWN,
         tokens,
         past: 0,
     }
@@ -73,6 +78,7 @@ pub fn run<K: Kernel + Clone>(
     call: &Call<'_>,
 ) {
     let kernel = bind(kernel.clone(), isa);
+    let drawn = AtomicUsize::new(0);
     // The last thread first: no share may rest on another's.
     for thread in (0..threads).rev() {
         let scratch = unwritten(scratch);
@@ -84,6 +90,7 @@ pub fn run<K: Kernel + Clone>(
             cache: call.cache,
             thread,
             threads,
+            drawn: &drawn,
             tokens: call.tokens,
             past: call.past,
         });

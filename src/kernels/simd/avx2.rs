@@ -194,6 +194,12 @@ impl Simd for Avx2 {
     const TILE_PANELS: usize = 1;
 
     #[inline(always)]
+    fn prefetch(self, at: *const u8) {
+        // SAFETY: a prefetch accesses nothing: it faults at no address and changes no value.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+    }
+
+    #[inline(always)]
     fn load(self, from: &[f32; LANES]) -> Self::F32 {
         // SAFETY: the token proves the features; the reference spans 16 elements.
         unsafe {

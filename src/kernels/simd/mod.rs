@@ -101,6 +101,10 @@ pub trait Simd: Lanes {
     /// Panels of 16 rows at once in a tile of several tokens.
     const TILE_PANELS: usize;
 
+    /// A hint that the cache line with `at` is to be read soon, by way of the second cache. Any address will do.
+    #[inline(always)]
+    fn prefetch(self, _at: *const u8) {}
+
     /// Lane `i` is `from[i]`.
     fn load(self, from: &[f32; LANES]) -> Self::F32;
     /// Lane `i` is `from[i]`.
