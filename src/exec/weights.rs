@@ -127,7 +127,8 @@ impl PackSource for Matrix {
 
     fn weight_type(&self) -> WeightType {
         match self.weight.element_type() {
-            ElementType::F32 => WeightType::F32,
+            // Quantized blocks are packed as the floats that they mean.
+            ElementType::F32 | ElementType::Blocks(_) => WeightType::F32,
             ElementType::F16 => WeightType::F16,
             ElementType::BF16 => WeightType::BF16,
         }

@@ -68,8 +68,8 @@ pub struct PackedMatrix {
 #[cfg(target_os = "linux")]
 /// Matrices from this size on ask for huge pages.
 const HUGE_PAGE_BYTES: usize = 2 << 20;
-/// Columns transposed at once while packing.
-const PACK_COLS: usize = 64;
+/// Columns transposed at once while packing: the largest quantized block, so that none is read twice.
+const PACK_COLS: usize = 256;
 
 impl PackedMatrix {
     /// Bytes that a packed [rows, cols] matrix takes.

@@ -24,6 +24,16 @@ pub enum Logits {
     All,
 }
 
+/// What products with block-quantized weights multiply. Other weights always meet f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Activations {
+    /// Signed bytes with a scale for each 32: faster, and within a few percent of the logits' spread.
+    #[default]
+    Int8,
+    /// Floats: blocks are widened to f32 when the model is loaded, and everything is as if the file held those.
+    F32,
+}
+
 /// Choices for [`super::Model::open`]. The default is what most callers want.
 #[derive(Clone, Default)]
 pub struct Options {
@@ -37,6 +47,8 @@ pub struct Options {
     pub chunk: Option<usize>,
     /// Which logits a prompt step computes.
     pub logits: Logits,
+    /// What products with block-quantized weights multiply.
+    pub activations: Activations,
     /// Passes or rules to leave out.
     pub without: BTreeSet<String>,
     /// Stop after this pass.

@@ -123,7 +123,8 @@ pub(crate) fn weight_type(dtype: DType) -> WeightType {
     match dtype {
         DType::F16 => WeightType::F16,
         DType::BF16 => WeightType::BF16,
-        DType::F32 | DType::I32 => WeightType::F32,
+        // Quantized blocks are packed as the floats that they mean.
+        _ => WeightType::F32,
     }
 }
 
