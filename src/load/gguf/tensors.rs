@@ -9,6 +9,7 @@ use half::f16;
 
 use super::cursor::Stop;
 use super::header::Described;
+use crate::blocks::BlockFormat;
 
 /// The type of a tensor's elements, by the number that files give it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,6 +24,25 @@ impl TensorType {
     pub const Q8_0: TensorType = TensorType(8);
     /// The upper half of a binary32.
     pub const BF16: TensorType = TensorType(30);
+
+    /// The block format that the number stands for; `None` for plain elements, and for types that are not read.
+    pub fn block_format(self) -> Option<BlockFormat> {
+        Some(match self.0 {
+            2 => BlockFormat::Q4_0,
+            3 => BlockFormat::Q4_1,
+            6 => BlockFormat::Q5_0,
+            7 => BlockFormat::Q5_1,
+            8 => BlockFormat::Q8_0,
+            10 => BlockFormat::Q2K,
+            11 => BlockFormat::Q3K,
+            12 => BlockFormat::Q4K,
+            13 => BlockFormat::Q5K,
+            14 => BlockFormat::Q6K,
+            20 => BlockFormat::Iq4Nl,
+            23 => BlockFormat::Iq4Xs,
+            _ => return None,
+        })
+    }
 
     /// Its name, the elements of a block and the bytes of a block; `None` if the type is not known.
     fn known(self) -> Option<(&'static str, usize, usize)> {
@@ -224,6 +244,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn block_formats_are_listed_with_the_same_names_and_sizes() {
+        let mut found = Vec::new();
+        for (number, name, elements, bytes) in TYPES {
+            if let Some(format) = TensorType(number).block_format() {
+                assert_eq!(
+                    (format.name(), format.elements(), format.bytes()),
+                    (name, elements, bytes)
+                );
+                found.push(format);
+            }
+        }
+        assert_eq!(found, BlockFormat::ALL);
     }
 
     #[test]
