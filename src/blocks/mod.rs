@@ -1,7 +1,17 @@
 //! Block formats: how files store quantized weights, 32 or 256 elements of a row at a time.
 //!
-//! Here stands what a block is in a file and what floats it means. How files place their tensors is `load`'s, how kernels
-//! lay blocks out for themselves is `kernels`'.
+//! Here stands what a block is in a file, byte by byte, what floats it means, and which block floats become. How files
+//! place their tensors is `load`'s, how kernels lay blocks out for themselves is `kernels`'.
+//!
+//! Scales are IEEE binary16, little-endian. They are widened to f32 (exactly) before anything is computed, and each product
+//! and each difference is rounded to f32 on its own, so that a block means the same bits everywhere. A scale that is
+//! infinite or no number gives elements that are infinite or no numbers. Of two elements in one byte the lower four bits
+//! are the first.
+
+mod field;
+mod iq4;
+mod k_quants;
+mod legacy;
 
 use std::fmt;
 
@@ -97,6 +107,41 @@ impl BlockFormat {
             BlockFormat::Iq4Nl => "IQ4_NL",
             BlockFormat::Iq4Xs => "IQ4_XS",
         }
+    }
+
+    /// Writes what `blocks` mean into `out`, in order.
+    ///
+    /// `blocks` are whole blocks of [`bytes`](Self::bytes) bytes, `out` has room for [`elements`](Self::elements) floats a
+    /// block. Where the lengths disagree, only the blocks that have both are read and written, and the rest of `out` stays
+    /// as it is.
+    pub fn dequantize(self, blocks: &[u8], out: &mut [f32]) {
+        match self {
+            BlockFormat::Q4_0 => each_block(blocks, out, legacy::read_q4_0),
+            BlockFormat::Q4_1 => each_block(blocks, out, legacy::read_q4_1),
+            BlockFormat::Q5_0 => each_block(blocks, out, legacy::read_q5_0),
+            BlockFormat::Q5_1 => each_block(blocks, out, legacy::read_q5_1),
+            BlockFormat::Q8_0 => each_block(blocks, out, legacy::read_q8_0),
+            BlockFormat::Q2K => each_block(blocks, out, k_quants::read_q2_k),
+            BlockFormat::Q3K => each_block(blocks, out, k_quants::read_q3_k),
+            BlockFormat::Q4K => each_block(blocks, out, k_quants::read_q4_k),
+            BlockFormat::Q5K => each_block(blocks, out, k_quants::read_q5_k),
+            BlockFormat::Q6K => each_block(blocks, out, k_quants::read_q6_k),
+            BlockFormat::Iq4Nl => each_block(blocks, out, iq4::read_iq4_nl),
+            BlockFormat::Iq4Xs => each_block(blocks, out, iq4::read_iq4_xs),
+        }
+    }
+}
+
+/// Calls `read` for each whole block and its elements.
+fn each_block<const BYTES: usize, const ELEMENTS: usize>(
+    blocks: &[u8],
+    out: &mut [f32],
+    read: impl Fn(&[u8; BYTES], &mut [f32; ELEMENTS]),
+) {
+    let blocks = blocks.as_chunks().0;
+    let out = out.as_chunks_mut().0;
+    for (block, out) in blocks.iter().zip(out) {
+        read(block, out);
     }
 }
 

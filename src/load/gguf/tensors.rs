@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::cursor::Stop;
 use super::header::Described;
+use crate::blocks::BlockFormat;
 
 /// The type of a tensor's elements, by the number that files give it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,6 +20,25 @@ impl TensorType {
     pub const F16: TensorType = TensorType(1);
     /// The upper half of a binary32.
     pub const BF16: TensorType = TensorType(30);
+
+    /// The block format that the number stands for; `None` for plain elements, and for types that are not read.
+    pub fn block_format(self) -> Option<BlockFormat> {
+        Some(match self.0 {
+            2 => BlockFormat::Q4_0,
+            3 => BlockFormat::Q4_1,
+            6 => BlockFormat::Q5_0,
+            7 => BlockFormat::Q5_1,
+            8 => BlockFormat::Q8_0,
+            10 => BlockFormat::Q2K,
+            11 => BlockFormat::Q3K,
+            12 => BlockFormat::Q4K,
+            13 => BlockFormat::Q5K,
+            14 => BlockFormat::Q6K,
+            20 => BlockFormat::Iq4Nl,
+            23 => BlockFormat::Iq4Xs,
+            _ => return None,
+        })
+    }
 
     /// Its name, the elements of a block and the bytes of a block; `None` if the type is not known.
     fn known(self) -> Option<(&'static str, usize, usize)> {
@@ -170,6 +190,21 @@ fn tensor_size(shape: &[usize], block_elements: usize, block_bytes: usize) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn block_formats_are_listed_with_the_same_names_and_sizes() {
+        let mut found = Vec::new();
+        for (number, name, elements, bytes) in TYPES {
+            if let Some(format) = TensorType(number).block_format() {
+                assert_eq!(
+                    (format.name(), format.elements(), format.bytes()),
+                    (name, elements, bytes)
+                );
+                found.push(format);
+            }
+        }
+        assert_eq!(found, BlockFormat::ALL);
+    }
 
     #[test]
     fn no_type_is_listed_twice_and_blocks_hold_what_names_say() {
