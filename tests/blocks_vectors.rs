@@ -72,3 +72,22 @@ fn lengths_that_disagree_leave_the_rest_alone() {
         }
     }
 }
+
+#[test]
+fn quantized_blocks_equal_the_reference_to_the_byte() {
+    let values = floats("values.f32");
+    for format in BlockFormat::ALL {
+        let mut found = vec![0xa5; values.len() / format.elements() * format.bytes()];
+        if format.quantize(&values, &mut found).is_err() {
+            continue;
+        }
+        let expected = data(&format!("{format}.quantized"));
+        let blocks = found
+            .chunks(format.bytes())
+            .zip(expected.chunks(format.bytes()));
+        assert_eq!(found.len(), expected.len());
+        for (i, (found, expected)) in blocks.enumerate() {
+            assert_eq!(found, expected, "{format}, block {i}");
+        }
+    }
+}

@@ -9,8 +9,10 @@
 //! are the first.
 
 mod field;
+mod fit;
 mod iq4;
 mod k_quants;
+mod k_quants_write;
 mod legacy;
 
 use std::fmt;
@@ -130,7 +132,35 @@ impl BlockFormat {
             BlockFormat::Iq4Xs => each_block(blocks, out, iq4::read_iq4_xs),
         }
     }
+
+    /// Writes `values` into `out` as blocks, in order: the bytes that llama.cpp's quantizer makes without an importance
+    /// matrix.
+    ///
+    /// `values` are whole blocks of [`elements`](Self::elements) floats, `out` has room for [`bytes`](Self::bytes) bytes a
+    /// block. Where the lengths disagree, only the blocks that have both are read and written, and the rest of `out` stays
+    /// as it is. Blocks of values that are not finite, or whose scale is beyond binary16, mean no finite values either.
+    pub fn quantize(self, values: &[f32], out: &mut [u8]) -> Result<(), OnlyRead> {
+        match self {
+            BlockFormat::Q4_0 => each_group(values, out, legacy::write_q4_0),
+            BlockFormat::Q4_1 => each_group(values, out, legacy::write_q4_1),
+            BlockFormat::Q5_0 => each_group(values, out, legacy::write_q5_0),
+            BlockFormat::Q5_1 => each_group(values, out, legacy::write_q5_1),
+            BlockFormat::Q8_0 => each_group(values, out, legacy::write_q8_0),
+            BlockFormat::Q4K => each_group(values, out, k_quants_write::write_q4_k),
+            BlockFormat::Q5K => each_group(values, out, k_quants_write::write_q5_k),
+            BlockFormat::Q6K => each_group(values, out, k_quants_write::write_q6_k),
+            BlockFormat::Q2K | BlockFormat::Q3K | BlockFormat::Iq4Nl | BlockFormat::Iq4Xs => {
+                return Err(OnlyRead(self));
+            }
+        }
+        Ok(())
+    }
 }
+
+/// No block of this format can be made, only read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("blocks of {0} are read, not written")]
+pub struct OnlyRead(pub BlockFormat);
 
 /// Calls `read` for each whole block and its elements.
 fn each_block<const BYTES: usize, const ELEMENTS: usize>(
@@ -142,6 +172,19 @@ fn each_block<const BYTES: usize, const ELEMENTS: usize>(
     let out = out.as_chunks_mut().0;
     for (block, out) in blocks.iter().zip(out) {
         read(block, out);
+    }
+}
+
+/// Calls `write` for the elements of each whole block and the block.
+fn each_group<const ELEMENTS: usize, const BYTES: usize>(
+    values: &[f32],
+    out: &mut [u8],
+    write: impl Fn(&[f32; ELEMENTS], &mut [u8; BYTES]),
+) {
+    let values = values.as_chunks().0;
+    let blocks = out.as_chunks_mut().0;
+    for (values, block) in values.iter().zip(blocks) {
+        write(values, block);
     }
 }
 
