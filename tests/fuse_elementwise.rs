@@ -31,7 +31,7 @@ use smallmind::{Options, Session};
 
 fn fuse(graph: &mut Graph) -> usize {
     let def = transform::find("fuse_elementwise").unwrap();
-    let changes = (def.run)(graph).unwrap();
+    let changes = (def.run)(graph, &Settings::default()).unwrap();
     verify(graph).unwrap();
     changes.len()
 }

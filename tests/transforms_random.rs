@@ -44,8 +44,8 @@ proptest! {
     fn a_second_run_finds_nothing(seed in any::<u64>()) {
         for def in transform::all() {
             let mut graph = arbitrary_graph(seed);
-            (def.run)(&mut graph).unwrap();
-            prop_assert_eq!((def.run)(&mut graph).unwrap(), vec![], "{}", def.name);
+            (def.run)(&mut graph, &Settings::default()).unwrap();
+            prop_assert_eq!((def.run)(&mut graph, &Settings::default()).unwrap(), vec![], "{}", def.name);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use smallvec::SmallVec;
 
 use crate::blocks::BlockFormat;
+use crate::kernels::quantized::{BLOCK, BLOCK_WORDS};
 
 /// One dimension of a shape.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -49,11 +50,6 @@ impl fmt::Display for Dim {
 /// Dimensions, outermost first. A scalar has none.
 pub type Shape = SmallVec<[Dim; 4]>;
 
-/// Elements of a block of int8 activations.
-const INT8_ELEMENTS: usize = 32;
-/// Bytes of a block of int8 activations.
-const INT8_BYTES: usize = 40;
-
 /// What an element is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum DType {
@@ -78,13 +74,20 @@ impl DType {
             DType::F32 | DType::I32 => (1, 4),
             DType::F16 | DType::BF16 => (1, 2),
             DType::Blocks(format) => (format.elements(), format.bytes()),
-            DType::Int8 => (INT8_ELEMENTS, INT8_BYTES),
+            DType::Int8 => (BLOCK, BLOCK_WORDS * size_of::<i32>()),
         }
     }
 
     /// Whether the elements are floats, or stand for floats wherever a weight is read as such.
     pub fn is_float(self) -> bool {
         !matches!(self, DType::I32 | DType::Int8)
+    }
+
+    /// The type of weights of that name, in any case.
+    pub fn named(name: &str) -> Option<DType> {
+        let plain = [DType::F32, DType::F16, DType::BF16].into_iter();
+        let mut known = plain.chain(BlockFormat::ALL.map(DType::Blocks));
+        known.find(|known| known.to_string().eq_ignore_ascii_case(name))
     }
 
     /// The format, if it is one of quantized blocks.

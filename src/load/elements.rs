@@ -63,6 +63,11 @@ impl ElementType {
     }
 }
 
+/// Weights can't have elements of this type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("weights can't be {0}")]
+pub struct NoWeight(pub DType);
+
 impl From<ElementType> for DType {
     fn from(element: ElementType) -> Self {
         match element {
@@ -70,6 +75,20 @@ impl From<ElementType> for DType {
             ElementType::F16 => DType::F16,
             ElementType::BF16 => DType::BF16,
             ElementType::Blocks(format) => DType::Blocks(format),
+        }
+    }
+}
+
+impl TryFrom<DType> for ElementType {
+    type Error = NoWeight;
+
+    fn try_from(dtype: DType) -> Result<Self, NoWeight> {
+        match dtype {
+            DType::F32 => Ok(ElementType::F32),
+            DType::F16 => Ok(ElementType::F16),
+            DType::BF16 => Ok(ElementType::BF16),
+            DType::Blocks(format) => Ok(ElementType::Blocks(format)),
+            DType::I32 | DType::Int8 => Err(NoWeight(dtype)),
         }
     }
 }

@@ -8,8 +8,8 @@
 
 use smallvec::SmallVec;
 
-pub use super::elements::ElementType;
 use super::elements::gather;
+pub use super::elements::{ElementType, NoWeight};
 use super::map::Mapped;
 
 /// A shape or strides: one number a dimension, outermost first.

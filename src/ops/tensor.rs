@@ -13,6 +13,8 @@ pub enum Data {
     I32(Vec<i32>),
     /// Quantized blocks as files have them, in the order of the elements: weights.
     Blocks(BlockFormat, Vec<u8>),
+    /// Blocks of 32 signed bytes, as `kernels::quantized` lays them out in words: activations.
+    Int8(Vec<i32>),
 }
 
 /// A dense row-major tensor.
@@ -56,6 +58,8 @@ impl Tensor {
         match &self.data {
             Data::F32(data) => data.into(),
             Data::I32(data) => data.iter().map(|&n| n as f32).collect::<Vec<_>>().into(),
+            // Nothing reads them but products, which read the blocks.
+            Data::Int8(_) => Cow::default(),
             Data::Blocks(format, bytes) => {
                 let mut floats = vec![0.0; bytes.len() / format.bytes() * format.elements()];
                 let blocks = bytes.chunks_exact(format.bytes());

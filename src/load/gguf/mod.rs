@@ -23,7 +23,6 @@ use self::tensors::TensorEntry;
 use super::map::{MapError, Mapped};
 use super::weight::{ElementType, Weight};
 use super::weight_file::{TensorFileError, TensorHeader};
-use crate::blocks::BlockFormat;
 
 /// The bytes that every GGUF file begins with.
 pub const MAGIC: [u8; 4] = *b"GGUF";
@@ -182,11 +181,7 @@ fn element_type(tensor_type: TensorType) -> Option<ElementType> {
         TensorType::F32 => Some(ElementType::F32),
         TensorType::F16 => Some(ElementType::F16),
         TensorType::BF16 => Some(ElementType::BF16),
-        other => {
-            let name = other.to_string();
-            let known = BlockFormat::ALL.iter().find(|known| known.name() == name);
-            known.map(|format| ElementType::Blocks(*format))
-        }
+        other => other.block_format().map(ElementType::Blocks),
     }
 }
 
