@@ -129,6 +129,7 @@ impl Run<'_> {
             inputs: &inputs,
             outputs: &outputs,
             int_output,
+            quantized_output: None,
             scratch,
             cache: step.cache.map(|cache| self.cache(cache)),
             thread,
