@@ -26,7 +26,7 @@ use smallmind::model::{ModelFiles, Source};
 use smallmind::ops::Op;
 use smallmind::ops::reference::{Interpreter, WeightData};
 use smallmind::plan::{ModelPlan, PlanOptions};
-use smallmind::transform;
+use smallmind::transform::{self, Settings};
 use smallmind::{Options, Session};
 
 fn fuse(graph: &mut Graph) -> usize {

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use random_graph::arbitrary_graph;
 use same_bits::apply;
 use smallmind::graph::{Graph, verify};
-use smallmind::transform;
+use smallmind::transform::{self, Settings};
 
 /// All transforms one after the other, each on what the one before left.
 fn pipeline(graph: &Graph) -> Graph {

@@ -14,7 +14,8 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use super::call::View;
-use super::packed::PanelWeights;
+use super::linear::Product;
+use super::packed::{PackedMatrix, PanelWeights};
 use super::simd::{LANES, Simd};
 
 /// Columns in a block: a token tile's part of the activations stays in the first cache, and two panels' in the second.
@@ -27,14 +28,6 @@ const BLOCK_TOKENS: usize = 96;
 const TOKEN_STEP: usize = 12;
 /// Panels that are worked on together, at most.
 const GROUP: usize = 4;
-
-/// What a linear kernel computes, in units of `U` panels whose sums belong together.
-pub(super) trait Product<const U: usize> {
-    /// The panels of unit `unit`, each as long as the activations' rows.
-    fn panels(&self, unit: usize) -> [PanelWeights<'_>; U];
-    /// Takes the unit's sums for one token and writes its outputs.
-    fn finish<S: Simd>(&self, simd: S, unit: usize, token: usize, sums: [S::F32; U]);
-}
 
 /// Floats of scratch that one thread needs for `tokens` rows of `cols` activations.
 pub(super) fn scratch_floats(cols: usize, tokens: usize) -> usize {
@@ -58,7 +51,7 @@ fn block_rows(tokens: usize) -> usize {
 
 /// Computes units `units` for every row of `x`.
 #[inline(always)]
-pub(super) fn products<S: Simd, const U: usize, P: Product<U>>(
+pub(super) fn products<S: Simd, const U: usize, P: Product<U, PackedMatrix>>(
     simd: S,
     x: View<'_>,
     units: Range<usize>,
