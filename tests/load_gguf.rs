@@ -463,7 +463,7 @@ fn exercise(file: &GgufFile) {
     for name in file.names() {
         let shape = file.header(name).unwrap().shape;
         if let Ok(weight) = file.weight(name) {
-            assert_eq!(weight.to_f32().len(), shape.iter().product());
+            assert_eq!(weight.to_f32().len(), shape.iter().product::<usize>());
         }
     }
     for key in file.metadata().keys() {

@@ -304,6 +304,8 @@ fn picked(x: &Tensor, mut shape: Vec<usize>, index: impl Iterator<Item = usize>)
     match &x.data {
         Data::F32(data) => Tensor::f32(shape, index.map(|i| data[i]).collect()),
         Data::I32(data) => Tensor::i32(shape, index.map(|i| data[i]).collect()),
+        // Shape inference has refused int8 blocks.
+        Data::Int8(_) => x.clone(),
         Data::Blocks(format, bytes) => {
             let size = format.bytes();
             let blocks = index.flat_map(|i| &bytes[i * size..(i + 1) * size]);

@@ -166,7 +166,9 @@ pub fn model(family: Family, format_of: impl Fn(&str) -> Option<BlockFormat>) ->
 pub fn widened(writer: &Writer) -> Writer {
     let mut wide = writer.clone();
     for tensor in &mut wide.tensors {
-        let format = BlockFormat::ALL.iter().find(|f| number(**f) == tensor.number);
+        let format = BlockFormat::ALL
+            .iter()
+            .find(|f| number(**f) == tensor.number);
         if let Some(format) = format {
             let mut values = vec![0.0; tensor.dims.iter().product::<u64>() as usize];
             format.dequantize(&tensor.bytes, &mut values);
