@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use common::gguf::{Meta, Stored, Writer, convert, rounded};
 use common::{Expected, all_rows, bits, difference, expected, open, run};
 use smallmind::load::parameters::ParameterSource;
-use smallmind::model::{ModelFiles, Source, compile};
+use smallmind::model::{Activations, ModelFiles, Source, compile};
 use smallmind::plan::MemoryReport;
 use smallmind::{Model, ModelError, Options};
 use tempfile::TempDir;
@@ -23,7 +23,11 @@ fn written(folder: &TempDir, writer: &Writer) -> PathBuf {
 fn open_gguf(writer: &Writer) -> Model {
     let folder = TempDir::new().unwrap();
     let path = written(&folder, writer);
-    Model::open(path, &all_rows()).unwrap_or_else(|error| panic!("{error}"))
+    let options = Options {
+        activations: Activations::F32,
+        ..all_rows()
+    };
+    Model::open(path, &options).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Logits of the prompt and of the greedy steps, and the greedy tokens.

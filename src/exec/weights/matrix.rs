@@ -53,16 +53,18 @@ impl Matrix {
 
     /// The elements `start..start + out.len()` of a row as floats, after the cast.
     fn cast(&self, row: usize, start: usize, out: &mut [f32]) {
-        let ElementType::Blocks(format) = self.element else {
-            self.floats(row, start, out);
-            match self.element {
-                ElementType::F16 => out.iter_mut().for_each(|x| *x = f16::from_f32(*x).to_f32()),
-                ElementType::BF16 => out
-                    .iter_mut()
-                    .for_each(|x| *x = bf16::from_f32(*x).to_f32()),
-                _ => {}
+        let format = match self.element {
+            ElementType::Blocks(format) if self.is_cast() => format,
+            element => {
+                self.floats(row, start, out);
+                let round: fn(f32) -> f32 = match element {
+                    ElementType::F16 => |x| f16::from_f32(x).to_f32(),
+                    ElementType::BF16 => |x| bf16::from_f32(x).to_f32(),
+                    _ => |x| x,
+                };
+                out.iter_mut().for_each(|x| *x = round(*x));
+                return;
             }
-            return;
         };
         let mut bytes = [0; LARGEST_BLOCK];
         let bytes = &mut bytes[..format.bytes()];
