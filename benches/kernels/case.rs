@@ -169,6 +169,7 @@ impl Case {
             inputs: &inputs,
             outputs: &outputs,
             int_output: &[],
+            quantized_output: None,
             scratch: self.scratch.cells(),
             cache,
             thread: 0,

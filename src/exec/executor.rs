@@ -10,8 +10,9 @@ use super::arena::Arena;
 use super::float_environment::FloatEnvironment;
 use super::pool::{Padded, Pool};
 use super::weights::StoredWeight;
-use crate::kernels::call::{Call, Operand, View};
+use crate::kernels::call::{Call, Operand, QuantizedView, View};
 use crate::kernels::kv_cache::KvCache;
+use crate::kernels::quantized::activation_words;
 use crate::plan::{ModelPlan, Slot, Source, Step, StepPlan};
 
 /// Operands that fit into a step's frame; no op has more.
@@ -120,9 +121,12 @@ impl Run<'_> {
         }
         let mut outputs: SmallVec<[View<'_>; OUTPUTS]> = SmallVec::new();
         let mut int_output: &[Cell<i32>] = &[];
+        let mut quantized_output = None;
         for slot in &step.outputs {
             if slot.is_int() {
                 int_output = self.ints(slot);
+            } else if slot.is_int8() {
+                quantized_output = Some(self.blocks(slot));
             } else {
                 outputs.push(self.view(slot));
             }
@@ -134,6 +138,7 @@ impl Run<'_> {
             inputs: &inputs,
             outputs: &outputs,
             int_output,
+            quantized_output,
             scratch,
             cache: step.cache.map(|cache| self.cache(cache)),
             thread,
@@ -149,10 +154,12 @@ impl Run<'_> {
         match source {
             Source::Absent => Operand::Absent,
             Source::Arena(slot) if slot.is_int() => Operand::Ints(self.ints(slot)),
+            Source::Arena(slot) if slot.is_int8() => Operand::QuantizedTensor(self.blocks(slot)),
             Source::Arena(slot) => Operand::Tensor(self.view(slot)),
             Source::Weight(weight) => match &self.executor.weights[*weight] {
                 StoredWeight::Constant(data, shape) => Operand::Constant(data, shape),
                 StoredWeight::Packed(matrix) => Operand::Packed(matrix),
+                StoredWeight::Quantized(matrix) => Operand::Quantized(matrix),
                 StoredWeight::Table(table) => Operand::Rows(table),
             },
         }
@@ -173,6 +180,15 @@ impl Run<'_> {
             .product();
         // SAFETY: as in `view`.
         unsafe { self.arena.cells(slot.offset, len) }
+    }
+
+    fn blocks(&self, slot: &Slot) -> QuantizedView<'_> {
+        let shape = slot.shape(self.tokens, self.past + self.tokens);
+        let cols = shape.last().copied().unwrap_or(0);
+        let rows = shape.iter().product::<usize>() / cols.max(1);
+        // SAFETY: as in `view`.
+        let words = unsafe { self.arena.cells(slot.offset, activation_words(rows, cols)) };
+        QuantizedView::new(words, rows, cols)
     }
 
     fn cache(&self, number: usize) -> KvCache<'_> {

@@ -16,6 +16,7 @@ pub mod math;
 pub mod matmul;
 pub mod norm;
 pub mod packed;
+pub mod quantized;
 pub mod rotary;
 pub mod shape;
 pub mod simd;

@@ -14,7 +14,8 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use super::call::{Call, View};
-use super::packed::PanelWeights;
+use super::linear::{Product, Sums};
+use super::packed::{PackedMatrix, PanelWeights};
 use super::simd::{LANES, Simd};
 
 /// Columns in a block: a token tile's part of the activations stays in the first cache, and two panels' in the second.
@@ -33,17 +34,6 @@ const SPAN: usize = 8;
 /// Pieces of a step for each thread, about: few enough that a thread seldom copies activations, and enough that none
 /// waits long for another's last.
 const PIECES: usize = 16;
-
-/// Sums of 16 rows for tokens one after the other.
-pub(super) type Sums<'a> = &'a [[Cell<f32>; LANES]];
-
-/// What a linear kernel computes, in units of `U` panels whose sums belong together.
-pub(super) trait Product<const U: usize> {
-    /// The panels of unit `unit`, each as long as the activations' rows.
-    fn panels(&self, unit: usize) -> [PanelWeights<'_>; U];
-    /// Takes the unit's sums for the tokens from `first` on, each panel's in a slice, and writes their outputs.
-    fn finish<S: Simd>(&self, simd: S, unit: usize, first: usize, sums: [Sums<'_>; U]);
-}
 
 /// Floats of scratch that one thread needs for `tokens` rows of `cols` activations.
 pub(super) fn scratch_floats(cols: usize, tokens: usize) -> usize {
@@ -76,7 +66,7 @@ fn block_rows(tokens: usize) -> usize {
 ///
 /// One row: threads share the units. Several: they draw pieces of a block of tokens and some units each.
 #[inline(always)]
-pub(super) fn products<S: Simd, const U: usize, P: Product<U>>(
+pub(super) fn products<S: Simd, const U: usize, P: Product<U, PackedMatrix>>(
     simd: S,
     call: &Call<'_>,
     units: usize,
@@ -136,7 +126,7 @@ struct Span<'a, const U: usize, P> {
     rows: usize,
 }
 
-impl<'a, const U: usize, P: Product<U>> Span<'a, U, P> {
+impl<'a, const U: usize, P: Product<U, PackedMatrix>> Span<'a, U, P> {
     #[inline(always)]
     fn new(product: &'a P, units: Range<usize>, start: usize, rows: usize) -> Self {
         let mut panels = [PanelWeights::F32(&[]); SPAN];
@@ -324,7 +314,7 @@ struct Block<'a> {
 impl Block<'_> {
     /// The products of a span's units, through `sums`, `[panel][rows][16]`.
     #[inline(always)]
-    fn products<S: Simd, const U: usize, P: Product<U>>(
+    fn products<S: Simd, const U: usize, P: Product<U, PackedMatrix>>(
         self,
         simd: S,
         span: &Span<'_, U, P>,
@@ -397,7 +387,7 @@ impl Block<'_> {
     /// Where a span (with all its sums, and the first panel's place in it) is given, it is finished tile by tile: the
     /// sums are still near, and writing outputs overlaps with the next tile's work.
     #[inline(always)]
-    fn tiles<S: Simd, E: Element, const P: usize, const U: usize, Q: Product<U>>(
+    fn tiles<S: Simd, E: Element, const P: usize, const U: usize, Q: Product<U, PackedMatrix>>(
         self,
         simd: S,
         part: Part<'_>,

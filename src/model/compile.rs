@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::limits::limits;
-use super::{Logits, ModelError, ModelFiles, Options};
+use super::{Activations, Logits, ModelError, ModelFiles, Options};
 use crate::graph::{Graph, Kind, Name, verify};
 use crate::kernels::simd::Isa;
 use crate::load::bind::{bind, find_tensor};
@@ -14,6 +14,7 @@ use crate::load::parameters::{ParameterSource, SourceKind};
 use crate::load::value::Value;
 use crate::plan::{ModelPlan, PlanOptions, is_bidirectional};
 use crate::rewrite::{PassOptions, Passes, Report};
+use crate::transform::Settings;
 
 /// The context of a session where neither the caller nor the model asks for less.
 const DEFAULT_CONTEXT: usize = 4096;
@@ -21,6 +22,8 @@ const DEFAULT_CONTEXT: usize = 4096;
 const MOST_CONTEXT: usize = 1 << 24;
 /// The most tokens of a prompt step where the caller names no number: past a few hundred, matrix products gain nothing.
 const DEFAULT_CHUNK: usize = 512;
+/// The pass that makes activations int8.
+const QUANTIZE: &str = "quantize_activations";
 /// The most threads that can be asked for.
 const MOST_THREADS: usize = 1024;
 
@@ -84,10 +87,17 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         Some(folder) => Passes::from_dir(folder)?,
         None => Passes::builtin()?,
     };
+    let mut without = options.without.clone();
+    if options.activations == Activations::F32 && passes.names().any(|name| name == QUANTIZE) {
+        without.insert(QUANTIZE.to_string());
+    }
     let pass_options = PassOptions {
-        without: options.without.clone(),
+        without,
         stop_after: options.stop_after.clone(),
         verify: cfg!(debug_assertions),
+        settings: Settings {
+            weights: options.weights.map(|weights| weights.dtype()),
+        },
     };
     let mut report = passes.run(&mut decode, &pass_options)?;
     let mut prefill = decode.clone();

@@ -17,7 +17,7 @@ pub use compile::{Compiled, compile};
 pub use configuration::Configuration;
 pub use files::{ModelFiles, Source};
 pub use graphs::builtin_graphs;
-pub use options::{Logits, Options, Progress};
+pub use options::{Activations, Logits, Options, Progress, Weights};
 
 use crate::exec::arena::ArenaError;
 use crate::exec::executor::Executor;

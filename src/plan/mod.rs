@@ -16,7 +16,7 @@ mod verify;
 
 pub use bidirectional::is_bidirectional;
 pub use layout::{Cache, ModelPlan, PlanError, PlanOptions, Regions};
-use report::packed_bytes as weight_bytes;
+use report::weight_bytes;
 pub use report::{MemoryReport, StepReport};
 pub use schedule::{Slot, Source, Step, StepPlan, WeightForm, WeightNeed};
 pub use verify::{PlanDefect, verify};

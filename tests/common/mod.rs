@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Each test program uses a part.
 
 pub mod gguf;
+pub mod quantized;
 pub mod tiny;
 pub mod variants;
 

@@ -1,14 +1,13 @@
-//! Tensor types, where tensors lie, and blocks of quantized elements.
+//! Tensor types, and where tensors lie.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 use std::fmt;
 use std::ops::Range;
 
-use half::f16;
-
 use super::cursor::Stop;
 use super::header::Described;
+use crate::blocks::BlockFormat;
 
 /// The type of a tensor's elements, by the number that files give it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,10 +18,27 @@ impl TensorType {
     pub const F32: TensorType = TensorType(0);
     /// IEEE binary16.
     pub const F16: TensorType = TensorType(1);
-    /// Blocks of 32: a scale in binary16, then 32 signed bytes that it multiplies.
-    pub const Q8_0: TensorType = TensorType(8);
     /// The upper half of a binary32.
     pub const BF16: TensorType = TensorType(30);
+
+    /// The block format that the number stands for; `None` for plain elements, and for types that are not read.
+    pub fn block_format(self) -> Option<BlockFormat> {
+        Some(match self.0 {
+            2 => BlockFormat::Q4_0,
+            3 => BlockFormat::Q4_1,
+            6 => BlockFormat::Q5_0,
+            7 => BlockFormat::Q5_1,
+            8 => BlockFormat::Q8_0,
+            10 => BlockFormat::Q2K,
+            11 => BlockFormat::Q3K,
+            12 => BlockFormat::Q4K,
+            13 => BlockFormat::Q5K,
+            14 => BlockFormat::Q6K,
+            20 => BlockFormat::Iq4Nl,
+            23 => BlockFormat::Iq4Xs,
+            _ => return None,
+        })
+    }
 
     /// Its name, the elements of a block and the bytes of a block; `None` if the type is not known.
     fn known(self) -> Option<(&'static str, usize, usize)> {
@@ -171,59 +187,23 @@ fn tensor_size(shape: &[usize], block_elements: usize, block_bytes: usize) -> Re
         .ok_or_else(|| "too many elements".to_string())
 }
 
-/// Bytes of a Q8_0 block.
-const Q8_0_BYTES: usize = 34;
-
-/// The elements of Q8_0 blocks as little-endian f32: each is its block's scale d times the signed byte q, and both the scale
-/// as f32 and the product d · q are exact unless d is infinite or no number. What follows the last whole block is left out.
-pub(super) fn dequantize_q8_0(blocks: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(blocks.len() / Q8_0_BYTES * 32 * 4);
-    for block in blocks.as_chunks::<Q8_0_BYTES>().0 {
-        let [low, high, quants @ ..] = block;
-        let scale = f16::from_le_bytes([*low, *high]).to_f32();
-        for &quant in quants {
-            let value = scale * f32::from(quant as i8);
-            out.extend_from_slice(&value.to_le_bytes());
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// 2^(e − 15) · 1.m or m · 2^(−24), by the definition of binary16, in f64.
-    fn binary16(bits: u16) -> f64 {
-        let (sign, exponent, mantissa) = (bits >> 15, bits >> 10 & 31, bits & 1023);
-        let magnitude = match exponent {
-            0 => f64::from(mantissa) / 16_777_216.0,
-            31 if mantissa == 0 => f64::INFINITY,
-            31 => f64::NAN,
-            e => (1.0 + f64::from(mantissa) / 1024.0) * 2f64.powi(i32::from(e) - 15),
-        };
-        if sign == 1 { -magnitude } else { magnitude }
-    }
-
     #[test]
-    fn q8_0_is_the_scale_times_the_byte_for_every_scale_and_byte() {
-        let bytes: Vec<u8> = (0..=255).collect();
-        for bits in 0..=u16::MAX {
-            let quants = &bytes[usize::from(bits % 8) * 32..][..32];
-            let block = [&bits.to_le_bytes(), quants].concat();
-            let found = dequantize_q8_0(&block);
-            assert_eq!(found.len(), 128);
-            for (found, &quant) in found.as_chunks::<4>().0.iter().zip(quants) {
-                let found = f32::from_le_bytes(*found);
-                let exact = binary16(bits) * f64::from(quant as i8);
-                if exact.is_nan() {
-                    assert!(found.is_nan(), "{bits:#06x} {quant}");
-                } else {
-                    let exact_bits = f64::from(found).to_bits();
-                    assert_eq!(exact_bits, exact.to_bits(), "{bits:#06x} {quant}");
-                }
+    fn block_formats_are_listed_with_the_same_names_and_sizes() {
+        let mut found = Vec::new();
+        for (number, name, elements, bytes) in TYPES {
+            if let Some(format) = TensorType(number).block_format() {
+                assert_eq!(
+                    (format.name(), format.elements(), format.bytes()),
+                    (name, elements, bytes)
+                );
+                found.push(format);
             }
         }
+        assert_eq!(found, BlockFormat::ALL);
     }
 
     #[test]

@@ -1,0 +1,184 @@
+//! The formats of 32 elements with one scale: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0.
+//!
+//! | format | bytes | | element |
+//! | --- | --- | --- | --- |
+//! | Q4_0 | 0..2 | scale d | d · (q − 8) |
+//! | | 2..18 | byte i: the four bits of elements i and 16 + i | |
+//! | Q4_1 | 0..2, 2..4 | scale d, minimum m | d · q + m |
+//! | | 4..20 | byte i: the four bits of elements i and 16 + i | |
+//! | Q5_0 | 0..2 | scale d | d · (q − 16) |
+//! | | 2..6 | a u32 whose bit i is the fifth bit of element i | |
+//! | | 6..22 | byte i: the lower four bits of elements i and 16 + i | |
+//! | Q5_1 | 0..2, 2..4 | scale d, minimum m | d · q + m |
+//! | | 4..8 | a u32 whose bit i is the fifth bit of element i | |
+//! | | 8..24 | byte i: the lower four bits of elements i and 16 + i | |
+//! | Q8_0 | 0..2 | scale d | d · q |
+//! | | 2..34 | byte i: element i, signed | |
+//!
+//! Written, d is such that the element of the largest magnitude has the number −8 or −16 (Q4_0, Q5_0: the end that has no
+//! opposite), that minimum and maximum have the first and the last number (Q4_1, Q5_1), or that the largest magnitude has
+//! the number ±127 (Q8_0). Numbers are nearest ones under the unrounded d, which is then rounded to binary16.
+
+use super::field::{field, field_mut, put_scale, scale};
+
+/// The numbers 0..16 of the 32 elements whose four bits 16 bytes hold.
+fn nibbles(bytes: &[u8; 16]) -> [u8; 32] {
+    let mut numbers = [0; 32];
+    let (first, second) = numbers.split_at_mut(16);
+    for ((first, second), byte) in first.iter_mut().zip(second).zip(bytes) {
+        *first = byte & 15;
+        *second = byte >> 4;
+    }
+    numbers
+}
+
+/// The numbers 0..32 of 32 elements: lower four bits in `low`, fifth bits in `high`.
+fn five_bits(high: &[u8; 4], low: &[u8; 16]) -> [u8; 32] {
+    let high = u32::from_le_bytes(*high);
+    let mut numbers = nibbles(low);
+    for (i, number) in numbers.iter_mut().enumerate() {
+        *number |= (((high >> i) & 1) << 4) as u8;
+    }
+    numbers
+}
+
+/// `out[i] = d · (numbers[i] − zero)`.
+fn centred(d: f32, numbers: [u8; 32], zero: i8, out: &mut [f32; 32]) {
+    for (out, number) in out.iter_mut().zip(numbers) {
+        *out = d * f32::from(number as i8 - zero);
+    }
+}
+
+/// `out[i] = d · numbers[i] + m`.
+fn from_minimum(d: f32, m: f32, numbers: [u8; 32], out: &mut [f32; 32]) {
+    for (out, number) in out.iter_mut().zip(numbers) {
+        *out = d * f32::from(number) + m;
+    }
+}
+
+pub(super) fn read_q4_0(block: &[u8; 18], out: &mut [f32; 32]) {
+    centred(
+        scale::<0, _>(block),
+        nibbles(field::<2, 16, _>(block)),
+        8,
+        out,
+    );
+}
+
+pub(super) fn read_q4_1(block: &[u8; 20], out: &mut [f32; 32]) {
+    let numbers = nibbles(field::<4, 16, _>(block));
+    from_minimum(scale::<0, _>(block), scale::<2, _>(block), numbers, out);
+}
+
+pub(super) fn read_q5_0(block: &[u8; 22], out: &mut [f32; 32]) {
+    let numbers = five_bits(field::<2, 4, _>(block), field::<6, 16, _>(block));
+    centred(scale::<0, _>(block), numbers, 16, out);
+}
+
+pub(super) fn read_q5_1(block: &[u8; 24], out: &mut [f32; 32]) {
+    let numbers = five_bits(field::<4, 4, _>(block), field::<8, 16, _>(block));
+    from_minimum(scale::<0, _>(block), scale::<2, _>(block), numbers, out);
+}
+
+pub(super) fn read_q8_0(block: &[u8; 34], out: &mut [f32; 32]) {
+    let d = scale::<0, _>(block);
+    for (out, &byte) in out.iter_mut().zip(field::<2, 32, _>(block)) {
+        *out = d * f32::from(byte as i8);
+    }
+}
+
+/// The first element of the largest magnitude; 0 where all are zeros.
+fn farthest(values: &[f32; 32]) -> f32 {
+    let mut farthest = 0.0f32;
+    for &value in values {
+        if farthest.abs() < value.abs() {
+            farthest = value;
+        }
+    }
+    farthest
+}
+
+/// The least and the greatest element; of equal ones the first.
+fn ends(values: &[f32; 32]) -> (f32, f32) {
+    values
+        .iter()
+        .fold((f32::MAX, f32::MIN), |(least, greatest), &value| {
+            (
+                if value < least { value } else { least },
+                if value > greatest { value } else { greatest },
+            )
+        })
+}
+
+/// 1 / d, or 0 for 0.
+fn inverse(d: f32) -> f32 {
+    if d == 0.0 { 0.0 } else { 1.0 / d }
+}
+
+/// The nearest of the numbers 0..=`last` to each `(value − minimum) · inverse + zero`, halves upwards.
+fn numbers(values: &[f32; 32], minimum: f32, inverse: f32, zero: f32, last: u8) -> [u8; 32] {
+    values.map(|value| (((value - minimum) * inverse + (zero + 0.5)) as u8).min(last))
+}
+
+/// The lower four bits of the numbers, elements i and 16 + i in byte i.
+fn put_nibbles(numbers: &[u8; 32], bytes: &mut [u8; 16]) {
+    let (first, second) = numbers.split_at(16);
+    for ((byte, first), second) in bytes.iter_mut().zip(first).zip(second) {
+        *byte = first & 15 | second << 4;
+    }
+}
+
+/// A u32 whose bit i is the fifth bit of number i.
+fn fifth_bits(numbers: &[u8; 32]) -> [u8; 4] {
+    let bits = numbers.iter().rev();
+    let bits = bits.fold(0u32, |bits, number| bits << 1 | u32::from(number >> 4 & 1));
+    bits.to_le_bytes()
+}
+
+pub(super) fn write_q4_0(values: &[f32; 32], block: &mut [u8; 18]) {
+    let d = farthest(values) / -8.0;
+    put_scale::<0, _>(block, d);
+    put_nibbles(
+        &numbers(values, 0.0, inverse(d), 8.0, 15),
+        field_mut::<2, 16, _>(block),
+    );
+}
+
+pub(super) fn write_q4_1(values: &[f32; 32], block: &mut [u8; 20]) {
+    let (least, greatest) = ends(values);
+    let d = (greatest - least) / 15.0;
+    put_scale::<0, _>(block, d);
+    put_scale::<2, _>(block, least);
+    put_nibbles(
+        &numbers(values, least, inverse(d), 0.0, 15),
+        field_mut::<4, 16, _>(block),
+    );
+}
+
+pub(super) fn write_q5_0(values: &[f32; 32], block: &mut [u8; 22]) {
+    let d = farthest(values) / -16.0;
+    let numbers = numbers(values, 0.0, inverse(d), 16.0, 31);
+    put_scale::<0, _>(block, d);
+    *field_mut::<2, 4, _>(block) = fifth_bits(&numbers);
+    put_nibbles(&numbers, field_mut::<6, 16, _>(block));
+}
+
+pub(super) fn write_q5_1(values: &[f32; 32], block: &mut [u8; 24]) {
+    let (least, greatest) = ends(values);
+    let d = (greatest - least) / 31.0;
+    let numbers = numbers(values, least, inverse(d), 0.0, 31);
+    put_scale::<0, _>(block, d);
+    put_scale::<2, _>(block, least);
+    *field_mut::<4, 4, _>(block) = fifth_bits(&numbers);
+    put_nibbles(&numbers, field_mut::<8, 16, _>(block));
+}
+
+pub(super) fn write_q8_0(values: &[f32; 32], block: &mut [u8; 34]) {
+    let d = farthest(values).abs() / 127.0;
+    let inverse = inverse(d);
+    put_scale::<0, _>(block, d);
+    for (byte, value) in field_mut::<2, 32, _>(block).iter_mut().zip(values) {
+        // Halves away from zero.
+        *byte = (value * inverse).round() as i8 as u8;
+    }
+}
