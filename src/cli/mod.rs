@@ -10,6 +10,7 @@ mod bench;
 mod bench_table;
 mod check;
 mod compare;
+mod diagnose;
 mod dump;
 mod expected;
 mod explain;
