@@ -509,3 +509,20 @@ fn a_right_graph_is_traced_where_it_is_asked_for() {
         "{text}"
     );
 }
+
+#[test]
+fn the_tutorial_shows_what_check_says() {
+    let readme = include_str!("../graphs/README.md");
+    let (_, excerpt) = readme
+        .split_once("With the rotary pairs taken wrongly:\n\n")
+        .unwrap();
+    let (excerpt, _) = excerpt.split_once("\n\n").unwrap();
+    let right = "\"source == 'gguf' ? 'adjacent' : 'half'\"";
+    let text = edited(&graph("olmo"), &[(right, "\"'adjacent'\"")]);
+    let found = Case::new("olmo", &text)
+        .with_hidden("olmo", &STREAM)
+        .departs()
+        .replace("mine.ron", "olmo.ron");
+    let lines: Vec<&str> = excerpt.lines().map(str::trim).collect();
+    says(&found, &lines);
+}
