@@ -125,7 +125,7 @@ pub fn info(arguments: Arguments) -> Result<(), Failure> {
     };
     let tensors = tensors(found.weights.as_ref());
     if tensors.is_empty() {
-        missing.push("there are no weights".to_string());
+        missing.insert(0, "there are no weights".to_string());
     }
     let tokenizer = tokenizer(&source, &found.config);
     let info = Info {
@@ -359,6 +359,25 @@ fn short_text(text: &str) -> String {
     format!("{start}… {count} characters")
 }
 
+/// Lines that differ in numbers alone, as those of all layers do, by the first of them and how many more there are.
+fn grouped(lines: &[String]) -> Vec<String> {
+    let mut groups: Vec<(String, &str, usize)> = Vec::new();
+    for line in lines {
+        let form = line.split(|c: char| c.is_ascii_digit()).collect::<Vec<_>>();
+        let form: Vec<&str> = form.into_iter().filter(|part| !part.is_empty()).collect();
+        let form = form.join("#");
+        match groups.iter_mut().find(|(known, ..)| *known == form) {
+            Some((.., more)) => *more += 1,
+            None => groups.push((form, line, 0)),
+        }
+    }
+    let line = |(_, first, more): (String, &str, usize)| match more {
+        0 => first.to_string(),
+        more => format!("{first} (and {more} like it)"),
+    };
+    groups.into_iter().map(line).collect()
+}
+
 impl Info {
     fn text(&self) -> String {
         let mut text = String::new();
@@ -392,10 +411,11 @@ impl Info {
             ),
             _ => line("runs", "no".to_string()),
         }
-        for missing in self.missing.iter().take(MOST_MISSING) {
+        let missing = grouped(&self.missing);
+        for missing in missing.iter().take(MOST_MISSING) {
             let _ = writeln!(text, "  {missing}");
         }
-        if let Some(more @ 1..) = self.missing.len().checked_sub(MOST_MISSING) {
+        if let Some(more @ 1..) = missing.len().checked_sub(MOST_MISSING) {
             let _ = writeln!(text, "  and {more} more");
         }
         if !self.tensors.is_empty() {

@@ -133,6 +133,30 @@ fn files_that_are_no_model_are_refused() {
     fs::write(&path, b"GGUF").unwrap();
     assert!(failure(["info", path.to_str().unwrap()]).contains("model.gguf"));
     let message = failure(["info", folder.path().to_str().unwrap()]);
-    assert!(message.contains("expected a folder with config.json"), "{message}");
+    assert!(
+        message.contains("expected a folder with config.json"),
+        "{message}"
+    );
     assert_eq!(output(["info"]).status.code(), Some(2));
+}
+
+#[test]
+fn what_all_layers_lack_is_told_once_with_their_number() {
+    let folder = TempDir::new().unwrap();
+    let mut writer = convert("llama", Stored::F32);
+    writer
+        .tensors
+        .retain(|tensor| !tensor.name.ends_with("ffn_up.weight"));
+    write(&folder, &writer);
+    let text = told(folder.path(), "model.gguf");
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains("ffn_up"))
+        .collect();
+    assert_eq!(lines.len(), 1, "{text}");
+    assert!(
+        lines[0].contains("no tensor 'blk.0.ffn_up.weight'"),
+        "{text}"
+    );
+    assert!(lines[0].ends_with("(and 2 like it)"), "{text}");
 }
