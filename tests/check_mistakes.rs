@@ -509,3 +509,69 @@ fn a_right_graph_is_traced_where_it_is_asked_for() {
         "{text}"
     );
 }
+
+#[test]
+fn the_tutorial_shows_what_check_says() {
+    let readme = include_str!("../graphs/README.md");
+    let (_, excerpt) = readme
+        .split_once("With the rotary pairs taken wrongly:\n\n")
+        .unwrap();
+    let (excerpt, _) = excerpt.split_once("\n\n").unwrap();
+    let right = "\"source == 'gguf' ? 'adjacent' : 'half'\"";
+    let text = edited(&graph("olmo"), &[(right, "\"'adjacent'\"")]);
+    let found = Case::new("olmo", &text)
+        .with_hidden("olmo", &STREAM)
+        .departs()
+        .replace("mine.ron", "olmo.ron");
+    let lines: Vec<&str> = excerpt.lines().map(str::trim).collect();
+    says(&found, &lines);
+}
+
+/// The residual stream's table that `--trace` prints.
+fn stream(model: &Path, expected: &Path, more: &[&str]) -> Vec<String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_smallmind"));
+    command
+        .arg("check")
+        .arg(model)
+        .arg("--expected")
+        .arg(expected);
+    let output = command.arg("--trace").args(more).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines = text.lines().map(str::to_string);
+    let lines: Vec<String> = lines
+        .skip_while(|line| !line.starts_with("residual"))
+        .collect();
+    assert!(!lines.is_empty(), "{text}");
+    lines
+}
+
+#[test]
+fn every_architectures_layers_are_found() {
+    for name in common::models().filter(|&name| name != "demo") {
+        let config = fs::read_to_string(data(name).join("config.json")).unwrap();
+        let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+        let layers = ["n_layer", "num_hidden_layers"].map(|key| config[key].as_u64());
+        let layers = layers.into_iter().flatten().next().unwrap() as usize;
+        let lines = stream(&data(name), &data(name).join("expected.safetensors"), &[]);
+        assert!(lines[1].starts_with("before "), "{name}: {lines:?}");
+        assert_eq!(lines.len(), 2 + layers, "{name}: {lines:?}");
+    }
+}
+
+#[test]
+fn a_dump_has_the_layers_of_the_graph_file() {
+    let folder = TempDir::new().unwrap();
+    let dump = folder.path().join("dump.ron").display().to_string();
+    let model = data("llama");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_smallmind"));
+    command
+        .arg("dump")
+        .arg(&model)
+        .args(["--after", "none", "-o", &dump, "--step", "decode"]);
+    assert!(command.status().unwrap().success());
+    let expected = model.join("expected.safetensors");
+    assert_eq!(
+        stream(&model, &expected, &["--graph", &dump]),
+        stream(&model, &expected, &[])
+    );
+}

@@ -259,6 +259,62 @@ fn what_the_graph_file_does_not_support_is_refused() {
     }
 }
 
+/// The scale of scores in the graph as loaded.
+fn attention_scale(writer: &Writer) -> f64 {
+    let folder = TempDir::new().unwrap();
+    let options = Options {
+        stop_after: Some("none".into()),
+        ..Options::default()
+    };
+    let source = Source::from(written(&folder, writer));
+    let files = ModelFiles::open_headers(&source, &options).unwrap();
+    let graph = compile(&files, &options).unwrap().decode;
+    let mut ops = graph.ids().filter_map(|id| graph.node(id).op());
+    ops.find(|op| op.name() == "Attention")
+        .unwrap()
+        .float("scale")
+}
+
+#[test]
+fn gemma_3_scales_scores_by_a_heads_width_but_in_its_largest_model() {
+    let mut writer = convert("gemma3", Stored::F32);
+    assert_eq!(attention_scale(&writer), 1.0 / 32f64.sqrt());
+    // The model of 62 layers, of width 64 with 4 heads here.
+    let (first, rest): (Vec<_>, Vec<_>) = writer
+        .tensors
+        .into_iter()
+        .filter(|tensor| !tensor.name.starts_with("blk.") || tensor.name.starts_with("blk.0."))
+        .partition(|tensor| tensor.name.starts_with("blk.0."));
+    writer.tensors = rest;
+    for layer in 0..62 {
+        writer
+            .tensors
+            .extend(first.iter().cloned().map(|mut tensor| {
+                tensor.name = tensor.name.replace("blk.0.", &format!("blk.{layer}."));
+                tensor
+            }));
+    }
+    for (key, value) in &mut writer.meta {
+        if key == "gemma3.block_count" {
+            *value = Meta::U32(62);
+        }
+    }
+    assert_eq!(attention_scale(&writer), 0.25);
+}
+
+#[test]
+fn a_missing_tensor_goes_by_the_name_that_files_of_this_kind_have() {
+    let mut writer = convert("bert", Stored::F32);
+    writer
+        .tensors
+        .retain(|tensor| tensor.name != "blk.1.layer_output_norm.bias");
+    let message = refusal(&writer);
+    assert!(
+        message.contains("no tensor 'blk.1.layer_output_norm.bias'"),
+        "{message}"
+    );
+}
+
 #[test]
 fn a_missing_tensor_goes_by_the_name_that_files_of_this_kind_have() {
     let mut writer = convert("bert", Stored::F32);

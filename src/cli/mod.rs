@@ -15,6 +15,7 @@ mod dump;
 mod expected;
 mod explain;
 mod failure;
+mod info;
 mod interrupt;
 mod plan;
 mod progress;
@@ -42,6 +43,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Print what a model's files say, and whether it would run
+    Info(info::Arguments),
     /// Continue a prompt
     Run(run::Arguments),
     /// Compare a model's output with a file of expected tensors
@@ -66,6 +69,7 @@ pub fn main() -> ExitCode {
     }
     let result = match Cli::parse_from(arguments).command {
         Command::Run(arguments) => run::run(arguments),
+        Command::Info(arguments) => info::info(arguments),
         Command::Check(arguments) => check::check(arguments),
         Command::Dump(arguments) => dump::dump(arguments),
         Command::Plan(arguments) => plan::plan(arguments),

@@ -7,6 +7,7 @@ mod check;
 mod common;
 mod compile;
 mod gguf;
+mod info;
 mod run;
 
 use std::ffi::OsStr;
@@ -79,7 +80,7 @@ fn bits(arguments: &[&str], isa: Option<&str>) -> String {
 
 #[test]
 fn what_is_no_model_is_an_error() {
-    for command in ["run", "dump", "plan", "explain"] {
+    for command in ["run", "dump", "plan", "explain", "info"] {
         let message = failure([command, "no/such/model"]);
         assert!(
             message.contains("no/such/model: there is no such file or folder"),

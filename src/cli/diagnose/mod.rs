@@ -130,11 +130,6 @@ impl<'a> Subject<'a> {
         };
         let layers = Layers::of(&expanded);
         let mut text = String::new();
-        if question.wrong
-            && let Some(row) = self.first_row(found, &self.expected.rows, self.expected.width)
-        {
-            let _ = writeln!(text, "{}", first_row(row, self.expected.input_ids.len()));
-        }
         let elements = built.weight_elements();
         if elements > MOST_TRACED {
             let _ = writeln!(
@@ -162,6 +157,11 @@ impl<'a> Subject<'a> {
                 search::Target::Layer(layer) => Some(layer),
                 _ => None,
             };
+            // Without a layer, the rows of the output tell as much.
+            let row = self.first_row(found, &self.expected.rows, self.expected.width);
+            if let Some(row) = row.filter(|_| target == search::Target::Output) {
+                let _ = writeln!(text, "{}", first_row(row, self.expected.input_ids.len()));
+            }
             match layers.suspect(&expanded, &trace, inside) {
                 Some(suspect) => {
                     let _ = writeln!(text, "{}", suspect.describe(&self.files.graph.file));

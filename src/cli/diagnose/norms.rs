@@ -59,12 +59,11 @@ fn moved(norm: &Node, name: &str, of: &str) -> Statement {
     Statement::Node(norm)
 }
 
-/// Each Repeat's body changed by `change`, which also notes the norms that it moves.
-fn in_bodies(
-    statements: &[Statement],
-    what: &str,
-    change: &dyn Fn(&[Statement], &mut Vec<Node>) -> Vec<Statement>,
-) -> Option<Change> {
+/// Changes a Repeat's body, and notes the norms that it moves.
+type Mover<'a> = &'a dyn Fn(&[Statement], &mut Vec<Node>) -> Vec<Statement>;
+
+/// Each Repeat's body changed by `change`; none where no norm moves.
+fn in_bodies(statements: &[Statement], what: &str, change: Mover<'_>) -> Option<Change> {
     let mut norms = Vec::new();
     let nodes = statements
         .iter()

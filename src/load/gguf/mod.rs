@@ -142,6 +142,12 @@ impl GgufFile {
         })
     }
 
+    /// Bytes that a tensor takes in the file; `None` if there is none of that name, or its type is not known.
+    pub fn stored_bytes(&self, name: &str) -> Option<usize> {
+        let entry = self.tensors.get(name)?;
+        Some(entry.bytes.len()).filter(|&bytes| bytes > 0)
+    }
+
     /// A tensor as a view of the file.
     pub fn weight(&self, name: &str) -> Result<Weight, TensorFileError> {
         let file = || self.path().to_path_buf();
