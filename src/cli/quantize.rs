@@ -118,25 +118,26 @@ fn bar() -> ProgressBar {
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// A line about the whole, and one for each tensor that became something else than asked.
+/// What became of how many tensors, and of the size.
 fn summary(output: &Path, target: Target, report: &Report) -> String {
-    let mut text = format!(
-        "{}: {} tensors became {}, {} stayed; {} to {} bytes; relative error {:.5}\n",
-        output.display(),
-        report.converted.len(),
-        target.name(),
-        report.kept,
-        report.bytes_before,
-        report.bytes_after,
-        report.error,
-    );
-    for tensor in report.converted.iter().filter(|tensor| tensor.to != target) {
-        text += &format!(
-            "{} became {}: its rows are no whole blocks of {}\n",
-            tensor.name,
-            tensor.to.name(),
-            target.name()
-        );
+    let mut became = String::new();
+    for to in Target::ALL {
+        let tensors = report.converted.iter().filter(|tensor| tensor.to == to);
+        let rows = match to == target {
+            true => String::new(),
+            false => format!(" (their rows are no whole blocks of {})", target.name()),
+        };
+        match tensors.count() {
+            0 => {}
+            count => became += &format!("{count} tensors became {}{rows}, ", to.name()),
+        }
     }
-    text
+    format!(
+        "{}: {became}{} stayed; {} bytes of {}; relative error {:.5}\n",
+        output.display(),
+        report.kept,
+        report.bytes_after,
+        report.bytes_before,
+        report.error,
+    )
 }

@@ -7,6 +7,7 @@ mod check;
 mod common;
 mod compile;
 mod gguf;
+mod quantize;
 mod run;
 
 use std::ffi::OsStr;
