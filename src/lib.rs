@@ -15,6 +15,7 @@
 //! | [`kernels`] | the arithmetic: plain Rust, AVX2 and AVX-512, equal to the bit |
 //! | [`generate`] | from logits to tokens to text |
 //! | [`model`] | all of it in one call |
+//! | [`convert`] | from file to file: weights of another type |
 //!
 //! ```
 //! use smallmind::{Model, Options};
@@ -30,6 +31,7 @@
 //! The library prints nothing, keeps no global state, and answers bad input with errors.
 
 pub mod blocks;
+pub mod convert;
 pub mod exec;
 pub mod generate;
 pub mod graph;

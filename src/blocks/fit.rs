@@ -223,8 +223,8 @@ pub(super) fn centred<const GROUPS: usize, const ELEMENTS: usize>(
         choose(&mut fit.numbers, &tried, &better);
     }
     let negligible = farthest.map(|farthest| farthest.abs() < NEGLIGIBLE);
-    for g in 0..GROUPS {
-        fit.scale[g] = if negligible[g] { 0.0 } else { fit.scale[g] };
+    for (scale, &negligible) in fit.scale.iter_mut().zip(&negligible) {
+        *scale = if negligible { 0.0 } else { *scale };
     }
     // What a number means where the scale is 0 does not matter; the least is what the reference writes.
     choose(&mut fit.numbers, &[[-most; GROUPS]; ELEMENTS], &negligible);

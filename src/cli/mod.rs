@@ -19,6 +19,7 @@ mod info;
 mod interrupt;
 mod plan;
 mod progress;
+mod quantize;
 mod run;
 
 use std::ffi::OsString;
@@ -57,6 +58,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Measure tokens per second
     Bench(bench::Arguments),
+    /// Write a GGUF file whose matrices have another type
+    Quantize(quantize::Arguments),
 }
 
 /// The program: parses the arguments, runs the subcommand and gives the exit code: 0, also when stdout is closed early;
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => plan::plan(arguments),
         Command::Explain(arguments) => explain::explain(arguments),
         Command::Bench(arguments) => bench::bench(arguments),
+        Command::Quantize(arguments) => quantize::quantize(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,7 +16,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Vi
 
 use super::map::Mapped;
 use super::weight::{ElementType, Weight};
-use super::weight_file::{TensorFileError, TensorHeader};
+use super::weight_file::{ErrorsOf, TensorFileError, TensorHeader};
 use crate::graph::DType;
 
 /// The longest header that is read, in bytes: the limit of the format's reference implementation.
@@ -63,25 +63,21 @@ impl TensorFile {
     /// Reads the header alone: names, types and shapes, for which the data need not be there. Everything but the file's
     /// length is checked as in [`TensorFile::open`].
     pub fn open_header(path: &Path) -> Result<Self, TensorFileError> {
-        let io = |source| TensorFileError::Io {
-            file: path.to_path_buf(),
-            action: "read",
-            source,
-        };
-        let mut input = File::open(path).map_err(io)?;
-        let available = input.metadata().map_err(io)?.len();
+        let io = ErrorsOf(path).io("read");
+        let mut input = File::open(path).map_err(&io)?;
+        let available = input.metadata().map_err(&io)?.len();
         let mut prefix = Vec::with_capacity(LENGTH_BYTES);
         input
             .by_ref()
             .take(LENGTH_BYTES as u64)
             .read_to_end(&mut prefix)
-            .map_err(io)?;
+            .map_err(&io)?;
         let length = header_length(path, prefix.first_chunk(), available)?;
         let mut header = Vec::with_capacity(length);
         input
             .take(length as u64)
             .read_to_end(&mut header)
-            .map_err(io)?;
+            .map_err(&io)?;
         let tensors = read_header(path, &header, None)?;
         Ok(TensorFile {
             file: path.to_path_buf(),
@@ -137,13 +133,8 @@ impl TensorFile {
             _ => return Err(self.wrong_type(name, info, "F32, F16 or BF16")),
         };
         let start = self.data_start.saturating_add(info.data_offsets.0);
-        Weight::new(bytes.clone(), start, element, &info.shape).map_err(|source| {
-            TensorFileError::View {
-                file: self.file.clone(),
-                tensor: name.to_string(),
-                source: Box::new(source),
-            }
-        })
+        Weight::new(bytes.clone(), start, element, &info.shape)
+            .map_err(|source| ErrorsOf(&self.file).view(name, source))
     }
 
     /// The elements of an F32 tensor, row-major.
@@ -187,17 +178,11 @@ impl TensorFile {
     /// A tensor's entry, and the whole file it lies in.
     fn data(&self, name: &str) -> Result<(&TensorInfo, &Mapped), TensorFileError> {
         let Some(info) = self.tensors.get(name) else {
-            return Err(TensorFileError::NotFound {
-                file: self.file.clone(),
-                tensor: name.to_string(),
-            });
+            return Err(ErrorsOf(&self.file).not_found(name));
         };
         match &self.bytes {
             Some(bytes) => Ok((info, bytes)),
-            None => Err(TensorFileError::HeaderOnly {
-                file: self.file.clone(),
-                tensor: name.to_string(),
-            }),
+            None => Err(ErrorsOf(&self.file).header_only(name)),
         }
     }
 
@@ -209,12 +194,7 @@ impl TensorFile {
     }
 
     fn wrong_type(&self, name: &str, info: &TensorInfo, expected: &'static str) -> TensorFileError {
-        TensorFileError::ElementType {
-            file: self.file.clone(),
-            tensor: name.to_string(),
-            found: info.dtype.to_string(),
-            expected,
-        }
+        ErrorsOf(&self.file).element_type(name, info.dtype, expected)
     }
 }
 
@@ -224,10 +204,7 @@ fn header_length(
     prefix: Option<&[u8; LENGTH_BYTES]>,
     available: u64,
 ) -> Result<usize, TensorFileError> {
-    let malformed = |problem| TensorFileError::Malformed {
-        file: file.to_path_buf(),
-        problem,
-    };
+    let malformed = |problem| ErrorsOf(file).malformed(problem);
     let Some(prefix) = prefix else {
         return Err(malformed(format!(
             "{available} bytes are too few for a safetensors file"
@@ -254,20 +231,13 @@ fn read_header(
     header: &[u8],
     data_bytes: Option<usize>,
 ) -> Result<BTreeMap<String, TensorInfo>, TensorFileError> {
-    let malformed = |problem| TensorFileError::Malformed {
-        file: file.to_path_buf(),
-        problem,
-    };
+    let malformed = |problem| ErrorsOf(file).malformed(problem);
     let Header(mut tensors) = serde_json::from_slice(header)
         .map_err(|e| malformed(format!("cannot read the header: {e}")))?;
     tensors.sort_by_key(|(_, info)| info.data_offsets);
     let mut end_of_previous = 0;
     for (name, info) in &tensors {
-        let bad = |problem| TensorFileError::BadTensor {
-            file: file.to_path_buf(),
-            tensor: name.clone(),
-            problem,
-        };
+        let bad = |problem| ErrorsOf(file).bad_tensor(name, problem);
         let (start, end) = info.data_offsets;
         let Some(bytes) = tensor_size(info) else {
             return Err(bad(format!(
@@ -406,10 +376,7 @@ impl safetensors::View for NewTensor<'_> {
 
 /// Writes a safetensors file, replacing whatever stands at `path` by a rename, so that a mapping of it stays whole.
 pub fn write_tensors(path: &Path, tensors: &[NewTensor<'_>]) -> Result<(), TensorFileError> {
-    let malformed = |problem| TensorFileError::Malformed {
-        file: path.to_path_buf(),
-        problem,
-    };
+    let malformed = |problem: String| ErrorsOf(path).malformed(problem);
     let mut seen = HashSet::new();
     if let Some(twice) = tensors.iter().find(|tensor| !seen.insert(tensor.name)) {
         return Err(malformed(format!(
@@ -422,9 +389,5 @@ pub fn write_tensors(path: &Path, tensors: &[NewTensor<'_>]) -> Result<(), Tenso
     let mut partial = path.as_os_str().to_os_string();
     partial.push(".partial");
     let written = std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path));
-    written.map_err(|source| TensorFileError::Io {
-        file: path.to_path_buf(),
-        action: "write",
-        source,
-    })
+    written.map_err(ErrorsOf(path).io("write"))
 }

@@ -1,5 +1,6 @@
 //! One weight file of either format.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use super::gguf::{self, GgufFile};
@@ -82,6 +83,72 @@ pub enum TensorFileError {
     },
 }
 
+/// Makes the errors of one file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ErrorsOf<'a>(pub &'a Path);
+
+impl<'a> ErrorsOf<'a> {
+    /// The operating system's refusal to `action` ("read", "write") the file.
+    pub fn io(self, action: &'static str) -> impl Fn(std::io::Error) -> TensorFileError + 'a {
+        move |source| TensorFileError::Io {
+            file: self.0.to_path_buf(),
+            action,
+            source,
+        }
+    }
+
+    pub fn malformed(self, problem: impl Into<String>) -> TensorFileError {
+        TensorFileError::Malformed {
+            file: self.0.to_path_buf(),
+            problem: problem.into(),
+        }
+    }
+
+    pub fn bad_tensor(self, tensor: &str, problem: impl Into<String>) -> TensorFileError {
+        TensorFileError::BadTensor {
+            file: self.0.to_path_buf(),
+            tensor: tensor.to_string(),
+            problem: problem.into(),
+        }
+    }
+
+    pub fn not_found(self, tensor: &str) -> TensorFileError {
+        TensorFileError::NotFound {
+            file: self.0.to_path_buf(),
+            tensor: tensor.to_string(),
+        }
+    }
+
+    pub fn element_type(
+        self,
+        tensor: &str,
+        found: impl Display,
+        expected: &'static str,
+    ) -> TensorFileError {
+        TensorFileError::ElementType {
+            file: self.0.to_path_buf(),
+            tensor: tensor.to_string(),
+            found: found.to_string(),
+            expected,
+        }
+    }
+
+    pub fn header_only(self, tensor: &str) -> TensorFileError {
+        TensorFileError::HeaderOnly {
+            file: self.0.to_path_buf(),
+            tensor: tensor.to_string(),
+        }
+    }
+
+    pub fn view(self, tensor: &str, source: WeightError) -> TensorFileError {
+        TensorFileError::View {
+            file: self.0.to_path_buf(),
+            tensor: tensor.to_string(),
+            source: Box::new(source),
+        }
+    }
+}
+
 /// A tensor as its file describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorHeader {
@@ -121,6 +188,16 @@ impl WeightFile {
             (false, Open::Data) => TensorFile::open(path).map(WeightFile::Safetensors),
             (false, Open::Headers) => TensorFile::open_header(path).map(WeightFile::Safetensors),
         }
+    }
+
+    /// Opens a file and, if it is one part of a GGUF model, all other parts. The first has the metadata.
+    pub fn open_all(path: &Path, open: Open) -> Result<Vec<Self>, TensorFileError> {
+        if !gguf::is_gguf(path) {
+            return Ok(vec![WeightFile::open(path, open)?]);
+        }
+        let (first, others) = gguf::open_parts(path, open)?;
+        let parts = [first].into_iter().chain(others);
+        Ok(parts.map(WeightFile::Gguf).collect())
     }
 
     /// The file's path, or the label it was given.

@@ -97,8 +97,8 @@ pub struct WeightFiles {
 }
 
 impl WeightFiles {
-    /// Opens a model folder ([`SINGLE_FILE`], else [`INDEX_FILE`]), an index (`*.json`), or a single safetensors
-    /// or GGUF file.
+    /// Opens a model folder ([`SINGLE_FILE`], else [`INDEX_FILE`]), an index (`*.json`), a single safetensors or GGUF
+    /// file, or all parts of a GGUF model of which one is named.
     pub fn open(path: &Path, open: Open) -> Result<Self, WeightFilesError> {
         if path.is_dir() {
             let (single, index) = (path.join(SINGLE_FILE), path.join(INDEX_FILE));
@@ -117,7 +117,7 @@ impl WeightFiles {
         {
             Self::open_index(path, open)
         } else {
-            Self::from_files(vec![WeightFile::open(path, open)?])
+            Self::from_files(WeightFile::open_all(path, open)?)
         }
     }
 

@@ -195,7 +195,8 @@ fn context(
     Ok(context)
 }
 
-fn threads(options: &Options) -> Result<usize, ModelError> {
+/// How many threads the options ask for: all that the system grants where they name no number.
+pub fn threads(options: &Options) -> Result<usize, ModelError> {
     let granted = || {
         std::thread::available_parallelism()
             .map_or(1, |n| n.get())

@@ -10,7 +10,7 @@ use super::{ModelError, Options};
 use crate::load::ast::ModelFile;
 use crate::load::bind::{Headers, headers};
 use crate::load::diagnostics::{Position, Problem, Problems, nearest, shortened};
-use crate::load::gguf::{GgufFile, is_gguf};
+use crate::load::gguf::{is_gguf, open_parts};
 use crate::load::map::Mapped;
 use crate::load::parameters::{ConfigJson, ParameterSource};
 use crate::load::syntax;
@@ -128,13 +128,10 @@ impl ModelFiles {
     }
 
     fn gguf(path: &Path, options: &Options, open: Open) -> Result<ModelFiles, ModelError> {
-        let file = match open {
-            Open::Data => GgufFile::open(path),
-            Open::Headers => GgufFile::open_header(path),
-        };
-        let file = file.map_err(WeightFilesError::File)?;
-        let config = Configuration::Gguf(file.metadata().clone());
-        let weights = WeightFiles::from_files(vec![WeightFile::Gguf(file)])?;
+        let (first, others) = open_parts(path, open).map_err(WeightFilesError::File)?;
+        let config = Configuration::Gguf(first.metadata().clone());
+        let parts = [first].into_iter().chain(others);
+        let weights = WeightFiles::from_files(parts.map(WeightFile::Gguf).collect())?;
         ModelFiles::new(path.to_path_buf(), config, Some(weights), options)
     }
 

@@ -13,7 +13,7 @@ mod options;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use compile::{Compiled, compile};
+pub use compile::{Compiled, compile, threads};
 pub use configuration::Configuration;
 pub use files::{ModelFiles, Source};
 pub use graphs::builtin_graphs;

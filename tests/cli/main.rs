@@ -8,6 +8,7 @@ mod common;
 mod compile;
 mod gguf;
 mod info;
+mod quantize;
 mod run;
 
 use std::ffi::OsStr;

@@ -15,11 +15,11 @@ const LEAST_KEY: u64 = 8 + 4 + 1;
 /// The fewest bytes of a tensor's description: name's length, number of dimensions, one of them, type, offset.
 const LEAST_TENSOR: u64 = 8 + 4 + 8 + 4 + 8;
 /// The most dimensions of a tensor.
-const MOST_DIMS: u32 = 4;
+pub(super) const MOST_DIMS: u32 = 4;
 /// The key of the alignment that tensor data has, in bytes.
-const ALIGNMENT: &str = "general.alignment";
+pub(super) const ALIGNMENT: &str = "general.alignment";
 /// The alignment where the file states none.
-const DEFAULT_ALIGNMENT: u64 = 32;
+pub(super) const DEFAULT_ALIGNMENT: u64 = 32;
 
 /// A checked header.
 #[derive(Debug)]

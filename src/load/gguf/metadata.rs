@@ -17,7 +17,7 @@ const LONGEST_VALUE: usize = 1 << 20;
 /// What follows an array's key in the path of its length.
 const LENGTH: &str = ".length";
 
-/// The type of a metadata value.
+/// The type of a metadata value, in the order of the numbers that files give them, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ValueType {
     U8,
@@ -194,6 +194,13 @@ impl Metadata {
     /// The value of a key that holds an integer.
     pub fn integer(&self, key: &str) -> Option<i64> {
         integer_at(&self.bytes, self.entries.get(key)?)
+    }
+
+    /// The value of a key as it stands in the file: the number of its type, and its bytes.
+    pub fn raw(&self, key: &str) -> Option<(u32, &[u8])> {
+        let entry = self.entries.get(key)?;
+        let bytes = self.bytes.get(entry.range.clone())?;
+        Some((entry.value_type as u32, bytes))
     }
 
     /// How many values the array of a key has; `None` if there is no such key, or it holds no array.

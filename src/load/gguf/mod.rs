@@ -1,20 +1,23 @@
-//! GGUF: one file with metadata, tensor descriptions and tensor data.
+//! GGUF: a file with metadata, tensor descriptions and tensor data, or several such files that are one model.
 //!
-//! What belongs here: reading versions 2 and 3 of the format (little-endian), with every count, length, offset and name
-//! checked against the file before it is believed. What does not: which keys and tensors a model has (`graphs/*.ron`), what
-//! quantized blocks mean (`blocks`), and what its vocabulary means.
+//! What belongs here: reading versions 2 and 3 of the format (little-endian) and writing version 3, with every count,
+//! length, offset and name checked against the file before it is believed. What does not: which keys and tensors a model
+//! has (`graphs/*.ron`), what quantized blocks mean (`blocks`), and what its vocabulary means.
 
 mod cursor;
 mod header;
 mod metadata;
+mod parts;
 mod tensors;
+pub mod write;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use metadata::Metadata;
+pub use parts::open_parts;
 pub use tensors::TensorType;
 
 use self::cursor::Stop;
@@ -22,7 +25,7 @@ use self::header::{Header, read_header};
 use self::tensors::TensorEntry;
 use super::map::{MapError, Mapped};
 use super::weight::{ElementType, Weight};
-use super::weight_file::{TensorFileError, TensorHeader};
+use super::weight_file::{ErrorsOf, TensorFileError, TensorHeader};
 
 /// The bytes that every GGUF file begins with.
 pub const MAGIC: [u8; 4] = *b"GGUF";
@@ -51,19 +54,15 @@ impl GgufFile {
     pub fn from_bytes(label: &Path, bytes: Mapped) -> Result<Self, TensorFileError> {
         let available = bytes.len() as u64;
         let header = read_header(&bytes, available, true).map_err(|stop| refusal(label, stop))?;
-        Self::new(label, bytes.clone(), Some(bytes), header)
+        Ok(Self::new(label, bytes.clone(), Some(bytes), header))
     }
 
     /// Reads the header alone: metadata, names, types and shapes, for which the data need not be there. Everything but
     /// the file's length is checked as in [`GgufFile::open`].
     pub fn open_header(path: &Path) -> Result<Self, TensorFileError> {
-        let io = |source| TensorFileError::Io {
-            file: path.to_path_buf(),
-            action: "read",
-            source,
-        };
-        let mut input = File::open(path).map_err(io)?;
-        let metadata = input.metadata().map_err(io)?;
+        let io = ErrorsOf(path).io("read");
+        let mut input = File::open(path).map_err(&io)?;
+        let metadata = input.metadata().map_err(&io)?;
         if !metadata.is_file() {
             let path = path.to_path_buf();
             return Err(MapError::NotAFile { path }.into());
@@ -78,12 +77,12 @@ impl GgufFile {
                 .by_ref()
                 .take(more as u64)
                 .read_to_end(&mut bytes)
-                .map_err(io)?;
+                .map_err(&io)?;
             if bytes.len() < wanted {
                 available = bytes.len() as u64;
             }
             match read_header(&bytes, available, false) {
-                Ok(header) => return Self::new(path, Mapped::from_vec(bytes), None, header),
+                Ok(header) => return Ok(Self::new(path, Mapped::from_vec(bytes), None, header)),
                 Err(Stop::More(needed)) => {
                     wanted = needed
                         .max(bytes.len().saturating_mul(2))
@@ -95,26 +94,12 @@ impl GgufFile {
     }
 
     /// `head` begins as the file does and holds the header.
-    fn new(
-        file: &Path,
-        head: Mapped,
-        bytes: Option<Mapped>,
-        header: Header,
-    ) -> Result<Self, TensorFileError> {
-        let metadata = Metadata::new(file.to_path_buf(), head, header.metadata);
-        if let Some(parts) = metadata.integer("split.count").filter(|&parts| parts > 1) {
-            return Err(TensorFileError::Malformed {
-                file: file.to_path_buf(),
-                problem: format!(
-                    "one of {parts} parts of a model; merge them into one file first (llama-gguf-split --merge)"
-                ),
-            });
-        }
-        Ok(GgufFile {
+    fn new(file: &Path, head: Mapped, bytes: Option<Mapped>, header: Header) -> Self {
+        GgufFile {
             bytes,
-            metadata,
+            metadata: Metadata::new(file.to_path_buf(), head, header.metadata),
             tensors: header.tensors,
-        })
+        }
     }
 
     /// The file's path, or the label it was given.
@@ -130,6 +115,18 @@ impl GgufFile {
     /// The tensors' names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
+    }
+
+    /// A tensor as it lies in the file.
+    pub fn tensor(&self, name: &str) -> Option<StoredTensor<'_>> {
+        let entry = self.tensors.get(name)?;
+        let bytes = self.bytes.as_ref();
+        Some(StoredTensor {
+            tensor_type: entry.tensor_type,
+            shape: &entry.shape,
+            start: entry.bytes.start,
+            bytes: bytes.map(|bytes| bytes.get(entry.bytes.clone()).unwrap_or_default()),
+        })
     }
 
     /// Type and shape of a tensor.
@@ -150,34 +147,21 @@ impl GgufFile {
 
     /// A tensor as a view of the file.
     pub fn weight(&self, name: &str) -> Result<Weight, TensorFileError> {
-        let file = || self.path().to_path_buf();
-        let Some(entry) = self.tensors.get(name) else {
-            return Err(TensorFileError::NotFound {
-                file: file(),
-                tensor: name.to_string(),
-            });
-        };
-        let Some(bytes) = &self.bytes else {
-            return Err(TensorFileError::HeaderOnly {
-                file: file(),
-                tensor: name.to_string(),
-            });
-        };
+        let errors = ErrorsOf(self.path());
+        let entry = self
+            .tensors
+            .get(name)
+            .ok_or_else(|| errors.not_found(name))?;
+        let bytes = self
+            .bytes
+            .as_ref()
+            .ok_or_else(|| errors.header_only(name))?;
         let Some(element) = element_type(entry.tensor_type) else {
-            return Err(TensorFileError::ElementType {
-                file: file(),
-                tensor: name.to_string(),
-                found: entry.tensor_type.to_string(),
-                expected: "F32, F16, BF16 or quantized blocks that are known",
-            });
+            let expected = "F32, F16, BF16 or quantized blocks that are known";
+            return Err(errors.element_type(name, entry.tensor_type, expected));
         };
-        Weight::new(bytes.clone(), entry.bytes.start, element, &entry.shape).map_err(|source| {
-            TensorFileError::View {
-                file: file(),
-                tensor: name.to_string(),
-                source: Box::new(source),
-            }
-        })
+        Weight::new(bytes.clone(), entry.bytes.start, element, &entry.shape)
+            .map_err(|source| errors.view(name, source))
     }
 }
 
@@ -191,6 +175,19 @@ fn element_type(tensor_type: TensorType) -> Option<ElementType> {
     }
 }
 
+/// A tensor as it lies in a file.
+#[derive(Debug, Clone, Copy)]
+pub struct StoredTensor<'a> {
+    /// The elements' type.
+    pub tensor_type: TensorType,
+    /// Dimensions, outermost first; at least one, none of them 0.
+    pub shape: &'a [usize],
+    /// Where its data starts, in bytes from the file's start.
+    pub start: usize,
+    /// Its data; `None` if only the header was opened. Empty if the type is not known.
+    pub bytes: Option<&'a [u8]>,
+}
+
 /// Whether a file begins as GGUF files do.
 pub fn is_gguf(path: &Path) -> bool {
     let mut magic = [0; 4];
@@ -200,18 +197,11 @@ pub fn is_gguf(path: &Path) -> bool {
 
 /// What is wrong with the header, as an error that names the file.
 fn refusal(file: &Path, stop: Stop) -> TensorFileError {
-    let file: PathBuf = file.to_path_buf();
+    let errors = ErrorsOf(file);
     match stop {
-        Stop::Bad(problem) => TensorFileError::Malformed { file, problem },
-        Stop::BadTensor { tensor, problem } => TensorFileError::BadTensor {
-            file,
-            tensor,
-            problem,
-        },
+        Stop::Bad(problem) => errors.malformed(problem),
+        Stop::BadTensor { tensor, problem } => errors.bad_tensor(&tensor, problem),
         // The reader asks for more only where the file has more.
-        Stop::More(needed) => TensorFileError::Malformed {
-            file,
-            problem: format!("the header needs {needed} bytes"),
-        },
+        Stop::More(needed) => errors.malformed(format!("the header needs {needed} bytes")),
     }
 }

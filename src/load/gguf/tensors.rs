@@ -23,27 +23,41 @@ impl TensorType {
 
     /// The block format that the number stands for; `None` for plain elements, and for types that are not read.
     pub fn block_format(self) -> Option<BlockFormat> {
-        Some(match self.0 {
-            2 => BlockFormat::Q4_0,
-            3 => BlockFormat::Q4_1,
-            6 => BlockFormat::Q5_0,
-            7 => BlockFormat::Q5_1,
-            8 => BlockFormat::Q8_0,
-            10 => BlockFormat::Q2K,
-            11 => BlockFormat::Q3K,
-            12 => BlockFormat::Q4K,
-            13 => BlockFormat::Q5K,
-            14 => BlockFormat::Q6K,
-            20 => BlockFormat::Iq4Nl,
-            23 => BlockFormat::Iq4Xs,
-            _ => return None,
-        })
+        let mut formats = BlockFormat::ALL.into_iter();
+        formats.find(|&format| TensorType::from(format) == self)
+    }
+
+    /// Bytes of a tensor of `shape`, outermost dimension first; an error says why there is no such tensor.
+    pub fn bytes_of(self, shape: &[usize]) -> Result<u64, String> {
+        match self.known() {
+            Some((_, elements, bytes)) => tensor_size(shape, elements, bytes),
+            None => Err("the size of its elements is not known".to_string()),
+        }
     }
 
     /// Its name, the elements of a block and the bytes of a block; `None` if the type is not known.
     fn known(self) -> Option<(&'static str, usize, usize)> {
         let known = TYPES.iter().find(|known| known.0 == self.0);
         known.map(|&(_, name, elements, bytes)| (name, elements, bytes))
+    }
+}
+
+impl From<BlockFormat> for TensorType {
+    fn from(format: BlockFormat) -> Self {
+        TensorType(match format {
+            BlockFormat::Q4_0 => 2,
+            BlockFormat::Q4_1 => 3,
+            BlockFormat::Q5_0 => 6,
+            BlockFormat::Q5_1 => 7,
+            BlockFormat::Q8_0 => 8,
+            BlockFormat::Q2K => 10,
+            BlockFormat::Q3K => 11,
+            BlockFormat::Q4K => 12,
+            BlockFormat::Q5K => 13,
+            BlockFormat::Q6K => 14,
+            BlockFormat::Iq4Nl => 20,
+            BlockFormat::Iq4Xs => 23,
+        })
     }
 }
 

@@ -1,0 +1,143 @@
+//! `smallmind quantize`: a GGUF file whose matrices have another type.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, IsTerminal};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use indicatif::{ProgressBar, ProgressStyle};
+use smallmind::Options;
+use smallmind::convert::{Quantization, QuantizeError, Report, Target};
+use smallmind::exec::pool::Pool;
+
+use super::arguments::ThreadArguments;
+use super::failure::{Failure, error, print};
+use super::interrupt;
+
+/// Arguments of `quantize`.
+#[derive(Args)]
+pub struct Arguments {
+    /// A GGUF file of F32, F16 or BF16 elements; of a model in several, any part
+    input: PathBuf,
+    /// The GGUF file to write
+    output: PathBuf,
+    /// What matrices become; where rows are no whole blocks, the nearest type with smaller ones
+    #[arg(long = "type", value_name = "TYPE", ignore_case = true, value_parser = target())]
+    target: Target,
+    #[command(flatten)]
+    threads: ThreadArguments,
+    /// Replace the output file if there is one
+    #[arg(long)]
+    force: bool,
+}
+
+/// Takes the targets' names.
+fn target() -> impl TypedValueParser<Value = Target> {
+    let names = Target::ALL.map(|target| target.name());
+    PossibleValuesParser::new(names).try_map(|name| {
+        let mut targets = Target::ALL.into_iter();
+        let target = targets.find(|target| target.name().eq_ignore_ascii_case(&name));
+        target.ok_or("no such type")
+    })
+}
+
+/// Run the subcommand.
+pub fn quantize(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments {
+        input,
+        output,
+        target,
+        threads,
+        force,
+    } = arguments;
+    if !input.exists() {
+        return error(format!(
+            "{}: there is no such file or folder",
+            input.display()
+        ));
+    }
+    if output.exists() && !force {
+        return error(format!("{} exists; --force replaces it", output.display()));
+    }
+    let quantization = Quantization::plan(&input, target)?;
+    // A reader of an old file keeps it whole, and an interrupted run leaves none.
+    let mut partial = output.clone().into_os_string();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let pool = Pool::new(smallmind::model::threads(
+        &threads.add_to(Options::default()),
+    )?)?;
+    let written = write(&quantization, &partial, &pool);
+    let report = match written {
+        Ok(report) => fs::rename(&partial, &output)
+            .map(|()| report)
+            .map_err(|error| Failure::Error(format!("can't write {}: {error}", output.display()))),
+        Err(failure) => Err(failure),
+    };
+    match report {
+        Ok(report) => print(&summary(&output, target, &report)),
+        Err(failure) => {
+            // It may not even have been made.
+            let _ = fs::remove_file(&partial);
+            Err(failure)
+        }
+    }
+}
+
+fn write(quantization: &Quantization, path: &Path, pool: &Pool) -> Result<Report, Failure> {
+    let io = |error| Failure::Error(format!("can't write {}: {error}", path.display()));
+    let stop = interrupt::catch()?;
+    let file = File::create(path).map_err(io)?;
+    let bar = std::io::stderr().is_terminal().then(bar);
+    let report = quantization.write(BufWriter::new(&file), pool, |progress| {
+        if let Some(bar) = &bar {
+            bar.set_length(progress.all);
+            bar.set_position(progress.done);
+        }
+        match stop.load(Ordering::Relaxed) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    });
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    let report = report.map_err(|error| match error {
+        QuantizeError::Interrupted => Failure::Interrupted,
+        error => error.into(),
+    })?;
+    file.sync_all().map_err(io)?;
+    Ok(report)
+}
+
+fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("quantizing {bar:32} {bytes}/{total_bytes} {eta}");
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// What became of how many tensors, and of the size.
+fn summary(output: &Path, target: Target, report: &Report) -> String {
+    let mut became = String::new();
+    for to in Target::ALL {
+        let tensors = report.converted.iter().filter(|tensor| tensor.to == to);
+        let rows = match to == target {
+            true => String::new(),
+            false => format!(" (their rows are no whole blocks of {})", target.name()),
+        };
+        match tensors.count() {
+            0 => {}
+            count => became += &format!("{count} tensors became {}{rows}, ", to.name()),
+        }
+    }
+    format!(
+        "{}: {became}{} stayed; {} bytes of {}; relative error {:.5}\n",
+        output.display(),
+        report.kept,
+        report.bytes_after,
+        report.bytes_before,
+        report.error,
+    )
+}

@@ -1,0 +1,105 @@
+//! Convert: from model file to model file.
+//!
+//! What belongs here: what becomes of each tensor and key of a file when another is made from it, and the threads that do
+//! it. What does not: what blocks are (`blocks/`), and what a file looks like (`load/`).
+
+mod elements;
+mod quantize;
+
+pub use quantize::{Converted, Progress, Quantization, QuantizeError, Report};
+
+use crate::blocks::BlockFormat;
+use crate::load::gguf::TensorType;
+
+/// What the elements of matrices become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// IEEE binary32.
+    F32,
+    /// IEEE binary16, nearest.
+    F16,
+    /// The upper half of a binary32, nearest.
+    BF16,
+    /// Blocks, by [`BlockFormat::quantize`].
+    Blocks(BlockFormat),
+}
+
+impl Target {
+    /// Every target there is.
+    pub const ALL: [Target; 11] = [
+        Target::Blocks(BlockFormat::Q4_0),
+        Target::Blocks(BlockFormat::Q4_1),
+        Target::Blocks(BlockFormat::Q5_0),
+        Target::Blocks(BlockFormat::Q5_1),
+        Target::Blocks(BlockFormat::Q8_0),
+        Target::Blocks(BlockFormat::Q4K),
+        Target::Blocks(BlockFormat::Q5K),
+        Target::Blocks(BlockFormat::Q6K),
+        Target::F16,
+        Target::BF16,
+        Target::F32,
+    ];
+
+    /// Its name in GGUF files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Target::F32 => "F32",
+            Target::F16 => "F16",
+            Target::BF16 => "BF16",
+            Target::Blocks(format) => format.name(),
+        }
+    }
+
+    /// The type of tensors.
+    pub fn tensor_type(self) -> TensorType {
+        match self {
+            Target::F32 => TensorType::F32,
+            Target::F16 => TensorType::F16,
+            Target::BF16 => TensorType::BF16,
+            Target::Blocks(format) => format.into(),
+        }
+    }
+
+    /// The number that `general.file_type` has for files whose matrices are mostly of this type; `None` where there is none.
+    pub fn file_type(self) -> Option<u32> {
+        Some(match self {
+            Target::F32 => 0,
+            Target::F16 => 1,
+            Target::BF16 => 32,
+            Target::Blocks(format) => match format {
+                BlockFormat::Q4_0 => 2,
+                BlockFormat::Q4_1 => 3,
+                BlockFormat::Q8_0 => 7,
+                BlockFormat::Q5_0 => 8,
+                BlockFormat::Q5_1 => 9,
+                BlockFormat::Q4K => 14,
+                BlockFormat::Q5K => 16,
+                BlockFormat::Q6K => 18,
+                _ => return None,
+            },
+        })
+    }
+
+    /// Elements of a block; 1 where elements stand alone.
+    fn block_elements(self) -> usize {
+        match self {
+            Target::Blocks(format) => format.elements(),
+            _ => 1,
+        }
+    }
+
+    /// What a matrix with rows of `row` elements becomes: the target, or where rows are no whole blocks of it, the nearest
+    /// format of 32 elements, or else F16. llama.cpp falls back alike.
+    fn for_rows(self, row: usize) -> Target {
+        let smaller = match self {
+            Target::Blocks(BlockFormat::Q4K) => Target::Blocks(BlockFormat::Q5_0),
+            Target::Blocks(BlockFormat::Q5K) => Target::Blocks(BlockFormat::Q5_1),
+            Target::Blocks(BlockFormat::Q6K) => Target::Blocks(BlockFormat::Q8_0),
+            other => other,
+        };
+        [self, smaller]
+            .into_iter()
+            .find(|target| row.is_multiple_of(target.block_elements()))
+            .unwrap_or(Target::F16)
+    }
+}

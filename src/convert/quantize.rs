@@ -1,0 +1,323 @@
+//! From a GGUF file of floats to one whose matrices have another type.
+//!
+//! Converted are the tensors of at least two dimensions whose names end in `weight` and are none of [`KEPT`]: the matrices of
+//! matmuls, the table of token embeddings and the head, all to the same type. Everything else (norms, biases, tables of
+//! positions) stays as it is. llama.cpp's quantizer with `--pure` chooses the same; without it, it gives some matrices more
+//! bits.
+
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::Target;
+use super::elements::{Converter, Loss, float_bytes};
+use crate::exec::pool::Pool;
+use crate::load::gguf::write::{GgufWriter, NewKey, NewTensor, WriteError};
+use crate::load::gguf::{GgufFile, TensorType, is_gguf, open_parts};
+use crate::load::weight_file::{Open, TensorFileError};
+
+/// Parts of the names of tensors that stay as they are, though they have two dimensions.
+const KEPT: [&str; 4] = [
+    "_norm.weight",
+    "ffn_gate_inp.weight",
+    "position_embd.weight",
+    "token_types.weight",
+];
+/// Keys that are not copied: they are about the old file.
+const DROPPED: [&str; 5] = [
+    FILE_TYPE,
+    QUANTIZATION_VERSION,
+    "split.no",
+    "split.count",
+    "split.tensors.count",
+];
+const FILE_TYPE: &str = "general.file_type";
+const QUANTIZATION_VERSION: &str = "general.quantization_version";
+/// The version of the block formats.
+const VERSION: u32 = 2;
+/// Elements that a thread converts at once: whole blocks of every format.
+const PIECE: usize = 1 << 19;
+
+/// Why a model could not be quantized.
+#[derive(Debug, thiserror::Error)]
+pub enum QuantizeError {
+    /// What was given is no GGUF file.
+    #[error(
+        "{} is no GGUF file; llama.cpp's convert_hf_to_gguf.py makes one of a Hugging Face folder",
+        input.display()
+    )]
+    NotGguf {
+        /// What was given.
+        input: PathBuf,
+    },
+    /// The file can't be read.
+    #[error(transparent)]
+    File(#[from] TensorFileError),
+    /// The file's elements are blocks, or of no type that can be converted.
+    #[error(
+        "{}: tensor `{tensor}` is {found} already; files of F32, F16 and BF16 elements can be quantized",
+        file.display()
+    )]
+    NotFloats {
+        /// The file.
+        file: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Its type.
+        found: String,
+    },
+    /// Blocks of the target can't be made.
+    #[error("{} is no type to quantize to", target.name())]
+    Target {
+        /// The target.
+        target: Target,
+    },
+    /// Elements that are no finite numbers, or too large for the target.
+    #[error("tensor `{tensor}` has elements that are not finite, or too large for {to}")]
+    NotFinite {
+        /// The tensor.
+        tensor: String,
+        /// What it would have become.
+        to: &'static str,
+    },
+    /// The new file can't be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The caller's wish.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// How much of the input has been converted, in bytes of its tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes converted.
+    pub done: u64,
+    /// Bytes in all.
+    pub all: u64,
+}
+
+/// A tensor whose type changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Converted {
+    /// Its name.
+    pub name: String,
+    /// What it has become.
+    pub to: Target,
+    /// The root mean square of what its elements lost, in that of its elements.
+    pub error: f64,
+}
+
+/// What became of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// Tensors that were converted, in the order of the new file.
+    pub converted: Vec<Converted>,
+    /// How many tensors stayed as they are.
+    pub kept: usize,
+    /// Bytes of all tensors before.
+    pub bytes_before: u64,
+    /// Bytes of all tensors after.
+    pub bytes_after: u64,
+    /// The root mean square of what all converted elements lost, in that of those elements.
+    pub error: f64,
+}
+
+/// A model file and what shall become of it.
+#[derive(Debug)]
+pub struct Quantization {
+    parts: Vec<GgufFile>,
+    keys: Vec<NewKey>,
+    tensors: Vec<Planned>,
+}
+
+/// What shall become of a tensor.
+#[derive(Debug)]
+struct Planned {
+    /// Which of the parts it lies in.
+    part: usize,
+    new: NewTensor,
+    from: TensorType,
+    /// `None` if its bytes are copied.
+    to: Option<Target>,
+}
+
+impl Quantization {
+    /// Opens a GGUF file, with all other parts of the model if it is one, and decides what each tensor becomes.
+    pub fn plan(input: &Path, target: Target) -> Result<Self, QuantizeError> {
+        let file_type = target.file_type().ok_or(QuantizeError::Target { target })?;
+        if !is_gguf(input) {
+            let input = input.to_path_buf();
+            return Err(QuantizeError::NotGguf { input });
+        }
+        let (first, others) = open_parts(input, Open::Data)?;
+        let mut keys = Vec::new();
+        for key in first.metadata().keys().filter(|key| !DROPPED.contains(key)) {
+            keys.extend(NewKey::copied(first.metadata(), key));
+        }
+        keys.push(NewKey::u32(FILE_TYPE, file_type));
+        keys.push(NewKey::u32(QUANTIZATION_VERSION, VERSION));
+        let parts: Vec<GgufFile> = [first].into_iter().chain(others).collect();
+        let mut tensors = Vec::new();
+        for (part, file) in parts.iter().enumerate() {
+            let mut stored: Vec<_> = file
+                .names()
+                .filter_map(|name| Some((name, file.tensor(name)?)))
+                .collect();
+            stored.sort_by_key(|(_, tensor)| tensor.start);
+            for (name, tensor) in stored {
+                let from = tensor.tensor_type;
+                let float = float_bytes(from).is_some();
+                let unknown = from.bytes_of(tensor.shape).is_err();
+                let wanted = is_matrix(name, tensor.shape);
+                if from.block_format().is_some() || unknown || (wanted && !float) {
+                    return Err(QuantizeError::NotFloats {
+                        file: file.path().to_path_buf(),
+                        tensor: name.to_string(),
+                        found: from.to_string(),
+                    });
+                }
+                let row = tensor.shape.last().copied().unwrap_or(1);
+                let to = wanted.then(|| target.for_rows(row));
+                let to = to.filter(|to| to.tensor_type() != from);
+                tensors.push(Planned {
+                    part,
+                    new: NewTensor {
+                        name: name.to_string(),
+                        tensor_type: to.map_or(from, Target::tensor_type),
+                        shape: tensor.shape.to_vec(),
+                    },
+                    from,
+                    to,
+                });
+            }
+        }
+        Ok(Quantization {
+            parts,
+            keys,
+            tensors,
+        })
+    }
+
+    /// Writes the new file with the threads of `pool`. The model is never in memory as a whole: the input is mapped, and each
+    /// thread holds 2^19 elements.
+    ///
+    /// `progress` is told after each piece, and may ask to stop.
+    pub fn write(
+        &self,
+        out: impl Write,
+        pool: &Pool,
+        mut progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Report, QuantizeError> {
+        let new: Vec<NewTensor> = self
+            .tensors
+            .iter()
+            .map(|tensor| tensor.new.clone())
+            .collect();
+        let mut writer = GgufWriter::new(out, &self.keys, &new)?;
+        let all = self
+            .tensors
+            .iter()
+            .map(|tensor| self.bytes(tensor).len() as u64)
+            .sum();
+        let mut done = 0;
+        let mut converters = Vec::new();
+        converters.resize_with(pool.threads(), || Mutex::new(Converter::default()));
+        let (mut report, mut loss) = (Report::new(all), Loss::default());
+        for tensor in &self.tensors {
+            report.bytes_after += tensor
+                .new
+                .tensor_type
+                .bytes_of(&tensor.new.shape)
+                .unwrap_or(0);
+            let element = float_bytes(tensor.from).unwrap_or(1);
+            let mut tensor_loss = Loss::default();
+            for wave in self
+                .bytes(tensor)
+                .chunks(PIECE * element * converters.len())
+            {
+                match tensor.to {
+                    None => writer.write(wave)?,
+                    Some(to) => {
+                        for converter in convert(pool, &mut converters, wave, tensor.from, to)? {
+                            writer.write(&converter.out)?;
+                            tensor_loss = tensor_loss.and(converter.loss);
+                        }
+                    }
+                }
+                done += wave.len() as u64;
+                if progress(Progress { done, all }).is_break() {
+                    return Err(QuantizeError::Interrupted);
+                }
+            }
+            let Some(to) = tensor.to else {
+                report.kept += 1;
+                continue;
+            };
+            let (name, error) = (tensor.new.name.clone(), tensor_loss.relative());
+            if !error.is_finite() {
+                let (tensor, to) = (name, to.name());
+                return Err(QuantizeError::NotFinite { tensor, to });
+            }
+            loss = loss.and(tensor_loss);
+            report.converted.push(Converted { name, to, error });
+        }
+        writer.finish()?;
+        report.error = loss.relative();
+        Ok(report)
+    }
+
+    fn bytes(&self, tensor: &Planned) -> &[u8] {
+        let file = self.parts.get(tensor.part);
+        let stored = file.and_then(|file| file.tensor(&tensor.new.name));
+        stored.and_then(|stored| stored.bytes).unwrap_or_default()
+    }
+}
+
+impl Report {
+    fn new(bytes_before: u64) -> Self {
+        Report {
+            converted: Vec::new(),
+            kept: 0,
+            bytes_before,
+            bytes_after: 0,
+            error: 0.0,
+        }
+    }
+}
+
+/// Whether a tensor is of those that are converted.
+fn is_matrix(name: &str, shape: &[usize]) -> bool {
+    // Leading dimensions of 1 do not count.
+    let dims = shape.iter().skip_while(|&&dim| dim == 1).count();
+    dims >= 2 && name.ends_with("weight") && !KEPT.iter().any(|kept| name.contains(kept))
+}
+
+/// Converts pieces, as many as there are threads at most, each on one of them. Gives the converters that were used, in order.
+fn convert<'c>(
+    pool: &Pool,
+    converters: &'c mut [Mutex<Converter>],
+    wave: &[u8],
+    from: TensorType,
+    to: Target,
+) -> Result<impl Iterator<Item = &'c Converter>, QuantizeError> {
+    let piece = PIECE * float_bytes(from).unwrap_or(1);
+    let used = wave.len().div_ceil(piece);
+    let failed = AtomicBool::new(false);
+    pool.run(&|number, _| {
+        let converter = converters.get(number);
+        if let (Some(converter), Some(piece)) = (converter, wave.chunks(piece).nth(number)) {
+            let mut converter = converter.lock().unwrap_or_else(PoisonError::into_inner);
+            if converter.convert(from, piece, to).is_err() {
+                failed.store(true, Ordering::Relaxed);
+            }
+        }
+    });
+    if failed.into_inner() {
+        return Err(QuantizeError::Target { target: to });
+    }
+    let converters = converters.iter_mut().take(used);
+    Ok(converters.map(|converter| &*converter.get_mut().unwrap_or_else(PoisonError::into_inner)))
+}
