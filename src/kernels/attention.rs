@@ -74,7 +74,8 @@ impl Scoring {
 /// Attention over plain tensors.
 ///
 /// Inputs: q [T, H, D], k [S, KV, D], v [S, KV, D], where H is a multiple of KV. Output: [T, H, D]. Token t stands at
-/// position past + t, key s at position s.
+/// position past + t, key s at position s. In a step of several sequences S is T; the tokens of a sequence see its keys
+/// alone, and both stand at their places in the sequence.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attention {
     /// Multiplies each dot product.
@@ -107,13 +108,21 @@ unsafe impl Kernel for Attention {
                 softcap: self.softcap,
             },
         };
-        attend(simd, call, &queries, |kv_head| Dense {
-            k: k.cells,
-            v: v.cells,
-            context,
-            kv_heads,
-            dim,
-            kv_head,
+        attend(simd, call, &queries, |tokens, kv_head| {
+            // Of several sequences, each has the keys of its own tokens.
+            let (first, context) = match call.sequences.len() {
+                0..=2 => (0, context),
+                _ => (tokens.start, tokens.len()),
+            };
+            let start = first * kv_heads * dim;
+            Dense {
+                k: &k.cells[start..],
+                v: &v.cells[start..],
+                context,
+                kv_heads,
+                dim,
+                kv_head,
+            }
         });
     }
 }
@@ -241,7 +250,7 @@ unsafe impl Kernel for AttendCached {
             },
         };
         let context = call.past + call.tokens;
-        attend(simd, call, &queries, |kv_head| Cached {
+        attend(simd, call, &queries, |_, kv_head| Cached {
             cache,
             context,
             kv_head,

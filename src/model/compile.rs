@@ -12,7 +12,7 @@ use crate::load::diagnostics::{Position, Problem, Problems};
 use crate::load::expand::expand;
 use crate::load::parameters::{ParameterSource, SourceKind};
 use crate::load::value::Value;
-use crate::plan::{ModelPlan, PlanOptions, is_bidirectional};
+use crate::plan::{ModelPlan, PlanOptions, is_bidirectional, reads_texts_together};
 use crate::rewrite::{PassOptions, Passes, Report};
 
 /// The context of a session where neither the caller nor the model asks for less.
@@ -102,17 +102,24 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         limits.positions,
         options,
     )?;
-    let default_chunk = if bidirectional {
-        context
-    } else {
-        DEFAULT_CHUNK
+    let together = reads_texts_together(&prefill);
+    let default_chunk = match (bidirectional, together) {
+        (true, true) => context.max(DEFAULT_CHUNK),
+        (true, false) => context,
+        (false, _) => DEFAULT_CHUNK,
     };
     let chunk = options.chunk.unwrap_or(default_chunk);
-    if chunk == 0 {
+    // A step of one text has no more tokens than the context has positions.
+    let chunk = if together { chunk } else { chunk.min(context) };
+    if chunk == 0 || chunk > MOST_CONTEXT {
+        let range = match chunk {
+            0 => "1 or more".to_string(),
+            _ => format!("from 1 to {MOST_CONTEXT}"),
+        };
         return Err(ModelError::Option {
             option: "chunk",
-            value: 0,
-            range: "1 or more".to_string(),
+            value: chunk,
+            range,
         });
     }
     let plan = ModelPlan::new(
@@ -120,7 +127,7 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         &prefill,
         PlanOptions {
             context,
-            chunk: chunk.min(context),
+            chunk,
             threads: threads(options)?,
             fewer_threads: options.threads.is_none(),
             isa: isa(options)?,
