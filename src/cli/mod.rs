@@ -11,6 +11,7 @@ mod bench_table;
 mod check;
 mod compare;
 mod dump;
+mod embed;
 mod expected;
 mod explain;
 mod failure;
@@ -43,6 +44,8 @@ struct Cli {
 enum Command {
     /// Continue a prompt
     Run(run::Arguments),
+    /// Turn texts into vectors
+    Embed(embed::Arguments),
     /// Compare a model's output with a file of expected tensors
     Check(check::Arguments),
     /// Print the graph after any pass
@@ -65,6 +68,7 @@ pub fn main() -> ExitCode {
     }
     let result = match Cli::parse_from(arguments).command {
         Command::Run(arguments) => run::run(arguments),
+        Command::Embed(arguments) => embed::embed(arguments),
         Command::Check(arguments) => check::check(arguments),
         Command::Dump(arguments) => dump::dump(arguments),
         Command::Plan(arguments) => plan::plan(arguments),

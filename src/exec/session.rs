@@ -124,6 +124,11 @@ impl Session {
         self.executor.plan().options.context
     }
 
+    /// The most tokens of a step.
+    pub fn chunk(&self) -> usize {
+        self.executor.plan().prefill.tokens
+    }
+
     /// Process a prompt, or more of one, chunk by chunk. Gives the logits as [`Session::logits`] does.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<&[f32], StepError> {
         self.run(tokens, None, &mut |_| {})
