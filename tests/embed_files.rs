@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::gguf::{Meta, Writer};
 use common::sentences::{AROUND, Sentences};
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use serde_json::json;
@@ -304,4 +305,72 @@ fn what_modules_ask_for_in_vain_is_named() {
         normalize: None,
     };
     assert!(embedder_with(&sentences, &options).is_ok());
+}
+
+/// An encoder in a GGUF file of this pooling type, and a graph file that reads it.
+fn gguf(pooling_type: Option<u32>) -> (tempfile::TempDir, Model) {
+    let folder = tempfile::tempdir().unwrap();
+    let graph = r#"Model(
+        weights: {"embed": (shape: [16, 8], gguf: "token_embd.weight")},
+        nodes: [
+            ("x", Gather, ["embed", "tokens"]),
+            ("h", Reshape(shape: [0, 2, 4]), ["x"]),
+            ("a", Attention(causal: false), ["h", "h", "h"]),
+            ("y", Reshape(shape: [0, 8]), ["a"]),
+        ],
+        outputs: ["y"],
+    )"#;
+    let (graph_file, file) = (
+        folder.path().join("graph.ron"),
+        folder.path().join("model.gguf"),
+    );
+    std::fs::write(&graph_file, graph).unwrap();
+    let values = (0..128u32).flat_map(|i| (i as f32 / 64.0 - 1.0).to_le_bytes());
+    let mut writer = Writer::new().with("general.architecture", Meta::Text("encoder".into()));
+    if let Some(number) = pooling_type {
+        writer = writer.with("encoder.pooling_type", Meta::U32(number));
+    }
+    let writer = writer.tensor("token_embd.weight", &[8, 16], 0, values.collect());
+    std::fs::write(&file, writer.bytes()).unwrap();
+    let options = Options {
+        graph: Some(graph_file),
+        ..Options::default()
+    };
+    let model = Model::open(file, &options).unwrap();
+    (folder, model)
+}
+
+#[test]
+fn a_gguf_files_pooling_type_is_followed() {
+    for (number, pooling) in [
+        (None, Pooling::Mean),
+        (Some(1), Pooling::Mean),
+        (Some(2), Pooling::Cls),
+        (Some(3), Pooling::Last),
+    ] {
+        let (_folder, model) = gguf(number);
+        let mut embedder = model.embedder(&EmbedOptions::default()).unwrap();
+        assert_eq!(embedder.pooling(), pooling);
+        let rows = model
+            .session()
+            .unwrap()
+            .prefill(&[3, 15, 7])
+            .unwrap()
+            .to_vec();
+        let expected = normalized(pooling.pool(&rows, 8));
+        assert_eq!(embedder.embed_tokens(&[&[3, 15, 7]]).unwrap(), [expected]);
+    }
+    for number in [0, 4] {
+        let (_folder, model) = gguf(Some(number));
+        let error = model.embed_tokens(&[&[1]]).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("the file's pooling_type is {number}, ")),
+            "{error}"
+        );
+        let options = EmbedOptions {
+            pooling: Some(Pooling::Max),
+            normalize: None,
+        };
+        assert!(model.embedder(&options).is_ok());
+    }
 }

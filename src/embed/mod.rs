@@ -74,9 +74,6 @@ pub enum EmbedError {
         /// What is wrong.
         error: StepError,
     },
-    /// A step failed.
-    #[error(transparent)]
-    Step(#[from] StepError),
     /// Text can't be read without a tokenizer.
     #[error("the model has no tokenizer that can be read, so that it takes token ids alone")]
     NoTokenizer,

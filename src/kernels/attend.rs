@@ -40,7 +40,12 @@ pub(super) trait Context {
     fn size(&self) -> (usize, usize, usize);
     /// The keys at `block..block + BLOCK` as `[BLOCK / 16][dim][16]`, of which those past the context mean nothing. May be
     /// built in `scratch`, which is as large.
-    fn keys<'s>(&'s self, block: usize, scratch: &'s [Cell<f32>]) -> &'s [Cell<f32>];
+    fn keys<'s, S: Simd>(
+        &'s self,
+        simd: S,
+        block: usize,
+        scratch: &'s [Cell<f32>],
+    ) -> &'s [Cell<f32>];
     /// The values from `block` on, and the distance from one position's to the next.
     fn values(&self, block: usize) -> (&[Cell<f32>], usize);
 }
@@ -216,7 +221,7 @@ impl Unit {
         let first = visible(members.start).start / BLOCK * BLOCK;
         let end = visible(members.end - 1).end;
         for block in (first..end).step_by(BLOCK) {
-            let keys = context.keys(block, scratch.keys);
+            let keys = context.keys(simd, block, scratch.keys);
             let (values, stride) = context.values(block);
             for start in members.clone().step_by(TILE) {
                 let mut tile = Tile {

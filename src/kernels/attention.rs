@@ -145,12 +145,28 @@ impl Context for Dense<'_> {
     }
 
     #[inline(always)]
-    fn keys<'s>(&'s self, block: usize, scratch: &'s [Cell<f32>]) -> &'s [Cell<f32>] {
-        for j in 0..BLOCK.min(self.context - block) {
-            let key = ((block + j) * self.kv_heads + self.kv_head) * self.dim;
-            let to = &scratch[j / LANES * LANES * self.dim + j % LANES..];
-            for (to, from) in to.iter().step_by(LANES).zip(&self.k[key..key + self.dim]) {
-                to.set(from.get());
+    fn keys<'s, S: Simd>(
+        &'s self,
+        simd: S,
+        block: usize,
+        scratch: &'s [Cell<f32>],
+    ) -> &'s [Cell<f32>] {
+        let count = BLOCK.min(self.context - block);
+        let row = |j: usize| {
+            // Past the context any row will do.
+            let key = block + j.min(count - 1);
+            let start = (key * self.kv_heads + self.kv_head) * self.dim;
+            &self.k[start..start + self.dim]
+        };
+        for panel in (0..count).step_by(LANES) {
+            for d in (0..self.dim).step_by(LANES) {
+                let rows = std::array::from_fn(|j| simd.load_at(row(panel + j), d));
+                let to = &scratch[(panel / LANES * self.dim + d) * LANES..];
+                let to = to.as_chunks::<LANES>().0;
+                let columns = simd.transpose(rows);
+                for (to, column) in to.iter().zip(columns).take(self.dim - d) {
+                    simd.store(to, column);
+                }
             }
         }
         scratch
@@ -277,7 +293,12 @@ impl Context for Cached<'_> {
     }
 
     #[inline(always)]
-    fn keys<'s>(&'s self, block: usize, _scratch: &'s [Cell<f32>]) -> &'s [Cell<f32>] {
+    fn keys<'s, S: Simd>(
+        &'s self,
+        _simd: S,
+        block: usize,
+        _scratch: &'s [Cell<f32>],
+    ) -> &'s [Cell<f32>] {
         let start = self.cache.layout.key_panel(self.kv_head, block);
         &self.cache.keys[start..start + BLOCK * self.cache.layout.head_dim()]
     }

@@ -20,6 +20,7 @@ const DEFAULT_CONTEXT: usize = 4096;
 /// The most positions of a session: as floats, which rotary embeddings take, they are exact up to here.
 const MOST_CONTEXT: usize = 1 << 24;
 /// The most tokens of a prompt step where the caller names no number: past a few hundred, matrix products gain nothing.
+/// A model that reads texts whole has at least as many as its context.
 const DEFAULT_CHUNK: usize = 512;
 /// The most threads that can be asked for.
 const MOST_THREADS: usize = 1024;

@@ -50,7 +50,7 @@ fn pooling_and_normalising_can_be_chosen() {
     let sentences = Sentences::new();
     let model = sentences.path().to_str().unwrap();
     let row = |arguments: &[&str]| -> Vec<f32> {
-        let all = ["embed", model, "one two"].iter().chain(arguments);
+        let all = [&["embed", model, "one two"], arguments].concat();
         serde_json::from_value(lines(&stdout(all))[0]["embedding"].clone()).unwrap()
     };
     let length = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>().sqrt();

@@ -11,6 +11,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod scalar;
+mod transpose;
 
 use std::cell::Cell;
 
@@ -21,6 +22,7 @@ pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
 pub use scalar::{Scalar, Single};
+pub use transpose::Transpose;
 
 /// Lanes of a [`Simd`].
 pub const LANES: usize = 16;
@@ -95,7 +97,7 @@ pub trait Lanes: Copy + Send + Sync + 'static {
 }
 
 /// Sixteen [`Lanes`], and the ways between them and memory. Every method is `#[inline(always)]`.
-pub trait Simd: Lanes {
+pub trait Simd: Lanes + Transpose {
     /// The register tile of matrix products: tokens at once, for one or [`Simd::TILE_PANELS`] panels of 16 rows.
     const TILE_TOKENS: usize;
     /// Panels of 16 rows at once in a tile of several tokens.
