@@ -259,7 +259,7 @@ fn what_modules_ask_for_in_vain_is_named() {
             POOLING,
             "sentence_transformers.models.WordWeights"
         ]),
-        "modules.json: unknown module WordWeights: known are Transformer, Pooling, Dense and Normalize"
+        "modules.json: unknown module sentence_transformers.models.WordWeights: known are Transformer, Pooling, Dense and Normalize"
     );
     assert_eq!(
         refused(&[TRANSFORMER]),

@@ -161,7 +161,8 @@ fn of_folder(
             return Err(problem(path, message));
         }
         // Versions of the program move its classes, and keep their names.
-        match name.rsplit('.').next().unwrap_or(name) {
+        let kind = name.rsplit('.').next().unwrap_or(name);
+        match kind {
             "Transformer" if number == 0 && place.is_empty() => {}
             "Transformer" => {
                 let message = format!(
@@ -194,7 +195,7 @@ fn of_folder(
             "Normalize" if pooling.is_some() => layers.push(Layer::Normalize),
             "Pooling" | "Dense" | "Normalize" => {
                 let message = format!(
-                    "module {number} (from 0) is {name}: expected one Pooling as module 1, then Dense and Normalize"
+                    "module {number} (from 0) is {kind}: expected one Pooling as module 1, then Dense and Normalize"
                 );
                 return Err(problem(path, message));
             }
