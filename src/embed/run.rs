@@ -42,16 +42,23 @@ impl Embedder {
         self.recipe.pooling
     }
 
+    /// A text as the tokenizer must see it: behind the prompt that the model's files name, and in lower case where they
+    /// say so.
+    pub fn prepared(&self, text: &str) -> String {
+        let whole = format!("{}{text}", self.recipe.prompt);
+        match self.recipe.lower_case {
+            true => whole.to_lowercase(),
+            false => whole,
+        }
+    }
+
     /// The tokens of a text as they are embedded: with those that the tokenizer puts around it, and without the end of
     /// a text that has more than [`Embedder::max_tokens`]. What the tokenizer puts behind a text stays.
     #[cfg(feature = "tokenizer")]
     pub fn tokens(&self, text: &str) -> Result<Vec<u32>, EmbedError> {
         let tokenizer = self.model.tokenizer().ok_or(EmbedError::NoTokenizer)?;
-        let mut whole = format!("{}{text}", self.recipe.prompt);
-        if self.recipe.lower_case {
-            whole = whole.to_lowercase();
-        }
-        Ok(tokenizer.encode_cut(&whole, self.max_tokens())?)
+        let text = self.prepared(text);
+        Ok(tokenizer.encode_cut(&text, self.max_tokens())?)
     }
 
     /// The embeddings of texts, in their order. Texts of more than [`Embedder::max_tokens`] tokens are cut.

@@ -49,7 +49,7 @@ impl Sentences {
             },
         });
         let sentences = Sentences { folder };
-        sentences.write("tokenizer.json", &tokenizer.to_string());
+        sentences.write("tokenizer.json", tokenizer.to_string());
         sentences
     }
 
