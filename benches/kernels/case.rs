@@ -176,6 +176,7 @@ impl Case {
             drawn: &AtomicUsize::new(0),
             tokens: self.tokens,
             past: self.past,
+            sequences: &[],
         });
     }
 }
