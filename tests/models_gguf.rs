@@ -316,19 +316,6 @@ fn a_missing_tensor_goes_by_the_name_that_files_of_this_kind_have() {
 }
 
 #[test]
-fn a_missing_tensor_goes_by_the_name_that_files_of_this_kind_have() {
-    let mut writer = convert("bert", Stored::F32);
-    writer
-        .tensors
-        .retain(|tensor| tensor.name != "blk.1.layer_output_norm.bias");
-    let message = refusal(&writer);
-    assert!(
-        message.contains("no tensor 'blk.1.layer_output_norm.bias'"),
-        "{message}"
-    );
-}
-
-#[test]
 fn rope_scaling_none_is_no_scaling_and_a_factor_alone_is_linear() {
     let expected = expected("llama");
     let logits = |writer: &Writer| bits(&answer(&open_gguf(writer), &expected).0);

@@ -177,6 +177,7 @@ impl Case {
             drawn: &AtomicUsize::new(0),
             tokens: self.tokens,
             past: self.past,
+            sequences: &[],
         });
     }
 }

@@ -73,7 +73,7 @@ pub struct PlanArguments {
     /// Positions of a session [default: what the model has, at most 4096]
     #[arg(short, long, value_name = "POSITIONS")]
     pub context: Option<usize>,
-    /// The most prompt tokens that are processed at once [default: 512; for encoders the context]
+    /// The most tokens that are processed at once [default: 512; for encoders the context, if that is more]
     #[arg(long, value_name = "TOKENS")]
     pub chunk: Option<usize>,
     /// The kernels' instruction set: scalar, avx2 or avx512 [default: SMALLMIND_ISA, or the widest]

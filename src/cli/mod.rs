@@ -12,6 +12,7 @@ mod check;
 mod compare;
 mod diagnose;
 mod dump;
+mod embed;
 mod expected;
 mod explain;
 mod failure;
@@ -48,6 +49,8 @@ enum Command {
     Info(info::Arguments),
     /// Continue a prompt
     Run(run::Arguments),
+    /// Turn texts into vectors
+    Embed(embed::Arguments),
     /// Compare a model's output with a file of expected tensors
     Check(check::Arguments),
     /// Print the graph after any pass
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse_from(arguments).command {
         Command::Run(arguments) => run::run(arguments),
         Command::Info(arguments) => info::info(arguments),
+        Command::Embed(arguments) => embed::embed(arguments),
         Command::Check(arguments) => check::check(arguments),
         Command::Dump(arguments) => dump::dump(arguments),
         Command::Plan(arguments) => plan::plan(arguments),

@@ -34,6 +34,7 @@ struct Run<'a> {
     arena: &'a Arena,
     tokens: usize,
     past: usize,
+    sequences: &'a [usize],
     cancel: Option<&'a AtomicBool>,
     /// Whether to stop after a step, by the step's parity: thread 0 writes one while the others may still read the
     /// other.
@@ -58,13 +59,15 @@ impl Executor {
     }
 
     /// Run one step over the `tokens` tokens whose ids and positions stand in their slots of `arena`, `past` positions
-    /// into the sequence. Gives `false` if `cancel` was set before the end; the outputs are then undefined, and so are
+    /// into the sequence. `sequences` says where each of several sequences begins and the last ends, as
+    /// [`Call::sequences`] does; it is empty for one. Gives `false` if `cancel` was set before the end; the outputs are then undefined, and so are
     /// the caches from position `past` on.
     pub fn run(
         &self,
         arena: &mut Arena,
         tokens: usize,
         past: usize,
+        sequences: &[usize],
         cancel: Option<&AtomicBool>,
     ) -> bool {
         let stop = [AtomicBool::new(false), AtomicBool::new(false)];
@@ -75,6 +78,7 @@ impl Executor {
             arena,
             tokens,
             past,
+            sequences,
             cancel,
             stop,
             drawn: [0, 0].map(|drawn| Padded(AtomicUsize::new(drawn))),
@@ -146,6 +150,7 @@ impl Run<'_> {
             drawn,
             tokens: self.tokens,
             past: self.past,
+            sequences: self.sequences,
         };
         step.kernel.run(&call);
     }

@@ -6,6 +6,7 @@
 //! means (`ops/` holds the plain reference that each kernel must equal bit for bit).
 
 mod attend;
+mod attend_share;
 pub mod attention;
 pub mod call;
 pub mod elementwise;

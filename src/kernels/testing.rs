@@ -67,6 +67,7 @@ pub fn call<'a>(inputs: &'a [Operand<'a>], outputs: &'a [View<'a>]) -> Call<'a> 
         drawn: &NONE_DRAWN,
         tokens,
         past: 0,
+        sequences: &[],
     }
 }
 
@@ -95,6 +96,7 @@ pub fn run<K: Kernel + Clone>(
             drawn: &drawn,
             tokens: call.tokens,
             past: call.past,
+            sequences: call.sequences,
         });
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use tokenizers::{PostProcessor, TruncationDirection};
+
 /// What went wrong with a tokenizer.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
@@ -79,6 +81,27 @@ impl Tokenizer {
             .inner
             .encode_fast(text, add_special)
             .map_err(|e| self.error("encode", e))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The ids of a text's tokens with those that the post-processor puts around them, at most `most` of both together:
+    /// of a longer text the end is cut, and what the post-processor puts behind it stays.
+    pub fn encode_cut(&self, text: &str, most: usize) -> Result<Vec<u32>, TokenizerError> {
+        let failed = |e| self.error("encode", e);
+        let mut encoding = self.inner.encode_fast(text, false).map_err(failed)?;
+        let added = self
+            .inner
+            .get_post_processor()
+            .map_or(0, |post| post.added_tokens(false));
+        if added > most {
+            let problem = format!("it puts {added} tokens around a text that may have {most}");
+            return Err(failed(problem.into()));
+        }
+        encoding.truncate(most - added, 0, TruncationDirection::Right);
+        let encoding = self
+            .inner
+            .post_process(encoding, None, true)
+            .map_err(failed)?;
         Ok(encoding.get_ids().to_vec())
     }
 

@@ -12,7 +12,7 @@ use crate::load::diagnostics::{Position, Problem, Problems};
 use crate::load::expand::expand;
 use crate::load::parameters::{ParameterSource, SourceKind};
 use crate::load::value::Value;
-use crate::plan::{ModelPlan, PlanOptions, is_bidirectional};
+use crate::plan::{ModelPlan, PlanOptions, is_bidirectional, reads_texts_together};
 use crate::rewrite::{PassOptions, Passes, Report};
 use crate::transform::Settings;
 
@@ -21,6 +21,7 @@ const DEFAULT_CONTEXT: usize = 4096;
 /// The most positions of a session: as floats, which rotary embeddings take, they are exact up to here.
 const MOST_CONTEXT: usize = 1 << 24;
 /// The most tokens of a prompt step where the caller names no number: past a few hundred, matrix products gain nothing.
+/// A model that reads texts whole has at least as many as its context.
 const DEFAULT_CHUNK: usize = 512;
 /// The pass that makes activations int8.
 const QUANTIZE: &str = "quantize_activations";
@@ -112,17 +113,24 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         limits.positions,
         options,
     )?;
-    let default_chunk = if bidirectional {
-        context
-    } else {
-        DEFAULT_CHUNK
+    let together = reads_texts_together(&prefill);
+    let default_chunk = match (bidirectional, together) {
+        (true, true) => context.max(DEFAULT_CHUNK),
+        (true, false) => context,
+        (false, _) => DEFAULT_CHUNK,
     };
     let chunk = options.chunk.unwrap_or(default_chunk);
-    if chunk == 0 {
+    // A step of one text has no more tokens than the context has positions.
+    let chunk = if together { chunk } else { chunk.min(context) };
+    if chunk == 0 || chunk > MOST_CONTEXT {
+        let range = match chunk {
+            0 => "1 or more".to_string(),
+            _ => format!("from 1 to {MOST_CONTEXT}"),
+        };
         return Err(ModelError::Option {
             option: "chunk",
-            value: 0,
-            range: "1 or more".to_string(),
+            value: chunk,
+            range,
         });
     }
     let plan = ModelPlan::new(
@@ -130,7 +138,7 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         &prefill,
         PlanOptions {
             context,
-            chunk: chunk.min(context),
+            chunk,
             threads: threads(options)?,
             fewer_threads: options.threads.is_none(),
             isa: isa(options)?,

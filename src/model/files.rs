@@ -214,7 +214,8 @@ fn read_text(path: &Path) -> Result<String, ModelError> {
     std::fs::read_to_string(path).map_err(|e| fail(format!("can't be read: {e}")))
 }
 
-fn read_json(path: &Path) -> Result<Json, ModelError> {
+/// A JSON file, of no more than [`LARGEST_TEXT`] bytes.
+pub(crate) fn read_json(path: &Path) -> Result<Json, ModelError> {
     let text = read_text(path)?;
     serde_json::from_str(&text).map_err(|error| {
         let position = Position {

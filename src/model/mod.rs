@@ -15,10 +15,12 @@ use std::sync::Arc;
 
 pub use compile::{Compiled, compile, threads};
 pub use configuration::Configuration;
+pub(crate) use files::read_json;
 pub use files::{ModelFiles, Source};
 pub use graphs::builtin_graphs;
 pub use options::{Activations, Logits, Options, Progress, Weights};
 
+use crate::embed::RecipeSource;
 use crate::exec::arena::ArenaError;
 use crate::exec::executor::Executor;
 use crate::exec::pool::Pool;
@@ -91,6 +93,7 @@ pub struct Model {
 struct Shared {
     executor: Arc<Executor>,
     compiled: Compiled,
+    recipe_source: RecipeSource,
     #[cfg(feature = "tokenizer")]
     tokenizer: Option<crate::load::tokenizer::Tokenizer>,
 }
@@ -131,6 +134,7 @@ impl Model {
             shared: Arc::new(Shared {
                 executor,
                 compiled,
+                recipe_source: RecipeSource::of(&files),
                 #[cfg(feature = "tokenizer")]
                 tokenizer,
             }),
@@ -193,6 +197,11 @@ impl Model {
     /// Threads that run a step.
     pub fn threads(&self) -> usize {
         self.shared.compiled.plan.options.threads
+    }
+
+    /// Where it is to be read how this model's hidden states become embeddings.
+    pub(crate) fn recipe_source(&self) -> &RecipeSource {
+        &self.shared.recipe_source
     }
 
     /// The tokenizer, if the model's folder has one. GGUF files' vocabularies are not read.

@@ -80,8 +80,9 @@ pub struct Options {
     pub threads: Option<usize>,
     /// Positions of a session; the smaller of the model's and 4096 where `None`.
     pub context: Option<usize>,
-    /// The most tokens of a prompt step, and never more than the context; where `None` 512, or for bidirectional models,
-    /// which read a text in one step, the context.
+    /// The most tokens of a prompt step, and never more than the context; where `None` 512. A step of a bidirectional
+    /// model reads whole texts, several if they fit: there it may be more than the context, and where `None` it is the
+    /// context, but at least 512.
     pub chunk: Option<usize>,
     /// Which logits a prompt step computes.
     pub logits: Logits,

@@ -14,7 +14,7 @@ mod report;
 mod schedule;
 mod verify;
 
-pub use bidirectional::is_bidirectional;
+pub use bidirectional::{is_bidirectional, reads_texts_together};
 pub use layout::{Cache, ModelPlan, PlanError, PlanOptions, Regions};
 use report::weight_bytes;
 pub use report::{MemoryReport, StepReport};

@@ -18,6 +18,8 @@ pub struct MemoryReport {
     pub context: usize,
     /// The most tokens of a prompt step.
     pub chunk: usize,
+    /// The most texts that a step reads side by side.
+    pub texts: usize,
     /// Threads.
     pub threads: usize,
     /// Bytes of the tensors in the weight file that the model reads.
@@ -93,6 +95,7 @@ impl MemoryReport {
         MemoryReport {
             context: plan.options.context,
             chunk: plan.options.chunk,
+            texts: plan.texts,
             threads: plan.options.threads,
             weights,
             packed_weights: sum(&[WeightForm::Packed, WeightForm::Quantized]),

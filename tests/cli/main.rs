@@ -6,6 +6,7 @@ mod check;
 #[path = "../common/mod.rs"]
 mod common;
 mod compile;
+mod embed;
 mod gguf;
 mod info;
 mod quantize;

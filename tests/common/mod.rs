@@ -3,6 +3,7 @@
 
 pub mod gguf;
 pub mod quantized;
+pub mod sentences;
 pub mod tiny;
 pub mod variants;
 

@@ -12,6 +12,7 @@ mod avx2;
 mod avx512;
 mod int8;
 mod scalar;
+mod transpose;
 
 use std::cell::Cell;
 
@@ -23,6 +24,7 @@ pub use avx2::Avx2;
 pub use avx512::{Avx512, Vnni};
 pub use int8::Int8;
 pub use scalar::{Scalar, Single};
+pub use transpose::Transpose;
 
 /// Lanes of a [`Simd`].
 pub const LANES: usize = 16;
@@ -103,7 +105,7 @@ pub trait Work {
 }
 
 /// Sixteen [`Lanes`], and the ways between them and memory. Every method but [`Simd::run`] is `#[inline(always)]`.
-pub trait Simd: Lanes + Int8 {
+pub trait Simd: Lanes + Int8 + Transpose {
     /// The register tile of matrix products: tokens at once, for one or [`Simd::TILE_PANELS`] panels of 16 rows.
     const TILE_TOKENS: usize;
     /// Panels of 16 rows at once in a tile of several tokens.
