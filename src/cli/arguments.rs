@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use smallmind::Options;
-use smallmind::model::Source;
+use smallmind::model::{Source, Text};
 
 /// What decides the graph.
 #[derive(Args)]
@@ -43,12 +43,13 @@ pub struct ThreadArguments {
 }
 
 impl GraphArguments {
-    /// The library's options, with these choices.
+    /// The library's options, with these choices and no tokenizer.
     pub fn options(&self) -> Options {
         Options {
             graph: self.graph.clone(),
             passes: self.passes.clone(),
             without: self.without.iter().cloned().collect(),
+            text: Text::Never,
             ..Options::default()
         }
     }

@@ -18,6 +18,7 @@ mod interrupt;
 mod plan;
 mod progress;
 mod run;
+mod tokenize;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -53,6 +54,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Measure tokens per second
     Bench(bench::Arguments),
+    /// Print the token ids of a text, or the text of token ids
+    Tokenize(tokenize::Arguments),
 }
 
 /// The program: parses the arguments, runs the subcommand and gives the exit code: 0, also when stdout is closed early;
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => plan::plan(arguments),
         Command::Explain(arguments) => explain::explain(arguments),
         Command::Bench(arguments) => bench::bench(arguments),
+        Command::Tokenize(arguments) => tokenize::tokenize(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

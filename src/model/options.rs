@@ -24,6 +24,19 @@ pub enum Logits {
     All,
 }
 
+/// What opening a model does about its tokenizer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Text {
+    /// Nothing: token ids in, logits out. What is wrong with the tokenizer does not matter.
+    Never,
+    /// It is there if the model has one of a known kind. What is missing is told when text is asked for; one that is
+    /// broken is refused.
+    #[default]
+    IfAny,
+    /// The model is refused, before its weights are read, if it has no tokenizer of a known kind.
+    Needed,
+}
+
 /// Choices for [`super::Model::open`]. The default is what most callers want.
 #[derive(Clone, Default)]
 pub struct Options {
@@ -37,6 +50,8 @@ pub struct Options {
     pub chunk: Option<usize>,
     /// Which logits a prompt step computes.
     pub logits: Logits,
+    /// Whether text is wanted, and so a tokenizer.
+    pub text: Text,
     /// Passes or rules to leave out.
     pub without: BTreeSet<String>,
     /// Stop after this pass.

@@ -196,6 +196,12 @@ impl Metadata {
         integer_at(&self.bytes, self.entries.get(key)?)
     }
 
+    /// The type and the bytes of a value.
+    pub(super) fn value_bytes(&self, key: &str) -> Option<(ValueType, &[u8])> {
+        let entry = self.entries.get(key)?;
+        Some((entry.value_type, self.bytes.get(entry.range.clone())?))
+    }
+
     /// How many values the array of a key has; `None` if there is no such key, or it holds no array.
     pub fn array_len(&self, key: &str) -> Option<u64> {
         let entry = self.entries.get(key)?;

@@ -4,6 +4,7 @@
 //! checked against the file before it is believed, and turning blocks of quantized elements into plain ones. What does not:
 //! which keys and tensors a model has (`graphs/*.ron`), and what its vocabulary means.
 
+mod arrays;
 mod cursor;
 mod header;
 mod metadata;
