@@ -17,10 +17,9 @@ const LONGEST_INPUT: u64 = 256 << 20;
 /// Arguments of `tokenize`.
 #[derive(Args)]
 #[command(
-    about = "Print the token ids of a text, or the text of token ids",
-    long_about = "Print the token ids of a text, or the text of token ids.\n\n\
-    Reads stdin whole, exactly as it is: a newline at the end is part of the text. Prints the ids separated by blanks on \
-    one line. Needs no weights: a GGUF file may hold nothing but a vocabulary, and a folder nothing but tokenizer.json."
+    after_help = "Reads stdin whole, exactly as it is: a newline at the end is part of the text. Prints the ids on one \
+    line, separated by blanks. Needs no weights: a GGUF file may hold nothing but a vocabulary, and a folder nothing but \
+    tokenizer.json."
 )]
 pub struct Arguments {
     /// A folder with tokenizer.json, a GGUF file, or `demo`
