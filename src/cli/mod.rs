@@ -14,10 +14,12 @@ mod dump;
 mod expected;
 mod explain;
 mod failure;
+mod input;
 mod interrupt;
 mod plan;
 mod progress;
 mod run;
+mod score;
 mod tokenize;
 
 use std::ffi::OsString;
@@ -54,6 +56,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Measure tokens per second
     Bench(bench::Arguments),
+    /// Say how probable a text is, and what is expected after it
+    Score(score::Arguments),
     /// Print the token ids of a text, or the text of token ids
     Tokenize(tokenize::Arguments),
 }
@@ -73,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => plan::plan(arguments),
         Command::Explain(arguments) => explain::explain(arguments),
         Command::Bench(arguments) => bench::bench(arguments),
+        Command::Score(arguments) => score::score(arguments),
         Command::Tokenize(arguments) => tokenize::tokenize(arguments),
     };
     match result {

@@ -1,8 +1,7 @@
 //! `smallmind tokenize`: a text's token ids, or the text of ids.
 
 use std::fmt::Write as _;
-use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use smallmind::load::tokenizer::Tokenizer;
@@ -10,9 +9,7 @@ use smallmind::model::open_tokenizer;
 
 use super::arguments::source;
 use super::failure::{Failure, error, print};
-
-/// The longest input, in bytes.
-const LONGEST_INPUT: u64 = 256 << 20;
+use super::input::read_text;
 
 /// Arguments of `tokenize`.
 #[derive(Args)]
@@ -40,7 +37,7 @@ pub struct Arguments {
 /// Run the subcommand.
 pub fn tokenize(arguments: Arguments) -> Result<(), Failure> {
     let tokenizer = open_tokenizer(source(&arguments.model))?;
-    let input = read_input()?;
+    let input = read_text(Path::new("-"))?;
     if arguments.decode {
         let ids = parse_ids(&input, &tokenizer)?;
         return print(&tokenizer.decode(&ids, arguments.no_special)?);
@@ -57,22 +54,6 @@ pub fn tokenize(arguments: Arguments) -> Result<(), Failure> {
     }
     line.push('\n');
     print(&line)
-}
-
-/// All of stdin.
-fn read_input() -> Result<String, Failure> {
-    let mut bytes = Vec::new();
-    let mut stdin = io::stdin().lock().take(LONGEST_INPUT + 1);
-    if let Err(problem) = stdin.read_to_end(&mut bytes) {
-        return error(format!("can't read stdin: {problem}"));
-    }
-    if bytes.len() as u64 > LONGEST_INPUT {
-        return error(format!("stdin has more than {LONGEST_INPUT} bytes"));
-    }
-    String::from_utf8(bytes).or_else(|problem| {
-        let at = problem.utf8_error().valid_up_to();
-        error(format!("stdin is not UTF-8 at byte {at} (from 0)"))
-    })
 }
 
 /// The ids that a text lists.

@@ -21,6 +21,8 @@ const DEFAULT_CONTEXT: usize = 4096;
 const MOST_CONTEXT: usize = 1 << 24;
 /// The most tokens of a prompt step where the caller names no number: past a few hundred, matrix products gain nothing.
 const DEFAULT_CHUNK: usize = 512;
+/// The most logits of a prompt step that computes all of them, where the caller names no number: 64 MiB as f32.
+const MOST_LOGITS: usize = 16 << 20;
 /// The most threads that can be asked for.
 const MOST_THREADS: usize = 1024;
 
@@ -102,10 +104,13 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         limits.positions,
         options,
     )?;
-    let default_chunk = if bidirectional {
-        context
-    } else {
-        DEFAULT_CHUNK
+    let default_chunk = match (bidirectional, options.logits) {
+        (true, _) => context,
+        (false, Logits::Last) => DEFAULT_CHUNK,
+        (false, Logits::All) => {
+            let row = limits.vocabulary.unwrap_or(1).max(1);
+            (MOST_LOGITS / row).clamp(1, DEFAULT_CHUNK)
+        }
     };
     let chunk = options.chunk.unwrap_or(default_chunk);
     if chunk == 0 {

@@ -45,8 +45,8 @@ pub struct Options {
     pub threads: Option<usize>,
     /// Positions of a session; the smaller of the model's and 4096 where `None`.
     pub context: Option<usize>,
-    /// The most tokens of a prompt step, and never more than the context; where `None` 512, or for bidirectional models,
-    /// which read a text in one step, the context.
+    /// The most tokens of a prompt step, and never more than the context; where `None` 512 (with [`Logits::All`] fewer, if
+    /// their logits would take more than 64 MiB), or for bidirectional models, which read a text in one step, the context.
     pub chunk: Option<usize>,
     /// Which logits a prompt step computes.
     pub logits: Logits,

@@ -8,6 +8,7 @@ mod common;
 mod compile;
 mod gguf;
 mod run;
+mod score;
 mod tokenize;
 
 use std::ffi::OsStr;
