@@ -49,6 +49,7 @@ pub mod transform;
 pub use embed::{EmbedError, EmbedOptions, Embedder, Pooling};
 pub use exec::session::{Encoded, Session, StepError};
 pub use generate::run::{Finish, GenerateError, GenerateOptions, Generation};
+pub use generate::score::{Score, ScoreError};
 pub use model::{Model, ModelError, Options};
 
 /// The README's examples, compiled and run with the documentation tests.

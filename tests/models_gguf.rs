@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use common::gguf::{Meta, Stored, Writer, convert, rounded};
 use common::{BAR, Expected, all_rows, bits, data, difference, expected, open, run};
 use smallmind::load::parameters::ParameterSource;
+#[cfg(feature = "tokenizer")]
+use smallmind::model::Text;
 use smallmind::model::{Activations, ModelFiles, Source, compile};
+use smallmind::model::{ModelFiles, Source, compile};
 use smallmind::plan::MemoryReport;
 use smallmind::{Model, ModelError, Options};
 use tempfile::TempDir;
@@ -360,11 +363,44 @@ fn a_gguf_file_is_known_by_its_first_bytes() {
 
 #[cfg(feature = "tokenizer")]
 #[test]
-fn text_needs_a_vocabulary_that_is_not_read_yet() {
+fn text_needs_a_vocabulary_and_ids_do_not() {
     let model = open_gguf(&convert("llama", Stored::F32));
     let message = model.encode("text").unwrap_err().to_string();
     assert!(
-        message.contains("the vocabulary inside GGUF files"),
+        message.ends_with(
+            "model.gguf: the file has no vocabulary (tokenizer.ggml.model is missing), so it can neither read nor write text"
+        ),
         "{message}"
+    );
+}
+
+#[cfg(feature = "tokenizer")]
+#[test]
+fn where_text_is_needed_a_model_without_it_is_refused_before_its_weights_are_read() {
+    let folder = TempDir::new().unwrap();
+    let options = |text| Options {
+        text,
+        progress: Some(std::sync::Arc::new(|_| panic!("a weight was read"))),
+        ..Options::default()
+    };
+    for (kind, expected) in [
+        (None, "tokenizer.ggml.model is missing"),
+        (
+            Some("rwkv"),
+            "tokenizer.ggml.model is `rwkv`, a kind of vocabulary that is not known",
+        ),
+    ] {
+        let mut writer = convert("llama", Stored::F32);
+        if let Some(kind) = kind {
+            writer = writer.with("tokenizer.ggml.model", Meta::Text(kind.into()));
+        }
+        let path = written(&folder, &writer);
+        let error = Model::open(path, &options(Text::Needed)).err().unwrap();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    let error = Model::open(common::data("llama"), &options(Text::Needed)).err();
+    assert_eq!(
+        error.unwrap().to_string(),
+        "the model has no tokenizer.json, so it can neither read nor write text"
     );
 }

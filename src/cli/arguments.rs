@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use smallmind::Options;
-use smallmind::model::{self, Source};
+use smallmind::model::{self, Source, Text};
 
 /// What decides the graph.
 #[derive(Args)]
@@ -90,7 +90,7 @@ pub struct ThreadArguments {
 }
 
 impl GraphArguments {
-    /// The library's options, with these choices.
+    /// The library's options, with these choices and no tokenizer.
     pub fn options(&self) -> Options {
         Options {
             graph: self.graph.clone(),
@@ -101,6 +101,7 @@ impl GraphArguments {
                 Activations::Int8 => model::Activations::Int8,
                 Activations::F32 => model::Activations::F32,
             },
+            text: Text::Never,
             ..Options::default()
         }
     }

@@ -17,11 +17,14 @@ mod expected;
 mod explain;
 mod failure;
 mod info;
+mod input;
 mod interrupt;
 mod plan;
 mod progress;
 mod quantize;
 mod run;
+mod score;
+mod tokenize;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -63,6 +66,10 @@ enum Command {
     Bench(bench::Arguments),
     /// Write a GGUF file whose matrices have another type
     Quantize(quantize::Arguments),
+    /// Say how probable a text is, and what is expected after it
+    Score(score::Arguments),
+    /// Print the token ids of a text, or the text of token ids
+    Tokenize(tokenize::Arguments),
 }
 
 /// The program: parses the arguments, runs the subcommand and gives the exit code: 0, also when stdout is closed early;
@@ -83,6 +90,8 @@ pub fn main() -> ExitCode {
         Command::Explain(arguments) => explain::explain(arguments),
         Command::Bench(arguments) => bench::bench(arguments),
         Command::Quantize(arguments) => quantize::quantize(arguments),
+        Command::Score(arguments) => score::score(arguments),
+        Command::Tokenize(arguments) => tokenize::tokenize(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -153,6 +153,16 @@ impl Session {
         self.run(tokens, None, each).map(|_| ())
     }
 
+    /// As [`Session::prefill_each`]; stops as [`Session::prefill_until`] does.
+    pub fn prefill_each_until(
+        &mut self,
+        tokens: &[u32],
+        cancel: &AtomicBool,
+        each: &mut dyn FnMut(&[f32]),
+    ) -> Result<(), StepError> {
+        self.run(tokens, Some(cancel), each).map(|_| ())
+    }
+
     /// Process one token. Gives its logits: `[vocabulary]`.
     pub fn step(&mut self, token: u32) -> Result<&[f32], StepError> {
         self.run(&[token], None, &mut |_| {})

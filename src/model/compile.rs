@@ -25,6 +25,8 @@ const MOST_CONTEXT: usize = 1 << 24;
 const DEFAULT_CHUNK: usize = 512;
 /// The pass that makes activations int8.
 const QUANTIZE: &str = "quantize_activations";
+/// The most logits of a prompt step that computes all of them, where the caller names no number: 64 MiB as f32.
+const MOST_LOGITS: usize = 16 << 20;
 /// The most threads that can be asked for.
 const MOST_THREADS: usize = 1024;
 
@@ -114,10 +116,14 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         options,
     )?;
     let together = reads_texts_together(&prefill);
-    let default_chunk = match (bidirectional, together) {
-        (true, true) => context.max(DEFAULT_CHUNK),
-        (true, false) => context,
-        (false, _) => DEFAULT_CHUNK,
+    let default_chunk = match (bidirectional, together, options.logits) {
+        (true, true, _) => context.max(DEFAULT_CHUNK),
+        (true, false, _) => context,
+        (false, _, Logits::Last) => DEFAULT_CHUNK,
+        (false, _, Logits::All) => {
+            let row = limits.vocabulary.unwrap_or(1).max(1);
+            (MOST_LOGITS / row).clamp(1, DEFAULT_CHUNK)
+        }
     };
     let chunk = options.chunk.unwrap_or(default_chunk);
     // A step of one text has no more tokens than the context has positions.

@@ -72,6 +72,19 @@ impl Weights {
     }
 }
 
+/// What opening a model does about its tokenizer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Text {
+    /// Nothing: token ids in, logits out. What is wrong with the tokenizer does not matter.
+    Never,
+    /// It is there if the model has one of a known kind. What is missing is told when text is asked for; one that is
+    /// broken is refused.
+    #[default]
+    IfAny,
+    /// The model is refused, before its weights are read, if it has no tokenizer of a known kind.
+    Needed,
+}
+
 /// Choices for [`super::Model::open`]. The default is what most callers want.
 #[derive(Clone, Default)]
 pub struct Options {
@@ -80,9 +93,9 @@ pub struct Options {
     pub threads: Option<usize>,
     /// Positions of a session; the smaller of the model's and 4096 where `None`.
     pub context: Option<usize>,
-    /// The most tokens of a prompt step, and never more than the context; where `None` 512. A step of a bidirectional
-    /// model reads whole texts, several if they fit: there it may be more than the context, and where `None` it is the
-    /// context, but at least 512.
+    /// The most tokens of a prompt step, and never more than the context; where `None` 512 (with [`Logits::All`] fewer, if
+    /// their logits would take more than 64 MiB). A step of a bidirectional model reads whole texts, several if they fit:
+    /// there it may be more than the context, and where `None` it is the context, but at least 512.
     pub chunk: Option<usize>,
     /// Which logits a prompt step computes.
     pub logits: Logits,
@@ -90,6 +103,8 @@ pub struct Options {
     pub activations: Activations,
     /// What matrices of floats become when the model is loaded; they keep their type where `None`.
     pub weights: Option<Weights>,
+    /// Whether text is wanted, and so a tokenizer.
+    pub text: Text,
     /// Passes or rules to leave out.
     pub without: BTreeSet<String>,
     /// Stop after this pass.

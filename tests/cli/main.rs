@@ -11,6 +11,8 @@ mod gguf;
 mod info;
 mod quantize;
 mod run;
+mod score;
+mod tokenize;
 
 use std::ffi::OsStr;
 use std::process::{Command, Output, Stdio};

@@ -4,6 +4,7 @@
 //! length, offset and name checked against the file before it is believed. What does not: which keys and tensors a model
 //! has (`graphs/*.ron`), what quantized blocks mean (`blocks`), and what its vocabulary means.
 
+mod arrays;
 mod cursor;
 mod header;
 mod metadata;
