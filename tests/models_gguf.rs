@@ -10,7 +10,6 @@ use smallmind::load::parameters::ParameterSource;
 #[cfg(feature = "tokenizer")]
 use smallmind::model::Text;
 use smallmind::model::{Activations, ModelFiles, Source, compile};
-use smallmind::model::{ModelFiles, Source, compile};
 use smallmind::plan::MemoryReport;
 use smallmind::{Model, ModelError, Options};
 use tempfile::TempDir;
