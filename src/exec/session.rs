@@ -1,10 +1,12 @@
 //! A session: one sequence of tokens, its arena and its place in it.
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::arena::{Arena, ArenaError};
-use super::executor::Executor;
+use super::executor::{Executor, kv_cache};
+use super::saved::{Reader, SavedSessionError, Writer, first_saved};
 use crate::plan::{Slot, StepPlan};
 
 /// Why a step did not run. The session stands where it stood before the call, unless it says otherwise.
@@ -87,6 +89,8 @@ pub struct Session {
     vocabulary: usize,
     /// Tokens of the last step, 0 before the first.
     last_step: usize,
+    /// For each cache of the plan the first position whose row is there; all from it to the last are.
+    held: Vec<usize>,
 }
 
 impl Session {
@@ -99,6 +103,7 @@ impl Session {
             1 => Vec::new(),
             texts => Vec::with_capacity(texts + 1),
         };
+        let held = vec![0; plan.caches.len()];
         Ok(Session {
             executor,
             arena,
@@ -106,6 +111,7 @@ impl Session {
             starts,
             vocabulary,
             last_step: 0,
+            held,
         })
     }
 
@@ -166,6 +172,15 @@ impl Session {
     /// Process one token. Gives its logits: `[vocabulary]`.
     pub fn step(&mut self, token: u32) -> Result<&[f32], StepError> {
         self.run(&[token], None, &mut |_| {})
+    }
+
+    /// Process the last token again, for its logits: those of a session that was loaded or truncated are gone.
+    pub fn read_last_again(&mut self) -> Result<&[f32], StepError> {
+        let Some(&token) = self.tokens.last() else {
+            return Err(StepError::Empty);
+        };
+        self.truncate(self.position() - 1);
+        self.step(token)
     }
 
     /// Read `texts` side by side in one step of a bidirectional model: what the model gives for a text has the bits
@@ -359,13 +374,24 @@ impl Session {
         unsafe { std::slice::from_raw_parts(cells.as_ptr().cast::<f32>(), cells.len()) }
     }
 
-    /// Forget all tokens from `position` on. Does nothing if there are no more than that.
-    pub fn truncate(&mut self, position: usize) {
+    /// Forget all tokens from `position` on, and give the position that is next then: `position`, or the one there was
+    /// if there were no more tokens than that.
+    ///
+    /// Where the rows that the next token's windows reach back to are gone, no token is kept and the next position is 0:
+    /// the caller reads the tokens again. That is so before the rows that a saved session brought along.
+    pub fn truncate(&mut self, position: usize) -> usize {
         if position < self.position() {
-            self.tokens.truncate(position);
+            let caches = &self.executor.plan().caches;
+            let mut held = caches.iter().zip(&self.held);
+            let there = held.all(|(cache, &first)| first <= cache.first_needed(position));
             self.starts.clear();
+            self.tokens.truncate(if there { position } else { 0 });
+            if self.tokens.is_empty() {
+                self.held.fill(0);
+            }
             self.last_step = 0;
         }
+        self.position()
     }
 
     /// A second session that has read the same tokens and goes its own way from here.
@@ -375,7 +401,50 @@ impl Session {
         fork.tokens.extend_from_slice(&self.tokens);
         fork.starts.extend_from_slice(&self.starts);
         fork.last_step = self.last_step;
+        fork.held.copy_from_slice(&self.held);
         Ok(fork)
+    }
+
+    /// Write the tokens and the rows of the caches that continuing from here, or from the last token, needs. The bytes
+    /// are a function of the model and the tokens alone.
+    pub fn save(&self, to: &mut impl Write) -> Result<(), SavedSessionError> {
+        let plan = self.executor.plan();
+        let identity = self.executor.identity();
+        let mut writer = Writer::new(to, identity, plan, &self.tokens)?;
+        for (cache, &held) in plan.caches.iter().zip(&self.held) {
+            // SAFETY: the session holds its arena, and no step runs while `self` is borrowed.
+            let rows = unsafe { kv_cache(cache, &self.arena) };
+            let first = first_saved(cache, self.position());
+            debug_assert!(held <= first, "a row that is needed is gone");
+            for position in first..self.position() {
+                writer.row(&rows, position)?;
+            }
+        }
+        writer.finish()
+    }
+
+    /// A session as [`Session::save`] wrote it. Its rows are taken as they are, NaN included. Allocates a session's
+    /// memory and a row's more, whatever the bytes claim.
+    pub fn load(
+        executor: Arc<Executor>,
+        vocabulary: usize,
+        from: &mut impl Read,
+    ) -> Result<Session, SavedSessionError> {
+        let plan = executor.plan();
+        let mut reader = Reader::new(from, executor.identity(), plan)?;
+        let mut session = Session::new(executor.clone(), vocabulary)?;
+        reader.tokens(vocabulary, &mut session.tokens)?;
+        let position = session.position();
+        for (cache, held) in plan.caches.iter().zip(&mut session.held) {
+            *held = first_saved(cache, position);
+            // SAFETY: this function alone has the session.
+            let rows = unsafe { kv_cache(cache, &session.arena) };
+            for position in *held..position {
+                reader.row(&rows, position)?;
+            }
+        }
+        reader.finish()?;
+        Ok(session)
     }
 }
 

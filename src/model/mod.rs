@@ -7,11 +7,13 @@ mod compile;
 mod configuration;
 mod files;
 mod graphs;
+mod identity;
 mod limits;
 mod options;
 #[cfg(feature = "tokenizer")]
 mod vocabulary;
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,6 +30,7 @@ use crate::embed::RecipeSource;
 use crate::exec::arena::ArenaError;
 use crate::exec::executor::Executor;
 use crate::exec::pool::Pool;
+use crate::exec::saved::SavedSessionError;
 use crate::exec::session::Session;
 use crate::exec::weights::{self, WeightLoadError};
 use crate::graph::GraphError;
@@ -145,7 +148,9 @@ impl Model {
         };
         let pool = Pool::new(threads).map_err(ModelError::Threads)?;
         let plan = compiled.plan.clone();
-        let executor = Arc::new(Executor::new(plan, weights, pool));
+        let identity = identity::identity(&compiled, weight_files)?;
+        let executor = Executor::new(plan, weights, pool).with_identity(identity);
+        let executor = Arc::new(executor);
         Ok(Model {
             shared: Arc::new(Shared {
                 executor,
@@ -160,6 +165,12 @@ impl Model {
     /// A new sequence. Its memory is what [`Model::plan`] says, taken here and never grown.
     pub fn session(&self) -> Result<Session, ArenaError> {
         Session::new(self.shared.executor.clone(), self.vocabulary())
+    }
+
+    /// The session that [`Session::save`] wrote: the model and its passes must be the same, while threads, chunks, the
+    /// instruction set and the context may differ. The next output has the bits it would have had there.
+    pub fn load_session(&self, from: &mut impl Read) -> Result<Session, SavedSessionError> {
+        Session::load(self.shared.executor.clone(), self.vocabulary(), from)
     }
 
     /// Every byte that the model and one session take.

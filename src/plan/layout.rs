@@ -63,6 +63,16 @@ pub struct Cache {
     pub layout: KvLayout,
     /// Bytes from the arena's beginning to the keys; the values follow them.
     pub offset: usize,
+    /// How many keys a query sees, its own included; `None` where it sees all, and where all are handed out.
+    pub window: Option<usize>,
+}
+
+impl Cache {
+    /// The first position whose row the token at `position` needs.
+    pub fn first_needed(&self, position: usize) -> usize {
+        let before = self.window.map(|window| window.saturating_sub(1));
+        before.map_or(0, |before| position.saturating_sub(before))
+    }
 }
 
 /// The regions of the arena, in bytes, one after the other.
@@ -164,6 +174,7 @@ impl ModelPlan {
                 name: graph.node(node).name().clone(),
                 layout,
                 offset,
+                window: cache_window(graph, node),
             });
             let bytes = layout
                 .floats()
@@ -204,6 +215,16 @@ impl ModelPlan {
             &self.prefill
         }
     }
+}
+
+/// How many keys a query of the node sees. `Cache` hands out all of them, whatever its reader looks at.
+fn cache_window(graph: &Graph, node: NodeId) -> Option<usize> {
+    let op = graph
+        .node(node)
+        .op()
+        .filter(|op| op.name() == "CachedAttention")?;
+    let window = op.optional_int("window")?;
+    usize::try_from(window).ok()
 }
 
 /// The layout of a node's cache, from the shape of its keys: [T, kv_heads, head_dim].
