@@ -20,7 +20,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 
 use super::arena::ArenaError;
 use crate::digest::Digest;
-use crate::kernels::kv_cache::{KvCache, KvLayout};
+use crate::kernels::kv_cache::KvCache;
 use crate::plan::{Cache, ModelPlan};
 
 const MAGIC: [u8; 8] = *b"SMSESS\r\n";
@@ -133,24 +133,19 @@ pub(super) fn first_saved(cache: &Cache, position: usize) -> usize {
     cache.first_needed(position.saturating_sub(1))
 }
 
-/// Bytes of a row of keys and values.
-fn row_bytes(layout: &KvLayout) -> usize {
-    2 * layout.kv_heads() * layout.head_dim() * size_of::<f32>()
-}
-
 /// Bytes of a session of `position` tokens, no more than the context.
 fn expected_bytes(plan: &ModelPlan, position: usize) -> u64 {
     let tokens = position as u64 * size_of::<u32>() as u64;
     let rows = plan.caches.iter().map(|cache| {
         let rows = position - first_saved(cache, position);
-        rows as u64 * row_bytes(&cache.layout) as u64
+        rows as u64 * cache.layout.row_bytes() as u64
     });
     HEADER + tokens + rows.sum::<u64>() + CHECKSUM
 }
 
 /// Room for the largest row.
 fn row_buffer(plan: &ModelPlan) -> Vec<u8> {
-    let largest = plan.caches.iter().map(|cache| row_bytes(&cache.layout));
+    let largest = plan.caches.iter().map(|cache| cache.layout.row_bytes());
     vec![0; largest.max().unwrap_or(0)]
 }
 
@@ -192,7 +187,7 @@ impl<W: Write> Writer<W> {
     /// Writes the row of a position.
     pub fn row(&mut self, cache: &KvCache<'_>, position: usize) -> Result<(), SavedSessionError> {
         let mut row = std::mem::take(&mut self.row);
-        let bytes = &mut row[..row_bytes(&cache.layout)];
+        let bytes = &mut row[..cache.layout.row_bytes()];
         let mut cells = bytes.as_chunks_mut().0.iter_mut();
         for head in 0..cache.layout.kv_heads() {
             let elements = cache.key(head, position).chain(cache.value(head, position));
@@ -298,7 +293,7 @@ impl<R: Read> Reader<R> {
     /// Reads the row of a position.
     pub fn row(&mut self, cache: &KvCache<'_>, position: usize) -> Result<(), SavedSessionError> {
         let mut row = std::mem::take(&mut self.row);
-        let bytes = &mut row[..row_bytes(&cache.layout)];
+        let bytes = &mut row[..cache.layout.row_bytes()];
         let read = self.read(bytes);
         let mut cells = bytes.as_chunks().0.iter();
         for head in 0..cache.layout.kv_heads() {

@@ -283,6 +283,11 @@ impl Session {
             if cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
                 return Err(StepError::Cancelled { position: past });
             }
+            // Even a step that is cancelled writes over what makes room for its rows.
+            let caches = self.executor.plan().caches.iter();
+            for (held, cache) in self.held.iter_mut().zip(caches) {
+                *held = (*held).max(cache.first_held(past + part.len()));
+            }
             self.tokens.extend_from_slice(part);
             self.write_inputs(past);
             if !self
@@ -377,8 +382,10 @@ impl Session {
     /// Forget all tokens from `position` on, and give the position that is next then: `position`, or the one there was
     /// if there were no more tokens than that.
     ///
-    /// Where the rows that the next token's windows reach back to are gone, no token is kept and the next position is 0:
-    /// the caller reads the tokens again. That is so before the rows that a saved session brought along.
+    /// Where rows are gone that the next token's windows reach back to, no token is kept and the next position is 0: the
+    /// caller reads the tokens again. A layer whose queries see a window keeps its rows, and those of at least as many
+    /// tokens as a prompt step has: so far back tokens can always be taken back, but for those in front of the last that
+    /// came with a saved session.
     pub fn truncate(&mut self, position: usize) -> usize {
         if position < self.position() {
             let caches = &self.executor.plan().caches;
