@@ -48,6 +48,7 @@ pub mod rewrite;
 pub mod transform;
 
 pub use embed::{EmbedError, EmbedOptions, Embedder, Pooling};
+pub use exec::prefix::PrefixStatistics;
 pub use exec::saved::SavedSessionError;
 pub use exec::session::{Encoded, Session, StepError};
 pub use generate::run::{Finish, GenerateError, GenerateOptions, Generation};

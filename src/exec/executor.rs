@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use super::arena::Arena;
 use super::float_environment::FloatEnvironment;
 use super::pool::{Padded, Pool};
+use super::prefix::PrefixCache;
 use super::saved::Identity;
 use super::weights::StoredWeight;
 use crate::kernels::call::{Call, Operand, QuantizedView, View};
@@ -27,6 +28,7 @@ pub struct Executor {
     weights: Vec<StoredWeight>,
     pool: Pool,
     identity: Identity,
+    prefixes: Option<PrefixCache>,
 }
 
 /// A step as all its threads see it.
@@ -53,6 +55,7 @@ impl Executor {
             weights,
             pool,
             identity: Identity::default(),
+            prefixes: None,
         }
     }
 
@@ -60,6 +63,17 @@ impl Executor {
     pub fn with_identity(mut self, identity: Identity) -> Executor {
         self.identity = identity;
         self
+    }
+
+    /// The same, its sessions sharing the beginnings of prompts.
+    pub fn with_prefix_cache(mut self, prefixes: PrefixCache) -> Executor {
+        self.prefixes = Some(prefixes);
+        self
+    }
+
+    /// The beginnings of prompts that its sessions share, if they do.
+    pub fn prefix_cache(&self) -> Option<&PrefixCache> {
+        self.prefixes.as_ref()
     }
 
     /// What its sessions are saved as.

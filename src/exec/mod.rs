@@ -9,6 +9,7 @@ pub mod arena;
 pub mod executor;
 pub mod float_environment;
 pub mod pool;
+pub mod prefix;
 pub mod saved;
 pub mod session;
 pub mod weights;

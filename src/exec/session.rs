@@ -73,6 +73,13 @@ pub enum StepError {
     },
 }
 
+/// Which tokens' rows a prompt may take from earlier ones.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reuse {
+    Nothing,
+    Beginnings,
+}
+
 /// One sequence of tokens. Sessions of one model share its weights and threads and nothing else.
 ///
 /// A bidirectional model, an encoder, keeps nothing from one step to the next: each call of [`Session::prefill`] or
@@ -91,6 +98,10 @@ pub struct Session {
     last_step: usize,
     /// For each cache of the plan the first position whose row is there; all from it to the last are.
     held: Vec<usize>,
+    /// Whether all rows were computed here, and not brought along by a file: only such are shared with other sessions.
+    own_rows: bool,
+    /// Tokens of the last prompt whose rows were there already.
+    reused: usize,
 }
 
 impl Session {
@@ -112,6 +123,8 @@ impl Session {
             vocabulary,
             last_step: 0,
             held,
+            own_rows: true,
+            reused: 0,
         })
     }
 
@@ -136,8 +149,11 @@ impl Session {
     }
 
     /// Process a prompt, or more of one, chunk by chunk. Gives the logits as [`Session::logits`] does.
+    ///
+    /// With a cache of prompts' beginnings (the option `prefix_cache`) a session's first prompt reads only what lies behind
+    /// the longest beginning that is there, with the same bits; and the prompt is there for others afterwards.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<&[f32], StepError> {
-        self.run(tokens, None, &mut |_| {})
+        self.run(tokens, None, Reuse::Beginnings, &mut |_| {})
     }
 
     /// As [`Session::prefill`]; stops soon after `cancel` is set, within a chunk too. The chunks done by then stay.
@@ -146,17 +162,17 @@ impl Session {
         tokens: &[u32],
         cancel: &AtomicBool,
     ) -> Result<&[f32], StepError> {
-        self.run(tokens, Some(cancel), &mut |_| {})
+        self.run(tokens, Some(cancel), Reuse::Beginnings, &mut |_| {})
     }
 
     /// As [`Session::prefill`]; `each` is given the logits of each chunk: [chunk, vocabulary] if the model was opened
-    /// for all rows, else the last row.
+    /// for all rows, else the last row. All tokens are read, whatever beginnings are known.
     pub fn prefill_each(
         &mut self,
         tokens: &[u32],
         each: &mut dyn FnMut(&[f32]),
     ) -> Result<(), StepError> {
-        self.run(tokens, None, each).map(|_| ())
+        self.run(tokens, None, Reuse::Nothing, each).map(|_| ())
     }
 
     /// As [`Session::prefill_each`]; stops as [`Session::prefill_until`] does.
@@ -166,12 +182,13 @@ impl Session {
         cancel: &AtomicBool,
         each: &mut dyn FnMut(&[f32]),
     ) -> Result<(), StepError> {
-        self.run(tokens, Some(cancel), each).map(|_| ())
+        self.run(tokens, Some(cancel), Reuse::Nothing, each)
+            .map(|_| ())
     }
 
     /// Process one token. Gives its logits: `[vocabulary]`.
     pub fn step(&mut self, token: u32) -> Result<&[f32], StepError> {
-        self.run(&[token], None, &mut |_| {})
+        self.run(&[token], None, Reuse::Nothing, &mut |_| {})
     }
 
     /// Process the last token again, for its logits: those of a session that was loaded or truncated are gone.
@@ -252,9 +269,12 @@ impl Session {
         &mut self,
         tokens: &[u32],
         cancel: Option<&AtomicBool>,
+        reuse: Reuse,
         each: &mut dyn FnMut(&[f32]),
     ) -> Result<&[f32], StepError> {
-        let whole = self.executor.plan().bidirectional;
+        let executor = self.executor.clone();
+        let plan = executor.plan();
+        let whole = plan.bidirectional;
         let position = if whole { 0 } else { self.position() };
         let context = self.context();
         if tokens.is_empty() {
@@ -268,7 +288,7 @@ impl Session {
             });
         }
         self.check_known(tokens)?;
-        let chunk = self.executor.plan().prefill.tokens;
+        let chunk = plan.prefill.tokens;
         if whole {
             if tokens.len() > chunk {
                 return Err(StepError::NotWhole {
@@ -278,30 +298,41 @@ impl Session {
             }
             self.truncate(0);
         }
-        for part in tokens.chunks(chunk) {
+        let shares = reuse == Reuse::Beginnings && self.own_rows && !plan.gives_all_rows();
+        let beginnings = executor.prefix_cache().filter(|_| shares);
+        self.reused = match beginnings.filter(|_| position == 0) {
+            None => 0,
+            Some(known) => known.restore(plan, tokens, &mut self.arena, &mut self.held),
+        };
+        self.tokens.extend_from_slice(&tokens[..self.reused]);
+        for part in tokens[self.reused..].chunks(chunk) {
             let past = self.position();
             if cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
                 return Err(StepError::Cancelled { position: past });
             }
             // Even a step that is cancelled writes over what makes room for its rows.
-            let caches = self.executor.plan().caches.iter();
-            for (held, cache) in self.held.iter_mut().zip(caches) {
+            for (held, cache) in self.held.iter_mut().zip(&plan.caches) {
                 *held = (*held).max(cache.first_held(past + part.len()));
             }
             self.tokens.extend_from_slice(part);
             self.write_inputs(past);
-            if !self
-                .executor
-                .run(&mut self.arena, part.len(), past, &[], cancel)
-            {
+            if !executor.run(&mut self.arena, part.len(), past, &[], cancel) {
                 self.truncate(past);
                 self.last_step = 0;
                 return Err(StepError::Cancelled { position: past });
             }
             self.last_step = part.len();
+            if let Some(known) = beginnings {
+                known.keep(plan, &self.tokens, &self.arena, &self.held);
+            }
             each(self.logits());
         }
         Ok(self.logits())
+    }
+
+    /// How many tokens of the last prompt were not read, because a cache of beginnings had their rows.
+    pub fn reused_tokens(&self) -> usize {
+        self.reused
     }
 
     /// Fails if the model does not have one of the ids.
@@ -395,6 +426,7 @@ impl Session {
             self.tokens.truncate(if there { position } else { 0 });
             if self.tokens.is_empty() {
                 self.held.fill(0);
+                self.own_rows = true;
             }
             self.last_step = 0;
         }
@@ -409,6 +441,7 @@ impl Session {
         fork.starts.extend_from_slice(&self.starts);
         fork.last_step = self.last_step;
         fork.held.copy_from_slice(&self.held);
+        fork.own_rows = self.own_rows;
         Ok(fork)
     }
 
@@ -451,6 +484,7 @@ impl Session {
             }
         }
         reader.finish()?;
+        session.own_rows = false;
         Ok(session)
     }
 }

@@ -52,6 +52,8 @@ pub struct Generation {
     pub finish: Finish,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
+    /// Those of them that were not read, because a cache of prompts' beginnings had their rows.
+    pub reused_tokens: usize,
     /// The tokens chosen, one that ended the text included.
     pub tokens: Vec<u32>,
     /// Time for the prompt.
@@ -113,6 +115,7 @@ impl Model {
         let mut generation = Generation {
             finish: Finish::Length,
             prompt_tokens: prompt.len(),
+            reused_tokens: 0,
             tokens: Vec::with_capacity(most),
             prompt_time: Duration::ZERO,
             generation_time: Duration::ZERO,
@@ -124,6 +127,9 @@ impl Model {
         } else {
             Ok(())
         };
+        if !prompt.is_empty() {
+            generation.reused_tokens = session.reused_tokens();
+        }
         match read {
             Ok(()) => {}
             Err(StepError::Cancelled { .. }) => {

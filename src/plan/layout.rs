@@ -29,6 +29,8 @@ pub struct PlanOptions {
     pub in_place: bool,
     /// Whether values that do not live at the same time may share bytes.
     pub reuse_buffers: bool,
+    /// The most bytes of the cache of prompts' beginnings that all sessions share; 0 for none.
+    pub prefix_cache: usize,
 }
 
 /// Why there is no plan.
@@ -218,6 +220,12 @@ impl ModelPlan {
         };
         verify(graphs.0, graphs.1, &plan)?;
         Ok(plan)
+    }
+
+    /// Whether a prompt step gives something for each of its tokens, and not for the last alone.
+    pub fn gives_all_rows(&self) -> bool {
+        let mut outputs = self.prefill.outputs.iter();
+        outputs.any(|slot| slot.ty.shape.contains(&Dim::Tokens))
     }
 
     /// The plan for a step of that many tokens.

@@ -47,6 +47,8 @@ pub struct MemoryReport {
     pub kv_cache_without_windows: usize,
     /// Bytes of the arena: activations, scratch and caches.
     pub arena: usize,
+    /// The most bytes of the cache of prompts' beginnings, which all sessions share.
+    pub prefix_cache: usize,
 }
 
 /// The activations of one step size.
@@ -123,6 +125,7 @@ impl MemoryReport {
             windowed_layers: rings.count(),
             kv_cache_without_windows: whole,
             arena: plan.regions.total(),
+            prefix_cache: plan.options.prefix_cache,
         }
     }
 }
@@ -174,6 +177,9 @@ impl fmt::Display for MemoryReport {
         if self.windowed_layers > 0 {
             let what = format!("    without windows ({} layers)", self.windowed_layers);
             line(f, &what, self.kv_cache_without_windows)?;
+        }
+        if self.prefix_cache > 0 {
+            line(f, "prefix cache (of all sessions)", self.prefix_cache)?;
         }
         for (name, step) in [("decode", &self.decode), ("prefill", &self.prefill)] {
             writeln!(
