@@ -33,6 +33,7 @@
 
 pub mod blocks;
 pub mod convert;
+pub mod digest;
 pub mod embed;
 pub mod exec;
 pub mod generate;
@@ -47,6 +48,8 @@ pub mod rewrite;
 pub mod transform;
 
 pub use embed::{EmbedError, EmbedOptions, Embedder, Pooling};
+pub use exec::prefix::PrefixStatistics;
+pub use exec::saved::SavedSessionError;
 pub use exec::session::{Encoded, Session, StepError};
 pub use generate::run::{Finish, GenerateError, GenerateOptions, Generation};
 pub use generate::score::{Score, ScoreError};

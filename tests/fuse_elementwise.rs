@@ -279,6 +279,7 @@ fn executed(graph: &Graph, files: &WeightFiles, threads: usize, isa: Isa) -> Vec
         isa,
         in_place: true,
         reuse_buffers: true,
+        prefix_cache: 0,
     };
     let plan = ModelPlan::new(graph, graph, options).unwrap();
     let stored = weights::load(graph, &plan.weights, files, 1, &|_, _| {}).unwrap();

@@ -37,32 +37,59 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// How many allocations `work` makes.
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.load(Ordering::SeqCst);
+    work();
+    ALLOCATIONS.load(Ordering::SeqCst) - before
+}
+
 /// One test program with one test, so that nothing else allocates while it counts.
 #[test]
 fn prompts_and_steps_allocate_nothing_and_fit_the_plan() {
     for name in DECODERS {
         for logits in [Logits::Last, Logits::All] {
             for (threads, stop_after) in [(1, None), (2, None), (2, Some("none".to_string()))] {
+                // Only prompts whose last row alone is computed are shared.
+                let shares = logits == Logits::Last && stop_after.is_none();
                 let options = Options {
                     threads: Some(threads),
                     chunk: Some(16),
                     logits,
                     stop_after,
+                    prefix_cache: 8 << 20,
                     ..Options::default()
                 };
                 let model = open(name, &options);
                 let prompt = expected(name).input_ids;
+                let prompt: Vec<u32> = prompt.into_iter().cycle().take(100).collect();
                 let mut session = model.session().unwrap();
                 // The first job lets the pool's threads come to life.
                 session.step(prompt[0]).unwrap();
-                session.truncate(0);
-                let before = ALLOCATIONS.load(Ordering::SeqCst);
-                session.prefill(&prompt).unwrap();
-                for token in 0..8 {
-                    session.step(token).unwrap();
+                // Rows of the first block are there for the second time.
+                for hits in [0, 1] {
+                    let what = format!("{name}, {threads} threads, {logits:?}, {hits} hits");
+                    session.truncate(0);
+                    let read = allocations(|| {
+                        session.prefill(&prompt).unwrap();
+                        for token in 0..8 {
+                            session.step(token).unwrap();
+                        }
+                    });
+                    assert_eq!(read, 0, "{what}");
+                    let seen = model.prefix_statistics().unwrap();
+                    assert_eq!(seen.hits, if shares { hits } else { 0 });
                 }
-                let allocations = ALLOCATIONS.load(Ordering::SeqCst) - before;
-                assert_eq!(allocations, 0, "{name}, {threads} threads, {logits:?}");
+                let mut bytes = Vec::new();
+                session.save(&mut bytes).unwrap();
+                let mut loaded = model.load_session(&mut &bytes[..]).unwrap();
+                let read = allocations(|| {
+                    loaded.prefill(&prompt[..10]).unwrap();
+                    for token in 0..4 {
+                        loaded.step(token).unwrap();
+                    }
+                });
+                assert_eq!(read, 0, "{name}, loaded");
             }
         }
     }

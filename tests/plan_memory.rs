@@ -70,6 +70,53 @@ fn more_layers_need_no_more_activations() {
     }
 }
 
+/// Five of six layers see a window of 512 positions.
+fn gemma3(layers: usize) -> String {
+    format!(
+        r#"{{"architectures": ["Gemma3ForCausalLM"], "vocab_size": 262144, "hidden_size": 640,
+            "intermediate_size": 2048, "num_hidden_layers": {layers}, "num_attention_heads": 4,
+            "num_key_value_heads": 1, "head_dim": 256, "hidden_activation": "gelu_pytorch_tanh",
+            "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "sliding_window": 512,
+            "query_pre_attn_scalar": 256, "rope_theta": 1000000.0, "rope_local_base_freq": 10000.0}}"#
+    )
+}
+
+#[test]
+fn layers_with_a_window_keep_what_a_step_sees() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = 2 * 256 * size_of::<f32>();
+    // 512 + 255 rows and 512 + 511 rows, in whole blocks; the context of 600 is less.
+    for (context, chunk, kept) in [
+        (8192, 256, 768),
+        (8192, 512, 1024),
+        (600, 512, 640),
+        (32768, 1, 512),
+    ] {
+        let options = Options {
+            context: Some(context),
+            chunk: Some(chunk),
+            ..Options::default()
+        };
+        let report = plan(folder.path(), &gemma3(18), &options);
+        let whole = usize::next_multiple_of(context, 64);
+        assert_eq!(report.kv_cache, (15 * kept + 3 * whole) * row);
+        assert_eq!(report.kv_cache_without_windows, 18 * whole * row);
+        assert_eq!(report.windowed_layers, if kept < context { 15 } else { 0 });
+        let lines = report.to_string();
+        assert_eq!(
+            lines.contains("without windows (15 layers)"),
+            kept < context
+        );
+        // Without the fused op the whole context is handed out, and so it is kept.
+        let options = Options {
+            without: ["fuse_attention".to_string()].into(),
+            ..options
+        };
+        let unfused = plan(folder.path(), &gemma3(18), &options);
+        assert_eq!(unfused.kv_cache, unfused.kv_cache_without_windows);
+    }
+}
+
 #[test]
 fn reuse_switched_off_needs_what_the_report_says() {
     let off = |name: &str| Options {

@@ -35,6 +35,7 @@ fn options(threads: usize, isa: Isa) -> PlanOptions {
         isa,
         in_place: true,
         reuse_buffers: true,
+        prefix_cache: 0,
     }
 }
 

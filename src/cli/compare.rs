@@ -1,5 +1,7 @@
 //! How far outputs lie apart, and a fingerprint of their bits.
 
+use smallmind::digest::Digest;
+
 /// The distance between two tensors, in standard deviations of the expected one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Difference {
@@ -79,25 +81,25 @@ pub fn mean_pooled(rows: &[f32], width: usize) -> Vec<f32> {
 }
 
 /// A fingerprint of bits: FNV-1a of 64 bits over the elements' little-endian bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fingerprint(u64);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fingerprint(Digest);
 
 impl Fingerprint {
     /// The fingerprint of nothing.
     pub fn new() -> Fingerprint {
-        Fingerprint(0xcbf2_9ce4_8422_2325)
+        Fingerprint::default()
     }
 
     /// Adds elements behind those already there.
     pub fn add(&mut self, elements: &[f32]) {
-        for byte in elements.iter().flat_map(|x| x.to_le_bytes()) {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        for x in elements {
+            self.0.add(&x.to_le_bytes());
         }
     }
 
     /// As 16 hexadecimal digits.
     pub fn hex(self) -> String {
-        format!("{:016x}", self.0)
+        format!("{:016x}", self.0.value())
     }
 }
 

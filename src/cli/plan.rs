@@ -20,6 +20,9 @@ pub struct Arguments {
     plan: PlanArguments,
     #[command(flatten)]
     graph: GraphArguments,
+    /// Count a cache of prompts' beginnings of at most that many bytes, as the library's option prefix_cache asks for
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    prefix_cache: usize,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -28,7 +31,8 @@ pub struct Arguments {
 /// Run the subcommand.
 pub fn plan(arguments: Arguments) -> Result<(), Failure> {
     let options = arguments.plan.add_to(arguments.graph.options());
-    let options = arguments.threads.add_to(options);
+    let mut options = arguments.threads.add_to(options);
+    options.prefix_cache = arguments.prefix_cache;
     let files = ModelFiles::open_headers(&source(&arguments.model), &options)?;
     let compiled = compile(&files, &options)?;
     let report = MemoryReport::new(&compiled.plan, compiled.weight_bytes);

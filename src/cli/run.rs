@@ -1,13 +1,14 @@
 //! `smallmind run`: a prompt's continuation, as it comes.
 
+use std::fs::{self, File};
 use std::io::{self, IsTerminal, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::HumanBytes;
-use smallmind::generate::run::{GenerateError, GenerateOptions, Generation};
+use smallmind::generate::run::{Finish, GenerateError, GenerateOptions, Generation};
 use smallmind::generate::sampler::SamplerOptions;
 use smallmind::generate::stop::StopStrings;
 use smallmind::model::{Source, Text};
@@ -43,6 +44,12 @@ pub struct Arguments {
     stop: Vec<String>,
     #[command(flatten)]
     graph: GraphArguments,
+    /// Go on behind the session in FILE; the prompt, if there is one, continues it
+    #[arg(long, value_name = "FILE")]
+    load_session: Option<PathBuf>,
+    /// Write the session to FILE in the end: its tokens, and the keys and values that the model keeps of them
+    #[arg(long, value_name = "FILE")]
+    save_session: Option<PathBuf>,
     /// Say on stderr how long everything took, and on what it ran
     #[arg(long)]
     verbose: bool,
@@ -113,7 +120,10 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
             path.display()
         ));
     }
-    let prompt = prompt(arguments.prompt, &source)?;
+    let prompt = match arguments.prompt {
+        None if arguments.load_session.is_some() => String::new(),
+        prompt => prompt_text(prompt, &source)?,
+    };
 
     let options = arguments.plan.add_to(arguments.graph.options());
     let mut options = arguments.threads.add_to(options);
@@ -121,7 +131,10 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     options.progress = progress();
     let begun = Instant::now();
     let model = Model::open(source, &options)?;
-    let mut session = model.session()?;
+    let mut session = match &arguments.load_session {
+        None => model.session()?,
+        Some(file) => load_session(&model, file)?,
+    };
     let load_time = begun.elapsed();
     check_prompt(&model, &session, &prompt)?;
 
@@ -144,6 +157,10 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     if terminal {
         print("\n")?;
     }
+    if let Some(file) = &arguments.save_session {
+        read_rest(&mut session, &generation)?;
+        save_session(&session, file)?;
+    }
     if arguments.verbose {
         describe(&model, load_time, &generation);
     }
@@ -154,7 +171,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// The prompt's text.
-fn prompt(argument: Option<String>, source: &Source) -> Result<String, Failure> {
+fn prompt_text(argument: Option<String>, source: &Source) -> Result<String, Failure> {
     match argument {
         None if *source == Source::Demo => Ok(DEMO_PROMPT.to_string()),
         None => Ok(String::new()),
@@ -184,13 +201,62 @@ fn check_prompt(model: &Model, session: &Session, prompt: &str) -> Result<(), Fa
             "this model gives no logits: its output has {width} columns, but there are {vocabulary} tokens to choose from"
         ));
     }
-    let (tokens, context) = (model.encode(prompt)?.len(), session.context());
-    if tokens > context {
+    let (taken, context) = (session.position(), session.context());
+    let tokens = match taken {
+        0 => model.encode(prompt)?.len(),
+        _ => model.encode_more(prompt)?.len(),
+    };
+    if tokens > context - taken {
+        let behind = match taken {
+            0 => String::new(),
+            _ => format!(", of which the session takes {taken}"),
+        };
         return error(format!(
-            "the prompt has {tokens} tokens, but the context has {context} positions (--context)"
+            "the prompt has {tokens} tokens, but the context has {context} positions{behind} (--context)"
         ));
     }
     Ok(())
+}
+
+/// The session in a file.
+fn load_session(model: &Model, file: &Path) -> Result<Session, Failure> {
+    let session = File::open(file).map_err(|error| error.to_string());
+    let session = session.and_then(|mut bytes| {
+        model
+            .load_session(&mut bytes)
+            .map_err(|error| error.to_string())
+    });
+    session.map_err(|problem| Failure::Error(format!("{}: {problem}", file.display())))
+}
+
+/// Read the last token of a text that was cut off: what was shown is then all in the session. One for which the context
+/// has no room stays away.
+fn read_rest(session: &mut Session, generation: &Generation) -> Result<(), Failure> {
+    let cut_off = matches!(generation.finish, Finish::Length | Finish::Cancelled);
+    if let Some(&token) = generation.tokens.last().filter(|_| cut_off)
+        && session.position() < session.context()
+    {
+        session.step(token)?;
+    }
+    Ok(())
+}
+
+/// Write a session to a file, which is replaced only by a whole one.
+fn save_session(session: &Session, file: &Path) -> Result<(), Failure> {
+    let mut partial = file.as_os_str().to_owned();
+    partial.push(".partial");
+    let written = File::create(&partial)
+        .map_err(|error| error.to_string())
+        .and_then(|mut bytes| session.save(&mut bytes).map_err(|error| error.to_string()))
+        .and_then(|()| fs::rename(&partial, file).map_err(|error| error.to_string()));
+    written.map_err(|problem| {
+        // What is left of an attempt is of no use.
+        let _ = fs::remove_file(&partial);
+        Failure::Error(format!(
+            "can't save the session to {}: {problem}",
+            file.display()
+        ))
+    })
 }
 
 /// What `--verbose` says.

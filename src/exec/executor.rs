@@ -9,11 +9,13 @@ use smallvec::SmallVec;
 use super::arena::Arena;
 use super::float_environment::FloatEnvironment;
 use super::pool::{Padded, Pool};
+use super::prefix::PrefixCache;
+use super::saved::Identity;
 use super::weights::StoredWeight;
 use crate::kernels::call::{Call, Operand, QuantizedView, View};
 use crate::kernels::kv_cache::KvCache;
 use crate::kernels::quantized::activation_words;
-use crate::plan::{ModelPlan, Slot, Source, Step, StepPlan};
+use crate::plan::{Cache, ModelPlan, Slot, Source, Step, StepPlan};
 
 /// Operands that fit into a step's frame; no op has more.
 const OPERANDS: usize = 16;
@@ -25,6 +27,8 @@ pub struct Executor {
     plan: Arc<ModelPlan>,
     weights: Vec<StoredWeight>,
     pool: Pool,
+    identity: Identity,
+    prefixes: Option<PrefixCache>,
 }
 
 /// A step as all its threads see it.
@@ -50,7 +54,31 @@ impl Executor {
             plan,
             weights,
             pool,
+            identity: Identity::default(),
+            prefixes: None,
         }
+    }
+
+    /// The same, its sessions saved as those of `identity`: sessions of executors without one fit each other.
+    pub fn with_identity(mut self, identity: Identity) -> Executor {
+        self.identity = identity;
+        self
+    }
+
+    /// The same, its sessions sharing the beginnings of prompts.
+    pub fn with_prefix_cache(mut self, prefixes: PrefixCache) -> Executor {
+        self.prefixes = Some(prefixes);
+        self
+    }
+
+    /// The beginnings of prompts that its sessions share, if they do.
+    pub fn prefix_cache(&self) -> Option<&PrefixCache> {
+        self.prefixes.as_ref()
+    }
+
+    /// What its sessions are saved as.
+    pub fn identity(&self) -> Identity {
+        self.identity
     }
 
     /// The plan.
@@ -197,20 +225,28 @@ impl Run<'_> {
     }
 
     fn cache(&self, number: usize) -> KvCache<'_> {
-        let cache = &self.executor.plan.caches[number];
-        let floats = cache.layout.floats();
-        let values = cache.offset + floats * size_of::<f32>();
         // SAFETY: as in `view`; the cache's bytes belong to this node alone.
-        let (keys, values) = unsafe {
-            (
-                self.arena.cells(cache.offset, floats),
-                self.arena.cells(values, floats),
-            )
-        };
-        KvCache {
-            keys,
-            values,
-            layout: cache.layout,
-        }
+        unsafe { kv_cache(&self.executor.plan.caches[number], self.arena) }
+    }
+}
+
+/// A layer's keys and values in an arena of the plan that `cache` is of.
+///
+/// # Safety
+/// As [`Arena::cells`].
+pub(super) unsafe fn kv_cache<'a>(cache: &Cache, arena: &'a Arena) -> KvCache<'a> {
+    let floats = cache.layout.floats();
+    let values = cache.offset + floats * size_of::<f32>();
+    // SAFETY: the caller's promise is passed on.
+    let (keys, values) = unsafe {
+        (
+            arena.cells(cache.offset, floats),
+            arena.cells(values, floats),
+        )
+    };
+    KvCache {
+        keys,
+        values,
+        layout: cache.layout,
     }
 }

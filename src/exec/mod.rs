@@ -1,13 +1,15 @@
 //! Execution: carrying out a plan, and nothing else.
 //!
 //! What belongs here: the arena that holds every byte of a run, the standing thread pool with its barrier, weights in
-//! the forms that kernels read, the loop over steps, and sessions. What does not: deciding anything (where a buffer
-//! lies, which kernel a step uses, how many steps there are: `plan/`), and arithmetic (`kernels/`). Once a session
-//! exists, nothing here allocates.
+//! the forms that kernels read, the loop over steps, and sessions, in memory and in files, with the beginnings that they
+//! share. What does not: deciding anything (where a buffer lies, which kernel a step uses, how many steps there are:
+//! `plan/`), and arithmetic (`kernels/`). Once a session exists, nothing here allocates but what saves it.
 
 pub mod arena;
 pub mod executor;
 pub mod float_environment;
 pub mod pool;
+pub mod prefix;
+pub mod saved;
 pub mod session;
 pub mod weights;

@@ -1,10 +1,12 @@
 //! A session: one sequence of tokens, its arena and its place in it.
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::arena::{Arena, ArenaError};
-use super::executor::Executor;
+use super::executor::{Executor, kv_cache};
+use super::saved::{Reader, SavedSessionError, Writer, first_saved};
 use crate::plan::{Slot, StepPlan};
 
 /// Why a step did not run. The session stands where it stood before the call, unless it says otherwise.
@@ -71,6 +73,13 @@ pub enum StepError {
     },
 }
 
+/// Which tokens' rows a prompt may take from earlier ones.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reuse {
+    Nothing,
+    Beginnings,
+}
+
 /// One sequence of tokens. Sessions of one model share its weights and threads and nothing else.
 ///
 /// A bidirectional model, an encoder, keeps nothing from one step to the next: each call of [`Session::prefill`] or
@@ -87,6 +96,12 @@ pub struct Session {
     vocabulary: usize,
     /// Tokens of the last step, 0 before the first.
     last_step: usize,
+    /// For each cache of the plan the first position whose row is there; all from it to the last are.
+    held: Vec<usize>,
+    /// Whether all rows were computed here, and not brought along by a file: only such are shared with other sessions.
+    own_rows: bool,
+    /// Tokens of the last prompt whose rows were there already.
+    reused: usize,
 }
 
 impl Session {
@@ -99,6 +114,7 @@ impl Session {
             1 => Vec::new(),
             texts => Vec::with_capacity(texts + 1),
         };
+        let held = vec![0; plan.caches.len()];
         Ok(Session {
             executor,
             arena,
@@ -106,6 +122,9 @@ impl Session {
             starts,
             vocabulary,
             last_step: 0,
+            held,
+            own_rows: true,
+            reused: 0,
         })
     }
 
@@ -130,8 +149,11 @@ impl Session {
     }
 
     /// Process a prompt, or more of one, chunk by chunk. Gives the logits as [`Session::logits`] does.
+    ///
+    /// With a cache of prompts' beginnings (the option `prefix_cache`) a session's first prompt reads only what lies behind
+    /// the longest beginning that is there, with the same bits; and the prompt is there for others afterwards.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<&[f32], StepError> {
-        self.run(tokens, None, &mut |_| {})
+        self.run(tokens, None, Reuse::Beginnings, &mut |_| {})
     }
 
     /// As [`Session::prefill`]; stops soon after `cancel` is set, within a chunk too. The chunks done by then stay.
@@ -140,17 +162,17 @@ impl Session {
         tokens: &[u32],
         cancel: &AtomicBool,
     ) -> Result<&[f32], StepError> {
-        self.run(tokens, Some(cancel), &mut |_| {})
+        self.run(tokens, Some(cancel), Reuse::Beginnings, &mut |_| {})
     }
 
     /// As [`Session::prefill`]; `each` is given the logits of each chunk: [chunk, vocabulary] if the model was opened
-    /// for all rows, else the last row.
+    /// for all rows, else the last row. All tokens are read, whatever beginnings are known.
     pub fn prefill_each(
         &mut self,
         tokens: &[u32],
         each: &mut dyn FnMut(&[f32]),
     ) -> Result<(), StepError> {
-        self.run(tokens, None, each).map(|_| ())
+        self.run(tokens, None, Reuse::Nothing, each).map(|_| ())
     }
 
     /// As [`Session::prefill_each`]; stops as [`Session::prefill_until`] does.
@@ -160,12 +182,22 @@ impl Session {
         cancel: &AtomicBool,
         each: &mut dyn FnMut(&[f32]),
     ) -> Result<(), StepError> {
-        self.run(tokens, Some(cancel), each).map(|_| ())
+        self.run(tokens, Some(cancel), Reuse::Nothing, each)
+            .map(|_| ())
     }
 
     /// Process one token. Gives its logits: `[vocabulary]`.
     pub fn step(&mut self, token: u32) -> Result<&[f32], StepError> {
-        self.run(&[token], None, &mut |_| {})
+        self.run(&[token], None, Reuse::Nothing, &mut |_| {})
+    }
+
+    /// Process the last token again, for its logits: those of a session that was loaded or truncated are gone.
+    pub fn read_last_again(&mut self) -> Result<&[f32], StepError> {
+        let Some(&token) = self.tokens.last() else {
+            return Err(StepError::Empty);
+        };
+        self.truncate(self.position() - 1);
+        self.step(token)
     }
 
     /// Read `texts` side by side in one step of a bidirectional model: what the model gives for a text has the bits
@@ -237,9 +269,12 @@ impl Session {
         &mut self,
         tokens: &[u32],
         cancel: Option<&AtomicBool>,
+        reuse: Reuse,
         each: &mut dyn FnMut(&[f32]),
     ) -> Result<&[f32], StepError> {
-        let whole = self.executor.plan().bidirectional;
+        let executor = self.executor.clone();
+        let plan = executor.plan();
+        let whole = plan.bidirectional;
         let position = if whole { 0 } else { self.position() };
         let context = self.context();
         if tokens.is_empty() {
@@ -253,7 +288,7 @@ impl Session {
             });
         }
         self.check_known(tokens)?;
-        let chunk = self.executor.plan().prefill.tokens;
+        let chunk = plan.prefill.tokens;
         if whole {
             if tokens.len() > chunk {
                 return Err(StepError::NotWhole {
@@ -263,25 +298,41 @@ impl Session {
             }
             self.truncate(0);
         }
-        for part in tokens.chunks(chunk) {
+        let shares = reuse == Reuse::Beginnings && self.own_rows && !plan.gives_all_rows();
+        let beginnings = executor.prefix_cache().filter(|_| shares);
+        self.reused = match beginnings.filter(|_| position == 0) {
+            None => 0,
+            Some(known) => known.restore(plan, tokens, &mut self.arena, &mut self.held),
+        };
+        self.tokens.extend_from_slice(&tokens[..self.reused]);
+        for part in tokens[self.reused..].chunks(chunk) {
             let past = self.position();
             if cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
                 return Err(StepError::Cancelled { position: past });
             }
+            // Even a step that is cancelled writes over what makes room for its rows.
+            for (held, cache) in self.held.iter_mut().zip(&plan.caches) {
+                *held = (*held).max(cache.first_held(past + part.len()));
+            }
             self.tokens.extend_from_slice(part);
             self.write_inputs(past);
-            if !self
-                .executor
-                .run(&mut self.arena, part.len(), past, &[], cancel)
-            {
+            if !executor.run(&mut self.arena, part.len(), past, &[], cancel) {
                 self.truncate(past);
                 self.last_step = 0;
                 return Err(StepError::Cancelled { position: past });
             }
             self.last_step = part.len();
+            if let Some(known) = beginnings {
+                known.keep(plan, &self.tokens, &self.arena, &self.held);
+            }
             each(self.logits());
         }
         Ok(self.logits())
+    }
+
+    /// How many tokens of the last prompt were not read, because a cache of beginnings had their rows.
+    pub fn reused_tokens(&self) -> usize {
+        self.reused
     }
 
     /// Fails if the model does not have one of the ids.
@@ -359,13 +410,27 @@ impl Session {
         unsafe { std::slice::from_raw_parts(cells.as_ptr().cast::<f32>(), cells.len()) }
     }
 
-    /// Forget all tokens from `position` on. Does nothing if there are no more than that.
-    pub fn truncate(&mut self, position: usize) {
+    /// Forget all tokens from `position` on, and give the position that is next then: `position`, or the one there was
+    /// if there were no more tokens than that.
+    ///
+    /// Where rows are gone that the next token's windows reach back to, no token is kept and the next position is 0: the
+    /// caller reads the tokens again. A layer whose queries see a window keeps its rows, and those of at least as many
+    /// tokens as a prompt step has: so far back tokens can always be taken back, but for those in front of the last that
+    /// came with a saved session.
+    pub fn truncate(&mut self, position: usize) -> usize {
         if position < self.position() {
-            self.tokens.truncate(position);
+            let caches = &self.executor.plan().caches;
+            let mut held = caches.iter().zip(&self.held);
+            let there = held.all(|(cache, &first)| first <= cache.first_needed(position));
             self.starts.clear();
+            self.tokens.truncate(if there { position } else { 0 });
+            if self.tokens.is_empty() {
+                self.held.fill(0);
+                self.own_rows = true;
+            }
             self.last_step = 0;
         }
+        self.position()
     }
 
     /// A second session that has read the same tokens and goes its own way from here.
@@ -375,7 +440,52 @@ impl Session {
         fork.tokens.extend_from_slice(&self.tokens);
         fork.starts.extend_from_slice(&self.starts);
         fork.last_step = self.last_step;
+        fork.held.copy_from_slice(&self.held);
+        fork.own_rows = self.own_rows;
         Ok(fork)
+    }
+
+    /// Write the tokens and the rows of the caches that continuing from here, or from the last token, needs. The bytes
+    /// are a function of the model and the tokens alone.
+    pub fn save(&self, to: &mut impl Write) -> Result<(), SavedSessionError> {
+        let plan = self.executor.plan();
+        let identity = self.executor.identity();
+        let mut writer = Writer::new(to, identity, plan, &self.tokens)?;
+        for (cache, &held) in plan.caches.iter().zip(&self.held) {
+            // SAFETY: the session holds its arena, and no step runs while `self` is borrowed.
+            let rows = unsafe { kv_cache(cache, &self.arena) };
+            let first = first_saved(cache, self.position());
+            debug_assert!(held <= first, "a row that is needed is gone");
+            for position in first..self.position() {
+                writer.row(&rows, position)?;
+            }
+        }
+        writer.finish()
+    }
+
+    /// A session as [`Session::save`] wrote it. Its rows are taken as they are, NaN included. Allocates a session's
+    /// memory and a row's more, whatever the bytes claim.
+    pub fn load(
+        executor: Arc<Executor>,
+        vocabulary: usize,
+        from: &mut impl Read,
+    ) -> Result<Session, SavedSessionError> {
+        let plan = executor.plan();
+        let mut reader = Reader::new(from, executor.identity(), plan)?;
+        let mut session = Session::new(executor.clone(), vocabulary)?;
+        reader.tokens(vocabulary, &mut session.tokens)?;
+        let position = session.position();
+        for (cache, held) in plan.caches.iter().zip(&mut session.held) {
+            *held = first_saved(cache, position);
+            // SAFETY: this function alone has the session.
+            let rows = unsafe { kv_cache(cache, &session.arena) };
+            for position in *held..position {
+                reader.row(&rows, position)?;
+            }
+        }
+        reader.finish()?;
+        session.own_rows = false;
+        Ok(session)
     }
 }
 

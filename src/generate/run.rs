@@ -52,6 +52,8 @@ pub struct Generation {
     pub finish: Finish,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
+    /// Those of them that were not read, because a cache of prompts' beginnings had their rows.
+    pub reused_tokens: usize,
     /// The tokens chosen, one that ended the text included.
     pub tokens: Vec<u32>,
     /// Time for the prompt.
@@ -86,7 +88,8 @@ pub enum GenerateError {
 
 impl Model {
     /// Continue the session with `prompt` and then with tokens of the model's own choice. `each` is given every token
-    /// as it is chosen, except one that ends the text; returning `false` from it stops like cancelling does.
+    /// as it is chosen, except one that ends the text; returning `false` from it stops like cancelling does. An empty
+    /// prompt goes on behind the session's last token.
     ///
     /// Nothing but the generation's token list is allocated, and that once.
     pub fn generate_tokens(
@@ -112,12 +115,23 @@ impl Model {
         let mut generation = Generation {
             finish: Finish::Length,
             prompt_tokens: prompt.len(),
+            reused_tokens: 0,
             tokens: Vec::with_capacity(most),
             prompt_time: Duration::ZERO,
             generation_time: Duration::ZERO,
         };
-        match session.prefill_until(prompt, cancel) {
-            Ok(_) => {}
+        let read = if !prompt.is_empty() || session.position() == 0 {
+            session.prefill_until(prompt, cancel).map(|_| ())
+        } else if session.logits_row().is_empty() {
+            session.read_last_again().map(|_| ())
+        } else {
+            Ok(())
+        };
+        if !prompt.is_empty() {
+            generation.reused_tokens = session.reused_tokens();
+        }
+        match read {
+            Ok(()) => {}
             Err(StepError::Cancelled { .. }) => {
                 generation.finish = Finish::Cancelled;
                 return Ok(generation);
@@ -168,8 +182,15 @@ impl Model {
         Ok(tokens)
     }
 
+    /// The tokens of a text that goes on behind others: none are put around it.
+    #[cfg(feature = "tokenizer")]
+    pub fn encode_more(&self, text: &str) -> Result<Vec<u32>, GenerateError> {
+        Ok(self.text_tokenizer()?.encode(text, false)?)
+    }
+
     /// Continue the session with `prompt` and then with text of the model's own, which `each` is given piece by piece,
-    /// never half a character. Returning `false` from it stops like cancelling does.
+    /// never half a character. Returning `false` from it stops like cancelling does. Only the first prompt of a session
+    /// gets the tokens that the tokenizer puts around one.
     #[cfg(feature = "tokenizer")]
     pub fn generate(
         &self,
@@ -183,7 +204,11 @@ impl Model {
         use super::text::TextStream;
 
         let tokenizer = self.text_tokenizer()?;
-        let tokens = self.encode(prompt)?;
+        let tokens = if session.position() == 0 {
+            self.encode(prompt)?
+        } else {
+            self.encode_more(prompt)?
+        };
         let mut stream = TextStream::after(tokenizer, true, &tokens)?;
         let mut stops = StopStrings::new(options.stop.clone())?;
         let mut failed = None;

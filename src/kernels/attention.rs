@@ -230,7 +230,8 @@ unsafe impl Kernel for StoreKv {
 
 /// Causal attention over the cache, in which [`StoreKv`] has already put the step's own keys and values.
 ///
-/// Inputs: q [T, H, D], and with `rotary` the table [T, 2n] of the step's positions. Output: [T, H, D], flat or not.
+/// Inputs: q [T, H, D], and with `rotary` the table [T, 2n] of the step's positions. Output: [T, H, D], flat or not. With
+/// a window the cache needs room for the window and all but one of the step's tokens, else for the context.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttendCached {
     /// Multiplies each dot product.
@@ -274,7 +275,7 @@ unsafe impl Kernel for AttendCached {
     }
 }
 
-/// One KV head of a cache that holds `context` positions.
+/// One KV head of a cache that holds what is visible of `context` positions.
 #[derive(Clone, Copy)]
 pub(super) struct Cached<'a> {
     cache: KvCache<'a>,

@@ -19,7 +19,9 @@ pub const BLOCK: usize = 64;
 
 /// How one layer's cache lies in memory.
 ///
-/// Keys are in panels of 16 positions, `[kv_head][position / 16][head_dim][16]`; values are `[kv_head][position][head_dim]`.
+/// Keys are in panels of 16 places, `[kv_head][place / 16][head_dim][16]`; values are `[kv_head][place][head_dim]`. Position
+/// p stands in place p modulo the capacity, over the position a capacity before it: what a window no longer sees makes
+/// room. The capacity consists of whole blocks, so that each block of positions lies in one piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KvLayout {
     kv_heads: usize,
@@ -28,12 +30,12 @@ pub struct KvLayout {
 }
 
 impl KvLayout {
-    /// Room for at least `capacity` positions, rounded up to whole blocks.
+    /// Room for at least `capacity` positions and for one, rounded up to whole blocks.
     pub fn new(kv_heads: usize, head_dim: usize, capacity: usize) -> KvLayout {
         KvLayout {
             kv_heads,
             head_dim,
-            capacity: capacity.next_multiple_of(BLOCK),
+            capacity: capacity.max(1).next_multiple_of(BLOCK),
         }
     }
 
@@ -49,7 +51,7 @@ impl KvLayout {
         self.head_dim
     }
 
-    /// Positions that there is room for, a multiple of [`BLOCK`].
+    /// Positions that there is room for, a multiple of [`BLOCK`]: the latest are held.
     #[inline(always)]
     pub fn capacity(&self) -> usize {
         self.capacity
@@ -60,10 +62,21 @@ impl KvLayout {
         self.kv_heads * self.capacity * self.head_dim
     }
 
+    /// Bytes of one position's keys and values, of all heads.
+    pub fn row_bytes(&self) -> usize {
+        2 * self.kv_heads * self.head_dim * size_of::<f32>()
+    }
+
+    /// Where `position` of `kv_head` stands among the rows of all heads.
+    #[inline(always)]
+    fn place(&self, kv_head: usize, position: usize) -> usize {
+        kv_head * self.capacity + position % self.capacity
+    }
+
     /// Where the panel with `position` of `kv_head` starts in the keys: head_dim × 16 floats.
     #[inline(always)]
     pub fn key_panel(&self, kv_head: usize, position: usize) -> usize {
-        (kv_head * self.capacity + position / LANES * LANES) * self.head_dim
+        self.place(kv_head, position) / LANES * LANES * self.head_dim
     }
 
     /// Where element 0 of `position` of `kv_head` stands in the keys; element `d` stands 16 · d further.
@@ -75,7 +88,7 @@ impl KvLayout {
     /// Where `position` of `kv_head` starts in the values: head_dim floats.
     #[inline(always)]
     pub fn value(&self, kv_head: usize, position: usize) -> usize {
-        (kv_head * self.capacity + position) * self.head_dim
+        self.place(kv_head, position) * self.head_dim
     }
 }
 
@@ -112,7 +125,8 @@ impl<'a> KvCache<'a> {
     }
 }
 
-/// Appends keys and values, and gives the whole context: see the top of this file.
+/// Appends keys and values, and gives the whole context, all of which the cache must have room for: see the top of this
+/// file.
 #[derive(Clone, Copy, Debug)]
 pub struct Cache;
 
@@ -171,6 +185,20 @@ mod tests {
             }
         }
         assert!(keys.iter().chain(&values).all(|&count| count == 1));
+    }
+
+    #[test]
+    fn a_position_takes_the_place_of_the_one_a_capacity_before() {
+        let layout = KvLayout::new(2, 5, 100);
+        for position in 0..128 {
+            let later = position + 3 * layout.capacity();
+            assert_eq!(layout.key(1, later), layout.key(1, position));
+            assert_eq!(layout.value(1, later), layout.value(1, position));
+            // A block lies in one piece.
+            let begin = later / BLOCK * BLOCK;
+            let inside = (later - begin) * 5;
+            assert_eq!(layout.value(1, later), layout.value(1, begin) + inside);
+        }
     }
 
     #[test]

@@ -137,6 +137,12 @@ impl TensorFile {
             .map_err(|source| ErrorsOf(&self.file).view(name, source))
     }
 
+    /// A tensor's bytes as the file has them.
+    pub fn bytes(&self, name: &str) -> Result<&[u8], TensorFileError> {
+        let (info, bytes) = self.data(name)?;
+        Ok(self.tensor_bytes(info, bytes))
+    }
+
     /// The elements of an F32 tensor, row-major.
     pub fn read_f32(&self, name: &str) -> Result<Vec<f32>, TensorFileError> {
         let (info, bytes) = self.data(name)?;

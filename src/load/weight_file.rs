@@ -239,4 +239,12 @@ impl WeightFile {
             WeightFile::Gguf(file) => file.weight(name),
         }
     }
+
+    /// A tensor's bytes as the file has them.
+    pub fn bytes(&self, name: &str) -> Result<&[u8], TensorFileError> {
+        match self {
+            WeightFile::Safetensors(file) => file.bytes(name),
+            WeightFile::Gguf(file) => file.bytes(name),
+        }
+    }
 }

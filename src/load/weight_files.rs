@@ -216,6 +216,11 @@ impl WeightFiles {
         Ok(self.file(name)?.weight(name)?)
     }
 
+    /// A tensor's bytes as its file has them.
+    pub fn bytes(&self, name: &str) -> Result<&[u8], WeightFilesError> {
+        Ok(self.file(name)?.bytes(name)?)
+    }
+
     /// The file that holds a tensor.
     pub fn file(&self, name: &str) -> Result<&WeightFile, WeightFilesError> {
         self.holder(name).ok_or_else(|| {

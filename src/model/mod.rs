@@ -7,11 +7,13 @@ mod compile;
 mod configuration;
 mod files;
 mod graphs;
+mod identity;
 mod limits;
 mod options;
 #[cfg(feature = "tokenizer")]
 mod vocabulary;
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,15 +30,18 @@ use crate::embed::RecipeSource;
 use crate::exec::arena::ArenaError;
 use crate::exec::executor::Executor;
 use crate::exec::pool::Pool;
+use crate::exec::prefix::{PrefixCache, PrefixCacheError, PrefixStatistics};
+use crate::exec::saved::SavedSessionError;
 use crate::exec::session::Session;
 use crate::exec::weights::{self, WeightLoadError};
 use crate::graph::GraphError;
+use crate::kernels::kv_cache::BLOCK;
 use crate::kernels::simd::{Isa, IsaError};
 use crate::load::diagnostics::Problems;
 #[cfg(feature = "tokenizer")]
 use crate::load::tokenizer::{Tokenizer, TokenizerError};
 use crate::load::weight_files::WeightFilesError;
-use crate::plan::{MemoryReport, PlanError};
+use crate::plan::{MemoryReport, ModelPlan, PlanError};
 use crate::rewrite::{PassError, Report};
 
 /// Why a model can't be opened.
@@ -81,6 +86,9 @@ pub enum ModelError {
         /// What would do.
         range: String,
     },
+    /// There is no memory for the cache of prompts' beginnings.
+    #[error("the cache of prompts' beginnings: {0}")]
+    PrefixCache(#[from] ArenaError),
     /// The threads can't be started.
     #[error("can't start threads: {0}")]
     Threads(std::io::Error),
@@ -145,7 +153,12 @@ impl Model {
         };
         let pool = Pool::new(threads).map_err(ModelError::Threads)?;
         let plan = compiled.plan.clone();
-        let executor = Arc::new(Executor::new(plan, weights, pool));
+        let identity = identity::identity(&compiled, weight_files)?;
+        let mut executor = Executor::new(plan, weights, pool).with_identity(identity);
+        if let Some(cache) = prefix_cache(&compiled.plan)? {
+            executor = executor.with_prefix_cache(cache);
+        }
+        let executor = Arc::new(executor);
         Ok(Model {
             shared: Arc::new(Shared {
                 executor,
@@ -160,6 +173,18 @@ impl Model {
     /// A new sequence. Its memory is what [`Model::plan`] says, taken here and never grown.
     pub fn session(&self) -> Result<Session, ArenaError> {
         Session::new(self.shared.executor.clone(), self.vocabulary())
+    }
+
+    /// The session that [`Session::save`] wrote: the model and its passes must be the same, while threads, chunks, the
+    /// instruction set and the context may differ. The next output has the bits it would have had there.
+    pub fn load_session(&self, from: &mut impl Read) -> Result<Session, SavedSessionError> {
+        Session::load(self.shared.executor.clone(), self.vocabulary(), from)
+    }
+
+    /// How the cache of prompts' beginnings fares; `None` for a model opened without one.
+    pub fn prefix_statistics(&self) -> Option<PrefixStatistics> {
+        let cache = self.shared.executor.prefix_cache();
+        cache.map(|cache| cache.statistics())
     }
 
     /// Every byte that the model and one session take.
@@ -279,4 +304,26 @@ fn eos_tokens(mut named: Vec<u32>, tokenizer: Option<&Tokenizer>) -> Vec<u32> {
         }
     }
     named
+}
+
+/// The cache of prompts' beginnings that the plan speaks of.
+fn prefix_cache(plan: &ModelPlan) -> Result<Option<PrefixCache>, ModelError> {
+    let value = plan.options.prefix_cache;
+    if value == 0 {
+        return Ok(None);
+    }
+    match PrefixCache::new(plan, value) {
+        Ok(cache) => Ok(Some(cache)),
+        Err(PrefixCacheError::Arena(error)) => Err(error.into()),
+        Err(PrefixCacheError::TooSmall) => Err(ModelError::Option {
+            option: "prefix_cache",
+            value,
+            range: match PrefixCache::least_bytes(plan) {
+                None => "0, as this model keeps no rows from one step to the next".to_string(),
+                Some(least) => {
+                    format!("0, or {least} bytes and more for a block of {BLOCK} tokens")
+                }
+            },
+        }),
+    }
 }

@@ -6,7 +6,7 @@ use super::schedule::{Scheduler, StepPlan, WeightNeed};
 use super::verify::{PlanDefect, verify};
 use crate::exec::arena::ALIGNMENT;
 use crate::graph::{Dim, Graph, Name, NodeId};
-use crate::kernels::kv_cache::KvLayout;
+use crate::kernels::kv_cache::{BLOCK, KvLayout};
 use crate::kernels::simd::Isa;
 
 /// Bytes between the scratch of two threads, so that they share no cache line, nor a pair that is fetched together.
@@ -29,6 +29,8 @@ pub struct PlanOptions {
     pub in_place: bool,
     /// Whether values that do not live at the same time may share bytes.
     pub reuse_buffers: bool,
+    /// The most bytes of the cache of prompts' beginnings that all sessions share; 0 for none.
+    pub prefix_cache: usize,
 }
 
 /// Why there is no plan.
@@ -63,6 +65,28 @@ pub struct Cache {
     pub layout: KvLayout,
     /// Bytes from the arena's beginning to the keys; the values follow them.
     pub offset: usize,
+    /// How many keys a query sees, its own included; `None` where it sees all, and where all are handed out. With a window
+    /// the layout may have room for less than the context: positions then take the place of those that no query sees any
+    /// more.
+    pub window: Option<usize>,
+}
+
+impl Cache {
+    /// The first position whose row the token at `position` needs.
+    pub fn first_needed(&self, position: usize) -> usize {
+        let before = self.window.map(|window| window.saturating_sub(1));
+        before.map_or(0, |before| position.saturating_sub(before))
+    }
+
+    /// The first position whose row is still there once `end` positions were written.
+    pub fn first_held(&self, end: usize) -> usize {
+        end.saturating_sub(self.layout.capacity())
+    }
+
+    /// Bytes of the keys and values.
+    pub fn bytes(&self) -> usize {
+        2 * self.layout.floats() * size_of::<f32>()
+    }
 }
 
 /// The regions of the arena, in bytes, one after the other.
@@ -157,13 +181,15 @@ impl ModelPlan {
         let mut caches = Vec::new();
         let mut kv_cache = 0usize;
         for &node in &scheduler.stateful {
-            let layout = cache_layout(graph, node, options.context).ok_or_else(too_large)?;
+            let window = cache_window(graph, node);
+            let layout = cache_layout(graph, node, window, &options).ok_or_else(too_large)?;
             let offset = activations + scratch + kv_cache;
             caches.push(Cache {
                 node,
                 name: graph.node(node).name().clone(),
                 layout,
                 offset,
+                window,
             });
             let bytes = layout
                 .floats()
@@ -196,6 +222,12 @@ impl ModelPlan {
         Ok(plan)
     }
 
+    /// Whether a prompt step gives something for each of its tokens, and not for the last alone.
+    pub fn gives_all_rows(&self) -> bool {
+        let mut outputs = self.prefill.outputs.iter();
+        outputs.any(|slot| slot.ty.shape.contains(&Dim::Tokens))
+    }
+
     /// The plan for a step of that many tokens.
     pub fn for_tokens(&self, tokens: usize) -> &StepPlan {
         if tokens == 1 {
@@ -206,17 +238,40 @@ impl ModelPlan {
     }
 }
 
+/// How many keys a query of the node sees. `Cache` hands out all of them, whatever its reader looks at.
+fn cache_window(graph: &Graph, node: NodeId) -> Option<usize> {
+    let op = graph
+        .node(node)
+        .op()
+        .filter(|op| op.name() == "CachedAttention")?;
+    let window = op.optional_int("window")?;
+    usize::try_from(window).ok()
+}
+
+/// Positions that a cache keeps: all of the context, or where queries see a window what a step of `chunk` tokens sees
+/// and writes. So many that a whole block is still there when the step that writes its last row is done.
+fn cache_positions(window: Option<usize>, options: &PlanOptions) -> usize {
+    let seen = window.map(|window| window.max(BLOCK).saturating_add(options.chunk.max(1) - 1));
+    seen.map_or(options.context, |seen| seen.min(options.context))
+}
+
 /// The layout of a node's cache, from the shape of its keys: [T, kv_heads, head_dim].
-fn cache_layout(graph: &Graph, node: NodeId, context: usize) -> Option<KvLayout> {
+fn cache_layout(
+    graph: &Graph,
+    node: NodeId,
+    window: Option<usize>,
+    options: &PlanOptions,
+) -> Option<KvLayout> {
     let op = graph.node(node).op()?;
     let slot = op.def().inputs.iter().position(|input| input.name == "k")?;
     let keys = graph.inputs(node).get(slot).copied().flatten()?;
     let [_, Dim::Fixed(kv_heads), Dim::Fixed(head_dim)] = graph.ty(keys).shape[..] else {
         return None;
     };
-    context
+    let positions = cache_positions(window, options);
+    positions
         .checked_mul(kv_heads)?
         .checked_mul(head_dim)?
         .checked_mul(16)?;
-    Some(KvLayout::new(kv_heads, head_dim, context))
+    Some(KvLayout::new(kv_heads, head_dim, positions))
 }

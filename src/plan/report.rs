@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::layout::ModelPlan;
 use super::schedule::{StepPlan, WeightForm, WeightNeed};
 use crate::graph::DType;
+use crate::kernels::kv_cache::BLOCK;
 use crate::kernels::packed::{PackedMatrix, WeightType};
 use crate::kernels::quantized::QuantizedMatrix;
 
@@ -40,8 +41,14 @@ pub struct MemoryReport {
     pub scratch: usize,
     /// Bytes of keys and values.
     pub kv_cache: usize,
+    /// Layers that keep the rows their windows see, and not the whole context's.
+    pub windowed_layers: usize,
+    /// What keys and values would take if those layers kept all rows.
+    pub kv_cache_without_windows: usize,
     /// Bytes of the arena: activations, scratch and caches.
     pub arena: usize,
+    /// The most bytes of the cache of prompts' beginnings, which all sessions share.
+    pub prefix_cache: usize,
 }
 
 /// The activations of one step size.
@@ -92,8 +99,17 @@ impl MemoryReport {
             let weights = weights.filter(|need| !need.is_shared(&plan.weights));
             weights.map(weight_bytes).sum()
         };
+        let context = plan.options.context;
+        let caches = plan.caches.iter();
+        let rings = caches
+            .clone()
+            .filter(|cache| cache.layout.capacity() < context);
+        let whole = caches.fold(0usize, |sum, cache| {
+            let rows = context.next_multiple_of(BLOCK).max(cache.layout.capacity());
+            sum.saturating_add(cache.layout.row_bytes().saturating_mul(rows))
+        });
         MemoryReport {
-            context: plan.options.context,
+            context,
             chunk: plan.options.chunk,
             texts: plan.texts,
             threads: plan.options.threads,
@@ -106,7 +122,10 @@ impl MemoryReport {
             activations: plan.regions.activations,
             scratch: plan.regions.scratch,
             kv_cache: plan.regions.kv_cache,
+            windowed_layers: rings.count(),
+            kv_cache_without_windows: whole,
             arena: plan.regions.total(),
+            prefix_cache: plan.options.prefix_cache,
         }
     }
 }
@@ -155,6 +174,13 @@ impl fmt::Display for MemoryReport {
         line(f, "  activations", self.activations)?;
         line(f, "  scratch", self.scratch)?;
         line(f, "  KV cache", self.kv_cache)?;
+        if self.windowed_layers > 0 {
+            let what = format!("    without windows ({} layers)", self.windowed_layers);
+            line(f, &what, self.kv_cache_without_windows)?;
+        }
+        if self.prefix_cache > 0 {
+            line(f, "prefix cache (of all sessions)", self.prefix_cache)?;
+        }
         for (name, step) in [("decode", &self.decode), ("prefill", &self.prefill)] {
             writeln!(
                 f,

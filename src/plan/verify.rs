@@ -36,12 +36,70 @@ pub enum PlanDefect {
         /// Last step of the buffer's life.
         last: usize,
     },
+    /// A cache has no room for what a step sees and writes.
+    #[error("the cache of \"{name}\" has room for {capacity} positions, and a step needs {needed}")]
+    Room {
+        /// The node's name.
+        name: String,
+        /// Positions there is room for.
+        capacity: usize,
+        /// Positions that a step may see or write.
+        needed: usize,
+    },
+    /// A cache's bytes are not its own.
+    #[error(
+        "the cache of \"{name}\" takes bytes {start}..{end} of the arena, which are not free from {free} to {total}"
+    )]
+    Region {
+        /// The node's name.
+        name: String,
+        /// Its first byte.
+        start: usize,
+        /// One past its last byte.
+        end: usize,
+        /// The end of what comes before it.
+        free: usize,
+        /// The arena's end.
+        total: usize,
+    },
 }
 
 /// Check both step sizes of a plan for the graphs it was made of.
 pub fn verify(decode: &Graph, prefill: &Graph, plan: &ModelPlan) -> Result<(), PlanDefect> {
     verify_steps(decode, &plan.decode)?;
-    verify_steps(prefill, &plan.prefill)
+    verify_steps(prefill, &plan.prefill)?;
+    verify_caches(plan)
+}
+
+/// Caches lie behind one another and behind all else, each with room for what one step sees and writes.
+fn verify_caches(plan: &ModelPlan) -> Result<(), PlanDefect> {
+    let (context, tokens) = (plan.options.context, plan.prefill.tokens.max(1));
+    let mut free = plan.regions.activations + plan.regions.scratch;
+    let total = plan.regions.total();
+    for cache in &plan.caches {
+        let name = cache.name.to_string();
+        let seen = cache.window.unwrap_or(context).saturating_add(tokens - 1);
+        let (capacity, needed) = (cache.layout.capacity(), seen.min(context));
+        if capacity < needed {
+            return Err(PlanDefect::Room {
+                name,
+                capacity,
+                needed,
+            });
+        }
+        let (start, end) = (cache.offset, cache.offset + cache.bytes());
+        if start < free || end > total || start % ALIGNMENT != 0 {
+            return Err(PlanDefect::Region {
+                name,
+                start,
+                end,
+                free,
+                total,
+            });
+        }
+        free = end;
+    }
+    Ok(())
 }
 
 fn verify_steps(graph: &Graph, plan: &StepPlan) -> Result<(), PlanDefect> {

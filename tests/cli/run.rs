@@ -210,3 +210,62 @@ fn ctrl_c_ends_the_text_with_130() {
     assert_eq!(output.status.code(), Some(130));
     assert!(output.stdout.len() < 199_999);
 }
+
+#[test]
+fn a_saved_session_goes_on_where_it_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("session");
+    let file = file.to_str().unwrap();
+    let run = |more: &[&str]| stdout(["run", "demo"].iter().chain(more).chain(&["--greedy"]));
+    let whole = run(&["ROMEO:", "-n", "30"]);
+    let first = run(&["ROMEO:", "-n", "12", "--save-session", file]);
+    // Other threads and chunks, and the same file for both.
+    let both = ["--load-session", file, "--save-session", file];
+    let second = run(&[&both[..], &["-n", "10", "-t", "1", "--chunk", "3"]].concat());
+    let third = run(&["--load-session", file, "-n", "8", "--isa", "scalar"]);
+    assert_eq!(first + &second + &third, whole);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    // A prompt continues the session.
+    run(&["ROMEO:", "-n", "0", "--save-session", file]);
+    let continued = run(&["\nO", "--load-session", file, "-n", "8"]);
+    assert_eq!(continued, run(&["ROMEO:\nO", "-n", "8"]));
+}
+
+#[test]
+fn a_session_that_cannot_be_loaded_or_saved_is_an_error_that_names_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("session");
+    let path = file.to_str().unwrap();
+    let load = ["run", "demo", "--load-session", path];
+    assert!(failure(load).contains(path));
+    fs::write(&file, "ROMEO: but soft").unwrap();
+    let message = failure(load);
+    assert!(
+        message.contains(path) && message.contains("no saved session"),
+        "{message}"
+    );
+    stdout([
+        "run",
+        "demo",
+        &"a".repeat(40),
+        "-n",
+        "0",
+        "--save-session",
+        path,
+    ]);
+    let message = failure(load.iter().chain(&["-c", "39"]));
+    assert!(
+        message.contains("40 positions") && message.contains("has 39"),
+        "{message}"
+    );
+    let message = failure(["run", "demo", "aaaaa", "--load-session", path, "-c", "44"]);
+    assert!(
+        message.contains("5 tokens") && message.contains("the session takes 40"),
+        "{message}"
+    );
+    let nowhere = folder.path().join("no/such/folder");
+    let nowhere = nowhere.to_str().unwrap();
+    let output = output(["run", "demo", "a", "-n", "1", "--save-session", nowhere]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains(nowhere));
+}

@@ -109,7 +109,7 @@ impl Sequence {
         cells(&data[part.start * heads * self.dim..part.end * heads * self.dim])
     }
 
-    /// All tokens through a cache in steps of these sizes. `between` may spoil the cache before each attending:
+    /// All tokens through a cache of room for all in steps of these sizes. `between` may spoil the cache before each attending:
     /// it is told how many positions are stored.
     fn cached(
         &self,
@@ -119,7 +119,20 @@ impl Sequence {
         steps: &[usize],
         between: impl Fn(KvCache<'_>, usize),
     ) -> Vec<u32> {
-        let layout = KvLayout::new(self.kv_heads, self.dim, self.tokens);
+        self.cached_in(self.tokens, (isa, threads), kernel, table, steps, between)
+    }
+
+    /// The same through a cache of that capacity.
+    fn cached_in(
+        &self,
+        capacity: usize,
+        (isa, threads): (Isa, usize),
+        kernel: AttendCached,
+        table: Option<&[f32]>,
+        steps: &[usize],
+        between: impl Fn(KvCache<'_>, usize),
+    ) -> Vec<u32> {
+        let layout = KvLayout::new(self.kv_heads, self.dim, capacity);
         let (keys, values) = (unwritten(layout.floats()), unwritten(layout.floats()));
         let cache = KvCache {
             keys: &keys,
@@ -273,6 +286,32 @@ fn a_prompt_gives_the_same_bits_in_one_chunk_or_many() {
                 }
             });
         }
+    }
+}
+
+#[test]
+fn a_ring_gives_the_bits_of_a_cache_of_all_positions() {
+    let (heads, kv_heads, dim, tokens) = (4, 2, 20, 450);
+    let sequence = Sequence::new(heads, kv_heads, dim, tokens);
+    for window in [1, 16, 64, 65, 100] {
+        let kernel = AttendCached {
+            window: Some(window),
+            ..PLAIN
+        };
+        let expected = bits_of(&sequence.expected(&scoring_of(kernel)));
+        everywhere(|isa, threads| {
+            for steps in [
+                &[1; 450][..],
+                &[60, 1, 1, 90, 7, 100, 2, 99, 90],
+                &[193, 64, 193],
+            ] {
+                let longest = steps.iter().max().unwrap();
+                let capacity = window + longest - 1;
+                let y =
+                    sequence.cached_in(capacity, (isa, threads), kernel, None, steps, |_, _| {});
+                assert!(y == expected, "{window} {longest} {isa:?} {threads}");
+            }
+        });
     }
 }
 

@@ -140,6 +140,16 @@ impl GgufFile {
         })
     }
 
+    /// A tensor's bytes as the file has them.
+    pub fn bytes(&self, name: &str) -> Result<&[u8], TensorFileError> {
+        let errors = ErrorsOf(self.path());
+        let entry = self.tensors.get(name);
+        let entry = entry.ok_or_else(|| errors.not_found(name))?;
+        let bytes = self.bytes.as_ref();
+        let bytes = bytes.ok_or_else(|| errors.header_only(name))?;
+        Ok(bytes.get(entry.bytes.clone()).unwrap_or_default())
+    }
+
     /// Bytes that a tensor takes in the file; `None` if there is none of that name, or its type is not known.
     pub fn stored_bytes(&self, name: &str) -> Option<usize> {
         let entry = self.tensors.get(name)?;

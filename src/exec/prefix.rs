@@ -1,0 +1,317 @@
+//! A cache of prompts' beginnings: keys and values of tokens that were read, so that prompts which begin alike do not pay
+//! for their beginning twice.
+//!
+//! Rows are kept in blocks of 64 positions. A block is known by its tokens and by the block before it, so that the blocks
+//! form a tree whose paths are the beginnings that were read; all tokens are compared, and no two beginnings are taken for
+//! each other. When no block is free, the least recently used makes room, the deepest of a path first. All memory is taken
+//! when the cache is made.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::arena::{Arena, ArenaError};
+use super::executor::kv_cache;
+use crate::digest::Digest;
+use crate::kernels::kv_cache::{BLOCK, KvCache};
+use crate::plan::ModelPlan;
+
+/// How a cache of prompts' beginnings fares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PrefixStatistics {
+    /// Prompts that were looked up.
+    pub lookups: u64,
+    /// Those of which at least one block was there.
+    pub hits: u64,
+    /// Tokens that were not read because their rows were there.
+    pub tokens_reused: u64,
+    /// Positions whose rows are kept now, of all layers.
+    pub rows_used: usize,
+    /// Positions that there is room for.
+    pub rows: usize,
+    /// Bytes taken, whether rows are kept in them or not: at most the budget.
+    pub bytes: usize,
+    /// Blocks that made room for others.
+    pub evictions: u64,
+}
+
+impl PrefixStatistics {
+    /// The share of lookups that found something; 0 before the first.
+    pub fn hit_rate(&self) -> f64 {
+        if self.lookups == 0 {
+            0.0
+        } else {
+            self.hits as f64 / self.lookups as f64
+        }
+    }
+}
+
+/// The cache, shared by all sessions of an executor.
+pub struct PrefixCache {
+    store: Mutex<Store>,
+}
+
+/// Why there is no cache.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PrefixCacheError {
+    /// Not a single block fits.
+    #[error("a block of {BLOCK} positions takes more")]
+    TooSmall,
+    /// The system gave no memory.
+    #[error(transparent)]
+    Arena(#[from] ArenaError),
+}
+
+/// No block comes before the first.
+const NONE: u32 = u32::MAX;
+
+/// What is known of the block in a slot.
+#[derive(Clone, Copy)]
+struct Entry {
+    /// The slot of the block before it, or [`NONE`].
+    before: u32,
+    /// How many blocks come before it.
+    depth: u32,
+    /// A digest of `before` and the tokens: what differs in it differs.
+    digest: u64,
+    /// When it was last used, in lookups and stores. No block was used later than the one before it.
+    used: u64,
+    tokens: [u32; BLOCK],
+}
+
+struct Store {
+    /// [slots][cache: keys [kv_heads][64 · head_dim], values the same], as they lie in a session.
+    rows: Arena,
+    /// Bytes of a slot in `rows`.
+    slot_bytes: usize,
+    slots: usize,
+    /// A block in each slot that was ever used; never more than `slots`.
+    entries: Vec<Entry>,
+    clock: u64,
+    statistics: PrefixStatistics,
+}
+
+impl PrefixCache {
+    /// A cache for sessions of `plan` that takes at most `budget` bytes, all of them now.
+    pub fn new(plan: &ModelPlan, budget: usize) -> Result<PrefixCache, PrefixCacheError> {
+        let slot_bytes = slot_bytes(plan);
+        let each = slot_bytes + size_of::<Entry>();
+        let mut slots = (budget / each).min(NONE as usize);
+        loop {
+            if slots == 0 || slot_bytes == 0 {
+                return Err(PrefixCacheError::TooSmall);
+            }
+            let rows = Arena::new(slots * slot_bytes)?;
+            let entries: Vec<Entry> = Vec::with_capacity(slots);
+            let bytes = size_of::<PrefixCache>()
+                + rows.allocated_bytes()
+                + entries.capacity() * size_of::<Entry>();
+            if bytes > budget {
+                // What the arena rounds up.
+                slots -= (bytes - budget).div_ceil(each).min(slots);
+                continue;
+            }
+            let statistics = PrefixStatistics {
+                rows: slots * BLOCK,
+                bytes,
+                ..PrefixStatistics::default()
+            };
+            return Ok(PrefixCache {
+                store: Mutex::new(Store {
+                    rows,
+                    slot_bytes,
+                    slots,
+                    entries,
+                    clock: 0,
+                    statistics,
+                }),
+            });
+        }
+    }
+
+    /// The fewest bytes that a cache for `plan` takes, about; `None` where the model keeps no rows.
+    pub fn least_bytes(plan: &ModelPlan) -> Option<usize> {
+        let rows = slot_bytes(plan);
+        // What the arena may round up.
+        (rows > 0).then(|| 2 * rows + size_of::<Entry>() + size_of::<PrefixCache>() + 4096)
+    }
+
+    /// How it fares.
+    pub fn statistics(&self) -> PrefixStatistics {
+        let store = self.lock();
+        PrefixStatistics {
+            rows_used: store.entries.len() * BLOCK,
+            ..store.statistics
+        }
+    }
+
+    /// Copies the rows of the longest known beginning of `tokens` into the arena of a session without tokens. Gives the
+    /// number of positions: whole blocks, and never all of `tokens`, the last of which must be read for its logits. For
+    /// each cache of `plan` the first position whose row is there then is written to `held`.
+    pub(super) fn restore(
+        &self,
+        plan: &ModelPlan,
+        tokens: &[u32],
+        arena: &mut Arena,
+        held: &mut [usize],
+    ) -> usize {
+        let mut store = self.lock();
+        let wanted = &tokens[..tokens.len().saturating_sub(1)];
+        let (found, last) = store.walk(wanted);
+        store.statistics.lookups += 1;
+        store.statistics.hits += u64::from(found > 0);
+        let position = found * BLOCK;
+        store.statistics.tokens_reused += position as u64;
+        for (cache, held) in plan.caches.iter().zip(held) {
+            *held = cache.first_needed(position) / BLOCK * BLOCK;
+        }
+        let mut slot = last;
+        for block in (0..found).rev() {
+            let mut from = slot as usize * store.slot_bytes;
+            for cache in &plan.caches {
+                let first = cache.first_needed(position);
+                // SAFETY: the session's arena is borrowed exclusively.
+                let rows = unsafe { kv_cache(cache, arena) };
+                let seen = (block + 1) * BLOCK > first;
+                let copied = store.copy(from, &rows, block, seen.then_some(Copy::Out));
+                from += copied;
+            }
+            slot = store.entries[slot as usize].before;
+        }
+        position
+    }
+
+    /// Keeps the rows of the whole blocks of `tokens`, all that a session has read, which lie in its arena: from the
+    /// positions `held` on. Blocks that are known already are marked as used.
+    pub(super) fn keep(&self, plan: &ModelPlan, tokens: &[u32], arena: &Arena, held: &[usize]) {
+        let mut store = self.lock();
+        let (known, mut before) = store.walk(tokens);
+        let first = held.iter().copied().max().unwrap_or(0);
+        let (blocks, _) = tokens.as_chunks::<BLOCK>();
+        for (block, tokens) in blocks.iter().enumerate().skip(known) {
+            if block * BLOCK < first {
+                return;
+            }
+            let Some(slot) = store.free_slot() else {
+                return;
+            };
+            let entry = Entry {
+                before,
+                depth: block as u32,
+                digest: digest(before, tokens),
+                used: store.clock,
+                tokens: *tokens,
+            };
+            match store.entries.get_mut(slot) {
+                Some(old) => *old = entry,
+                None => store.entries.push(entry),
+            }
+            let mut to = slot * store.slot_bytes;
+            for cache in &plan.caches {
+                // SAFETY: the session lends its arena, and none of its steps runs.
+                let rows = unsafe { kv_cache(cache, arena) };
+                to += store.copy(to, &rows, block, Some(Copy::In));
+            }
+            before = slot as u32;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether rows go into the cache of beginnings or out of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Copy {
+    In,
+    Out,
+}
+
+impl Store {
+    /// The number of blocks of the longest known beginning of `tokens`, and the slot of the last of them. Marks all of
+    /// them as used now.
+    fn walk(&mut self, tokens: &[u32]) -> (usize, u32) {
+        self.clock += 1;
+        let (mut found, mut last) = (0, NONE);
+        for tokens in tokens.as_chunks::<BLOCK>().0 {
+            let digest = digest(last, tokens);
+            let same = |entry: &Entry| {
+                entry.digest == digest && entry.before == last && entry.tokens == *tokens
+            };
+            let Some(slot) = self.entries.iter().position(same) else {
+                break;
+            };
+            self.entries[slot].used = self.clock;
+            (found, last) = (found + 1, slot as u32);
+        }
+        (found, last)
+    }
+
+    /// A slot for a new block: one never used, or that of the block least recently used, which nothing follows. `None`
+    /// if all blocks are in use now, as those in front of the new one.
+    fn free_slot(&mut self) -> Option<usize> {
+        if self.entries.len() < self.slots {
+            return Some(self.entries.len());
+        }
+        let entries = self.entries.iter().enumerate();
+        let (slot, entry) =
+            entries.min_by_key(|(_, entry)| (entry.used, u32::MAX - entry.depth))?;
+        if entry.used == self.clock {
+            return None;
+        }
+        self.statistics.evictions += 1;
+        Some(slot)
+    }
+
+    /// Copies one block of a layer's rows between `rows` and the bytes from `offset` on, if asked to. Gives the bytes it
+    /// takes there.
+    fn copy(
+        &self,
+        offset: usize,
+        rows: &KvCache<'_>,
+        block: usize,
+        direction: Option<Copy>,
+    ) -> usize {
+        let (heads, floats) = (rows.layout.kv_heads(), BLOCK * rows.layout.head_dim());
+        let bytes = 2 * heads * floats * size_of::<f32>();
+        let Some(direction) = direction else {
+            return bytes;
+        };
+        // SAFETY: the store is behind its lock, which the caller holds.
+        let kept = unsafe { self.rows.cells::<f32>(offset, 2 * heads * floats) };
+        let (keys, values) = kept.split_at(heads * floats);
+        for head in 0..heads {
+            let part = head * floats..(head + 1) * floats;
+            let key = rows.layout.key_panel(head, block * BLOCK);
+            let value = rows.layout.value(head, block * BLOCK);
+            for (kept, row) in [
+                (&keys[part.clone()], &rows.keys[key..key + floats]),
+                (&values[part], &rows.values[value..value + floats]),
+            ] {
+                let (from, to) = match direction {
+                    Copy::In => (row, kept),
+                    Copy::Out => (kept, row),
+                };
+                to.iter()
+                    .zip(from)
+                    .for_each(|(to, from)| to.set(from.get()));
+            }
+        }
+        bytes
+    }
+}
+
+/// Bytes of a block of rows of all layers.
+fn slot_bytes(plan: &ModelPlan) -> usize {
+    let rows = plan.caches.iter().map(|cache| cache.layout.row_bytes());
+    rows.sum::<usize>() * BLOCK
+}
+
+/// Of a block's tokens and the slot of the block before it.
+fn digest(before: u32, tokens: &[u32; BLOCK]) -> u64 {
+    let mut digest = Digest::default();
+    digest.add(&before.to_le_bytes());
+    tokens
+        .iter()
+        .for_each(|token| digest.add(&token.to_le_bytes()));
+    digest.value()
+}

@@ -1,0 +1,69 @@
+//! What makes two models the same to a saved session.
+
+use super::Compiled;
+use crate::digest::Digest;
+use crate::exec::saved::Identity;
+use crate::graph::{Kind, print};
+use crate::load::weight_files::{WeightFiles, WeightFilesError};
+
+/// Tensors of up to this many bytes are looked at whole.
+const WHOLE: usize = 4096;
+/// Bytes of each part that is looked at of a larger tensor.
+const PART: usize = 256;
+/// Parts of a larger tensor: the first begins at its beginning, the last ends at its end.
+const PARTS: usize = 4;
+
+/// The identity of a compiled model.
+///
+/// - `graph`: the text of the graph that steps of one token run, after the passes: its ops, attributes, names and shapes,
+///   and the names, shapes and types of its weights.
+/// - `weights`: for each tensor that this graph reads, its name, its type and shape in the file, its size, and its bytes:
+///   all of up to 4096, else four parts of 256 bytes spread evenly. Files that differ elsewhere alone count as the same.
+///
+/// - `caches`: for each layer's cache its name, heads, head_dim, window and type of elements.
+pub(super) fn identity(
+    compiled: &Compiled,
+    files: &WeightFiles,
+) -> Result<Identity, WeightFilesError> {
+    let graph = &compiled.decode;
+    let mut text = Digest::default();
+    text.add(print(graph, compiled.source.name()).as_bytes());
+    let mut weights = Digest::default();
+    for id in graph.ids() {
+        let Kind::Weight(source) = &graph.node(id).kind else {
+            continue;
+        };
+        let name: &str = &source.tensor;
+        weights.add_field(name.as_bytes());
+        if let Some(header) = files.header(name) {
+            weights.add_field(header.written.as_bytes());
+            weights.add_field(format!("{:?}", header.shape).as_bytes());
+        }
+        let bytes = files.bytes(name)?;
+        weights.add(&(bytes.len() as u64).to_le_bytes());
+        if bytes.len() <= WHOLE {
+            weights.add(bytes);
+        } else {
+            for part in 0..PARTS {
+                let start = (bytes.len() - PART) / (PARTS - 1) * part;
+                let start = if part + 1 == PARTS {
+                    bytes.len() - PART
+                } else {
+                    start
+                };
+                weights.add(&bytes[start..start + PART]);
+            }
+        }
+    }
+    let mut caches = Digest::default();
+    for cache in &compiled.plan.caches {
+        let (heads, dim) = (cache.layout.kv_heads(), cache.layout.head_dim());
+        caches.add_field(cache.name.as_bytes());
+        caches.add_field(format!("{heads} {dim} {:?} f32", cache.window).as_bytes());
+    }
+    Ok(Identity {
+        graph: text.value(),
+        caches: caches.value(),
+        weights: weights.value(),
+    })
+}
