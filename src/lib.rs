@@ -17,6 +17,7 @@
 //! | [`embed`] | from hidden states to one vector a text |
 //! | [`model`] | all of it in one call |
 //! | [`convert`] | from file to file: weights of another type |
+//! | `chat` | conversations: chat templates, and sessions that keep what they have read (feature `chat`) |
 //!
 //! ```
 //! use smallmind::{Model, Options};
@@ -32,6 +33,8 @@
 //! The library prints nothing, keeps no global state, and answers bad input with errors.
 
 pub mod blocks;
+#[cfg(feature = "chat")]
+pub mod chat;
 pub mod convert;
 pub mod embed;
 pub mod exec;

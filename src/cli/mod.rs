@@ -8,6 +8,9 @@ mod ablate;
 mod arguments;
 mod bench;
 mod bench_table;
+mod chat;
+mod chat_commands;
+mod chat_input;
 mod check;
 mod compare;
 mod diagnose;
@@ -23,6 +26,7 @@ mod plan;
 mod progress;
 mod quantize;
 mod run;
+mod sampling;
 mod score;
 mod tokenize;
 
@@ -54,6 +58,8 @@ enum Command {
     Run(run::Arguments),
     /// Turn texts into vectors
     Embed(embed::Arguments),
+    /// Talk with a model
+    Chat(chat::Arguments),
     /// Compare a model's output with a file of expected tensors
     Check(check::Arguments),
     /// Print the graph after any pass
@@ -84,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments),
         Command::Info(arguments) => info::info(arguments),
         Command::Embed(arguments) => embed::embed(arguments),
+        Command::Chat(arguments) => chat::chat(arguments),
         Command::Check(arguments) => check::check(arguments),
         Command::Dump(arguments) => dump::dump(arguments),
         Command::Plan(arguments) => plan::plan(arguments),

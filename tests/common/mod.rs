@@ -6,6 +6,7 @@ pub mod quantized;
 pub mod sentences;
 pub mod tiny;
 pub mod variants;
+pub mod zeros;
 
 use std::path::{Path, PathBuf};
 
