@@ -18,6 +18,7 @@
 //! | [`model`] | all of it in one call |
 //! | [`convert`] | from file to file: weights of another type |
 //! | `chat` | conversations: chat templates, and sessions that keep what they have read (feature `chat`) |
+//! | `hub` | models of the Hugging Face Hub, as paths (feature `hub`) |
 //!
 //! ```
 //! use smallmind::{Model, Options};
@@ -40,6 +41,8 @@ pub mod embed;
 pub mod exec;
 pub mod generate;
 pub mod graph;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod kernels;
 pub mod load;
 pub mod model;

@@ -9,6 +9,7 @@ mod common;
 mod compile;
 mod embed;
 mod gguf;
+mod hub;
 mod info;
 mod quantize;
 mod run;

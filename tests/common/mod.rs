@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Each test program uses a part.
 
 pub mod gguf;
+pub mod hub;
 pub mod quantized;
 pub mod sentences;
 pub mod tiny;
