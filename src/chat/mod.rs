@@ -2,6 +2,23 @@
 //!
 //! What belongs here: chat templates (where they are found, how they are rendered), conversations that keep what a
 //! session has read, and their files. What does not: text without turns (`generate/`), and terminals (`cli/`).
+//!
+//! ```no_run
+//! use std::sync::atomic::AtomicBool;
+//! use smallmind::chat::Conversation;
+//! use smallmind::{GenerateOptions, Model, Options};
+//!
+//! let model = Model::open("path/to/model", &Options::default())?;
+//! let mut conversation = Conversation::new(&model, model.chat_template()?)?;
+//! conversation.set_system(Some("Be brief."));
+//! let options = GenerateOptions { max_tokens: None, ..GenerateOptions::default() };
+//! let turn = conversation.say("What is a compiler?", &options, &AtomicBool::new(false), &mut |piece| {
+//!     print!("{piece}");
+//!     true // `false` stops
+//! })?;
+//! println!("{} tokens read, {} known from before", turn.read_tokens, turn.reused_tokens);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod conversation;
 mod dates;

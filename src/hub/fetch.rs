@@ -80,6 +80,12 @@ impl Hub<'_> {
         Repo::with_revision(repository, RepoType::Model, revision.to_string())
     }
 
+    /// The folder of the repository's branches, each a file with a revision.
+    fn refs(&self) -> PathBuf {
+        let repository = self.options.cache.join(self.repo(BRANCH).folder_name());
+        repository.join("refs")
+    }
+
     fn refused(&self, status: u16, file: Option<&str>) -> HubError {
         HubError::Refused {
             repository: self.name.repository.clone(),
@@ -125,6 +131,8 @@ impl Hub<'_> {
         // What is asked for when the Hub can't be reached.
         let kept = self.cache.repo(self.repo(BRANCH)).create_ref(sha);
         kept.map_err(|error| self.failed("refs/main", error))?;
+        // hf_hub writes one for the revision too, which other programs don't.
+        let _ = fs::remove_file(self.refs().join(sha));
         Ok(path)
     }
 
@@ -214,11 +222,9 @@ impl Hub<'_> {
             cache: self.options.cache.clone(),
             missing,
         };
-        let repo = self.repo(BRANCH);
-        let refs = self.options.cache.join(repo.folder_name()).join("refs");
-        let sha = fs::read_to_string(refs.join(BRANCH))
+        let sha = fs::read_to_string(self.refs().join(BRANCH))
             .map_err(|_| lacking("it was never fetched".to_string()))?;
-        let folder = self.cache.repo(repo).pointer_path(sha.trim());
+        let folder = self.cache.repo(self.repo(BRANCH)).pointer_path(sha.trim());
         let mut files = Vec::new();
         list(&folder, "", &mut files);
         let choice = self.choice(&files);
