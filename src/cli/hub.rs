@@ -1,6 +1,6 @@
 //! `-hf ORG/NAME`: a model of the Hub in MODEL's place, whatever the subcommand.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,6 +10,9 @@ use smallmind::hub::{HubName, HubOptions, Transfer, fetch};
 
 use super::Cli;
 use super::failure::{Failure, error};
+
+/// The subcommands whose model is an option, not the first argument.
+const WITH_OPTION: [&str; 2] = ["bench", "tokenize"];
 
 /// The command line that `arguments` are; a model of the Hub that they name is fetched, and its path stands for it.
 pub fn parse(mut arguments: Vec<OsString>) -> Result<Cli, Failure> {
@@ -55,15 +58,14 @@ fn take_name(arguments: &mut Vec<OsString>) -> Result<Option<String>, Failure> {
     Ok(Some(arguments.remove(place).to_string_lossy().into_owned()))
 }
 
-/// The arguments with a model: behind the subcommand, or as the option that `bench` has for it.
+/// The arguments with a model: behind the subcommand, or as its option.
 fn with_model(arguments: &[OsString], model: OsString) -> Vec<OsString> {
     let mut arguments = arguments.to_vec();
-    let is_bench = arguments
-        .get(1)
-        .is_some_and(|command| command == OsStr::new("bench"));
+    let command = arguments.get(1).and_then(|command| command.to_str());
+    let is_option = command.is_some_and(|command| WITH_OPTION.contains(&command));
     let place = arguments.len().min(2);
     arguments.insert(place, model);
-    if is_bench {
+    if is_option {
         arguments.insert(place, "--model".into());
     }
     arguments

@@ -20,14 +20,16 @@ const BESIDES: [&str; 7] = [
 pub const INDEX: &str = "model.safetensors.index.json";
 /// The weights' file, if it is one.
 const WEIGHTS: &str = "model.safetensors";
+/// The ending of GGUF files.
+const GGUF: &str = ".gguf";
 /// The most files that a message names.
 const SHOWN: usize = 30;
 
 /// What of a repository is a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// A GGUF file.
-    Gguf(String),
+    /// A GGUF file, or all files of a model that is cut into several.
+    Gguf(Vec<String>),
     /// Files of a folder; if [`INDEX`] is among them, the files that it lists too.
     Folder(Vec<String>),
 }
@@ -38,48 +40,30 @@ pub fn choose(files: &[String], wanted: Option<&str>) -> Result<Choice, String> 
     let ggufs: Vec<&str> = files
         .iter()
         .map(String::as_str)
-        .filter(|file| file.ends_with(".gguf") && !is_companion(file))
-        .collect();
-    let whole: Vec<&str> = ggufs
-        .iter()
-        .copied()
-        .filter(|file| !is_part(file))
+        .filter(|file| file.ends_with(GGUF) && !is_companion(file))
         .collect();
     if let Some(wanted) = wanted {
-        let exact = whole.iter().find(|file| **file == wanted);
-        let chosen = exact.or_else(|| whole.iter().find(|file| is_of_type(file, wanted)));
+        let exact = ggufs.iter().find(|file| **file == wanted);
+        let chosen = exact.or_else(|| ggufs.iter().find(|file| is_of_type(file, wanted)));
         if let Some(file) = chosen {
-            return Ok(Choice::Gguf(file.to_string()));
+            return whole(file, &ggufs);
         }
-        if ggufs
-            .iter()
-            .any(|file| *file == wanted || is_part_of_type(file, wanted))
-        {
-            return Err(format!(
-                "'{wanted}' is cut into several GGUF files, which can't be read"
-            ));
-        }
-        let near = nearest(wanted, whole.iter().copied());
+        let near = nearest(wanted, ggufs.iter().copied());
         let near = near.map_or(String::new(), |near| format!(", the nearest is '{near}'"));
         return Err(format!(
             "no GGUF file is called '{wanted}' or of that type{near}; there are {}",
-            listed(&whole)
+            listed(&ggufs)
         ));
     }
     let preferred = PREFERRED
         .iter()
-        .find_map(|kind| whole.iter().find(|file| is_of_type(file, kind)));
-    if let Some(file) = preferred.or(whole.first()) {
-        return Ok(Choice::Gguf(file.to_string()));
+        .find_map(|kind| ggufs.iter().find(|file| is_of_type(file, kind)));
+    if let Some(file) = preferred.or(ggufs.first()) {
+        return whole(file, &ggufs);
     }
     let has = |name: &str| files.iter().any(|file| file == name);
     let weights = [INDEX, WEIGHTS].into_iter().find(|name| has(name));
     let Some(weights) = weights.filter(|_| has("config.json")) else {
-        if !ggufs.is_empty() {
-            return Err(
-                "its models are cut into several GGUF files each, which can't be read".to_string(),
-            );
-        }
         let all: Vec<&str> = files.iter().map(String::as_str).collect();
         return Err(format!(
             "no model: expected GGUF files, or config.json and {WEIGHTS} or {INDEX}; there are {}",
@@ -91,38 +75,47 @@ pub fn choose(files: &[String], wanted: Option<&str>) -> Result<Choice, String> 
     Ok(Choice::Folder(chosen.map(str::to_string).collect()))
 }
 
-/// The last part of a GGUF file's path without its ending, in small letters.
-fn stem(file: &str) -> String {
-    let name = file.rsplit('/').next().unwrap_or(file);
-    name.trim_end_matches(".gguf").to_ascii_lowercase()
+/// The model that the file is or belongs to.
+fn whole(file: &str, ggufs: &[&str]) -> Result<Choice, String> {
+    let path = file.trim_end_matches(GGUF);
+    let Some((name, all)) = without_part(path) else {
+        return Ok(Choice::Gguf(vec![file.to_string()]));
+    };
+    let parts = ggufs.iter().filter(|file| {
+        let part = without_part(file.trim_end_matches(GGUF));
+        part == Some((name, all))
+    });
+    let parts: Vec<String> = parts.map(|file| file.to_string()).collect();
+    if parts.len() != all {
+        return Err(format!(
+            "of the {all} parts of {name} there are {}",
+            parts.len()
+        ));
+    }
+    Ok(Choice::Gguf(parts))
 }
 
 /// Whether the file is of this type: its name ends with it, behind something that is no letter or digit.
 fn is_of_type(file: &str, kind: &str) -> bool {
-    ends_with_word(&stem(file), &kind.to_ascii_lowercase())
-}
-
-fn ends_with_word(stem: &str, word: &str) -> bool {
-    let before = stem.strip_suffix(word);
+    let stem = stem(file);
+    let name = without_part(&stem).map_or(stem.as_str(), |(name, _)| name);
+    let before = name.strip_suffix(&kind.to_ascii_lowercase());
     before.is_some_and(|before| before.ends_with(['-', '.', '_']) || before.is_empty())
 }
 
-/// The name without the part's number, for `NAME-00001-of-00003`.
-fn without_part(stem: &str) -> Option<&str> {
-    let number = |text: &str| text.len() == 5 && text.bytes().all(|b| b.is_ascii_digit());
+/// The last part of a GGUF file's path without its ending, in small letters.
+fn stem(file: &str) -> String {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    name.trim_end_matches(GGUF).to_ascii_lowercase()
+}
+
+/// The name without the part's number, and the number of parts, of `NAME-00001-of-00003`.
+fn without_part(stem: &str) -> Option<(&str, usize)> {
+    let number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
     let (rest, all) = stem.rsplit_once("-of-")?;
     let (name, part) = rest.rsplit_once('-')?;
-    (number(all) && number(part)).then_some(name)
-}
-
-/// Whether the file is one of several that make a model.
-fn is_part(file: &str) -> bool {
-    without_part(&stem(file)).is_some()
-}
-
-fn is_part_of_type(file: &str, kind: &str) -> bool {
-    let stem = stem(file);
-    without_part(&stem).is_some_and(|name| ends_with_word(name, &kind.to_ascii_lowercase()))
+    let all = Some(all).filter(|all| number(all) && number(part))?;
+    Some((name, all.parse().ok()?))
 }
 
 /// Whether the file belongs to a model of text without being one: projections of images, statistics for quantizing.
@@ -152,7 +145,7 @@ mod tests {
     }
 
     fn gguf(file: &str) -> Result<Choice, String> {
-        Ok(Choice::Gguf(file.to_string()))
+        Ok(Choice::Gguf(vec![file.to_string()]))
     }
 
     const FILES: [&str; 6] = [
@@ -177,12 +170,27 @@ mod tests {
         assert_eq!(chosen(&FILES, Some("q8_0")), gguf("m-Q8_0.gguf"));
         assert_eq!(chosen(&FILES, Some("Q4_K_M")), gguf("sub/m.q4_k_m.gguf"));
         for (wanted, part) in [
-            ("Q5_K_M", "several"),
+            ("Q5_K_M", "of the 2 parts of m-Q5_K_M there are 1"),
             ("8_0", "m-Q8_0.gguf"),
             ("m-Q2_k.gguf", "the nearest"),
         ] {
             let message = chosen(&FILES, Some(wanted)).unwrap_err();
             assert!(message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn all_parts_of_a_cut_model_are_chosen() {
+        let part = |n: usize| format!("sub/m-Q8_0-0000{n}-of-00002.gguf");
+        let files = [
+            part(1),
+            part(2),
+            "m-Q8_0.gguf.txt".to_string(),
+            "m-f16.gguf".to_string(),
+        ];
+        let both = Ok(Choice::Gguf(vec![part(1), part(2)]));
+        for wanted in [None, Some("q8_0"), Some(part(2).as_str())] {
+            assert_eq!(choose(&files, wanted), both);
         }
     }
 
@@ -206,8 +214,6 @@ mod tests {
     fn what_is_no_model_is_told_with_what_there_is() {
         let message = chosen(&["config.json", "pytorch_model.bin"], None).unwrap_err();
         assert!(message.contains("pytorch_model.bin"), "{message}");
-        let message = chosen(&FILES[5..], None).unwrap_err();
-        assert!(message.contains("cut into several"), "{message}");
         assert!(chosen(&[], None).unwrap_err().contains("there are none"));
     }
 }

@@ -117,7 +117,12 @@ impl Hub<'_> {
         }
         let folder = self.cache.repo(self.repo(sha)).pointer_path(sha);
         let path = match self.choice(&files)? {
-            Choice::Gguf(file) => self.file(sha, &folder, &file)?,
+            Choice::Gguf(parts) => {
+                for part in &parts {
+                    self.file(sha, &folder, part)?;
+                }
+                first(&folder, &parts)
+            }
             Choice::Folder(chosen) => {
                 for file in &chosen {
                     self.file(sha, &folder, file)?;
@@ -229,7 +234,7 @@ impl Hub<'_> {
         list(&folder, "", &mut files);
         let choice = self.choice(&files);
         match choice.map_err(|error| lacking(error.to_string()))? {
-            Choice::Gguf(file) => Ok(folder.join(file)),
+            Choice::Gguf(parts) => Ok(first(&folder, &parts)),
             Choice::Folder(chosen) => {
                 let parts = self.parts(&folder, &chosen)?;
                 match parts.iter().find(|file| !folder.join(file).exists()) {
@@ -239,6 +244,13 @@ impl Hub<'_> {
             }
         }
     }
+}
+
+/// The path of a model that lies in these files of `folder`: the first one's, from which the others are found.
+fn first(folder: &Path, parts: &[String]) -> PathBuf {
+    parts
+        .first()
+        .map_or_else(|| folder.to_path_buf(), |part| folder.join(part))
 }
 
 /// The files in a folder of the cache and the folders in it, by their paths from it, sorted.
