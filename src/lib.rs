@@ -17,6 +17,8 @@
 //! | [`embed`] | from hidden states to one vector a text |
 //! | [`model`] | all of it in one call |
 //! | [`convert`] | from file to file: weights of another type |
+//! | `chat` | conversations: chat templates, and sessions that keep what they have read (feature `chat`) |
+//! | `hub` | models of the Hugging Face Hub, as paths (feature `hub`) |
 //!
 //! ```
 //! use smallmind::{Model, Options};
@@ -32,12 +34,16 @@
 //! The library prints nothing, keeps no global state, and answers bad input with errors.
 
 pub mod blocks;
+#[cfg(feature = "chat")]
+pub mod chat;
 pub mod convert;
 pub mod digest;
 pub mod embed;
 pub mod exec;
 pub mod generate;
 pub mod graph;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod kernels;
 pub mod load;
 pub mod model;

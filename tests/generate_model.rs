@@ -22,7 +22,7 @@ fn greedy(max_tokens: Option<usize>) -> GenerateOptions {
     GenerateOptions {
         max_tokens,
         sampler: SamplerOptions::greedy(),
-        stop: Vec::new(),
+        ..GenerateOptions::default()
     }
 }
 
@@ -76,7 +76,7 @@ fn the_seed_decides_drawn_text() {
             &GenerateOptions {
                 max_tokens: Some(60),
                 sampler,
-                stop: Vec::new(),
+                ..GenerateOptions::default()
             },
         )
     };
@@ -468,7 +468,7 @@ fn characters_of_several_tokens_come_whole() {
             let options = GenerateOptions {
                 max_tokens: Some(100),
                 sampler,
-                stop: Vec::new(),
+                ..GenerateOptions::default()
             };
             let (pieces, generation) =
                 generate(&model, &mut model.session().unwrap(), prompt, &options);

@@ -8,6 +8,9 @@ mod ablate;
 mod arguments;
 mod bench;
 mod bench_table;
+mod chat;
+mod chat_commands;
+mod chat_input;
 mod check;
 mod compare;
 mod diagnose;
@@ -16,6 +19,7 @@ mod embed;
 mod expected;
 mod explain;
 mod failure;
+mod hub;
 mod info;
 mod input;
 mod interrupt;
@@ -23,6 +27,7 @@ mod plan;
 mod progress;
 mod quantize;
 mod run;
+mod sampling;
 mod score;
 mod tokenize;
 
@@ -39,6 +44,8 @@ use clap::{Parser, Subcommand};
     override_usage = "smallmind [COMMAND]",
     after_help = "MODEL is a folder with config.json and safetensors files, a GGUF file, or `demo`, the embedded model.\n\
     Without a command, the demo runs.\n\
+    -hf ORG/NAME, in MODEL's place, fetches a model from the Hugging Face Hub; behind NAME may stand :FILE.gguf or a type,\n\
+    as in :Q8_0. HF_HOME, HF_TOKEN and HF_ENDPOINT count.\n\
     The environment variable SMALLMIND_ISA (scalar, avx2, avx512) chooses the kernels; the output is the same."
 )]
 struct Cli {
@@ -54,6 +61,8 @@ enum Command {
     Run(run::Arguments),
     /// Turn texts into vectors
     Embed(embed::Arguments),
+    /// Talk with a model
+    Chat(chat::Arguments),
     /// Compare a model's output with a file of expected tensors
     Check(check::Arguments),
     /// Print the graph after any pass
@@ -80,10 +89,15 @@ pub fn main() -> ExitCode {
         arguments.resize(1, "smallmind".into());
         arguments.push("run".into());
     }
-    let result = match Cli::parse_from(arguments).command {
+    let command = match hub::parse(arguments) {
+        Ok(cli) => cli.command,
+        Err(failure) => return failure.report(),
+    };
+    let result = match command {
         Command::Run(arguments) => run::run(arguments),
         Command::Info(arguments) => info::info(arguments),
         Command::Embed(arguments) => embed::embed(arguments),
+        Command::Chat(arguments) => chat::chat(arguments),
         Command::Check(arguments) => check::check(arguments),
         Command::Dump(arguments) => dump::dump(arguments),
         Command::Plan(arguments) => plan::plan(arguments),

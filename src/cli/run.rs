@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::HumanBytes;
-use smallmind::generate::run::{Finish, GenerateError, GenerateOptions, Generation};
-use smallmind::generate::sampler::SamplerOptions;
+use smallmind::generate::run::{GenerateError, GenerateOptions, Generation};
 use smallmind::generate::stop::StopStrings;
 use smallmind::model::{Source, Text};
 use smallmind::{Model, Session};
 
 use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
+use super::chat::{self, TemplateArguments};
 use super::failure::{Failure, error, note, print};
 use super::interrupt;
 use super::progress::progress;
+use super::sampling::Sampling;
 
 /// What the demo continues where no prompt is given.
 const DEMO_PROMPT: &str = "KING RICHARD:\n";
@@ -32,6 +33,11 @@ pub struct Arguments {
     model: PathBuf,
     /// The text to continue; `-` reads it from stdin [default for the demo: a line of Shakespeare's]
     prompt: Option<String>,
+    /// Put the prompt into the model's chat template, as a user's message, and generate the answer
+    #[arg(long)]
+    chat: bool,
+    #[command(flatten)]
+    template: TemplateArguments,
     /// The most tokens to generate
     #[arg(short = 'n', long, value_name = "N", default_value_t = 128)]
     max_tokens: usize,
@@ -57,59 +63,13 @@ pub struct Arguments {
     sampling: Sampling,
 }
 
-/// How tokens are chosen.
-#[derive(Args)]
-#[command(next_help_heading = "Sampling")]
-struct Sampling {
-    /// Logits are divided by this before the draw; 0 always takes the most probable token
-    #[arg(long, value_name = "X", default_value_t = SamplerOptions::default().temperature)]
-    temp: f32,
-    /// Keep this many most probable tokens; 0 keeps all
-    #[arg(long, value_name = "N", default_value_t = SamplerOptions::default().top_k)]
-    top_k: usize,
-    /// Keep the fewest most probable tokens that together have this probability; 1 keeps all
-    #[arg(long, value_name = "P", default_value_t = SamplerOptions::default().top_p)]
-    top_p: f32,
-    /// Keep tokens at least this many times as probable as the most probable one; 0 keeps all
-    #[arg(long, value_name = "P", default_value_t = SamplerOptions::default().min_p)]
-    min_p: f32,
-    /// Make tokens among the last 64 less probable; 1 does nothing
-    #[arg(long, value_name = "X", default_value_t = SamplerOptions::default().repetition_penalty)]
-    repeat_penalty: f32,
-    /// Where the random numbers start: the same seed gives the same text, on every machine
-    #[arg(long, value_name = "N", default_value_t = SamplerOptions::default().seed)]
-    seed: u64,
-    /// Always take the most probable token, as --temp 0 does
-    #[arg(long, conflicts_with = "temp")]
-    greedy: bool,
-}
-
-impl Sampling {
-    fn options(&self) -> SamplerOptions {
-        let drawn = SamplerOptions {
-            temperature: self.temp,
-            top_k: self.top_k,
-            top_p: self.top_p,
-            min_p: self.min_p,
-            ..SamplerOptions::default()
-        };
-        SamplerOptions {
-            repetition_penalty: self.repeat_penalty,
-            seed: self.seed,
-            ..if self.greedy {
-                SamplerOptions::greedy()
-            } else {
-                drawn
-            }
-        }
-    }
-}
-
 /// Run the subcommand.
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
-    let sampler = arguments.sampling.options();
-    sampler.validate()?;
+    let sampler = arguments.sampling.options()?;
     StopStrings::new(arguments.stop.clone())?;
+    if !arguments.chat && arguments.template.any() {
+        return error("--system and --template need --chat");
+    }
     let source = source(&arguments.model);
     if let Source::Path(path) = &source
         && arguments.prompt.is_none()
@@ -126,11 +86,26 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     };
 
     let options = arguments.plan.add_to(arguments.graph.options());
-    let mut options = arguments.threads.add_to(options);
-    options.text = Text::Needed;
-    options.progress = progress();
+    let mut open = arguments.threads.add_to(options);
+    open.text = Text::Needed;
+    open.progress = progress();
+    let options = GenerateOptions {
+        max_tokens: Some(arguments.max_tokens),
+        sampler,
+        stop: arguments.stop,
+        ..GenerateOptions::default()
+    };
     let begun = Instant::now();
-    let model = Model::open(source, &options)?;
+    let model = Model::open(source, &open)?;
+    if arguments.chat {
+        return chat::once(
+            &model,
+            &arguments.template,
+            &prompt,
+            &options,
+            arguments.verbose,
+        );
+    }
     let mut session = match &arguments.load_session {
         None => model.session()?,
         Some(file) => load_session(&model, file)?,
@@ -143,11 +118,6 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     if terminal {
         print(&prompt)?;
     }
-    let options = GenerateOptions {
-        max_tokens: Some(arguments.max_tokens),
-        sampler,
-        stop: arguments.stop,
-    };
     let mut written = Ok(());
     let generation = model.generate(&mut session, &prompt, &options, cancel, &mut |text| {
         written = print(text);

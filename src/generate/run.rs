@@ -17,6 +17,8 @@ pub struct GenerateOptions {
     pub sampler: SamplerOptions,
     /// Strings that end the text; they are not part of it.
     pub stop: Vec<String>,
+    /// Tokens that end the text, besides the model's own.
+    pub stop_tokens: Vec<u32>,
 }
 
 impl Default for GenerateOptions {
@@ -26,6 +28,7 @@ impl Default for GenerateOptions {
             max_tokens: Some(128),
             sampler: SamplerOptions::default(),
             stop: Vec::new(),
+            stop_tokens: Vec::new(),
         }
     }
 }
@@ -149,7 +152,7 @@ impl Model {
             }
             let token = sampler.sample(session.logits_row(), session.tokens());
             generation.tokens.push(token);
-            if self.eos_tokens().contains(&token) {
+            if self.eos_tokens().contains(&token) || options.stop_tokens.contains(&token) {
                 break Finish::EndOfText;
             }
             if !each(token) || cancel.load(Ordering::Relaxed) {
@@ -182,7 +185,8 @@ impl Model {
         Ok(tokens)
     }
 
-    /// The tokens of a text that goes on behind others: none are put around it.
+    /// The tokens of a text that goes on behind others, or spells out every special token that it wants: none is put
+    /// around it.
     #[cfg(feature = "tokenizer")]
     pub fn encode_more(&self, text: &str) -> Result<Vec<u32>, GenerateError> {
         Ok(self.text_tokenizer()?.encode(text, false)?)
@@ -200,21 +204,35 @@ impl Model {
         cancel: &AtomicBool,
         each: &mut dyn FnMut(&str) -> bool,
     ) -> Result<Generation, GenerateError> {
-        use super::stop::StopStrings;
-        use super::text::TextStream;
-
-        let tokenizer = self.text_tokenizer()?;
         let tokens = if session.position() == 0 {
             self.encode(prompt)?
         } else {
             self.encode_more(prompt)?
         };
-        let mut stream = TextStream::after(tokenizer, true, &tokens)?;
+        self.generate_from(session, &tokens, options, cancel, each)
+    }
+
+    /// As [`Model::generate`], from a prompt's tokens.
+    #[cfg(feature = "tokenizer")]
+    pub fn generate_from(
+        &self,
+        session: &mut Session,
+        prompt: &[u32],
+        options: &GenerateOptions,
+        cancel: &AtomicBool,
+        each: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<Generation, GenerateError> {
+        use super::stop::StopStrings;
+        use super::text::TextStream;
+
+        let tokenizer = self.text_tokenizer()?;
+        let before = [session.tokens(), prompt].concat();
+        let mut stream = TextStream::after(tokenizer, true, &before)?;
         let mut stops = StopStrings::new(options.stop.clone())?;
         let mut failed = None;
         let mut wanted = true;
         let mut generation =
-            self.generate_tokens(session, &tokens, options, cancel, &mut |token| {
+            self.generate_tokens(session, prompt, options, cancel, &mut |token| {
                 let shown = match stream.push(token) {
                     Ok(text) => stops.push(&text),
                     Err(error) => {

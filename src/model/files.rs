@@ -172,6 +172,19 @@ impl ModelFiles {
         self.weights.as_ref().map(headers)
     }
 
+    /// Where the chat template may stand.
+    #[cfg(feature = "chat")]
+    pub(crate) fn template_files(&self) -> crate::chat::TemplateFiles {
+        use crate::chat::TemplateFiles;
+        match (&self.config, &self.source) {
+            (Configuration::Gguf(metadata), _) => TemplateFiles::Gguf(metadata.clone()),
+            (Configuration::Folder { .. }, Source::Demo) => TemplateFiles::Demo,
+            (Configuration::Folder { .. }, Source::Path(path)) => {
+                TemplateFiles::Folder(path.clone())
+            }
+        }
+    }
+
     /// Where the tokenizer comes from.
     #[cfg(feature = "tokenizer")]
     pub(super) fn vocabulary(&self) -> Vocabulary {

@@ -110,6 +110,8 @@ struct Shared {
     recipe_source: RecipeSource,
     #[cfg(feature = "tokenizer")]
     tokenizer: Result<Tokenizer, TokenizerError>,
+    #[cfg(feature = "chat")]
+    template_files: crate::chat::TemplateFiles,
 }
 
 impl Model {
@@ -166,6 +168,8 @@ impl Model {
                 recipe_source: RecipeSource::of(&files),
                 #[cfg(feature = "tokenizer")]
                 tokenizer,
+                #[cfg(feature = "chat")]
+                template_files: files.template_files(),
             }),
         })
     }
@@ -255,6 +259,12 @@ impl Model {
     #[cfg(feature = "tokenizer")]
     pub(crate) fn text_tokenizer(&self) -> Result<&Tokenizer, TokenizerError> {
         self.shared.tokenizer.as_ref().map_err(Clone::clone)
+    }
+
+    /// Where the chat template may stand.
+    #[cfg(feature = "chat")]
+    pub(crate) fn template_files(&self) -> &crate::chat::TemplateFiles {
+        &self.shared.template_files
     }
 }
 

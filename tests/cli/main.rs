@@ -2,12 +2,14 @@
 #![cfg(feature = "cli")]
 
 mod bench;
+mod chat;
 mod check;
 #[path = "../common/mod.rs"]
 mod common;
 mod compile;
 mod embed;
 mod gguf;
+mod hub;
 mod info;
 mod quantize;
 mod run;

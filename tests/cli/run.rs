@@ -6,55 +6,18 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicBool;
 
-use safetensors::tensor::{Dtype, TensorView};
 use smallmind::generate::run::GenerateOptions;
 use smallmind::generate::sampler::SamplerOptions;
 use smallmind::{Model, Options};
 
-use super::{failure, output, smallmind, stdout};
+use super::{common, failure, output, smallmind, stdout};
 
-/// A one-layer Llama of zeros with the demo's tokenizer, which has no end and, without a table of positions, any
-/// context.
-fn endless_model(folder: &Path) {
-    let config = r#"{"architectures": ["LlamaForCausalLM"], "vocab_size": 256, "hidden_size": 16,
-        "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 16, "rms_norm_eps": 1e-5}"#;
-    fs::write(folder.join("config.json"), config).unwrap();
+/// A generation that goes on for long, since the model of zeros has no end and, without a table of positions, any
+/// context; of which `read` bytes have been read.
+fn endless_run(folder: &Path, read: usize) -> Child {
+    common::zeros::llama(folder, 256);
     let tokenizer = concat!(env!("CARGO_MANIFEST_DIR"), "/graphs/demo/tokenizer.json");
     fs::copy(tokenizer, folder.join("tokenizer.json")).unwrap();
-    let zeros = vec![0u8; 256 * 16 * 4];
-    let layer = |name: &str| format!("model.layers.0.{name}.weight");
-    let mut shapes = vec![
-        ("model.embed_tokens.weight".to_string(), vec![256, 16]),
-        ("lm_head.weight".to_string(), vec![256, 16]),
-        ("model.norm.weight".to_string(), vec![16]),
-        (layer("input_layernorm"), vec![16]),
-        (layer("post_attention_layernorm"), vec![16]),
-    ];
-    for name in [
-        "self_attn.q_proj",
-        "self_attn.k_proj",
-        "self_attn.v_proj",
-        "self_attn.o_proj",
-    ] {
-        shapes.push((layer(name), vec![16, 16]));
-    }
-    for name in ["mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"] {
-        shapes.push((layer(name), vec![16, 16]));
-    }
-    let tensors = shapes.iter().map(|(name, shape)| {
-        let bytes = &zeros[..shape.iter().product::<usize>() * 4];
-        (
-            name,
-            TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap(),
-        )
-    });
-    let file = safetensors::serialize(tensors, None).unwrap();
-    fs::write(folder.join("model.safetensors"), file).unwrap();
-}
-
-/// A generation that goes on for long, of which `read` bytes have been read.
-fn endless_run(folder: &Path, read: usize) -> Child {
-    endless_model(folder);
     let mut command = smallmind();
     command
         .arg("run")

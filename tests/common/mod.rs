@@ -2,10 +2,12 @@
 #![allow(dead_code)] // Each test program uses a part.
 
 pub mod gguf;
+pub mod hub;
 pub mod quantized;
 pub mod sentences;
 pub mod tiny;
 pub mod variants;
+pub mod zeros;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,53 @@
+//! Chat: conversations with models that were trained for them.
+//!
+//! What belongs here: chat templates (where they are found, how they are rendered), conversations that keep what a
+//! session has read, and their files. What does not: text without turns (`generate/`), and terminals (`cli/`).
+//!
+//! ```no_run
+//! use std::sync::atomic::AtomicBool;
+//! use smallmind::chat::Conversation;
+//! use smallmind::{GenerateOptions, Model, Options};
+//!
+//! let model = Model::open("path/to/model", &Options::default())?;
+//! let mut conversation = Conversation::new(&model, model.chat_template()?)?;
+//! conversation.set_system(Some("Be brief."));
+//! let options = GenerateOptions { max_tokens: None, ..GenerateOptions::default() };
+//! let turn = conversation.say("What is a compiler?", &options, &AtomicBool::new(false), &mut |piece| {
+//!     print!("{piece}");
+//!     true // `false` stops
+//! })?;
+//! println!("{} tokens read, {} known from before", turn.read_tokens, turn.reused_tokens);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod conversation;
+mod dates;
+mod environment;
+pub mod files;
+pub mod template;
+pub mod transcript;
+
+use serde::{Deserialize, Serialize};
+
+pub use conversation::{ChatError, Conversation, Turn};
+pub use files::TemplateFiles;
+pub use template::{ChatTemplate, TemplateError};
+
+/// One message of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Who says it: `system`, `user` or `assistant`, or whatever else the template knows.
+    pub role: String,
+    /// What is said.
+    pub content: String,
+}
+
+impl Message {
+    /// A message.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Message {
+        Message {
+            role: role.into(),
+            content: content.into(),
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! A chat template: from messages to the text that a model was trained on.
+
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use minijinja::{Environment, ErrorKind, Value};
+
+use super::Message;
+use super::environment::{FUEL, Refusal, environment, strftime_now};
+use crate::load::diagnostics::shortened;
+
+/// The longest template, in bytes.
+pub const LONGEST_TEMPLATE: usize = 128 << 10;
+
+/// Stack of the thread that reads and renders a template, in bytes; taken only as far as it is used. A template nests at
+/// most as many values as it has fuel for half of, and taking apart, printing or comparing a level takes about 1 KiB.
+const STACK: usize = 256 << 20;
+
+/// The most characters of an expression in a message.
+const SHOWN: usize = 120;
+
+/// Why there is no text for the messages.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// No template was found.
+    #[error("{model} has no chat template: there is no {places}. Give one (--template FILE)")]
+    Missing {
+        /// The model.
+        model: String,
+        /// Where one could be.
+        places: String,
+    },
+    /// There are several templates, none of them the default.
+    #[error("{file}: chat_template names {}, but no \"default\". Give one of them as a file (--template FILE)", names.join(", "))]
+    NoDefault {
+        /// The file.
+        file: String,
+        /// The names.
+        names: Vec<String>,
+    },
+    /// A file can't be read.
+    #[error("{}: {problem}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The template is too long.
+    #[error("{file}: a chat template of {bytes} bytes; at most {LONGEST_TEMPLATE} are read")]
+    TooLong {
+        /// The template's file.
+        file: String,
+        /// Its length.
+        bytes: usize,
+    },
+    /// The template is wrong, or does not fit the messages.
+    #[error("{place}: {problem}")]
+    Failed {
+        /// Where.
+        place: Place,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The template itself says that it can't render these messages.
+    #[error("{place}: the template refuses the messages: {message}")]
+    Refused {
+        /// Where.
+        place: Place,
+        /// What it says.
+        message: String,
+    },
+    /// The template would do more work than one may.
+    #[error("{place}: the template does more work than a chat template may ({FUEL} units)")]
+    TooMuchWork {
+        /// Where it stopped.
+        place: Place,
+    },
+    /// There is no thread to render on.
+    #[error("can't start a thread for the chat template: {0}")]
+    Thread(String),
+}
+
+/// A place in a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The template's file.
+    pub file: String,
+    /// The line of the template, from 1, if it is known.
+    pub line: Option<usize>,
+    /// The expression or tag, if it is known.
+    pub expression: Option<String>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file)?;
+        if let Some(line) = self.line {
+            write!(f, ", line {line} of the template")?;
+        }
+        if let Some(expression) = &self.expression {
+            write!(f, ", at `{expression}`")?;
+        }
+        Ok(())
+    }
+}
+
+/// A Jinja template that turns messages into a prompt, rendered as transformers does.
+///
+/// A template is data from anywhere: it reads no files, and its work, its recursion and so its output are bounded.
+#[derive(Clone, Debug)]
+pub struct ChatTemplate {
+    file: String,
+    /// The text that the environment's template was made of.
+    source: String,
+    environment: Environment<'static>,
+    tokens: BTreeMap<String, String>,
+}
+
+impl ChatTemplate {
+    /// A template from its text. `file` is what messages call it; `tokens` are the special tokens that it may name, by
+    /// the names that it has for them: `bos_token`, `eos_token`.
+    pub fn parse(
+        file: &str,
+        text: &str,
+        tokens: BTreeMap<String, String>,
+    ) -> Result<ChatTemplate, TemplateError> {
+        if text.len() > LONGEST_TEMPLATE {
+            return Err(TemplateError::TooLong {
+                file: file.to_string(),
+                bytes: text.len(),
+            });
+        }
+        let source = without_generation_tags(text);
+        let environment = with_roomy_stack(|| {
+            let mut environment = environment()?;
+            environment.add_template_owned("chat", source.clone())?;
+            Ok(environment)
+        })?
+        .map_err(|error| failure(file, &source, &error))?;
+        Ok(ChatTemplate {
+            file: file.to_string(),
+            source,
+            environment,
+            tokens,
+        })
+    }
+
+    /// What messages call the template.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The special tokens that the template may name.
+    pub fn tokens(&self) -> &BTreeMap<String, String> {
+        &self.tokens
+    }
+
+    /// The text for these messages; with `add_generation_prompt` it ends where the assistant's answer begins. `now` is
+    /// the time that the template may ask for.
+    pub fn render(
+        &self,
+        messages: &[Message],
+        add_generation_prompt: bool,
+        now: SystemTime,
+    ) -> Result<String, TemplateError> {
+        with_roomy_stack(|| {
+            let mut context: BTreeMap<&str, Value> = self
+                .tokens
+                .iter()
+                .map(|(name, token)| (name.as_str(), Value::from(token.as_str())))
+                .collect();
+            let record = |message: &Message| {
+                let entries = [
+                    ("role", message.role.as_str()),
+                    ("content", &message.content),
+                ];
+                Value::from_pairs(entries)
+            };
+            let messages: Vec<Value> = messages.iter().map(record).collect();
+            context.insert("messages", messages.into());
+            context.insert("add_generation_prompt", add_generation_prompt.into());
+            context.insert("tools", Value::from(()));
+            context.insert("documents", Value::from(()));
+            context.insert("strftime_now", strftime_now(now));
+            let template = self.environment.get_template("chat")?;
+            template.render(context)
+        })?
+        .map_err(|error| failure(&self.file, &self.source, &error))
+    }
+}
+
+/// Run on a thread whose stack is large enough for whatever a bounded template makes.
+fn with_roomy_stack<T: Send>(run: impl FnOnce() -> T + Send) -> Result<T, TemplateError> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .stack_size(STACK)
+            .spawn_scoped(scope, run)
+            .map_err(|error| TemplateError::Thread(error.to_string()))?;
+        thread
+            .join()
+            .map_err(|_| TemplateError::Thread("it did not end well".to_string()))
+    })
+}
+
+/// The template with `if true` for `generation`: transformers' tags around what the assistant says, which only training
+/// reads. Lines and whitespace control stay as they are.
+fn without_generation_tags(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("{%") {
+        let (before, tag) = rest.split_at(at + 2);
+        out.push_str(before);
+        let inner = tag.trim_start_matches(['-', '+']);
+        let inner = inner.trim_start();
+        let (head, inner) = tag.split_at(tag.len() - inner.len());
+        out.push_str(head);
+        rest = inner;
+        for (name, replacement) in [("generation", "if true"), ("endgeneration", "endif")] {
+            let Some(end) = inner.strip_prefix(name) else {
+                continue;
+            };
+            if end
+                .trim_start()
+                .trim_start_matches(['-', '+'])
+                .starts_with("%}")
+            {
+                out.push_str(replacement);
+                rest = end;
+            }
+        }
+    }
+    out + rest
+}
+
+/// What an error of minijinja's means. `source` is the template's text.
+fn failure(file: &str, source: &str, error: &minijinja::Error) -> TemplateError {
+    let expression = error.range().and_then(|range| source.get(range));
+    let expression = expression.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let place = Place {
+        file: file.to_string(),
+        line: error.line(),
+        expression: expression
+            .filter(|text| !text.is_empty())
+            .map(|text| shortened(&text, SHOWN).into()),
+    };
+    if error.kind() == ErrorKind::OutOfFuel {
+        return TemplateError::TooMuchWork { place };
+    }
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(Refusal(message)) = inner.downcast_ref() {
+            let message = shortened(message, 4 * SHOWN).into();
+            return TemplateError::Refused { place, message };
+        }
+        cause = inner.source();
+    }
+    let problem = match error.detail() {
+        Some(detail) => format!("{}: {}", error.kind(), shortened(detail, 4 * SHOWN)),
+        None => error.kind().to_string(),
+    };
+    TemplateError::Failed { place, problem }
+}

@@ -1,0 +1,149 @@
+//! Hub: models of the Hugging Face Hub, fetched into the cache that all its programs share.
+//!
+//! What belongs here: which files of a repository make a model, fetching them, and finding them again without a network.
+//! What does not: reading them (`load/`, `model/`), which takes the path that [`fetch`] gives; and asking for anything
+//! that is not a model.
+
+mod choose;
+mod fetch;
+mod options;
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+pub use fetch::fetch;
+pub use options::{HubOptions, Transfer};
+
+/// Why a model can't be fetched.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HubError {
+    /// The name is none.
+    #[error(
+        "'{0}' names no repository: expected ORGANIZATION/NAME, ORGANIZATION/NAME:FILE.gguf or ORGANIZATION/NAME:Q8_0"
+    )]
+    Name(String),
+    /// The system names no folder for the cache.
+    #[error(
+        "there is no place for downloads: neither HF_HUB_CACHE nor HF_HOME nor a home folder is known"
+    )]
+    NoCache,
+    /// The Hub has no such thing, or does not show it.
+    #[error(
+        "{repository}: the Hub answers {status}{}: there is no such repository or file, or it is private or gated. {}",
+        file.as_ref().map_or(String::new(), |file| format!(" for {file}")),
+        if *token { "The token was sent (HF_TOKEN, or the file that `hf auth login` writes): has its account access?" }
+        else { "If you have access, set HF_TOKEN to a token of your account, or log in with `hf auth login`." }
+    )]
+    Refused {
+        /// The repository.
+        repository: String,
+        /// The file, unless the whole repository is meant.
+        file: Option<String>,
+        /// The status: 401, 403 or 404.
+        status: u16,
+        /// Whether a token was sent.
+        token: bool,
+    },
+    /// The Hub can't be asked, and the cache has not all that is needed.
+    #[error("{repository}: {problem}; and the cache {} can't do without: {missing}", cache.display())]
+    Offline {
+        /// The repository.
+        repository: String,
+        /// Why the Hub can't be asked.
+        problem: String,
+        /// The cache.
+        cache: PathBuf,
+        /// What it lacks.
+        missing: String,
+    },
+    /// Nothing in the repository is a model that can be chosen.
+    #[error("{repository}: {problem}")]
+    Choice {
+        /// The repository.
+        repository: String,
+        /// What is wrong, and what there is.
+        problem: String,
+    },
+    /// A file could not be fetched.
+    #[error(
+        "{repository}: can't fetch {file}: {problem}. What has arrived is kept: the next try goes on from there"
+    )]
+    Download {
+        /// The repository.
+        repository: String,
+        /// The file.
+        file: String,
+        /// What went wrong.
+        problem: String,
+    },
+}
+
+/// A repository of the Hub, and what of it is wanted: `ORGANIZATION/NAME`, `ORGANIZATION/NAME:FILE.gguf`, or
+/// `ORGANIZATION/NAME:Q4_K_M`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HubName {
+    /// `ORGANIZATION/NAME`.
+    pub repository: String,
+    /// A file's name, or the type that GGUF files' names end with.
+    pub wanted: Option<String>,
+}
+
+impl FromStr for HubName {
+    type Err = HubError;
+
+    fn from_str(text: &str) -> Result<HubName, HubError> {
+        let bad = || HubError::Name(text.to_string());
+        let (repository, wanted) = match text.split_once(':') {
+            Some((repository, wanted)) => (repository, Some(wanted)),
+            None => (text, None),
+        };
+        let part = |part: &str| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
+            !part.is_empty() && !part.contains("..") && part.chars().all(plain)
+        };
+        let (organization, name) = repository.split_once('/').ok_or_else(bad)?;
+        if !part(organization) || !part(name) || wanted == Some("") {
+            return Err(bad());
+        }
+        Ok(HubName {
+            repository: repository.to_string(),
+            wanted: wanted.map(str::to_string),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_an_organization_a_name_and_perhaps_a_choice() {
+        let name: HubName = "org-1/Some.Model_2".parse().unwrap();
+        assert_eq!(
+            (name.repository.as_str(), name.wanted),
+            ("org-1/Some.Model_2", None)
+        );
+        let name: HubName = "a/b:sub/c.gguf".parse().unwrap();
+        assert_eq!(name.wanted.as_deref(), Some("sub/c.gguf"));
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused() {
+        for text in [
+            "",
+            "gpt2",
+            "a/b/c",
+            "a/",
+            "/b",
+            "a/..",
+            "a/b?c",
+            "a/b:",
+            "https://a/b",
+        ] {
+            assert_eq!(
+                text.parse::<HubName>(),
+                Err(HubError::Name(text.to_string()))
+            );
+        }
+    }
+}
