@@ -70,7 +70,12 @@ fn texts_of_one_step_have_the_bits_that_each_has_alone() {
             let mut session = model.session().unwrap();
             let expected = expected.get_or_insert_with(|| alone(&mut session, &ragged));
             let found = together(&mut session, &ragged);
-            assert!(found == *expected, "{} with {threads} threads", isa.name());
+            let parts = found.iter().zip(expected.iter());
+            let differ: Vec<usize> = parts
+                .map(|(found, alone)| found.iter().zip(alone).filter(|(a, b)| a != b).count())
+                .collect();
+            let how = format!("{} with {threads} threads", isa.name());
+            assert!(found == *expected, "{how}: elements that differ {differ:?}");
             // A text alone, behind a step of several, is one sequence again.
             assert!(together(&mut session, &ragged[2..3]) == expected[2..3]);
             assert!(alone(&mut session, &ragged[..1]) == expected[..1]);

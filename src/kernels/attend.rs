@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use super::attend_share::{share_sequences, unit_size};
+use super::attend_share::{Unit, Units};
 use super::attention::Scoring;
 use super::call::{Call, View};
 use super::kv_cache::BLOCK;
@@ -116,39 +116,9 @@ pub(super) fn attend<S: Simd, C: Context>(
         return;
     }
     let scratch = Scratch::divide(call.scratch, dim);
-    let group = queries.heads / kv_heads;
-    if call.sequences.len() > 2 {
-        share_sequences(call, group, kv_heads, |tokens, kv_head, members| {
-            let unit = Unit {
-                first: tokens.start,
-                kv_head,
-                members,
-            };
-            unit.attend(simd, call, queries, &context_of(tokens, kv_head), &scratch);
-        });
-        return;
-    }
-    let total = call.tokens * group;
-    let size = unit_size(total, kv_heads, call.threads);
-    let tiles = total.div_ceil(size);
-    // Later tokens see more keys: units go out from the last, back and forth, which evens the threads' work.
-    for round in 0..(tiles * kv_heads).div_ceil(call.threads) {
-        let place = if round % 2 == 0 {
-            call.thread
-        } else {
-            call.threads - 1 - call.thread
-        };
-        let number = round * call.threads + place;
-        if number < tiles * kv_heads {
-            let (tile, kv_head) = (tiles - 1 - number / kv_heads, number % kv_heads);
-            let unit = Unit {
-                first: 0,
-                kv_head,
-                members: tile * size..total.min((tile + 1) * size),
-            };
-            let context = context_of(0..call.tokens, kv_head);
-            unit.attend(simd, call, queries, &context, &scratch);
-        }
+    for unit in Units::of(call, queries.heads / kv_heads, kv_heads) {
+        let context = context_of(unit.tokens.clone(), unit.kv_head);
+        unit.attend(simd, call, queries, &context, &scratch);
     }
 }
 
@@ -156,15 +126,6 @@ pub(super) fn attend<S: Simd, C: Context>(
 #[inline(always)]
 pub(super) fn tile_rows(queries: usize) -> usize {
     if queries > 2 { TILE } else { queries }
-}
-
-/// Queries of one sequence and KV head that walk the context together.
-struct Unit {
-    /// The sequence's first token in the step.
-    first: usize,
-    kv_head: usize,
-    /// Member i is the sequence's token i / group and the group's head i % group.
-    members: Range<usize>,
 }
 
 impl Unit {
@@ -179,13 +140,13 @@ impl Unit {
         scratch: &Scratch<'_>,
     ) {
         let Unit {
-            first: first_token,
+            tokens,
             kv_head,
             members,
         } = self;
         let (positions, kv_heads, dim) = context.size();
         let group = queries.heads / kv_heads;
-        let token = |member: usize| first_token + member / group;
+        let token = |member: usize| tokens.start + member / group;
         let row = |member: usize| {
             let start = (token(member) * queries.heads + kv_head * group + member % group) * dim;
             start..start + dim

@@ -6,11 +6,114 @@ use std::ops::Range;
 
 use super::attend::{TILE, UNIT, tile_rows};
 use super::call::Call;
-use super::kv_cache::BLOCK;
+
+/// Queries of one sequence and KV head that walk the context together.
+pub(super) struct Unit {
+    /// The sequence's tokens in the step.
+    pub tokens: Range<usize>,
+    pub kv_head: usize,
+    /// Member i is the sequence's token i / group and the group's head i % group.
+    pub members: Range<usize>,
+}
+
+/// The units that this thread computes: of a step of one token every so many, of others those that it draws. Later
+/// tokens see more keys, so that each sequence's units go out from its last.
+pub(super) struct Units<'a> {
+    call: &'a Call<'a>,
+    /// Query heads of a KV head.
+    group: usize,
+    kv_heads: usize,
+    /// Queries of a unit, at most.
+    size: usize,
+    /// Units of all sequences.
+    count: usize,
+    /// Units that this thread has had.
+    taken: usize,
+    /// The sequence that the last unit was of, and the units of those before it.
+    sequence: usize,
+    before: usize,
+}
+
+impl<'a> Units<'a> {
+    /// This thread's units of a step.
+    #[inline(always)]
+    pub fn of(call: &'a Call<'a>, group: usize, kv_heads: usize) -> Units<'a> {
+        let several = call.sequences.len() > 2;
+        let size = match several {
+            true => UNIT,
+            false => unit_size(call.tokens * group, kv_heads, call.threads),
+        };
+        let mut units = Units {
+            call,
+            group,
+            kv_heads,
+            size,
+            count: 0,
+            taken: 0,
+            sequence: 0,
+            before: 0,
+        };
+        let sequences = if several { call.sequences.len() - 1 } else { 1 };
+        units.count = (0..sequences)
+            .map(|sequence| units.count_of(sequence))
+            .sum();
+        units
+    }
+
+    /// The tokens of a sequence.
+    #[inline(always)]
+    fn tokens(&self, sequence: usize) -> Range<usize> {
+        match self.call.sequences {
+            [] | [_] | [_, _] => 0..self.call.tokens,
+            starts => starts[sequence]..starts[sequence + 1],
+        }
+    }
+
+    /// The tiles of a sequence's queries, for each KV head.
+    #[inline(always)]
+    fn tiles(&self, sequence: usize) -> usize {
+        (self.tokens(sequence).len() * self.group).div_ceil(self.size)
+    }
+
+    /// The units of a sequence.
+    #[inline(always)]
+    fn count_of(&self, sequence: usize) -> usize {
+        self.tiles(sequence) * self.kv_heads
+    }
+}
+
+impl Iterator for Units<'_> {
+    type Item = Unit;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Unit> {
+        let number = match self.call.tokens {
+            1 => self.taken * self.call.threads + self.call.thread,
+            _ => self.call.draw(),
+        };
+        self.taken += 1;
+        if number >= self.count {
+            return None;
+        }
+        // Numbers rise, and so do sequences.
+        while number - self.before >= self.count_of(self.sequence) {
+            self.before += self.count_of(self.sequence);
+            self.sequence += 1;
+        }
+        let (tokens, number) = (self.tokens(self.sequence), number - self.before);
+        let tile = self.tiles(self.sequence) - 1 - number / self.kv_heads;
+        let queries = tokens.len() * self.group;
+        Some(Unit {
+            tokens,
+            kv_head: number % self.kv_heads,
+            members: tile * self.size..queries.min((tile + 1) * self.size),
+        })
+    }
+}
 
 /// Queries a unit, so that the threads finish early: large units load keys for many queries, small ones keep all
 /// threads busy. Loading a block is reckoned as two queries' work.
-pub(super) fn unit_size(total: usize, kv_heads: usize, threads: usize) -> usize {
+fn unit_size(total: usize, kv_heads: usize, threads: usize) -> usize {
     let mut best = (usize::MAX, UNIT);
     let mut size = UNIT;
     while size > 0 {
@@ -25,48 +128,4 @@ pub(super) fn unit_size(total: usize, kv_heads: usize, threads: usize) -> usize 
         size /= 2;
     }
     best.1
-}
-
-/// Gives the units of this thread's share of a step of several sequences: the sequence's tokens, a KV head, and up to
-/// [`UNIT`] members. Each thread has consecutive units whose cost, queries times blocks of keys, is as even as whole
-/// units allow.
-#[inline(always)]
-pub(super) fn share_sequences(
-    call: &Call<'_>,
-    group: usize,
-    kv_heads: usize,
-    mut each: impl FnMut(Range<usize>, usize, Range<usize>),
-) {
-    // Loading a block is reckoned as two queries' work.
-    let cost = |queries: usize, tokens: usize| {
-        (queries.next_multiple_of(TILE) + 2) * tokens.div_ceil(BLOCK)
-    };
-    let sequences = || call.sequences.windows(2).map(|ends| ends[0]..ends[1]);
-    let cost_of_all: usize = sequences()
-        .map(|tokens| {
-            let queries = tokens.len() * group;
-            let whole = queries / UNIT * cost(UNIT, tokens.len());
-            let rest = match queries % UNIT {
-                0 => 0,
-                rest => cost(rest, tokens.len()),
-            };
-            kv_heads * (whole + rest)
-        })
-        .sum();
-    let mut before = 0;
-    for tokens in sequences() {
-        let queries = tokens.len() * group;
-        for kv_head in 0..kv_heads {
-            for start in (0..queries).step_by(UNIT) {
-                let members = start..queries.min(start + UNIT);
-                let cost = cost(members.len(), tokens.len());
-                // A unit is the thread's in whose part its middle lies.
-                let thread = (2 * before + cost) * call.threads / (2 * cost_of_all);
-                if thread == call.thread {
-                    each(tokens.clone(), kv_head, members);
-                }
-                before += cost;
-            }
-        }
-    }
 }

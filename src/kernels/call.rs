@@ -272,9 +272,13 @@ impl<'a> Call<'a> {
     #[inline(always)]
     pub fn pieces(&self, count: usize) -> impl Iterator<Item = usize> + use<'a> {
         let drawn = self.drawn;
-        // Which thread takes a piece matters to nothing but time, and the step's barrier orders what threads write.
-        std::iter::from_fn(move || Some(drawn.fetch_add(1, Ordering::Relaxed)))
-            .take_while(move |&piece| piece < count)
+        std::iter::from_fn(move || Some(draw(drawn))).take_while(move |&piece| piece < count)
+    }
+
+    /// The number of the next piece of work that no thread has drawn, as [`Call::pieces`] gives them.
+    #[inline(always)]
+    pub fn draw(&self) -> usize {
+        draw(self.drawn)
     }
 
     /// The part of `elements` consecutive elements that falls to this thread: whole blocks of 16, but for the last.
@@ -283,6 +287,13 @@ impl<'a> Call<'a> {
         let blocks = self.share(elements.div_ceil(LANES));
         (blocks.start * LANES).min(elements)..(blocks.end * LANES).min(elements)
     }
+}
+
+/// The next number. Which thread takes a piece matters to nothing but time, and the step's barrier orders what threads
+/// write.
+#[inline(always)]
+fn draw(drawn: &AtomicUsize) -> usize {
+    drawn.fetch_add(1, Ordering::Relaxed)
 }
 
 /// The arithmetic of one op, with its attributes as fields.

@@ -35,9 +35,13 @@ const SPAN: usize = 8;
 /// waits long for another's last.
 const PIECES: usize = 16;
 
-/// Floats of scratch that one thread needs for `tokens` rows of `cols` activations.
+/// Floats of scratch that one thread needs for up to `tokens` rows of `cols` activations.
 pub(super) fn scratch_floats(cols: usize, tokens: usize) -> usize {
-    let rows = block_rows(tokens);
+    // Fewer rows may make fewer blocks, and those larger ones.
+    let rows = match tokens {
+        0 | 1 => 1,
+        _ => tokens.min(BLOCK_TOKENS).next_multiple_of(TOKEN_STEP),
+    };
     let copied = if tokens > 1 {
         cols.div_ceil(BLOCK_COLS).max(1) * rows * STRIDE
     } else {
@@ -75,6 +79,11 @@ pub(super) fn products<S: Simd, const U: usize, P: Product<U, PackedMatrix>>(
     let x = call.tensor(0);
     let rows = block_rows(x.rows());
     let (sums, copied) = call.scratch.split_at(sum_floats(rows));
+    let copies = x.width().div_ceil(BLOCK_COLS) * rows * STRIDE;
+    assert!(
+        x.rows() < 2 || copied.len() >= copies,
+        "a defect of the plan: too little scratch"
+    );
     let sums = sums.as_chunks::<LANES>().0;
     if x.rows() == 1 {
         let units = call.share(units);
@@ -511,4 +520,29 @@ fn tile<S: Simd, E: Element, const T: usize, const P: usize>(
         }
     }
     T
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scratch_for_many_rows_is_enough_for_fewer() {
+        for cols in [8, BLOCK_COLS, BLOCK_COLS + 1] {
+            let needed = |rows: usize| {
+                let block = block_rows(rows);
+                let copies = if rows > 1 {
+                    cols.div_ceil(BLOCK_COLS) * block * STRIDE
+                } else {
+                    0
+                };
+                sum_floats(block) + copies
+            };
+            let mut most = 0;
+            for rows in 1..=5 * BLOCK_TOKENS {
+                most = most.max(needed(rows));
+                assert!(scratch_floats(cols, rows) >= most, "{rows} rows of {cols}");
+            }
+        }
+    }
 }
