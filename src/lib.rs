@@ -14,6 +14,7 @@
 //! | [`exec`] | arena, threads, steps, sessions |
 //! | [`kernels`] | the arithmetic: plain Rust, AVX2 and AVX-512, equal to the bit |
 //! | [`generate`] | from logits to tokens to text |
+//! | [`embed`] | from hidden states to one vector a text |
 //! | [`model`] | all of it in one call |
 //! | [`convert`] | from file to file: weights of another type |
 //!
@@ -32,6 +33,7 @@
 
 pub mod blocks;
 pub mod convert;
+pub mod embed;
 pub mod exec;
 pub mod generate;
 pub mod graph;
@@ -44,8 +46,10 @@ pub mod plan;
 pub mod rewrite;
 pub mod transform;
 
-pub use exec::session::{Session, StepError};
+pub use embed::{EmbedError, EmbedOptions, Embedder, Pooling};
+pub use exec::session::{Encoded, Session, StepError};
 pub use generate::run::{Finish, GenerateError, GenerateOptions, Generation};
+pub use generate::score::{Score, ScoreError};
 pub use model::{Model, ModelError, Options};
 
 /// The README's examples, compiled and run with the documentation tests.

@@ -39,7 +39,10 @@ fn every_row_is_given_whatever_the_options() {
 #[test]
 fn a_step_holds_the_longest_text_unless_told_otherwise() {
     let model = open("bert", &Options::default());
-    assert_eq!(model.compiled().plan.options.chunk, model.context());
+    assert_eq!(
+        (model.context(), model.session().unwrap().chunk()),
+        (128, 512)
+    );
     let options = Options {
         chunk: Some(8),
         ..Options::default()

@@ -26,12 +26,12 @@ use smallmind::model::{ModelFiles, Source};
 use smallmind::ops::Op;
 use smallmind::ops::reference::{Interpreter, WeightData};
 use smallmind::plan::{ModelPlan, PlanOptions};
-use smallmind::transform;
+use smallmind::transform::{self, Settings};
 use smallmind::{Options, Session};
 
 fn fuse(graph: &mut Graph) -> usize {
     let def = transform::find("fuse_elementwise").unwrap();
-    let changes = (def.run)(graph).unwrap();
+    let changes = (def.run)(graph, &Settings::default()).unwrap();
     verify(graph).unwrap();
     changes.len()
 }

@@ -128,7 +128,7 @@ fn value(element: ElementType, bits: u32) -> f32 {
     match element {
         ElementType::F32 => f32::from_bits(bits),
         ElementType::F16 => half::f16::from_bits(bits as u16).to_f32(),
-        ElementType::BF16 => f32::from_bits(bits << 16),
+        _ => f32::from_bits(bits << 16),
     }
 }
 
@@ -136,7 +136,7 @@ fn weight_of(element: ElementType, bits: &[u32], start: usize, shape: &[usize]) 
     let mut bytes = vec![0xAA; start];
     bytes.extend(
         bits.iter()
-            .flat_map(|bits| bits.to_le_bytes()[..element.bytes()].to_vec()),
+            .flat_map(|bits| bits.to_le_bytes()[..element.unit().1].to_vec()),
     );
     Weight::new(Mapped::from_vec(bytes), start, element, shape).unwrap()
 }

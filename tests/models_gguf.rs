@@ -5,14 +5,29 @@ mod common;
 use std::path::PathBuf;
 
 use common::gguf::{Meta, Stored, Writer, convert, rounded};
-use common::{Expected, all_rows, bits, difference, expected, open, run};
+use common::{BAR, Expected, all_rows, bits, data, difference, expected, open, run};
 use smallmind::load::parameters::ParameterSource;
-use smallmind::model::{ModelFiles, Source, compile};
+#[cfg(feature = "tokenizer")]
+use smallmind::model::Text;
+use smallmind::model::{Activations, ModelFiles, Source, compile};
 use smallmind::plan::MemoryReport;
 use smallmind::{Model, ModelError, Options};
 use tempfile::TempDir;
 
-const MODELS: [&str; 5] = ["gpt2", "llama", "llama-bf16", "llama-long", "llama3-rope"];
+/// Models whose q and k keep their order: those of the folder, to the bit.
+const IN_ORDER: [&str; 8] = [
+    "bert",
+    "gemma",
+    "gemma3",
+    "gemma3-long",
+    "gpt2",
+    "phi",
+    "qwen2",
+    "qwen3",
+];
+
+/// Models whose q and k are permuted in GGUF files, so that scores add up in another order.
+const PERMUTED: [&str; 5] = ["llama", "llama-bf16", "llama-long", "llama3-rope", "olmo"];
 
 fn written(folder: &TempDir, writer: &Writer) -> PathBuf {
     let path = folder.path().join("model.gguf");
@@ -23,7 +38,11 @@ fn written(folder: &TempDir, writer: &Writer) -> PathBuf {
 fn open_gguf(writer: &Writer) -> Model {
     let folder = TempDir::new().unwrap();
     let path = written(&folder, writer);
-    Model::open(path, &all_rows()).unwrap_or_else(|error| panic!("{error}"))
+    let options = Options {
+        activations: Activations::F32,
+        ..all_rows()
+    };
+    Model::open(path, &options).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Logits of the prompt and of the greedy steps, and the greedy tokens.
@@ -34,22 +53,90 @@ fn answer(model: &Model, expected: &Expected) -> (Vec<f32>, Vec<Vec<f32>>, Vec<u
 
 #[test]
 fn f32_files_give_the_expected_logits_and_tokens() {
-    for name in MODELS {
+    for name in IN_ORDER.into_iter().chain(PERMUTED) {
         let expected = expected(name);
         let (logits, _, greedy) = answer(&open_gguf(&convert(name, Stored::F32)), &expected);
         let difference = difference(&logits, &expected.rows);
-        assert!(difference <= 2e-4, "{name}: {difference:.2e} deviations");
+        assert!(difference <= BAR, "{name}: {difference:.2e} deviations");
         assert_eq!(greedy, expected.greedy, "{name}");
     }
 }
 
 #[test]
-fn gpt2_from_f32_has_the_bits_of_its_folder() {
-    let expected = expected("gpt2");
-    let folder = answer(&open("gpt2", &all_rows()), &expected);
-    let file = answer(&open_gguf(&convert("gpt2", Stored::F32)), &expected);
-    assert_eq!(bits(&file.0), bits(&folder.0));
-    assert_eq!(bits(&file.1.concat()), bits(&folder.1.concat()));
+fn f32_files_have_the_bits_of_their_folders_where_no_row_is_permuted() {
+    for name in IN_ORDER {
+        let expected = expected(name);
+        let folder = answer(&open(name, &all_rows()), &expected);
+        let file = answer(&open_gguf(&convert(name, Stored::F32)), &expected);
+        assert_eq!(bits(&file.0), bits(&folder.0), "{name}");
+        assert_eq!(bits(&file.1.concat()), bits(&folder.1.concat()), "{name}");
+    }
+}
+
+/// Converters make Mistral files `llama` and leave the window out; other tools state it.
+#[test]
+fn mistral_files_go_by_the_name_of_llama_and_keep_a_window_that_they_state() {
+    for name in ["mistral", "mistral-long"] {
+        let text = std::fs::read_to_string(data(name).join("config.json")).unwrap();
+        let config: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let window = Meta::U32(config["sliding_window"].as_u64().unwrap() as u32);
+        let expected = expected(name);
+        let convert = || convert(name, Stored::F32);
+        let stated = convert().with("llama.attention.sliding_window", window.clone());
+        // The same under Mistral's own name, for which another graph file stands.
+        let mut own = convert().with("llama.attention.sliding_window", window);
+        for (key, value) in &mut own.meta {
+            *key = key.replace("llama.", "mistral.");
+            if key == "general.architecture" {
+                *value = Meta::Text("mistral".into());
+            }
+        }
+        let [stated, own] = [stated, own].map(|writer| answer(&open_gguf(&writer), &expected));
+        let found = difference(&stated.0, &expected.rows);
+        assert!(found <= BAR, "{name}: {found:.2e} deviations");
+        assert_eq!(stated.2, expected.greedy, "{name}");
+        assert_eq!(bits(&stated.0), bits(&own.0), "{name}");
+        let zero = convert().with("llama.attention.sliding_window", Meta::U32(0));
+        let [left_out, zero] =
+            [convert(), zero].map(|writer| answer(&open_gguf(&writer), &expected).0);
+        assert_eq!(bits(&left_out), bits(&zero), "{name}");
+        assert!(difference(&left_out, &expected.rows) > BAR, "{name}");
+    }
+}
+
+#[test]
+fn gemma_3_takes_its_windows_from_the_file_whatever_their_form() {
+    let expected = expected("gemma3");
+    let logits = |writer: &Writer| bits(&answer(&open_gguf(writer), &expected).0);
+    let file = || convert("gemma3", Stored::F32);
+    let left_out = logits(&file());
+    let pattern = |value| file().with("gemma3.attention.sliding_window_pattern", value);
+    assert_eq!(logits(&pattern(Meta::U32(6))), left_out);
+    let list = (0..7).map(|layer| Meta::Bool(layer != 5)).collect();
+    assert_eq!(logits(&pattern(Meta::Array(7, list))), left_out);
+    assert_ne!(logits(&pattern(Meta::U32(2))), left_out);
+    let local = file().with("gemma3.rope.freq_base_swa", Meta::F32(10000.0));
+    assert_eq!(logits(&local), left_out);
+    let mut without = file();
+    without
+        .meta
+        .retain(|(key, _)| !key.ends_with("sliding_window"));
+    assert_ne!(logits(&without), left_out);
+    // Scaling is for layers that see all keys.
+    let scaled = file()
+        .with("gemma3.rope.scaling.type", Meta::Text("linear".into()))
+        .with("gemma3.rope.scaling.factor", Meta::F32(8.0));
+    assert_ne!(logits(&scaled), left_out);
+    let of_none = pattern(Meta::U32(100));
+    let mut scaled = of_none.clone();
+    scaled.meta.extend([
+        (
+            "gemma3.rope.scaling.type".into(),
+            Meta::Text("linear".into()),
+        ),
+        ("gemma3.rope.scaling.factor".into(), Meta::F32(8.0)),
+    ]);
+    assert_eq!(logits(&scaled), logits(&of_none));
 }
 
 #[test]
@@ -131,10 +218,10 @@ fn a_type_that_is_not_read_is_named_with_its_tensor() {
         .iter_mut()
         .find(|tensor| tensor.name == "blk.1.ffn_up.weight")
         .unwrap();
-    q.number = 2;
+    q.number = 39;
     let message = refusal(&writer);
     assert!(
-        message.contains("tensor 'blk.1.ffn_up.weight' is Q4_0, expected F32"),
+        message.contains("tensor 'blk.1.ffn_up.weight' is MXFP4, expected F32"),
         "{message}"
     );
 }
@@ -172,6 +259,62 @@ fn what_the_graph_file_does_not_support_is_refused() {
             "{message}"
         );
     }
+}
+
+/// The scale of scores in the graph as loaded.
+fn attention_scale(writer: &Writer) -> f64 {
+    let folder = TempDir::new().unwrap();
+    let options = Options {
+        stop_after: Some("none".into()),
+        ..Options::default()
+    };
+    let source = Source::from(written(&folder, writer));
+    let files = ModelFiles::open_headers(&source, &options).unwrap();
+    let graph = compile(&files, &options).unwrap().decode;
+    let mut ops = graph.ids().filter_map(|id| graph.node(id).op());
+    ops.find(|op| op.name() == "Attention")
+        .unwrap()
+        .float("scale")
+}
+
+#[test]
+fn gemma_3_scales_scores_by_a_heads_width_but_in_its_largest_model() {
+    let mut writer = convert("gemma3", Stored::F32);
+    assert_eq!(attention_scale(&writer), 1.0 / 32f64.sqrt());
+    // The model of 62 layers, of width 64 with 4 heads here.
+    let (first, rest): (Vec<_>, Vec<_>) = writer
+        .tensors
+        .into_iter()
+        .filter(|tensor| !tensor.name.starts_with("blk.") || tensor.name.starts_with("blk.0."))
+        .partition(|tensor| tensor.name.starts_with("blk.0."));
+    writer.tensors = rest;
+    for layer in 0..62 {
+        writer
+            .tensors
+            .extend(first.iter().cloned().map(|mut tensor| {
+                tensor.name = tensor.name.replace("blk.0.", &format!("blk.{layer}."));
+                tensor
+            }));
+    }
+    for (key, value) in &mut writer.meta {
+        if key == "gemma3.block_count" {
+            *value = Meta::U32(62);
+        }
+    }
+    assert_eq!(attention_scale(&writer), 0.25);
+}
+
+#[test]
+fn a_missing_tensor_goes_by_the_name_that_files_of_this_kind_have() {
+    let mut writer = convert("bert", Stored::F32);
+    writer
+        .tensors
+        .retain(|tensor| tensor.name != "blk.1.layer_output_norm.bias");
+    let message = refusal(&writer);
+    assert!(
+        message.contains("no tensor 'blk.1.layer_output_norm.bias'"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -219,11 +362,44 @@ fn a_gguf_file_is_known_by_its_first_bytes() {
 
 #[cfg(feature = "tokenizer")]
 #[test]
-fn text_needs_a_vocabulary_that_is_not_read_yet() {
+fn text_needs_a_vocabulary_and_ids_do_not() {
     let model = open_gguf(&convert("llama", Stored::F32));
     let message = model.encode("text").unwrap_err().to_string();
     assert!(
-        message.contains("the vocabulary inside GGUF files"),
+        message.ends_with(
+            "model.gguf: the file has no vocabulary (tokenizer.ggml.model is missing), so it can neither read nor write text"
+        ),
         "{message}"
+    );
+}
+
+#[cfg(feature = "tokenizer")]
+#[test]
+fn where_text_is_needed_a_model_without_it_is_refused_before_its_weights_are_read() {
+    let folder = TempDir::new().unwrap();
+    let options = |text| Options {
+        text,
+        progress: Some(std::sync::Arc::new(|_| panic!("a weight was read"))),
+        ..Options::default()
+    };
+    for (kind, expected) in [
+        (None, "tokenizer.ggml.model is missing"),
+        (
+            Some("rwkv"),
+            "tokenizer.ggml.model is `rwkv`, a kind of vocabulary that is not known",
+        ),
+    ] {
+        let mut writer = convert("llama", Stored::F32);
+        if let Some(kind) = kind {
+            writer = writer.with("tokenizer.ggml.model", Meta::Text(kind.into()));
+        }
+        let path = written(&folder, &writer);
+        let error = Model::open(path, &options(Text::Needed)).err().unwrap();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    let error = Model::open(common::data("llama"), &options(Text::Needed)).err();
+    assert_eq!(
+        error.unwrap().to_string(),
+        "the model has no tokenizer.json, so it can neither read nor write text"
     );
 }

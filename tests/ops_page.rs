@@ -17,6 +17,7 @@ Every op that a graph file can name, made from the ops table (`src/ops/`) by `te
 
 fn form(form: Form) -> &'static str {
     match form {
+        Form::TensorOrInt8 => "f32 or int8 blocks, computed from the tokens",
         Form::Tensor => "f32, computed from the tokens",
         Form::Any => "f32: computed, a weight or a literal",
         Form::Constant => "a weight or literal",

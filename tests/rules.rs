@@ -172,6 +172,7 @@ fn same_only(passes: &Passes) -> PassOptions {
         without: names.map(str::to_owned).collect(),
         stop_after: None,
         verify: true,
+        ..PassOptions::default()
     }
 }
 

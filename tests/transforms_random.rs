@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use random_graph::arbitrary_graph;
 use same_bits::apply;
 use smallmind::graph::{Graph, verify};
-use smallmind::transform;
+use smallmind::transform::{self, Settings};
 
 /// All transforms one after the other, each on what the one before left.
 fn pipeline(graph: &Graph) -> Graph {
@@ -44,8 +44,8 @@ proptest! {
     fn a_second_run_finds_nothing(seed in any::<u64>()) {
         for def in transform::all() {
             let mut graph = arbitrary_graph(seed);
-            (def.run)(&mut graph).unwrap();
-            prop_assert_eq!((def.run)(&mut graph).unwrap(), vec![], "{}", def.name);
+            (def.run)(&mut graph, &Settings::default()).unwrap();
+            prop_assert_eq!((def.run)(&mut graph, &Settings::default()).unwrap(), vec![], "{}", def.name);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! not: any op.
 
 use std::cell::{Cell, LazyCell};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use smallmind::kernels::call::{Call, Kernel, Operand, View, bind};
@@ -168,12 +169,15 @@ impl Case {
             inputs: &inputs,
             outputs: &outputs,
             int_output: &[],
+            quantized_output: None,
             scratch: self.scratch.cells(),
             cache,
             thread: 0,
             threads: 1,
+            drawn: &AtomicUsize::new(0),
             tokens: self.tokens,
             past: self.past,
+            sequences: &[],
         });
     }
 }
@@ -197,7 +201,12 @@ pub fn bench<K: Kernel + Clone>(
         }
         let kernel = bind(kernel.clone(), isa);
         group.bench_function(BenchmarkId::new(name, isa.name()), |bencher| {
-            case.call(&mut |call| bencher.iter(|| kernel.run(call)));
+            case.call(&mut |call| {
+                bencher.iter(|| {
+                    call.drawn.store(0, Ordering::Relaxed);
+                    kernel.run(call);
+                })
+            });
         });
     }
     group.finish();

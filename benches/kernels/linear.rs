@@ -28,6 +28,7 @@ pub fn all(criterion: &mut Criterion) {
         }
         linear(criterion, 1, 576, 49152, weight_type, name);
     }
+    linear(criterion, 512, 512, 512, WeightType::F32, "f32");
     for tokens in [1, 512] {
         epilogue(criterion, tokens);
         merged(criterion, tokens);

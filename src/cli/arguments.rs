@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use smallmind::Options;
-use smallmind::model::Source;
+use smallmind::model::{self, Source, Text};
 
 /// What decides the graph.
 #[derive(Args)]
@@ -18,6 +18,53 @@ pub struct GraphArguments {
     /// Passes or rules to leave out, separated by commas
     #[arg(long, value_name = "PASS,…", value_delimiter = ',')]
     pub without: Vec<String>,
+    /// What products with block-quantized weights multiply
+    #[arg(long, value_enum, default_value_t = Activations::Int8)]
+    activations: Activations,
+    /// What matrices of floats become when they are loaded [default: they keep their type]
+    #[arg(long, value_enum, value_name = "TYPE")]
+    weights: Option<Weights>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Weights {
+    /// Blocks of 32, 8 bits a weight
+    #[value(name = "q8_0")]
+    Q8_0,
+    /// Blocks of 32, 4 bits a weight
+    #[value(name = "q4_0")]
+    Q4_0,
+    /// Blocks of 256, 4 bits a weight
+    #[value(name = "q4_k")]
+    Q4K,
+    /// Blocks of 256, 6 bits a weight
+    #[value(name = "q6_k")]
+    Q6K,
+    /// IEEE half
+    F16,
+    /// bfloat16
+    Bf16,
+}
+
+impl From<Weights> for model::Weights {
+    fn from(weights: Weights) -> Self {
+        match weights {
+            Weights::Q8_0 => model::Weights::Q8_0,
+            Weights::Q4_0 => model::Weights::Q4_0,
+            Weights::Q4K => model::Weights::Q4K,
+            Weights::Q6K => model::Weights::Q6K,
+            Weights::F16 => model::Weights::F16,
+            Weights::Bf16 => model::Weights::BF16,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Activations {
+    /// Signed bytes with a scale for each 32: fast
+    Int8,
+    /// Floats: as if the file held the floats that its blocks mean
+    F32,
 }
 
 /// What decides the plan, besides the threads.
@@ -26,7 +73,7 @@ pub struct PlanArguments {
     /// Positions of a session [default: what the model has, at most 4096]
     #[arg(short, long, value_name = "POSITIONS")]
     pub context: Option<usize>,
-    /// The most prompt tokens that are processed at once [default: 512; for encoders the context]
+    /// The most tokens that are processed at once [default: 512; for encoders the context, if that is more]
     #[arg(long, value_name = "TOKENS")]
     pub chunk: Option<usize>,
     /// The kernels' instruction set: scalar, avx2 or avx512 [default: SMALLMIND_ISA, or the widest]
@@ -43,12 +90,18 @@ pub struct ThreadArguments {
 }
 
 impl GraphArguments {
-    /// The library's options, with these choices.
+    /// The library's options, with these choices and no tokenizer.
     pub fn options(&self) -> Options {
         Options {
             graph: self.graph.clone(),
             passes: self.passes.clone(),
             without: self.without.iter().cloned().collect(),
+            weights: self.weights.map(Into::into),
+            activations: match self.activations {
+                Activations::Int8 => model::Activations::Int8,
+                Activations::F32 => model::Activations::F32,
+            },
+            text: Text::Never,
             ..Options::default()
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! A prompt test (`pp`) processes so many prompt tokens in an empty session; a generation test (`tg`) processes so many
 //! tokens one by one. Tokens are a fixed pseudo-random sequence and none is sampled. Where a test is longer than the
-//! context, the session is emptied whenever it is full.
+//! context, the session is emptied whenever it is full. Of a model that reads texts whole, a prompt test may be a batch
+//! of prompts, in steps of as many whole prompts as fit.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -46,6 +47,9 @@ pub struct Arguments {
     /// Threads, separated by commas [default: all that the system grants]
     #[arg(short, long, value_name = "N,…", value_delimiter = ',')]
     threads: Vec<usize>,
+    /// Prompts of each prompt test, for encoders alone; generation is left out where it is more than 1
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    batch: u32,
     /// How often each test is measured, after one run that warms up
     #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     repetitions: u32,
@@ -77,6 +81,8 @@ enum Format {
 enum Test {
     /// So many tokens as a prompt.
     Prompt(usize),
+    /// So many prompts of so many tokens, side by side.
+    Batch(usize, usize),
     /// So many tokens one by one.
     Generation(usize),
 }
@@ -84,13 +90,20 @@ enum Test {
 impl Test {
     fn tokens(self) -> usize {
         match self {
-            Test::Prompt(tokens) | Test::Generation(tokens) => tokens,
+            Test::Prompt(tokens) | Test::Generation(tokens) | Test::Batch(_, tokens) => tokens,
         }
     }
 
     /// Process that many tokens, beginning with an empty session.
     fn run(self, session: &mut Session, tokens: &[u32]) -> Result<(), StepError> {
         session.truncate(0);
+        if let Test::Batch(prompts, length) = self {
+            let prompts: Vec<&[u32]> = tokens.chunks_exact(length).take(prompts).collect();
+            for step in prompts.chunks((session.chunk() / length).max(1)) {
+                session.encode(step)?;
+            }
+            return Ok(());
+        }
         let mut left = self.tokens();
         while left > 0 {
             if session.position() == session.context() {
@@ -98,8 +111,8 @@ impl Test {
             }
             let at = session.position();
             let count = match self {
-                Test::Prompt(_) => left.min(session.context()),
                 Test::Generation(_) => 1,
+                _ => left.min(session.context()),
             };
             // There is a token for each position of the context.
             session.prefill(tokens.get(at..at + count).unwrap_or_default())?;
@@ -111,19 +124,22 @@ impl Test {
     /// A shorter run that touches everything.
     fn warm_up(self, session: &mut Session, tokens: &[u32]) -> Result<(), StepError> {
         match self {
-            Test::Prompt(_) => self.run(session, tokens),
             Test::Generation(_) => Test::Generation(1).run(session, tokens),
+            _ => self.run(session, tokens),
         }
     }
 }
 
 /// Run the subcommand.
 pub fn bench(arguments: Arguments) -> Result<(), Failure> {
-    let tests: Vec<Test> = arguments
-        .n_prompt
-        .iter()
-        .map(|&n| Test::Prompt(n))
-        .chain(arguments.n_gen.iter().map(|&n| Test::Generation(n)))
+    let batch = arguments.batch as usize;
+    let prompts = arguments.n_prompt.iter().map(|&n| match batch {
+        1 => Test::Prompt(n),
+        _ => Test::Batch(batch, n),
+    });
+    let generations = arguments.n_gen.iter().map(|&n| Test::Generation(n));
+    let tests: Vec<Test> = prompts
+        .chain(generations.filter(|_| batch == 1))
         .filter(|test| test.tokens() > 0)
         .collect();
     let Some(longest) = tests.iter().map(|test| test.tokens()).max() else {
@@ -148,7 +164,14 @@ pub fn bench(arguments: Arguments) -> Result<(), Failure> {
         };
         let model = Model::open(source(&arguments.model), &options)?;
         let mut session = model.session()?;
-        let tokens = pseudo_random_tokens(session.context(), model.vocabulary());
+        if batch > 1 && longest > session.context() {
+            return error(format!(
+                "a prompt of {longest} tokens is read whole, and the context has {} positions",
+                session.context()
+            ));
+        }
+        let count = session.context().max(longest.saturating_mul(batch));
+        let tokens = pseudo_random_tokens(count, model.vocabulary());
         let parameters = parameters(&model);
         if rows.is_empty() {
             match arguments.output {
@@ -159,8 +182,8 @@ pub fn bench(arguments: Arguments) -> Result<(), Failure> {
         }
         for &test in &tests {
             let (n_prompt, n_gen) = match test {
-                Test::Prompt(tokens) => (tokens, 0),
                 Test::Generation(tokens) => (0, tokens),
+                _ => (test.tokens(), 0),
             };
             test.warm_up(&mut session, &tokens)?;
             let mut samples_ns = Vec::new();
@@ -181,6 +204,7 @@ pub fn bench(arguments: Arguments) -> Result<(), Failure> {
                     passes_off: passes_off.clone(),
                     n_prompt,
                     n_gen,
+                    n_batch_prompts: batch,
                     ..Row::default()
                 },
                 samples_ns,

@@ -26,6 +26,8 @@ pub struct Row {
     pub n_prompt: usize,
     /// Tokens of a generation test, 0 for others.
     pub n_gen: usize,
+    /// Prompts of a prompt test, side by side.
+    pub n_batch_prompts: usize,
     /// Nanoseconds of each repetition.
     pub samples_ns: Vec<u128>,
     /// Tokens per second of each repetition.
@@ -43,7 +45,7 @@ pub struct Row {
 impl Row {
     /// `row` with the figures that follow from the repetitions' times.
     pub fn new(row: Row, samples_ns: Vec<u128>) -> Row {
-        let tokens = (row.n_prompt + row.n_gen) as f64;
+        let tokens = (row.n_prompt * row.n_batch_prompts.max(1) + row.n_gen) as f64;
         let samples_ts: Vec<f64> = samples_ns
             .iter()
             .map(|&ns| tokens * 1e9 / ns as f64)
@@ -62,9 +64,12 @@ impl Row {
         }
     }
 
-    /// `pp512` or `tg128`.
+    /// `pp512`, `pp128×32` for a batch of 32, or `tg128`.
     fn test(&self) -> String {
         match self.n_gen {
+            0 if self.n_batch_prompts > 1 => {
+                format!("pp{}×{}", self.n_prompt, self.n_batch_prompts)
+            }
             0 => format!("pp{}", self.n_prompt),
             tokens => format!("tg{tokens}"),
         }
@@ -120,7 +125,7 @@ fn human_count(count: usize) -> String {
 
 /// The columns of [`csv_line`].
 pub fn csv_head() -> String {
-    "model,model_size,model_n_params,isa,n_threads,n_chunk,n_context,passes_off,n_prompt,n_gen,avg_ns,stddev_ns,avg_ts,stddev_ts\n"
+    "model,model_size,model_n_params,isa,n_threads,n_chunk,n_context,passes_off,n_prompt,n_gen,n_batch_prompts,avg_ns,stddev_ns,avg_ts,stddev_ts\n"
         .to_string()
 }
 
@@ -137,6 +142,7 @@ pub fn csv_line(row: &Row) -> String {
         row.passes_off.join(" "),
         row.n_prompt.to_string(),
         row.n_gen.to_string(),
+        row.n_batch_prompts.to_string(),
         format!("{:.0}", row.avg_ns),
         format!("{:.0}", row.stddev_ns),
         format!("{:.6}", row.avg_ts),
@@ -165,6 +171,13 @@ mod tests {
         let row = Row::new(row, vec![1_000_000_000, 500_000_000]);
         assert_eq!(row.samples_ts, [64.0, 128.0]);
         assert_eq!((row.avg_ts, row.test()), (96.0, "tg64".to_string()));
+        let row = Row {
+            n_prompt: 128,
+            n_batch_prompts: 4,
+            ..Row::default()
+        };
+        let row = Row::new(row, vec![1_000_000_000]);
+        assert_eq!((row.avg_ts, row.test()), (512.0, "pp128×4".to_string()));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! `smallmind check`: a model's output beside a file of expected tensors, and the fingerprint of its bits.
+//! `smallmind check`: a model's output beside a file of expected tensors, and the fingerprint of its bits. Where they
+//! differ, what the graph's values tell of the mistake.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -9,7 +10,8 @@ use smallmind::{Model, Session};
 
 use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
 use super::compare::{Difference, Fingerprint, argmax, mean_pooled};
-use super::expected::{LOGITS, Outputs};
+use super::diagnose::{Question, Subject};
+use super::expected::{Hidden, LOGITS, Outputs};
 use super::failure::{Failure, error, print};
 use super::progress::progress;
 
@@ -27,6 +29,12 @@ pub struct Arguments {
     /// The largest difference that passes, in standard deviations of the expected tensor
     #[arg(long, value_name = "X", default_value_t = 2e-4)]
     tolerance: f64,
+    /// Hidden states to find the first layer that departs [default: those in the file of expected tensors, if any]
+    #[arg(long, value_name = "FILE.safetensors")]
+    hidden: Option<PathBuf>,
+    /// Print the residual stream's size at each layer's end, and each node's in the first layer that departs
+    #[arg(long)]
+    trace: bool,
     #[command(flatten)]
     threads: ThreadArguments,
     #[command(flatten)]
@@ -38,11 +46,14 @@ pub struct Arguments {
 /// Run the subcommand.
 pub fn check(arguments: Arguments) -> Result<(), Failure> {
     let expected = Outputs::read(&arguments.expected)?;
+    let hidden = arguments.hidden.as_ref().unwrap_or(&arguments.expected);
+    let hidden = Hidden::read(hidden, expected.input_ids.len())?;
     let options = arguments.plan.add_to(arguments.graph.options());
     let mut options = arguments.threads.add_to(options);
     options.logits = Logits::All;
     options.progress = progress();
-    let model = Model::open(source(&arguments.model), &options)?;
+    let source = source(&arguments.model);
+    let model = Model::open(source.clone(), &options)?;
     let mut session = model.session()?;
     fits(&expected, &model, &session)?;
     let (found, bits) = compute(&expected, &mut session)?;
@@ -71,6 +82,7 @@ pub fn check(arguments: Arguments) -> Result<(), Failure> {
     if let (Some(found), Some(expected)) = (&found.mean_pooled, &expected.mean_pooled) {
         compare("mean_pooled", found, expected);
     }
+    let wrong = !failures.is_empty();
     if !expected.greedy.is_empty() {
         let line = greedy(&found.greedy, &expected.greedy);
         if found.greedy != expected.greedy {
@@ -82,6 +94,11 @@ pub fn check(arguments: Arguments) -> Result<(), Failure> {
     let _ = writeln!(text, "threads {}", model.threads());
     let _ = writeln!(text, "bits {}", bits.hex());
     print(&text)?;
+    if wrong || arguments.trace {
+        let subject = Subject::open(&source, &options, &expected, &hidden, arguments.tolerance)?;
+        let trace = arguments.trace;
+        print(&subject.diagnose(&found.rows, Question { wrong, trace })?)?;
+    }
     match failures.is_empty() {
         true => Ok(()),
         false => error(failures.join("; ")),

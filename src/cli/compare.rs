@@ -13,10 +13,7 @@ impl Difference {
     /// Compare tensors of the same shape. Elements with equal bits are equal, whatever they are; where the expected
     /// elements do not differ among each other, the unit is 1.
     pub fn new(found: &[f32], expected: &[f32]) -> Difference {
-        let unit = match deviation(expected) {
-            unit if unit > 0.0 => unit,
-            _ => 1.0,
-        };
+        let unit = Difference::unit(expected);
         let (mut largest, mut sum) = (0.0f64, 0.0);
         for (found, expected) in found.iter().zip(expected) {
             let distance = match found.to_bits() == expected.to_bits() {
@@ -33,6 +30,14 @@ impl Difference {
             largest = mean;
         }
         Difference { largest, mean }
+    }
+
+    /// What distances are measured in: the standard deviation of what is expected, or 1 where its elements do not differ.
+    pub fn unit(expected: &[f32]) -> f64 {
+        match deviation(expected) {
+            unit if unit > 0.0 => unit,
+            _ => 1.0,
+        }
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! `input_ids` i64 [T]; then for models of text `logits` f32 [T, vocabulary] and `greedy` i64 [G], the tokens that
 //! greedy choice appends; or for encoders `last_hidden_state` f32 [T, width] and `mean_pooled` f32 [width], its mean
-//! over T divided by the mean's length.
+//! over T divided by the mean's length. Besides these the file may hold hidden states, f32 [T, width]: `hidden.3` is the
+//! output of layer 3, counted from 0, and `hidden.embedding` what the first layer is given.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
@@ -35,6 +37,8 @@ pub const LAST_HIDDEN_STATE: &str = "last_hidden_state";
 const INPUT_IDS: &str = "input_ids";
 const GREEDY: &str = "greedy";
 const MEAN_POOLED: &str = "mean_pooled";
+const HIDDEN: &str = "hidden.";
+const EMBEDDING: &str = "embedding";
 
 impl Outputs {
     /// Read a file of expected tensors.
@@ -134,6 +138,73 @@ impl Outputs {
         let written = std::fs::write(&partial, file).and_then(|()| std::fs::rename(&partial, path));
         written
             .map_err(|problem| Failure::Error(format!("can't write {}: {problem}", path.display())))
+    }
+}
+
+/// Rows of numbers, and how many a row has.
+pub type Rows<'a> = (&'a [f32], usize);
+
+/// Hidden states that another program computed, by layer; `None` stands for what the first layer is given.
+pub struct Hidden {
+    states: BTreeMap<Option<usize>, (Vec<f32>, usize)>,
+}
+
+impl Hidden {
+    /// Read the hidden states of `tokens` tokens that a file holds; none, if it holds none.
+    pub fn read(path: &Path, tokens: usize) -> Result<Hidden, Failure> {
+        let file = TensorFile::open(path)?;
+        let mut states = BTreeMap::new();
+        let names = file
+            .names()
+            .filter_map(|name| Some((name, name.strip_prefix(HIDDEN)?)));
+        for (name, layer) in names {
+            let state = match layer {
+                EMBEDDING => None,
+                number => match number.parse() {
+                    Ok(layer) => Some(layer),
+                    Err(_) => {
+                        return error(format!(
+                            "{}: {name} is neither {HIDDEN}{EMBEDDING} nor {HIDDEN} and a layer's number",
+                            path.display()
+                        ));
+                    }
+                },
+            };
+            let [rows, width] = shape(&file, name, ["T", "width"])?;
+            if rows != tokens || width == 0 {
+                return error(format!(
+                    "{}: {name} has shape [{rows}, {width}]; expected [{tokens}, width], a row for each of {INPUT_IDS}",
+                    path.display()
+                ));
+            }
+            states.insert(state, (file.read_f32(name)?, width));
+        }
+        Ok(Hidden { states })
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.states.is_empty()
+    }
+
+    /// All of them, in the order in which they are computed.
+    pub fn states(&self) -> impl Iterator<Item = (Option<usize>, Rows<'_>)> {
+        let states = self.states.iter();
+        states.map(|(layer, (rows, width))| (*layer, (rows.as_slice(), *width)))
+    }
+
+    /// One of them.
+    pub fn get(&self, layer: Option<usize>) -> Option<Rows<'_>> {
+        let (rows, width) = self.states.get(&layer)?;
+        Some((rows, *width))
+    }
+
+    /// The tensor's name.
+    pub fn name(layer: Option<usize>) -> String {
+        match layer {
+            None => format!("{HIDDEN}{EMBEDDING}"),
+            Some(layer) => format!("{HIDDEN}{layer}"),
+        }
     }
 }
 

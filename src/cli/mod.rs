@@ -10,15 +10,21 @@ mod bench;
 mod bench_table;
 mod check;
 mod compare;
+mod diagnose;
 mod dump;
+mod embed;
 mod expected;
 mod explain;
 mod failure;
+mod info;
+mod input;
 mod interrupt;
 mod plan;
 mod progress;
 mod quantize;
 mod run;
+mod score;
+mod tokenize;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -42,8 +48,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Print what a model's files say, and whether it would run
+    Info(info::Arguments),
     /// Continue a prompt
     Run(run::Arguments),
+    /// Turn texts into vectors
+    Embed(embed::Arguments),
     /// Compare a model's output with a file of expected tensors
     Check(check::Arguments),
     /// Print the graph after any pass
@@ -56,6 +66,10 @@ enum Command {
     Bench(bench::Arguments),
     /// Write a GGUF file whose matrices have another type
     Quantize(quantize::Arguments),
+    /// Say how probable a text is, and what is expected after it
+    Score(score::Arguments),
+    /// Print the token ids of a text, or the text of token ids
+    Tokenize(tokenize::Arguments),
 }
 
 /// The program: parses the arguments, runs the subcommand and gives the exit code: 0, also when stdout is closed early;
@@ -68,12 +82,16 @@ pub fn main() -> ExitCode {
     }
     let result = match Cli::parse_from(arguments).command {
         Command::Run(arguments) => run::run(arguments),
+        Command::Info(arguments) => info::info(arguments),
+        Command::Embed(arguments) => embed::embed(arguments),
         Command::Check(arguments) => check::check(arguments),
         Command::Dump(arguments) => dump::dump(arguments),
         Command::Plan(arguments) => plan::plan(arguments),
         Command::Explain(arguments) => explain::explain(arguments),
         Command::Bench(arguments) => bench::bench(arguments),
         Command::Quantize(arguments) => quantize::quantize(arguments),
+        Command::Score(arguments) => score::score(arguments),
+        Command::Tokenize(arguments) => tokenize::tokenize(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

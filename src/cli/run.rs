@@ -10,7 +10,7 @@ use indicatif::HumanBytes;
 use smallmind::generate::run::{GenerateError, GenerateOptions, Generation};
 use smallmind::generate::sampler::SamplerOptions;
 use smallmind::generate::stop::StopStrings;
-use smallmind::model::Source;
+use smallmind::model::{Source, Text};
 use smallmind::{Model, Session};
 
 use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
@@ -117,6 +117,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
 
     let options = arguments.plan.add_to(arguments.graph.options());
     let mut options = arguments.threads.add_to(options);
+    options.text = Text::Needed;
     options.progress = progress();
     let begun = Instant::now();
     let model = Model::open(source, &options)?;

@@ -2,16 +2,17 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use smallvec::SmallVec;
 
 use super::arena::Arena;
 use super::float_environment::FloatEnvironment;
-use super::pool::Pool;
+use super::pool::{Padded, Pool};
 use super::weights::StoredWeight;
-use crate::kernels::call::{Call, Operand, View};
+use crate::kernels::call::{Call, Operand, QuantizedView, View};
 use crate::kernels::kv_cache::KvCache;
+use crate::kernels::quantized::activation_words;
 use crate::plan::{ModelPlan, Slot, Source, Step, StepPlan};
 
 /// Operands that fit into a step's frame; no op has more.
@@ -33,10 +34,13 @@ struct Run<'a> {
     arena: &'a Arena,
     tokens: usize,
     past: usize,
+    sequences: &'a [usize],
     cancel: Option<&'a AtomicBool>,
     /// Whether to stop after a step, by the step's parity: thread 0 writes one while the others may still read the
     /// other.
     stop: [AtomicBool; 2],
+    /// Pieces drawn in a step, by the step's parity: thread 0 resets the next step's while this step's is in use.
+    drawn: [Padded<AtomicUsize>; 2],
 }
 
 impl Executor {
@@ -55,13 +59,15 @@ impl Executor {
     }
 
     /// Run one step over the `tokens` tokens whose ids and positions stand in their slots of `arena`, `past` positions
-    /// into the sequence. Gives `false` if `cancel` was set before the end; the outputs are then undefined, and so are
+    /// into the sequence. `sequences` says where each of several sequences begins and the last ends, as
+    /// [`Call::sequences`] does; it is empty for one. Gives `false` if `cancel` was set before the end; the outputs are then undefined, and so are
     /// the caches from position `past` on.
     pub fn run(
         &self,
         arena: &mut Arena,
         tokens: usize,
         past: usize,
+        sequences: &[usize],
         cancel: Option<&AtomicBool>,
     ) -> bool {
         let stop = [AtomicBool::new(false), AtomicBool::new(false)];
@@ -72,8 +78,10 @@ impl Executor {
             arena,
             tokens,
             past,
+            sequences,
             cancel,
             stop,
+            drawn: [0, 0].map(|drawn| Padded(AtomicUsize::new(drawn))),
         };
         if plan.threads == 1 {
             let _environment = FloatEnvironment::set_default();
@@ -90,14 +98,16 @@ impl Run<'_> {
     /// One thread's way through the plan; `wait` returns when all threads have called it.
     fn walk(&self, thread: usize, wait: impl Fn()) {
         for (number, step) in self.plan.steps.iter().enumerate() {
-            self.step(step, thread);
+            self.step(step, thread, &self.drawn[number % 2].0);
             let stop = &self.stop[number % 2];
-            if thread == 0
-                && self
+            if thread == 0 {
+                self.drawn[(number + 1) % 2].0.store(0, Ordering::Relaxed);
+                if self
                     .cancel
                     .is_some_and(|cancel| cancel.load(Ordering::Relaxed))
-            {
-                stop.store(true, Ordering::Relaxed);
+                {
+                    stop.store(true, Ordering::Relaxed);
+                }
             }
             wait();
             if stop.load(Ordering::Relaxed) {
@@ -107,7 +117,7 @@ impl Run<'_> {
     }
 
     /// One thread's share of one step.
-    fn step(&self, step: &Step, thread: usize) {
+    fn step(&self, step: &Step, thread: usize, drawn: &AtomicUsize) {
         // Filled in place: collecting would move the frame once more.
         let mut inputs: SmallVec<[Operand<'_>; OPERANDS]> = SmallVec::new();
         for source in &step.inputs {
@@ -115,9 +125,12 @@ impl Run<'_> {
         }
         let mut outputs: SmallVec<[View<'_>; OUTPUTS]> = SmallVec::new();
         let mut int_output: &[Cell<i32>] = &[];
+        let mut quantized_output = None;
         for slot in &step.outputs {
             if slot.is_int() {
                 int_output = self.ints(slot);
+            } else if slot.is_int8() {
+                quantized_output = Some(self.blocks(slot));
             } else {
                 outputs.push(self.view(slot));
             }
@@ -129,12 +142,15 @@ impl Run<'_> {
             inputs: &inputs,
             outputs: &outputs,
             int_output,
+            quantized_output,
             scratch,
             cache: step.cache.map(|cache| self.cache(cache)),
             thread,
             threads: self.plan.threads,
+            drawn,
             tokens: self.tokens,
             past: self.past,
+            sequences: self.sequences,
         };
         step.kernel.run(&call);
     }
@@ -143,10 +159,12 @@ impl Run<'_> {
         match source {
             Source::Absent => Operand::Absent,
             Source::Arena(slot) if slot.is_int() => Operand::Ints(self.ints(slot)),
+            Source::Arena(slot) if slot.is_int8() => Operand::QuantizedTensor(self.blocks(slot)),
             Source::Arena(slot) => Operand::Tensor(self.view(slot)),
             Source::Weight(weight) => match &self.executor.weights[*weight] {
                 StoredWeight::Constant(data, shape) => Operand::Constant(data, shape),
                 StoredWeight::Packed(matrix) => Operand::Packed(matrix),
+                StoredWeight::Quantized(matrix) => Operand::Quantized(matrix),
                 StoredWeight::Table(table) => Operand::Rows(table),
             },
         }
@@ -167,6 +185,15 @@ impl Run<'_> {
             .product();
         // SAFETY: as in `view`.
         unsafe { self.arena.cells(slot.offset, len) }
+    }
+
+    fn blocks(&self, slot: &Slot) -> QuantizedView<'_> {
+        let shape = slot.shape(self.tokens, self.past + self.tokens);
+        let cols = shape.last().copied().unwrap_or(0);
+        let rows = shape.iter().product::<usize>() / cols.max(1);
+        // SAFETY: as in `view`.
+        let words = unsafe { self.arena.cells(slot.offset, activation_words(rows, cols)) };
+        QuantizedView::new(words, rows, cols)
     }
 
     fn cache(&self, number: usize) -> KvCache<'_> {

@@ -28,7 +28,7 @@ pub type Job<'a> = dyn Fn(usize, &Barrier) + Sync + 'a;
 
 /// Alone on its cache lines: two of 64 bytes, which x86 prefetches in pairs.
 #[repr(align(128))]
-struct Padded<T>(T);
+pub(super) struct Padded<T>(pub T);
 
 /// Spins until `ready`, for [`SPIN`] at most. False if the time is over. `patient` is false where threads outnumber
 /// CPUs: whoever is awaited may need this very CPU, so there is one look and no spinning.

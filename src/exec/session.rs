@@ -40,6 +40,26 @@ pub enum StepError {
         /// The most tokens of a step.
         chunk: usize,
     },
+    /// Texts that were to be read in one step have more tokens together than a step.
+    #[error(
+        "{texts} texts have {tokens} tokens together, a step at most {chunk} (the option chunk)"
+    )]
+    TooManyTokens {
+        /// Texts given.
+        texts: usize,
+        /// Tokens of all of them.
+        tokens: usize,
+        /// The most tokens of a step.
+        chunk: usize,
+    },
+    /// The model can't read several texts in one step.
+    #[error("{texts} texts were given, but {reason}, so that a step reads one text")]
+    OneText {
+        /// Texts given.
+        texts: usize,
+        /// What stands against it.
+        reason: &'static str,
+    },
     /// No token was given.
     #[error("no token was given")]
     Empty,
@@ -54,12 +74,15 @@ pub enum StepError {
 /// One sequence of tokens. Sessions of one model share its weights and threads and nothing else.
 ///
 /// A bidirectional model, an encoder, keeps nothing from one step to the next: each call of [`Session::prefill`] or
-/// [`Session::step`] is then a text of its own, which replaces the one before.
+/// [`Session::step`] is then a text of its own, which replaces the one before. [`Session::encode`] reads several at once.
 pub struct Session {
     executor: Arc<Executor>,
     arena: Arena,
-    /// Every token so far; its capacity is the context's, so that it never grows.
+    /// Every token so far; its capacity is the context's, or a step's where that is more, so that it never grows.
     tokens: Vec<u32>,
+    /// Where each text of the last step begins, in tokens, and behind the last where it ends; empty unless it read
+    /// several. Its capacity is that of a step of single tokens, so that it never grows.
+    starts: Vec<usize>,
     /// Ids below this are known.
     vocabulary: usize,
     /// Tokens of the last step, 0 before the first.
@@ -71,11 +94,16 @@ impl Session {
     pub fn new(executor: Arc<Executor>, vocabulary: usize) -> Result<Session, ArenaError> {
         let plan = executor.plan();
         let arena = Arena::new(plan.regions.total())?;
-        let tokens = Vec::with_capacity(plan.options.context);
+        let tokens = Vec::with_capacity(plan.options.context.max(plan.options.chunk));
+        let starts = match plan.texts {
+            1 => Vec::new(),
+            texts => Vec::with_capacity(texts + 1),
+        };
         Ok(Session {
             executor,
             arena,
             tokens,
+            starts,
             vocabulary,
             last_step: 0,
         })
@@ -86,7 +114,7 @@ impl Session {
         &self.tokens
     }
 
-    /// How many tokens there are: the position of the next.
+    /// How many tokens there are: the position of the next. Behind [`Session::encode`] the tokens of all its texts.
     pub fn position(&self) -> usize {
         self.tokens.len()
     }
@@ -94,6 +122,11 @@ impl Session {
     /// Positions there are.
     pub fn context(&self) -> usize {
         self.executor.plan().options.context
+    }
+
+    /// The most tokens of a step.
+    pub fn chunk(&self) -> usize {
+        self.executor.plan().prefill.tokens
     }
 
     /// Process a prompt, or more of one, chunk by chunk. Gives the logits as [`Session::logits`] does.
@@ -120,9 +153,84 @@ impl Session {
         self.run(tokens, None, each).map(|_| ())
     }
 
+    /// As [`Session::prefill_each`]; stops as [`Session::prefill_until`] does.
+    pub fn prefill_each_until(
+        &mut self,
+        tokens: &[u32],
+        cancel: &AtomicBool,
+        each: &mut dyn FnMut(&[f32]),
+    ) -> Result<(), StepError> {
+        self.run(tokens, Some(cancel), each).map(|_| ())
+    }
+
     /// Process one token. Gives its logits: `[vocabulary]`.
     pub fn step(&mut self, token: u32) -> Result<&[f32], StepError> {
         self.run(&[token], None, &mut |_| {})
+    }
+
+    /// Read `texts` side by side in one step of a bidirectional model: what the model gives for a text has the bits
+    /// that [`Session::prefill`] gives for it alone. Together they may have as many tokens as a step, and each as many
+    /// as the context has positions; none may be empty.
+    pub fn encode(&mut self, texts: &[&[u32]]) -> Result<Encoded<'_>, StepError> {
+        let plan = self.executor.plan();
+        let (context, chunk) = (plan.options.context, plan.prefill.tokens);
+        if texts.is_empty() || texts.iter().any(|text| text.is_empty()) {
+            return Err(StepError::Empty);
+        }
+        let refused = |reason| StepError::OneText {
+            texts: texts.len(),
+            reason,
+        };
+        if !plan.bidirectional {
+            return Err(refused("this model reads texts token by token"));
+        }
+        if texts.len() > 1 && plan.texts == 1 {
+            return Err(refused(
+                "this model's graph mixes tokens outside of attention",
+            ));
+        }
+        if let Some(text) = texts.iter().find(|text| text.len() > context) {
+            return Err(StepError::ContextFull {
+                position: 0,
+                context,
+                tokens: text.len(),
+            });
+        }
+        let tokens = texts
+            .iter()
+            .map(|text| text.len())
+            .fold(0, usize::saturating_add);
+        if tokens > chunk {
+            return Err(match texts.len() {
+                1 => StepError::NotWhole { tokens, chunk },
+                texts => StepError::TooManyTokens {
+                    texts,
+                    tokens,
+                    chunk,
+                },
+            });
+        }
+        texts.iter().try_for_each(|text| self.check_known(text))?;
+        self.truncate(0);
+        for text in texts {
+            if texts.len() > 1 {
+                self.starts.push(self.tokens.len());
+            }
+            self.tokens.extend_from_slice(text);
+        }
+        if texts.len() > 1 {
+            self.starts.push(tokens);
+        }
+        self.write_inputs(0);
+        let (arena, starts) = (&mut self.arena, &self.starts);
+        self.executor.run(arena, tokens, 0, starts, None);
+        self.last_step = tokens;
+        Ok(Encoded {
+            rows: self.logits(),
+            width: self.logits_width(),
+            tokens,
+            starts: &self.starts,
+        })
     }
 
     fn run(
@@ -144,12 +252,7 @@ impl Session {
                 tokens: tokens.len(),
             });
         }
-        if let Some(&token) = tokens.iter().find(|&&t| t as usize >= self.vocabulary) {
-            return Err(StepError::UnknownToken {
-                token,
-                vocabulary: self.vocabulary,
-            });
-        }
+        self.check_known(tokens)?;
         let chunk = self.executor.plan().prefill.tokens;
         if whole {
             if tokens.len() > chunk {
@@ -165,33 +268,61 @@ impl Session {
             if cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
                 return Err(StepError::Cancelled { position: past });
             }
-            self.write_inputs(part, past);
-            if !self.executor.run(&mut self.arena, part.len(), past, cancel) {
+            self.tokens.extend_from_slice(part);
+            self.write_inputs(past);
+            if !self
+                .executor
+                .run(&mut self.arena, part.len(), past, &[], cancel)
+            {
+                self.truncate(past);
                 self.last_step = 0;
                 return Err(StepError::Cancelled { position: past });
             }
-            self.tokens.extend_from_slice(part);
             self.last_step = part.len();
             each(self.logits());
         }
         Ok(self.logits())
     }
 
-    fn write_inputs(&mut self, tokens: &[u32], past: usize) {
+    /// Fails if the model does not have one of the ids.
+    fn check_known(&self, tokens: &[u32]) -> Result<(), StepError> {
+        match tokens.iter().find(|&&id| id as usize >= self.vocabulary) {
+            None => Ok(()),
+            Some(&token) => Err(StepError::UnknownToken {
+                token,
+                vocabulary: self.vocabulary,
+            }),
+        }
+    }
+
+    /// Writes the ids and positions of the tokens from `past` on, which are a step.
+    fn write_inputs(&mut self, past: usize) {
+        let tokens = &self.tokens[past..];
         let plan = self.executor.plan().for_tokens(tokens.len());
-        let write = |slot: &Option<Slot>, value: &dyn Fn(usize) -> i32| {
-            if let Some(slot) = slot {
-                // SAFETY: the session holds its arena exclusively, and no step runs.
-                let cells = unsafe { self.arena.cells::<i32>(slot.offset, tokens.len()) };
-                cells
-                    .iter()
-                    .enumerate()
-                    .for_each(|(i, cell)| cell.set(value(i)));
-            }
+        let cells = |slot: &Slot| {
+            // SAFETY: the session holds its arena exclusively, and no step runs.
+            unsafe { self.arena.cells::<i32>(slot.offset, tokens.len()) }
         };
         // Ids are below the vocabulary and positions below the context, which both fit.
-        write(&plan.token_ids, &|i| tokens[i] as i32);
-        write(&plan.positions, &|i| (past + i) as i32);
+        if let Some(slot) = &plan.token_ids {
+            for (cell, &token) in cells(slot).iter().zip(tokens) {
+                cell.set(token as i32);
+            }
+        }
+        if let Some(slot) = &plan.positions {
+            let cells = cells(slot);
+            let whole = [0, cells.len()];
+            let starts = if self.starts.is_empty() {
+                &whole[..]
+            } else {
+                &self.starts
+            };
+            for ends in starts.windows(2) {
+                for (i, cell) in cells[ends[0]..ends[1]].iter().enumerate() {
+                    cell.set((past + i) as i32);
+                }
+            }
+        }
     }
 
     /// The first output of the last step: the last token's logits `[vocabulary]`, or the logits of all its tokens
@@ -232,6 +363,7 @@ impl Session {
     pub fn truncate(&mut self, position: usize) {
         if position < self.position() {
             self.tokens.truncate(position);
+            self.starts.clear();
             self.last_step = 0;
         }
     }
@@ -241,7 +373,49 @@ impl Session {
         let mut fork = Session::new(self.executor.clone(), self.vocabulary)?;
         fork.arena.copy_range(0, &self.arena, 0..self.arena.bytes());
         fork.tokens.extend_from_slice(&self.tokens);
+        fork.starts.extend_from_slice(&self.starts);
         fork.last_step = self.last_step;
         Ok(fork)
+    }
+}
+
+/// What a model gives for the texts of one step.
+#[derive(Clone, Copy, Debug)]
+pub struct Encoded<'a> {
+    rows: &'a [f32],
+    width: usize,
+    tokens: usize,
+    /// Empty for one text.
+    starts: &'a [usize],
+}
+
+impl<'a> Encoded<'a> {
+    /// The first output of all tokens, [tokens, width]: the texts in order, without padding between them.
+    pub fn rows(&self) -> &'a [f32] {
+        self.rows
+    }
+
+    /// Elements of a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// How many texts there are.
+    pub fn texts(&self) -> usize {
+        self.starts.len().saturating_sub(1).max(1)
+    }
+
+    /// The rows of text `number`: [its tokens, width]. Empty where there is no such text.
+    pub fn text(&self, number: usize) -> &'a [f32] {
+        let ends = match self.starts {
+            [] if number == 0 => Some((0, self.tokens)),
+            starts => starts
+                .get(number)
+                .copied()
+                .zip(starts.get(number.saturating_add(1)).copied()),
+        };
+        let rows =
+            ends.and_then(|(start, end)| self.rows.get(start * self.width..end * self.width));
+        rows.unwrap_or_default()
     }
 }

@@ -1,11 +1,16 @@
 //! The weights of a model in the forms that kernels read.
 
+mod matrix;
+
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
+use self::matrix::Matrix;
 use crate::graph::{Graph, Value};
-use crate::kernels::packed::{PackSource, PackedMatrix, RowSource, RowTable, WeightType};
-use crate::load::weight::{ElementType, Weight};
+use crate::kernels::packed::{PackedMatrix, RowTable};
+use crate::kernels::quantized::QuantizedMatrix;
+use crate::load::weight::ElementType;
 use crate::load::weight_expression::{WeightExpressionError, WeightExpressions};
 use crate::load::weight_files::WeightFiles;
 use crate::plan::{WeightForm, WeightNeed};
@@ -16,7 +21,9 @@ pub enum StoredWeight {
     Constant(Vec<f32>, Vec<usize>),
     /// In panels of 16 rows.
     Packed(PackedMatrix),
-    /// Read row by row from the file.
+    /// In panels of 16 rows of quantized blocks.
+    Quantized(Arc<QuantizedMatrix>),
+    /// Read row by row, from the file or from panels of blocks.
     Table(RowTable),
 }
 
@@ -53,106 +60,86 @@ pub fn load(
     threads: usize,
     progress: &dyn Fn(usize, usize),
 ) -> Result<Vec<StoredWeight>, WeightLoadError> {
-    let mut expressions = WeightExpressions::new(graph, files);
+    let mut loader = Loader {
+        graph,
+        expressions: WeightExpressions::new(graph, files),
+        threads,
+        quantized: HashMap::new(),
+    };
     let mut stored = Vec::with_capacity(needs.len());
     for (done, need) in needs.iter().enumerate() {
         progress(done, needs.len());
-        let weight = expressions.get(need.value)?;
-        stored.push(store(graph, need.value, need.form, weight, threads)?);
+        stored.push(loader.store(need, need.is_shared(needs))?);
     }
     progress(needs.len(), needs.len());
     Ok(stored)
 }
 
-fn store(
-    graph: &Graph,
-    value: Value,
-    form: WeightForm,
-    weight: Weight,
+struct Loader<'a> {
+    graph: &'a Graph,
+    expressions: WeightExpressions<'a>,
     threads: usize,
-) -> Result<StoredWeight, WeightLoadError> {
-    if form == WeightForm::Constant {
-        return Ok(StoredWeight::Constant(
-            weight.to_f32(),
-            weight.shape().to_vec(),
-        ));
-    }
-    let Some(matrix) = Matrix::new(&weight) else {
-        let name = graph.name(value).to_string();
-        return Err(WeightLoadError::NotMatrix {
-            name,
-            shape: weight.shape().to_vec(),
-        });
-    };
-    if form == WeightForm::Table {
-        return Ok(StoredWeight::Table(RowTable::new(Arc::new(matrix))));
-    }
-    let packed = PackedMatrix::pack(&matrix, threads);
-    packed
-        .map(StoredWeight::Packed)
-        .map_err(|error| WeightLoadError::Memory {
-            name: graph.name(value).to_string(),
+    /// Weights in panels of quantized blocks, which tables may share.
+    quantized: HashMap<Value, Arc<QuantizedMatrix>>,
+}
+
+impl Loader<'_> {
+    /// `shared` says that rows are read from the panels of the same value.
+    fn store(&mut self, need: &WeightNeed, shared: bool) -> Result<StoredWeight, WeightLoadError> {
+        let memory = |error| WeightLoadError::Memory {
+            name: self.graph.name(need.value).to_string(),
             error,
-        })
-}
-
-/// A weight of two dimensions.
-struct Matrix {
-    weight: Weight,
-    rows: usize,
-    cols: usize,
-}
-
-impl Matrix {
-    fn new(weight: &Weight) -> Option<Matrix> {
-        let [rows, cols] = *weight.shape() else {
-            return None;
         };
-        Some(Matrix {
-            weight: weight.clone(),
-            rows,
-            cols,
-        })
-    }
-}
-
-impl PackSource for Matrix {
-    fn rows(&self) -> usize {
-        self.rows
-    }
-
-    fn cols(&self) -> usize {
-        self.cols
-    }
-
-    fn weight_type(&self) -> WeightType {
-        match self.weight.element_type() {
-            ElementType::F32 => WeightType::F32,
-            ElementType::F16 => WeightType::F16,
-            ElementType::BF16 => WeightType::BF16,
+        if shared {
+            let matrix = self.quantized(need.value)?;
+            return Ok(StoredWeight::Table(RowTable::new(matrix)));
+        }
+        match need.form {
+            WeightForm::Constant => {
+                let weight = self.expressions.get(need.value)?;
+                let shape = weight.shape().to_vec();
+                Ok(StoredWeight::Constant(weight.to_f32(), shape))
+            }
+            WeightForm::Table => {
+                let table = Arc::new(self.matrix(need.value)?);
+                Ok(StoredWeight::Table(RowTable::new(table)))
+            }
+            WeightForm::Packed => {
+                let packed = PackedMatrix::pack(&self.matrix(need.value)?, self.threads);
+                packed.map(StoredWeight::Packed).map_err(memory)
+            }
+            WeightForm::Quantized => Ok(StoredWeight::Quantized(self.quantized(need.value)?)),
         }
     }
 
-    fn copy_bits(&self, row: usize, start: usize, out: &mut [u32]) {
-        let part = self.weight.copy_row_part_bits(row, start, out);
-        debug_assert!(
-            part.is_ok(),
-            "the packer asked for a part outside of the matrix"
-        );
-    }
-}
-
-impl RowSource for Matrix {
-    fn rows(&self) -> usize {
-        self.rows
-    }
-
-    fn cols(&self) -> usize {
-        self.cols
+    fn quantized(&mut self, value: Value) -> Result<Arc<QuantizedMatrix>, WeightLoadError> {
+        if let Some(known) = self.quantized.get(&value) {
+            return Ok(known.clone());
+        }
+        let packed = QuantizedMatrix::pack(&self.matrix(value)?, self.threads);
+        let packed = packed.map_err(|error| WeightLoadError::Memory {
+            name: self.graph.name(value).to_string(),
+            error,
+        })?;
+        let packed = Arc::new(packed);
+        self.quantized.insert(value, packed.clone());
+        Ok(packed)
     }
 
-    fn copy_part(&self, row: usize, start: usize, out: &mut [f32]) {
-        let part = self.weight.copy_row_part_f32(row, start, out);
-        debug_assert!(part.is_ok(), "a row outside of the table was asked for");
+    /// A weight of two dimensions; where it is a Cast, that is left to whoever reads the matrix.
+    fn matrix(&mut self, value: Value) -> Result<Matrix, WeightLoadError> {
+        let node = self.graph.node(value.node);
+        let operand = self.graph.inputs(value.node).first().copied().flatten();
+        let cast = node.op().is_some_and(|op| op.name() == "Cast");
+        let weight = match operand.filter(|_| cast) {
+            Some(operand) => self.expressions.get(operand)?,
+            None => self.expressions.get(value)?,
+        };
+        let element = ElementType::try_from(self.graph.ty(value).dtype);
+        let element = element.unwrap_or(weight.element_type());
+        Matrix::new(weight, element).map_err(|shape| WeightLoadError::NotMatrix {
+            name: self.graph.name(value).to_string(),
+            shape,
+        })
     }
 }

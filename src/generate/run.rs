@@ -78,16 +78,7 @@ pub enum GenerateError {
     /// An empty prompt for a model that no token begins.
     #[error("the prompt is empty, and this model has no token that begins a text")]
     EmptyPrompt,
-    /// The model's folder has no tokenizer.json.
-    #[error("the model has no tokenizer.json, so it can neither read nor write text")]
-    NoTokenizer,
-    /// The vocabulary of a GGUF file would be needed.
-    #[error(
-        "the vocabulary inside GGUF files can't be read yet: give token ids instead of text, or use the model's \
-         Hugging Face folder"
-    )]
-    GgufVocabulary,
-    /// The tokenizer failed.
+    /// There is no tokenizer, or it failed.
     #[cfg(feature = "tokenizer")]
     #[error(transparent)]
     Tokenizer(#[from] crate::load::tokenizer::TokenizerError),
@@ -160,18 +151,6 @@ impl Model {
         };
         generation.generation_time = begun.elapsed();
         Ok(generation)
-    }
-
-    /// The tokenizer, which text can't do without.
-    #[cfg(feature = "tokenizer")]
-    fn text_tokenizer(&self) -> Result<&crate::load::tokenizer::Tokenizer, GenerateError> {
-        use crate::load::parameters::SourceKind;
-
-        self.tokenizer()
-            .ok_or_else(|| match self.compiled().source {
-                SourceKind::Gguf => GenerateError::GgufVocabulary,
-                SourceKind::Hf => GenerateError::NoTokenizer,
-            })
     }
 
     /// The tokens of a prompt, with those that the tokenizer puts around it. An empty prompt becomes the token that

@@ -4,6 +4,9 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
+use crate::blocks::BlockFormat;
+use crate::kernels::quantized::{BLOCK, BLOCK_WORDS};
+
 /// One dimension of a shape.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub enum Dim {
@@ -58,20 +61,41 @@ pub enum DType {
     BF16,
     /// Token ids and positions.
     I32,
+    /// Quantized blocks of consecutive elements of a row, as files have them: weights.
+    Blocks(BlockFormat),
+    /// Blocks of 32 signed bytes with a scale: activations for products with quantized weights.
+    Int8,
 }
 
 impl DType {
-    /// Bytes an element takes.
-    pub fn bytes(self) -> usize {
+    /// How many elements are stored together, and how many bytes they take. Rows are made of whole such units.
+    pub fn unit(self) -> (usize, usize) {
         match self {
-            DType::F32 | DType::I32 => 4,
-            DType::F16 | DType::BF16 => 2,
+            DType::F32 | DType::I32 => (1, 4),
+            DType::F16 | DType::BF16 => (1, 2),
+            DType::Blocks(format) => (format.elements(), format.bytes()),
+            DType::Int8 => (BLOCK, BLOCK_WORDS * size_of::<i32>()),
         }
     }
 
-    /// Whether it is one of the float types.
+    /// Whether the elements are floats, or stand for floats wherever a weight is read as such.
     pub fn is_float(self) -> bool {
-        self != DType::I32
+        !matches!(self, DType::I32 | DType::Int8)
+    }
+
+    /// The type of weights of that name, in any case.
+    pub fn named(name: &str) -> Option<DType> {
+        let plain = [DType::F32, DType::F16, DType::BF16].into_iter();
+        let mut known = plain.chain(BlockFormat::ALL.map(DType::Blocks));
+        known.find(|known| known.to_string().eq_ignore_ascii_case(name))
+    }
+
+    /// The format, if it is one of quantized blocks.
+    pub fn blocks(self) -> Option<BlockFormat> {
+        match self {
+            DType::Blocks(format) => Some(format),
+            _ => None,
+        }
     }
 }
 
@@ -82,6 +106,8 @@ impl fmt::Display for DType {
             DType::F16 => "f16",
             DType::BF16 => "bf16",
             DType::I32 => "i32",
+            DType::Blocks(format) => format.name(),
+            DType::Int8 => "int8",
         })
     }
 }
@@ -123,8 +149,10 @@ impl Type {
 
     /// Bytes, as [`Type::elements`] counts, saturating.
     pub fn bytes(&self, tokens: usize, context: usize) -> usize {
+        let (elements, bytes) = self.dtype.unit();
         self.elements(tokens, context)
-            .saturating_mul(self.dtype.bytes())
+            .div_ceil(elements)
+            .saturating_mul(bytes)
     }
 
     /// The number of elements where no dimension is symbolic.

@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
+use super::attend_share::{share_sequences, unit_size};
 use super::attention::Scoring;
 use super::call::{Call, View};
 use super::kv_cache::BLOCK;
@@ -15,9 +16,9 @@ use super::rotary;
 use super::simd::{LANES, Simd};
 
 /// Queries that walk the context together, at most: a unit of work.
-const UNIT: usize = 32;
+pub(super) const UNIT: usize = 32;
 /// Queries in a register tile.
-const TILE: usize = 4;
+pub(super) const TILE: usize = 4;
 
 /// The queries of a step, and where their results go.
 pub(super) struct Queries<'a> {
@@ -39,7 +40,12 @@ pub(super) trait Context {
     fn size(&self) -> (usize, usize, usize);
     /// The keys at `block..block + BLOCK` as `[BLOCK / 16][dim][16]`, of which those past the context mean nothing. May be
     /// built in `scratch`, which is as large.
-    fn keys<'s>(&'s self, block: usize, scratch: &'s [Cell<f32>]) -> &'s [Cell<f32>];
+    fn keys<'s, S: Simd>(
+        &'s self,
+        simd: S,
+        block: usize,
+        scratch: &'s [Cell<f32>],
+    ) -> &'s [Cell<f32>];
     /// The values from `block` on, and the distance from one position's to the next.
     fn values(&self, block: usize) -> (&[Cell<f32>], usize);
 }
@@ -96,22 +102,35 @@ impl<'a> Scratch<'a> {
     }
 }
 
-/// Computes this thread's share of the queries. `context_of` gives the keys and values of a KV head.
+/// Computes this thread's share of the queries. `context_of` gives the keys and values of a KV head, for the sequence
+/// that those tokens of the step are.
 #[inline(always)]
 pub(super) fn attend<S: Simd, C: Context>(
     simd: S,
     call: &Call<'_>,
     queries: &Queries<'_>,
-    context_of: impl Fn(usize) -> C,
+    context_of: impl Fn(Range<usize>, usize) -> C,
 ) {
-    let (_, kv_heads, dim) = context_of(0).size();
+    let (_, kv_heads, dim) = context_of(0..0, 0).size();
     if dim == 0 {
         return;
     }
     let scratch = Scratch::divide(call.scratch, dim);
-    let total = call.tokens * queries.heads / kv_heads;
-    let unit = unit_size(total, kv_heads, call.threads);
-    let tiles = total.div_ceil(unit);
+    let group = queries.heads / kv_heads;
+    if call.sequences.len() > 2 {
+        share_sequences(call, group, kv_heads, |tokens, kv_head, members| {
+            let unit = Unit {
+                first: tokens.start,
+                kv_head,
+                members,
+            };
+            unit.attend(simd, call, queries, &context_of(tokens, kv_head), &scratch);
+        });
+        return;
+    }
+    let total = call.tokens * group;
+    let size = unit_size(total, kv_heads, call.threads);
+    let tiles = total.div_ceil(size);
     // Later tokens see more keys: units go out from the last, back and forth, which evens the threads' work.
     for round in 0..(tiles * kv_heads).div_ceil(call.threads) {
         let place = if round % 2 == 0 {
@@ -122,123 +141,117 @@ pub(super) fn attend<S: Simd, C: Context>(
         let number = round * call.threads + place;
         if number < tiles * kv_heads {
             let (tile, kv_head) = (tiles - 1 - number / kv_heads, number % kv_heads);
-            let members = tile * unit..total.min((tile + 1) * unit);
-            attend_unit(
-                simd,
-                call,
-                queries,
-                &context_of(kv_head),
+            let unit = Unit {
+                first: 0,
                 kv_head,
-                members,
-                &scratch,
-            );
+                members: tile * size..total.min((tile + 1) * size),
+            };
+            let context = context_of(0..call.tokens, kv_head);
+            unit.attend(simd, call, queries, &context, &scratch);
         }
     }
-}
-
-/// Queries a unit, so that the threads finish early: large units load keys for many queries, small ones keep all
-/// threads busy. Loading a block is reckoned as two queries' work.
-fn unit_size(total: usize, kv_heads: usize, threads: usize) -> usize {
-    let mut best = (usize::MAX, UNIT);
-    let mut size = UNIT;
-    while size > 0 {
-        let rounds = (total.div_ceil(size) * kv_heads).div_ceil(threads);
-        let queries = size.min(total);
-        // One query alone takes as long as two: its chains are too few to fill the pipeline.
-        let rows = queries / TILE * TILE + tile_rows((queries % TILE).next_multiple_of(2));
-        let time = rounds * (rows + 2);
-        if time < best.0 {
-            best = (time, size);
-        }
-        size /= 2;
-    }
-    best.1
 }
 
 /// Rows of the register tile that computes `queries` queries, of which there are at most [`TILE`].
 #[inline(always)]
-fn tile_rows(queries: usize) -> usize {
+pub(super) fn tile_rows(queries: usize) -> usize {
     if queries > 2 { TILE } else { queries }
 }
 
-/// Queries `members` of one KV head; member i is token i / group and the group's head i % group.
-#[inline(always)]
-fn attend_unit<S: Simd, C: Context>(
-    simd: S,
-    call: &Call<'_>,
-    queries: &Queries<'_>,
-    context: &C,
+/// Queries of one sequence and KV head that walk the context together.
+struct Unit {
+    /// The sequence's first token in the step.
+    first: usize,
     kv_head: usize,
+    /// Member i is the sequence's token i / group and the group's head i % group.
     members: Range<usize>,
-    scratch: &Scratch<'_>,
-) {
-    let (positions, kv_heads, dim) = context.size();
-    let group = queries.heads / kv_heads;
-    let row = |member: usize| {
-        let start = (member / group * queries.heads + kv_head * group + member % group) * dim;
-        start..start + dim
-    };
-    let visible = |member: usize| {
-        queries
-            .scoring
-            .visible(call.past + member / group, positions)
-    };
+}
 
-    for (member, to) in members.clone().zip(scratch.q.chunks_exact(dim)) {
-        let from = &queries.q[row(member)];
-        match queries.table {
-            Some((table, adjacent)) => {
-                rotary::turn(simd, adjacent, from, table.row(member / group), to)
-            }
-            None => to
-                .iter()
-                .zip(from)
-                .for_each(|(to, from)| to.set(from.get())),
-        }
-    }
-    // The last tile's missing rows are computed along with the others and thrown away.
-    for to in scratch
-        .q
-        .chunks_exact(dim)
-        .take(members.len().next_multiple_of(TILE))
-        .skip(members.len())
-    {
-        to.iter().for_each(|cell| cell.set(0.0));
-    }
+impl Unit {
+    /// Computes the members' outputs.
+    #[inline(always)]
+    fn attend<S: Simd, C: Context>(
+        self,
+        simd: S,
+        call: &Call<'_>,
+        queries: &Queries<'_>,
+        context: &C,
+        scratch: &Scratch<'_>,
+    ) {
+        let Unit {
+            first: first_token,
+            kv_head,
+            members,
+        } = self;
+        let (positions, kv_heads, dim) = context.size();
+        let group = queries.heads / kv_heads;
+        let token = |member: usize| first_token + member / group;
+        let row = |member: usize| {
+            let start = (token(member) * queries.heads + kv_head * group + member % group) * dim;
+            start..start + dim
+        };
+        let visible = |member: usize| {
+            queries
+                .scoring
+                .visible(call.past + member / group, positions)
+        };
 
-    let first = visible(members.start).start / BLOCK * BLOCK;
-    let end = visible(members.end - 1).end;
-    for block in (first..end).step_by(BLOCK) {
-        let keys = context.keys(block, scratch.keys);
-        let (values, stride) = context.values(block);
-        for start in members.clone().step_by(TILE) {
-            let mut tile = Tile {
-                first: start - members.start,
-                count: TILE.min(members.end - start),
-                visible: [const { 0..0 }; TILE],
-                opens: [false; TILE],
-            };
-            for i in 0..tile.count {
-                let seen = visible(start + i);
-                tile.visible[i] =
-                    seen.start.max(block) - block..seen.end.clamp(block, block + BLOCK) - block;
-                tile.opens[i] = seen.start >= block;
-            }
-            if tile.visible.iter().any(|seen| !seen.is_empty()) {
-                tile.score(simd, keys, scratch);
-                let merge = tile.soften(simd, &queries.scoring, scratch);
-                tile.add_values(simd, values, stride, scratch);
-                tile.merge(simd, merge, scratch);
+        for (member, to) in members.clone().zip(scratch.q.chunks_exact(dim)) {
+            let from = &queries.q[row(member)];
+            match queries.table {
+                Some((table, adjacent)) => {
+                    rotary::turn(simd, adjacent, from, table.row(token(member)), to)
+                }
+                None => to
+                    .iter()
+                    .zip(from)
+                    .for_each(|(to, from)| to.set(from.get())),
             }
         }
-    }
+        // The last tile's missing rows are computed along with the others and thrown away.
+        for to in scratch
+            .q
+            .chunks_exact(dim)
+            .take(members.len().next_multiple_of(TILE))
+            .skip(members.len())
+        {
+            to.iter().for_each(|cell| cell.set(0.0));
+        }
 
-    for (i, member) in members.enumerate() {
-        let sum = simd.splat(scratch.sum[i].get());
-        let to = &queries.output[row(member)];
-        let from = &scratch.out[i * scratch.wide..];
-        for d in (0..dim).step_by(LANES) {
-            simd.store_at(to, d, simd.div(simd.load_at(from, d), sum));
+        let first = visible(members.start).start / BLOCK * BLOCK;
+        let end = visible(members.end - 1).end;
+        for block in (first..end).step_by(BLOCK) {
+            let keys = context.keys(simd, block, scratch.keys);
+            let (values, stride) = context.values(block);
+            for start in members.clone().step_by(TILE) {
+                let mut tile = Tile {
+                    first: start - members.start,
+                    count: TILE.min(members.end - start),
+                    visible: [const { 0..0 }; TILE],
+                    opens: [false; TILE],
+                };
+                for i in 0..tile.count {
+                    let seen = visible(start + i);
+                    tile.visible[i] =
+                        seen.start.max(block) - block..seen.end.clamp(block, block + BLOCK) - block;
+                    tile.opens[i] = seen.start >= block;
+                }
+                if tile.visible.iter().any(|seen| !seen.is_empty()) {
+                    tile.score(simd, keys, scratch);
+                    let merge = tile.soften(simd, &queries.scoring, scratch);
+                    tile.add_values(simd, values, stride, scratch);
+                    tile.merge(simd, merge, scratch);
+                }
+            }
+        }
+
+        for (i, member) in members.enumerate() {
+            let sum = simd.splat(scratch.sum[i].get());
+            let to = &queries.output[row(member)];
+            let from = &scratch.out[i * scratch.wide..];
+            for d in (0..dim).step_by(LANES) {
+                simd.store_at(to, d, simd.div(simd.load_at(from, d), sum));
+            }
         }
     }
 }
@@ -483,6 +496,7 @@ impl Product<'_> {
             (2, 2..) => self.add::<S, 2, 2>(simd, steps, fresh),
             (2, _) => self.add::<S, 2, 1>(simd, steps, fresh),
             (_, 4..) if wide => self.add::<S, TILE, 4>(simd, steps, fresh),
+            (_, 2..) if wide => self.add::<S, TILE, 2>(simd, steps, fresh),
             _ => self.add::<S, TILE, 1>(simd, steps, fresh),
         }
     }

@@ -74,7 +74,8 @@ impl Scoring {
 /// Attention over plain tensors.
 ///
 /// Inputs: q [T, H, D], k [S, KV, D], v [S, KV, D], where H is a multiple of KV. Output: [T, H, D]. Token t stands at
-/// position past + t, key s at position s.
+/// position past + t, key s at position s. In a step of several sequences S is T; the tokens of a sequence see its keys
+/// alone, and both stand at their places in the sequence.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attention {
     /// Multiplies each dot product.
@@ -107,13 +108,21 @@ unsafe impl Kernel for Attention {
                 softcap: self.softcap,
             },
         };
-        attend(simd, call, &queries, |kv_head| Dense {
-            k: k.cells,
-            v: v.cells,
-            context,
-            kv_heads,
-            dim,
-            kv_head,
+        attend(simd, call, &queries, |tokens, kv_head| {
+            // Of several sequences, each has the keys of its own tokens.
+            let (first, context) = match call.sequences.len() {
+                0..=2 => (0, context),
+                _ => (tokens.start, tokens.len()),
+            };
+            let start = first * kv_heads * dim;
+            Dense {
+                k: &k.cells[start..],
+                v: &v.cells[start..],
+                context,
+                kv_heads,
+                dim,
+                kv_head,
+            }
         });
     }
 }
@@ -136,12 +145,28 @@ impl Context for Dense<'_> {
     }
 
     #[inline(always)]
-    fn keys<'s>(&'s self, block: usize, scratch: &'s [Cell<f32>]) -> &'s [Cell<f32>] {
-        for j in 0..BLOCK.min(self.context - block) {
-            let key = ((block + j) * self.kv_heads + self.kv_head) * self.dim;
-            let to = &scratch[j / LANES * LANES * self.dim + j % LANES..];
-            for (to, from) in to.iter().step_by(LANES).zip(&self.k[key..key + self.dim]) {
-                to.set(from.get());
+    fn keys<'s, S: Simd>(
+        &'s self,
+        simd: S,
+        block: usize,
+        scratch: &'s [Cell<f32>],
+    ) -> &'s [Cell<f32>] {
+        let count = BLOCK.min(self.context - block);
+        let row = |j: usize| {
+            // Past the context any row will do.
+            let key = block + j.min(count - 1);
+            let start = (key * self.kv_heads + self.kv_head) * self.dim;
+            &self.k[start..start + self.dim]
+        };
+        for panel in (0..count).step_by(LANES) {
+            for d in (0..self.dim).step_by(LANES) {
+                let rows = std::array::from_fn(|j| simd.load_at(row(panel + j), d));
+                let to = &scratch[(panel / LANES * self.dim + d) * LANES..];
+                let to = to.as_chunks::<LANES>().0;
+                let columns = simd.transpose(rows);
+                for (to, column) in to.iter().zip(columns).take(self.dim - d) {
+                    simd.store(to, column);
+                }
             }
         }
         scratch
@@ -241,7 +266,7 @@ unsafe impl Kernel for AttendCached {
             },
         };
         let context = call.past + call.tokens;
-        attend(simd, call, &queries, |kv_head| Cached {
+        attend(simd, call, &queries, |_, kv_head| Cached {
             cache,
             context,
             kv_head,
@@ -268,7 +293,12 @@ impl Context for Cached<'_> {
     }
 
     #[inline(always)]
-    fn keys<'s>(&'s self, block: usize, _scratch: &'s [Cell<f32>]) -> &'s [Cell<f32>] {
+    fn keys<'s, S: Simd>(
+        &'s self,
+        _simd: S,
+        block: usize,
+        _scratch: &'s [Cell<f32>],
+    ) -> &'s [Cell<f32>] {
         let start = self.cache.layout.key_panel(self.kv_head, block);
         &self.cache.keys[start..start + BLOCK * self.cache.layout.head_dim()]
     }

@@ -5,10 +5,12 @@
 
 use std::cell::Cell;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::kv_cache::KvCache;
 use super::packed::{PackedMatrix, RowTable};
-use super::simd::{Avx2, Avx512, Isa, LANES, Scalar, Simd};
+use super::quantized::{BLOCK, BLOCK_WORDS, QuantizedMatrix};
+use super::simd::{Isa, LANES, Simd, Work};
 
 /// The largest rank of a tensor at run time.
 pub const MAX_RANK: usize = 4;
@@ -85,6 +87,43 @@ impl<'a> View<'a> {
     }
 }
 
+/// Activations quantized to int8 in blocks of 32 consecutive elements of a row, [rows, cols], in the arena: rows of
+/// `cols / 32` blocks, each [`BLOCK_WORDS`] words as [`quantized`](super::quantized) has them.
+#[derive(Clone, Copy)]
+pub struct QuantizedView<'a> {
+    /// The blocks of all rows.
+    pub blocks: &'a [[Cell<i32>; BLOCK_WORDS]],
+    rows: usize,
+    cols: usize,
+}
+
+impl<'a> QuantizedView<'a> {
+    /// A view of `words` (as many as [`activation_words`](super::quantized::activation_words) says) as [rows, cols];
+    /// `cols` is a multiple of 32.
+    pub fn new(words: &'a [Cell<i32>], rows: usize, cols: usize) -> Self {
+        let (blocks, rest) = words.as_chunks();
+        debug_assert!(rest.is_empty() && blocks.len() * BLOCK == rows * cols);
+        QuantizedView { blocks, rows, cols }
+    }
+
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Elements of a row.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Row `row`: `cols() / 32` blocks.
+    #[inline(always)]
+    pub fn row(&self, row: usize) -> &'a [[Cell<i32>; BLOCK_WORDS]] {
+        let count = self.cols / BLOCK;
+        &self.blocks[row * count..(row + 1) * count]
+    }
+}
+
 /// One input of a step.
 #[derive(Clone, Copy)]
 pub enum Operand<'a> {
@@ -98,6 +137,10 @@ pub enum Operand<'a> {
     Constant(&'a [f32], &'a [usize]),
     /// A weight packed into 16-row panels.
     Packed(&'a PackedMatrix),
+    /// A weight of quantized blocks, packed into 16-row panels.
+    Quantized(&'a QuantizedMatrix),
+    /// Activations quantized to int8, in the arena.
+    QuantizedTensor(QuantizedView<'a>),
     /// A weight read row by row in its file's type (embedding tables).
     Rows(&'a RowTable),
 }
@@ -110,6 +153,8 @@ pub struct Call<'a> {
     pub outputs: &'a [View<'a>],
     /// Where an op whose single output is i32 writes it; empty for every other op.
     pub int_output: &'a [Cell<i32>],
+    /// Where an op with an output of quantized activations writes it.
+    pub quantized_output: Option<QuantizedView<'a>>,
     /// This thread's own scratch, as long as the kernel asked for when it was planned; contents undefined.
     pub scratch: &'a [Cell<f32>],
     /// The layer's cache, for the ops that have one.
@@ -118,10 +163,15 @@ pub struct Call<'a> {
     pub thread: usize,
     /// Threads that run this step together, at least 1.
     pub threads: usize,
+    /// Pieces of work that the step's threads have drawn, 0 before the step: see [`Call::pieces`].
+    pub drawn: &'a AtomicUsize,
     /// Tokens in this step.
     pub tokens: usize,
     /// Positions already in the cache before this step; token `t` of the step stands at position `past + t`.
     pub past: usize,
+    /// Where each sequence of the step begins, in tokens, and behind the last where it ends: none is empty, and each
+    /// stands at positions 0, 1, … of its own, so that `past` is 0. Empty where the step's tokens are one sequence.
+    pub sequences: &'a [usize],
 }
 
 impl<'a> Call<'a> {
@@ -182,12 +232,49 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Input `i` as a quantized weight. Panics as [`Call::tensor`] does.
+    #[inline(always)]
+    pub fn quantized(&self, i: usize) -> &'a QuantizedMatrix {
+        match self.inputs[i] {
+            Operand::Quantized(matrix) => matrix,
+            _ => unreachable!("input {i} is not a quantized weight"),
+        }
+    }
+
+    /// Input `i` as quantized activations. Panics as [`Call::tensor`] does.
+    #[inline(always)]
+    pub fn quantized_tensor(&self, i: usize) -> QuantizedView<'a> {
+        match self.inputs[i] {
+            Operand::QuantizedTensor(view) => view,
+            _ => unreachable!("input {i} is not a quantized tensor"),
+        }
+    }
+
+    /// The output of quantized activations. Panics as [`Call::tensor`] does.
+    #[inline(always)]
+    pub fn quantized_output(&self) -> QuantizedView<'a> {
+        match self.quantized_output {
+            Some(view) => view,
+            None => unreachable!("the op has no quantized output"),
+        }
+    }
+
     /// The part of `units` equal pieces of work that falls to this thread: consecutive, and as even as can be.
     #[inline(always)]
     pub fn share(&self, units: usize) -> Range<usize> {
         let start = units * self.thread / self.threads;
         let end = units * (self.thread + 1) / self.threads;
         start..end
+    }
+
+    /// Those of `count` pieces of work that this thread takes. Each number is drawn once, by whichever thread is free
+    /// first, in rising order; all threads of a step must name the same `count`, and none may draw twice.
+    #[inline(always)]
+    pub fn pieces(&self, count: usize) -> impl Iterator<Item = usize> + use<'a> {
+        let drawn = self.drawn;
+        // Which thread takes a piece matters to nothing but time, and the step's barrier orders what threads write.
+        std::iter::from_fn(move || Some(drawn.fetch_add(1, Ordering::Relaxed)))
+            .take_while(move |&piece| piece < count)
     }
 
     /// The part of `elements` consecutive elements that falls to this thread: whole blocks of 16, but for the last.
@@ -205,6 +292,9 @@ impl<'a> Call<'a> {
 /// share of each output (and of the cache), must read no element that another thread of the step writes, and must keep
 /// within the operands' shapes.
 pub unsafe trait Kernel: Send + Sync + 'static {
+    /// Whether it multiplies int8, and is to be compiled for VNNI too.
+    const INT8: bool = false;
+
     /// Compute this thread's share. Implementations are `#[inline(always)]`, as is everything they call over `S`, so
     /// that the whole body is compiled with the instruction set's features.
     fn run<S: Simd>(&self, simd: S, call: &Call<'_>);
@@ -221,34 +311,23 @@ struct Bound<K, S> {
     simd: S,
 }
 
-impl<K: Kernel> BoundKernel for Bound<K, Scalar> {
+impl<K: Kernel, S: Simd> BoundKernel for Bound<K, S> {
     fn run(&self, call: &Call<'_>) {
-        self.kernel.run(self.simd, call);
+        let kernel = &self.kernel;
+        self.simd.run(Share { kernel, call });
     }
 }
 
-impl<K: Kernel> BoundKernel for Bound<K, Avx2> {
-    fn run(&self, call: &Call<'_>) {
-        #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2,fma,f16c"))]
-        unsafe fn with_features<K: Kernel>(kernel: &K, simd: Avx2, call: &Call<'_>) {
-            kernel.run(simd, call);
-        }
-        // SAFETY: an `Avx2` exists only where the CPU was found to have these features.
-        unsafe { with_features(&self.kernel, self.simd, call) }
-    }
+/// One thread's share of a step.
+struct Share<'a, K> {
+    kernel: &'a K,
+    call: &'a Call<'a>,
 }
 
-impl<K: Kernel> BoundKernel for Bound<K, Avx512> {
-    fn run(&self, call: &Call<'_>) {
-        #[cfg_attr(
-            target_arch = "x86_64",
-            target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")
-        )]
-        unsafe fn with_features<K: Kernel>(kernel: &K, simd: Avx512, call: &Call<'_>) {
-            kernel.run(simd, call);
-        }
-        // SAFETY: an `Avx512` exists only where the CPU was found to have these features.
-        unsafe { with_features(&self.kernel, self.simd, call) }
+impl<K: Kernel> Work for Share<'_, K> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        self.kernel.run(simd, self.call);
     }
 }
 
@@ -257,6 +336,14 @@ pub fn bind<K: Kernel>(kernel: K, isa: Isa) -> Box<dyn BoundKernel> {
     match isa {
         Isa::Scalar(simd) => Box::new(Bound { kernel, simd }),
         Isa::Avx2(simd) => Box::new(Bound { kernel, simd }),
-        Isa::Avx512(simd) => Box::new(Bound { kernel, simd }),
+        Isa::Avx512(simd) => {
+            // A constant of the kernel decides first, so that only kernels with a use for VNNI are compiled for it.
+            if K::INT8
+                && let Some(simd) = simd.vnni()
+            {
+                return Box::new(Bound { kernel, simd });
+            }
+            Box::new(Bound { kernel, simd })
+        }
     }
 }

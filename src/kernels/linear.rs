@@ -14,13 +14,76 @@
 //! ```
 //!
 //! The lanes are 16 rows of the weights, so that each output's operations are exactly these. The chain is in `tile.rs`.
-//! Threads share the panels of 16 rows; each thread walks all tokens.
+//! Threads share the panels of 16 rows, and the tokens where there are many. What comes after the sum is written once for every
+//! kind of [`Weights`]; quantized ones have a sum of their own.
+
+use std::cell::Cell;
 
 use super::call::{Call, Kernel, View};
 use super::elementwise::UnaryFunction;
 use super::packed::{PackedMatrix, PanelWeights};
 use super::simd::{LANES, Simd};
-use super::tile::{self, Product, products};
+use super::tile;
+
+/// Weights [rows, cols] in panels of 16 rows.
+pub(super) trait Weights: Sized + 'static {
+    /// One panel.
+    type Panel<'a>: Copy;
+
+    /// Input `i` of `call`.
+    fn operand<'a>(call: &Call<'a>, i: usize) -> &'a Self;
+    /// How many panels.
+    fn panels(&self) -> usize;
+    /// Panel `panel`.
+    fn panel(&self, panel: usize) -> Self::Panel<'_>;
+    /// Computes this thread's part of the `units` units of `product` for every row of input 0.
+    fn products<S: Simd, const U: usize, P: Product<U, Self>>(
+        simd: S,
+        call: &Call<'_>,
+        units: usize,
+        product: &P,
+    );
+}
+
+/// Sums of 16 rows for tokens one after the other.
+pub(super) type Sums<'a> = &'a [[Cell<f32>; LANES]];
+
+/// What a linear kernel computes, in units of `U` panels whose sums belong together.
+pub(super) trait Product<const U: usize, W: Weights> {
+    /// The panels of unit `unit`, each as long as the activations' rows.
+    fn panels(&self, unit: usize) -> [W::Panel<'_>; U];
+    /// Takes the unit's sums for the tokens from `first` on, each panel's in a slice, and writes their outputs.
+    fn finish<S: Simd>(&self, simd: S, unit: usize, first: usize, sums: [Sums<'_>; U]);
+}
+
+impl Weights for PackedMatrix {
+    type Panel<'a> = PanelWeights<'a>;
+
+    #[inline(always)]
+    fn operand<'a>(call: &Call<'a>, i: usize) -> &'a Self {
+        call.packed(i)
+    }
+
+    #[inline(always)]
+    fn panels(&self) -> usize {
+        self.panels()
+    }
+
+    #[inline(always)]
+    fn panel(&self, panel: usize) -> PanelWeights<'_> {
+        self.panel(panel)
+    }
+
+    #[inline(always)]
+    fn products<S: Simd, const U: usize, P: Product<U, Self>>(
+        simd: S,
+        call: &Call<'_>,
+        units: usize,
+        product: &P,
+    ) {
+        tile::products(simd, call, units, product);
+    }
+}
 
 /// Floats of scratch that each thread of a linear kernel needs for `tokens` rows of `cols` activations.
 pub fn scratch_floats(cols: usize, tokens: usize) -> usize {
@@ -37,51 +100,58 @@ pub struct Linear {
     pub activation: Option<UnaryFunction>,
 }
 
-// SAFETY: a thread writes only the columns of its share of panels, and reads the residual only there.
+// SAFETY: a thread writes only the columns of its panels for the tokens of its pieces, and reads the residual only there.
 unsafe impl Kernel for Linear {
     #[inline(always)]
     fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
-        let one = One {
-            weights: call.packed(1),
-            bias: call.optional_constant(2),
-            activation: self.activation,
-            residual: call.optional_tensor(3),
-            output: call.outputs[0],
-        };
-        products(
-            simd,
-            call.tensor(0),
-            call.share(one.weights.panels()),
-            call.scratch,
-            &one,
-        );
+        linear::<S, PackedMatrix>(simd, call, self.activation);
     }
 }
 
-struct One<'a> {
-    weights: &'a PackedMatrix,
+/// A thread's share of a linear layer of any [`Weights`], given its attribute.
+#[inline(always)]
+pub(super) fn linear<S: Simd, W: Weights>(
+    simd: S,
+    call: &Call<'_>,
+    activation: Option<UnaryFunction>,
+) {
+    let one = One {
+        weights: W::operand(call, 1),
+        bias: call.optional_constant(2),
+        activation,
+        residual: call.optional_tensor(3),
+        output: call.outputs[0],
+    };
+    W::products(simd, call, one.weights.panels(), &one);
+}
+
+struct One<'a, W> {
+    weights: &'a W,
     bias: Option<&'a [f32]>,
     activation: Option<UnaryFunction>,
     residual: Option<View<'a>>,
     output: View<'a>,
 }
 
-impl Product<1> for One<'_> {
+impl<W: Weights> Product<1, W> for One<'_, W> {
     #[inline(always)]
-    fn panels(&self, unit: usize) -> [PanelWeights<'_>; 1] {
+    fn panels(&self, unit: usize) -> [W::Panel<'_>; 1] {
         [self.weights.panel(unit)]
     }
 
     #[inline(always)]
-    fn finish<S: Simd>(&self, simd: S, unit: usize, token: usize, [sum]: [S::F32; 1]) {
-        let mut y = add_bias(simd, sum, self.bias, unit);
-        if let Some(activation) = self.activation {
-            y = activation.apply(simd, y);
+    fn finish<S: Simd>(&self, simd: S, unit: usize, first: usize, [sums]: [Sums<'_>; 1]) {
+        let bias = bias_of(simd, self.bias, unit);
+        for (token, sum) in (first..).zip(sums) {
+            let mut y = add(simd, simd.load_cells(sum), bias);
+            if let Some(activation) = self.activation {
+                y = activation.apply(simd, y);
+            }
+            if let Some(residual) = self.residual {
+                y = simd.add(y, simd.load_at(residual.row(token), unit * LANES));
+            }
+            simd.store_at(self.output.row(token), unit * LANES, y);
         }
-        if let Some(residual) = self.residual {
-            y = simd.add(y, simd.load_at(residual.row(token), unit * LANES));
-        }
-        simd.store_at(self.output.row(token), unit * LANES, y);
     }
 }
 
@@ -95,25 +165,22 @@ pub struct MergedLinear {
     pub segments: usize,
 }
 
-// SAFETY: a thread writes only the columns of its share of panels.
+// SAFETY: a thread writes only the columns of its panels for the tokens of its pieces.
 unsafe impl Kernel for MergedLinear {
     #[inline(always)]
     fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
-        let merged = Merged {
-            call,
-            segments: self.segments,
-        };
-        let panels = (0..self.segments)
-            .map(|i| call.packed(1 + i).panels())
-            .sum();
-        products(
-            simd,
-            call.tensor(0),
-            call.share(panels),
-            call.scratch,
-            &merged,
-        );
+        merged::<S, PackedMatrix>(simd, call, self.segments);
     }
+}
+
+/// A thread's share of merged linear layers of any [`Weights`], given their number.
+#[inline(always)]
+pub(super) fn merged<S: Simd, W: Weights>(simd: S, call: &Call<'_>, segments: usize) {
+    let panels = (0..segments)
+        .map(|i| W::operand(call, 1 + i).panels())
+        .sum();
+    let merged = Merged { call, segments };
+    W::products(simd, call, panels, &merged);
 }
 
 struct Merged<'a> {
@@ -124,9 +191,9 @@ struct Merged<'a> {
 impl Merged<'_> {
     /// The segment that holds panel `unit` of them all, its weights, and the panel's number within it.
     #[inline(always)]
-    fn find(&self, mut unit: usize) -> (usize, &PackedMatrix, usize) {
+    fn find<W: Weights>(&self, mut unit: usize) -> (usize, &W, usize) {
         for segment in 0..self.segments {
-            let weights = self.call.packed(1 + segment);
+            let weights = W::operand(self.call, 1 + segment);
             if unit < weights.panels() {
                 return (segment, weights, unit);
             }
@@ -136,19 +203,22 @@ impl Merged<'_> {
     }
 }
 
-impl Product<1> for Merged<'_> {
+impl<W: Weights> Product<1, W> for Merged<'_> {
     #[inline(always)]
-    fn panels(&self, unit: usize) -> [PanelWeights<'_>; 1] {
-        let (_, weights, panel) = self.find(unit);
+    fn panels(&self, unit: usize) -> [W::Panel<'_>; 1] {
+        let (_, weights, panel) = self.find::<W>(unit);
         [weights.panel(panel)]
     }
 
     #[inline(always)]
-    fn finish<S: Simd>(&self, simd: S, unit: usize, token: usize, [sum]: [S::F32; 1]) {
-        let (segment, _, panel) = self.find(unit);
+    fn finish<S: Simd>(&self, simd: S, unit: usize, first: usize, [sums]: [Sums<'_>; 1]) {
+        let (segment, _, panel) = self.find::<W>(unit);
         let bias = self.call.optional_constant(1 + self.segments + segment);
-        let y = add_bias(simd, sum, bias, panel);
-        simd.store_at(self.call.outputs[segment].row(token), panel * LANES, y);
+        let (bias, output) = (bias_of(simd, bias, panel), self.call.outputs[segment]);
+        for (token, sum) in (first..).zip(sums) {
+            let y = add(simd, simd.load_cells(sum), bias);
+            simd.store_at(output.row(token), panel * LANES, y);
+        }
     }
 }
 
@@ -162,58 +232,70 @@ pub struct GatedLinear {
     pub activation: UnaryFunction,
 }
 
-// SAFETY: a thread writes only the columns of its share of panels.
+// SAFETY: a thread writes only the columns of its panels for the tokens of its pieces.
 unsafe impl Kernel for GatedLinear {
     #[inline(always)]
     fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
-        let gated = Gated {
-            gate: call.packed(1),
-            up: call.packed(2),
-            gate_bias: call.optional_constant(3),
-            up_bias: call.optional_constant(4),
-            activation: self.activation,
-            output: call.outputs[0],
-        };
-        products(
-            simd,
-            call.tensor(0),
-            call.share(gated.gate.panels()),
-            call.scratch,
-            &gated,
-        );
+        gated::<S, PackedMatrix>(simd, call, self.activation);
     }
 }
 
-struct Gated<'a> {
-    gate: &'a PackedMatrix,
-    up: &'a PackedMatrix,
+/// A thread's share of a gated linear layer of any [`Weights`], given its attribute.
+#[inline(always)]
+pub(super) fn gated<S: Simd, W: Weights>(simd: S, call: &Call<'_>, activation: UnaryFunction) {
+    let gated = Gated {
+        gate: W::operand(call, 1),
+        up: W::operand(call, 2),
+        gate_bias: call.optional_constant(3),
+        up_bias: call.optional_constant(4),
+        activation,
+        output: call.outputs[0],
+    };
+    W::products(simd, call, gated.gate.panels(), &gated);
+}
+
+struct Gated<'a, W> {
+    gate: &'a W,
+    up: &'a W,
     gate_bias: Option<&'a [f32]>,
     up_bias: Option<&'a [f32]>,
     activation: UnaryFunction,
     output: View<'a>,
 }
 
-impl Product<2> for Gated<'_> {
+impl<W: Weights> Product<2, W> for Gated<'_, W> {
     #[inline(always)]
-    fn panels(&self, unit: usize) -> [PanelWeights<'_>; 2] {
+    fn panels(&self, unit: usize) -> [W::Panel<'_>; 2] {
         [self.gate.panel(unit), self.up.panel(unit)]
     }
 
     #[inline(always)]
-    fn finish<S: Simd>(&self, simd: S, unit: usize, token: usize, [gate, up]: [S::F32; 2]) {
-        let gate = self
-            .activation
-            .apply(simd, add_bias(simd, gate, self.gate_bias, unit));
-        let up = add_bias(simd, up, self.up_bias, unit);
-        simd.store_at(self.output.row(token), unit * LANES, simd.mul(gate, up));
+    fn finish<S: Simd>(&self, simd: S, unit: usize, first: usize, [gates, ups]: [Sums<'_>; 2]) {
+        let gate_bias = bias_of(simd, self.gate_bias, unit);
+        let up_bias = bias_of(simd, self.up_bias, unit);
+        for (token, (gate, up)) in (first..).zip(gates.iter().zip(ups)) {
+            let gate = add(simd, simd.load_cells(gate), gate_bias);
+            let gate = self.activation.apply(simd, gate);
+            let up = add(simd, simd.load_cells(up), up_bias);
+            simd.store_at(self.output.row(token), unit * LANES, simd.mul(gate, up));
+        }
+    }
+}
+
+/// The biases of a panel's rows, where there are any.
+#[inline(always)]
+fn bias_of<S: Simd>(simd: S, bias: Option<&[f32]>, panel: usize) -> Option<S::F32> {
+    match bias {
+        Some(bias) => Some(simd.load_slice_at(bias, panel * LANES)),
+        None => None,
     }
 }
 
 /// The sums of a panel's rows, and their biases where there are any.
 #[inline(always)]
-fn add_bias<S: Simd>(simd: S, sum: S::F32, bias: Option<&[f32]>, panel: usize) -> S::F32 {
+fn add<S: Simd>(simd: S, sum: S::F32, bias: Option<S::F32>) -> S::F32 {
     match bias {
-        Some(bias) => simd.add(sum, simd.load_slice_at(bias, panel * LANES)),
+        Some(bias) => simd.add(sum, bias),
         None => sum,
     }
 }

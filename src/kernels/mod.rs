@@ -6,6 +6,7 @@
 //! means (`ops/` holds the plain reference that each kernel must equal bit for bit).
 
 mod attend;
+mod attend_share;
 pub mod attention;
 pub mod call;
 pub mod elementwise;
@@ -16,6 +17,7 @@ pub mod math;
 pub mod matmul;
 pub mod norm;
 pub mod packed;
+pub mod quantized;
 pub mod rotary;
 pub mod shape;
 pub mod simd;

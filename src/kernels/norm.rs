@@ -33,9 +33,26 @@
 
 use std::cell::Cell;
 
-use super::call::{Call, Kernel};
+use super::call::{Call, Kernel, View};
 use super::math;
 use super::simd::{LANES, Simd};
+
+/// Where a norm's result goes.
+pub(super) trait RowOutput {
+    /// Writes row `row`, sixteen elements at a time: `each(at)` gives those from `at` on, a multiple of 16, and is called
+    /// once for each, in order.
+    fn write_row<S: Simd>(&self, simd: S, row: usize, each: impl Fn(usize) -> S::F32);
+}
+
+impl RowOutput for View<'_> {
+    #[inline(always)]
+    fn write_row<S: Simd>(&self, simd: S, row: usize, each: impl Fn(usize) -> S::F32) {
+        let row = self.row(row);
+        for at in (0..row.len()).step_by(LANES) {
+            simd.store_at(row, at, each(at));
+        }
+    }
+}
 
 /// Gives each block of a row of `x` to `each`; where there is a residual, adds it first and writes the result to `sum`.
 #[inline(always)]
@@ -79,29 +96,39 @@ pub struct RmsNorm {
 unsafe impl Kernel for RmsNorm {
     #[inline(always)]
     fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
-        let x = call.tensor(0);
-        let residual = self.residual.then(|| call.tensor(1));
-        let gain = call.optional_constant(1 + usize::from(self.residual));
         let y = call.outputs[usize::from(self.residual)];
-        for row in call.share(x.rows()) {
-            let residual = residual.map(|residual| residual.row(row));
-            // Without a residual the sum is x itself, and is not written.
-            let sum = if self.residual {
-                call.outputs[0].row(row)
-            } else {
-                x.row(row)
-            };
-            let mut squares = simd.zero();
-            add_residual(simd, x.row(row), residual, sum, |s| {
-                squares = simd.mul_add(s, s, squares)
-            });
-            let scale = 1.0 / (simd.sum(squares) / x.width() as f32 + self.eps).sqrt();
-            let (scale, y) = (simd.splat(scale), y.row(row));
-            for at in (0..y.len()).step_by(LANES) {
-                let s = simd.mul(simd.load_at(sum, at), scale);
-                simd.store_at(y, at, simd.mul(s, gain_at(simd, gain, at)));
-            }
-        }
+        rms_norm(simd, call, (self.eps, self.residual), y);
+    }
+}
+
+/// A thread's rows of [`RmsNorm`], given its attributes; the result goes to `y`.
+#[inline(always)]
+pub(super) fn rms_norm<S: Simd>(
+    simd: S,
+    call: &Call<'_>,
+    (eps, residual): (f32, bool),
+    y: impl RowOutput,
+) {
+    let x = call.tensor(0);
+    let gain = call.optional_constant(1 + usize::from(residual));
+    let residual = residual.then(|| call.tensor(1));
+    for row in call.share(x.rows()) {
+        // Without a residual the sum is x itself, and is not written.
+        let sum = match residual {
+            Some(_) => call.outputs[0].row(row),
+            None => x.row(row),
+        };
+        let residual = residual.map(|residual| residual.row(row));
+        let mut squares = simd.zero();
+        add_residual(simd, x.row(row), residual, sum, |s| {
+            squares = simd.mul_add(s, s, squares)
+        });
+        let scale = 1.0 / (simd.sum(squares) / x.width() as f32 + eps).sqrt();
+        let scale = simd.splat(scale);
+        y.write_row(simd, row, |at| {
+            let s = simd.mul(simd.load_at(sum, at), scale);
+            simd.mul(s, gain_at(simd, gain, at))
+        });
     }
 }
 
@@ -120,43 +147,52 @@ pub struct LayerNorm {
 unsafe impl Kernel for LayerNorm {
     #[inline(always)]
     fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
-        let x = call.tensor(0);
-        let residual = self.residual.then(|| call.tensor(1));
-        let gain = call.optional_constant(1 + usize::from(self.residual));
-        let bias = call.optional_constant(2 + usize::from(self.residual));
         let y = call.outputs[usize::from(self.residual)];
-        let width = x.width();
-        for row in call.share(x.rows()) {
-            let residual = residual.map(|residual| residual.row(row));
-            let sum = if self.residual {
-                call.outputs[0].row(row)
-            } else {
-                x.row(row)
-            };
-            let mut total = simd.zero();
-            add_residual(simd, x.row(row), residual, sum, |s| {
-                total = simd.add(total, s)
-            });
-            let mean = simd.splat(simd.sum(total) / width as f32);
-            let mut squares = simd.zero();
-            for at in (0..width).step_by(LANES) {
-                let d = simd.sub(simd.load_at(sum, at), mean);
-                // Lanes past the end would hold −mean.
-                let d = simd.select(simd.lanes_between(0, width - at), d, simd.zero());
-                squares = simd.mul_add(d, d, squares);
-            }
-            let scale = 1.0 / (simd.sum(squares) / width as f32 + self.eps).sqrt();
-            let (scale, y) = (simd.splat(scale), y.row(row));
-            for at in (0..width).step_by(LANES) {
-                let d = simd.mul(simd.sub(simd.load_at(sum, at), mean), scale);
-                let gain = gain_at(simd, gain, at);
-                let result = match bias {
-                    Some(bias) => simd.mul_add(d, gain, simd.load_slice_at(bias, at)),
-                    None => simd.mul(d, gain),
-                };
-                simd.store_at(y, at, result);
-            }
+        layer_norm(simd, call, (self.eps, self.residual), y);
+    }
+}
+
+/// A thread's rows of [`LayerNorm`], given its attributes; the result goes to `y`.
+#[inline(always)]
+pub(super) fn layer_norm<S: Simd>(
+    simd: S,
+    call: &Call<'_>,
+    (eps, residual): (f32, bool),
+    y: impl RowOutput,
+) {
+    let x = call.tensor(0);
+    let gain = call.optional_constant(1 + usize::from(residual));
+    let bias = call.optional_constant(2 + usize::from(residual));
+    let residual = residual.then(|| call.tensor(1));
+    let width = x.width();
+    for row in call.share(x.rows()) {
+        let sum = match residual {
+            Some(_) => call.outputs[0].row(row),
+            None => x.row(row),
+        };
+        let residual = residual.map(|residual| residual.row(row));
+        let mut total = simd.zero();
+        add_residual(simd, x.row(row), residual, sum, |s| {
+            total = simd.add(total, s)
+        });
+        let mean = simd.splat(simd.sum(total) / width as f32);
+        let mut squares = simd.zero();
+        for at in (0..width).step_by(LANES) {
+            let d = simd.sub(simd.load_at(sum, at), mean);
+            // Lanes past the end would hold −mean.
+            let d = simd.select(simd.lanes_between(0, width - at), d, simd.zero());
+            squares = simd.mul_add(d, d, squares);
         }
+        let scale = 1.0 / (simd.sum(squares) / width as f32 + eps).sqrt();
+        let scale = simd.splat(scale);
+        y.write_row(simd, row, |at| {
+            let d = simd.mul(simd.sub(simd.load_at(sum, at), mean), scale);
+            let gain = gain_at(simd, gain, at);
+            match bias {
+                Some(bias) => simd.mul_add(d, gain, simd.load_slice_at(bias, at)),
+                None => simd.mul(d, gain),
+            }
+        });
     }
 }
 

@@ -68,8 +68,8 @@ pub struct PackedMatrix {
 #[cfg(target_os = "linux")]
 /// Matrices from this size on ask for huge pages.
 const HUGE_PAGE_BYTES: usize = 2 << 20;
-/// Columns transposed at once while packing.
-const PACK_COLS: usize = 64;
+/// Columns transposed at once while packing: the largest quantized block, so that none is read twice.
+const PACK_COLS: usize = 256;
 
 impl PackedMatrix {
     /// Bytes that a packed [rows, cols] matrix takes.
@@ -85,19 +85,12 @@ impl PackedMatrix {
         let bytes = rows
             .checked_next_multiple_of(LANES)
             .and_then(|rows| rows.checked_mul(cols))
-            .and_then(|elements| elements.checked_mul(weight_type.bytes()))
-            .ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        let storage = MmapMut::map_anon(bytes.max(1))?;
-        #[cfg(target_os = "linux")]
-        if bytes >= HUGE_PAGE_BYTES {
-            // Advice only: a system without huge pages refuses, and the matrix works the same.
-            let _ = storage.advise(memmap2::Advice::HugePage);
-        }
+            .and_then(|elements| elements.checked_mul(weight_type.bytes()));
         Ok(PackedMatrix {
             rows,
             cols,
             weight_type,
-            storage,
+            storage: zeroed_storage(bytes)?,
         })
     }
 
@@ -107,17 +100,9 @@ impl PackedMatrix {
     /// As [`PackedMatrix::zeroed`].
     pub fn pack(source: &dyn PackSource, threads: usize) -> io::Result<PackedMatrix> {
         let mut matrix = PackedMatrix::zeroed(source.rows(), source.cols(), source.weight_type())?;
-        let mut panels = matrix.panels_mut();
-        let share = panels.len().div_ceil(threads.max(1)).max(1);
-        if panels.len() <= share {
-            panels.iter_mut().for_each(|panel| panel.fill(source));
-        } else {
-            std::thread::scope(|scope| {
-                for part in panels.chunks_mut(share) {
-                    scope.spawn(move || part.iter_mut().for_each(|panel| panel.fill(source)));
-                }
-            });
-        }
+        on_threads(&mut matrix.panels_mut(), threads, |panel| {
+            panel.fill(source)
+        });
         Ok(matrix)
     }
 
@@ -201,6 +186,36 @@ impl PackedMatrix {
     }
 }
 
+/// Page-aligned memory of `bytes` zeros, not yet touched; `None` is more than there are addresses.
+///
+/// # Errors
+/// If the system refuses the memory.
+pub(super) fn zeroed_storage(bytes: Option<usize>) -> io::Result<MmapMut> {
+    let bytes = bytes.ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    let storage = MmapMut::map_anon(bytes.max(1))?;
+    #[cfg(target_os = "linux")]
+    if bytes >= HUGE_PAGE_BYTES {
+        // Advice only: a system without huge pages refuses, and the matrix works the same.
+        let _ = storage.advise(memmap2::Advice::HugePage);
+    }
+    Ok(storage)
+}
+
+/// Gives each of `panels` to `fill`, on `threads` threads.
+pub(super) fn on_threads<P: Send>(panels: &mut [P], threads: usize, fill: impl Fn(&mut P) + Sync) {
+    let share = panels.len().div_ceil(threads.max(1)).max(1);
+    if panels.len() <= share {
+        panels.iter_mut().for_each(fill);
+        return;
+    }
+    let fill = &fill;
+    std::thread::scope(|scope| {
+        for part in panels.chunks_mut(share) {
+            scope.spawn(move || part.iter_mut().for_each(fill));
+        }
+    });
+}
+
 /// One panel's elements, `[cols][16]`, lane = row.
 #[derive(Clone, Copy, Debug)]
 pub enum PanelWeights<'a> {
@@ -213,6 +228,17 @@ pub enum PanelWeights<'a> {
 }
 
 impl PanelWeights<'_> {
+    /// Where column `col` stands or, past the panel's end, would stand.
+    #[inline(always)]
+    pub fn address(&self, col: usize) -> *const u8 {
+        match self {
+            PanelWeights::F32(columns) => columns.as_ptr().wrapping_add(col).cast(),
+            PanelWeights::F16(columns) | PanelWeights::BF16(columns) => {
+                columns.as_ptr().wrapping_add(col).cast()
+            }
+        }
+    }
+
     /// The element of column `col` in lane `lane`.
     fn element(&self, col: usize, lane: usize) -> f32 {
         match self {

@@ -1,6 +1,7 @@
 //! What kernel tests share: cells, calls, and running a kernel as several threads would.
 
 use std::cell::Cell;
+use std::sync::atomic::AtomicUsize;
 
 use super::call::{Call, Kernel, Operand, View, bind};
 use super::simd::Isa;
@@ -45,6 +46,9 @@ pub fn random(count: usize, seed: u32) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
+/// What a call that is yet to be given to threads counts with.
+pub static NONE_DRAWN: AtomicUsize = AtomicUsize::new(0);
+
 /// A call of one thread without scratch, cache or int output.
 pub fn call<'a>(inputs: &'a [Operand<'a>], outputs: &'a [View<'a>]) -> Call<'a> {
     let tokens = outputs
@@ -55,12 +59,15 @@ pub fn call<'a>(inputs: &'a [Operand<'a>], outputs: &'a [View<'a>]) -> Call<'a> 
         inputs,
         outputs,
         int_output: &[],
+        quantized_output: None,
         scratch: &[],
         cache: None,
         thread: 0,
         threads: 1,
+        drawn: &NONE_DRAWN,
         tokens,
         past: 0,
+        sequences: &[],
     }
 }
 
@@ -73,6 +80,7 @@ pub fn run<K: Kernel + Clone>(
     call: &Call<'_>,
 ) {
     let kernel = bind(kernel.clone(), isa);
+    let drawn = AtomicUsize::new(0);
     // The last thread first: no share may rest on another's.
     for thread in (0..threads).rev() {
         let scratch = unwritten(scratch);
@@ -80,12 +88,15 @@ pub fn run<K: Kernel + Clone>(
             inputs: call.inputs,
             outputs: call.outputs,
             int_output: call.int_output,
+            quantized_output: call.quantized_output,
             scratch: &scratch,
             cache: call.cache,
             thread,
             threads,
+            drawn: &drawn,
             tokens: call.tokens,
             past: call.past,
+            sequences: call.sequences,
         });
     }
 }

@@ -13,28 +13,27 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use super::call::View;
-use super::packed::PanelWeights;
+use super::call::{Call, View};
+use super::linear::{Product, Sums};
+use super::packed::{PackedMatrix, PanelWeights};
 use super::simd::{LANES, Simd};
 
 /// Columns in a block: a token tile's part of the activations stays in the first cache, and two panels' in the second.
-const BLOCK_COLS: usize = 512;
+const BLOCK_COLS: usize = 768;
 /// Distance of the copied activation rows: one cache line more than a block, so that rows fall into different sets.
 const STRIDE: usize = BLOCK_COLS + LANES;
-/// Tokens that share one walk over the weights. A multiple of [`TOKEN_STEP`].
-const BLOCK_TOKENS: usize = 96;
+/// Tokens that share one walk over the weights, at most. A multiple of [`TOKEN_STEP`].
+const BLOCK_TOKENS: usize = 192;
 /// A multiple of every instruction set's token tiles.
 const TOKEN_STEP: usize = 12;
-/// Panels that are worked on together, at most.
-const GROUP: usize = 4;
-
-/// What a linear kernel computes, in units of `U` panels whose sums belong together.
-pub(super) trait Product<const U: usize> {
-    /// The panels of unit `unit`, each as long as the activations' rows.
-    fn panels(&self, unit: usize) -> [PanelWeights<'_>; U];
-    /// Takes the unit's sums for one token and writes its outputs.
-    fn finish<S: Simd>(&self, simd: S, unit: usize, token: usize, sums: [S::F32; U]);
-}
+/// Panels that one token walks together, at most.
+const ROW_PANELS: usize = 4;
+/// Panels that a block of tokens walks before its next columns: so many times the activations' part serves. A multiple
+/// of every instruction set's panels in a tile.
+const SPAN: usize = 8;
+/// Pieces of a step for each thread, about: few enough that a thread seldom copies activations, and enough that none
+/// waits long for another's last.
+const PIECES: usize = 16;
 
 /// Floats of scratch that one thread needs for `tokens` rows of `cols` activations.
 pub(super) fn scratch_floats(cols: usize, tokens: usize) -> usize {
@@ -44,77 +43,124 @@ pub(super) fn scratch_floats(cols: usize, tokens: usize) -> usize {
     } else {
         0
     };
-    copied + GROUP * rows * LANES
+    copied + sum_floats(rows)
 }
 
-/// Rows of scratch for a block of tokens: whole tiles, whatever the instruction set.
+/// Floats of scratch for sums, where blocks have `rows` tokens.
+fn sum_floats(rows: usize) -> usize {
+    let panels = if rows > 1 { SPAN } else { ROW_PANELS };
+    panels * rows * LANES
+}
+
+/// Rows of scratch for a block of tokens: whole tiles, whatever the instruction set. Blocks are about equal.
 fn block_rows(tokens: usize) -> usize {
     if tokens > 1 {
-        tokens.min(BLOCK_TOKENS).next_multiple_of(TOKEN_STEP)
+        let blocks = tokens.div_ceil(BLOCK_TOKENS);
+        tokens.div_ceil(blocks).next_multiple_of(TOKEN_STEP)
     } else {
         1
     }
 }
 
-/// Computes units `units` for every row of `x`.
+/// Computes this thread's part of `units` units for every row of operand 0.
+///
+/// One row: threads share the units. Several: they draw pieces of a block of tokens and some units each.
 #[inline(always)]
-pub(super) fn products<S: Simd, const U: usize, P: Product<U>>(
+pub(super) fn products<S: Simd, const U: usize, P: Product<U, PackedMatrix>>(
     simd: S,
-    x: View<'_>,
-    units: Range<usize>,
-    scratch: &[Cell<f32>],
+    call: &Call<'_>,
+    units: usize,
     product: &P,
 ) {
-    if units.is_empty() {
+    let x = call.tensor(0);
+    let rows = block_rows(x.rows());
+    let (sums, copied) = call.scratch.split_at(sum_floats(rows));
+    let sums = sums.as_chunks::<LANES>().0;
+    if x.rows() == 1 {
+        let units = call.share(units);
+        for first in units.clone().step_by(ROW_PANELS / U) {
+            let span = Span::new(
+                product,
+                first..units.end.min(first + ROW_PANELS / U),
+                0,
+                rows,
+            );
+            one_row(simd, x.row(0), span.panels(), sums);
+            span.finish(simd, sums, 0..span.panels().len(), 0..1);
+        }
         return;
     }
-    let rows = block_rows(x.rows());
-    let (sums, copied) = scratch.split_at(GROUP * rows * LANES);
-    let sums = sums.as_chunks::<LANES>().0;
-    for start in (0..x.rows()).step_by(rows) {
+    let (blocks, spans) = (x.rows().div_ceil(rows), units.div_ceil(SPAN / U));
+    let parts = (PIECES * call.threads).div_ceil(blocks.max(1)).min(spans);
+    let mut copy = usize::MAX;
+    for piece in call.pieces(blocks * parts) {
+        let (start, part) = (piece / parts * rows, piece % parts);
         let count = rows.min(x.rows() - start);
-        let block = if x.rows() > 1 {
+        if copy != start {
+            copy = start;
             copy_rows(simd, x, start..start + count, rows, copied);
-            Activations::Copied {
-                cells: copied,
-                rows,
-                count,
-            }
-        } else {
-            Activations::One(x.row(0))
+        }
+        let block = Block {
+            cells: copied,
+            cols: x.width(),
+            rows,
+            count,
         };
-        let group = if x.rows() > 1 { GROUP / 2 } else { GROUP } / U;
-        for first in units.clone().step_by(group) {
-            let here = group.min(units.end - first);
-            let mut panels = [PanelWeights::F32(&[]); GROUP];
-            for unit in 0..here {
-                panels[unit * U..(unit + 1) * U].copy_from_slice(&product.panels(first + unit));
-            }
-            group_sums(simd, block, x.width(), &panels[..here * U], sums);
-            for unit in 0..here {
-                for token in 0..count {
-                    let mut lanes = [simd.zero(); U];
-                    for (i, lanes) in lanes.iter_mut().enumerate() {
-                        *lanes = simd.load_cells(&sums[(unit * U + i) * rows + token]);
-                    }
-                    product.finish(simd, first + unit, start + token, lanes);
-                }
-            }
+        let units = units * part / parts..units * (part + 1) / parts;
+        for first in units.clone().step_by(SPAN / U) {
+            let span = Span::new(product, first..units.end.min(first + SPAN / U), start, rows);
+            block.products(simd, &span, sums);
         }
     }
 }
 
-/// Activations as the tiles read them.
-#[derive(Clone, Copy)]
-enum Activations<'a> {
-    /// One row where it stands.
-    One(&'a [Cell<f32>]),
-    /// `count` rows copied by [`copy_rows`].
-    Copied {
-        cells: &'a [Cell<f32>],
-        rows: usize,
-        count: usize,
-    },
+/// Units that are worked on together.
+struct Span<'a, const U: usize, P> {
+    product: &'a P,
+    units: Range<usize>,
+    /// The units' panels; the rest is empty.
+    panels: [PanelWeights<'a>; SPAN],
+    /// The token whose sums come first.
+    start: usize,
+    /// Tokens from one panel's sums to the next's.
+    rows: usize,
+}
+
+impl<'a, const U: usize, P: Product<U, PackedMatrix>> Span<'a, U, P> {
+    #[inline(always)]
+    fn new(product: &'a P, units: Range<usize>, start: usize, rows: usize) -> Self {
+        let mut panels = [PanelWeights::F32(&[]); SPAN];
+        for (unit, panels) in units.clone().zip(panels.chunks_exact_mut(U)) {
+            panels.copy_from_slice(&product.panels(unit));
+        }
+        Span {
+            product,
+            units,
+            panels,
+            start,
+            rows,
+        }
+    }
+
+    #[inline(always)]
+    fn panels(&self) -> &[PanelWeights<'a>] {
+        &self.panels[..self.units.len() * U]
+    }
+
+    /// Gives the product the sums of whole units' `panels` for `tokens` of the block, out of all sums,
+    /// `[panel][rows][16]`.
+    #[inline(always)]
+    fn finish<S: Simd>(&self, simd: S, sums: Sums<'_>, panels: Range<usize>, tokens: Range<usize>) {
+        for panel in panels.step_by(U) {
+            let mut parts: [Sums<'_>; U] = [&[]; U];
+            for (i, part) in parts.iter_mut().enumerate() {
+                let row = (panel + i) * self.rows;
+                *part = &sums[row + tokens.start..row + tokens.end];
+            }
+            let (unit, token) = (self.units.start + panel / U, self.start + tokens.start);
+            self.product.finish(simd, unit, token, parts);
+        }
+    }
 }
 
 /// Copies rows `tokens` of `x` as `[column blocks][rows][STRIDE]`, and fills the tiles' last rows with zeros.
@@ -150,76 +196,45 @@ fn copy_rows<S: Simd>(
     }
 }
 
-/// The sums of up to [`GROUP`] panels, `[panel][rows][16]`.
+/// The sums of one row and up to [`GROUP`] panels, `[panel][16]`.
 #[inline(always)]
-fn group_sums<S: Simd>(
+fn one_row<S: Simd>(
     simd: S,
-    x: Activations<'_>,
-    cols: usize,
+    x: &[Cell<f32>],
     panels: &[PanelWeights<'_>],
     sums: &[[Cell<f32>; LANES]],
 ) {
-    match x {
-        Activations::One(x) => match *panels {
-            [
-                PanelWeights::F32(a),
-                PanelWeights::F32(b),
-                PanelWeights::F32(c),
-                PanelWeights::F32(d),
-            ] => {
-                one_token::<S, Single, 4>(simd, x, [a, b, c, d], sums);
-            }
-            [
-                PanelWeights::F16(a),
-                PanelWeights::F16(b),
-                PanelWeights::F16(c),
-                PanelWeights::F16(d),
-            ] => {
-                one_token::<S, Half, 4>(simd, x, [a, b, c, d], sums);
-            }
-            [
-                PanelWeights::BF16(a),
-                PanelWeights::BF16(b),
-                PanelWeights::BF16(c),
-                PanelWeights::BF16(d),
-            ] => {
-                one_token::<S, BFloat, 4>(simd, x, [a, b, c, d], sums);
-            }
-            _ => {
-                for (panel, sums) in panels.iter().zip(sums.chunks(1)) {
-                    match *panel {
-                        PanelWeights::F32(a) => one_token::<S, Single, 1>(simd, x, [a], sums),
-                        PanelWeights::F16(a) => one_token::<S, Half, 1>(simd, x, [a], sums),
-                        PanelWeights::BF16(a) => one_token::<S, BFloat, 1>(simd, x, [a], sums),
-                    }
-                }
-            }
-        },
-        Activations::Copied { cells, rows, count } => {
-            let block = Block {
-                cells,
-                cols,
-                rows,
-                count,
-            };
-            match *panels {
-                [PanelWeights::F32(a), PanelWeights::F32(b)] if S::TILE_PANELS == 2 => {
-                    block.sums::<S, Single, 2>(simd, [a, b], sums);
-                }
-                [PanelWeights::F16(a), PanelWeights::F16(b)] if S::TILE_PANELS == 2 => {
-                    block.sums::<S, Half, 2>(simd, [a, b], sums);
-                }
-                [PanelWeights::BF16(a), PanelWeights::BF16(b)] if S::TILE_PANELS == 2 => {
-                    block.sums::<S, BFloat, 2>(simd, [a, b], sums);
-                }
-                _ => {
-                    for (panel, sums) in panels.iter().zip(sums.chunks(rows)) {
-                        match *panel {
-                            PanelWeights::F32(a) => block.sums::<S, Single, 1>(simd, [a], sums),
-                            PanelWeights::F16(a) => block.sums::<S, Half, 1>(simd, [a], sums),
-                            PanelWeights::BF16(a) => block.sums::<S, BFloat, 1>(simd, [a], sums),
-                        }
-                    }
+    match *panels {
+        [
+            PanelWeights::F32(a),
+            PanelWeights::F32(b),
+            PanelWeights::F32(c),
+            PanelWeights::F32(d),
+        ] => {
+            one_token::<S, Single, 4>(simd, x, [a, b, c, d], sums);
+        }
+        [
+            PanelWeights::F16(a),
+            PanelWeights::F16(b),
+            PanelWeights::F16(c),
+            PanelWeights::F16(d),
+        ] => {
+            one_token::<S, Half, 4>(simd, x, [a, b, c, d], sums);
+        }
+        [
+            PanelWeights::BF16(a),
+            PanelWeights::BF16(b),
+            PanelWeights::BF16(c),
+            PanelWeights::BF16(d),
+        ] => {
+            one_token::<S, BFloat, 4>(simd, x, [a, b, c, d], sums);
+        }
+        _ => {
+            for (panel, sums) in panels.iter().zip(sums.chunks(1)) {
+                match *panel {
+                    PanelWeights::F32(a) => one_token::<S, Single, 1>(simd, x, [a], sums),
+                    PanelWeights::F16(a) => one_token::<S, Half, 1>(simd, x, [a], sums),
+                    PanelWeights::BF16(a) => one_token::<S, BFloat, 1>(simd, x, [a], sums),
                 }
             }
         }
@@ -297,36 +312,155 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// The sums of `P` panels, `[panel][rows][16]`.
+    /// The products of a span's units, through `sums`, `[panel][rows][16]`.
     #[inline(always)]
-    fn sums<S: Simd, E: Element, const P: usize>(
+    fn products<S: Simd, const U: usize, P: Product<U, PackedMatrix>>(
         self,
         simd: S,
-        panels: [&[[E::Bits; LANES]]; P],
-        sums: &[[Cell<f32>; LANES]],
+        span: &Span<'_, U, P>,
+        sums: Sums<'_>,
     ) {
-        for (block, x) in self.cells.chunks_exact(self.rows * STRIDE).enumerate() {
-            let start = block * BLOCK_COLS;
-            if start >= self.cols && block > 0 {
-                break;
-            }
-            let part = panels.map(|panel| &panel[start..self.cols.min(start + BLOCK_COLS)]);
-            let mut token = 0;
-            while token < self.count {
-                let x = &x[token * STRIDE..];
-                let sums = &sums[token..];
-                let left = self.count - token;
-                let first = block == 0;
-                token += match (S::TILE_TOKENS, left) {
-                    (12, 9..) => tile::<S, E, 12, P>(simd, x, part, sums, self.rows, first),
-                    (12, 5..) => tile::<S, E, 8, P>(simd, x, part, sums, self.rows, first),
-                    (6, 5..) => tile::<S, E, 6, P>(simd, x, part, sums, self.rows, first),
-                    (12, _) | (4, _) | (6, 3..) => {
-                        tile::<S, E, 4, P>(simd, x, part, sums, self.rows, first)
-                    }
-                    _ => tile::<S, E, 2, P>(simd, x, part, sums, self.rows, first),
+        let blocks = self.cols.div_ceil(BLOCK_COLS).max(1);
+        let panels = span.panels();
+        let parts = self.cells.chunks_exact(self.rows * STRIDE).take(blocks);
+        for (block, x) in parts.enumerate() {
+            let (start, last) = (block * BLOCK_COLS, block + 1 == blocks);
+            let end = self.cols.min(start + BLOCK_COLS);
+            for at in (0..panels.len()).step_by(2) {
+                let pair = &panels[at..panels.len().min(at + 2)];
+                let mut part = Part {
+                    x,
+                    start,
+                    end,
+                    sums: &sums[at * self.rows..],
+                    next: [std::ptr::null(); 2],
                 };
+                for (i, next) in part.next.iter_mut().enumerate() {
+                    *next = match panels.get(at + 2 + i) {
+                        Some(panel) => panel.address(start),
+                        None if !last => panels[i % panels.len()].address(end),
+                        // The next span's panels, as far as they follow in memory.
+                        None => pair[i % pair.len()].address(self.cols * (2 / U)),
+                    };
+                }
+                let finish = if last { Some((span, sums, at)) } else { None };
+                match *pair {
+                    [PanelWeights::F32(a), PanelWeights::F32(b)] if S::TILE_PANELS == 2 => {
+                        self.tiles::<S, Single, 2, U, P>(simd, part, [a, b], finish);
+                    }
+                    [PanelWeights::F16(a), PanelWeights::F16(b)] if S::TILE_PANELS == 2 => {
+                        self.tiles::<S, Half, 2, U, P>(simd, part, [a, b], finish);
+                    }
+                    [PanelWeights::BF16(a), PanelWeights::BF16(b)] if S::TILE_PANELS == 2 => {
+                        self.tiles::<S, BFloat, 2, U, P>(simd, part, [a, b], finish);
+                    }
+                    _ => {
+                        for (i, panel) in pair.iter().enumerate() {
+                            let part = Part {
+                                sums: &part.sums[i * self.rows..],
+                                next: [part.next[i]; 2],
+                                ..part
+                            };
+                            match *panel {
+                                PanelWeights::F32(a) => {
+                                    self.tiles::<S, Single, 1, U, P>(simd, part, [a], None);
+                                }
+                                PanelWeights::F16(a) => {
+                                    self.tiles::<S, Half, 1, U, P>(simd, part, [a], None);
+                                }
+                                PanelWeights::BF16(a) => {
+                                    self.tiles::<S, BFloat, 1, U, P>(simd, part, [a], None);
+                                }
+                            }
+                        }
+                        if last {
+                            span.finish(simd, sums, at..at + pair.len(), 0..self.count);
+                        }
+                    }
+                }
             }
+        }
+    }
+
+    /// Adds one column block to the sums of `P` panels for all tokens.
+    ///
+    /// Where a span (with all its sums, and the first panel's place in it) is given, it is finished tile by tile: the
+    /// sums are still near, and writing outputs overlaps with the next tile's work.
+    #[inline(always)]
+    fn tiles<S: Simd, E: Element, const P: usize, const U: usize, Q: Product<U, PackedMatrix>>(
+        self,
+        simd: S,
+        part: Part<'_>,
+        panels: [&[[E::Bits; LANES]]; P],
+        finish: Option<(&Span<'_, U, Q>, Sums<'_>, usize)>,
+    ) {
+        let panels = panels.map(|panel| &panel[part.start..part.end]);
+        let (rows, first) = (self.rows, part.start == 0);
+        let mut token = 0;
+        while token < self.count {
+            let x = &part.x[token * STRIDE..];
+            let sums = &part.sums[token..];
+            let left = self.count - token;
+            let ahead = Ahead::new::<E::Bits, P>(part.next, panels[0].len(), token, self.count);
+            let advance = match (S::TILE_TOKENS, left) {
+                (12, 9..) => tile::<S, E, 12, P>(simd, x, panels, sums, rows, first, ahead),
+                (12, 5..) => tile::<S, E, 8, P>(simd, x, panels, sums, rows, first, ahead),
+                (6, 5..) => tile::<S, E, 6, P>(simd, x, panels, sums, rows, first, ahead),
+                (12, _) | (4, _) | (6, 3..) => {
+                    tile::<S, E, 4, P>(simd, x, panels, sums, rows, first, ahead)
+                }
+                _ => tile::<S, E, 2, P>(simd, x, panels, sums, rows, first, ahead),
+            };
+            if let Some((span, all, at)) = finish {
+                let tokens = token..self.count.min(token + advance);
+                span.finish(simd, all, at..at + P, tokens);
+            }
+            token += advance;
+        }
+    }
+}
+
+/// One column block of a block of tokens, and where its sums go.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    /// The tokens' columns, `[rows][STRIDE]`.
+    x: &'a [Cell<f32>],
+    /// The first column.
+    start: usize,
+    /// One past the last column.
+    end: usize,
+    /// `[panel][rows][16]`, from the first of the panels that are worked on.
+    sums: Sums<'a>,
+    /// Where what is read next of two panels begins.
+    next: [*const u8; 2],
+}
+
+/// Weights that a tile asks for ahead of their use: the tiles of a block of tokens together ask for one column block of
+/// each panel. The addresses are only hints and may lie past the weights.
+#[derive(Clone, Copy)]
+struct Ahead {
+    start: *const u8,
+    /// Bytes from one column's request to the next's.
+    step: usize,
+}
+
+impl Ahead {
+    /// The part of the tile that begins at `token` of `count`, where `next` begin `cols` columns of each panel, of
+    /// sixteen `B` each.
+    #[inline(always)]
+    fn new<B, const P: usize>(
+        next: [*const u8; 2],
+        cols: usize,
+        token: usize,
+        count: usize,
+    ) -> Self {
+        let bytes = size_of::<B>() * LANES;
+        // Tokens in whose time one panel is asked for.
+        let share = count.div_ceil(P).max(1);
+        let (panel, within) = (token / share, token % share);
+        Ahead {
+            start: next[panel.min(P - 1)].wrapping_add(cols * bytes / share * within),
+            step: (bytes * TOKEN_STEP / share).clamp(1, bytes),
         }
     }
 }
@@ -340,6 +474,7 @@ fn tile<S: Simd, E: Element, const T: usize, const P: usize>(
     sums: &[[Cell<f32>; LANES]],
     rows: usize,
     first: bool,
+    ahead: Ahead,
 ) -> usize {
     let cols = panels[0].len();
     assert!(
@@ -353,7 +488,10 @@ fn tile<S: Simd, E: Element, const T: usize, const P: usize>(
             }
         }
     }
+    let mut soon = ahead.start;
     for col in 0..cols {
+        simd.prefetch(soon);
+        soon = soon.wrapping_add(ahead.step);
         let mut w = [simd.zero(); P];
         for p in 0..P {
             // SAFETY: every panel is `cols` long.

@@ -10,6 +10,7 @@ use super::expand::{Expanded, FlatInput, FlatNode, FlatWeight};
 use super::value::Value as Setting;
 use super::weight_file::TensorHeader;
 use super::weight_files::WeightFiles;
+use crate::blocks::BlockFormat;
 use crate::graph::{Class, DType, Dim, Editor, Graph, Literal, Name, Type, Value, WeightSource};
 use crate::kernels::call::MAX_RANK;
 use crate::ops::{Attribute, Op, named_activation};
@@ -146,9 +147,11 @@ impl Binder<'_> {
             match header.dtype {
                 Some(found) => dtype = found,
                 None => {
+                    let formats = BlockFormat::ALL.map(BlockFormat::name);
                     let message = format!(
-                        "tensor '{name}' is {}, expected F32, F16, BF16 or GGUF's Q8_0",
-                        header.written
+                        "tensor '{name}' is {}, expected F32, F16, BF16 or one of GGUF's {}",
+                        header.written,
+                        formats.join(", ")
                     );
                     self.problems
                         .push(Problem::new(weight.position, message).about("weight", &weight.name));

@@ -8,6 +8,7 @@ pub mod ast;
 pub mod bind;
 pub mod diagnostics;
 pub mod document;
+mod elements;
 pub mod evaluate;
 pub mod expand;
 pub mod expression;

@@ -117,6 +117,12 @@ impl TensorFile {
         })
     }
 
+    /// Bytes that a tensor takes in the file; `None` if there is none of that name.
+    pub fn stored_bytes(&self, name: &str) -> Option<usize> {
+        let (start, end) = self.tensors.get(name)?.data_offsets;
+        end.checked_sub(start)
+    }
+
     /// A view onto a tensor of F32, F16 or BF16 elements. No data is copied.
     pub fn weight(&self, name: &str) -> Result<Weight, TensorFileError> {
         let (info, bytes) = self.data(name)?;

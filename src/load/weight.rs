@@ -2,35 +2,18 @@
 //!
 //! Transposing, slicing and most reshaping of weights costs nothing: only shape and strides change, until the packer reads
 //! the rows. Data keeps its own element type, may start at any byte, and is little-endian as the files are.
+//!
+//! Elements in quantized blocks are consecutive elements of a row. Their views keep blocks whole: rows, and columns at
+//! blocks' boundaries, may be cut and reshaped, and outer axes transposed; everything else is an error.
 
-use half::{bf16, f16};
 use smallvec::SmallVec;
 
+use super::elements::gather;
+pub use super::elements::{ElementType, NoWeight};
 use super::map::Mapped;
 
 /// A shape or strides: one number a dimension, outermost first.
 pub type Dims = SmallVec<[usize; 4]>;
-
-/// The type of a weight's elements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ElementType {
-    /// IEEE binary32.
-    F32,
-    /// IEEE binary16.
-    F16,
-    /// The upper half of a binary32.
-    BF16,
-}
-
-impl ElementType {
-    /// Bytes of one element.
-    pub fn bytes(self) -> usize {
-        match self {
-            ElementType::F32 => 4,
-            ElementType::F16 | ElementType::BF16 => 2,
-        }
-    }
-}
 
 /// Why a view could not be made or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +25,7 @@ pub enum WeightError {
         shape: Dims,
     },
     /// The data ends before the tensor does.
-    #[error("shape {shape:?} of {element:?} needs {needed} bytes, {available} are there")]
+    #[error("shape {shape:?} of {element} needs {needed} bytes, {available} are there")]
     TooShort {
         /// The shape.
         shape: Dims,
@@ -89,6 +72,19 @@ pub enum WeightError {
         /// The view's shape.
         shape: Dims,
     },
+    /// What was asked for would take a part of a block, or put its elements elsewhere than behind one another in a row.
+    #[error(
+        "{what} of shape {shape:?} in {element} is cutting through quantized blocks, of {} consecutive elements of a row each",
+        element.unit().0
+    )]
+    CutsBlocks {
+        /// What was tried, with its arguments.
+        what: String,
+        /// The view's shape.
+        shape: Dims,
+        /// The element type.
+        element: ElementType,
+    },
     /// Rows were asked of a view that has not two dimensions.
     #[error("rows are read from matrices, and shape {shape:?} is none")]
     NotAMatrix {
@@ -99,7 +95,8 @@ pub enum WeightError {
 
 /// A read-only view onto the elements of one tensor. Cloning shares the data.
 ///
-/// Invariant: every index within `shape` leads to an element within `bytes`.
+/// Invariants: every index within `shape` leads to an element within `bytes`. Where elements lie in blocks, the innermost
+/// axis has stride 1 and whole blocks, and no other stride leads into a block.
 #[derive(Debug, Clone)]
 pub struct Weight {
     bytes: Mapped,
@@ -120,11 +117,20 @@ impl Weight {
         shape: &[usize],
     ) -> Result<Self, WeightError> {
         let shape = Dims::from_slice(shape);
-        let needed = addressable(&shape).and_then(|n| n.checked_mul(element.bytes()));
+        let (unit, bytes_of_unit) = element.unit();
+        let needed = addressable(&shape).and_then(|n| n.checked_mul(bytes_of_unit));
         let (Some(_), Some(count)) = (needed, count(&shape)) else {
             return Err(WeightError::TooLarge { shape });
         };
-        let needed = count * element.bytes();
+        if !has_whole_units(&shape, unit) {
+            let what = "a tensor".to_string();
+            return Err(WeightError::CutsBlocks {
+                what,
+                shape,
+                element,
+            });
+        }
+        let needed = count / unit * bytes_of_unit;
         let available = bytes.len().saturating_sub(start);
         if needed > available {
             return Err(WeightError::TooShort {
@@ -205,6 +211,9 @@ impl Weight {
                 shape: self.shape.clone(),
             });
         }
+        if !permutation.is_empty() && permutation.last() != Some(&(permutation.len() - 1)) {
+            self.keep_blocks(|| format!("Transpose to {permutation:?}"))?;
+        }
         let pick = |dims: &Dims| {
             permutation
                 .iter()
@@ -221,7 +230,7 @@ impl Weight {
     /// The same elements in row-major order under another shape.
     ///
     /// A view where strides can express it. Otherwise (a reshape across transposed or cut axes) the elements are copied,
-    /// in their own type.
+    /// in their own type. Rows of blocks may get another length of whole blocks.
     pub fn reshape(&self, shape: &[usize]) -> Result<Self, WeightError> {
         let shape = Dims::from_slice(shape);
         if addressable(&shape).is_none() {
@@ -232,6 +241,10 @@ impl Weight {
                 from: self.shape.clone(),
                 to: shape,
             });
+        }
+        let (unit, _) = self.element.unit();
+        if !has_whole_units(&shape, unit) {
+            self.keep_blocks(|| format!("Reshape to {shape:?}"))?;
         }
         match self.strides_as(&shape) {
             Some(strides) => Ok(Weight {
@@ -265,17 +278,34 @@ impl Weight {
                 shape: shape(),
             });
         }
+        let (unit, bytes) = self.element.unit();
+        if axis + 1 == self.shape.len() && (start % unit != 0 || end % unit != 0) {
+            self.keep_blocks(|| format!("Slice of {start}..{end} of axis {axis}"))?;
+        }
         let mut view = self.clone();
         if let Some(dim) = view.shape.get_mut(axis) {
             *dim = end - start;
         }
         if !view.is_empty() {
-            view.start += start * stride * self.element.bytes();
+            view.start += start * stride / unit * bytes;
         }
         Ok(view)
     }
 
-    /// The bits of one element in its own type (F16 and BF16 in the lower half), or `None` if `index` lies outside.
+    /// Refuses `what` if the elements lie in blocks.
+    fn keep_blocks(&self, what: impl Fn() -> String) -> Result<(), WeightError> {
+        match self.element.blocks() {
+            None => Ok(()),
+            Some(_) => Err(WeightError::CutsBlocks {
+                what: what(),
+                shape: self.shape.clone(),
+                element: self.element,
+            }),
+        }
+    }
+
+    /// The bits of one element in its own type (F16 and BF16 in the lower half, elements of blocks as F32), or `None` if
+    /// `index` lies outside.
     pub fn element_bits(&self, index: &[usize]) -> Option<u32> {
         if index.len() != self.shape.len() || index.iter().zip(&self.shape).any(|(i, dim)| i >= dim)
         {
@@ -292,7 +322,7 @@ impl Weight {
     }
 
     /// The bits of the elements `start..start + out.len()` of a matrix row, each in its own type (F16 and BF16 in the
-    /// lower half).
+    /// lower half, elements of blocks as F32).
     pub fn copy_row_part_bits(
         &self,
         row: usize,
@@ -302,6 +332,15 @@ impl Weight {
         let (offset, stride) = self.row_part(row, start, out.len())?;
         self.read_bits(offset, stride, out);
         Ok(())
+    }
+
+    /// The bytes of a matrix row's blocks, as the file has them; `None` if the elements do not lie in blocks.
+    pub fn row_blocks(&self, row: usize) -> Result<Option<&[u8]>, WeightError> {
+        let width = self.shape.last().copied().unwrap_or(0);
+        let (offset, _) = self.row_part(row, 0, width)?;
+        let (unit, bytes) = self.element.unit();
+        let blocks = self.element.blocks();
+        Ok(blocks.and_then(|_| self.from(offset).get(..width / unit * bytes)))
     }
 
     /// The elements `start..start + out.len()` of a matrix row, converted exactly.
@@ -361,30 +400,44 @@ impl Weight {
 
     /// Cuts `out`, as long as the view, into rows of the innermost axis and calls `fill(offset, stride, row)` for each.
     fn for_each_row<T>(&self, out: &mut [T], mut fill: impl FnMut(usize, usize, &mut [T])) {
-        let (width, outer) = self
-            .shape
-            .split_last()
-            .map_or((1, &[][..]), |(&width, outer)| (width, outer));
         if self.is_empty() {
             return;
         }
+        let width = self.shape.last().copied().unwrap_or(1);
         let stride = self.strides.last().copied().unwrap_or(1);
         for (number, row) in out.chunks_exact_mut(width).enumerate() {
-            let mut rest = number;
-            let mut offset = 0;
-            for (dim, stride) in outer.iter().zip(&self.strides).rev() {
-                offset += rest % dim * stride;
-                rest /= dim;
-            }
-            fill(offset, stride, row);
+            fill(self.row_offset(number), stride, row);
         }
     }
 
+    /// Where row `number` of the innermost axis starts, in elements from the view's start; rows are counted in row-major
+    /// order.
+    fn row_offset(&self, number: usize) -> usize {
+        let outer = self.shape.split_last().map_or(&[][..], |(_, outer)| outer);
+        let mut rest = number;
+        let mut offset = 0;
+        for (dim, stride) in outer.iter().zip(&self.strides).rev() {
+            offset += rest % dim * stride;
+            rest /= dim;
+        }
+        offset
+    }
+
     /// All elements in row-major order, in their own type.
-    fn dense_bytes(&self) -> Vec<u8> {
+    pub fn dense_bytes(&self) -> Vec<u8> {
         match self.element {
             ElementType::F32 => self.dense_elements::<4>(),
             ElementType::F16 | ElementType::BF16 => self.dense_elements::<2>(),
+            ElementType::Blocks(format) => {
+                let width = self.shape.last().copied().unwrap_or(0);
+                let row = width / format.elements() * format.bytes();
+                let mut bytes = Vec::with_capacity(self.len() / format.elements() * format.bytes());
+                for number in 0..self.len().checked_div(width).unwrap_or(0) {
+                    let blocks = self.from(self.row_offset(number)).get(..row);
+                    bytes.extend_from_slice(blocks.unwrap_or_default());
+                }
+                bytes
+            }
         }
     }
 
@@ -438,49 +491,27 @@ impl Weight {
     }
 
     fn read_bits(&self, offset: usize, stride: usize, out: &mut [u32]) {
-        let bytes = self.from(offset);
-        match self.element {
-            ElementType::F32 => gather(bytes, stride, out, u32::from_le_bytes),
-            ElementType::F16 | ElementType::BF16 => {
-                gather(bytes, stride, out, |b| u16::from_le_bytes(b).into())
-            }
-        }
+        let skip = offset % self.element.unit().0;
+        self.element.read_bits(self.from(offset), skip, stride, out);
     }
 
     fn read_f32(&self, offset: usize, stride: usize, out: &mut [f32]) {
-        let bytes = self.from(offset);
-        match self.element {
-            ElementType::F32 => gather(bytes, stride, out, f32::from_le_bytes),
-            ElementType::F16 => gather(bytes, stride, out, |b| f16::from_le_bytes(b).to_f32()),
-            ElementType::BF16 => gather(bytes, stride, out, |b| bf16::from_le_bytes(b).to_f32()),
-        }
+        let skip = offset % self.element.unit().0;
+        self.element.read_f32(self.from(offset), skip, stride, out);
     }
 
-    /// The data from element `offset` of the view on.
+    /// The data from element `offset` of the view on, or from the beginning of its block.
     fn from(&self, offset: usize) -> &[u8] {
+        let (unit, bytes) = self.element.unit();
         self.bytes
-            .get(self.start + offset * self.element.bytes()..)
+            .get(self.start + offset / unit * bytes..)
             .unwrap_or_default()
     }
 }
 
-/// Reads elements of `BYTES` bytes that stand `stride` elements apart. By the view's invariant all are there.
-fn gather<const BYTES: usize, T>(
-    bytes: &[u8],
-    stride: usize,
-    out: &mut [T],
-    convert: impl Fn([u8; BYTES]) -> T,
-) {
-    let elements = bytes.as_chunks().0;
-    if stride == 1 {
-        for (value, &element) in out.iter_mut().zip(elements) {
-            *value = convert(element);
-        }
-    } else {
-        for (value, &element) in out.iter_mut().zip(elements.iter().step_by(stride.max(1))) {
-            *value = convert(element);
-        }
-    }
+/// Whether rows of that shape are made of whole units of so many elements.
+fn has_whole_units(shape: &[usize], unit: usize) -> bool {
+    unit == 1 || shape.last().is_some_and(|width| width % unit == 0)
 }
 
 /// The number of elements of a shape.

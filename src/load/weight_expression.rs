@@ -1,15 +1,16 @@
 //! Weight expressions: values of the graph that depend on weights and literals alone.
 //!
 //! Transposing, reshaping and slicing stay views of the file, so that packing reads the file's own bytes once. Anything
-//! else is computed in f32 by the op's reference.
+//! else is computed by the op's reference: in f32, which is what arithmetic on quantized blocks gives too.
 
 use std::collections::{HashMap, HashSet};
 
-use super::weight::{Weight, WeightError};
+use super::map::Mapped;
+use super::weight::{ElementType, Weight, WeightError};
 use super::weight_files::{WeightFiles, WeightFilesError};
 use crate::graph::{Graph, Kind, NodeId, Value};
 use crate::ops::reference::{Operands, WeightData, literal_tensor};
-use crate::ops::{Op, Tensor, slice_bounds};
+use crate::ops::{Data, Op, Tensor, slice_bounds};
 
 /// Why a weight expression has no value.
 #[derive(Debug, thiserror::Error)]
@@ -112,8 +113,7 @@ impl<'a> WeightExpressions<'a> {
                     return Ok(());
                 }
                 for (output, tensor) in self.reference(node, op).into_iter().enumerate() {
-                    let weight =
-                        Weight::from_f32(&tensor.floats(), &tensor.shape).map_err(view_error)?;
+                    let weight = made(tensor).map_err(view_error)?;
                     self.known.insert(Value { node, output }, weight);
                 }
             }
@@ -168,7 +168,22 @@ impl<'a> WeightExpressions<'a> {
 }
 
 fn dense(weight: &Weight) -> Tensor {
-    Tensor::f32(weight.shape().to_vec(), weight.to_f32())
+    let shape = weight.shape().to_vec();
+    match weight.element_type() {
+        ElementType::Blocks(format) => Tensor::blocks(shape, format, weight.dense_bytes()),
+        _ => Tensor::f32(shape, weight.to_f32()),
+    }
+}
+
+/// A tensor that was computed, as a weight.
+fn made(tensor: Tensor) -> Result<Weight, WeightError> {
+    match tensor.data {
+        Data::Blocks(format, bytes) => {
+            let element = ElementType::Blocks(format);
+            Weight::new(Mapped::from_vec(bytes), 0, element, &tensor.shape)
+        }
+        _ => Weight::from_f32(&tensor.floats(), &tensor.shape),
+    }
 }
 
 impl WeightData for WeightFiles {

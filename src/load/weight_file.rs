@@ -224,6 +224,14 @@ impl WeightFile {
         }
     }
 
+    /// Bytes that a tensor takes in the file; `None` if there is none of that name, or its type is not known.
+    pub fn stored_bytes(&self, name: &str) -> Option<usize> {
+        match self {
+            WeightFile::Safetensors(file) => file.stored_bytes(name),
+            WeightFile::Gguf(file) => file.stored_bytes(name),
+        }
+    }
+
     /// A tensor as a weight: a view of the file, or, where no kernel reads the tensor's own type, F32 elements made here.
     pub fn weight(&self, name: &str) -> Result<Weight, TensorFileError> {
         match self {

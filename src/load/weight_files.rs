@@ -206,6 +206,11 @@ impl WeightFiles {
         self.holder(name)?.header(name)
     }
 
+    /// Bytes that a tensor takes in its file; `None` if there is none of that name, or its type is not known.
+    pub fn stored_bytes(&self, name: &str) -> Option<usize> {
+        self.holder(name)?.stored_bytes(name)
+    }
+
     /// A tensor as a weight: a view of its file, or, where no kernel reads the tensor's own type, F32 elements made here.
     pub fn weight(&self, name: &str) -> Result<Weight, WeightFilesError> {
         Ok(self.file(name)?.weight(name)?)

@@ -105,6 +105,8 @@ impl<'a> WeightTable<'a> {
     ) -> Result<Option<Found<'a>>, String> {
         let mut current = weight;
         let mut optional = false;
+        // The last of those so far whose tensor has a name in files of this kind.
+        let mut missing = None;
         for _ in 0..=self.by_name.len() {
             let tensor = self.tensor(current, variables)?;
             optional |= current.optional;
@@ -117,17 +119,22 @@ impl<'a> WeightTable<'a> {
                         tensor,
                     }));
                 }
-                (_, Some(next)) => current = next,
-                _ if optional => return Ok(None),
-                (Some(tensor), None) => {
-                    return Ok(Some(Found {
-                        declaration: current,
-                        tensor,
-                    }));
-                }
-                (None, None) => {
-                    let (name, kind) = (&current.name, self.kind.name());
-                    return Err(format!("the weight '{name}' has no '{kind}' tensor name"));
+                (tensor, next) => {
+                    if let Some(tensor) = tensor {
+                        missing = Some(Found {
+                            declaration: current,
+                            tensor,
+                        });
+                    }
+                    match next {
+                        Some(next) => current = next,
+                        None if optional => return Ok(None),
+                        None if missing.is_some() => return Ok(missing),
+                        None => {
+                            let (name, kind) = (&current.name, self.kind.name());
+                            return Err(format!("the weight '{name}' has no '{kind}' tensor name"));
+                        }
+                    }
                 }
             }
         }

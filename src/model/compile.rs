@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::limits::limits;
-use super::{Logits, ModelError, ModelFiles, Options};
+use super::{Activations, Logits, ModelError, ModelFiles, Options};
 use crate::graph::{Graph, Kind, Name, verify};
 use crate::kernels::simd::Isa;
 use crate::load::bind::{bind, find_tensor};
@@ -12,15 +12,21 @@ use crate::load::diagnostics::{Position, Problem, Problems};
 use crate::load::expand::expand;
 use crate::load::parameters::{ParameterSource, SourceKind};
 use crate::load::value::Value;
-use crate::plan::{ModelPlan, PlanOptions, is_bidirectional};
+use crate::plan::{ModelPlan, PlanOptions, is_bidirectional, reads_texts_together};
 use crate::rewrite::{PassOptions, Passes, Report};
+use crate::transform::Settings;
 
 /// The context of a session where neither the caller nor the model asks for less.
 const DEFAULT_CONTEXT: usize = 4096;
 /// The most positions of a session: as floats, which rotary embeddings take, they are exact up to here.
 const MOST_CONTEXT: usize = 1 << 24;
 /// The most tokens of a prompt step where the caller names no number: past a few hundred, matrix products gain nothing.
+/// A model that reads texts whole has at least as many as its context.
 const DEFAULT_CHUNK: usize = 512;
+/// The pass that makes activations int8.
+const QUANTIZE: &str = "quantize_activations";
+/// The most logits of a prompt step that computes all of them, where the caller names no number: 64 MiB as f32.
+const MOST_LOGITS: usize = 16 << 20;
 /// The most threads that can be asked for.
 const MOST_THREADS: usize = 1024;
 
@@ -84,10 +90,17 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         Some(folder) => Passes::from_dir(folder)?,
         None => Passes::builtin()?,
     };
+    let mut without = options.without.clone();
+    if options.activations == Activations::F32 && passes.names().any(|name| name == QUANTIZE) {
+        without.insert(QUANTIZE.to_string());
+    }
     let pass_options = PassOptions {
-        without: options.without.clone(),
+        without,
         stop_after: options.stop_after.clone(),
         verify: cfg!(debug_assertions),
+        settings: Settings {
+            weights: options.weights.map(|weights| weights.dtype()),
+        },
     };
     let mut report = passes.run(&mut decode, &pass_options)?;
     let mut prefill = decode.clone();
@@ -102,17 +115,28 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         limits.positions,
         options,
     )?;
-    let default_chunk = if bidirectional {
-        context
-    } else {
-        DEFAULT_CHUNK
+    let together = reads_texts_together(&prefill);
+    let default_chunk = match (bidirectional, together, options.logits) {
+        (true, true, _) => context.max(DEFAULT_CHUNK),
+        (true, false, _) => context,
+        (false, _, Logits::Last) => DEFAULT_CHUNK,
+        (false, _, Logits::All) => {
+            let row = limits.vocabulary.unwrap_or(1).max(1);
+            (MOST_LOGITS / row).clamp(1, DEFAULT_CHUNK)
+        }
     };
     let chunk = options.chunk.unwrap_or(default_chunk);
-    if chunk == 0 {
+    // A step of one text has no more tokens than the context has positions.
+    let chunk = if together { chunk } else { chunk.min(context) };
+    if chunk == 0 || chunk > MOST_CONTEXT {
+        let range = match chunk {
+            0 => "1 or more".to_string(),
+            _ => format!("from 1 to {MOST_CONTEXT}"),
+        };
         return Err(ModelError::Option {
             option: "chunk",
-            value: 0,
-            range: "1 or more".to_string(),
+            value: chunk,
+            range,
         });
     }
     let plan = ModelPlan::new(
@@ -120,7 +144,7 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         &prefill,
         PlanOptions {
             context,
-            chunk: chunk.min(context),
+            chunk,
             threads: threads(options)?,
             fewer_threads: options.threads.is_none(),
             isa: isa(options)?,

@@ -6,6 +6,8 @@ use serde_json::Value as Json;
 
 use super::configuration::Configuration;
 use super::graphs::{builtin_graphs, demo};
+#[cfg(feature = "tokenizer")]
+use super::vocabulary::Vocabulary;
 use super::{ModelError, Options};
 use crate::load::ast::ModelFile;
 use crate::load::bind::{Headers, headers};
@@ -67,6 +69,8 @@ pub struct ModelFiles {
     pub weights: Option<WeightFiles>,
     /// The graph file.
     pub graph: ModelFile,
+    /// What the caller named.
+    pub source: Source,
 }
 
 impl ModelFiles {
@@ -92,8 +96,7 @@ impl ModelFiles {
                 problem,
             });
         }
-        let named_gguf = path.extension().is_some_and(|e| e == "gguf");
-        if path.is_file() && (named_gguf || is_gguf(path)) {
+        if is_gguf_file(path) {
             return ModelFiles::gguf(path, options, open);
         }
         let (folder, config) = if path.is_dir() {
@@ -124,7 +127,7 @@ impl ModelFiles {
             .filter(|p| p.is_file());
         let generation = generation.map(|path| read_json(&path)).transpose()?;
         let config = configuration(&config.display().to_string(), &text, generation)?;
-        ModelFiles::new(path.clone(), config, weights, options)
+        ModelFiles::new(source.clone(), config, weights, options)
     }
 
     fn gguf(path: &Path, options: &Options, open: Open) -> Result<ModelFiles, ModelError> {
@@ -132,7 +135,7 @@ impl ModelFiles {
         let config = Configuration::Gguf(first.metadata().clone());
         let parts = [first].into_iter().chain(others);
         let weights = WeightFiles::from_files(parts.map(WeightFile::Gguf).collect())?;
-        ModelFiles::new(path.to_path_buf(), config, Some(weights), options)
+        ModelFiles::new(path.into(), config, Some(weights), options)
     }
 
     fn demo(options: &Options) -> Result<ModelFiles, ModelError> {
@@ -141,18 +144,23 @@ impl ModelFiles {
             Mapped::from_static(demo::WEIGHTS),
         )?;
         let config = configuration("graphs/demo/config.json", demo::CONFIG, None)?;
-        ModelFiles::new(demo::NAME.into(), config, Some(weights), options)
+        ModelFiles::new(Source::Demo, config, Some(weights), options)
     }
 
     fn new(
-        path: PathBuf,
+        source: Source,
         config: Configuration,
         weights: Option<WeightFiles>,
         options: &Options,
     ) -> Result<ModelFiles, ModelError> {
         let graph = choose_graph(&config, options.graph.as_deref())?;
+        let path = match &source {
+            Source::Demo => demo::NAME.into(),
+            Source::Path(path) => path.clone(),
+        };
         Ok(ModelFiles {
             path,
+            source,
             config,
             weights,
             graph,
@@ -164,24 +172,21 @@ impl ModelFiles {
         self.weights.as_ref().map(headers)
     }
 
-    /// The tokenizer, if the model has one.
+    /// Where the tokenizer comes from.
     #[cfg(feature = "tokenizer")]
-    pub fn tokenizer(
-        &self,
-    ) -> Result<Option<crate::load::tokenizer::Tokenizer>, crate::load::tokenizer::TokenizerError>
-    {
-        use crate::load::tokenizer::Tokenizer;
-        if self.path == Path::new(demo::NAME) && !self.path.join("tokenizer.json").is_file() {
-            return Tokenizer::from_bytes(Path::new("graphs/demo/tokenizer.json"), demo::TOKENIZER)
-                .map(Some);
-        }
-        let path = self.path.join("tokenizer.json");
-        if path.is_file() {
-            Tokenizer::open(&path).map(Some)
-        } else {
-            Ok(None)
+    pub(super) fn vocabulary(&self) -> Vocabulary {
+        match (&self.config, &self.source) {
+            (Configuration::Gguf(metadata), _) => Vocabulary::Gguf(metadata.clone()),
+            (Configuration::Folder { .. }, Source::Demo) => Vocabulary::Demo,
+            (Configuration::Folder { .. }, Source::Path(path)) => Vocabulary::Folder(path.clone()),
         }
     }
+}
+
+/// Whether a path is that of a GGUF file, by its name or by its first bytes.
+pub(super) fn is_gguf_file(path: &Path) -> bool {
+    let named_gguf = path.extension().is_some_and(|e| e == "gguf");
+    path.is_file() && (named_gguf || is_gguf(path))
 }
 
 /// The configuration that a config.json's text gives; `name` is what messages call it.
@@ -214,7 +219,8 @@ fn read_text(path: &Path) -> Result<String, ModelError> {
     std::fs::read_to_string(path).map_err(|e| fail(format!("can't be read: {e}")))
 }
 
-fn read_json(path: &Path) -> Result<Json, ModelError> {
+/// A JSON file, of no more than [`LARGEST_TEXT`] bytes.
+pub(crate) fn read_json(path: &Path) -> Result<Json, ModelError> {
     let text = read_text(path)?;
     serde_json::from_str(&text).map_err(|error| {
         let position = Position {

@@ -9,16 +9,22 @@ mod files;
 mod graphs;
 mod limits;
 mod options;
+#[cfg(feature = "tokenizer")]
+mod vocabulary;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use compile::{Compiled, compile, threads};
 pub use configuration::Configuration;
+pub(crate) use files::read_json;
 pub use files::{ModelFiles, Source};
 pub use graphs::builtin_graphs;
-pub use options::{Logits, Options, Progress};
+pub use options::{Activations, Logits, Options, Progress, Text, Weights};
+#[cfg(feature = "tokenizer")]
+pub use vocabulary::open_tokenizer;
 
+use crate::embed::RecipeSource;
 use crate::exec::arena::ArenaError;
 use crate::exec::executor::Executor;
 use crate::exec::pool::Pool;
@@ -27,6 +33,8 @@ use crate::exec::weights::{self, WeightLoadError};
 use crate::graph::GraphError;
 use crate::kernels::simd::{Isa, IsaError};
 use crate::load::diagnostics::Problems;
+#[cfg(feature = "tokenizer")]
+use crate::load::tokenizer::{Tokenizer, TokenizerError};
 use crate::load::weight_files::WeightFilesError;
 use crate::plan::{MemoryReport, PlanError};
 use crate::rewrite::{PassError, Report};
@@ -79,7 +87,7 @@ pub enum ModelError {
     /// The tokenizer can't be read.
     #[cfg(feature = "tokenizer")]
     #[error(transparent)]
-    Tokenizer(#[from] crate::load::tokenizer::TokenizerError),
+    Tokenizer(#[from] TokenizerError),
 }
 
 /// A model, ready to run. Cheap to clone; clones share weights and threads, and may be used from any thread.
@@ -91,8 +99,9 @@ pub struct Model {
 struct Shared {
     executor: Arc<Executor>,
     compiled: Compiled,
+    recipe_source: RecipeSource,
     #[cfg(feature = "tokenizer")]
-    tokenizer: Option<crate::load::tokenizer::Tokenizer>,
+    tokenizer: Result<Tokenizer, TokenizerError>,
 }
 
 impl Model {
@@ -115,6 +124,8 @@ impl Model {
                 progress(Progress { done, all });
             }
         };
+        #[cfg(feature = "tokenizer")]
+        let tokenizer = begin_tokenizer(&files, options.text)?;
         let weights = weights::load(
             &compiled.prefill,
             &compiled.plan.weights,
@@ -123,7 +134,15 @@ impl Model {
             &progress,
         )?;
         #[cfg(feature = "tokenizer")]
-        let tokenizer = files.tokenizer()?;
+        let tokenizer = match tokenizer {
+            Ok(building) => Ok(finish_tokenizer(building)?),
+            Err(missing) => Err(missing),
+        };
+        #[cfg(feature = "tokenizer")]
+        let compiled = Compiled {
+            eos_tokens: eos_tokens(compiled.eos_tokens, tokenizer.as_ref().ok()),
+            ..compiled
+        };
         let pool = Pool::new(threads).map_err(ModelError::Threads)?;
         let plan = compiled.plan.clone();
         let executor = Arc::new(Executor::new(plan, weights, pool));
@@ -131,6 +150,7 @@ impl Model {
             shared: Arc::new(Shared {
                 executor,
                 compiled,
+                recipe_source: RecipeSource::of(&files),
                 #[cfg(feature = "tokenizer")]
                 tokenizer,
             }),
@@ -195,9 +215,68 @@ impl Model {
         self.shared.compiled.plan.options.threads
     }
 
-    /// The tokenizer, if the model's folder has one. GGUF files' vocabularies are not read.
-    #[cfg(feature = "tokenizer")]
-    pub fn tokenizer(&self) -> Option<&crate::load::tokenizer::Tokenizer> {
-        self.shared.tokenizer.as_ref()
+    /// Where it is to be read how this model's hidden states become embeddings.
+    pub(crate) fn recipe_source(&self) -> &RecipeSource {
+        &self.shared.recipe_source
     }
+
+    /// The tokenizer, if the model has one of a known kind and was not opened without ([`Options::text`]).
+    #[cfg(feature = "tokenizer")]
+    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.shared.tokenizer.as_ref().ok()
+    }
+
+    /// The tokenizer, or why there is none.
+    #[cfg(feature = "tokenizer")]
+    pub(crate) fn text_tokenizer(&self) -> Result<&Tokenizer, TokenizerError> {
+        self.shared.tokenizer.as_ref().map_err(Clone::clone)
+    }
+}
+
+/// A tokenizer that is being built.
+#[cfg(feature = "tokenizer")]
+type Building = std::thread::JoinHandle<Result<Tokenizer, TokenizerError>>;
+
+/// Starts to build the tokenizer on a thread of its own. The inner error says what is missing, where that is no reason to
+/// refuse the model.
+#[cfg(feature = "tokenizer")]
+fn begin_tokenizer(
+    files: &ModelFiles,
+    text: Text,
+) -> Result<Result<Building, TokenizerError>, ModelError> {
+    let vocabulary = files.vocabulary();
+    match (text, vocabulary.check()) {
+        (Text::Never, _) => {
+            return Ok(Err(TokenizerError::Missing {
+                problem: "the model was opened without its tokenizer".to_string(),
+            }));
+        }
+        (Text::IfAny, Err(missing @ TokenizerError::Missing { .. })) => return Ok(Err(missing)),
+        (_, checked) => checked?,
+    }
+    let thread = std::thread::Builder::new().name("tokenizer".to_string());
+    let building = thread.spawn(move || vocabulary.build());
+    building.map(Ok).map_err(ModelError::Threads)
+}
+
+#[cfg(feature = "tokenizer")]
+fn finish_tokenizer(building: Building) -> Result<Tokenizer, ModelError> {
+    match building.join() {
+        Ok(built) => Ok(built?),
+        Err(_) => {
+            let problem = std::io::Error::other("the one that builds the tokenizer failed");
+            Err(ModelError::Threads(problem))
+        }
+    }
+}
+
+/// What the files name as ends of texts, then what the vocabulary spells like one.
+#[cfg(feature = "tokenizer")]
+fn eos_tokens(mut named: Vec<u32>, tokenizer: Option<&Tokenizer>) -> Vec<u32> {
+    for &id in tokenizer.map(Tokenizer::end_tokens).unwrap_or_default() {
+        if !named.contains(&id) {
+            named.push(id);
+        }
+    }
+    named
 }

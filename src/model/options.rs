@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::blocks::BlockFormat;
+use crate::graph::DType;
+
 /// How far loading has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
@@ -24,6 +27,64 @@ pub enum Logits {
     All,
 }
 
+/// What products with block-quantized weights multiply. Other weights always meet f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Activations {
+    /// Signed bytes with a scale for each 32: faster, and within a few percent of the logits' spread.
+    #[default]
+    Int8,
+    /// Floats: blocks are widened to f32 when the model is loaded, and everything is as if the file held those.
+    F32,
+}
+
+/// The types that matrices of floats can become when a model is loaded: those that products read. Gains, biases and tables
+/// keep their own.
+///
+/// A format of blocks of 256 gives way to one of 32 where rows are not made of whole blocks (Q4_K to Q5_0, Q6_K to Q8_0, as
+/// in llama.cpp); what does not fit either keeps its type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weights {
+    /// Blocks of 32, 8 bits a weight.
+    Q8_0,
+    /// Blocks of 32, 4 bits a weight.
+    Q4_0,
+    /// Blocks of 256, 4 bits a weight.
+    Q4K,
+    /// Blocks of 256, 6 bits a weight.
+    Q6K,
+    /// IEEE half.
+    F16,
+    /// bfloat16.
+    BF16,
+}
+
+impl Weights {
+    /// The type of the elements.
+    pub fn dtype(self) -> DType {
+        match self {
+            Weights::Q8_0 => DType::Blocks(BlockFormat::Q8_0),
+            Weights::Q4_0 => DType::Blocks(BlockFormat::Q4_0),
+            Weights::Q4K => DType::Blocks(BlockFormat::Q4K),
+            Weights::Q6K => DType::Blocks(BlockFormat::Q6K),
+            Weights::F16 => DType::F16,
+            Weights::BF16 => DType::BF16,
+        }
+    }
+}
+
+/// What opening a model does about its tokenizer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Text {
+    /// Nothing: token ids in, logits out. What is wrong with the tokenizer does not matter.
+    Never,
+    /// It is there if the model has one of a known kind. What is missing is told when text is asked for; one that is
+    /// broken is refused.
+    #[default]
+    IfAny,
+    /// The model is refused, before its weights are read, if it has no tokenizer of a known kind.
+    Needed,
+}
+
 /// Choices for [`super::Model::open`]. The default is what most callers want.
 #[derive(Clone, Default)]
 pub struct Options {
@@ -32,11 +93,18 @@ pub struct Options {
     pub threads: Option<usize>,
     /// Positions of a session; the smaller of the model's and 4096 where `None`.
     pub context: Option<usize>,
-    /// The most tokens of a prompt step, and never more than the context; where `None` 512, or for bidirectional models,
-    /// which read a text in one step, the context.
+    /// The most tokens of a prompt step, and never more than the context; where `None` 512 (with [`Logits::All`] fewer, if
+    /// their logits would take more than 64 MiB). A step of a bidirectional model reads whole texts, several if they fit:
+    /// there it may be more than the context, and where `None` it is the context, but at least 512.
     pub chunk: Option<usize>,
     /// Which logits a prompt step computes.
     pub logits: Logits,
+    /// What products with block-quantized weights multiply.
+    pub activations: Activations,
+    /// What matrices of floats become when the model is loaded; they keep their type where `None`.
+    pub weights: Option<Weights>,
+    /// Whether text is wanted, and so a tokenizer.
+    pub text: Text,
     /// Passes or rules to leave out.
     pub without: BTreeSet<String>,
     /// Stop after this pass.

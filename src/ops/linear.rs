@@ -1,21 +1,26 @@
 //! Matrix products with weights, and between activations.
 //!
-//! Every output element is one chain of fused multiply-adds over k, in order, from +0.
+//! Every output element is one chain of fused multiply-adds over k, in order, from +0. Of int8 activations and a weight in
+//! quantized blocks it is a chain over their blocks of 32, whose own products are exact (`kernels/quantized`).
 
 use smallvec::SmallVec;
 
 use super::attributes::{Attribute, AttributeDef, AttributeKind};
+use super::blocks::quantized_product;
 use super::elementwise::{ACTIVATIONS, GATES, activation, apply};
 use super::infer::{Types, expect_rank, expect_shape, one, operand, width};
 use super::lower::{Form, Lowering, Phase};
 use super::reference::Operands;
-use super::tensor::Tensor;
+use super::tensor::{Data, Tensor};
 use super::{Arity, InputDef, Op, OpDef};
-use crate::graph::{Dim, Type};
+use crate::graph::{DType, Dim, Type};
 use crate::kernels::call::Kernel;
 use crate::kernels::elementwise::UnaryFunction;
 use crate::kernels::linear::{GatedLinear, Linear, MergedLinear, scratch_floats};
 use crate::kernels::matmul::MatMul;
+use crate::kernels::quantized::{
+    self, QuantizedGatedLinear, QuantizedLinear, QuantizedMergedLinear,
+};
 
 /// Of GatedLinear, which always has one.
 const GATE: AttributeDef = AttributeDef::required("activation", GATES, "applied to the gate");
@@ -38,7 +43,7 @@ pub(super) const OPS: &[OpDef] = &[
             "b is [.., n, k]; otherwise [.., k, n]",
         )],
         inputs: &[
-            InputDef::required("a", Form::Tensor),
+            InputDef::required("a", Form::TensorOrInt8),
             InputDef::required("b", Form::PackedOrTensor),
         ],
         arity: Arity::Fixed,
@@ -56,7 +61,7 @@ pub(super) const OPS: &[OpDef] = &[
         formula: "activation(x · weightᵀ + bias) + residual",
         attributes: &[ACTIVATION],
         inputs: &[
-            InputDef::required("x", Form::Tensor),
+            InputDef::required("x", Form::TensorOrInt8),
             InputDef::required("weight", Form::Packed),
             InputDef::optional("bias", Form::Constant),
             InputDef::optional("residual", Form::Tensor),
@@ -80,7 +85,7 @@ pub(super) const OPS: &[OpDef] = &[
             "how many weights",
         )],
         inputs: &[
-            InputDef::required("x", Form::Tensor),
+            InputDef::required("x", Form::TensorOrInt8),
             InputDef::required("weight", Form::Packed),
             InputDef::optional("bias", Form::Constant),
         ],
@@ -99,7 +104,7 @@ pub(super) const OPS: &[OpDef] = &[
         formula: "activation(x · gateᵀ + gate_bias) · (x · upᵀ + up_bias) (Shazeer 2020)",
         attributes: &[GATE],
         inputs: &[
-            InputDef::required("x", Form::Tensor),
+            InputDef::required("x", Form::TensorOrInt8),
             InputDef::required("gate", Form::Packed),
             InputDef::required("up", Form::Packed),
             InputDef::optional("gate_bias", Form::Constant),
@@ -126,6 +131,10 @@ fn matmul_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
                 "{name} must have two dimensions or more, found {ty}"
             ));
         }
+    }
+    expect_blocks(a, "b", b)?;
+    if a.dtype == DType::Int8 && !(op.flag("transpose_b") && b.shape.len() == 2) {
+        return Err(format!("{a} needs one matrix [n, k], found {b}"));
     }
     let (batch, matrix) = b.shape.split_at(b.shape.len() - 2);
     let (n, b_k) = if op.flag("transpose_b") {
@@ -160,9 +169,20 @@ fn matmul_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     one(shape)
 }
 
+/// Fail where int8 activations meet a weight that is not in quantized blocks.
+fn expect_blocks(x: &Type, name: &str, weight: &Type) -> Result<(), String> {
+    match x.dtype == DType::Int8 && weight.dtype.blocks().is_none() {
+        true => Err(format!(
+            "{name} must be in quantized blocks for x {x}, found {weight}"
+        )),
+        false => Ok(()),
+    }
+}
+
 /// The rows of a product with a `[n, k]` weight, in `Dim`s.
 fn product_shape(x: &Type, weight: &Type, bias: Option<&Type>, name: &str) -> Result<Type, String> {
     expect_rank(name, weight, 2)?;
+    expect_blocks(x, name, weight)?;
     let k = width(x, "x")?;
     if weight.shape[1] != k {
         return Err(format!(
@@ -216,6 +236,9 @@ fn gated_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
 
 /// x [rows, k] · wᵀ [k, n] + bias [n].
 fn product(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+    if let (Data::Int8(words), Data::Blocks(format, blocks)) = (&x.data, &weight.data) {
+        return quantized_product(x, words, weight, *format, blocks, bias);
+    }
     let (k, n) = (x.width(), weight.shape[0]);
     let (data, weight, bias) = (x.floats(), weight.floats(), bias.map(Tensor::floats));
     let mut y = Vec::new();
@@ -256,6 +279,9 @@ fn zip(a: &Tensor, b: &Tensor, join: impl Fn(f32, f32) -> f32) -> Tensor {
 
 fn matmul_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let (a, b) = (operands.get(0), operands.get(1));
+    if matches!(a.data, Data::Int8(_)) {
+        return vec![product(a, b, None)];
+    }
     let rank = b.shape.len();
     let transposed = op.flag("transpose_b");
     let k = a.width();
@@ -328,34 +354,60 @@ fn matmul_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     let transpose_b = op.flag("transpose_b");
     if lowering.constant[1] && transpose_b && lowering.inputs[1].is_some_and(|b| b.shape.len() == 2)
     {
-        return vec![packed_phase(Linear { activation: None }, lowering)];
+        return vec![match is_int8(lowering) {
+            true => quantized_phase(QuantizedLinear { activation: None }, lowering),
+            false => packed_phase(Linear { activation: None }, lowering),
+        }];
     }
     vec![Phase::whole(MatMul { transpose_b }, lowering)]
 }
 
-/// A phase of a kernel over packed weights, with the scratch that the width of operand 0 asks for.
+/// Whether operand 0 is in int8 blocks.
+fn is_int8(lowering: &Lowering<'_>) -> bool {
+    lowering.inputs[0].is_some_and(|x| x.dtype == DType::Int8)
+}
+
+/// Columns and rows of operand 0.
+fn size(lowering: &Lowering<'_>) -> (usize, usize) {
+    let width = lowering.inputs[0].and_then(|x| x.width());
+    let cols = width.and_then(Dim::fixed).unwrap_or(0);
+    let elements = lowering.inputs[0].map_or(0, |x| x.elements(lowering.tokens, lowering.context));
+    (cols, elements / cols.max(1))
+}
+
+/// A phase of a kernel over packed weights, with the scratch that the size of operand 0 asks for.
 fn packed_phase<K: Kernel>(kernel: K, lowering: &Lowering<'_>) -> Phase {
-    let cols = lowering.inputs[0]
-        .and_then(|x| x.width())
-        .and_then(Dim::fixed)
-        .unwrap_or(0);
-    let rows = lowering.inputs[0].map_or(0, |x| x.elements(lowering.tokens, lowering.context))
-        / cols.max(1);
+    let (cols, rows) = size(lowering);
     Phase::whole(kernel, lowering).with_scratch(scratch_floats(cols, rows))
+}
+
+/// The same for a kernel over int8 activations and quantized weights.
+fn quantized_phase<K: Kernel>(kernel: K, lowering: &Lowering<'_>) -> Phase {
+    let (cols, rows) = size(lowering);
+    Phase::whole(kernel, lowering).with_scratch(quantized::scratch_floats(cols, rows))
 }
 
 fn linear_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     let activation = activation(op.text("activation"));
-    vec![packed_phase(Linear { activation }, lowering)]
+    vec![match is_int8(lowering) {
+        true => quantized_phase(QuantizedLinear { activation }, lowering),
+        false => packed_phase(Linear { activation }, lowering),
+    }]
 }
 
 fn merged_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     let segments = op.output_count();
-    vec![packed_phase(MergedLinear { segments }, lowering)]
+    vec![match is_int8(lowering) {
+        true => quantized_phase(QuantizedMergedLinear { segments }, lowering),
+        false => packed_phase(MergedLinear { segments }, lowering),
+    }]
 }
 
 fn gated_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     // The attribute is one of the gates' words, all of which are functions.
     let activation = activation(op.text("activation")).unwrap_or(UnaryFunction::Relu);
-    vec![packed_phase(GatedLinear { activation }, lowering)]
+    vec![match is_int8(lowering) {
+        true => quantized_phase(QuantizedGatedLinear { activation }, lowering),
+        false => packed_phase(GatedLinear { activation }, lowering),
+    }]
 }

@@ -11,6 +11,8 @@ use crate::kernels::simd::Isa;
 pub enum Form {
     /// An f32 tensor in the arena.
     Tensor,
+    /// An f32 tensor in the arena, or one of int8 blocks.
+    TensorOrInt8,
     /// An f32 tensor in the arena, or a weight or literal as dense f32.
     Any,
     /// A weight or literal as dense f32.
@@ -31,6 +33,8 @@ impl Form {
     /// Whether an operand of that element type can take the form.
     pub fn accepts(self, dtype: DType) -> bool {
         match self {
+            Form::TensorOrInt8 => dtype == DType::Int8 || dtype.is_float(),
+            _ if dtype == DType::Int8 => false,
             Form::Ints => dtype == DType::I32,
             Form::AnyOrInts => true,
             // A whole literal stands for a float wherever a dense constant does.
@@ -43,7 +47,9 @@ impl Form {
     /// the form.
     pub fn misfit(self, constant: bool) -> Option<&'static str> {
         match self {
-            Form::Tensor | Form::Ints if constant => Some("a value that depends on the tokens"),
+            Form::Tensor | Form::TensorOrInt8 | Form::Ints if constant => {
+                Some("a value that depends on the tokens")
+            }
             Form::Constant | Form::Packed | Form::Table if !constant => Some("a weight"),
             _ => None,
         }

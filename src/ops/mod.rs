@@ -7,6 +7,7 @@
 
 mod attention;
 mod attributes;
+mod blocks;
 mod chain;
 mod elementwise;
 mod infer;
@@ -14,6 +15,7 @@ mod linear;
 mod lower;
 mod norm;
 pub mod program;
+mod quantized;
 pub mod reference;
 mod rotary;
 mod shape;
@@ -105,12 +107,13 @@ pub enum Arity {
 }
 
 /// The tables of all families, in the order in which the reference page lists them.
-static FAMILIES: [&[OpDef]; 7] = [
+static FAMILIES: [&[OpDef]; 8] = [
     elementwise::OPS,
     chain::OPS,
     shape::OPS,
     norm::OPS,
     linear::OPS,
+    quantized::OPS,
     rotary::OPS,
     attention::OPS,
 ];

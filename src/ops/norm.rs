@@ -16,7 +16,7 @@ use crate::kernels::elementwise::UnaryFunction;
 use crate::kernels::norm::{LayerNorm, Reduce, Reduction, RmsNorm, Softmax};
 use crate::kernels::simd::{LANES, tree};
 
-const EPS: AttributeDef = AttributeDef::optional(
+pub(super) const EPS: AttributeDef = AttributeDef::optional(
     "eps",
     AttributeKind::Float,
     Attribute::Float(1e-5),
@@ -134,13 +134,13 @@ const REDUCTION: OpDef = OpDef {
     ..BASE
 };
 
-fn norm_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+pub(super) fn norm_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     let x = operand(inputs, 0)?;
     check_gains(x, &inputs[1..])?;
     one(x.shape.clone())
 }
 
-fn add_norm_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+pub(super) fn add_norm_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     let (x, residual) = (operand(inputs, 0)?, operand(inputs, 1)?);
     expect_shape("residual", residual, &x.shape)?;
     check_gains(x, &inputs[2..])?;
@@ -213,7 +213,13 @@ fn layer_norm_row(
     }));
 }
 
-fn norm_rows(op: &Op, x: &Tensor, gain: Option<&Tensor>, bias: Option<&Tensor>) -> Tensor {
+/// The norm whose name ends the op's, of every row.
+pub(super) fn norm_rows(
+    op: &Op,
+    x: &Tensor,
+    gain: Option<&Tensor>,
+    bias: Option<&Tensor>,
+) -> Tensor {
     let eps = op.float("eps") as f32;
     let (data, gain, bias) = (
         x.floats(),
@@ -245,7 +251,7 @@ fn layer_norm_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     )]
 }
 
-fn add_norm_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+pub(super) fn add_norm_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let (x, residual) = (operands.get(0), operands.get(1));
     let sum = x
         .floats()

@@ -62,7 +62,7 @@ impl<'a> Operands<'a> {
 
 /// Gives a weight's data as dense f32.
 pub trait WeightData {
-    /// The tensor of that name in the weight file, widened to f32, with its shape.
+    /// The tensor of that name in the weight file, with its shape: widened to f32, or in its blocks.
     fn load(&self, tensor: &str) -> Result<Tensor, String>;
 }
 

@@ -162,10 +162,21 @@ fn reshape_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
         ));
     }
     // A weight's elements keep their own type.
-    Ok(SmallVec::from_iter([Type {
-        dtype: x.dtype,
-        shape,
-    }]))
+    kept(x, shape)
+}
+
+/// One output with the elements of `x`, which keep their own type.
+fn kept(x: &Type, shape: Shape) -> Result<Types, String> {
+    let (unit, _) = x.dtype.unit();
+    let whole = |width: &Dim| width.fixed().is_some_and(|width| width % unit == 0);
+    if unit > 1 && !shape.last().is_some_and(whole) {
+        let to = Type::f32(shape);
+        return Err(format!(
+            "from {x} to {to} is cutting through quantized blocks, of {unit} elements of a row each"
+        ));
+    }
+    let dtype = x.dtype;
+    Ok(SmallVec::from_iter([Type { dtype, shape }]))
 }
 
 fn transpose_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
@@ -178,11 +189,13 @@ fn transpose_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
             "perm {perm:?} is no permutation of the dimensions of {x}"
         ));
     }
+    if x.dtype.blocks().is_some() && perm.last() != Some(&(perm.len() as i64 - 1)) {
+        return Err(format!(
+            "perm {perm:?} of {x} is cutting through quantized blocks, whose elements must stay in one row"
+        ));
+    }
     let shape = perm.iter().map(|&i| x.shape[i as usize]).collect();
-    Ok(SmallVec::from_iter([Type {
-        dtype: x.dtype,
-        shape,
-    }]))
+    kept(x, shape)
 }
 
 /// The axis as a dimension's number.
@@ -235,6 +248,12 @@ fn slice_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     shape[axis] = match shape[axis] {
         Dim::Fixed(length) => {
             let (start, end) = bounds(op, length)?;
+            let (unit, _) = x.dtype.unit();
+            if axis + 1 == x.shape.len() && start % unit != 0 {
+                return Err(format!(
+                    "{start}..{end} of {x} is cutting through quantized blocks, of {unit} elements of a row each"
+                ));
+            }
             Dim::Fixed(end - start)
         }
         // A symbolic dimension is 1 or more: it has a last element, and nothing else is certain.
@@ -247,10 +266,7 @@ fn slice_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
             }
         },
     };
-    Ok(SmallVec::from_iter([Type {
-        dtype: x.dtype,
-        shape,
-    }]))
+    kept(x, shape)
 }
 
 fn concat_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
@@ -283,12 +299,32 @@ fn gather_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     one(Shape::from_slice(&[ids.shape[0], table.shape[1]]))
 }
 
-/// The elements of `x` in the order in which `index` names them.
-fn picked(x: &Tensor, shape: Vec<usize>, index: impl Iterator<Item = usize>) -> Tensor {
+/// The units of `x` (elements, or whole blocks) in the order in which `index` names them, under a shape in units.
+fn picked(x: &Tensor, mut shape: Vec<usize>, index: impl Iterator<Item = usize>) -> Tensor {
     match &x.data {
         Data::F32(data) => Tensor::f32(shape, index.map(|i| data[i]).collect()),
         Data::I32(data) => Tensor::i32(shape, index.map(|i| data[i]).collect()),
+        // Shape inference has refused int8 blocks.
+        Data::Int8(_) => x.clone(),
+        Data::Blocks(format, bytes) => {
+            let size = format.bytes();
+            let blocks = index.flat_map(|i| &bytes[i * size..(i + 1) * size]);
+            let blocks = blocks.copied().collect();
+            if let Some(width) = shape.last_mut() {
+                *width *= format.elements();
+            }
+            Tensor::blocks(shape, *format, blocks)
+        }
     }
+}
+
+/// The shape of `x` in units.
+fn units(x: &Tensor) -> Vec<usize> {
+    let mut shape = x.shape.clone();
+    if let Some(width) = shape.last_mut() {
+        *width /= x.unit();
+    }
+    shape
 }
 
 fn reshape_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
@@ -305,14 +341,18 @@ fn reshape_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     if let Some(open) = op.ints("shape").iter().position(|&n| n == -1) {
         shape[open] = count / shape.iter().product::<usize>().max(1);
     }
-    vec![picked(x, shape, 0..count)]
+    vec![Tensor {
+        shape,
+        data: x.data.clone(),
+    }]
 }
 
 fn transpose_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let x = operands.get(0);
+    let from = units(x);
     let perm: Vec<usize> = op.ints("perm").iter().map(|&i| i as usize).collect();
-    let shape: Vec<usize> = perm.iter().map(|&i| x.shape[i]).collect();
-    let stride = |i: usize| x.shape[i + 1..].iter().product::<usize>();
+    let shape: Vec<usize> = perm.iter().map(|&i| from[i]).collect();
+    let stride = |i: usize| from[i + 1..].iter().product::<usize>();
     let index = (0..shape.iter().product::<usize>()).map(|flat| {
         let (mut rest, mut index) = (flat, 0);
         for (i, &from) in perm.iter().enumerate().rev() {
@@ -329,11 +369,14 @@ fn slice_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     // Shape inference has refused what these would refuse.
     let axis = axis(op, x.shape.len()).unwrap_or(0);
     let (start, end) = bounds(op, x.shape[axis]).unwrap_or((0, x.shape[axis]));
-    let inner: usize = x.shape[axis + 1..].iter().product();
-    let outer: usize = x.shape[..axis].iter().product();
-    let length = x.shape[axis];
+    let mut shape = units(x);
+    // Only of the last axis a unit is more than one element.
+    let unit = x.shape[axis] / shape[axis].max(1);
+    let (start, end) = (start / unit, end / unit);
+    let inner: usize = shape[axis + 1..].iter().product();
+    let outer: usize = shape[..axis].iter().product();
+    let length = shape[axis];
     let index = (0..outer).flat_map(|o| (o * length + start) * inner..(o * length + end) * inner);
-    let mut shape = x.shape.clone();
     shape[axis] = end - start;
     vec![picked(x, shape, index)]
 }
@@ -346,10 +389,16 @@ fn concat_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     shape[axis] = (0..operands.len())
         .map(|slot| operands.get(slot).shape[axis])
         .sum();
+    let operands = || (0..operands.len()).map(|slot| operands.get(slot));
+    if let Some(joined) = joined_blocks(operands(), axis, outer) {
+        return vec![Tensor {
+            shape,
+            data: joined,
+        }];
+    }
     let mut data = Vec::new();
     for o in 0..outer {
-        for slot in 0..operands.len() {
-            let x = operands.get(slot);
+        for x in operands() {
             let run: usize = x.shape[axis..].iter().product();
             data.extend_from_slice(&x.floats()[o * run..][..run]);
         }
@@ -357,13 +406,40 @@ fn concat_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     vec![Tensor::f32(shape, data)]
 }
 
+/// Blocks one after the other, where all operands have them in one format.
+fn joined_blocks<'t>(
+    operands: impl Iterator<Item = &'t Tensor> + Clone,
+    axis: usize,
+    outer: usize,
+) -> Option<Data> {
+    let mut blocks = operands.clone().map(|x| match &x.data {
+        Data::Blocks(format, bytes) => Some((*format, bytes)),
+        _ => None,
+    });
+    let (format, _) = blocks.clone().next()??;
+    if !blocks.all(|found| found.is_some_and(|(found, _)| found == format)) {
+        return None;
+    }
+    let mut joined = Vec::new();
+    for o in 0..outer {
+        for x in operands.clone() {
+            let Data::Blocks(_, bytes) = &x.data else {
+                return None;
+            };
+            let run: usize = units(x)[axis..].iter().product::<usize>() * format.bytes();
+            joined.extend_from_slice(&bytes[o * run..][..run]);
+        }
+    }
+    Some(Data::Blocks(format, joined))
+}
+
 fn gather_reference(_: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let (table, ids) = (operands.get(0), operands.get(1).ints());
     let width = table.width();
-    let index = ids
-        .iter()
-        .flat_map(|&id| id as usize * width..(id as usize + 1) * width);
-    vec![picked(table, vec![ids.len(), width], index)]
+    let rows = table.floats();
+    let row = |&id: &i32| rows[id as usize * width..][..width].iter().copied();
+    let data = ids.iter().flat_map(row).collect();
+    vec![Tensor::f32([ids.len(), width], data)]
 }
 
 fn reshape_lower(_: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {

@@ -1,5 +1,9 @@
 //! Tensors of the reference interpreter: plain vectors.
 
+use std::borrow::Cow;
+
+use crate::blocks::BlockFormat;
+
 /// Elements of a [`Tensor`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Data {
@@ -7,6 +11,10 @@ pub enum Data {
     F32(Vec<f32>),
     /// Token ids and positions.
     I32(Vec<i32>),
+    /// Quantized blocks as files have them, in the order of the elements: weights.
+    Blocks(BlockFormat, Vec<u8>),
+    /// Blocks of 32 signed bytes, as `kernels::quantized` lays them out in words: activations.
+    Int8(Vec<i32>),
 }
 
 /// A dense row-major tensor.
@@ -37,11 +45,37 @@ impl Tensor {
         }
     }
 
-    /// The elements as f32; whole numbers are converted.
-    pub fn floats(&self) -> std::borrow::Cow<'_, [f32]> {
+    /// A tensor of quantized blocks, which are whole in each row.
+    pub fn blocks(shape: impl Into<Vec<usize>>, format: BlockFormat, bytes: Vec<u8>) -> Tensor {
+        Tensor {
+            shape: shape.into(),
+            data: Data::Blocks(format, bytes),
+        }
+    }
+
+    /// The elements as f32; whole numbers are converted, and blocks are the floats that they mean.
+    pub fn floats(&self) -> Cow<'_, [f32]> {
         match &self.data {
             Data::F32(data) => data.into(),
             Data::I32(data) => data.iter().map(|&n| n as f32).collect::<Vec<_>>().into(),
+            // Nothing reads them but products, which read the blocks.
+            Data::Int8(_) => Cow::default(),
+            Data::Blocks(format, bytes) => {
+                let mut floats = vec![0.0; bytes.len() / format.bytes() * format.elements()];
+                let blocks = bytes.chunks_exact(format.bytes());
+                for (block, floats) in blocks.zip(floats.chunks_exact_mut(format.elements())) {
+                    format.dequantize(block, floats);
+                }
+                floats.into()
+            }
+        }
+    }
+
+    /// How many elements are stored together.
+    pub fn unit(&self) -> usize {
+        match &self.data {
+            Data::Blocks(format, _) => format.elements(),
+            _ => 1,
         }
     }
 
@@ -49,7 +83,7 @@ impl Tensor {
     pub fn ints(&self) -> &[i32] {
         match &self.data {
             Data::I32(data) => data,
-            Data::F32(_) => &[],
+            _ => &[],
         }
     }
 

@@ -1,6 +1,6 @@
-//! Whether tokens see later ones, so that a text can only be read as a whole.
+//! Whether tokens see later ones, so that a text can only be read as a whole, and whether a step can read several.
 
-use crate::graph::{Dim, Graph};
+use crate::graph::{Dim, Graph, NodeId};
 
 /// Whether what a graph gives for a token depends on later tokens: its attention is not causal, or it mixes tokens
 /// without keeping any for later steps. Such a model (an encoder) reads each text in one step that begins at position 0.
@@ -18,4 +18,24 @@ pub fn is_bidirectional(graph: &Graph) -> bool {
         let open = op.name() == "Attention" && !op.flag("causal");
         open || !keeps && tokens.any(|(slot, _)| !op.def().row_wise.contains(&slot))
     })
+}
+
+/// Whether a step can read several texts side by side: the model reads each whole, and no op but attention, which keeps
+/// to the tokens of a text, mixes tokens.
+pub fn reads_texts_together(graph: &Graph) -> bool {
+    let tokens_first = |value| graph.ty(value).shape.first() == Some(&Dim::Tokens);
+    let keeps_apart = |id: NodeId| {
+        let Some(op) = graph.node(id).op() else {
+            return true;
+        };
+        let mut inputs = graph.inputs(id).into_iter().enumerate();
+        inputs.all(|(slot, input)| match input {
+            Some(value) if graph.ty(value).shape.contains(&Dim::Tokens) => {
+                tokens_first(value)
+                    && (op.name() == "Attention" || op.def().row_wise.contains(&slot))
+            }
+            _ => true,
+        })
+    };
+    is_bidirectional(graph) && graph.ids().all(keeps_apart)
 }

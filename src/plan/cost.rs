@@ -23,12 +23,13 @@ pub(super) fn threads(steps: &[Step], weights: &[WeightNeed], tokens: usize, mos
         .filter_map(|source| match source {
             Source::Weight(weight) => weights
                 .get(*weight)
-                .filter(|w| w.form == WeightForm::Packed),
+                .filter(|w| matches!(w.form, WeightForm::Packed | WeightForm::Quantized)),
             _ => None,
         })
-        .map(|weight| weight_bytes(&weight.ty))
+        .map(weight_bytes)
         .sum();
     let reading = bytes as f64 / BYTES_PER_NANOSECOND;
+    // Narrower weights take less arithmetic too: blocks are multiplied in wider groups.
     let computing = bytes as f64 / 4.0 * tokens as f64 / OPERATIONS_PER_NANOSECOND;
     let alone = reading.max(computing);
     let together = alone / most as f64 + MEETING * steps.len() as f64;

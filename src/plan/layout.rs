@@ -1,6 +1,6 @@
 //! The whole plan: the step sizes, and the regions of the one arena that they share.
 
-use super::bidirectional::is_bidirectional;
+use super::bidirectional::{is_bidirectional, reads_texts_together};
 use super::place::Placement;
 use super::schedule::{Scheduler, StepPlan, WeightNeed};
 use super::verify::{PlanDefect, verify};
@@ -17,7 +17,7 @@ const THREAD_ALIGNMENT: usize = 128;
 pub struct PlanOptions {
     /// Positions the caches hold.
     pub context: usize,
-    /// The most tokens of a prompt step.
+    /// The most tokens of a prompt step. More than the context only where a step reads several texts.
     pub chunk: usize,
     /// Threads that run a step.
     pub threads: usize,
@@ -104,6 +104,8 @@ pub struct ModelPlan {
     pub weights: Vec<WeightNeed>,
     /// Whether tokens see later ones: each text is then read in one step that begins at position 0.
     pub bidirectional: bool,
+    /// The most texts of a step: as many as there are tokens in it where texts can be read side by side, else 1.
+    pub texts: usize,
     /// What the plan was made for.
     pub options: PlanOptions,
 }
@@ -122,6 +124,10 @@ impl ModelPlan {
         };
         let graphs = (decode, prefill);
         let bidirectional = is_bidirectional(graphs.0);
+        let texts = match reads_texts_together(graphs.1) {
+            true => options.chunk.max(1),
+            false => 1,
+        };
         let mut scheduler = Scheduler::new(graphs.0, Vec::new());
         let decode = scheduler.plan(1, &options).map_err(PlanError::Node)?;
         let mut scheduler = Scheduler::new(graphs.1, scheduler.weights);
@@ -183,6 +189,7 @@ impl ModelPlan {
             caches,
             weights: scheduler.weights,
             bidirectional,
+            texts,
             options,
         };
         verify(graphs.0, graphs.1, &plan)?;

@@ -14,9 +14,9 @@ mod report;
 mod schedule;
 mod verify;
 
-pub use bidirectional::is_bidirectional;
+pub use bidirectional::{is_bidirectional, reads_texts_together};
 pub use layout::{Cache, ModelPlan, PlanError, PlanOptions, Regions};
-use report::packed_bytes as weight_bytes;
+use report::weight_bytes;
 pub use report::{MemoryReport, StepReport};
 pub use schedule::{Slot, Source, Step, StepPlan, WeightForm, WeightNeed};
 pub use verify::{PlanDefect, verify};

@@ -3,11 +3,13 @@
 use std::fmt;
 
 use serde::Serialize;
+use smallvec::SmallVec;
 
 use super::layout::ModelPlan;
-use super::schedule::{StepPlan, WeightForm};
-use crate::graph::{DType, Type};
+use super::schedule::{StepPlan, WeightForm, WeightNeed};
+use crate::graph::DType;
 use crate::kernels::packed::{PackedMatrix, WeightType};
+use crate::kernels::quantized::QuantizedMatrix;
 
 /// Every byte of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -16,6 +18,8 @@ pub struct MemoryReport {
     pub context: usize,
     /// The most tokens of a prompt step.
     pub chunk: usize,
+    /// The most texts that a step reads side by side.
+    pub texts: usize,
     /// Threads.
     pub threads: usize,
     /// Bytes of the tensors in the weight file that the model reads.
@@ -82,23 +86,21 @@ impl StepReport {
 impl MemoryReport {
     /// The bytes of `plan`, for a model whose tensors in use take `weights` bytes in their file.
     pub fn new(plan: &ModelPlan, weights: usize) -> Self {
-        let sum = |form: WeightForm, bytes: fn(&Type) -> usize| {
-            plan.weights
-                .iter()
-                .filter(|w| w.form == form)
-                .map(|w| bytes(&w.ty))
-                .sum()
+        let sum = |forms: &[WeightForm]| {
+            let weights = plan.weights.iter();
+            let weights = weights.filter(|need| forms.contains(&need.form));
+            let weights = weights.filter(|need| !need.is_shared(&plan.weights));
+            weights.map(weight_bytes).sum()
         };
         MemoryReport {
             context: plan.options.context,
             chunk: plan.options.chunk,
+            texts: plan.texts,
             threads: plan.options.threads,
             weights,
-            packed_weights: sum(WeightForm::Packed, packed_bytes),
-            dense_weights: sum(WeightForm::Constant, |ty| {
-                ty.elements(1, 1) * size_of::<f32>()
-            }),
-            mapped_weights: sum(WeightForm::Table, |ty| ty.bytes(1, 1)),
+            packed_weights: sum(&[WeightForm::Packed, WeightForm::Quantized]),
+            dense_weights: sum(&[WeightForm::Constant]),
+            mapped_weights: sum(&[WeightForm::Table]),
             decode: StepReport::new(&plan.decode),
             prefill: StepReport::new(&plan.prefill),
             activations: plan.regions.activations,
@@ -109,11 +111,17 @@ impl MemoryReport {
     }
 }
 
-/// Bytes of a [rows, cols] weight in panels.
-pub(super) fn packed_bytes(ty: &Type) -> usize {
-    let dims: Vec<usize> = ty.shape.iter().map(|d| d.resolve(1, 1)).collect();
-    match dims[..] {
-        [rows, cols] => PackedMatrix::bytes_for(rows, cols, weight_type(ty.dtype)),
+/// Bytes of a weight in the form in which it is read.
+pub(super) fn weight_bytes(need: &WeightNeed) -> usize {
+    let ty = &need.ty;
+    let dims: SmallVec<[usize; 4]> = ty.shape.iter().map(|d| d.resolve(1, 1)).collect();
+    match (need.form, &dims[..], ty.dtype.blocks()) {
+        (WeightForm::Constant, ..) => ty.elements(1, 1) * size_of::<f32>(),
+        (WeightForm::Table, ..) => ty.bytes(1, 1),
+        (WeightForm::Quantized, &[rows, cols], Some(format)) => {
+            QuantizedMatrix::bytes_for(rows, cols, format)
+        }
+        (_, &[rows, cols], _) => PackedMatrix::bytes_for(rows, cols, weight_type(ty.dtype)),
         _ => 0,
     }
 }
@@ -123,7 +131,8 @@ pub(crate) fn weight_type(dtype: DType) -> WeightType {
     match dtype {
         DType::F16 => WeightType::F16,
         DType::BF16 => WeightType::BF16,
-        DType::F32 | DType::I32 => WeightType::F32,
+        // Quantized blocks are packed as the floats that they mean.
+        _ => WeightType::F32,
     }
 }
 

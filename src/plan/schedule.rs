@@ -41,8 +41,10 @@ pub enum Source {
 pub enum WeightForm {
     /// Dense f32.
     Constant,
-    /// In panels of 16 rows, in its own type.
+    /// In panels of 16 rows: F16 and BF16 in their own type, everything else in f32.
     Packed,
+    /// In panels of 16 rows of quantized blocks.
+    Quantized,
     /// Row by row, where the file has it.
     Table,
 }
@@ -56,6 +58,16 @@ pub struct WeightNeed {
     pub form: WeightForm,
     /// Its type.
     pub ty: Type,
+}
+
+impl WeightNeed {
+    /// Whether its bytes are those of another need: rows of a table are read from the panels of blocks, where there are
+    /// such of the same value.
+    pub fn is_shared(&self, needs: &[WeightNeed]) -> bool {
+        let same = |need: &&WeightNeed| need.value == self.value;
+        let mut others = needs.iter().filter(same);
+        self.form == WeightForm::Table && others.any(|need| need.form == WeightForm::Quantized)
+    }
 }
 
 /// One step of the plan.
@@ -250,9 +262,13 @@ impl<'a> Scheduler<'a> {
             .op()
             .and_then(|op| op.input_def(slot))
             .map(|def| def.form);
+        let packed = match self.reads_int8(node) {
+            true => WeightForm::Quantized,
+            false => WeightForm::Packed,
+        };
         let form = match form {
-            Some(Form::Packed) => WeightForm::Packed,
-            Some(Form::PackedOrTensor) if self.is_linear(node) => WeightForm::Packed,
+            Some(Form::Packed) => packed,
+            Some(Form::PackedOrTensor) if self.is_linear(node) => packed,
             Some(Form::Table) => WeightForm::Table,
             _ => WeightForm::Constant,
         };
@@ -262,6 +278,12 @@ impl<'a> Scheduler<'a> {
             self.weights.push(WeightNeed { value, form, ty });
         }
         index
+    }
+
+    /// Whether a product's activations are in int8 blocks.
+    fn reads_int8(&self, node: NodeId) -> bool {
+        let x = self.graph.inputs(node).first().copied().flatten();
+        x.is_some_and(|x| self.graph.ty(x).dtype == DType::Int8)
     }
 
     /// Whether a MatMul's second operand is read as a packed weight.
@@ -402,5 +424,10 @@ impl Slot {
     /// Whether it holds whole numbers.
     pub fn is_int(&self) -> bool {
         self.ty.dtype == DType::I32
+    }
+
+    /// Whether it holds int8 blocks.
+    pub fn is_int8(&self) -> bool {
+        self.ty.dtype == DType::Int8
     }
 }

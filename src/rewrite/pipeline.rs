@@ -22,13 +22,13 @@ use crate::graph::{self, Graph, GraphError};
 use crate::load::diagnostics::{Position, Problem, Problems};
 use crate::load::document::{self, Kind, LARGEST_FILE, Tree};
 use crate::nearest;
-use crate::transform::{self, TransformDef};
+use crate::transform::{self, Settings, TransformDef};
 
 /// The file that orders the passes.
 const PIPELINE: &str = "pipeline.ron";
 
 /// The passes that are compiled in.
-const BUILTIN: [(&str, &str); 10] = [
+const BUILTIN: [(&str, &str); 11] = [
     (PIPELINE, include_str!("../../passes/pipeline.ron")),
     (
         "raise_powers.ron",
@@ -55,6 +55,10 @@ const BUILTIN: [(&str, &str); 10] = [
         include_str!("../../passes/fuse_attention.ron"),
     ),
     ("fuse_norm.ron", include_str!("../../passes/fuse_norm.ron")),
+    (
+        "quantize_norm.ron",
+        include_str!("../../passes/quantize_norm.ron"),
+    ),
     ("linear.ron", include_str!("../../passes/linear.ron")),
     ("gate.ron", include_str!("../../passes/gate.ron")),
 ];
@@ -116,6 +120,8 @@ pub struct PassOptions {
     pub stop_after: Option<String>,
     /// Whether the graph is verified after each pass, as debug builds always do.
     pub verify: bool,
+    /// What transforms go by.
+    pub settings: Settings,
 }
 
 /// As [`PassOptions::stop_after`]: before the first pass.
@@ -308,9 +314,11 @@ impl Passes {
             match &pass.kind {
                 PassKind::Plan => continue,
                 PassKind::Transform(def) => {
-                    let done = (def.run)(graph).map_err(|error| PassError::Transform {
-                        pass: pass.name.clone(),
-                        error,
+                    let done = (def.run)(graph, &options.settings).map_err(|error| {
+                        PassError::Transform {
+                            pass: pass.name.clone(),
+                            error,
+                        }
                     })?;
                     let done = done.into_iter().map(|change| ChangeReport {
                         at: change.at,

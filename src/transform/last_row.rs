@@ -2,7 +2,7 @@
 //!
 //! Demand runs from the outputs backwards. An op whose rows do not mix is computed on the last row if nobody wants more
 //! of it; where it reads a value that is computed whole, a Slice stands between. Whole numbers (tokens, positions)
-//! are never sliced.
+//! are never sliced, nor are int8 blocks: what reads such a value is computed whole with it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -59,9 +59,9 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
 /// The slice of each value that is computed whole and of which a last row is wanted.
 type Slices = HashMap<Value, Value>;
 
-/// Whether dimension 0 counts tokens and the elements are floats.
+/// Whether dimension 0 counts tokens and the elements are floats, or blocks that stand for floats.
 fn has_rows(ty: &Type) -> bool {
-    ty.dtype == DType::F32 && ty.shape.first() == Some(&Dim::Tokens)
+    matches!(ty.dtype, DType::F32 | DType::Int8) && ty.shape.first() == Some(&Dim::Tokens)
 }
 
 /// Whether no dimension is symbolic but the first.
@@ -71,9 +71,27 @@ fn only_rows(ty: &Type) -> bool {
 
 /// Which nodes are computed on the last row alone, by [`NodeId::index`].
 fn narrowed(graph: &Graph, order: &[NodeId]) -> Vec<bool> {
+    let mut whole = vec![false; graph.id_bound()];
+    loop {
+        let last = narrowed_but(graph, order, &whole);
+        let cut = |value: &Value| {
+            let ty = graph.ty(*value);
+            ty.dtype == DType::Int8 && has_rows(ty) && !last[value.node.index()]
+        };
+        let cuts = |id: &&NodeId| last[id.index()] && graph.inputs(**id).iter().flatten().any(cut);
+        let found: Vec<NodeId> = order.iter().filter(cuts).copied().collect();
+        if found.is_empty() {
+            return last;
+        }
+        found.iter().for_each(|id| whole[id.index()] = true);
+    }
+}
+
+/// The same without regard to int8 blocks, which can't be cut; the nodes in `whole` stay whole.
+fn narrowed_but(graph: &Graph, order: &[NodeId], whole: &[bool]) -> Vec<bool> {
     let mut last = vec![false; graph.id_bound()];
     for &id in order.iter().rev() {
-        let Some(op) = graph.node(id).op() else {
+        let Some(op) = graph.node(id).op().filter(|_| !whole[id.index()]) else {
             continue;
         };
         let outputs = (0..graph.node(id).outputs.len()).map(|output| Value { node: id, output });

@@ -11,9 +11,12 @@ mod fold_constants;
 mod fuse_elementwise;
 mod last_row;
 mod merge_linear;
+mod products;
+mod quantize_activations;
+mod quantize_weights;
 mod rotary_tables;
 
-use crate::graph::{Editor, Graph, GraphError, Value};
+use crate::graph::{DType, Editor, Graph, GraphError, Value};
 use crate::ops::{Attribute, Op};
 use crate::rewrite::Bits;
 
@@ -26,7 +29,14 @@ pub struct TransformDef {
     /// What it does, in a sentence.
     pub doc: &'static str,
     /// Changes the graph and says what it changed. After an error the graph may be changed in part.
-    pub run: fn(&mut Graph) -> Result<Vec<Change>, GraphError>,
+    pub run: fn(&mut Graph, &Settings) -> Result<Vec<Change>, GraphError>,
+}
+
+/// What a caller may choose that transforms go by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// The type that matrices of floats become; they keep theirs where `None`.
+    pub weights: Option<DType>,
 }
 
 /// One thing that a transform did.
@@ -38,50 +48,65 @@ pub struct Change {
     pub what: String,
 }
 
-static TRANSFORMS: [TransformDef; 7] = [
+static TRANSFORMS: [TransformDef; 9] = [
     TransformDef {
         name: "fold_constants",
         bits: Bits::Same,
         doc: "ops on literals become literals; products with 1 and reshapes and transposes that cancel are removed",
-        run: fold_constants::run,
+        run: |graph, _| fold_constants::run(graph),
     },
     TransformDef {
         name: "common_subexpressions",
         bits: Bits::Same,
         doc: "what is computed twice from the same operands is computed once",
-        run: common_subexpressions::run,
+        run: |graph, _| common_subexpressions::run(graph),
     },
     TransformDef {
         name: "dead_nodes",
         bits: Bits::Same,
         doc: "what no output depends on is removed",
-        run: dead_nodes::run,
+        run: |graph, _| dead_nodes::run(graph),
+    },
+    TransformDef {
+        name: "quantize_weights",
+        bits: Bits::Within(QUANTIZED),
+        doc: "matrices of floats that products read become narrower, if the caller asks for it",
+        run: quantize_weights::run,
+    },
+    TransformDef {
+        name: "quantize_activations",
+        bits: Bits::Within(QUANTIZED),
+        doc: "activations become int8 blocks where a weight in quantized blocks multiplies them",
+        run: |graph, _| quantize_activations::run(graph),
     },
     TransformDef {
         name: "rotary_tables",
         bits: Bits::Same,
         doc: "sines and cosines of the positions are computed once for all layers that turn alike",
-        run: rotary_tables::run,
+        run: |graph, _| rotary_tables::run(graph),
     },
     TransformDef {
         name: "merge_linear",
         bits: Bits::Same,
         doc: "linear layers that read the same value become one step",
-        run: merge_linear::run,
+        run: |graph, _| merge_linear::run(graph),
     },
     TransformDef {
         name: "fuse_elementwise",
         bits: Bits::Same,
         doc: "ops that work element by element, and that no rule has fused, become one loop",
-        run: fuse_elementwise::run,
+        run: |graph, _| fuse_elementwise::run(graph),
     },
     TransformDef {
         name: "last_row",
         bits: Bits::Same,
         doc: "of outputs with a row per token only the last is computed, as far back as rows do not mix",
-        run: last_row::run,
+        run: |graph, _| last_row::run(graph),
     },
 ];
+
+/// How far quantizing may move an output, relative to the largest.
+const QUANTIZED: f64 = 0.1;
 
 /// Every transform.
 pub fn all() -> &'static [TransformDef] {

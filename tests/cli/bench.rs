@@ -79,3 +79,28 @@ fn bench_repeats_what_the_context_cannot_hold() {
     let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(rows[0]["n_prompt"], 300);
 }
+
+#[test]
+fn bench_reads_batches_of_prompts_with_encoders() {
+    let bert = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/bert");
+    let arguments = [
+        "bench", "-m", bert, "-p", "16,40", "-r", "1", "--chunk", "100",
+    ];
+    let rows = json(arguments.iter().chain(&["--batch", "5", "-o", "json"]));
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), 2);
+    for (row, prompt) in rows.iter().zip([16, 40]) {
+        let [tokens, batch] =
+            ["n_prompt", "n_batch_prompts"].map(|name| row[name].as_u64().unwrap());
+        assert_eq!((tokens, batch, &row["n_gen"]), (prompt, 5, &Value::from(0)));
+        let seconds = row["samples_ns"][0].as_f64().unwrap() / 1e9;
+        let rate = row["samples_ts"][0].as_f64().unwrap();
+        assert!((rate * seconds / (5.0 * prompt as f64) - 1.0).abs() < 1e-9);
+    }
+    let table = stdout(["bench", "-m", bert, "-p", "8", "-r", "1", "--batch", "3"]);
+    assert!(table.contains(" | pp8×3 | "), "{table}");
+    let refused = super::failure([
+        "bench", "-m", "demo", "-p", "8", "--batch", "2", "-o", "json",
+    ]);
+    assert!(refused.contains("reads texts token by token"), "{refused}");
+}

@@ -265,6 +265,16 @@ fn check_reads_an_encoders_text_whole_and_run_continues_none() {
         message.contains("it has 40 tokens, a step at most 8"),
         "{message}"
     );
-    let message = failure(["run", folder, "a"]);
+    let copy = tempfile::tempdir().unwrap();
+    let tokenizer = concat!(env!("CARGO_MANIFEST_DIR"), "/graphs/demo/tokenizer.json");
+    let (config, weights) = (
+        format!("{folder}/config.json"),
+        format!("{folder}/model.safetensors"),
+    );
+    for file in [&config, &weights, tokenizer] {
+        let name = std::path::Path::new(file).file_name().unwrap();
+        std::fs::copy(file, copy.path().join(name)).unwrap();
+    }
+    let message = failure(["run", copy.path().to_str().unwrap(), "a"]);
     assert!(message.contains("it continues no text"), "{message}");
 }

@@ -1,5 +1,6 @@
 //! Does the command line take GGUF files?
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
@@ -14,7 +15,7 @@ fn written(folder: &TempDir, name: &str) -> String {
 }
 
 #[test]
-fn every_command_but_run_takes_a_gguf_file() {
+fn commands_without_text_take_a_gguf_file_without_a_vocabulary() {
     let folder = TempDir::new().unwrap();
     let model = &written(&folder, "gpt2");
     let expected = concat!(
@@ -49,11 +50,14 @@ fn a_dump_of_a_gguf_file_runs_with_the_same_bits() {
 }
 
 #[test]
-fn run_says_that_the_vocabulary_is_not_read_yet() {
+fn run_says_what_the_vocabulary_lacks_before_it_reads_weights() {
     let folder = TempDir::new().unwrap();
-    let message = failure(["run", &written(&folder, "llama"), "a prompt"]);
+    let path = PathBuf::from(written(&folder, "llama"));
+    let message = failure([OsStr::new("run"), path.as_ref(), OsStr::new("a prompt")]);
     assert!(
-        message.contains("the vocabulary inside GGUF files"),
+        message.contains(
+            "llama.gguf: the file has no vocabulary (tokenizer.ggml.model is missing), so it can neither read nor write text"
+        ),
         "{message}"
     );
 }

@@ -6,9 +6,13 @@ mod check;
 #[path = "../common/mod.rs"]
 mod common;
 mod compile;
+mod embed;
 mod gguf;
+mod info;
 mod quantize;
 mod run;
+mod score;
+mod tokenize;
 
 use std::ffi::OsStr;
 use std::process::{Command, Output, Stdio};
@@ -80,7 +84,7 @@ fn bits(arguments: &[&str], isa: Option<&str>) -> String {
 
 #[test]
 fn what_is_no_model_is_an_error() {
-    for command in ["run", "dump", "plan", "explain"] {
+    for command in ["run", "dump", "plan", "explain", "info"] {
         let message = failure([command, "no/such/model"]);
         assert!(
             message.contains("no/such/model: there is no such file or folder"),

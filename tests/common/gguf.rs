@@ -254,27 +254,42 @@ fn tensors(name: &str) -> Vec<(String, Vec<usize>, Vec<f32>)> {
         .collect()
 }
 
-/// From a Hugging Face name to a GGUF name, by parts.
-fn renamed(name: &str) -> String {
+/// From a Hugging Face name to a GGUF name, by parts; `arch` is the GGUF name of the architecture.
+fn renamed(arch: &str, name: &str) -> String {
     let name = name
         .trim_start_matches("transformer.")
         .trim_start_matches("model.");
+    let norm_behind = match arch {
+        "gemma3" => "post_attention_norm",
+        _ => "ffn_norm",
+    };
     let parts = [
         ("lm_head", "output"),
         ("embed_tokens", "token_embd"),
         ("wte", "token_embd"),
         ("wpe", "position_embd"),
         ("ln_f", "output_norm"),
+        ("final_layernorm", "output_norm"),
+        ("embeddings.word_embeddings", "token_embd"),
+        ("embeddings.position_embeddings", "position_embd"),
+        ("embeddings.token_type_embeddings", "token_types"),
+        ("embeddings.LayerNorm", "token_embd_norm"),
+        ("encoder.layer.", "blk."),
         ("layers.", "blk."),
         ("h.", "blk."),
         ("input_layernorm", "attn_norm"),
         ("ln_1", "attn_norm"),
-        ("post_attention_layernorm", "ffn_norm"),
+        ("post_attention_layernorm", norm_behind),
+        ("pre_feedforward_layernorm", "ffn_norm"),
+        ("post_feedforward_layernorm", "post_ffw_norm"),
         ("ln_2", "ffn_norm"),
         ("self_attn.q_proj", "attn_q"),
         ("self_attn.k_proj", "attn_k"),
         ("self_attn.v_proj", "attn_v"),
         ("self_attn.o_proj", "attn_output"),
+        ("self_attn.dense", "attn_output"),
+        ("self_attn.q_norm", "attn_q_norm"),
+        ("self_attn.k_norm", "attn_k_norm"),
         ("attn.c_attn", "attn_qkv"),
         ("attn.c_proj", "attn_output"),
         ("mlp.gate_proj", "ffn_gate"),
@@ -282,6 +297,16 @@ fn renamed(name: &str) -> String {
         ("mlp.down_proj", "ffn_down"),
         ("mlp.c_fc", "ffn_up"),
         ("mlp.c_proj", "ffn_down"),
+        ("mlp.fc1", "ffn_up"),
+        ("mlp.fc2", "ffn_down"),
+        ("attention.self.query", "attn_q"),
+        ("attention.self.key", "attn_k"),
+        ("attention.self.value", "attn_v"),
+        ("attention.output.dense", "attn_output"),
+        ("attention.output.LayerNorm", "attn_output_norm"),
+        ("intermediate.dense", "ffn_up"),
+        ("output.dense", "ffn_down"),
+        ("output.LayerNorm", "layer_output_norm"),
     ];
     if let Some(rest) = name.strip_prefix("norm.") {
         return format!("output_norm.{rest}");
@@ -299,12 +324,29 @@ fn stored_as(stored: Stored, row: usize) -> Stored {
     }
 }
 
+fn config(name: &str) -> Json {
+    let text = fs::read_to_string(data(name).join("config.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// What GGUF files call a fixture's architecture.
+pub fn architecture(name: &str) -> String {
+    match config(name)["model_type"].as_str().unwrap() {
+        "mistral" => "llama",
+        "gemma3_text" => "gemma3",
+        "phi" => "phi2",
+        other => other,
+    }
+    .to_string()
+}
+
+/// The keys that the converter of the fixture's architecture writes.
 fn keys(name: &str) -> Writer {
-    let config: Json =
-        serde_json::from_str(&fs::read_to_string(data(name).join("config.json")).unwrap()).unwrap();
-    let number = |key: &str| config[key].as_u64().map(|n| Meta::U32(n as u32));
+    let config = config(name);
+    let arch = &architecture(name);
+    let count = |key: &str| config[key].as_u64();
+    let number = |key: &str| count(key).map(|n| Meta::U32(n as u32));
     let float = |key: &str| config[key].as_f64().map(|x| Meta::F32(x as f32));
-    let arch = config["model_type"].as_str().unwrap();
     let mut writer = Writer::new().with("general.architecture", Meta::Text(arch.to_string()));
     let mut add = |key: &str, value: Option<Meta>| {
         if let Some(value) = value {
@@ -325,13 +367,41 @@ fn keys(name: &str) -> Writer {
         add("attention.head_count", number("num_attention_heads"));
         add("attention.head_count_kv", number("num_key_value_heads"));
         add("attention.key_length", number("head_dim"));
-        add("rope.dimension_count", number("head_dim"));
+        add("attention.value_length", number("head_dim"));
         add("context_length", number("max_position_embeddings"));
         add("feed_forward_length", number("intermediate_size"));
         add("attention.layer_norm_rms_epsilon", float("rms_norm_eps"));
-        let theta = config["rope_parameters"]["rope_theta"].as_f64().unwrap();
-        add("rope.freq_base", Some(Meta::F32(theta as f32)));
+        add("attention.layer_norm_epsilon", float("layer_norm_eps"));
+        let rope = &config["rope_parameters"];
+        let head = count("hidden_size").unwrap() / count("num_attention_heads").unwrap();
+        match arch.as_str() {
+            "llama" => {
+                let turned = count("head_dim").unwrap_or(head);
+                add("rope.dimension_count", Some(Meta::U32(turned as u32)));
+            }
+            "phi2" => {
+                let turned = head as f64 * rope["partial_rotary_factor"].as_f64().unwrap();
+                add("rope.dimension_count", Some(Meta::U32(turned as u32)));
+            }
+            "olmo" => {
+                add("attention.layer_norm_epsilon", Some(Meta::F32(1e-5)));
+                add("attention.clamp_kqv", float("clip_qkv"));
+            }
+            "gemma3" => add("attention.sliding_window", number("sliding_window")),
+            "bert" => add("attention.causal", Some(Meta::Bool(false))),
+            _ => {}
+        }
+        let theta = [&rope["full_attention"]["rope_theta"], &rope["rope_theta"]];
+        // The converters of Gemma and Phi 2 leave the base out.
+        if !["gemma", "phi2"].contains(&arch.as_str())
+            && let Some(theta) = theta.iter().find_map(|theta| theta.as_f64())
+        {
+            add("rope.freq_base", Some(Meta::F32(theta as f32)));
+        }
     }
+    let types = number("type_vocab_size");
+    let types = types.map(|types| ("tokenizer.ggml.token_type_count".to_string(), types));
+    writer.meta.extend(types);
     let vocabulary = config["vocab_size"].as_u64().unwrap();
     let tokens = (0..vocabulary).map(|id| Meta::Text(format!("token {id}")));
     writer
@@ -362,10 +432,15 @@ fn rotary_factors(rope: &Json, head: usize) -> Vec<f32> {
         .collect()
 }
 
+/// Whether converters permute the rows of q and k, so that dimensions that turn together lie side by side.
+fn turns_side_by_side(arch: &str) -> bool {
+    ["llama", "olmo"].contains(&arch)
+}
+
 /// A fixture of `tests/data` as a GGUF file.
 pub fn convert(name: &str, stored: Stored) -> Writer {
-    let config: Json =
-        serde_json::from_str(&fs::read_to_string(data(name).join("config.json")).unwrap()).unwrap();
+    let config = config(name);
+    let arch = architecture(name);
     let mut writer = keys(name);
     let rope = &config["rope_parameters"];
     if rope["rope_type"] == "llama3" {
@@ -374,15 +449,21 @@ pub fn convert(name: &str, stored: Stored) -> Writer {
         writer = writer.tensor("rope_freqs.weight", &[head as u64 / 2], 0, factors);
     }
     for (tensor, mut shape, mut values) in tensors(name) {
-        let renamed = renamed(&tensor);
+        if arch == "bert" && tensor.contains("pooler") {
+            continue;
+        }
+        let renamed = renamed(&arch, &tensor);
         for (part, heads) in [
             ("attn_q.", "num_attention_heads"),
             ("attn_k.", "num_key_value_heads"),
         ] {
-            if renamed.contains(part) {
+            if turns_side_by_side(&arch) && renamed.contains(part) {
                 let row = shape.get(1).copied().unwrap_or(1);
                 values = permuted(&values, config[heads].as_u64().unwrap() as usize, row);
             }
+        }
+        if arch.starts_with("gemma") && renamed.ends_with("norm.weight") {
+            values.iter_mut().for_each(|gain| *gain += 1.0);
         }
         if tensor.contains(".c_") && shape.len() == 2 {
             values = transposed(&values, shape[0], shape[1]);

@@ -2,6 +2,8 @@
 #![allow(dead_code)] // Each test program uses a part.
 
 pub mod gguf;
+pub mod quantized;
+pub mod sentences;
 pub mod tiny;
 pub mod variants;
 

@@ -7,7 +7,7 @@ use seeded_weights::SeededWeights;
 use smallmind::graph::{Graph, print, verify};
 use smallmind::ops::Tensor;
 use smallmind::ops::reference::Interpreter;
-use smallmind::transform::{self, Change};
+use smallmind::transform::{self, Change, Settings};
 
 /// Shapes and bits of the outputs of a few steps.
 fn run(graph: &Graph, weights: &SeededWeights) -> Vec<Vec<Tensor>> {
@@ -38,7 +38,9 @@ fn last_row(tensor: &Tensor) -> Tensor {
 /// bits; or the same last rows where it narrowed an output.
 pub fn apply(name: &str, graph: &Graph) -> (Graph, Vec<Change>) {
     let mut after = graph.clone();
-    let changes = (transform::find(name).expect("a known transform").run)(&mut after).unwrap();
+    let changes =
+        (transform::find(name).expect("a known transform").run)(&mut after, &Settings::default())
+            .unwrap();
     if let Err(error) = verify(&after) {
         panic!("{name}: {error}\n{}", print(&after, "hf"));
     }

@@ -351,4 +351,87 @@ pub const CASES: &[Case] = &[
          out y",
         "\"u\" has \"z\" where the rule wants \"x\"",
     ),
+    case(
+        "quantize_rms_norm",
+        "x = activation 64
+         g = weight 64
+         w = weight 8 64
+         b = Cast w | to=Q8_0
+         n = RmsNorm x g | eps=0.001
+         q = QuantizeActivations n
+         y = MatMul q b
+         out y",
+        "x = activation 64
+         w = weight 8 64
+         b = Cast w | to=Q8_0
+         n = RmsNorm x
+         q = QuantizeActivations n
+         y = MatMul q b
+         z = Neg n
+         out y z",
+        "is read",
+    ),
+    case(
+        "quantize_layer_norm",
+        "x = activation 32
+         g = weight 32
+         bias = weight 32
+         w = weight 8 32
+         b = Cast w | to=Q4_0
+         n = LayerNorm x g bias
+         q = QuantizeActivations n
+         y = Linear q b
+         out y",
+        "x = activation 32
+         w = weight 32 32
+         b = Cast w | to=Q4_0
+         n = LayerNorm x
+         q = QuantizeActivations n
+         y = Linear q b - n
+         out y",
+        "is read",
+    ),
+    case(
+        "quantize_add_rms_norm",
+        "x = activation 32
+         r = activation 32
+         w = weight 32 32
+         b = Cast w | to=Q5_0
+         s n = AddRmsNorm x r
+         q = QuantizeActivations n
+         l = MatMul q b
+         y = Add l s
+         out y",
+        "x = activation 32
+         r = activation 32
+         w = weight 32 32
+         b = Cast w | to=Q5_0
+         s n = AddRmsNorm x r
+         q = QuantizeActivations s
+         l = MatMul q b
+         y = Add l n
+         out y",
+        "",
+    ),
+    case(
+        "quantize_add_layer_norm",
+        "x = activation 256
+         r = activation 256
+         g = weight 256
+         w = weight 8 256
+         b = Cast w | to=Q6_K
+         s n = AddLayerNorm x r g
+         q = QuantizeActivations n
+         y = MatMul q b
+         out y s",
+        "x = activation 256
+         r = activation 256
+         w = weight 8 256
+         b = Cast w | to=Q6_K
+         s n = AddLayerNorm x r
+         q = QuantizeActivations n
+         y = MatMul q b
+         out y n",
+        "is an output",
+    ),
 ];

@@ -350,3 +350,60 @@ fn everything(sequence: &Sequence, kernel: AttendCached, table: Option<&[f32]>) 
     });
     results.into_inner()
 }
+
+#[test]
+fn sequences_of_one_step_have_the_bits_that_each_has_alone() {
+    let lengths = [1, 7, 64, 128, 65, 300, 20];
+    let starts: Vec<usize> = (0..=lengths.len())
+        .map(|count| lengths[..count].iter().sum())
+        .collect();
+    for (heads, kv_heads, dim) in [(3, 3, 32), (6, 2, 20), (4, 1, 16)] {
+        let all = Sequence::new(heads, kv_heads, dim, starts[lengths.len()]);
+        for causal in [false, true] {
+            let kernel = Attention {
+                scale: 0.25,
+                causal,
+                window: None,
+                softcap: None,
+            };
+            let scoring = Scoring {
+                scale: 0.25,
+                causal,
+                window: None,
+                softcap: None,
+            };
+            let mut expected = Vec::new();
+            for part in starts.windows(2) {
+                let of = |data: &[f32], heads: usize| {
+                    data[part[0] * heads * dim..part[1] * heads * dim].to_vec()
+                };
+                let alone = Sequence {
+                    tokens: part[1] - part[0],
+                    q: of(&all.q, heads),
+                    k: of(&all.k, kv_heads),
+                    v: of(&all.v, kv_heads),
+                    ..all
+                };
+                expected.extend(bits_of(&alone.expected(&scoring)));
+            }
+            everywhere(|isa, threads| {
+                let (q, k, v) = (cells(&all.q), cells(&all.k), cells(&all.v));
+                let y = unwritten(q.len());
+                let (shape, kv_shape) = ([all.tokens, heads, dim], [all.tokens, kv_heads, dim]);
+                let inputs = [
+                    Operand::Tensor(View::new(&q, &shape)),
+                    Operand::Tensor(View::new(&k, &kv_shape)),
+                    Operand::Tensor(View::new(&v, &kv_shape)),
+                ];
+                let outputs = [View::new(&y, &shape)];
+                let mut call = crate::kernels::testing::call(&inputs, &outputs);
+                call.sequences = &starts;
+                run(&kernel, isa, threads, scratch_floats(dim), &call);
+                assert!(
+                    bits(&y) == expected,
+                    "{heads} {kv_heads} {dim} {causal} {isa:?} {threads}"
+                );
+            });
+        }
+    }
+}

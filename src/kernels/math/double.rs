@@ -73,6 +73,40 @@ pub fn exp_f64(x: f64) -> f64 {
     power * power_of_two(n / 2) * power_of_two(n - n / 2)
 }
 
+/// Σ e^(x − largest) over a row of which none is larger, in the row's order, each term to 1e-15 of its value; terms below
+/// e⁻⁷⁰⁸ are 0. NaN if `largest` or a value is not finite, but for values of −∞, which are 0.
+pub fn sum_exp_f64(row: &[f32], largest: f64) -> f64 {
+    /// 1.5 · 2⁵²: a sum with it is a whole number, rounded to the nearest and ties to even.
+    const WHOLE: f64 = 6_755_399_441_055_744.0;
+    /// 1 / k! from k = 13 down to 0.
+    const SERIES: [f64; 14] = [
+        1.0 / 6_227_020_800.0,
+        1.0 / 479_001_600.0,
+        1.0 / 39_916_800.0,
+        1.0 / 3_628_800.0,
+        1.0 / 362_880.0,
+        1.0 / 40_320.0,
+        1.0 / 5_040.0,
+        1.0 / 720.0,
+        1.0 / 120.0,
+        1.0 / 24.0,
+        1.0 / 6.0,
+        0.5,
+        1.0,
+        1.0,
+    ];
+    let mut sum = 0.0;
+    for &x in row {
+        let x = f64::from(x) - largest;
+        let n = (x * LOG2_E + WHOLE) - WHOLE;
+        let r = (x - n * LN_2_HIGH) - n * LN_2_LOW;
+        let power = SERIES.iter().fold(0.0, |sum, term| sum * r + term);
+        let term = power * power_of_two((n as i64).clamp(-1022, 1023));
+        sum += if x < -708.0 { 0.0 } else { term };
+    }
+    sum
+}
+
 /// `base` to the `exponent`, for `base` ≥ 0: e^(exponent · ln base), to about 1e-15 · (1 + |ln result|) of its value.
 pub fn pow_f64(base: f64, exponent: f64) -> f64 {
     if exponent == 0.0 || base == 1.0 {
@@ -121,6 +155,22 @@ mod tests {
         assert_eq!(exp_f64(1000.0), f64::INFINITY);
         assert_eq!(exp_f64(-1000.0), 0.0);
         assert!((exp_f64(-740.0) - (-740f64).exp()).abs() <= 5e-324);
+    }
+
+    #[test]
+    fn sums_of_exp_are_close_to_the_standard_librarys() {
+        for i in 0..70_800 {
+            let x = -(i as f32) * 0.01;
+            close(
+                sum_exp_f64(&[x], 0.0),
+                f64::from(x).exp(),
+                1e-15,
+                f64::from(x),
+            );
+        }
+        assert_eq!(sum_exp_f64(&[3.0, f32::NEG_INFINITY, -1e30, 3.0], 3.0), 2.0);
+        assert!(sum_exp_f64(&[f32::NAN, 0.0], 0.0).is_nan());
+        assert!(sum_exp_f64(&[f32::INFINITY], f64::INFINITY).is_nan());
     }
 
     #[test]

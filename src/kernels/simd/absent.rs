@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 
-use super::{LANES, Lanes, Simd};
+use super::{Int8, LANES, Lanes, Simd, Work};
 
 /// An instruction set of another architecture, `BITS` wide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,11 +13,18 @@ pub struct Absent<const BITS: usize>(Infallible);
 pub type Avx2 = Absent<256>;
 /// AVX-512, which this architecture lacks.
 pub type Avx512 = Absent<512>;
+/// AVX-512 with VNNI, which this architecture lacks.
+pub type Vnni = Absent<512>;
 
 impl<const BITS: usize> Absent<BITS> {
     /// `None`.
     pub fn detect() -> Option<Self> {
         None
+    }
+
+    /// Never called.
+    pub fn vnni(self) -> Option<Vnni> {
+        match self.0 {}
     }
 }
 
@@ -104,6 +111,9 @@ impl<const BITS: usize> Simd for Absent<BITS> {
     const TILE_TOKENS: usize = 1;
     const TILE_PANELS: usize = 1;
 
+    fn run<W: Work>(self, _: W) {
+        match self.0 {}
+    }
     fn load(self, _: &[f32; LANES]) -> Self::F32 {
         match self.0 {}
     }
@@ -132,6 +142,64 @@ impl<const BITS: usize> Simd for Absent<BITS> {
         match self.0 {}
     }
     fn lanes_between(self, _: usize, _: usize) -> Self::Mask {
+        match self.0 {}
+    }
+}
+
+impl<const BITS: usize> Int8 for Absent<BITS> {
+    const INT8_TOKENS: usize = 1;
+    const SIGNED_OFFSET: i32 = 0;
+
+    fn load_u32(self, _: &[u32; LANES]) -> Self::I32 {
+        match self.0 {}
+    }
+    fn to_f32(self, _: Self::I32) -> Self::F32 {
+        match self.0 {}
+    }
+    fn or_i32(self, _: Self::I32, _: Self::I32) -> Self::I32 {
+        match self.0 {}
+    }
+    fn mul_i32(self, _: Self::I32, _: Self::I32) -> Self::I32 {
+        match self.0 {}
+    }
+    fn shift_left_by(self, _: Self::I32, _: usize) -> Self::I32 {
+        match self.0 {}
+    }
+    fn shift_right_by(self, _: Self::I32, _: usize) -> Self::I32 {
+        match self.0 {}
+    }
+    fn shift_right_signed(self, _: Self::I32, _: usize) -> Self::I32 {
+        match self.0 {}
+    }
+    fn sum_i32(self, _: Self::I32) -> i32 {
+        match self.0 {}
+    }
+    fn dot_i16(self, _: Self::I32, _: Self::I32) -> Self::I32 {
+        match self.0 {}
+    }
+    fn lookup(self, _: [i8; LANES], _: Self::I32) -> Self::I32 {
+        match self.0 {}
+    }
+    fn store_bytes(self, _: &[Cell<i32>; 4], _: Self::I32) {
+        match self.0 {}
+    }
+    fn dot_unsigned<const B: u32, const N: usize>(
+        self,
+        _: Self::I32,
+        _: [Self::I32; N],
+        _: [Self::I32; N],
+    ) -> Self::I32 {
+        match self.0 {}
+    }
+    fn signed_bytes(self, _: Self::I32) -> Self::I32 {
+        match self.0 {}
+    }
+    fn dot_signed<const N: usize>(
+        self,
+        _: Self::I32,
+        _: [Self::I32; N],
+        _: [Self::I32; N],
+    ) -> Self::I32 {
         match self.0 {}
     }
 }

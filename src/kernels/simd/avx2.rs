@@ -4,7 +4,8 @@
 use std::arch::x86_64::*;
 use std::cell::Cell;
 
-use super::{LANES, Lanes, Simd};
+use super::int8::words_within_i16;
+use super::{Int8, LANES, Lanes, Simd, Work};
 
 /// Proof that this CPU has AVX2, FMA and F16C.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,6 +194,21 @@ impl Simd for Avx2 {
     const TILE_TOKENS: usize = 6;
     const TILE_PANELS: usize = 1;
 
+    fn run<W: Work>(self, work: W) {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        #[inline(never)]
+        fn with_features<W: Work>(simd: Avx2, work: W) {
+            work.run(simd);
+        }
+        // SAFETY: the token proves the features.
+        unsafe { with_features(self, work) }
+    }
+    #[inline(always)]
+    fn prefetch(self, at: *const u8) {
+        // SAFETY: a prefetch accesses nothing: it faults at no address and changes no value.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+    }
+
     #[inline(always)]
     fn load(self, from: &[f32; LANES]) -> Self::F32 {
         // SAFETY: the token proves the features; the reference spans 16 elements.
@@ -288,5 +304,151 @@ impl Simd for Avx2 {
             };
             Pair(between(low), between(high))
         }
+    }
+}
+
+impl Int8 for Avx2 {
+    const INT8_TOKENS: usize = 4;
+    const SIGNED_OFFSET: i32 = 0;
+
+    #[inline(always)]
+    fn load_u32(self, from: &[u32; LANES]) -> Self::I32 {
+        // SAFETY: the token proves the features; the reference spans 16 elements.
+        unsafe {
+            let from = from.as_ptr().cast::<__m256i>();
+            Pair(_mm256_loadu_si256(from), _mm256_loadu_si256(from.add(1)))
+        }
+    }
+    #[inline(always)]
+    fn to_f32(self, x: Self::I32) -> Self::F32 {
+        // SAFETY: the token proves the features.
+        unsafe { Pair(_mm256_cvtepi32_ps(x.0), _mm256_cvtepi32_ps(x.1)) }
+    }
+    #[inline(always)]
+    fn or_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        // SAFETY: the token proves the features.
+        unsafe { Pair(_mm256_or_si256(a.0, b.0), _mm256_or_si256(a.1, b.1)) }
+    }
+    #[inline(always)]
+    fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        // SAFETY: the token proves the features.
+        unsafe { Pair(_mm256_mullo_epi32(a.0, b.0), _mm256_mullo_epi32(a.1, b.1)) }
+    }
+    #[inline(always)]
+    fn shift_left_by(self, a: Self::I32, count: usize) -> Self::I32 {
+        // SAFETY: the token proves the features.
+        unsafe {
+            let count = _mm_cvtsi32_si128(count as i32);
+            Pair(_mm256_sll_epi32(a.0, count), _mm256_sll_epi32(a.1, count))
+        }
+    }
+    #[inline(always)]
+    fn shift_right_by(self, a: Self::I32, count: usize) -> Self::I32 {
+        // SAFETY: the token proves the features.
+        unsafe {
+            let count = _mm_cvtsi32_si128(count as i32);
+            Pair(_mm256_srl_epi32(a.0, count), _mm256_srl_epi32(a.1, count))
+        }
+    }
+    #[inline(always)]
+    fn shift_right_signed(self, a: Self::I32, count: usize) -> Self::I32 {
+        // SAFETY: the token proves the features.
+        unsafe {
+            let count = _mm_cvtsi32_si128(count as i32);
+            Pair(_mm256_sra_epi32(a.0, count), _mm256_sra_epi32(a.1, count))
+        }
+    }
+    #[inline(always)]
+    fn sum_i32(self, x: Self::I32) -> i32 {
+        // SAFETY: the token proves the features.
+        unsafe {
+            let eight = _mm256_add_epi32(x.0, x.1);
+            let four = _mm_add_epi32(
+                _mm256_castsi256_si128(eight),
+                _mm256_extracti128_si256::<1>(eight),
+            );
+            let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
+            let one = _mm_add_epi32(two, _mm_shuffle_epi32::<0b10_11_00_01>(two));
+            _mm_cvtsi128_si32(one)
+        }
+    }
+    #[inline(always)]
+    fn dot_i16(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        // SAFETY: the token proves the features.
+        unsafe { Pair(_mm256_madd_epi16(a.0, b.0), _mm256_madd_epi16(a.1, b.1)) }
+    }
+    #[inline(always)]
+    fn lookup(self, table: [i8; LANES], index: Self::I32) -> Self::I32 {
+        // SAFETY: the token proves the features; the table is 16 bytes.
+        unsafe {
+            let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().cast()));
+            Pair(
+                _mm256_shuffle_epi8(table, index.0),
+                _mm256_shuffle_epi8(table, index.1),
+            )
+        }
+    }
+    #[inline(always)]
+    fn store_bytes(self, to: &[Cell<i32>; 4], x: Self::I32) {
+        // SAFETY: the token proves the features; `to` is 16 bytes, and cells may be written through a shared reference.
+        unsafe {
+            let words =
+                |x| _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
+            let bytes = _mm_packs_epi16(words(x.0), words(x.1));
+            _mm_storeu_si128(to.as_ptr().cast::<__m128i>().cast_mut(), bytes);
+        }
+    }
+    /// Products are summed as i16 as long as they fit, then widened.
+    #[inline(always)]
+    fn dot_unsigned<const BITS: u32, const N: usize>(
+        self,
+        mut acc: Self::I32,
+        w: [Self::I32; N],
+        x: [Self::I32; N],
+    ) -> Self::I32 {
+        let together = const { words_within_i16(BITS) };
+        // SAFETY: the token proves the features.
+        unsafe {
+            let ones = _mm256_set1_epi16(1);
+            let mut at = 0;
+            while at < N {
+                let mut low = _mm256_maddubs_epi16(w[at].0, x[at].0);
+                let mut high = _mm256_maddubs_epi16(w[at].1, x[at].1);
+                for i in at + 1..N.min(at + together) {
+                    low = _mm256_add_epi16(low, _mm256_maddubs_epi16(w[i].0, x[i].0));
+                    high = _mm256_add_epi16(high, _mm256_maddubs_epi16(w[i].1, x[i].1));
+                }
+                acc.0 = _mm256_add_epi32(acc.0, _mm256_madd_epi16(low, ones));
+                acc.1 = _mm256_add_epi32(acc.1, _mm256_madd_epi16(high, ones));
+                at += together;
+            }
+        }
+        acc
+    }
+    #[inline(always)]
+    fn signed_bytes(self, w: Self::I32) -> Self::I32 {
+        w
+    }
+    /// |w| · (x with the sign of w): two such products are at most 2 · 128 · 127, which fits an i16.
+    #[inline(always)]
+    fn dot_signed<const N: usize>(
+        self,
+        mut acc: Self::I32,
+        w: [Self::I32; N],
+        x: [Self::I32; N],
+    ) -> Self::I32 {
+        // SAFETY: the token proves the features.
+        unsafe {
+            let ones = _mm256_set1_epi16(1);
+            let dot = |acc, w, x| {
+                let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+                _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, ones))
+            };
+            for (w, x) in w.into_iter().zip(x) {
+                acc.0 = dot(acc.0, w.0, x.0);
+                acc.1 = dot(acc.1, w.1, x.1);
+            }
+        }
+        acc
     }
 }

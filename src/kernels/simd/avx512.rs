@@ -1,13 +1,18 @@
-//! AVX-512 F, BW, VL and DQ: sixteen lanes in one register, partial rows by mask.
+//! AVX-512 F, BW, VL and DQ: sixteen lanes in one register, partial rows by mask. Products of int8 use VNNI where the CPU
+//! has it; elsewhere they widen by way of i16, as on AVX2.
 
 use std::arch::x86_64::*;
 use std::cell::Cell;
 
-use super::{LANES, Lanes, Simd};
+use super::int8::words_within_i16;
+use super::{Int8, LANES, Lanes, Simd, Work};
 
-/// Proof that this CPU has AVX-512 F, BW, VL and DQ, AVX2, FMA and F16C.
+/// Proof that this CPU has AVX-512 F, BW, VL and DQ, AVX2, FMA and F16C, and, with `VNNI`, AVX-512 VNNI too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Avx512(());
+pub struct Avx512<const VNNI: bool = false>(());
+
+/// Proof that this CPU has all of [`Avx512`], and VNNI.
+pub type Vnni = Avx512<true>;
 
 impl Avx512 {
     /// The token, where the CPU and the operating system have all of it.
@@ -21,6 +26,11 @@ impl Avx512 {
             && is_x86_feature_detected!("f16c");
         has.then_some(Avx512(()))
     }
+
+    /// The token with VNNI, where the CPU has it.
+    pub fn vnni(self) -> Option<Vnni> {
+        is_x86_feature_detected!("avx512vnni").then_some(Avx512(()))
+    }
 }
 
 /// The first `count` lanes; all of them from 16 on.
@@ -29,7 +39,7 @@ fn first(count: usize) -> __mmask16 {
     ((1u32 << count.min(LANES)) - 1) as __mmask16
 }
 
-impl Lanes for Avx512 {
+impl<const VNNI: bool> Lanes for Avx512<VNNI> {
     type F32 = __m512;
     type I32 = __m512i;
     type Mask = __mmask16;
@@ -156,9 +166,34 @@ impl Lanes for Avx512 {
     }
 }
 
-impl Simd for Avx512 {
+impl<const VNNI: bool> Simd for Avx512<VNNI> {
     const TILE_TOKENS: usize = 12;
     const TILE_PANELS: usize = 2;
+
+    fn run<W: Work>(self, work: W) {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
+        #[inline(never)]
+        fn with_features<S: Simd, W: Work>(simd: S, work: W) {
+            work.run(simd);
+        }
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
+        #[inline(never)]
+        fn with_vnni<S: Simd, W: Work>(simd: S, work: W) {
+            work.run(simd);
+        }
+        if VNNI {
+            // SAFETY: the token proves the features.
+            unsafe { with_vnni(self, work) }
+        } else {
+            // SAFETY: the token proves the features.
+            unsafe { with_features(self, work) }
+        }
+    }
+    #[inline(always)]
+    fn prefetch(self, at: *const u8) {
+        // SAFETY: a prefetch accesses nothing: it faults at no address and changes no value.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+    }
 
     #[inline(always)]
     fn load(self, from: &[f32; LANES]) -> Self::F32 {
@@ -213,5 +248,132 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn lanes_between(self, from: usize, to: usize) -> Self::Mask {
         first(to) & !first(from)
+    }
+}
+
+impl<const VNNI: bool> Int8 for Avx512<VNNI> {
+    const INT8_TOKENS: usize = 8;
+    const SIGNED_OFFSET: i32 = if VNNI { 128 } else { 0 };
+
+    #[inline(always)]
+    fn load_u32(self, from: &[u32; LANES]) -> Self::I32 {
+        // SAFETY: the token proves the features; the reference spans 16 elements.
+        unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+    }
+    #[inline(always)]
+    fn to_f32(self, x: Self::I32) -> Self::F32 {
+        // SAFETY: the token proves the features.
+        unsafe { _mm512_cvtepi32_ps(x) }
+    }
+    #[inline(always)]
+    fn or_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        // SAFETY: the token proves the features.
+        unsafe { _mm512_or_si512(a, b) }
+    }
+    #[inline(always)]
+    fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        // SAFETY: the token proves the features.
+        unsafe { _mm512_mullo_epi32(a, b) }
+    }
+    #[inline(always)]
+    fn shift_left_by(self, a: Self::I32, count: usize) -> Self::I32 {
+        // SAFETY: the token proves the features.
+        unsafe { _mm512_sll_epi32(a, _mm_cvtsi32_si128(count as i32)) }
+    }
+    #[inline(always)]
+    fn shift_right_by(self, a: Self::I32, count: usize) -> Self::I32 {
+        // SAFETY: the token proves the features.
+        unsafe { _mm512_srl_epi32(a, _mm_cvtsi32_si128(count as i32)) }
+    }
+    #[inline(always)]
+    fn shift_right_signed(self, a: Self::I32, count: usize) -> Self::I32 {
+        // SAFETY: the token proves the features.
+        unsafe { _mm512_sra_epi32(a, _mm_cvtsi32_si128(count as i32)) }
+    }
+    #[inline(always)]
+    fn sum_i32(self, x: Self::I32) -> i32 {
+        // SAFETY: the token proves the features.
+        unsafe { _mm512_reduce_add_epi32(x) }
+    }
+    #[inline(always)]
+    fn dot_i16(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        // SAFETY: the token proves the features.
+        unsafe { _mm512_madd_epi16(a, b) }
+    }
+    #[inline(always)]
+    fn lookup(self, table: [i8; LANES], index: Self::I32) -> Self::I32 {
+        // SAFETY: the token proves the features; the table is 16 bytes.
+        unsafe {
+            let table = _mm512_broadcast_i32x4(_mm_loadu_si128(table.as_ptr().cast()));
+            _mm512_shuffle_epi8(table, index)
+        }
+    }
+    #[inline(always)]
+    fn store_bytes(self, to: &[Cell<i32>; 4], x: Self::I32) {
+        // SAFETY: the token proves the features; `to` is 16 bytes, and cells may be written through a shared reference.
+        unsafe {
+            let to = to.as_ptr().cast::<__m128i>().cast_mut();
+            _mm_storeu_si128(to, _mm512_cvtepi32_epi8(x));
+        }
+    }
+    #[inline(always)]
+    fn dot_unsigned<const BITS: u32, const N: usize>(
+        self,
+        mut acc: Self::I32,
+        w: [Self::I32; N],
+        x: [Self::I32; N],
+    ) -> Self::I32 {
+        // SAFETY: the token proves the features.
+        unsafe {
+            if VNNI {
+                for (w, x) in w.into_iter().zip(x) {
+                    acc = _mm512_dpbusd_epi32(acc, w, x);
+                }
+                return acc;
+            }
+            let together = const { words_within_i16(BITS) };
+            let mut at = 0;
+            while at < N {
+                let mut pairs = _mm512_maddubs_epi16(w[at], x[at]);
+                for i in at + 1..N.min(at + together) {
+                    pairs = _mm512_add_epi16(pairs, _mm512_maddubs_epi16(w[i], x[i]));
+                }
+                acc = _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+                at += together;
+            }
+            acc
+        }
+    }
+    /// VNNI takes unsigned weights: 128 is added by flipping the sign bit.
+    #[inline(always)]
+    fn signed_bytes(self, w: Self::I32) -> Self::I32 {
+        if VNNI {
+            self.xor_i32(w, self.splat_i32(i32::from_ne_bytes([0x80; 4])))
+        } else {
+            w
+        }
+    }
+    #[inline(always)]
+    fn dot_signed<const N: usize>(
+        self,
+        mut acc: Self::I32,
+        w: [Self::I32; N],
+        x: [Self::I32; N],
+    ) -> Self::I32 {
+        // SAFETY: the token proves the features.
+        unsafe {
+            for (w, x) in w.into_iter().zip(x) {
+                if VNNI {
+                    acc = _mm512_dpbusd_epi32(acc, w, x);
+                    continue;
+                }
+                // |w| · (x with the sign of w), as on AVX2.
+                let negative = _mm512_movepi8_mask(w);
+                let x = _mm512_mask_sub_epi8(x, negative, _mm512_setzero_si512(), x);
+                let pairs = _mm512_maddubs_epi16(_mm512_abs_epi8(w), x);
+                acc = _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+            }
+        }
+        acc
     }
 }

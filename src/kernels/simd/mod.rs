@@ -10,17 +10,21 @@ mod absent;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod int8;
 mod scalar;
+mod transpose;
 
 use std::cell::Cell;
 
 #[cfg(not(target_arch = "x86_64"))]
-pub use absent::{Avx2, Avx512};
+pub use absent::{Avx2, Avx512, Vnni};
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
-pub use avx512::Avx512;
+pub use avx512::{Avx512, Vnni};
+pub use int8::Int8;
 pub use scalar::{Scalar, Single};
+pub use transpose::Transpose;
 
 /// Lanes of a [`Simd`].
 pub const LANES: usize = 16;
@@ -94,12 +98,25 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     fn eq_i32(self, a: Self::I32, b: Self::I32) -> Self::Mask;
 }
 
-/// Sixteen [`Lanes`], and the ways between them and memory. Every method is `#[inline(always)]`.
-pub trait Simd: Lanes {
+/// Work that is written over [`Simd`] and compiled once for each instruction set.
+pub trait Work {
+    /// Does it. Implementations are `#[inline(always)]`, as is everything they call over `S`.
+    fn run<S: Simd>(self, simd: S);
+}
+
+/// Sixteen [`Lanes`], and the ways between them and memory. Every method but [`Simd::run`] is `#[inline(always)]`.
+pub trait Simd: Lanes + Int8 + Transpose {
     /// The register tile of matrix products: tokens at once, for one or [`Simd::TILE_PANELS`] panels of 16 rows.
     const TILE_TOKENS: usize;
     /// Panels of 16 rows at once in a tile of several tokens.
     const TILE_PANELS: usize;
+
+    /// A hint that the cache line with `at` is to be read soon, by way of the second cache. Any address will do.
+    #[inline(always)]
+    fn prefetch(self, _at: *const u8) {}
+
+    /// Does `work` in a function of its own that is compiled with this instruction set's features.
+    fn run<W: Work>(self, work: W);
 
     /// Lane `i` is `from[i]`.
     fn load(self, from: &[f32; LANES]) -> Self::F32;
@@ -182,7 +199,7 @@ pub enum Isa {
     Scalar(Scalar),
     /// AVX2, FMA and F16C.
     Avx2(Avx2),
-    /// AVX-512 F, BW, VL and DQ.
+    /// AVX-512 F, BW, VL and DQ; products of int8 use VNNI where the CPU has it.
     Avx512(Avx512),
 }
 

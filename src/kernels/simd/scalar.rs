@@ -3,7 +3,7 @@
 use std::array::from_fn;
 use std::cell::Cell;
 
-use super::{LANES, Lanes, Simd};
+use super::{Int8, LANES, Lanes, Simd, Work};
 
 /// One lane: the functions of [`math`](crate::kernels::math) for a single f32, with the bits of the wide ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,6 +223,10 @@ impl Simd for Scalar {
     const TILE_TOKENS: usize = 4;
     const TILE_PANELS: usize = 1;
 
+    #[inline(never)]
+    fn run<W: Work>(self, work: W) {
+        work.run(self);
+    }
     #[inline(always)]
     fn load(self, from: &[f32; LANES]) -> Self::F32 {
         *from
@@ -267,4 +271,101 @@ impl Simd for Scalar {
     fn lanes_between(self, from: usize, to: usize) -> Self::Mask {
         from_fn(|i| (from..to).contains(&i))
     }
+}
+
+impl Int8 for Scalar {
+    const INT8_TOKENS: usize = 4;
+    const SIGNED_OFFSET: i32 = 0;
+
+    #[inline(always)]
+    fn load_u32(self, from: &[u32; LANES]) -> Self::I32 {
+        from.map(u32::cast_signed)
+    }
+    #[inline(always)]
+    fn to_f32(self, x: Self::I32) -> Self::F32 {
+        x.map(|x| x as f32)
+    }
+    #[inline(always)]
+    fn or_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        from_fn(|i| a[i] | b[i])
+    }
+    #[inline(always)]
+    fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        from_fn(|i| a[i].wrapping_mul(b[i]))
+    }
+    #[inline(always)]
+    fn shift_left_by(self, a: Self::I32, count: usize) -> Self::I32 {
+        a.map(|a| a << count)
+    }
+    #[inline(always)]
+    fn shift_right_by(self, a: Self::I32, count: usize) -> Self::I32 {
+        a.map(|a| (a.cast_unsigned() >> count).cast_signed())
+    }
+    #[inline(always)]
+    fn shift_right_signed(self, a: Self::I32, count: usize) -> Self::I32 {
+        a.map(|a| a >> count)
+    }
+    #[inline(always)]
+    fn sum_i32(self, x: Self::I32) -> i32 {
+        x.into_iter().fold(0, i32::wrapping_add)
+    }
+    #[inline(always)]
+    fn dot_i16(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        from_fn(|i| {
+            let low = i32::from(a[i] as i16) * i32::from(b[i] as i16);
+            low + (a[i] >> 16) * (b[i] >> 16)
+        })
+    }
+    #[inline(always)]
+    fn lookup(self, table: [i8; LANES], index: Self::I32) -> Self::I32 {
+        let level = |byte: u8| table[usize::from(byte % 16)].cast_unsigned();
+        index.map(|index| i32::from_le_bytes(index.to_le_bytes().map(level)))
+    }
+    #[inline(always)]
+    fn store_bytes(self, to: &[Cell<i32>; 4], x: Self::I32) {
+        for (word, x) in to.iter().zip(x.as_chunks::<4>().0) {
+            word.set(i32::from_le_bytes(x.map(|x| x as u8)));
+        }
+    }
+    #[inline(always)]
+    fn dot_unsigned<const BITS: u32, const N: usize>(
+        self,
+        acc: Self::I32,
+        w: [Self::I32; N],
+        x: [Self::I32; N],
+    ) -> Self::I32 {
+        dot_bytes(acc, w, x, i32::from)
+    }
+    #[inline(always)]
+    fn signed_bytes(self, w: Self::I32) -> Self::I32 {
+        w
+    }
+    #[inline(always)]
+    fn dot_signed<const N: usize>(
+        self,
+        acc: Self::I32,
+        w: [Self::I32; N],
+        x: [Self::I32; N],
+    ) -> Self::I32 {
+        dot_bytes(acc, w, x, |byte| i32::from(byte.cast_signed()))
+    }
+}
+
+/// acc + the sums of products of bytes, those of `w` read by `weight` and those of `x` as i8.
+#[inline(always)]
+fn dot_bytes<const N: usize>(
+    acc: [i32; LANES],
+    w: [[i32; LANES]; N],
+    x: [[i32; LANES]; N],
+    weight: impl Fn(u8) -> i32,
+) -> [i32; LANES] {
+    let mut sums = acc;
+    for (w, x) in w.iter().zip(&x) {
+        for ((sum, w), x) in sums.iter_mut().zip(w).zip(x) {
+            for (w, x) in w.to_le_bytes().into_iter().zip(x.to_le_bytes()) {
+                *sum += weight(w) * i32::from(x.cast_signed());
+            }
+        }
+    }
+    sums
 }

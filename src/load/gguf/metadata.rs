@@ -198,9 +198,14 @@ impl Metadata {
 
     /// The value of a key as it stands in the file: the number of its type, and its bytes.
     pub fn raw(&self, key: &str) -> Option<(u32, &[u8])> {
+        let (value_type, bytes) = self.value_bytes(key)?;
+        Some((value_type as u32, bytes))
+    }
+
+    /// The type and the bytes of a value.
+    pub(super) fn value_bytes(&self, key: &str) -> Option<(ValueType, &[u8])> {
         let entry = self.entries.get(key)?;
-        let bytes = self.bytes.get(entry.range.clone())?;
-        Some((entry.value_type as u32, bytes))
+        Some((entry.value_type, self.bytes.get(entry.range.clone())?))
     }
 
     /// How many values the array of a key has; `None` if there is no such key, or it holds no array.

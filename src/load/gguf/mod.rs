@@ -1,9 +1,10 @@
 //! GGUF: a file with metadata, tensor descriptions and tensor data, or several such files that are one model.
 //!
-//! What belongs here: reading versions 2 and 3 of the format (little-endian) and writing version 3, with every count, length, offset and name
-//! checked against the file before it is believed, and turning blocks of quantized elements into plain ones. What does not:
-//! which keys and tensors a model has (`graphs/*.ron`), and what its vocabulary means.
+//! What belongs here: reading versions 2 and 3 of the format (little-endian) and writing version 3, with every count,
+//! length, offset and name checked against the file before it is believed. What does not: which keys and tensors a model
+//! has (`graphs/*.ron`), what quantized blocks mean (`blocks`), and what its vocabulary means.
 
+mod arrays;
 mod cursor;
 mod header;
 mod metadata;
@@ -22,11 +23,10 @@ pub use tensors::TensorType;
 
 use self::cursor::Stop;
 use self::header::{Header, read_header};
-use self::tensors::{TensorEntry, dequantize_q8_0};
+use self::tensors::TensorEntry;
 use super::map::{MapError, Mapped};
 use super::weight::{ElementType, Weight};
 use super::weight_file::{ErrorsOf, TensorFileError, TensorHeader};
-use crate::graph::DType;
 
 /// The bytes that every GGUF file begins with.
 pub const MAGIC: [u8; 4] = *b"GGUF";
@@ -130,63 +130,49 @@ impl GgufFile {
         })
     }
 
-    /// Type and shape of a tensor. Q8_0 is F32 by the time it is a weight.
+    /// Type and shape of a tensor.
     pub fn header(&self, name: &str) -> Option<TensorHeader> {
         let entry = self.tensors.get(name)?;
-        let dtype = match entry.tensor_type {
-            TensorType::F32 | TensorType::Q8_0 => Some(DType::F32),
-            TensorType::F16 => Some(DType::F16),
-            TensorType::BF16 => Some(DType::BF16),
-            _ => None,
-        };
         Some(TensorHeader {
-            dtype,
+            dtype: element_type(entry.tensor_type).map(Into::into),
             written: entry.tensor_type.to_string(),
             shape: entry.shape.clone(),
         })
     }
 
-    /// A tensor of F32, F16 or BF16 elements as a view of the file, or one of Q8_0 as F32 elements made here.
+    /// Bytes that a tensor takes in the file; `None` if there is none of that name, or its type is not known.
+    pub fn stored_bytes(&self, name: &str) -> Option<usize> {
+        let entry = self.tensors.get(name)?;
+        Some(entry.bytes.len()).filter(|&bytes| bytes > 0)
+    }
+
+    /// A tensor as a view of the file.
     pub fn weight(&self, name: &str) -> Result<Weight, TensorFileError> {
-        let file = || self.path().to_path_buf();
-        let Some(entry) = self.tensors.get(name) else {
-            return Err(TensorFileError::NotFound {
-                file: file(),
-                tensor: name.to_string(),
-            });
+        let errors = ErrorsOf(self.path());
+        let entry = self
+            .tensors
+            .get(name)
+            .ok_or_else(|| errors.not_found(name))?;
+        let bytes = self
+            .bytes
+            .as_ref()
+            .ok_or_else(|| errors.header_only(name))?;
+        let Some(element) = element_type(entry.tensor_type) else {
+            let expected = "F32, F16, BF16 or quantized blocks that are known";
+            return Err(errors.element_type(name, entry.tensor_type, expected));
         };
-        let Some(bytes) = &self.bytes else {
-            return Err(TensorFileError::HeaderOnly {
-                file: file(),
-                tensor: name.to_string(),
-            });
-        };
-        let view = |bytes, start, element| {
-            Weight::new(bytes, start, element, &entry.shape).map_err(|source| {
-                TensorFileError::View {
-                    file: file(),
-                    tensor: name.to_string(),
-                    source: Box::new(source),
-                }
-            })
-        };
-        let in_place = |element| view(bytes.clone(), entry.bytes.start, element);
-        match entry.tensor_type {
-            TensorType::F32 => in_place(ElementType::F32),
-            TensorType::F16 => in_place(ElementType::F16),
-            TensorType::BF16 => in_place(ElementType::BF16),
-            TensorType::Q8_0 => {
-                let blocks = bytes.get(entry.bytes.clone()).unwrap_or_default();
-                let values = Mapped::from_vec(dequantize_q8_0(blocks));
-                view(values, 0, ElementType::F32)
-            }
-            found => Err(TensorFileError::ElementType {
-                file: file(),
-                tensor: name.to_string(),
-                found: found.to_string(),
-                expected: "F32, F16, BF16 or Q8_0",
-            }),
-        }
+        Weight::new(bytes.clone(), entry.bytes.start, element, &entry.shape)
+            .map_err(|source| errors.view(name, source))
+    }
+}
+
+/// What the elements of a tensor are, if weights can have such.
+fn element_type(tensor_type: TensorType) -> Option<ElementType> {
+    match tensor_type {
+        TensorType::F32 => Some(ElementType::F32),
+        TensorType::F16 => Some(ElementType::F16),
+        TensorType::BF16 => Some(ElementType::BF16),
+        other => other.block_format().map(ElementType::Blocks),
     }
 }
 

@@ -1,11 +1,9 @@
-//! Tensor types, where tensors lie, and blocks of quantized elements.
+//! Tensor types, and where tensors lie.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 use std::fmt;
 use std::ops::Range;
-
-use half::f16;
 
 use super::cursor::Stop;
 use super::header::Described;
@@ -20,8 +18,6 @@ impl TensorType {
     pub const F32: TensorType = TensorType(0);
     /// IEEE binary16.
     pub const F16: TensorType = TensorType(1);
-    /// Blocks of 32: a scale in binary16, then 32 signed bytes that it multiplies.
-    pub const Q8_0: TensorType = TensorType(8);
     /// The upper half of a binary32.
     pub const BF16: TensorType = TensorType(30);
 
@@ -204,60 +200,9 @@ fn tensor_size(shape: &[usize], block_elements: usize, block_bytes: usize) -> Re
         .ok_or_else(|| "too many elements".to_string())
 }
 
-/// Bytes of a Q8_0 block.
-const Q8_0_BYTES: usize = 34;
-
-/// The elements of Q8_0 blocks as little-endian f32: each is its block's scale d times the signed byte q, and both the scale
-/// as f32 and the product d · q are exact unless d is infinite or no number. What follows the last whole block is left out.
-pub(super) fn dequantize_q8_0(blocks: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(blocks.len() / Q8_0_BYTES * 32 * 4);
-    for block in blocks.as_chunks::<Q8_0_BYTES>().0 {
-        let [low, high, quants @ ..] = block;
-        let scale = f16::from_le_bytes([*low, *high]).to_f32();
-        for &quant in quants {
-            let value = scale * f32::from(quant as i8);
-            out.extend_from_slice(&value.to_le_bytes());
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// 2^(e − 15) · 1.m or m · 2^(−24), by the definition of binary16, in f64.
-    fn binary16(bits: u16) -> f64 {
-        let (sign, exponent, mantissa) = (bits >> 15, bits >> 10 & 31, bits & 1023);
-        let magnitude = match exponent {
-            0 => f64::from(mantissa) / 16_777_216.0,
-            31 if mantissa == 0 => f64::INFINITY,
-            31 => f64::NAN,
-            e => (1.0 + f64::from(mantissa) / 1024.0) * 2f64.powi(i32::from(e) - 15),
-        };
-        if sign == 1 { -magnitude } else { magnitude }
-    }
-
-    #[test]
-    fn q8_0_is_the_scale_times_the_byte_for_every_scale_and_byte() {
-        let bytes: Vec<u8> = (0..=255).collect();
-        for bits in 0..=u16::MAX {
-            let quants = &bytes[usize::from(bits % 8) * 32..][..32];
-            let block = [&bits.to_le_bytes(), quants].concat();
-            let found = dequantize_q8_0(&block);
-            assert_eq!(found.len(), 128);
-            for (found, &quant) in found.as_chunks::<4>().0.iter().zip(quants) {
-                let found = f32::from_le_bytes(*found);
-                let exact = binary16(bits) * f64::from(quant as i8);
-                if exact.is_nan() {
-                    assert!(found.is_nan(), "{bits:#06x} {quant}");
-                } else {
-                    let exact_bits = f64::from(found).to_bits();
-                    assert_eq!(exact_bits, exact.to_bits(), "{bits:#06x} {quant}");
-                }
-            }
-        }
-    }
 
     #[test]
     fn block_formats_are_listed_with_the_same_names_and_sizes() {

@@ -1,0 +1,265 @@
+//! Where a graph that gives wrong values goes wrong, as far as values tell.
+//!
+//! What belongs here: which layer is the first whose output departs from what another program computed, which node is the
+//! first whose values are out of range, and which single change of the graph file makes the values agree. All of it runs
+//! the graph as it was loaded, without passes, on the scalar reference. What does not: comparing the model's own output
+//! (`check.rs`), and mistakes that the loader finds by itself.
+
+mod changes;
+mod layers;
+mod norms;
+mod search;
+mod trace;
+
+use std::fmt::Write;
+
+use smallmind::Options;
+use smallmind::load::ast::{ModelFile, Statement};
+use smallmind::load::bind::{Headers, bind, find_tensor};
+use smallmind::load::diagnostics::Problems;
+use smallmind::load::expand::{Expanded, expand};
+use smallmind::model::{ModelFiles, Source};
+use smallmind::plan::is_bidirectional;
+
+use self::layers::{Layers, at};
+use self::trace::{Built, Trace};
+use super::compare::Difference;
+use super::expected::{Hidden, Outputs};
+use super::failure::{Failure, error};
+
+/// Tokens of a prompt whose values are looked at, if the first of them shows that something is wrong.
+const FEWEST_TOKENS: usize = 8;
+/// The most elements of the weights that a trace loads, as f32: 2 GiB.
+const MOST_TRACED: usize = 1 << 29;
+
+/// A model whose values are looked into.
+pub struct Subject<'a> {
+    files: ModelFiles,
+    headers: Option<Headers>,
+    expected: &'a Outputs,
+    hidden: &'a Hidden,
+    tolerance: f64,
+}
+
+/// What is asked.
+#[derive(Clone, Copy)]
+pub struct Question {
+    /// Whether the model's output departs.
+    pub wrong: bool,
+    /// Whether to print the statistics of every layer, and of each node of the layer that departs.
+    pub trace: bool,
+}
+
+impl<'a> Subject<'a> {
+    /// The model at `source`, opened once more with its weights.
+    pub fn open(
+        source: &Source,
+        options: &Options,
+        expected: &'a Outputs,
+        hidden: &'a Hidden,
+        tolerance: f64,
+    ) -> Result<Subject<'a>, Failure> {
+        let files = ModelFiles::open(source, options)?;
+        Ok(Subject {
+            headers: files.headers(),
+            files,
+            expected,
+            hidden,
+            tolerance,
+        })
+    }
+
+    /// The graph of these nodes in place of the graph file's.
+    fn build(&self, nodes: &[Statement]) -> Result<(Expanded, Built), Problems> {
+        let file = ModelFile {
+            nodes: nodes.to_vec(),
+            ..self.files.graph.clone()
+        };
+        let has = |name: &str| {
+            let headers = self.headers.as_ref();
+            headers.is_some_and(|headers| find_tensor(headers, &file.prefixes, name).is_some())
+        };
+        let expanded = expand(&file, &self.files.config, &has)?;
+        let graph = bind(&file.file, &expanded, self.headers.as_ref())?;
+        Ok((expanded, Built::new(graph)))
+    }
+
+    /// Whether values lie so far apart that something is wrong.
+    fn departs(&self, found: &[f32], expected: &[f32]) -> bool {
+        let largest = Difference::new(found, expected).largest;
+        !matches!(
+            largest.partial_cmp(&self.tolerance),
+            Some(std::cmp::Ordering::Less | std::cmp::Ordering::Equal)
+        )
+    }
+
+    /// How many tokens of the prompt show what is wrong: those up to the first whose output departs, and some more. A
+    /// text that is read whole is looked at whole.
+    fn tokens(&self, found: &[f32], whole: bool) -> usize {
+        let all = self.expected.input_ids.len();
+        if whole {
+            return all;
+        }
+        let first = self.first_row(found, &self.expected.rows, self.expected.width);
+        first
+            .map_or(FEWEST_TOKENS, |row| row + 1)
+            .clamp(1, all)
+            .max(FEWEST_TOKENS.min(all))
+    }
+
+    /// The first row that departs, in the unit of all rows.
+    fn first_row(&self, found: &[f32], expected: &[f32], width: usize) -> Option<usize> {
+        let unit = Difference::unit(expected);
+        let rows = found.chunks_exact(width).zip(expected.chunks_exact(width));
+        rows.enumerate().find_map(|(row, (found, expected))| {
+            let far = found.iter().zip(expected).any(|(found, expected)| {
+                let distance = (f64::from(*found) - f64::from(*expected)).abs() / unit;
+                found.to_bits() != expected.to_bits()
+                    && distance.partial_cmp(&self.tolerance) != Some(std::cmp::Ordering::Less)
+            });
+            far.then_some(row)
+        })
+    }
+
+    /// What the values tell. `found` is the model's output for the whole prompt: [T, width].
+    pub fn diagnose(&self, found: &[f32], question: Question) -> Result<String, Failure> {
+        let nodes = &self.files.graph.nodes;
+        let (expanded, built) = self.build(nodes)?;
+        let Some(weights) = &self.files.weights else {
+            return error("the model has no weights");
+        };
+        let layers = Layers::of(&expanded);
+        let mut text = String::new();
+        let elements = built.weight_elements();
+        if elements > MOST_TRACED {
+            let _ = writeln!(
+                text,
+                "values are not looked into: {elements} weights are too many for the reference (a model of the same \
+                 class with few layers and random weights answers at once)"
+            );
+            return Ok(text);
+        }
+        let tokens = self.tokens(found, is_bidirectional(built.graph()));
+        let ids = self.expected.input_ids.get(..tokens).unwrap_or_default();
+        let trace = Trace::of_all(&built, weights, ids)?;
+        if question.trace {
+            text += &layers.table(&trace);
+        }
+        let mut target = search::Target::Output;
+        if question.wrong && !self.hidden.is_empty() {
+            let departing = self.first_layer(&layers, &trace, tokens, &mut text)?;
+            if let Some(departing) = departing {
+                target = departing;
+            }
+        }
+        if question.wrong {
+            let inside = match target {
+                search::Target::Layer(layer) => Some(layer),
+                _ => None,
+            };
+            // Without a layer, the rows of the output tell as much.
+            let row = self.first_row(found, &self.expected.rows, self.expected.width);
+            if let Some(row) = row.filter(|_| target == search::Target::Output) {
+                let _ = writeln!(text, "{}", first_row(row, self.expected.input_ids.len()));
+            }
+            match layers.suspect(&expanded, &trace, inside) {
+                Some(suspect) => {
+                    let _ = writeln!(text, "{}", suspect.describe(&self.files.graph.file));
+                }
+                None => {
+                    let _ = writeln!(text, "no node's values are out of range");
+                }
+            }
+            if let Some(layer) = inside.filter(|_| question.trace) {
+                text += &layers.nodes_table(&expanded, &trace, layer);
+            }
+            text += &search::search(self, &built, target, ids, weights)?;
+        }
+        Ok(text)
+    }
+
+    /// The first layer whose output departs, told in `text`.
+    fn first_layer(
+        &self,
+        layers: &Layers,
+        trace: &Trace,
+        tokens: usize,
+        text: &mut String,
+    ) -> Result<Option<search::Target>, Failure> {
+        let file = &self.files.graph.file;
+        if layers.is_empty() {
+            text.push_str("the graph has no layers: hidden states are left aside\n");
+            return Ok(None);
+        }
+        let mut agree = Vec::new();
+        for (state, (rows, width)) in self.hidden.states() {
+            let Some(name) = layers.end(state) else {
+                let count = layers.count();
+                return error(format!(
+                    "{} stands beside {count} layers, counted from 0",
+                    Hidden::name(state)
+                ));
+            };
+            let found = trace.floats(name);
+            let expected = rows.get(..tokens * width).unwrap_or_default();
+            if found.len() != expected.len() {
+                return error(format!(
+                    "{} has rows of {width}, but \"{name}\" has rows of {}",
+                    Hidden::name(state),
+                    found.len() / tokens.max(1)
+                ));
+            }
+            if self.departs(&found, expected) {
+                let Difference { largest, mean } = Difference::new(&found, expected);
+                let place = layers.place(state);
+                let (what, target) = match state {
+                    None => (
+                        "what comes before the layers".to_string(),
+                        search::Target::Before,
+                    ),
+                    Some(layer) => (format!("layer {layer}"), search::Target::Layer(layer)),
+                };
+                let _ = writeln!(
+                    text,
+                    "{what} is the first whose output departs{}: {}, largest difference {largest:.3e}, mean {mean:.3e} \
+                     standard deviations",
+                    match agree.len() {
+                        0 => String::new(),
+                        n => format!(" ({n} before it agree)"),
+                    },
+                    place.describe(file),
+                );
+                if let Some(row) = self.first_row(&found, expected, width) {
+                    let _ = writeln!(text, "{}", first_row(row, tokens));
+                }
+                return Ok(Some(target));
+            }
+            agree.push(state);
+        }
+        let _ = writeln!(
+            text,
+            "all {} hidden states agree: what departs stands behind the last of them{}",
+            agree.len(),
+            layers
+                .behind(&agree)
+                .map_or(String::new(), |position| format!(
+                    " ({})",
+                    at(file, position)
+                ))
+        );
+        Ok(None)
+    }
+}
+
+/// What it means that this row is the first that departs.
+fn first_row(row: usize, rows: usize) -> String {
+    match row {
+        0 if rows > 1 => "the first row departs: rotation and the mask do nothing there".to_string(),
+        0 => "the first row departs".to_string(),
+        1 => "row 0 agrees, row 1 departs: positions, rotation, the mask, the scale of scores, or the cache".to_string(),
+        row => format!(
+            "rows 0 to {} agree, row {row} departs: a window, or what depends on the position",
+            row - 1
+        ),
+    }
+}

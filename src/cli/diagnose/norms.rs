@@ -1,0 +1,158 @@
+//! Norms in another place: before a block in place of behind its residual sum, or the reverse.
+
+use smallmind::load::ast::{Node, Operand, OperandKind, Statement};
+
+use super::changes::{Change, replaced};
+
+const NORMS: [&str; 2] = ["RmsNorm", "LayerNorm"];
+/// What the norm gives where it was moved to.
+const MOVED: &str = "moved_norm";
+
+fn node(statement: &Statement) -> Option<&Node> {
+    match statement {
+        Statement::Node(node) => Some(node),
+        _ => None,
+    }
+}
+
+fn reads(node: &Node, name: &str) -> bool {
+    let is = |operand: &Operand| matches!(&operand.kind, OperandKind::Name(read) if read == name);
+    node.inputs.iter().any(is)
+}
+
+/// The name of the residual stream, if the node adds to it.
+fn sum(statement: &Statement) -> Option<&str> {
+    let node = node(statement)?;
+    let name = node.names.first()?;
+    (node.op == "Add" && reads(node, name)).then_some(name)
+}
+
+/// The norm that a statement is, and the name that it reads.
+fn norm(statement: &Statement) -> Option<(&Node, &str)> {
+    let node = node(statement).filter(|node| NORMS.contains(&node.op.as_str()))?;
+    match &node.inputs.first()?.kind {
+        OperandKind::Name(read) => Some((node, read)),
+        _ => None,
+    }
+}
+
+/// Statements that read `to` wherever they read `from`.
+fn reading(statements: &[Statement], from: &str, to: &str) -> Vec<Statement> {
+    replaced(statements, &mut |node| {
+        let mut node = node.clone();
+        for operand in &mut node.inputs {
+            if matches!(&operand.kind, OperandKind::Name(read) if read == from) {
+                operand.kind = OperandKind::Name(to.to_string());
+            }
+        }
+        Some(vec![node])
+    })
+}
+
+/// The norm under another name, of another value.
+fn moved(norm: &Node, name: &str, of: &str) -> Statement {
+    let mut norm = norm.clone();
+    norm.names = vec![name.to_string()];
+    if let Some(operand) = norm.inputs.first_mut() {
+        operand.kind = OperandKind::Name(of.to_string());
+    }
+    Statement::Node(norm)
+}
+
+/// Changes a Repeat's body, and notes the norms that it moves.
+type Mover<'a> = &'a dyn Fn(&[Statement], &mut Vec<Node>) -> Vec<Statement>;
+
+/// Each Repeat's body changed by `change`; none where no norm moves.
+fn in_bodies(statements: &[Statement], what: &str, change: Mover<'_>) -> Option<Change> {
+    let mut norms = Vec::new();
+    let nodes = statements
+        .iter()
+        .map(|statement| match statement {
+            Statement::Repeat {
+                position,
+                variable,
+                count,
+                body,
+            } => Statement::Repeat {
+                position: *position,
+                variable: variable.clone(),
+                count: count.clone(),
+                body: change(body, &mut norms),
+            },
+            other => other.clone(),
+        })
+        .collect();
+    (!norms.is_empty()).then(|| Change {
+        what: what.to_string(),
+        at: norms.iter().map(|norm| norm.position).collect(),
+        nodes,
+    })
+}
+
+/// Norms that stand behind a residual sum, moved before the block that the sum ends.
+pub fn norms_before(statements: &[Statement]) -> Option<Change> {
+    in_bodies(
+        statements,
+        "each norm before its block, not behind the sum",
+        &|body, norms| {
+            let mut changed = Vec::new();
+            let mut block = 0;
+            for (index, pair) in body.windows(2).enumerate() {
+                let [added, normed] = pair else { continue };
+                let (Some(stream), Some((node, read))) = (sum(added), norm(normed)) else {
+                    continue;
+                };
+                if read != stream
+                    || node.names.first().is_none_or(|name| name != stream)
+                    || index < block
+                {
+                    continue;
+                }
+                changed.push(moved(node, MOVED, stream));
+                changed.extend(reading(
+                    body.get(block..index).unwrap_or_default(),
+                    stream,
+                    MOVED,
+                ));
+                changed.push(added.clone());
+                norms.push(node.clone());
+                block = index + 2;
+            }
+            changed.extend_from_slice(body.get(block..).unwrap_or_default());
+            changed
+        },
+    )
+}
+
+/// Norms that stand before a block, moved behind the residual sum that ends it.
+pub fn norms_behind(statements: &[Statement]) -> Option<Change> {
+    in_bodies(
+        statements,
+        "each norm behind the sum, not before its block",
+        &|body, norms| {
+            let mut changed = Vec::new();
+            let mut pending: Option<(Node, String)> = None;
+            for statement in body {
+                if let Some((node, read)) = norm(statement)
+                    && node.names.first().is_some_and(|name| name != read)
+                    && pending.is_none()
+                {
+                    pending = Some((node.clone(), read.to_string()));
+                    continue;
+                }
+                let Some((node, stream)) = &pending else {
+                    changed.push(statement.clone());
+                    continue;
+                };
+                let name = node.names.first().map_or("", String::as_str);
+                changed.extend(reading(std::slice::from_ref(statement), name, stream));
+                if sum(statement) == Some(stream) {
+                    changed.push(moved(node, stream, stream));
+                    norms.push(node.clone());
+                    pending = None;
+                }
+            }
+            changed
+        },
+    )
+}

@@ -1,0 +1,162 @@
+//! `smallmind embed`: a vector for each text, one JSON object a line.
+
+use std::io::{self, BufRead, Read};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use smallmind::{EmbedOptions, Embedder, Model, Options, Pooling};
+
+use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
+use super::failure::{Failure, error, print};
+use super::progress::progress;
+
+/// Lines of stdin that are embedded together: enough to fill steps, few enough that results come soon.
+const LINES: usize = 256;
+/// The longest line that is read, in bytes.
+const LONGEST_LINE: u64 = 16 << 20;
+
+/// Arguments of `embed`.
+#[derive(Args)]
+pub struct Arguments {
+    /// A model's folder or GGUF file
+    model: PathBuf,
+    /// The texts; `-` or none reads them from stdin, one a line
+    #[arg(value_name = "TEXT")]
+    texts: Vec<String>,
+    /// How a text's tokens become one vector [default: as the model's files say, else mean]
+    #[arg(long, value_enum)]
+    pooling: Option<PoolingName>,
+    /// Leave embeddings as long as they are [default: as the model's files say, else length 1]
+    #[arg(long)]
+    no_normalize: bool,
+    #[command(flatten)]
+    threads: ThreadArguments,
+    #[command(flatten)]
+    plan: PlanArguments,
+    #[command(flatten)]
+    graph: GraphArguments,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum PoolingName {
+    /// The mean over the tokens
+    Mean,
+    /// The first token's
+    Cls,
+    /// The last token's
+    Last,
+    /// The largest of each column
+    Max,
+}
+
+impl From<PoolingName> for Pooling {
+    fn from(name: PoolingName) -> Pooling {
+        match name {
+            PoolingName::Mean => Pooling::Mean,
+            PoolingName::Cls => Pooling::Cls,
+            PoolingName::Last => Pooling::Last,
+            PoolingName::Max => Pooling::Max,
+        }
+    }
+}
+
+/// A line of the output.
+#[derive(Serialize)]
+struct Line<'a> {
+    /// The text's place among all, from 0.
+    index: usize,
+    /// Its tokens, special ones included, behind cutting.
+    tokens: usize,
+    embedding: &'a [f32],
+}
+
+/// Run the subcommand.
+pub fn embed(arguments: Arguments) -> Result<(), Failure> {
+    let from_stdin = match arguments.texts.as_slice() {
+        [] => true,
+        [dash] => dash == "-",
+        _ => false,
+    };
+    let options = arguments.plan.add_to(arguments.graph.options());
+    let options = Options {
+        progress: progress(),
+        ..arguments.threads.add_to(options)
+    };
+    let model = Model::open(source(&arguments.model), &options)?;
+    let mut embedder = model.embedder(&EmbedOptions {
+        pooling: arguments.pooling.map(Pooling::from),
+        normalize: arguments.no_normalize.then_some(false),
+    })?;
+    let mut index = 0;
+    if !from_stdin {
+        return print_embeddings(&mut embedder, &arguments.texts, &mut index);
+    }
+    let mut stdin = io::stdin().lock();
+    loop {
+        let lines = read_lines(&mut stdin, index)?;
+        if lines.is_empty() {
+            break;
+        }
+        print_embeddings(&mut embedder, &lines, &mut index)?;
+    }
+    match index {
+        0 => error("no text to embed: stdin is empty (a text a line, or give texts behind MODEL)"),
+        _ => Ok(()),
+    }
+}
+
+/// The next lines, of which `before` came earlier; none at the end.
+fn read_lines(stdin: &mut impl BufRead, before: usize) -> Result<Vec<String>, Failure> {
+    let mut lines = Vec::new();
+    while lines.len() < LINES {
+        let number = before + lines.len() + 1;
+        let mut bytes = Vec::new();
+        let read = stdin
+            .by_ref()
+            .take(LONGEST_LINE + 1)
+            .read_until(b'\n', &mut bytes);
+        if let Err(problem) = read {
+            return error(format!("can't read line {number} of stdin: {problem}"));
+        }
+        if bytes.is_empty() {
+            break;
+        }
+        if bytes.len() as u64 > LONGEST_LINE {
+            return error(format!(
+                "line {number} of stdin is longer than {LONGEST_LINE} bytes"
+            ));
+        }
+        let Ok(mut line) = String::from_utf8(bytes) else {
+            return error(format!("line {number} of stdin is not UTF-8"));
+        };
+        line.truncate(line.trim_end_matches(['\n', '\r']).len());
+        lines.push(line);
+    }
+    Ok(lines)
+}
+
+/// Prints a line for each text and counts them.
+fn print_embeddings(
+    embedder: &mut Embedder,
+    texts: &[String],
+    index: &mut usize,
+) -> Result<(), Failure> {
+    let mut tokens = Vec::with_capacity(texts.len());
+    for text in texts {
+        tokens.push(embedder.tokens(text)?);
+    }
+    let slices: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
+    let embeddings = embedder.embed_tokens(&slices)?;
+    let mut lines = String::new();
+    for (embedding, tokens) in embeddings.iter().zip(&tokens) {
+        let line = Line {
+            index: *index,
+            tokens: tokens.len(),
+            embedding,
+        };
+        lines += &(serde_json::to_string(&line)? + "\n");
+        *index += 1;
+    }
+    print(&lines)
+}

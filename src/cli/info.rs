@@ -1,0 +1,453 @@
+//! `smallmind info`: what a model's files say, from their headers alone, and whether the model would run.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::Value as Json;
+use smallmind::load::gguf::{GgufFile, Metadata, is_gguf};
+use smallmind::load::parameters::ParameterSource;
+use smallmind::load::value::Value;
+use smallmind::load::weight_file::{Open, WeightFile};
+use smallmind::load::weight_files::{WeightFiles, WeightFilesError};
+use smallmind::model::{Configuration, ModelFiles, Source, compile};
+use smallmind::plan::MemoryReport;
+
+use super::arguments::{GraphArguments, source};
+use super::failure::{Failure, error, print, print_json};
+
+/// Arguments of `info`.
+#[derive(Args)]
+pub struct Arguments {
+    /// A model's folder or GGUF file, a config.json, or `demo`
+    model: PathBuf,
+    #[command(flatten)]
+    graph: GraphArguments,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The longest text of a metadata value that is printed, in characters.
+const LONGEST_VALUE: usize = 60;
+/// The most elements of a metadata array that are printed.
+const MOST_ELEMENTS: usize = 6;
+/// The most lines of what is missing that are printed.
+const MOST_MISSING: usize = 12;
+/// The longest tokenizer.json or config.json that is read, in bytes.
+const LARGEST_TEXT: u64 = 256 << 20;
+const DEMO_TOKENIZER: &str = include_str!("../../graphs/demo/tokenizer.json");
+
+/// What is told of a model.
+#[derive(Serialize)]
+struct Info {
+    model: String,
+    files: &'static str,
+    architecture: Vec<String>,
+    graph: Option<String>,
+    parameters: usize,
+    bytes: usize,
+    tensors: Vec<TensorsOfType>,
+    tokenizer: Option<Tokenizer>,
+    context: Option<usize>,
+    memory: Option<usize>,
+    runs: bool,
+    missing: Vec<String>,
+    metadata: BTreeMap<String, Json>,
+}
+
+/// The tensors of one type.
+#[derive(Serialize, Default)]
+struct TensorsOfType {
+    r#type: String,
+    tensors: usize,
+    elements: usize,
+    /// In the file; 0 where the type is not known.
+    bytes: usize,
+}
+
+#[derive(Serialize)]
+struct Tokenizer {
+    kind: String,
+    tokens: usize,
+}
+
+/// A model's files, whether or not there is a graph for them.
+struct Found {
+    config: Described,
+    weights: Option<WeightFiles>,
+}
+
+enum Described {
+    Gguf(Metadata),
+    Folder(Json),
+}
+
+/// Run the subcommand.
+pub fn info(arguments: Arguments) -> Result<(), Failure> {
+    let source = source(&arguments.model);
+    let options = arguments.graph.options();
+    let mut missing = Vec::new();
+    let (mut graph, mut context, mut memory) = (None, None, None);
+    let found = match ModelFiles::open_headers(&source, &options) {
+        Ok(files) => {
+            graph = Some(files.graph.file.clone());
+            match compile(&files, &options) {
+                Ok(compiled) => {
+                    let report = MemoryReport::new(&compiled.plan, compiled.weight_bytes);
+                    context = Some(compiled.plan.options.context);
+                    memory = Some(
+                        report.packed_weights
+                            + report.dense_weights
+                            + report.mapped_weights
+                            + report.arena,
+                    );
+                }
+                Err(error) => missing.extend(error.to_string().lines().map(str::to_string)),
+            }
+            Found {
+                config: match files.config {
+                    Configuration::Gguf(metadata) => Described::Gguf(metadata),
+                    Configuration::Folder { json, .. } => Described::Folder(json),
+                },
+                weights: files.weights,
+            }
+        }
+        Err(error) => {
+            let Ok(found) = open(&source, &mut missing) else {
+                return Err(error.into());
+            };
+            missing.extend(error.to_string().lines().map(str::to_string));
+            found
+        }
+    };
+    let tensors = tensors(found.weights.as_ref());
+    if tensors.is_empty() {
+        missing.insert(0, "there are no weights".to_string());
+    }
+    let tokenizer = tokenizer(&source, &found.config);
+    let info = Info {
+        model: arguments.model.display().to_string(),
+        files: match found.config {
+            Described::Gguf(_) => "GGUF",
+            Described::Folder(_) => "config.json and safetensors",
+        },
+        architecture: architecture(&found.config),
+        graph,
+        parameters: tensors
+            .iter()
+            .map(|t| t.elements)
+            .fold(0, usize::saturating_add),
+        bytes: tensors
+            .iter()
+            .map(|t| t.bytes)
+            .fold(0, usize::saturating_add),
+        tensors,
+        tokenizer,
+        context,
+        memory,
+        runs: missing.is_empty(),
+        missing,
+        metadata: metadata(&found.config),
+    };
+    match arguments.json {
+        true => print_json(&info),
+        false => print(&info.text()),
+    }
+}
+
+/// The files of a model for which there is no graph.
+fn open(source: &Source, missing: &mut Vec<String>) -> Result<Found, Failure> {
+    let Source::Path(path) = source else {
+        return error("the embedded model can't be opened");
+    };
+    if path.is_file() && (is_gguf(path) || path.extension().is_some_and(|e| e == "gguf")) {
+        let file = GgufFile::open_header(path)?;
+        return Ok(Found {
+            config: Described::Gguf(file.metadata().clone()),
+            weights: WeightFiles::from_files(vec![WeightFile::Gguf(file)]).ok(),
+        });
+    }
+    let (config, folder) = match path.is_dir() {
+        true => (path.join("config.json"), Some(path)),
+        false => (path.clone(), None),
+    };
+    let config = read_json(&config)?;
+    let weights = match folder.map(|folder| WeightFiles::open(folder, Open::Headers)) {
+        Some(Ok(weights)) => Some(weights),
+        None | Some(Err(WeightFilesError::NoWeights { .. })) => None,
+        Some(Err(error)) => {
+            missing.push(error.to_string());
+            None
+        }
+    };
+    Ok(Found {
+        config: Described::Folder(config),
+        weights,
+    })
+}
+
+fn read_json(path: &Path) -> Result<Json, Failure> {
+    let fail = |problem: String| Failure::Error(format!("{}: {problem}", path.display()));
+    let size = std::fs::metadata(path)
+        .map_err(|e| fail(format!("can't be read: {e}")))?
+        .len();
+    if size > LARGEST_TEXT {
+        return Err(fail(format!("{size} bytes are too many for a text file")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| fail(format!("can't be read: {e}")))?;
+    serde_json::from_str(&text).map_err(|e| fail(e.to_string()))
+}
+
+/// The tensors by type, those that take most bytes first.
+fn tensors(files: Option<&WeightFiles>) -> Vec<TensorsOfType> {
+    let mut types: BTreeMap<String, TensorsOfType> = BTreeMap::new();
+    for (files, name) in files
+        .into_iter()
+        .flat_map(|files| files.names().map(move |n| (files, n)))
+    {
+        let Some(header) = files.header(name) else {
+            continue;
+        };
+        let elements = header
+            .shape
+            .iter()
+            .fold(1usize, |all, &dim| all.saturating_mul(dim));
+        let known = types.entry(header.written.clone()).or_default();
+        known.r#type = header.written;
+        known.tensors += 1;
+        known.elements = known.elements.saturating_add(elements);
+        known.bytes = known
+            .bytes
+            .saturating_add(files.stored_bytes(name).unwrap_or(0));
+    }
+    let mut types: Vec<TensorsOfType> = types.into_values().collect();
+    types.sort_by_key(|known| std::cmp::Reverse(known.bytes));
+    types
+}
+
+fn architecture(config: &Described) -> Vec<String> {
+    let text = |value: &Json| value.as_str().map(str::to_string);
+    match config {
+        Described::Gguf(metadata) => match metadata.get("general.architecture") {
+            Some(Value::Str(name)) => vec![name],
+            _ => Vec::new(),
+        },
+        Described::Folder(config) => match config.get("architectures").and_then(Json::as_array) {
+            Some(names) => names.iter().filter_map(text).collect(),
+            None => config
+                .get("model_type")
+                .and_then(text)
+                .into_iter()
+                .collect(),
+        },
+    }
+}
+
+/// What kind of tokenizer there is, and how many tokens it has.
+fn tokenizer(source: &Source, config: &Described) -> Option<Tokenizer> {
+    if let Described::Gguf(metadata) = config {
+        let tokens = metadata.array_len("tokenizer.ggml.tokens")?;
+        let text = |key: &str| match metadata.get(key) {
+            Some(Value::Str(text)) => Some(text),
+            _ => None,
+        };
+        let model = text("tokenizer.ggml.model").unwrap_or_else(|| "unnamed".to_string());
+        return Some(Tokenizer {
+            kind: match text("tokenizer.ggml.pre") {
+                Some(pre) => format!("{model}, split as {pre}"),
+                None => model,
+            },
+            tokens: usize::try_from(tokens).unwrap_or(usize::MAX),
+        });
+    }
+    let json = match source {
+        Source::Demo => serde_json::from_str(DEMO_TOKENIZER).ok()?,
+        Source::Path(path) => read_json(&path.join("tokenizer.json")).ok()?,
+    };
+    let model = json.get("model")?;
+    let known = match model.get("vocab")? {
+        Json::Object(tokens) => tokens.len(),
+        Json::Array(tokens) => tokens.len(),
+        _ => 0,
+    };
+    let vocabulary = model.get("vocab").and_then(Json::as_object);
+    let added = json.get("added_tokens").and_then(Json::as_array);
+    let is_new = |token: &&Json| {
+        let content = token
+            .get("content")
+            .and_then(Json::as_str)
+            .unwrap_or_default();
+        vocabulary.is_some_and(|known| !known.contains_key(content))
+    };
+    Some(Tokenizer {
+        kind: model
+            .get("type")
+            .and_then(Json::as_str)
+            .unwrap_or("unnamed")
+            .to_string(),
+        tokens: known + added.map_or(0, |added| added.iter().filter(is_new).count()),
+    })
+}
+
+/// All that the configuration says, long arrays shortened.
+fn metadata(config: &Described) -> BTreeMap<String, Json> {
+    match config {
+        Described::Gguf(metadata) => {
+            let value = |key: &str| match (metadata.get(key), metadata.array_len(key)) {
+                (Some(value), _) => shortened(json(value)),
+                (None, Some(length)) => Json::String(format!("{length} values")),
+                (None, None) => Json::Null,
+            };
+            metadata
+                .keys()
+                .map(|key| (key.to_string(), value(key)))
+                .collect()
+        }
+        Described::Folder(Json::Object(fields)) => fields
+            .iter()
+            .map(|(key, value)| (key.clone(), shortened(value.clone())))
+            .collect(),
+        Described::Folder(_) => BTreeMap::new(),
+    }
+}
+
+fn json(value: Value) -> Json {
+    match value {
+        Value::Null => Json::Null,
+        Value::Int(n) => n.into(),
+        // GGUF has floats of 32 bits: so printed, they have no more digits than they hold.
+        Value::Float(x) => match (x as f32).to_string().parse::<f64>() {
+            Ok(short) if f64::from(x as f32) == x => short.into(),
+            _ => x.into(),
+        },
+        Value::Bool(b) => b.into(),
+        Value::Str(text) => Json::String(text),
+        Value::List(values) => values.into_iter().map(json).collect(),
+        Value::Record(fields) => fields
+            .into_iter()
+            .map(|(name, value)| (name, json(value)))
+            .collect(),
+    }
+}
+
+/// Long arrays and long texts by their beginning and their length.
+fn shortened(value: Json) -> Json {
+    match value {
+        Json::Array(values) if values.len() > MOST_ELEMENTS => {
+            let count = values.len();
+            let first: Vec<String> = values
+                .iter()
+                .take(MOST_ELEMENTS)
+                .map(|value| short_text(&value.to_string()))
+                .collect();
+            Json::String(format!("[{}, …] {count} values", first.join(", ")))
+        }
+        Json::String(text) => Json::String(short_text(&text)),
+        other => other,
+    }
+}
+
+fn short_text(text: &str) -> String {
+    let count = text.chars().count();
+    if count <= LONGEST_VALUE {
+        return text.to_string();
+    }
+    let start: String = text.chars().take(LONGEST_VALUE).collect();
+    format!("{start}… {count} characters")
+}
+
+/// Lines that differ in numbers alone, as those of all layers do, by the first of them and how many more there are.
+fn grouped(lines: &[String]) -> Vec<String> {
+    let mut groups: Vec<(String, &str, usize)> = Vec::new();
+    for line in lines {
+        let form = line.split(|c: char| c.is_ascii_digit()).collect::<Vec<_>>();
+        let form: Vec<&str> = form.into_iter().filter(|part| !part.is_empty()).collect();
+        let form = form.join("#");
+        match groups.iter_mut().find(|(known, ..)| *known == form) {
+            Some((.., more)) => *more += 1,
+            None => groups.push((form, line, 0)),
+        }
+    }
+    let line = |(_, first, more): (String, &str, usize)| match more {
+        0 => first.to_string(),
+        more => format!("{first} (and {more} like it)"),
+    };
+    groups.into_iter().map(line).collect()
+}
+
+impl Info {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        let mut line = |name: &str, value: String| {
+            let _ = writeln!(text, "{name:<14} {value}");
+        };
+        line("model", format!("{} ({})", self.model, self.files));
+        let none = || "none".to_string();
+        line(
+            "architecture",
+            match self.architecture.is_empty() {
+                true => none(),
+                false => self.architecture.join(", "),
+            },
+        );
+        line("graph", self.graph.clone().unwrap_or_else(none));
+        line("parameters", self.parameters.to_string());
+        line(
+            "tokenizer",
+            match &self.tokenizer {
+                None => none(),
+                Some(Tokenizer { kind, tokens }) => format!("{kind}, {tokens} tokens"),
+            },
+        );
+        match (self.runs, self.context, self.memory) {
+            (true, Some(context), Some(memory)) => line(
+                "runs",
+                format!(
+                    "yes, with {memory} bytes at a context of {context} (smallmind plan says for what)"
+                ),
+            ),
+            _ => line("runs", "no".to_string()),
+        }
+        let missing = grouped(&self.missing);
+        for missing in missing.iter().take(MOST_MISSING) {
+            let _ = writeln!(text, "  {missing}");
+        }
+        if let Some(more @ 1..) = missing.len().checked_sub(MOST_MISSING) {
+            let _ = writeln!(text, "  and {more} more");
+        }
+        if !self.tensors.is_empty() {
+            let _ = writeln!(
+                text,
+                "\n{:<10} {:>8} {:>14} {:>14}",
+                "type", "tensors", "elements", "bytes"
+            );
+        }
+        for TensorsOfType {
+            r#type,
+            tensors,
+            elements,
+            bytes,
+        } in &self.tensors
+        {
+            let _ = writeln!(text, "{type:<10} {tensors:>8} {elements:>14} {bytes:>14}");
+        }
+        let width = self
+            .metadata
+            .keys()
+            .map(|key| key.chars().count())
+            .max()
+            .unwrap_or(0);
+        text.push('\n');
+        for (key, value) in &self.metadata {
+            let value = match value {
+                Json::String(text) => text.replace(char::is_control, " "),
+                other => short_text(&other.to_string()),
+            };
+            let _ = writeln!(text, "{key:<width$}  {value}");
+        }
+        text
+    }
+}

@@ -1,0 +1,121 @@
+//! `smallmind score`: how probable a text is, and what is expected after it.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+use smallmind::generate::score::Score;
+use smallmind::model::{Logits, Text};
+use smallmind::{Model, Options};
+
+use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
+use super::failure::{Failure, print, print_json};
+use super::input::read_text;
+use super::interrupt;
+use super::progress::progress;
+
+/// Arguments of `score`.
+#[derive(Args)]
+#[command(
+    after_help = "The text gets the special tokens that the model wants around it. Every token but the first is predicted \
+    from those before it: mean_nll is the mean of -ln p, in nats, and the perplexity e to that. A text longer than the \
+    context is read in windows: the first is as long as the context, and each further one begins with BOS if the text \
+    does, goes back over half a context and predicts what follows, so that each token is predicted once. All of it is \
+    computed in f64, and the same on every machine."
+)]
+pub struct Arguments {
+    /// A model's folder or GGUF file, or `demo`
+    model: PathBuf,
+    /// The text, exactly as the file has it; `-` reads stdin
+    #[arg(short, long, value_name = "FILE")]
+    file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// How many of the most probable next tokens to print
+    #[arg(long, value_name = "K", default_value_t = 5)]
+    top: usize,
+    #[command(flatten)]
+    threads: ThreadArguments,
+    #[command(flatten)]
+    plan: PlanArguments,
+    #[command(flatten)]
+    graph: GraphArguments,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report {
+    tokens: usize,
+    scored: usize,
+    mean_nll: f64,
+    perplexity: f64,
+    top: Vec<Next>,
+}
+
+/// A token that may follow.
+#[derive(Serialize)]
+struct Next {
+    id: u32,
+    /// Its spelling in the vocabulary.
+    token: String,
+    logprob: f64,
+}
+
+/// Run the subcommand.
+pub fn score(arguments: Arguments) -> Result<(), Failure> {
+    let text = read_text(&arguments.file)?;
+    let options = arguments.plan.add_to(arguments.graph.options());
+    let options = Options {
+        logits: Logits::All,
+        text: Text::Needed,
+        progress: progress(),
+        ..arguments.threads.add_to(options)
+    };
+    let model = Model::open(source(&arguments.model), &options)?;
+    let mut session = model.session()?;
+    let cancel = interrupt::catch()?;
+    let score = model.score(&mut session, &text, arguments.top, cancel);
+    if cancel.load(std::sync::atomic::Ordering::Relaxed) {
+        return Err(Failure::Interrupted);
+    }
+    let report = report(&model, score?);
+    if arguments.json {
+        return print_json(&report);
+    }
+    let mut out = String::new();
+    // Writing to a string can't fail.
+    let _ = writeln!(out, "tokens      {}", report.tokens);
+    let _ = writeln!(out, "scored      {}", report.scored);
+    let _ = writeln!(out, "mean nll    {:.6}", report.mean_nll);
+    let _ = writeln!(out, "perplexity  {:.4}", report.perplexity);
+    for next in report.top {
+        let _ = writeln!(
+            out,
+            "{:>10.5}  {:>6}  {:?}",
+            next.logprob, next.id, next.token
+        );
+    }
+    print(&out)
+}
+
+fn report(model: &Model, score: Score) -> Report {
+    let spelling = |id| {
+        model
+            .tokenizer()
+            .and_then(|tokenizer| tokenizer.id_to_token(id))
+    };
+    let next = |(id, logprob)| Next {
+        id,
+        token: spelling(id).unwrap_or_default(),
+        logprob,
+    };
+    Report {
+        tokens: score.tokens,
+        scored: score.scored,
+        mean_nll: score.mean_nll,
+        perplexity: score.perplexity,
+        top: score.next.into_iter().map(next).collect(),
+    }
+}

@@ -1,0 +1,77 @@
+//! `smallmind tokenize`: a text's token ids, or the text of ids.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use smallmind::load::tokenizer::Tokenizer;
+use smallmind::model::open_tokenizer;
+
+use super::arguments::source;
+use super::failure::{Failure, error, print};
+use super::input::read_text;
+
+/// Arguments of `tokenize`.
+#[derive(Args)]
+#[command(
+    after_help = "Reads stdin whole, exactly as it is: a newline at the end is part of the text. Prints the ids on one \
+    line, separated by blanks. Needs no weights: a GGUF file may hold nothing but a vocabulary, and a folder nothing but \
+    tokenizer.json."
+)]
+pub struct Arguments {
+    /// A folder with tokenizer.json, a GGUF file, or `demo`
+    #[arg(short, long, value_name = "MODEL")]
+    model: PathBuf,
+    /// Print ids, which is what happens without it too
+    #[arg(id = "ids", long = "ids", conflicts_with = "decode")]
+    _ids: bool,
+    /// Read ids, separated by blanks or commas, and print their text, without a newline at its end
+    #[arg(long)]
+    decode: bool,
+    /// No special tokens: none is put around the text, those that it spells out are read as text, and --decode leaves
+    /// them out
+    #[arg(long)]
+    no_special: bool,
+}
+
+/// Run the subcommand.
+pub fn tokenize(arguments: Arguments) -> Result<(), Failure> {
+    let tokenizer = open_tokenizer(source(&arguments.model))?;
+    let input = read_text(Path::new("-"))?;
+    if arguments.decode {
+        let ids = parse_ids(&input, &tokenizer)?;
+        return print(&tokenizer.decode(&ids, arguments.no_special)?);
+    }
+    let ids = match arguments.no_special {
+        true => tokenizer.encode_plain(&input)?,
+        false => tokenizer.encode(&input, true)?,
+    };
+    let mut line = String::with_capacity(ids.len() * 6);
+    for id in ids {
+        let blank = if line.is_empty() { "" } else { " " };
+        // Writing to a string can't fail.
+        let _ = write!(line, "{blank}{id}");
+    }
+    line.push('\n');
+    print(&line)
+}
+
+/// The ids that a text lists.
+fn parse_ids(text: &str, tokenizer: &Tokenizer) -> Result<Vec<u32>, Failure> {
+    let mut ids = Vec::new();
+    let words = text.split(|c: char| c.is_whitespace() || c == ',');
+    for word in words.filter(|word| !word.is_empty()) {
+        let Ok(id) = word.parse::<u32>() else {
+            let shown: String = word.chars().take(40).collect();
+            return error(format!("`{shown}` is no token id"));
+        };
+        if id as usize >= tokenizer.vocab_size() {
+            return error(format!(
+                "token {id} is not in the vocabulary of {}",
+                tokenizer.vocab_size()
+            ));
+        }
+        ids.push(id);
+    }
+    Ok(ids)
+}

@@ -1,0 +1,300 @@
+//! What a model's files say comes behind its hidden states.
+//!
+//! A folder of sentence-transformers has `modules.json`, the list of its modules: the transformer, which the graph is,
+//! then a pooling, then dense layers and normalising, each with a folder of its own. A GGUF file has
+//! `{arch}.pooling_type`. Where neither says anything, the mean is taken and brought to length 1.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value as Json;
+
+use super::dense::{Activation, Dense};
+use super::pooling::{Pooling, normalize};
+use super::{EmbedError, EmbedOptions};
+use crate::model::{Configuration, ModelFiles, read_json};
+
+/// Where a model's recipe is to be read.
+#[derive(Clone, Debug)]
+pub(crate) struct RecipeSource {
+    /// The model's folder, if it has one.
+    folder: Option<PathBuf>,
+    /// GGUF's `{arch}.pooling_type`.
+    pooling_type: Option<i64>,
+}
+
+impl RecipeSource {
+    /// The source among a model's files.
+    pub fn of(files: &ModelFiles) -> RecipeSource {
+        let pooling_type = match &files.config {
+            Configuration::Gguf(metadata) => {
+                let names = files.config.architectures();
+                names
+                    .first()
+                    .and_then(|name| metadata.integer(&format!("{name}.pooling_type")))
+            }
+            Configuration::Folder { .. } => None,
+        };
+        RecipeSource {
+            folder: Some(files.path.clone()).filter(|path| path.is_dir()),
+            pooling_type,
+        }
+    }
+}
+
+/// A module behind pooling.
+#[derive(Debug)]
+pub(super) enum Layer {
+    Dense(Dense),
+    Normalize,
+}
+
+/// From a text to its tokens' limits, and from hidden states to the embedding.
+#[derive(Debug)]
+pub(super) struct Recipe {
+    /// Stands before each text.
+    pub prompt: String,
+    /// Whether text is brought to lower case before the tokenizer sees it.
+    pub lower_case: bool,
+    /// The most tokens of a text, special ones included; longer texts are cut.
+    pub max_tokens: Option<usize>,
+    pub pooling: Pooling,
+    pub layers: Vec<Layer>,
+}
+
+impl Recipe {
+    /// The recipe that a model's files and the caller give, for hidden states of `width` elements.
+    pub fn read(
+        source: &RecipeSource,
+        options: &EmbedOptions,
+        width: usize,
+    ) -> Result<Recipe, EmbedError> {
+        let modules = source
+            .folder
+            .as_ref()
+            .map(|folder| folder.join("modules.json"));
+        let mut recipe = match (&source.folder, modules.filter(|path| path.is_file())) {
+            (Some(folder), Some(path)) => of_folder(folder, &path, options.pooling, width)?,
+            _ => Recipe {
+                prompt: String::new(),
+                lower_case: false,
+                max_tokens: None,
+                pooling: of_type(source.pooling_type, options.pooling)?,
+                layers: vec![Layer::Normalize],
+            },
+        };
+        match options.normalize {
+            Some(false) => recipe
+                .layers
+                .retain(|layer| !matches!(layer, Layer::Normalize)),
+            Some(true) if !matches!(recipe.layers.last(), Some(Layer::Normalize)) => {
+                recipe.layers.push(Layer::Normalize);
+            }
+            _ => {}
+        }
+        Ok(recipe)
+    }
+
+    /// The embedding of a pooled row.
+    pub fn finish(&self, mut row: Vec<f32>) -> Vec<f32> {
+        for layer in &self.layers {
+            match layer {
+                Layer::Dense(dense) => row = dense.apply(&row),
+                Layer::Normalize => normalize(&mut row),
+            }
+        }
+        row
+    }
+}
+
+/// The pooling of GGUF's number, unless the caller names one.
+fn of_type(pooling_type: Option<i64>, given: Option<Pooling>) -> Result<Pooling, EmbedError> {
+    match (given, pooling_type) {
+        (Some(pooling), _) => Ok(pooling),
+        (None, None | Some(1)) => Ok(Pooling::Mean),
+        (None, Some(2)) => Ok(Pooling::Cls),
+        (None, Some(3)) => Ok(Pooling::Last),
+        (None, Some(pooling_type)) => Err(EmbedError::NotPooled { pooling_type }),
+    }
+}
+
+fn problem(path: &Path, problem: impl Into<String>) -> EmbedError {
+    EmbedError::File {
+        path: path.to_path_buf(),
+        problem: problem.into(),
+    }
+}
+
+/// A file that may be missing: null then.
+fn read_optional(path: &Path) -> Result<Json, EmbedError> {
+    match path.is_file() {
+        true => Ok(read_json(path)?),
+        false => Ok(Json::Null),
+    }
+}
+
+/// The recipe of a folder whose modules.json is at `path`.
+fn of_folder(
+    folder: &Path,
+    path: &Path,
+    given: Option<Pooling>,
+    width: usize,
+) -> Result<Recipe, EmbedError> {
+    let json = read_json(path)?;
+    let Some(modules) = json.as_array() else {
+        return Err(problem(path, "expected a list of modules"));
+    };
+    let mut pooling = None;
+    let mut layers = Vec::new();
+    let (mut width, mut excludes_prompt) = (width, false);
+    for (number, module) in modules.iter().enumerate() {
+        let text = |key: &str| module.get(key).and_then(Json::as_str);
+        let (Some(name), Some(place)) = (text("type"), text("path")) else {
+            let message = format!("module {number} (from 0) needs the texts \"type\" and \"path\"");
+            return Err(problem(path, message));
+        };
+        let part = Path::new(place);
+        let stays = part
+            .components()
+            .all(|c| matches!(c, std::path::Component::Normal(_)));
+        if !stays {
+            let message = format!("the module's path \"{place}\" leads out of the folder");
+            return Err(problem(path, message));
+        }
+        // Versions of the program move its classes, and keep their names.
+        let kind = name.rsplit('.').next().unwrap_or(name);
+        match kind {
+            "Transformer" if number == 0 && place.is_empty() => {}
+            "Transformer" => {
+                let message = format!(
+                    "module {number} (from 0) is a Transformer in \"{place}\": expected it first, and in the folder itself"
+                );
+                return Err(problem(path, message));
+            }
+            "Pooling" if number == 1 => {
+                let path = folder.join(part).join("config.json");
+                let config = read_json(&path)?;
+                excludes_prompt =
+                    config.get("include_prompt").and_then(Json::as_bool) == Some(false);
+                pooling = Some(match given {
+                    Some(pooling) => pooling,
+                    None => pooling_of(&path, &config)?,
+                });
+            }
+            "Dense" if pooling.is_some() => {
+                let dense = dense_of(&folder.join(part))?;
+                if dense.inputs() != width {
+                    let message = format!(
+                        "the module in \"{place}\" takes rows of {} elements, and rows of {width} come to it",
+                        dense.inputs()
+                    );
+                    return Err(problem(path, message));
+                }
+                width = dense.outputs();
+                layers.push(Layer::Dense(dense));
+            }
+            "Normalize" if pooling.is_some() => layers.push(Layer::Normalize),
+            "Pooling" | "Dense" | "Normalize" => {
+                let message = format!(
+                    "module {number} (from 0) is {kind}: expected one Pooling as module 1, then Dense and Normalize"
+                );
+                return Err(problem(path, message));
+            }
+            _ => {
+                let message = format!(
+                    "unknown module {name}: known are Transformer, Pooling, Dense and Normalize"
+                );
+                return Err(problem(path, message));
+            }
+        }
+    }
+    let Some(pooling) = pooling else {
+        return Err(problem(
+            path,
+            "no module is a Pooling, so that a text has no one embedding",
+        ));
+    };
+    let limits = read_optional(&folder.join("sentence_bert_config.json"))?;
+    let max_tokens = limits.get("max_seq_length").and_then(Json::as_u64);
+    let prompt_path = folder.join("config_sentence_transformers.json");
+    let prompt = default_prompt(&prompt_path)?;
+    if excludes_prompt && !prompt.is_empty() {
+        let message = "the pooling leaves the prompt's tokens out, which is not done here";
+        return Err(problem(&prompt_path, message));
+    }
+    Ok(Recipe {
+        prompt,
+        lower_case: limits.get("do_lower_case").and_then(Json::as_bool) == Some(true),
+        max_tokens: max_tokens.map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
+        pooling,
+        layers,
+    })
+}
+
+/// The prompt that stands before texts where the caller chooses none.
+fn default_prompt(path: &Path) -> Result<String, EmbedError> {
+    let config = read_optional(path)?;
+    let Some(name) = config.get("default_prompt_name").and_then(Json::as_str) else {
+        return Ok(String::new());
+    };
+    let prompt = config.get("prompts").and_then(|prompts| prompts.get(name));
+    match prompt.and_then(Json::as_str) {
+        Some(prompt) => Ok(prompt.to_string()),
+        None => Err(problem(
+            path,
+            format!("default_prompt_name is '{name}', which is not among the prompts"),
+        )),
+    }
+}
+
+/// What a Pooling module's config.json asks for: `pooling_mode_…` flags, or the text `pooling_mode`.
+fn pooling_of(path: &Path, config: &Json) -> Result<Pooling, EmbedError> {
+    const FLAG: &str = "pooling_mode_";
+    let mut modes: Vec<&str> = Vec::new();
+    modes.extend(config.get("pooling_mode").and_then(Json::as_str));
+    if let Some(fields) = config.as_object() {
+        let set = fields
+            .iter()
+            .filter(|(_, value)| value.as_bool() == Some(true));
+        modes.extend(set.filter_map(|(key, _)| key.strip_prefix(FLAG)));
+    }
+    let &[mode] = modes.as_slice() else {
+        let message = match modes.is_empty() {
+            true => "no pooling mode is chosen".to_string(),
+            false => format!(
+                "several pooling modes ({}) side by side: expected one",
+                modes.join(", ")
+            ),
+        };
+        return Err(problem(path, message));
+    };
+    match mode {
+        "mean_tokens" | "mean" => Ok(Pooling::Mean),
+        "cls_token" | "cls" => Ok(Pooling::Cls),
+        "lasttoken" => Ok(Pooling::Last),
+        "max_tokens" | "max" => Ok(Pooling::Max),
+        _ => Err(problem(
+            path,
+            format!(
+                "unknown pooling mode '{mode}': known are mean_tokens, cls_token, lasttoken and max_tokens"
+            ),
+        )),
+    }
+}
+
+/// The dense layer of a Dense module's folder.
+fn dense_of(folder: &Path) -> Result<Dense, EmbedError> {
+    let path = folder.join("config.json");
+    let config = read_json(&path)?;
+    let name = config
+        .get("activation_function")
+        .and_then(Json::as_str)
+        .unwrap_or("Tanh");
+    let Some(activation) = Activation::named(name) else {
+        let message = format!(
+            "unknown activation '{name}': known are Identity, Tanh, GELU, ReLU, Sigmoid and SiLU"
+        );
+        return Err(problem(&path, message));
+    };
+    let biased = config.get("bias").and_then(Json::as_bool) != Some(false);
+    Dense::read(&folder.join("model.safetensors"), biased, activation)
+}

@@ -1,0 +1,179 @@
+//! The loop from texts to embeddings: tokens, steps filled with texts, pooling.
+
+use super::pooling::Pooler;
+use super::recipe::Recipe;
+use super::{EmbedError, Pooling};
+use crate::exec::session::{Session, StepError};
+use crate::model::Model;
+
+/// How hidden states become embeddings, where the caller wants it otherwise than the model's files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EmbedOptions {
+    /// The pooling; what the files say where `None`, or the mean if they say nothing.
+    pub pooling: Option<Pooling>,
+    /// Whether embeddings are brought to length 1; as the files say where `None`, or yes if they say nothing.
+    pub normalize: Option<bool>,
+}
+
+/// A model that turns texts into vectors, with a session of its own. Its memory is taken once: a step allocates
+/// nothing, and what is given back is all that is new.
+pub struct Embedder {
+    model: Model,
+    session: Session,
+    recipe: Recipe,
+    /// Elements of a row of hidden state.
+    width: usize,
+}
+
+impl Embedder {
+    /// The most tokens of a text, special ones included: what the model's files say, or else the context, or a step's
+    /// where texts are read whole and that is less.
+    pub fn max_tokens(&self) -> usize {
+        let plan = &self.model.compiled().plan;
+        let room = match plan.bidirectional {
+            true => self.model.context().min(plan.options.chunk),
+            false => self.model.context(),
+        };
+        self.recipe.max_tokens.map_or(room, |most| most.min(room))
+    }
+
+    /// The pooling.
+    pub fn pooling(&self) -> Pooling {
+        self.recipe.pooling
+    }
+
+    /// A text as the tokenizer must see it: behind the prompt that the model's files name, and in lower case where they
+    /// say so.
+    pub fn prepared(&self, text: &str) -> String {
+        let whole = format!("{}{text}", self.recipe.prompt);
+        match self.recipe.lower_case {
+            true => whole.to_lowercase(),
+            false => whole,
+        }
+    }
+
+    /// The tokens of a text as they are embedded: with those that the tokenizer puts around it, and without the end of
+    /// a text that has more than [`Embedder::max_tokens`]. What the tokenizer puts behind a text stays.
+    #[cfg(feature = "tokenizer")]
+    pub fn tokens(&self, text: &str) -> Result<Vec<u32>, EmbedError> {
+        let tokenizer = self.model.tokenizer().ok_or(EmbedError::NoTokenizer)?;
+        let text = self.prepared(text);
+        Ok(tokenizer.encode_cut(&text, self.max_tokens())?)
+    }
+
+    /// The embeddings of texts, in their order. Texts of more than [`Embedder::max_tokens`] tokens are cut.
+    #[cfg(feature = "tokenizer")]
+    pub fn embed(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
+        let tokens: Vec<Vec<u32>> = texts
+            .iter()
+            .map(|text| self.tokens(text))
+            .collect::<Result<_, _>>()?;
+        let tokens: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
+        self.embed_tokens(&tokens)
+    }
+
+    /// The embeddings of texts given as token ids, in their order. The ids are taken as they are; a text longer than
+    /// the context is an error.
+    pub fn embed_tokens(&mut self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>, EmbedError> {
+        if let Some(text) = texts.iter().position(|text| text.is_empty()) {
+            let error = StepError::Empty;
+            return Err(EmbedError::Text { text, error });
+        }
+        match self.model.is_bidirectional() {
+            true => self.embed_whole(texts),
+            false => texts
+                .iter()
+                .enumerate()
+                .map(|(number, text)| self.embed_in_order(number, text))
+                .collect(),
+        }
+    }
+
+    /// Texts that are read whole: steps are filled with them, the longest first.
+    fn embed_whole(&mut self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>, EmbedError> {
+        let plan = &self.model.compiled().plan;
+        let (most_texts, chunk) = (plan.texts, plan.options.chunk);
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        order.sort_by_key(|&text| std::cmp::Reverse(texts[text].len()));
+        let mut embeddings = vec![Vec::new(); texts.len()];
+        let mut batch: Vec<&[u32]> = Vec::with_capacity(most_texts.min(texts.len()));
+        let mut rest = order.as_slice();
+        while !rest.is_empty() {
+            let mut tokens = 0;
+            batch.clear();
+            for &text in rest.iter().take(most_texts) {
+                tokens += texts[text].len();
+                if tokens > chunk && !batch.is_empty() {
+                    break;
+                }
+                batch.push(texts[text]);
+            }
+            let (here, later) = rest.split_at(batch.len());
+            let encoded = self.session.encode(&batch).map_err(|error| {
+                let of_text = |text: &&usize| {
+                    matches!(error, StepError::UnknownToken { token, .. } if texts[**text].contains(&token))
+                };
+                // A text that is too long comes first, and with the longest.
+                let text = here.iter().find(of_text).or(here.first());
+                EmbedError::Text {
+                    text: text.copied().unwrap_or_default(),
+                    error,
+                }
+            })?;
+            for (place, &text) in here.iter().enumerate() {
+                let pooled = self.recipe.pooling.pool(encoded.text(place), self.width);
+                embeddings[text] = self.recipe.finish(pooled);
+            }
+            rest = later;
+        }
+        Ok(embeddings)
+    }
+
+    /// A text that is read chunk by chunk.
+    fn embed_in_order(&mut self, number: usize, text: &[u32]) -> Result<Vec<f32>, EmbedError> {
+        let mut pooler = Pooler::new(self.recipe.pooling, self.width);
+        self.session.truncate(0);
+        let read = self
+            .session
+            .prefill_each(text, &mut |rows| pooler.add(rows));
+        read.map_err(|error| EmbedError::Text {
+            text: number,
+            error,
+        })?;
+        if pooler.tokens() != text.len() && self.recipe.pooling != Pooling::Last {
+            return Err(EmbedError::LastRowOnly);
+        }
+        Ok(self.recipe.finish(pooler.finish()))
+    }
+}
+
+impl Model {
+    /// An embedder: what turns texts into vectors with this model. An error where the model's output are logits.
+    pub fn embedder(&self, options: &EmbedOptions) -> Result<Embedder, EmbedError> {
+        let session = self.session()?;
+        let width = session.logits_width();
+        if width >= self.vocabulary() {
+            return Err(EmbedError::NoHiddenState { vocabulary: width });
+        }
+        let recipe = Recipe::read(self.recipe_source(), options, width)?;
+        Ok(Embedder {
+            model: self.clone(),
+            session,
+            recipe,
+            width,
+        })
+    }
+
+    /// The embeddings of texts, in their order, as the model's files say: pooled, passed through dense layers if there
+    /// are any, and normalised. Texts longer than the files' limit are cut. Takes a session for the call; to keep one,
+    /// or to choose otherwise, use [`Model::embedder`].
+    #[cfg(feature = "tokenizer")]
+    pub fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
+        self.embedder(&EmbedOptions::default())?.embed(texts)
+    }
+
+    /// The embeddings of texts given as token ids. See [`Model::embed`].
+    pub fn embed_tokens(&self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>, EmbedError> {
+        self.embedder(&EmbedOptions::default())?.embed_tokens(texts)
+    }
+}

@@ -1,0 +1,272 @@
+//! How probable a model finds a text, and what it expects after it.
+
+use std::sync::atomic::AtomicBool;
+
+use super::run::GenerateError;
+use crate::exec::session::{Session, StepError};
+use crate::kernels::math::{exp_f64, ln_f64, sum_exp_f64};
+use crate::model::Model;
+
+/// How probable a text is to a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Score {
+    /// Tokens of the text, with those that the tokenizer puts around it.
+    pub tokens: usize,
+    /// Those that were predicted: all but the first.
+    pub scored: usize,
+    /// The mean of −ln p over the tokens that were predicted.
+    pub mean_nll: f64,
+    /// e to the mean: among how many equally probable tokens the model hesitates.
+    pub perplexity: f64,
+    /// The most probable tokens after the text, each with ln p; the most probable first, and of equal ones the lowest id.
+    pub next: Vec<(u32, f64)>,
+}
+
+/// Why a text has no score.
+#[derive(Debug, thiserror::Error)]
+pub enum ScoreError {
+    /// The tokens can't be read.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// The text can't be turned into tokens, or the model continues none.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+    /// There is nothing to predict.
+    #[error(
+        "the text has {tokens} tokens; a score needs two at least, of which the first is given"
+    )]
+    TooShort {
+        /// Tokens of the text.
+        tokens: usize,
+    },
+    /// The session is too short for a window with something to predict.
+    #[error("the context has {context} positions; a score needs two at least")]
+    TooFewPositions {
+        /// Positions there are.
+        context: usize,
+    },
+    /// Only the last token's logits are computed.
+    #[error("a score needs the logits of every token: open the model with Logits::All")]
+    LastRowOnly,
+    /// The model's output are no logits.
+    #[error("the model's output has {width} columns, but there are {vocabulary} tokens to predict")]
+    NoLogits {
+        /// Columns of the output.
+        width: usize,
+        /// Ids that the model knows.
+        vocabulary: usize,
+    },
+    /// Logits that are no numbers.
+    #[error("the logits after token {token} (from 0) are not finite")]
+    NotFinite {
+        /// The token's place in the text.
+        token: usize,
+    },
+}
+
+/// One window of a text: `context` tokens that are given, then those that are predicted.
+struct Window {
+    /// Tokens from the text's first that come before all others (BOS), 0 or 1.
+    begun: usize,
+    /// The others, as a range of the text.
+    start: usize,
+    end: usize,
+    /// The first that is predicted.
+    first_scored: usize,
+}
+
+/// The windows of a text that a session of `context` positions reads one by one. Every token but the first is predicted
+/// in exactly one of them.
+fn windows(tokens: usize, context: usize, begun: usize) -> Vec<Window> {
+    let mut all = vec![Window {
+        begun: 0,
+        start: 0,
+        end: tokens.min(context),
+        first_scored: 1,
+    }];
+    let mut scored = tokens.min(context);
+    // A window of two positions has no room for BOS besides what is needed.
+    let begun = if context > 2 { begun } else { 0 };
+    let room = context - begun;
+    while scored < tokens {
+        let start = scored - (room / 2).max(1);
+        let end = tokens.min(start + room);
+        all.push(Window {
+            begun,
+            start,
+            end,
+            first_scored: scored,
+        });
+        scored = end;
+    }
+    all
+}
+
+impl Model {
+    /// How probable a text of tokens is, and the `top` most probable tokens after it. The session is emptied, before and
+    /// between; the model must have been opened with [`Logits::All`](crate::model::Logits::All).
+    ///
+    /// A text that is longer than the context is read in windows: the first is as long as the context, each further one
+    /// begins with BOS if the text does, goes back over half a context of tokens that were predicted before, and predicts
+    /// those that follow. So each token is predicted once, from half a context at least.
+    ///
+    /// Logits are read chunk by chunk, as the plan has room for them; sums are f64 in the order of the tokens.
+    pub fn score_tokens(
+        &self,
+        session: &mut Session,
+        tokens: &[u32],
+        top: usize,
+        cancel: &AtomicBool,
+    ) -> Result<Score, ScoreError> {
+        if self.is_bidirectional() {
+            return Err(GenerateError::Bidirectional.into());
+        }
+        let (width, vocabulary) = (session.logits_width(), self.vocabulary());
+        if width < vocabulary || width == 0 {
+            return Err(ScoreError::NoLogits { width, vocabulary });
+        }
+        if tokens.len() < 2 {
+            return Err(ScoreError::TooShort {
+                tokens: tokens.len(),
+            });
+        }
+        let context = session.context();
+        if context < 2 {
+            return Err(ScoreError::TooFewPositions { context });
+        }
+        let begun = usize::from(tokens.first().copied() == self.bos_token());
+        let mut sum = 0.0;
+        let mut failed = None;
+        let mut next = Vec::new();
+        for window in windows(tokens.len(), context, begun) {
+            let read = [&tokens[..window.begun], &tokens[window.start..window.end]].concat();
+            session.truncate(0);
+            // Place in `read` of the chunk's first token.
+            let mut done = 0;
+            session.prefill_each_until(&read, cancel, &mut |logits| {
+                let rows = logits.chunks_exact(width);
+                let expected = (read.len() - done).min(self.compiled().plan.prefill.tokens);
+                if rows.len() != expected {
+                    failed = failed.take().or(Some(ScoreError::LastRowOnly));
+                    return;
+                }
+                for (row, place) in rows.zip(done..) {
+                    // The row of the token at `place` predicts the one behind it.
+                    let Some(at) = (place + 1 + window.start).checked_sub(window.begun) else {
+                        continue;
+                    };
+                    let is_last = at == tokens.len();
+                    let wanted = at >= window.first_scored && at < window.end;
+                    if failed.is_some() || !(is_last || wanted) {
+                        continue;
+                    }
+                    let row = &row[..vocabulary];
+                    let Some(normalizer) = log_sum_exp(row) else {
+                        failed = Some(ScoreError::NotFinite { token: at - 1 });
+                        continue;
+                    };
+                    match tokens.get(at) {
+                        Some(&token) if wanted => {
+                            let logit = row.get(token as usize).copied().unwrap_or_default();
+                            sum += normalizer - f64::from(logit);
+                        }
+                        _ => next = most_probable(row, normalizer, top),
+                    }
+                }
+                done += expected;
+            })?;
+            if let Some(error) = failed {
+                return Err(error);
+            }
+        }
+        let scored = tokens.len() - 1;
+        let mean_nll = sum / scored as f64;
+        Ok(Score {
+            tokens: tokens.len(),
+            scored,
+            mean_nll,
+            perplexity: exp_f64(mean_nll),
+            next,
+        })
+    }
+
+    /// [`Model::score_tokens`] of a text's tokens, with those that the tokenizer puts around it.
+    #[cfg(feature = "tokenizer")]
+    pub fn score(
+        &self,
+        session: &mut Session,
+        text: &str,
+        top: usize,
+        cancel: &AtomicBool,
+    ) -> Result<Score, ScoreError> {
+        let tokens = self.encode(text)?;
+        self.score_tokens(session, &tokens, top, cancel)
+    }
+}
+
+/// ln Σ eˣ over a row of logits; `None` if it is not finite. The sum runs in the order of the ids.
+fn log_sum_exp(row: &[f32]) -> Option<f64> {
+    let largest = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    Some(largest + ln_f64(sum_exp_f64(row, largest))).filter(|log| log.is_finite())
+}
+
+/// The `top` largest logits as ln p, the largest first and of equal ones the lowest id.
+fn most_probable(row: &[f32], normalizer: f64, top: usize) -> Vec<(u32, f64)> {
+    let mut ids: Vec<u32> = (0..).take(row.len()).collect();
+    let by_rank = |a: &u32, b: &u32| {
+        let logit = |id: &u32| row.get(*id as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        logit(b).total_cmp(&logit(a)).then(a.cmp(b))
+    };
+    let top = top.min(ids.len());
+    if top > 0 && top < ids.len() {
+        ids.select_nth_unstable_by(top - 1, by_rank);
+    }
+    ids.truncate(top);
+    ids.sort_unstable_by(by_rank);
+    let probability = |id: u32| {
+        let logit = row.get(id as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        (id, f64::from(logit) - normalizer)
+    };
+    ids.into_iter().map(probability).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_token_but_the_first_is_predicted_once_from_half_a_context_at_least() {
+        for context in 2..9 {
+            for tokens in 2..60 {
+                for begun in 0..2 {
+                    let mut next = 1;
+                    for (number, window) in windows(tokens, context, begun).iter().enumerate() {
+                        assert_eq!(window.first_scored, next);
+                        assert!(window.begun + window.end - window.start <= context);
+                        assert!(window.start < window.first_scored);
+                        let given = window.first_scored - window.start;
+                        assert!(number == 0 || given >= ((context - window.begun) / 2).max(1));
+                        assert!(window.end > next || window.end == tokens);
+                        next = window.end;
+                    }
+                    assert_eq!(next, tokens, "{context} {tokens} {begun}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn probabilities_of_a_row_add_up_to_one() {
+        let row = [1.5, -2.0, 1.5, 80.0, f32::NEG_INFINITY, 79.0];
+        let all = most_probable(&row, log_sum_exp(&row).unwrap(), 9);
+        let ids: Vec<u32> = all.iter().map(|(id, _)| *id).collect();
+        assert_eq!(ids, [3, 5, 0, 2, 1, 4]);
+        let sum: f64 = all.iter().map(|(_, log)| log.exp()).sum();
+        assert!((sum - 1.0).abs() < 1e-12, "{sum}");
+        let two = most_probable(&row, log_sum_exp(&row).unwrap(), 2);
+        assert_eq!(two, all[..2]);
+        assert_eq!(log_sum_exp(&[f32::NAN, f32::INFINITY]), None);
+        assert_eq!(log_sum_exp(&[f32::NAN, 0.0]), None);
+        assert_eq!(log_sum_exp(&[f32::NEG_INFINITY]), None);
+    }
+}

@@ -1,0 +1,95 @@
+//! Activations quantized to int8, 32 consecutive elements with one scale: see the room's top for the arithmetic.
+//!
+//! A block is [`BLOCK_WORDS`] words of 4 bytes, all that a product needs of it in one place:
+//!
+//! ```text
+//! word 0      the scale, an f32
+//! word 1      scale · f32(the sum of the 32 quants), an f32
+//! word 2      the sums of the first and of the last 16 quants, two i16, the first in the low half
+//! word 3..11  the quants, i8, the first in the lowest byte
+//! ```
+//!
+//! Whole blocks are computed by one thread each, and their integer sums are exact, so that no order matters.
+
+use std::cell::Cell;
+
+use crate::kernels::call::{Call, Kernel, QuantizedView};
+use crate::kernels::norm::RowOutput;
+use crate::kernels::simd::{LANES, Simd};
+
+/// Elements of a block of activations.
+pub const BLOCK: usize = 32;
+/// Words of 4 bytes that a block of activations takes.
+pub const BLOCK_WORDS: usize = 3 + BLOCK / 4;
+
+/// Words of 4 bytes that quantized activations [rows, cols] take; `cols` is a multiple of 32.
+pub const fn activation_words(rows: usize, cols: usize) -> usize {
+    rows * (cols / BLOCK) * BLOCK_WORDS
+}
+
+/// Quantizes the 32 elements of `x`, the first 16 in `x[0]`, into `block`.
+#[inline(always)]
+pub(super) fn quantize_block<S: Simd>(simd: S, x: [S::F32; 2], block: &[Cell<i32>; BLOCK_WORDS]) {
+    let infinity = simd.splat(f32::INFINITY);
+    // NaN counts as infinite, so that the maximum does not depend on where it stands.
+    let magnitude = x.map(|x| {
+        let magnitude = simd.abs(x);
+        simd.select(simd.gt(infinity, magnitude), magnitude, infinity)
+    });
+    let amax = simd.largest(simd.max(magnitude[0], magnitude[1]));
+    let inverse = 127.0 / amax;
+    if amax == f32::INFINITY || inverse == f32::INFINITY {
+        let scale: f32 = if amax == f32::INFINITY { f32::NAN } else { 0.0 };
+        let bits = scale.to_bits().cast_signed();
+        block.iter().for_each(|word| word.set(0));
+        block[0].set(bits);
+        block[1].set(bits);
+        return;
+    }
+    let inverse = simd.splat(inverse);
+    let quants = x.map(|x| simd.to_i32(simd.round(simd.mul(x, inverse))));
+    let sums = quants.map(|quants| simd.sum_i32(quants));
+    let scale = amax / 127.0;
+    let scaled_sum = scale * (sums[0] + sums[1]) as f32;
+    let [scale_word, scaled_sum_word, sums_word, quant_words @ ..] = block;
+    scale_word.set(scale.to_bits().cast_signed());
+    scaled_sum_word.set(scaled_sum.to_bits().cast_signed());
+    sums_word.set(pair(sums[0], sums[1]));
+    for (words, quants) in quant_words.as_chunks().0.iter().zip(quants) {
+        simd.store_bytes(words, quants);
+    }
+}
+
+/// Two i16 as one i32, the first in the low half.
+#[inline(always)]
+pub(super) const fn pair(low: i32, high: i32) -> i32 {
+    (low & 0xffff) | (high << 16)
+}
+
+/// Quantizes activations: input x [.., k], k a multiple of 32; quantized output [.., k], in other memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuantizeActivations;
+
+// SAFETY: a thread writes the blocks of its share alone, and nobody writes the input.
+unsafe impl Kernel for QuantizeActivations {
+    #[inline(always)]
+    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+        let x = call.tensor(0).cells.as_chunks::<BLOCK>().0;
+        let y = call.quantized_output().blocks;
+        let share = call.share(y.len());
+        for (x, y) in x[share.clone()].iter().zip(&y[share]) {
+            let halves = [simd.load_at(x, 0), simd.load_at(x, LANES)];
+            quantize_block(simd, halves, y);
+        }
+    }
+}
+
+impl RowOutput for QuantizedView<'_> {
+    #[inline(always)]
+    fn write_row<S: Simd>(&self, simd: S, row: usize, each: impl Fn(usize) -> S::F32) {
+        for (i, block) in self.row(row).iter().enumerate() {
+            let at = i * BLOCK;
+            quantize_block(simd, [each(at), each(at + LANES)], block);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! One 32-block of 16 rows, and how its product with a token's block joins the chain: see the room's top.
+
+use std::cell::Cell;
+
+use super::activations::{BLOCK_WORDS, pair};
+use crate::kernels::simd::{LANES, Simd};
+
+/// Words of quants in a 32-block.
+pub(super) const WORDS: usize = 8;
+
+/// How a format's blocks are multiplied: what [`Block`] holds, and the formula.
+pub(super) trait Kind: Send + Sync + 'static {
+    /// Weights are bytes below 2^BITS, at most 6; or 8: any signed byte, as `signed_bytes` gives it.
+    const BITS: u32;
+    /// Subtracted from each weight.
+    const ZERO: i32;
+    /// Whether each 16 elements have an integer factor of their own.
+    const HALVES: bool;
+    /// Whether something is subtracted for each element, whatever its weight.
+    const MINIMUM: bool;
+    /// [16]-wide vectors that a stored block takes.
+    const STORED: usize =
+        WORDS + 1 + if Self::HALVES { 2 } else { 0 } + if Self::MINIMUM { 1 } else { 0 } + {
+            if Self::HALVES && Self::MINIMUM { 1 } else { 0 }
+        };
+}
+
+/// The most vectors that a stored block of any kind takes.
+pub(super) const MOST_STORED: usize = WORDS + 5;
+
+/// A 32-block of a panel taken apart. Fields that a kind does not have are zero, and not looked at.
+#[derive(Clone, Copy)]
+pub(super) struct Block<S: Simd> {
+    /// Byte c of word i: the weight of element 4i + c.
+    pub(super) weights: [S::I32; WORDS],
+    /// d of the formulas.
+    pub(super) scale: S::F32,
+    /// m of the formulas; M for a kind with halves.
+    pub(super) minimum: S::F32,
+    /// The integer factors of the first and of the last 16 elements.
+    pub(super) factors: [S::I32; 2],
+    /// The integer minimums of both 16 elements, as two i16.
+    pub(super) minimums: S::I32,
+}
+
+impl<S: Simd> Block<S> {
+    /// A block of weights and scales, all else zero.
+    #[inline(always)]
+    pub(super) fn new(simd: S, weights: [S::I32; WORDS], scale: S::F32) -> Self {
+        let zero = simd.splat_i32(0);
+        Block {
+            weights,
+            scale,
+            minimum: simd.zero(),
+            factors: [zero; 2],
+            minimums: zero,
+        }
+    }
+
+    /// Writes the fields that kind `K` has to `to`, `K::STORED` vectors; integers keep their bits.
+    #[inline(always)]
+    pub(super) fn store<K: Kind>(self, simd: S, to: &[[Cell<f32>; LANES]]) {
+        let to = &to[..K::STORED];
+        for i in 0..WORDS {
+            simd.store(&to[i], simd.from_bits(self.weights[i]));
+        }
+        simd.store(&to[WORDS], self.scale);
+        if K::MINIMUM {
+            simd.store(&to[WORDS + 1], self.minimum);
+        }
+        if K::HALVES {
+            let to = &to[WORDS + 1 + usize::from(K::MINIMUM)..];
+            simd.store(&to[0], simd.from_bits(self.factors[0]));
+            simd.store(&to[1], simd.from_bits(self.factors[1]));
+            if K::MINIMUM {
+                simd.store(&to[2], simd.from_bits(self.minimums));
+            }
+        }
+    }
+
+    /// The block that [`Block::store`] wrote.
+    #[inline(always)]
+    pub(super) fn load<K: Kind>(simd: S, from: &[[Cell<f32>; LANES]]) -> Self {
+        let from = &from[..K::STORED];
+        let mut block = Block::new(
+            simd,
+            [simd.splat_i32(0); WORDS],
+            simd.load_cells(&from[WORDS]),
+        );
+        for i in 0..WORDS {
+            block.weights[i] = simd.bits(simd.load_cells(&from[i]));
+        }
+        if K::MINIMUM {
+            block.minimum = simd.load_cells(&from[WORDS + 1]);
+        }
+        if K::HALVES {
+            let from = &from[WORDS + 1 + usize::from(K::MINIMUM)..];
+            block.factors[0] = simd.bits(simd.load_cells(&from[0]));
+            block.factors[1] = simd.bits(simd.load_cells(&from[1]));
+            if K::MINIMUM {
+                block.minimums = simd.bits(simd.load_cells(&from[2]));
+            }
+        }
+        block
+    }
+
+    /// `sum` and this block's product with a token's block `x`.
+    #[inline(always)]
+    pub(super) fn add<K: Kind>(
+        &self,
+        simd: S,
+        x: &[Cell<i32>; BLOCK_WORDS],
+        sum: S::F32,
+    ) -> S::F32 {
+        let float = |word: &Cell<i32>| simd.splat(f32::from_bits(word.get().cast_unsigned()));
+        let scale = float(&x[0]);
+        let mut quants = [simd.splat_i32(0); WORDS];
+        for i in 0..WORDS {
+            quants[i] = simd.splat_i32(x[3 + i].get());
+        }
+        let [w0, w1, w2, w3, w4, w5, w6, w7] = self.weights;
+        let [q0, q1, q2, q3, q4, q5, q6, q7] = quants;
+        // The zero point leaves with the quants' sums.
+        let zero = if K::BITS == 8 { S::SIGNED_OFFSET } else { 0 } + K::ZERO;
+        let start = |first: i32, last: i32| {
+            if zero == 0 {
+                simd.splat_i32(0)
+            } else {
+                let zeros = simd.splat_i32(pair(-zero * first, -zero * last));
+                simd.dot_i16(simd.splat_i32(x[2].get()), zeros)
+            }
+        };
+        let dot = if K::HALVES {
+            let first = dot::<S, K, 4>(simd, start(1, 0), [w0, w1, w2, w3], [q0, q1, q2, q3]);
+            let last = dot::<S, K, 4>(simd, start(0, 1), [w4, w5, w6, w7], [q4, q5, q6, q7]);
+            simd.add_i32(
+                simd.mul_i32(first, self.factors[0]),
+                simd.mul_i32(last, self.factors[1]),
+            )
+        } else {
+            dot::<S, K, WORDS>(simd, start(1, 1), self.weights, quants)
+        };
+        let mut sum = simd.mul_add(simd.mul(self.scale, scale), simd.to_f32(dot), sum);
+        if K::MINIMUM && K::HALVES {
+            let minimums = simd.dot_i16(simd.splat_i32(x[2].get()), self.minimums);
+            let minimum = simd.mul(self.minimum, scale);
+            sum = simd.neg_mul_add(minimum, simd.to_f32(minimums), sum);
+        } else if K::MINIMUM {
+            sum = simd.neg_mul_add(self.minimum, float(&x[1]), sum);
+        }
+        sum
+    }
+}
+
+#[inline(always)]
+fn dot<S: Simd, K: Kind, const N: usize>(
+    simd: S,
+    start: S::I32,
+    w: [S::I32; N],
+    x: [S::I32; N],
+) -> S::I32 {
+    match K::BITS {
+        8 => simd.dot_signed(start, w, x),
+        6 => simd.dot_unsigned::<6, N>(start, w, x),
+        5 => simd.dot_unsigned::<5, N>(start, w, x),
+        _ => simd.dot_unsigned::<4, N>(start, w, x),
+    }
+}

@@ -1,0 +1,307 @@
+//! Taking a 32-block of 16 rows apart in registers, format by format. The layouts are in `regroup`, the formulas at the
+//! room's top.
+
+use super::chain::{Block, Kind, WORDS};
+use crate::blocks::BlockFormat;
+use crate::kernels::simd::{LANES, Simd};
+
+/// The 16 levels of `IQ4_NL` and `IQ4_XS`.
+pub(super) const LEVELS: [i8; 16] = [
+    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
+];
+
+/// A block format as the kernels read it.
+pub(super) trait Format: Send + Sync + 'static {
+    /// Which it is.
+    const FORMAT: BlockFormat;
+    /// How its 32-blocks are multiplied.
+    type Kind: Kind;
+
+    /// The 32-block number `block` of a block of the file, given its lanes' words and halves.
+    fn unpack<S: Simd>(
+        simd: S,
+        words: &[[u32; LANES]],
+        halves: &[[u16; LANES]],
+        block: usize,
+    ) -> Block<S>;
+}
+
+/// Declares kinds: their bits, zero point, whether they have halves, whether a minimum.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident($bits:literal, $zero:literal, $halves:literal, $minimum:literal);)*) => {
+        $($(#[$doc])*
+        pub(super) struct $kind;
+
+        impl Kind for $kind {
+            const BITS: u32 = $bits;
+            const ZERO: i32 = $zero;
+            const HALVES: bool = $halves;
+            const MINIMUM: bool = $minimum;
+        })*
+    };
+}
+
+kinds! {
+    /// `Q4_0`.
+    Four(4, 8, false, false);
+    /// `Q4_1` and `Q4_K`.
+    FourAndMinimum(4, 0, false, true);
+    /// `Q5_0`.
+    Five(5, 16, false, false);
+    /// `Q5_1` and `Q5_K`.
+    FiveAndMinimum(5, 0, false, true);
+    /// `Q8_0`, `IQ4_NL` and `IQ4_XS`.
+    Eight(8, 0, false, false);
+    /// `Q2_K`.
+    TwoByHalves(2, 0, true, true);
+    /// `Q3_K`.
+    ThreeByHalves(3, 4, true, false);
+    /// `Q6_K`.
+    SixByHalves(6, 32, true, false);
+}
+
+/// Declares formats: the type is named as the format is.
+macro_rules! formats {
+    ($($name:ident, $kind:ident, |$simd:ident, $words:ident, $halves:ident, $block:ident| $body:block)*) => {
+        $(
+        /// See [`BlockFormat`].
+        pub(super) struct $name;
+
+        impl Format for $name {
+            const FORMAT: BlockFormat = BlockFormat::$name;
+            type Kind = $kind;
+
+            #[inline(always)]
+            fn unpack<S: Simd>(
+                $simd: S,
+                $words: &[[u32; LANES]],
+                $halves: &[[u16; LANES]],
+                $block: usize,
+            ) -> Block<S> {
+                $body
+            }
+        })*
+    };
+}
+
+formats! {
+    Q4_0, Four, |simd, words, halves, _block| {
+        Block::new(simd, nibbles(simd, words), simd.load_f16(&halves[0]))
+    }
+
+    Q4_1, FourAndMinimum, |simd, words, halves, _block| {
+        let block = Block::new(simd, nibbles(simd, words), simd.load_f16(&halves[0]));
+        // The file's M is added.
+        let minimum = simd.neg(simd.load_f16(&halves[1]));
+        Block { minimum, ..block }
+    }
+
+    Q5_0, Five, |simd, words, halves, _block| {
+        let weights = with_fifth_bits(simd, nibbles(simd, &words[1..]), simd.load_u32(&words[0]));
+        Block::new(simd, weights, simd.load_f16(&halves[0]))
+    }
+
+    Q5_1, FiveAndMinimum, |simd, words, halves, _block| {
+        let weights = with_fifth_bits(simd, nibbles(simd, &words[1..]), simd.load_u32(&words[0]));
+        let block = Block::new(simd, weights, simd.load_f16(&halves[0]));
+        let minimum = simd.neg(simd.load_f16(&halves[1]));
+        Block { minimum, ..block }
+    }
+
+    Q8_0, Eight, |simd, words, halves, _block| {
+        let mut weights = [simd.splat_i32(0); WORDS];
+        for i in 0..WORDS {
+            weights[i] = simd.signed_bytes(simd.load_u32(&words[i]));
+        }
+        Block::new(simd, weights, simd.load_f16(&halves[0]))
+    }
+
+    Q2K, TwoByHalves, |simd, words, halves, block| {
+        let weights = two_bits(simd, &words[4..], block);
+        // Two bytes of a scale and a minimum, four bits each.
+        let scales = simd.shift_right_by(simd.load_u32(&words[block / 2]), 16 * (block % 2));
+        let four = |shift| masked(simd, simd.shift_right_by(scales, shift), 0xf);
+        Block {
+            minimum: simd.load_f16(&halves[1]),
+            factors: [four(0), four(8)],
+            minimums: simd.or_i32(four(4), simd.shift_left_by(four(12), 16)),
+            ..Block::new(simd, weights, simd.load_f16(&halves[0]))
+        }
+    }
+
+    Q3K, ThreeByHalves, |simd, words, halves, block| {
+        let low = two_bits(simd, &words[8..], block);
+        let high = simd.load_u32(&words[block]);
+        let mut weights = low;
+        for i in 0..WORDS {
+            let third = if i < 2 {
+                simd.shift_left_by(high, 2 - i)
+            } else {
+                simd.shift_right_by(high, i - 2)
+            };
+            weights[i] = simd.or_i32(low[i], masked(simd, third, 0x0404_0404));
+        }
+        // Scale j has its low four bits in byte j % 8, in the low nibble if j < 8; its high two are bits 2 · (j / 4) of
+        // byte 8 + j % 4.
+        let quarter = block / 2;
+        let low = simd.load_u32(&words[24 + quarter % 2]);
+        let high = simd.load_u32(&words[26]);
+        let factor = |byte: usize| {
+            let low = masked(simd, simd.shift_right_by(low, 8 * byte + 4 * (quarter / 2)), 0xf);
+            let high = masked(simd, simd.shift_right_by(high, 8 * byte + 2 * quarter), 0x3);
+            let scale = simd.or_i32(low, simd.shift_left_by(high, 4));
+            simd.add_i32(scale, simd.splat_i32(-32))
+        };
+        let byte = 2 * (block % 2);
+        Block {
+            factors: [factor(byte), factor(byte + 1)],
+            ..Block::new(simd, weights, simd.load_f16(&halves[0]))
+        }
+    }
+
+    Q4K, FourAndMinimum, |simd, words, halves, block| {
+        let weights = nibbles(simd, &words[3 + 4 * block..]);
+        with_six_bit_scales(simd, weights, words, halves, block)
+    }
+
+    Q5K, FiveAndMinimum, |simd, words, halves, block| {
+        let low = nibbles(simd, &words[11 + 4 * block..]);
+        let weights = with_fifth_bits(simd, low, simd.load_u32(&words[3 + block]));
+        with_six_bit_scales(simd, weights, words, halves, block)
+    }
+
+    Q6K, SixByHalves, |simd, words, halves, block| {
+        // The four 32-blocks of a half have their low bits in the order 0, 2, 1, 3.
+        let (half, place) = (block / 4, block % 4);
+        let place = place / 2 + place % 2 * 2;
+        let low = nibbles(simd, &words[16 * half + 4 * place..]);
+        let high = &words[32 + 8 * half + block % 4..];
+        let mut weights = low;
+        for i in 0..WORDS {
+            let bits = simd.load_u32(&high[i / 4 * 4]);
+            let bits = match i % 4 {
+                0 => simd.shift_left_by(bits, 4),
+                1 => simd.shift_left_by(bits, 2),
+                2 => bits,
+                _ => simd.shift_right_by(bits, 2),
+            };
+            weights[i] = simd.or_i32(low[i], masked(simd, bits, 0x3030_3030));
+        }
+        // Two signed bytes.
+        let factors = simd.load_u32(&words[48 + block / 2]);
+        let factor = |byte: usize| {
+            simd.shift_right_signed(simd.shift_left_by(factors, 24 - 8 * byte), 24)
+        };
+        let byte = 2 * (block % 2);
+        Block {
+            factors: [factor(byte), factor(byte + 1)],
+            ..Block::new(simd, weights, simd.load_f16(&halves[0]))
+        }
+    }
+
+    Iq4Nl, Eight, |simd, words, halves, _block| {
+        Block::new(simd, levels(simd, words), simd.load_f16(&halves[0]))
+    }
+
+    Iq4Xs, Eight, |simd, words, halves, block| {
+        let weights = levels(simd, &words[1 + 4 * block..]);
+        // The second half is 16 integer bits: as a bfloat16's they come to stand in the high half of the lane.
+        let high = simd.bits(simd.load_bf16(&halves[1]));
+        let high = masked(simd, simd.shift_right_by(high, 16 + 2 * block), 0x3);
+        let low = masked(simd, simd.shift_right_by(simd.load_u32(&words[0]), 4 * block), 0xf);
+        let scale = simd.or_i32(low, simd.shift_left_by(high, 4));
+        let scale = simd.to_f32(simd.add_i32(scale, simd.splat_i32(-32)));
+        Block::new(simd, weights, simd.mul(simd.load_f16(&halves[0]), scale))
+    }
+}
+
+/// The lanes of `x` with `mask`.
+#[inline(always)]
+fn masked<S: Simd>(simd: S, x: S::I32, mask: i32) -> S::I32 {
+    simd.and_i32(x, simd.splat_i32(mask))
+}
+
+/// Four words of nibbles: the low ones are the first four words' weights, the high ones the last four's.
+#[inline(always)]
+fn nibbles<S: Simd>(simd: S, words: &[[u32; LANES]]) -> [S::I32; WORDS] {
+    let mut weights = [simd.splat_i32(0); WORDS];
+    for i in 0..4 {
+        let word = simd.load_u32(&words[i]);
+        weights[i] = masked(simd, word, 0x0f0f_0f0f);
+        weights[i + 4] = masked(simd, simd.shift_right_by(word, 4), 0x0f0f_0f0f);
+    }
+    weights
+}
+
+/// Weights of four bits, and their fifth bits: bit `i` of byte c belongs to byte c of word `i`.
+#[inline(always)]
+fn with_fifth_bits<S: Simd>(
+    simd: S,
+    mut weights: [S::I32; WORDS],
+    bits: S::I32,
+) -> [S::I32; WORDS] {
+    for i in 0..WORDS {
+        let fifth = if i < 4 {
+            simd.shift_left_by(bits, 4 - i)
+        } else {
+            simd.shift_right_by(bits, i - 4)
+        };
+        weights[i] = simd.or_i32(weights[i], masked(simd, fifth, 0x1010_1010));
+    }
+    weights
+}
+
+/// Weights of two bits: two words for each 32-block, eight for four of them, the first words of the four first.
+#[inline(always)]
+fn two_bits<S: Simd>(simd: S, words: &[[u32; LANES]], block: usize) -> [S::I32; WORDS] {
+    let words = &words[8 * (block / 4) + block % 4..];
+    let mut weights = [simd.splat_i32(0); WORDS];
+    for i in 0..WORDS {
+        let word = simd.load_u32(&words[i / 4 * 4]);
+        weights[i] = masked(simd, simd.shift_right_by(word, 2 * (i % 4)), 0x0303_0303);
+    }
+    weights
+}
+
+/// Weights that are levels, as signed bytes.
+#[inline(always)]
+fn levels<S: Simd>(simd: S, words: &[[u32; LANES]]) -> [S::I32; WORDS] {
+    let mut weights = nibbles(simd, words);
+    for weight in &mut weights {
+        *weight = simd.signed_bytes(simd.lookup(LEVELS, *weight));
+    }
+    weights
+}
+
+/// A 32-block of `Q4_K` or `Q5_K`, whose first three words are twelve bytes of scales and minimums of six bits: of the
+/// first four 32-blocks in bytes 0..4 and 4..8, of the last four with their low four bits in the nibbles of bytes 8..12 and
+/// their high two in the top bits of the others'.
+#[inline(always)]
+fn with_six_bit_scales<S: Simd>(
+    simd: S,
+    weights: [S::I32; WORDS],
+    words: &[[u32; LANES]],
+    halves: &[[u16; LANES]],
+    block: usize,
+) -> Block<S> {
+    let [scales, minimums, rest] = [0, 1, 2].map(|i| simd.load_u32(&words[i]));
+    let byte = 8 * (block % 4);
+    let (scale, minimum) = if block < 4 {
+        (
+            masked(simd, simd.shift_right_by(scales, byte), 0x3f),
+            masked(simd, simd.shift_right_by(minimums, byte), 0x3f),
+        )
+    } else {
+        let low = |shift| masked(simd, simd.shift_right_by(rest, byte + shift), 0xf);
+        let high = |bits| masked(simd, simd.shift_right_by(bits, byte + 2), 0x30);
+        (
+            simd.or_i32(low(0), high(scales)),
+            simd.or_i32(low(4), high(minimums)),
+        )
+    };
+    let d = simd.mul(simd.load_f16(&halves[0]), simd.to_f32(scale));
+    Block {
+        minimum: simd.mul(simd.load_f16(&halves[1]), simd.to_f32(minimum)),
+        ..Block::new(simd, weights, d)
+    }
+}

@@ -1,0 +1,278 @@
+//! Quantized weights as kernels read them: the file's blocks in panels of 16 rows, every bit kept.
+//!
+//! ```text
+//! panel:  [cols / block][words][16] u32      lane = row; see `regroup` for what a lane's words hold
+//!         [cols / block][halves][16] u16     the f16 scales
+//!         zeros up to a multiple of 64 bytes
+//! ```
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+
+use memmap2::MmapMut;
+
+use super::regroup::{Lane, halves, words};
+use crate::blocks::BlockFormat;
+use crate::kernels::packed::{self, RowSource};
+use crate::kernels::simd::LANES;
+
+/// The largest block of a file, bytes.
+const MOST_BYTES: usize = 210;
+/// The most elements of a block.
+const MOST_ELEMENTS: usize = 256;
+/// Panels begin at multiples of this many bytes.
+const ALIGNMENT: usize = 64;
+
+/// A matrix of quantized weights [rows, cols] (rows: out features, cols: in features) about to be packed.
+pub trait BlockSource: Sync {
+    /// Out features.
+    fn rows(&self) -> usize;
+    /// In features: whole blocks.
+    fn cols(&self) -> usize;
+    /// The format of the blocks.
+    fn format(&self) -> BlockFormat;
+    /// The file's bytes of the blocks of `row` from number `first` on; `out` is whole blocks.
+    fn copy_blocks(&self, row: usize, first: usize, out: &mut [u8]);
+}
+
+/// A [rows, cols] weight of quantized blocks in panels of 16 rows; rows that the last panel lacks are zero bits.
+pub struct QuantizedMatrix {
+    rows: usize,
+    cols: usize,
+    format: BlockFormat,
+    storage: MmapMut,
+}
+
+impl QuantizedMatrix {
+    /// Bytes that a packed [rows, cols] matrix takes.
+    pub fn bytes_for(rows: usize, cols: usize, format: BlockFormat) -> usize {
+        rows.div_ceil(LANES) * panel_bytes(cols, format).unwrap_or(usize::MAX)
+    }
+
+    /// A matrix of zero bits, its memory not yet touched. To be filled through [`QuantizedMatrix::panels_mut`].
+    ///
+    /// # Errors
+    /// If `cols` is not whole blocks, if the system refuses the memory, or no memory could be as large.
+    pub fn zeroed(rows: usize, cols: usize, format: BlockFormat) -> io::Result<QuantizedMatrix> {
+        if !cols.is_multiple_of(format.elements()) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "rows of {cols} elements are not whole {format} blocks of {}",
+                    format.elements()
+                ),
+            ));
+        }
+        let bytes =
+            panel_bytes(cols, format).and_then(|bytes| bytes.checked_mul(rows.div_ceil(LANES)));
+        Ok(QuantizedMatrix {
+            rows,
+            cols,
+            format,
+            storage: packed::zeroed_storage(bytes)?,
+        })
+    }
+
+    /// `source` packed by `threads` threads.
+    ///
+    /// # Errors
+    /// As [`QuantizedMatrix::zeroed`].
+    pub fn pack(source: &dyn BlockSource, threads: usize) -> io::Result<QuantizedMatrix> {
+        let mut matrix = QuantizedMatrix::zeroed(source.rows(), source.cols(), source.format())?;
+        packed::on_threads(&mut matrix.panels_mut(), threads, |panel| {
+            panel.fill(source)
+        });
+        Ok(matrix)
+    }
+
+    /// Out features.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// In features.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The format of the blocks.
+    pub fn format(&self) -> BlockFormat {
+        self.format
+    }
+
+    /// Panels of 16 rows.
+    #[inline(always)]
+    pub fn panels(&self) -> usize {
+        self.rows.div_ceil(LANES)
+    }
+
+    /// The rows of panel `panel`, 16 but for the last.
+    pub fn panel_rows(&self, panel: usize) -> Range<usize> {
+        panel * LANES..self.rows.min((panel + 1) * LANES)
+    }
+
+    /// Bytes of the packed data.
+    pub fn bytes(&self) -> usize {
+        Self::bytes_for(self.rows, self.cols, self.format)
+    }
+
+    /// Panel `panel`.
+    #[inline(always)]
+    pub(super) fn panel(&self, panel: usize) -> QuantizedPanel<'_> {
+        let blocks = self.cols / self.format.elements();
+        let bytes = self.panel_stride();
+        let data = &self.storage[panel * bytes..(panel + 1) * bytes];
+        let (data, rest) = data.split_at(blocks * words(self.format) * LANES * 4);
+        let rest = &rest[..blocks * halves(self.format) * LANES * 2];
+        // SAFETY: both lie at multiples of 64 in page-aligned memory, and any bits are integers.
+        unsafe {
+            QuantizedPanel {
+                format: self.format,
+                words: std::slice::from_raw_parts(data.as_ptr().cast(), data.len() / (LANES * 4)),
+                halves: std::slice::from_raw_parts(rest.as_ptr().cast(), rest.len() / (LANES * 2)),
+            }
+        }
+    }
+
+    /// Every panel, to be filled; they are disjoint, so that threads may fill them at the same time.
+    pub fn panels_mut(&mut self) -> Vec<QuantizedPanelMut<'_>> {
+        let (rows, cols, format, bytes) = (self.rows, self.cols, self.format, self.panel_stride());
+        if bytes == 0 {
+            return Vec::new();
+        }
+        self.storage
+            .chunks_exact_mut(bytes)
+            .take(rows.div_ceil(LANES))
+            .enumerate()
+            .map(|(panel, data)| QuantizedPanelMut {
+                rows: panel * LANES..rows.min((panel + 1) * LANES),
+                cols,
+                format,
+                data,
+            })
+            .collect()
+    }
+
+    /// Bytes from one panel to the next: those that `zeroed` found to be possible.
+    #[inline(always)]
+    fn panel_stride(&self) -> usize {
+        (self.cols / self.format.elements() * self.format.bytes() * LANES)
+            .next_multiple_of(ALIGNMENT)
+    }
+}
+
+/// Bytes of a panel of `cols` columns.
+fn panel_bytes(cols: usize, format: BlockFormat) -> Option<usize> {
+    (cols / format.elements())
+        .checked_mul(format.bytes() * LANES)?
+        .checked_next_multiple_of(ALIGNMENT)
+}
+
+impl fmt::Debug for QuantizedMatrix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}, {}]", self.format, self.rows, self.cols)
+    }
+}
+
+/// One panel: see the top of this file.
+#[derive(Clone, Copy)]
+pub(in crate::kernels) struct QuantizedPanel<'a> {
+    pub(super) format: BlockFormat,
+    /// `[blocks][words][16]`.
+    pub(super) words: &'a [[u32; LANES]],
+    /// `[blocks][halves][16]`.
+    pub(super) halves: &'a [[u16; LANES]],
+}
+
+impl QuantizedPanel<'_> {
+    /// Lane `lane` of block `block`.
+    fn lane(&self, block: usize, lane: usize) -> Lane {
+        let (words, halves) = (words(self.format), halves(self.format));
+        let mut to = Lane::ZERO;
+        for (to, from) in to
+            .words
+            .iter_mut()
+            .zip(&self.words[block * words..][..words])
+        {
+            *to = from[lane];
+        }
+        for (to, from) in to
+            .halves
+            .iter_mut()
+            .zip(&self.halves[block * halves..][..halves])
+        {
+            *to = from[lane];
+        }
+        to
+    }
+}
+
+/// One panel of a [`QuantizedMatrix`] while it is filled.
+#[derive(Debug)]
+pub struct QuantizedPanelMut<'a> {
+    rows: Range<usize>,
+    cols: usize,
+    format: BlockFormat,
+    data: &'a mut [u8],
+}
+
+impl QuantizedPanelMut<'_> {
+    /// The rows of the matrix that this panel holds.
+    pub fn rows(&self) -> Range<usize> {
+        self.rows.clone()
+    }
+
+    /// Copies this panel's rows from `source`, which has the matrix's shape and format. Lanes past the last row stay zero.
+    pub fn fill(&mut self, source: &dyn BlockSource) {
+        let format = self.format;
+        let (words, halves) = (words(format), halves(format));
+        let blocks = self.cols / format.elements();
+        let (word_data, half_data) = self.data.split_at_mut(blocks * words * LANES * 4);
+        let mut bytes = [0; MOST_BYTES];
+        let bytes = &mut bytes[..format.bytes()];
+        for block in 0..blocks {
+            let to_words = &mut word_data[block * words * LANES * 4..][..words * LANES * 4];
+            let to_halves = &mut half_data[block * halves * LANES * 2..][..halves * LANES * 2];
+            for (lane, row) in self.rows.clone().enumerate() {
+                source.copy_blocks(row, block, bytes);
+                let from = Lane::of(format, bytes);
+                for (to, word) in to_words.chunks_exact_mut(LANES * 4).zip(from.words) {
+                    to[lane * 4..][..4].copy_from_slice(&word.to_ne_bytes());
+                }
+                for (to, half) in to_halves.chunks_exact_mut(LANES * 2).zip(from.halves) {
+                    to[lane * 2..][..2].copy_from_slice(&half.to_ne_bytes());
+                }
+            }
+        }
+    }
+}
+
+/// A packed matrix can serve as a table too, so that an embedding tied to the head is stored once.
+impl RowSource for QuantizedMatrix {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn cols(&self) -> usize {
+        self.cols
+    }
+
+    fn copy_part(&self, row: usize, start: usize, out: &mut [f32]) {
+        let elements = self.format.elements();
+        let panel = self.panel(row / LANES);
+        let mut bytes = [0; MOST_BYTES];
+        let bytes = &mut bytes[..self.format.bytes()];
+        let mut values = [0.0; MOST_ELEMENTS];
+        let values = &mut values[..elements];
+        let mut at = start;
+        while at < start + out.len() {
+            let (block, inside) = (at / elements, at % elements);
+            panel.lane(block, row % LANES).write(self.format, bytes);
+            self.format.dequantize(bytes, values);
+            let count = (elements - inside).min(start + out.len() - at);
+            out[at - start..][..count].copy_from_slice(&values[inside..][..count]);
+            at += count;
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Products of int8 activations with weights of quantized blocks, in the formats' own bits.
+//!
+//! What belongs here: how activations are quantized, how blocks are laid out in panels of 16 rows and taken apart in
+//! registers, and the linear layers over both. What does not: what a block of a file means (`blocks`), and what a linear
+//! layer does after the sum (`linear`, which these layers share).
+//!
+//! ```text
+//! quantize(x [32]) -> scale, q [32]:          // a block: 32 consecutive elements of a row
+//!     amax = the largest |x|;  inverse = 127 / amax
+//!     if amax is infinite or an x is NaN: scale = NaN, q = 0     // so that every sum it meets becomes NaN
+//!     if inverse is infinite:             scale = 0,   q = 0     // amax is 0, or below 127 / f32::MAX
+//!     else: scale = amax / 127;  q[i] = round(x[i] · inverse)    // half to even; within −127..=127
+//!
+//! sum(x, w): for each token t, for each row r of w:
+//!     sum = +0
+//!     for each block b of 32 columns, in order:
+//!         dot = Σ over i in 0..32: q[t][b][i] · int(w[r][b][i])             // an exact integer
+//!         sum = fma(d · scale[t][b], f32(dot), sum)
+//!         if the format has minimums: sum = fma(−m, scale[t][b] · f32(Σ q[t][b]), sum)
+//! ```
+//!
+//! What int, d and m are, in the names of the formats' own scales (D and M are its f16 scale and minimum, s and m its
+//! sub-block's integers; products of them are exact in f32):
+//!
+//! ```text
+//!              int                                            d          m
+//! Q4_0         q − 8                                          D
+//! Q5_0         q − 16                                         D
+//! Q8_0         q                                              D
+//! IQ4_NL       level(q)                                       D
+//! Q4_1, Q5_1   q                                              D          −M
+//! Q4_K, Q5_K   q                                              D · s      M · m
+//! IQ4_XS       level(q)                                       D · (s − 32)
+//! Q6_K         s · (q − 32), s that of the 16 elements        D
+//! Q3_K         (s − 32) · (q − 4), s that of the 16 elements  D
+//! Q2_K         s · q, s that of the 16 elements               D
+//!     and then sum = fma(−(M · scale), f32(Σ over both 16 elements: m · Σ q[t][b]), sum)
+//! ```
+//!
+//! The lanes are 16 rows, so that each output's operations are exactly these, on every instruction set, for one token as
+//! for many. No integer on the way can overflow: |dot| stays below 2^24, so that f32(dot) is exact too.
+
+mod activations;
+mod chain;
+mod formats;
+mod linear;
+mod matrix;
+mod norm;
+mod regroup;
+#[cfg(test)]
+mod tests;
+mod tile;
+
+pub use activations::{BLOCK, BLOCK_WORDS, QuantizeActivations, activation_words};
+pub use linear::{QuantizedGatedLinear, QuantizedLinear, QuantizedMergedLinear, scratch_floats};
+pub use matrix::{BlockSource, QuantizedMatrix, QuantizedPanelMut};
+pub use norm::{QuantizedLayerNorm, QuantizedRmsNorm};

@@ -1,0 +1,273 @@
+//! The loops of quantized products: which 32-blocks meet which tokens, in which order. The chain is in `chain.rs`.
+//!
+//! One token: a panel is read once, front to back, each 32-block taken apart in registers and used. Many tokens: a panel
+//! is taken apart once for [`BLOCK_TOKENS`] tokens, into scratch, and then multiplied with a few tokens at a time, whose
+//! sums stay in registers over all columns.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use super::activations::{BLOCK, BLOCK_WORDS};
+use super::chain::{Block, Kind, MOST_STORED};
+use super::formats::{self, Format};
+use super::matrix::{QuantizedMatrix, QuantizedPanel};
+use super::regroup;
+use crate::blocks::BlockFormat;
+use crate::kernels::call::{Call, QuantizedView};
+use crate::kernels::linear::{Product, Sums};
+use crate::kernels::simd::{LANES, Simd, Work};
+
+/// Tokens that share one taking apart of a panel: with far fewer that work shows, with far more their activations leave
+/// the second cache. A multiple of every instruction set's tokens at once.
+const BLOCK_TOKENS: usize = 64;
+/// Pieces of a step for each thread, about.
+const PIECES: usize = 16;
+/// The most panels of a unit.
+const MOST_PANELS: usize = 2;
+
+/// Floats of scratch that one thread needs for `tokens` rows of `cols` activations.
+pub(super) fn scratch_floats(cols: usize, tokens: usize) -> usize {
+    let stored = if tokens > 1 {
+        cols / BLOCK * MOST_STORED
+    } else {
+        0
+    };
+    (stored + MOST_PANELS * tokens.clamp(1, BLOCK_TOKENS)) * LANES
+}
+
+/// Computes this thread's part of `units` units for every row of operand 0.
+///
+/// One row: threads share the units. Several: they draw some units each.
+#[inline(always)]
+pub(super) fn products<S: Simd, const U: usize, P: Product<U, QuantizedMatrix>>(
+    simd: S,
+    call: &Call<'_>,
+    units: usize,
+    product: &P,
+) {
+    let x = call.quantized_tensor(0);
+    match x.rows() {
+        0 => {}
+        1 => units_for(simd, x, call.share(units), call.scratch, product),
+        _ => {
+            let pieces = units.min(PIECES * call.threads);
+            for piece in call.pieces(pieces) {
+                let units = units * piece / pieces..units * (piece + 1) / pieces;
+                units_for(simd, x, units, call.scratch, product);
+            }
+        }
+    }
+}
+
+/// Computes units `units` for every row of `x`, of which there is one or more.
+#[inline(always)]
+fn units_for<S: Simd, const U: usize, P: Product<U, QuantizedMatrix>>(
+    simd: S,
+    x: QuantizedView<'_>,
+    units: Range<usize>,
+    scratch: &[Cell<f32>],
+    product: &P,
+) {
+    let scratch = scratch.as_chunks::<LANES>().0;
+    let rows = x.rows().min(BLOCK_TOKENS);
+    let (sums, stored) = scratch.split_at(U * rows);
+    for start in (0..x.rows()).step_by(rows) {
+        let tokens = start..x.rows().min(start + rows);
+        for unit in units.clone() {
+            for (panel, sums) in product.panels(unit).into_iter().zip(sums.chunks(rows)) {
+                if x.rows() == 1 {
+                    one_token(simd, panel, x.row(0), &sums[0]);
+                } else {
+                    many_tokens(simd, panel, x, tokens.clone(), stored, sums);
+                }
+            }
+            let mut parts: [Sums<'_>; U] = [&[]; U];
+            for (part, sums) in parts.iter_mut().zip(sums.chunks(rows)) {
+                *part = &sums[..tokens.len()];
+            }
+            product.finish(simd, unit, start, parts);
+        }
+    }
+}
+
+/// Something that is done with a panel, whatever its format.
+trait PanelWork: Sized {
+    fn run<S: Simd, F: Format>(self, simd: S);
+}
+
+/// `W` for the format `F`, as work to be compiled in a function of its own.
+struct Of<W, F>(W, PhantomData<F>);
+
+impl<W: PanelWork, F: Format> Work for Of<W, F> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        self.0.run::<S, F>(simd);
+    }
+}
+
+/// Does `work` for `format`.
+#[inline(always)]
+fn for_format<S: Simd, W: PanelWork>(simd: S, format: BlockFormat, work: W) {
+    macro_rules! dispatch {
+        ($($name:ident)*) => {
+            match format {
+                $(BlockFormat::$name => simd.run(Of(work, PhantomData::<formats::$name>)),)*
+            }
+        };
+    }
+    dispatch!(Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2K Q3K Q4K Q5K Q6K Iq4Nl Iq4Xs);
+}
+
+/// The sums of one panel's rows with one token.
+#[inline(always)]
+fn one_token<S: Simd>(
+    simd: S,
+    panel: QuantizedPanel<'_>,
+    x: &[[Cell<i32>; BLOCK_WORDS]],
+    sum: &[Cell<f32>; LANES],
+) {
+    for_format(simd, panel.format, OneToken { panel, x, sum });
+}
+
+struct OneToken<'a> {
+    panel: QuantizedPanel<'a>,
+    x: &'a [[Cell<i32>; BLOCK_WORDS]],
+    sum: &'a [Cell<f32>; LANES],
+}
+
+impl PanelWork for OneToken<'_> {
+    #[inline(always)]
+    fn run<S: Simd, F: Format>(self, simd: S) {
+        let mut sum = simd.zero();
+        let blocks = file_blocks::<F>(self.panel);
+        for ((words, halves), x) in blocks.zip(self.x.chunks_exact(small_blocks::<F>())) {
+            for (i, x) in x.iter().enumerate() {
+                let block = F::unpack(simd, words, halves, i);
+                sum = block.add::<F::Kind>(simd, x, sum);
+            }
+        }
+        simd.store(self.sum, sum);
+    }
+}
+
+/// The words and halves of each of the file's blocks.
+#[inline(always)]
+fn file_blocks<'a, F: Format>(
+    panel: QuantizedPanel<'a>,
+) -> impl Iterator<Item = (&'a [[u32; LANES]], &'a [[u16; LANES]])> {
+    let words = panel.words.chunks_exact(regroup::words(F::FORMAT));
+    words.zip(panel.halves.chunks_exact(regroup::halves(F::FORMAT)))
+}
+
+/// 32-blocks of a block of the file.
+const fn small_blocks<F: Format>() -> usize {
+    F::FORMAT.elements() / BLOCK
+}
+
+/// The sums of one panel's rows with `tokens`, `[tokens][16]`; `stored` is room for the panel taken apart.
+#[inline(always)]
+fn many_tokens<S: Simd>(
+    simd: S,
+    panel: QuantizedPanel<'_>,
+    x: QuantizedView<'_>,
+    tokens: Range<usize>,
+    stored: &[[Cell<f32>; LANES]],
+    sums: &[[Cell<f32>; LANES]],
+) {
+    for_format(simd, panel.format, TakeApart { panel, stored });
+    let tiles = Tiles {
+        stored,
+        x,
+        tokens,
+        sums,
+    };
+    macro_rules! dispatch {
+        ($($name:ident)*) => {
+            match panel.format {
+                $(BlockFormat::$name => simd.run(OfKind(
+                    tiles,
+                    PhantomData::<<formats::$name as Format>::Kind>,
+                )),)*
+            }
+        };
+    }
+    dispatch!(Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2K Q3K Q4K Q5K Q6K Iq4Nl Iq4Xs);
+}
+
+struct TakeApart<'a> {
+    panel: QuantizedPanel<'a>,
+    stored: &'a [[Cell<f32>; LANES]],
+}
+
+impl PanelWork for TakeApart<'_> {
+    #[inline(always)]
+    fn run<S: Simd, F: Format>(self, simd: S) {
+        let count = small_blocks::<F>();
+        let stored = self.stored.chunks_exact(count * F::Kind::STORED);
+        for ((words, halves), stored) in file_blocks::<F>(self.panel).zip(stored) {
+            for (i, stored) in stored.chunks_exact(F::Kind::STORED).enumerate() {
+                let block = F::unpack(simd, words, halves, i);
+                block.store::<F::Kind>(simd, stored);
+            }
+        }
+    }
+}
+
+/// `tokens` times a panel taken apart.
+struct Tiles<'a> {
+    /// `[32-blocks]`, as [`Block::store`] writes them.
+    stored: &'a [[Cell<f32>; LANES]],
+    x: QuantizedView<'a>,
+    tokens: Range<usize>,
+    /// `[tokens][16]`.
+    sums: &'a [[Cell<f32>; LANES]],
+}
+
+/// [`Tiles`] of blocks of kind `K`, as work to be compiled in a function of its own.
+struct OfKind<'a, K>(Tiles<'a>, PhantomData<K>);
+
+impl<K: Kind> Work for OfKind<'_, K> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let tiles = self.0;
+        for first in tiles.tokens.clone().step_by(S::INT8_TOKENS) {
+            let count = S::INT8_TOKENS.min(tiles.tokens.end - first);
+            let sums = &tiles.sums[first - tiles.tokens.start..][..count];
+            if S::INT8_TOKENS == 8 {
+                tiles.tile::<S, K, 8>(simd, first, sums);
+            } else {
+                tiles.tile::<S, K, 4>(simd, first, sums);
+            }
+        }
+    }
+}
+
+impl Tiles<'_> {
+    /// The sums of `sums.len()` tokens, at most `T`, from number `first` on.
+    #[inline(always)]
+    fn tile<S: Simd, K: Kind, const T: usize>(
+        &self,
+        simd: S,
+        first: usize,
+        sums: &[[Cell<f32>; LANES]],
+    ) {
+        let blocks = self.x.cols() / BLOCK;
+        // Rows that the tile lacks repeat its last; their sums go nowhere.
+        let x: [&[[Cell<i32>; BLOCK_WORDS]]; T] =
+            std::array::from_fn(|t| &self.x.row(first + t.min(sums.len() - 1))[..blocks]);
+        let mut acc = [simd.zero(); T];
+        let stored = self.stored.chunks_exact(K::STORED).take(blocks);
+        for (i, stored) in stored.enumerate() {
+            let block = Block::load::<K>(simd, stored);
+            for t in 0..T {
+                // SAFETY: every row was cut to `blocks` above, and `i` is below it.
+                let x = unsafe { x[t].get_unchecked(i) };
+                acc[t] = block.add::<K>(simd, x, acc[t]);
+            }
+        }
+        for (acc, sums) in acc.into_iter().zip(sums) {
+            simd.store(sums, acc);
+        }
+    }
+}

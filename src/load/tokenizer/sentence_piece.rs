@@ -1,0 +1,162 @@
+//! SentencePiece's BPE: neighbours whose joined text is a token are joined, the token with the highest score first.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+use super::pieces::{Pieces, SPACE_MARK};
+
+/// The rules of such a vocabulary, besides its tokens.
+#[derive(Debug)]
+pub struct SentencePiece {
+    /// By id; higher ones are joined first.
+    pub scores: Vec<f32>,
+    /// The tokens of bytes, for characters without a token.
+    pub bytes: Box<[Option<u32>; 256]>,
+    /// What stands for characters without tokens of bytes.
+    pub unknown: Option<u32>,
+    /// Whether a space is put before a text.
+    pub add_space_prefix: bool,
+}
+
+/// A stretch of the text. The first of several that were joined has them all, the others have none.
+struct Symbol {
+    /// Bytes from the text's start.
+    start: usize,
+    /// Bytes; 0 if it was joined to one before it.
+    len: usize,
+    previous: Option<usize>,
+    next: Option<usize>,
+}
+
+/// Two neighbours that may be joined.
+struct Pair {
+    score: f32,
+    left: usize,
+    right: usize,
+    /// Bytes of both when they were found: if one of them has grown since, the pair is out of date.
+    len: usize,
+}
+
+impl Ord for Pair {
+    /// Higher scores are greater, then those further to the left.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.score.total_cmp(&other.score)).then(other.left.cmp(&self.left))
+    }
+}
+
+impl PartialOrd for Pair {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Pair {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Pair {}
+
+impl SentencePiece {
+    /// The tokens of a text without special and user-defined tokens, or the character that has none.
+    pub fn tokenize(&self, pieces: &Pieces, text: &str) -> Result<Vec<u32>, String> {
+        let mut text = text.replace(' ', SPACE_MARK);
+        if self.add_space_prefix {
+            text.insert_str(0, SPACE_MARK);
+        }
+        let mut ids = Vec::new();
+        for symbol in self.join(pieces, &text) {
+            let part = text.get(symbol).unwrap_or_default();
+            match find(pieces, part) {
+                Some(id) => ids.push(id),
+                None => self.spell(part, &mut ids)?,
+            }
+        }
+        Ok(ids)
+    }
+
+    /// The stretches of `text` that are left when no neighbours can be joined any more, in bytes.
+    fn join(
+        &self,
+        pieces: &Pieces,
+        text: &str,
+    ) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+        let mut symbols: Vec<Symbol> = text
+            .char_indices()
+            .enumerate()
+            .map(|(index, (start, character))| Symbol {
+                start,
+                len: character.len_utf8(),
+                previous: index.checked_sub(1),
+                next: Some(index + 1),
+            })
+            .collect();
+        if let Some(last) = symbols.last_mut() {
+            last.next = None;
+        }
+        let mut queue = BinaryHeap::new();
+        let offer = |queue: &mut BinaryHeap<Pair>, symbols: &[Symbol], left, right| {
+            let (Some(left), Some(right)) = (left, right) else {
+                return;
+            };
+            let (a, b): (&Symbol, &Symbol) = (&symbols[left], &symbols[right]);
+            let len = a.len + b.len;
+            let joined = text.get(a.start..a.start + len).unwrap_or_default();
+            if let Some(score) = find(pieces, joined).and_then(|id| self.scores.get(id as usize)) {
+                queue.push(Pair {
+                    score: *score,
+                    left,
+                    right,
+                    len,
+                });
+            }
+        };
+        for right in 1..symbols.len() {
+            offer(&mut queue, &symbols, Some(right - 1), Some(right));
+        }
+        while let Some(pair) = queue.pop() {
+            let (left_len, right_len) = (symbols[pair.left].len, symbols[pair.right].len);
+            if left_len == 0 || right_len == 0 || left_len + right_len != pair.len {
+                continue;
+            }
+            let next = symbols[pair.right].next;
+            symbols[pair.right].len = 0;
+            symbols[pair.left].len = pair.len;
+            symbols[pair.left].next = next;
+            if let Some(next) = next {
+                symbols[next].previous = Some(pair.left);
+            }
+            let previous = symbols[pair.left].previous;
+            offer(&mut queue, &symbols, previous, Some(pair.left));
+            offer(&mut queue, &symbols, Some(pair.left), next);
+        }
+        symbols
+            .into_iter()
+            .filter(|symbol| symbol.len > 0)
+            .map(|symbol| symbol.start..symbol.start + symbol.len)
+    }
+
+    /// A character without a token, as its bytes or as the unknown token.
+    fn spell(&self, part: &str, ids: &mut Vec<u32>) -> Result<(), String> {
+        let byte = |byte: u8| self.bytes.get(usize::from(byte)).copied().flatten();
+        let bytes: Option<Vec<u32>> = part.bytes().map(byte).collect();
+        match (bytes, self.unknown) {
+            (Some(bytes), _) => ids.extend(bytes),
+            (None, Some(unknown)) => ids.push(unknown),
+            (None, None) => {
+                return Err(format!(
+                    "the vocabulary has no token for `{}`, none for its bytes, and none for the unknown",
+                    part.escape_debug()
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The token that text becomes; marks spelled alike are not meant.
+fn find(pieces: &Pieces, text: &str) -> Option<u32> {
+    let id = pieces.id(text)?;
+    pieces.kind(id)?.is_text().then_some(id)
+}

@@ -1,0 +1,223 @@
+//! Int8 activations, and the weights that they multiply.
+//!
+//! A product with a weight in quantized blocks takes its activations as blocks of 32 signed bytes with a scale: they are
+//! quantized once, for all products that read them. `kernels/quantized` says what a block holds and how products add up.
+
+use half::{bf16, f16};
+use smallvec::SmallVec;
+
+use super::attributes::{AttributeDef, AttributeKind};
+use super::blocks::quantize;
+use super::infer::{Types, operand, width};
+use super::lower::{Form, Lowering, Phase};
+use super::norm::{EPS, add_norm_infer, add_norm_reference, norm_infer, norm_rows};
+use super::reference::Operands;
+use super::tensor::Tensor;
+use super::{Arity, InputDef, Op, OpDef};
+use crate::graph::{DType, Dim, Type};
+use crate::kernels::quantized::{BLOCK, QuantizeActivations, QuantizedLayerNorm, QuantizedRmsNorm};
+
+const BASE: OpDef = OpDef {
+    name: "QuantizeActivations",
+    formula: "blocks of 32 elements of a row: d = max |x| / 127, and round(x · 127 / max |x|), half to even, as signed bytes",
+    attributes: &[],
+    inputs: &[InputDef::required("x", Form::Tensor)],
+    arity: Arity::Fixed,
+    outputs: &["y"],
+    rank: 30,
+    commutative: false,
+    row_wise: &[0],
+    in_place: &[],
+    infer: quantize_infer,
+    reference: quantize_reference,
+    lower: quantize_lower,
+};
+
+pub(super) const OPS: &[OpDef] = &[
+    BASE,
+    OpDef {
+        name: "QuantizedRmsNorm",
+        formula: "QuantizeActivations(RmsNorm(x))",
+        attributes: &[EPS],
+        inputs: &[
+            InputDef::required("x", Form::Tensor),
+            InputDef::optional("gain", Form::Constant),
+        ],
+        rank: 20,
+        infer: norm_quantize_infer,
+        reference: norm_quantize_reference,
+        lower: norm_lower,
+        ..BASE
+    },
+    OpDef {
+        name: "QuantizedLayerNorm",
+        formula: "QuantizeActivations(LayerNorm(x))",
+        attributes: &[EPS],
+        inputs: &[
+            InputDef::required("x", Form::Tensor),
+            InputDef::optional("gain", Form::Constant),
+            InputDef::optional("bias", Form::Constant),
+        ],
+        rank: 20,
+        infer: norm_quantize_infer,
+        reference: norm_quantize_reference,
+        lower: norm_lower,
+        ..BASE
+    },
+    OpDef {
+        name: "QuantizedAddRmsNorm",
+        formula: "sum = x + residual; y = QuantizeActivations(RmsNorm(sum))",
+        inputs: &[
+            InputDef::required("x", Form::Tensor),
+            InputDef::required("residual", Form::Tensor),
+            InputDef::optional("gain", Form::Constant),
+        ],
+        ..ADDED
+    },
+    OpDef {
+        name: "QuantizedAddLayerNorm",
+        formula: "sum = x + residual; y = QuantizeActivations(LayerNorm(sum))",
+        inputs: &[
+            InputDef::required("x", Form::Tensor),
+            InputDef::required("residual", Form::Tensor),
+            InputDef::optional("gain", Form::Constant),
+            InputDef::optional("bias", Form::Constant),
+        ],
+        ..ADDED
+    },
+    OpDef {
+        name: "Cast",
+        formula: "the weight in another type, as files of that type would have it",
+        attributes: &[AttributeDef::required(
+            "to",
+            AttributeKind::Choice(&TYPES),
+            "the type's name",
+        )],
+        inputs: &[InputDef::required("weight", Form::Constant)],
+        rank: 10,
+        row_wise: &[],
+        infer: cast_infer,
+        reference: cast_reference,
+        lower: |_, _| Vec::new(),
+        ..BASE
+    },
+];
+
+/// What the norms of a residual sum share.
+const ADDED: OpDef = OpDef {
+    attributes: &[EPS],
+    outputs: &["sum", "y"],
+    rank: 10,
+    row_wise: &[0, 1],
+    in_place: &[(0, 0), (0, 1)],
+    infer: add_norm_quantize_infer,
+    reference: add_norm_quantize_reference,
+    lower: norm_lower,
+    ..BASE
+};
+
+/// The types that weights can be cast to.
+const TYPES: [&str; 15] = [
+    "f32", "f16", "bf16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K",
+    "Q6_K", "IQ4_NL", "IQ4_XS",
+];
+
+/// The type of `x` in int8 blocks.
+fn quantized(x: &Type) -> Result<Type, String> {
+    match width(x, "x")? {
+        Dim::Fixed(k) if k > 0 && k.is_multiple_of(BLOCK) => {
+            Ok(Type::new(DType::Int8, x.shape.iter().copied()))
+        }
+        _ => Err(format!(
+            "rows of x must be made of whole blocks of {BLOCK}, found {x}"
+        )),
+    }
+}
+
+fn quantize_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    Ok(SmallVec::from_iter([quantized(operand(inputs, 0)?)?]))
+}
+
+fn norm_quantize_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    let mut types = norm_infer(op, inputs)?;
+    types[0] = quantized(&types[0])?;
+    Ok(types)
+}
+
+fn add_norm_quantize_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    let mut types = add_norm_infer(op, inputs)?;
+    types[1] = quantized(&types[1])?;
+    Ok(types)
+}
+
+fn cast_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    let x = operand(inputs, 0)?;
+    let dtype = DType::named(op.text("to"));
+    let dtype = dtype.ok_or_else(|| format!("there is no type {}", op.text("to")))?;
+    let (unit, _) = dtype.unit();
+    let whole = |width: Dim| width.fixed().is_some_and(|width| width % unit == 0);
+    let written = dtype
+        .blocks()
+        .is_none_or(|format| format.quantize(&[], &mut []).is_ok());
+    if !written {
+        return Err(format!("blocks of {dtype} are read, not made"));
+    }
+    if !x.dtype.is_float() || unit > 1 && !x.width().is_some_and(whole) {
+        return Err(format!(
+            "{x} can't be {dtype}, which needs floats in rows of whole blocks of {unit}"
+        ));
+    }
+    Ok(SmallVec::from_iter([Type::new(
+        dtype,
+        x.shape.iter().copied(),
+    )]))
+}
+
+fn quantize_reference(_: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    vec![quantize(operands.get(0))]
+}
+
+fn norm_quantize_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    let (gain, bias) = (operands.optional(1), operands.optional(2));
+    vec![quantize(&norm_rows(op, operands.get(0), gain, bias))]
+}
+
+fn add_norm_quantize_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    let mut outputs = add_norm_reference(op, operands);
+    outputs[1] = quantize(&outputs[1]);
+    outputs
+}
+
+fn cast_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    let x = operands.get(0);
+    let (shape, values) = (x.shape.clone(), x.floats());
+    let rounded = |round: fn(f32) -> f32| {
+        let values = values.iter().map(|&x| round(x)).collect();
+        Tensor::f32(shape.clone(), values)
+    };
+    vec![match DType::named(op.text("to")) {
+        Some(DType::F16) => rounded(|x| f16::from_f32(x).to_f32()),
+        Some(DType::BF16) => rounded(|x| bf16::from_f32(x).to_f32()),
+        Some(DType::Blocks(format)) => {
+            let count = values.len() / format.elements();
+            let mut blocks = vec![0; count * format.bytes()];
+            // Shape inference has refused formats that can't be made.
+            let _ = format.quantize(&values, &mut blocks);
+            Tensor::blocks(shape, format, blocks)
+        }
+        _ => Tensor::f32(shape, values.into_owned()),
+    }]
+}
+
+fn quantize_lower(_: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
+    vec![Phase::whole(QuantizeActivations, lowering)]
+}
+
+fn norm_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
+    let eps = op.float("eps") as f32;
+    let residual = op.def().outputs.len() == 2;
+    vec![match op.name().ends_with("RmsNorm") {
+        true => Phase::whole(QuantizedRmsNorm { eps, residual }, lowering),
+        false => Phase::whole(QuantizedLayerNorm { eps, residual }, lowering),
+    }]
+}

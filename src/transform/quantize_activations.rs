@@ -1,0 +1,36 @@
+//! Int8 activations for products with quantized weights.
+
+use super::products::{Product, products};
+use super::{Change, new_op};
+use crate::graph::{DType, Dim, Graph, GraphError};
+use crate::kernels::quantized::BLOCK;
+
+/// Put a QuantizeActivations before every product all of whose weights are in quantized blocks. Products that read the
+/// same value get one each: common subexpressions are another pass's.
+pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
+    let products = products(graph);
+    let mut editor = graph.edit();
+    let mut changes = Vec::new();
+    for Product { id, x, weights } in products {
+        let graph = editor.graph();
+        let floats = graph.ty(x).dtype == DType::F32;
+        let whole = |width: Dim| width.fixed().is_some_and(|k| k.is_multiple_of(BLOCK));
+        let blocks = |slot: &usize| {
+            let weight = graph.inputs(id).get(*slot).copied().flatten();
+            weight.is_some_and(|weight| graph.ty(weight).dtype.blocks().is_some())
+        };
+        if !floats || !graph.ty(x).width().is_some_and(whole) || !weights.iter().all(blocks) {
+            continue;
+        }
+        let op = new_op("QuantizeActivations", &[])?;
+        let (name, product) = (graph.name(x).clone(), graph.node(id).name().clone());
+        editor.at(x.node);
+        let quantized = editor.op(op, &[Some(x)], &[&format!("{name}/int8")])?;
+        editor.rewire(id, 0, quantized.into());
+        changes.push(Change {
+            at: product.to_string(),
+            what: format!("multiplies \"{name}\" as int8 blocks"),
+        });
+    }
+    Ok(changes)
+}

@@ -1,0 +1,63 @@
+//! Weights in a narrower type than their file's.
+
+use super::products::{Product, products};
+use super::{Change, Settings, new_op};
+use crate::blocks::BlockFormat;
+use crate::graph::{DType, Graph, GraphError, Type};
+use crate::ops::Attribute;
+
+/// Put a Cast behind every matrix of floats that a product reads, to the type that the caller chose. Gains, biases and
+/// tables keep their types, and so do matrices in quantized blocks.
+pub(super) fn run(graph: &mut Graph, settings: &Settings) -> Result<Vec<Change>, GraphError> {
+    let Some(wanted) = settings.weights else {
+        return Ok(Vec::new());
+    };
+    let products = products(graph);
+    let mut editor = graph.edit();
+    let mut changes = Vec::new();
+    for Product { id, weights, .. } in products {
+        for slot in weights {
+            let graph = editor.graph();
+            let Some(weight) = graph.inputs(id).get(slot).copied().flatten() else {
+                continue;
+            };
+            let ty = graph.ty(weight);
+            let Some(dtype) = fitting(wanted, ty).filter(|dtype| *dtype != ty.dtype) else {
+                continue;
+            };
+            if ty.dtype.blocks().is_some() {
+                continue;
+            }
+            let what = format!("{} becomes {dtype}", ty.dtype);
+            let name = graph.name(weight).clone();
+            let to = Attribute::Text(dtype.to_string().into());
+            editor.at(weight.node);
+            let op = new_op("Cast", &[("to", to)])?;
+            let cast = editor.op(op, &[Some(weight)], &[&format!("{name}/{dtype}")])?;
+            editor.rewire(id, slot, cast.into());
+            changes.push(Change {
+                at: name.to_string(),
+                what,
+            });
+        }
+    }
+    Ok(changes)
+}
+
+/// The type that rows of such a length can have: where they are not made of the wanted blocks, those of 32 elements that
+/// llama.cpp takes instead; `None` where they are not made of those either.
+fn fitting(wanted: DType, ty: &Type) -> Option<DType> {
+    let width = ty.width()?.fixed()?;
+    let Some(format) = wanted.blocks() else {
+        return Some(wanted);
+    };
+    let smaller = match format {
+        BlockFormat::Q4K => BlockFormat::Q5_0,
+        BlockFormat::Q5K => BlockFormat::Q5_1,
+        BlockFormat::Q6K => BlockFormat::Q8_0,
+        other => other,
+    };
+    let fits = |format: &BlockFormat| width > 0 && width.is_multiple_of(format.elements());
+    let format = [format, smaller].into_iter().find(fits)?;
+    Some(DType::Blocks(format))
+}
