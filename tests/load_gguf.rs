@@ -414,6 +414,10 @@ fn tensors_that_can_not_be_are_refused() {
             "tensor `t`: too many elements",
         ),
         (
+            tensor(b"t", &[HUGE, HUGE], 77, 0),
+            "tensor `t`: too many elements (type 77 (unknown)",
+        ),
+        (
             tensor(b"t", &[HUGE], 0, u64::MAX - 31),
             "beyond what can be addressed",
         ),

@@ -231,8 +231,8 @@ proptest! {
         }
         fs::write(&target, bytes).unwrap();
         if let Ok(files) = WeightFiles::open(&path(&folder, 1, 2), Open::Data) {
-            let names: Vec<_> = files.names().collect();
-            prop_assert_eq!(names.len(), 2);
+            // A part whose count was damaged may be a model of its own.
+            prop_assert!(matches!(files.names().count(), 1 | 2));
         }
         let lying = part(1, 2).with("split.count", Meta::U16(count));
         let lying = Writer {

@@ -61,9 +61,8 @@ pub(super) fn with_minimum<const GROUPS: usize, const ELEMENTS: usize>(
     // An element that is 0 must be exact.
     let mut minimum = least.map(|least| if least > 0.0 { 0.0 } else { least });
     let flat: [bool; GROUPS] = std::array::from_fn(|g| greatest[g] == minimum[g]);
-    let mut scale: [f32; GROUPS] =
-        std::array::from_fn(|g| 1.0 / (last / (greatest[g] - minimum[g])));
-    let inverse = std::array::from_fn(|g| last / (greatest[g] - minimum[g]));
+    let inverse: [f32; GROUPS] = std::array::from_fn(|g| last / (greatest[g] - minimum[g]));
+    let mut scale = inverse.map(|inverse| 1.0 / inverse);
     let mut numbers = rounded(x, &inverse, &minimum, last);
     let mut best = errors(x, weights, &numbers, &scale, &minimum);
 

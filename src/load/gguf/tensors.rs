@@ -139,11 +139,10 @@ pub(super) fn check_extents(
             tensor: name.clone(),
             problem,
         };
-        let size = match tensor_type.known() {
-            Some((_, elements, bytes)) => tensor_size(&shape, elements, bytes)
-                .map_err(|problem| bad(format!("{problem} ({tensor_type}, shape {shape:?})")))?,
-            None => 0,
-        };
+        // Of a type that is not known only the number of elements is checked.
+        let (_, elements, bytes) = tensor_type.known().unwrap_or(("", 1, 0));
+        let size = tensor_size(&shape, elements, bytes)
+            .map_err(|problem| bad(format!("{problem} ({tensor_type}, shape {shape:?})")))?;
         if offset % alignment != 0 {
             return Err(bad(format!(
                 "the data offset {offset} is no multiple of the alignment, {alignment}"
