@@ -527,6 +527,29 @@ fn the_tutorial_shows_what_check_says() {
     says(&found, &lines);
 }
 
+#[test]
+fn a_wrong_pass_is_told_from_a_wrong_graph_file() {
+    let case = Case::new("llama", &graph("llama"));
+    let passes = case.folder.path().join("passes");
+    fs::create_dir(&passes).unwrap();
+    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("passes")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "ron") {
+            let text = fs::read_to_string(&path).unwrap();
+            let right = "[\"x\", \"gate\", \"up\", \"gb?\", \"ub?\"]";
+            let text = text.replace(right, "[\"x\", \"up\", \"gate\", \"ub?\", \"gb?\"]");
+            fs::write(passes.join(path.file_name().unwrap()), text).unwrap();
+        }
+    }
+    let output = case.run(&["--passes", passes.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    says(
+        &text,
+        &["the graph agrees on the scalar reference: a pass or a kernel is wrong"],
+    );
+}
+
 /// The residual stream's table that `--trace` prints.
 fn stream(model: &Path, expected: &Path, more: &[&str]) -> Vec<String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_smallmind"));
