@@ -5,9 +5,10 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use common::quantized::{Family, mixed, written};
 use common::{DECODERS, expected, open};
-use smallmind::Options;
-use smallmind::model::Logits;
+use smallmind::model::{Activations, Logits};
+use smallmind::{Model, Options};
 
 /// Counts every allocation of the process.
 struct Counting;
@@ -37,6 +38,20 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// How often a prompt and steps behind it allocate.
+fn allocations(model: &Model, prompt: &[u32]) -> u64 {
+    let mut session = model.session().unwrap();
+    // The first job lets the pool's threads come to life.
+    session.step(prompt[0]).unwrap();
+    session.truncate(0);
+    let before = ALLOCATIONS.load(Ordering::SeqCst);
+    session.prefill(prompt).unwrap();
+    for token in 0..8 {
+        session.step(token).unwrap();
+    }
+    ALLOCATIONS.load(Ordering::SeqCst) - before
+}
+
 /// One test program with one test, so that nothing else allocates while it counts.
 #[test]
 fn prompts_and_steps_allocate_nothing_and_fit_the_plan() {
@@ -50,19 +65,25 @@ fn prompts_and_steps_allocate_nothing_and_fit_the_plan() {
                     stop_after,
                     ..Options::default()
                 };
-                let model = open(name, &options);
-                let prompt = expected(name).input_ids;
-                let mut session = model.session().unwrap();
-                // The first job lets the pool's threads come to life.
-                session.step(prompt[0]).unwrap();
-                session.truncate(0);
-                let before = ALLOCATIONS.load(Ordering::SeqCst);
-                session.prefill(&prompt).unwrap();
-                for token in 0..8 {
-                    session.step(token).unwrap();
-                }
-                let allocations = ALLOCATIONS.load(Ordering::SeqCst) - before;
-                assert_eq!(allocations, 0, "{name}, {threads} threads, {logits:?}");
+                let count = allocations(&open(name, &options), &expected(name).input_ids);
+                assert_eq!(count, 0, "{name}, {threads} threads, {logits:?}");
+            }
+        }
+    }
+    let prompt: Vec<u32> = (0..40).collect();
+    for family in [Family::Llama, Family::Gpt2] {
+        let file = written(&mixed(family));
+        for activations in [Activations::Int8, Activations::F32] {
+            for threads in [1, 2] {
+                let options = Options {
+                    threads: Some(threads),
+                    chunk: Some(16),
+                    activations,
+                    ..Options::default()
+                };
+                let model = Model::open(&file.path, &options).unwrap();
+                let count = allocations(&model, &prompt);
+                assert_eq!(count, 0, "{family:?}, {threads} threads, {activations:?}");
             }
         }
     }
