@@ -330,3 +330,90 @@ fn rows_that_are_no_blocks_of_256_get_blocks_of_32_and_others_stay() {
         assert_eq!(bits(&found), bits(&interpreted), "{name}");
     }
 }
+
+#[test]
+fn the_last_row_alone_has_the_bits_that_it_has_among_all() {
+    for family in FAMILIES {
+        let file = written(&mixed(family));
+        for without in [&[][..], &["merge_linear", "gate"]] {
+            let all = Options {
+                without: without.iter().map(|name| name.to_string()).collect(),
+                ..options(Activations::Int8)
+            };
+            let last = Options {
+                logits: Logits::Last,
+                ..all.clone()
+            };
+            let prompt = |options: &Options| {
+                let model = Model::open(&file.path, options).unwrap();
+                let mut session = model.session().unwrap();
+                session.prefill(&PROMPT).unwrap();
+                bits(session.logits_row())
+            };
+            assert_eq!(prompt(&last), prompt(&all), "{family:?} {without:?}");
+        }
+    }
+}
+
+#[test]
+fn a_dump_of_cast_weights_loads_again_without_being_told_to() {
+    let file = folder("llama");
+    let cast = Options {
+        weights: Some(Weights::Q4_0),
+        ..options(Activations::Int8)
+    };
+    let model = Model::open(&file.path, &cast).unwrap();
+    let dump = file.folder.path().join("dump.ron");
+    let text = smallmind::graph::print(&model.compiled().decode, "hf");
+    std::fs::write(&dump, text).unwrap();
+    let again = Options {
+        graph: Some(dump),
+        ..options(Activations::Int8)
+    };
+    assert_eq!(bits(&logits(&file, &again)), bits(&logits(&file, &cast)));
+}
+
+#[test]
+fn a_graph_that_cuts_through_blocks_is_refused_by_name() {
+    let file = written(&of(Family::Llama, BlockFormat::Q8_0));
+    let graph = |node: &str| {
+        format!(
+            "Model(ignore: [\"*\"], params: {{}}, weights: {{\"embed\": (shape: [75, 256], gguf: \"token_embd.weight\")}}, \
+             nodes: [(\"x\", Gather, [\"embed\", \"tokens\"]), {node}, (\"y\", MatMul, [\"x\", \"w\"])], outputs: [\"y\"])"
+        )
+    };
+    let path = file.folder.path().join("graph.ron");
+    let refused = Options {
+        graph: Some(path.clone()),
+        ..options(Activations::Int8)
+    };
+    let open = |node: &str| {
+        std::fs::write(&path, graph(node)).unwrap();
+        Model::open(&file.path, &refused)
+    };
+    for node in [
+        "(\"w\", Reshape(shape: [256, 75]), [\"embed\"])",
+        "(\"t\", Transpose(perm: [1, 0]), [\"embed\"]), (\"w\", Transpose(perm: [1, 0]), [\"t\"])",
+        "(\"w\", Slice(axis: 1, start: 16), [\"embed\"])",
+    ] {
+        let error = open(node).err().expect("blocks are cut").to_string();
+        assert!(
+            error.contains("cutting through quantized blocks"),
+            "{error}"
+        );
+        assert!(error.contains("Q8_0[75, 256]"), "{error}");
+    }
+    // Rows may be cut, and arithmetic gives floats.
+    for node in [
+        "(\"w\", Slice(axis: 0, start: 11, end: 40), [\"embed\"])",
+        "(\"w\", Mul, [\"embed\", 2.0])",
+    ] {
+        let model = open(node).unwrap_or_else(|error| panic!("{error}"));
+        let mut session = model.session().unwrap();
+        assert!(session.prefill(&[3]).unwrap().iter().all(|x| x.is_finite()));
+        assert_eq!(
+            bits(&logits(&file, &refused)),
+            bits(&interpreted(&file, &refused))
+        );
+    }
+}
