@@ -157,7 +157,7 @@ fn blocks_of_the_last_row_alone_are_computed() {
          q = QuantizeActivations n
          w = weight 8 32
          b = Cast w | to=Q8_0
-         y = MatMul q b
+         y = Linear q b
          out y",
     );
     let (after, _) = apply("last_row", &graph);
@@ -175,10 +175,10 @@ fn blocks_that_somebody_reads_whole_are_not_cut() {
          b = Cast w | to=Q8_0
          v = weight 32 32
          c = Cast v | to=Q4_0
-         k = MatMul q c
+         k = Linear q c
          kh = Reshape k | shape=[0,4,8]
          keys values = Cache kh kh
-         y = MatMul q b
+         y = Linear q b
          z = Neg y
          out z keys",
     );

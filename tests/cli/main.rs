@@ -10,6 +10,7 @@ mod embed;
 mod gguf;
 mod info;
 mod quantize;
+mod quantized;
 mod run;
 mod score;
 mod tokenize;
