@@ -5,9 +5,10 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use common::quantized::{Family, mixed, written};
 use common::{DECODERS, expected, open};
-use smallmind::Options;
-use smallmind::model::Logits;
+use smallmind::model::{Activations, Logits};
+use smallmind::{Model, Options};
 
 /// Counts every allocation of the process.
 struct Counting;
@@ -90,6 +91,31 @@ fn prompts_and_steps_allocate_nothing_and_fit_the_plan() {
                     }
                 });
                 assert_eq!(read, 0, "{name}, loaded");
+            }
+        }
+    }
+    let prompt: Vec<u32> = (0..40).collect();
+    for family in [Family::Llama, Family::Gpt2] {
+        let file = written(&mixed(family));
+        for activations in [Activations::Int8, Activations::F32] {
+            for threads in [1, 2] {
+                let options = Options {
+                    threads: Some(threads),
+                    chunk: Some(16),
+                    activations,
+                    ..Options::default()
+                };
+                let model = Model::open(&file.path, &options).unwrap();
+                let mut session = model.session().unwrap();
+                session.step(prompt[0]).unwrap();
+                session.truncate(0);
+                let count = allocations(|| {
+                    session.prefill(&prompt).unwrap();
+                    for token in 0..8 {
+                        session.step(token).unwrap();
+                    }
+                });
+                assert_eq!(count, 0, "{family:?}, {threads} threads, {activations:?}");
             }
         }
     }

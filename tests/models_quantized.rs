@@ -2,16 +2,14 @@
 
 mod common;
 
-use std::path::PathBuf;
-
 use common::gguf::Writer;
-use common::quantized::{Family, VOCABULARY, model, widened};
+use common::quantized::{Family, File, VOCABULARY, mixed, model, widened, written};
 use common::{bits, deviation};
 use smallmind::blocks::BlockFormat;
 use smallmind::graph::Kind;
 use smallmind::kernels::simd::Isa;
 use smallmind::load::weight_files::{Open, WeightFiles};
-use smallmind::model::{Activations, Logits};
+use smallmind::model::{Activations, Logits, Weights};
 use smallmind::ops::reference::Interpreter;
 use smallmind::{Model, Options};
 use tempfile::TempDir;
@@ -19,22 +17,6 @@ use tempfile::TempDir;
 const FAMILIES: [Family; 2] = [Family::Llama, Family::Gpt2];
 const PROMPT: [u32; 11] = [3, 1, 4, 15, 9, 2, 6, 53, 5, 8, 7];
 const NEXT: [u32; 3] = [70, 0, 31];
-
-/// A file and the folder that holds it.
-struct File {
-    path: PathBuf,
-    _folder: TempDir,
-}
-
-fn written(writer: &Writer) -> File {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("model.gguf");
-    std::fs::write(&path, writer.bytes()).unwrap();
-    File {
-        path,
-        _folder: folder,
-    }
-}
 
 fn options(activations: Activations) -> Options {
     Options {
@@ -76,21 +58,6 @@ fn interpreted(file: &File, options: &Options) -> Vec<f32> {
 /// A file whose matrices are all of one format.
 fn of(family: Family, format: BlockFormat) -> Writer {
     model(family, |_| Some(format))
-}
-
-/// A file whose layers mix formats and floats, as published ones do.
-fn mixed(family: Family) -> Writer {
-    model(family, |name| match name {
-        "token_embd.weight" => Some(BlockFormat::Q6K),
-        "position_embd.weight" => None,
-        "blk.1.ffn_up.weight" => None,
-        _ if name.contains("attn_q") => Some(BlockFormat::Q4K),
-        _ if name.contains("attn_k") => Some(BlockFormat::Q5_0),
-        _ if name.contains("attn_v") => Some(BlockFormat::Q8_0),
-        _ if name.contains("gate") => Some(BlockFormat::Q4_0),
-        _ if name.contains("down") => Some(BlockFormat::Q6K),
-        _ => Some(BlockFormat::Q5K),
-    })
 }
 
 fn ops(model: &Model) -> Vec<&str> {
@@ -280,4 +247,173 @@ fn a_dump_names_formats_and_loads_again_to_the_same_bits() {
     let count =
         count.filter(|&id| matches!(again.compiled().decode.node(id).kind, Kind::Weight(_)));
     assert_eq!(count.count(), weights.count());
+}
+
+/// A folder of a model of floats: a fixture of `tests/data`.
+fn folder(name: &str) -> File {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join(name);
+    std::fs::create_dir(&path).unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(common::data(name).join(file), path.join(file)).unwrap();
+    }
+    File { path, folder }
+}
+
+#[test]
+fn weights_of_floats_become_the_blocks_that_a_file_of_blocks_has() {
+    let floats = written(&model(Family::Llama, |_| None));
+    for (weights, format) in [
+        (Weights::Q8_0, BlockFormat::Q8_0),
+        (Weights::Q4_0, BlockFormat::Q4_0),
+        (Weights::Q4K, BlockFormat::Q4K),
+        (Weights::Q6K, BlockFormat::Q6K),
+    ] {
+        // Tables keep their type.
+        let blocks = written(&model(Family::Llama, |name| {
+            (name != "token_embd.weight").then_some(format)
+        }));
+        for activations in [Activations::Int8, Activations::F32] {
+            let cast = Options {
+                weights: Some(weights),
+                ..options(activations)
+            };
+            let expected = bits(&logits(&blocks, &options(activations)));
+            assert_eq!(bits(&logits(&floats, &cast)), expected, "{format}");
+            let again = bits(&interpreted(&floats, &cast));
+            assert_eq!(again, expected, "{format}");
+            let model = Model::open(&floats.path, &cast).unwrap();
+            let whole = Model::open(&blocks.path, &options(activations)).unwrap();
+            assert_eq!(model.plan().packed_weights, whole.plan().packed_weights);
+        }
+    }
+}
+
+#[test]
+fn weights_of_floats_become_halves() {
+    let file = folder("llama");
+    let plain = Model::open(&file.path, &options(Activations::Int8)).unwrap();
+    for weights in [Weights::F16, Weights::BF16] {
+        let cast = Options {
+            weights: Some(weights),
+            ..options(Activations::Int8)
+        };
+        let model = Model::open(&file.path, &cast).unwrap();
+        assert_eq!(model.plan().packed_weights * 2, plain.plan().packed_weights);
+        let found = bits(&logits(&file, &cast));
+        assert_eq!(found, bits(&interpreted(&file, &cast)), "{weights:?}");
+        assert_ne!(found, bits(&logits(&file, &options(Activations::Int8))));
+    }
+}
+
+#[test]
+fn rows_that_are_no_blocks_of_256_get_blocks_of_32_and_others_stay() {
+    // Rows of the fixtures' matrices have 64 or more elements, none of them a multiple of 256.
+    for (name, weights, expected) in [
+        ("llama", Weights::Q4K, "Q5_0"),
+        ("gpt2", Weights::Q6K, "Q8_0"),
+        ("gpt2", Weights::Q4_0, "Q4_0"),
+    ] {
+        let file = folder(name);
+        let cast = Options {
+            weights: Some(weights),
+            ..options(Activations::Int8)
+        };
+        let model = Model::open(&file.path, &cast).unwrap();
+        let text = smallmind::graph::print(&model.compiled().decode, "hf");
+        assert!(
+            text.contains(&format!("Cast(to: \"'{expected}'\")")),
+            "{text}"
+        );
+        assert!(text.contains(&format!("// {expected}[")), "{text}");
+        let (found, interpreted) = (logits(&file, &cast), interpreted(&file, &cast));
+        assert_eq!(bits(&found), bits(&interpreted), "{name}");
+    }
+}
+
+#[test]
+fn the_last_row_alone_has_the_bits_that_it_has_among_all() {
+    for family in FAMILIES {
+        let file = written(&mixed(family));
+        for without in [&[][..], &["merge_linear", "gate"]] {
+            let all = Options {
+                without: without.iter().map(|name| name.to_string()).collect(),
+                ..options(Activations::Int8)
+            };
+            let last = Options {
+                logits: Logits::Last,
+                ..all.clone()
+            };
+            let prompt = |options: &Options| {
+                let model = Model::open(&file.path, options).unwrap();
+                let mut session = model.session().unwrap();
+                session.prefill(&PROMPT).unwrap();
+                bits(session.logits_row())
+            };
+            assert_eq!(prompt(&last), prompt(&all), "{family:?} {without:?}");
+        }
+    }
+}
+
+#[test]
+fn a_dump_of_cast_weights_loads_again_without_being_told_to() {
+    let file = folder("llama");
+    let cast = Options {
+        weights: Some(Weights::Q4_0),
+        ..options(Activations::Int8)
+    };
+    let model = Model::open(&file.path, &cast).unwrap();
+    let dump = file.folder.path().join("dump.ron");
+    let text = smallmind::graph::print(&model.compiled().decode, "hf");
+    std::fs::write(&dump, text).unwrap();
+    let again = Options {
+        graph: Some(dump),
+        ..options(Activations::Int8)
+    };
+    assert_eq!(bits(&logits(&file, &again)), bits(&logits(&file, &cast)));
+}
+
+#[test]
+fn a_graph_that_cuts_through_blocks_is_refused_by_name() {
+    let file = written(&of(Family::Llama, BlockFormat::Q8_0));
+    let graph = |node: &str| {
+        format!(
+            "Model(ignore: [\"*\"], params: {{}}, weights: {{\"embed\": (shape: [75, 256], gguf: \"token_embd.weight\")}}, \
+             nodes: [(\"x\", Gather, [\"embed\", \"tokens\"]), {node}, (\"y\", MatMul, [\"x\", \"w\"])], outputs: [\"y\"])"
+        )
+    };
+    let path = file.folder.path().join("graph.ron");
+    let refused = Options {
+        graph: Some(path.clone()),
+        ..options(Activations::Int8)
+    };
+    let open = |node: &str| {
+        std::fs::write(&path, graph(node)).unwrap();
+        Model::open(&file.path, &refused)
+    };
+    for node in [
+        "(\"w\", Reshape(shape: [256, 75]), [\"embed\"])",
+        "(\"t\", Transpose(perm: [1, 0]), [\"embed\"]), (\"w\", Transpose(perm: [1, 0]), [\"t\"])",
+        "(\"w\", Slice(axis: 1, start: 16), [\"embed\"])",
+    ] {
+        let error = open(node).err().expect("blocks are cut").to_string();
+        assert!(
+            error.contains("cutting through quantized blocks"),
+            "{error}"
+        );
+        assert!(error.contains("Q8_0[75, 256]"), "{error}");
+    }
+    // Rows may be cut, and arithmetic gives floats.
+    for node in [
+        "(\"w\", Slice(axis: 0, start: 11, end: 40), [\"embed\"])",
+        "(\"w\", Mul, [\"embed\", 2.0])",
+    ] {
+        let model = open(node).unwrap_or_else(|error| panic!("{error}"));
+        let mut session = model.session().unwrap();
+        assert!(session.prefill(&[3]).unwrap().iter().all(|x| x.is_finite()));
+        assert_eq!(
+            bits(&logits(&file, &refused)),
+            bits(&interpreted(&file, &refused))
+        );
+    }
 }

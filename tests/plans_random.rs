@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView};
 use seeded_weights::SeededWeights;
 use smallmind::Session;
+use smallmind::blocks::BlockFormat;
 use smallmind::exec::executor::Executor;
 use smallmind::exec::pool::Pool;
 use smallmind::exec::weights;
@@ -22,6 +23,7 @@ use smallmind::load::weight_files::WeightFiles;
 use smallmind::ops::reference::{Interpreter, WeightData};
 use smallmind::plan::{ModelPlan, PlanOptions, StepPlan, is_bidirectional};
 use smallmind::rewrite::{PassOptions, Passes};
+use smallmind::transform::Settings;
 
 const CONTEXT: usize = 48;
 const CHUNK: usize = 9;
@@ -149,6 +151,28 @@ proptest! {
             prop_assert!(disjoint(plan));
             prop_assert!(plan.placement.bytes >= plan.placement.lower_bound);
             prop_assert!(plan.placement.bytes <= plan.unshared + 64 * plan.buffers.len());
+        }
+    }
+
+    #[test]
+    fn plans_with_int8_blocks_are_right_and_compute_what_the_graph_means(
+        seed: u64,
+        format in prop::sample::select(vec![BlockFormat::Q4_0, BlockFormat::Q5_1, BlockFormat::Q8_0]),
+        threads in 1usize..4,
+    ) {
+        let mut graph = random_graph::graph_of_width(seed, 32);
+        let weights = SeededWeights::new(&graph, 7);
+        let settings = Settings { weights: Some(DType::Blocks(format)) };
+        let passes = PassOptions { settings, ..PassOptions::default() };
+        Passes::builtin().unwrap().run(&mut graph, &passes).unwrap();
+        verify(&graph).unwrap();
+        prop_assume!(plannable(&graph));
+        let plan = ModelPlan::new(&graph, &graph, options(2, Isa::detect())).unwrap();
+        prop_assert!(disjoint(&plan.decode) && disjoint(&plan.prefill));
+        let files = files(&graph, &weights);
+        let expected = interpreted(&graph, &weights);
+        for isa in Isa::available() {
+            prop_assert_eq!(&executed(&graph, &files, threads, isa), &expected, "{}", isa.name());
         }
     }
 

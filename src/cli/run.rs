@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::HumanBytes;
-use smallmind::generate::run::{GenerateError, GenerateOptions, Generation};
+use smallmind::generate::run::{Finish, GenerateError, GenerateOptions, Generation};
 use smallmind::generate::stop::StopStrings;
 use smallmind::model::{Source, Text};
 use smallmind::{Model, Session};

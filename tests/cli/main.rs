@@ -12,6 +12,7 @@ mod gguf;
 mod hub;
 mod info;
 mod quantize;
+mod quantized;
 mod run;
 mod score;
 mod tokenize;

@@ -1,7 +1,10 @@
 //! Models whose rows hold whole blocks of every format, written as GGUF files.
 
+use std::path::PathBuf;
+
 use half::f16;
 use smallmind::blocks::BlockFormat;
+use tempfile::TempDir;
 
 use super::gguf::{Meta, Writer};
 
@@ -177,4 +180,33 @@ pub fn widened(writer: &Writer) -> Writer {
         }
     }
     wide
+}
+
+/// A file whose layers mix formats and floats, as published ones do.
+pub fn mixed(family: Family) -> Writer {
+    model(family, |name| match name {
+        "token_embd.weight" => Some(BlockFormat::Q6K),
+        "position_embd.weight" => None,
+        "blk.1.ffn_up.weight" => None,
+        _ if name.contains("attn_q") => Some(BlockFormat::Q4K),
+        _ if name.contains("attn_k") => Some(BlockFormat::Q5_0),
+        _ if name.contains("attn_v") => Some(BlockFormat::Q8_0),
+        _ if name.contains("gate") => Some(BlockFormat::Q4_0),
+        _ if name.contains("down") => Some(BlockFormat::Q6K),
+        _ => Some(BlockFormat::Q5K),
+    })
+}
+
+/// A file and the folder that holds it.
+pub struct File {
+    pub path: PathBuf,
+    pub folder: TempDir,
+}
+
+/// The file, written.
+pub fn written(writer: &Writer) -> File {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("model.gguf");
+    std::fs::write(&path, writer.bytes()).unwrap();
+    File { path, folder }
 }

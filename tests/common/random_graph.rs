@@ -9,14 +9,18 @@ use smallmind::ops::{Attribute, Op};
 /// Rows of the embedding table.
 pub const VOCAB: usize = 11;
 
-const WIDTH: usize = 8;
 const HEADS: usize = 4;
-const HEAD: usize = 2;
 
-/// A graph of some ten to eighty ops with one to three outputs.
+/// A graph of some ten to eighty ops with one to three outputs, of width 8.
 pub fn arbitrary_graph(seed: u64) -> Graph {
+    graph_of_width(seed, 8)
+}
+
+/// The same of another width, a multiple of 8.
+#[allow(dead_code)] // Each test program uses a part.
+pub fn graph_of_width(seed: u64, width: usize) -> Graph {
     let mut graph = Graph::new();
-    let mut b = Builder::new(&mut graph, seed);
+    let mut b = Builder::new(&mut graph, seed, width);
     if b.one_in(2) {
         b.transformer();
     } else {
@@ -29,6 +33,8 @@ struct Builder<'g> {
     editor: smallmind::graph::Editor<'g>,
     /// The state of SplitMix64.
     state: u64,
+    /// Of most activations.
+    width: usize,
     tokens: Value,
     positions: Value,
     /// Activations to read from, newest last.
@@ -40,7 +46,7 @@ struct Builder<'g> {
 }
 
 impl<'g> Builder<'g> {
-    fn new(graph: &'g mut Graph, seed: u64) -> Self {
+    fn new(graph: &'g mut Graph, seed: u64, width: usize) -> Self {
         let mut editor = graph.edit();
         let mut input = |name: &str| {
             let ty = Type::new(DType::I32, [Dim::Tokens]);
@@ -50,6 +56,7 @@ impl<'g> Builder<'g> {
         Builder {
             editor,
             state: seed,
+            width,
             tokens,
             positions,
             pool: Vec::new(),
@@ -263,7 +270,7 @@ impl<'g> Builder<'g> {
         )
     }
 
-    /// Attention of q over k and v, [T, heads, HEAD] each; in one op, two, or spelled out.
+    /// Attention of q over k and v, [T, heads, width / 4] each; in one op, two, or spelled out.
     fn attention(&mut self, q: Value, k: Value, v: Value) -> Value {
         let scale = ("scale", Attribute::Float(0.7));
         let window = if self.one_in(3) {
@@ -293,23 +300,24 @@ impl<'g> Builder<'g> {
     }
 
     fn transformer(&mut self) {
-        let table = Some(self.weight(&[VOCAB, WIDTH]));
+        let (width, head) = (self.width, self.width / HEADS);
+        let table = Some(self.weight(&[VOCAB, width]));
         let mut x = self.op("Gather", &[], &[table, Some(self.tokens)]);
         let kv_heads = self.pick(&[1, 2, HEADS]);
         for _ in 0..1 + self.below(2) {
             let n = self.norm(x);
             let heads = |b: &mut Self, heads: usize| {
-                let y = b.linear(n, heads * HEAD);
-                b.reshape(y, &[0, heads as i64, HEAD as i64])
+                let y = b.linear(n, heads * head);
+                b.reshape(y, &[0, heads as i64, head as i64])
             };
             let (q, k) = (heads(self, HEADS), heads(self, kv_heads));
             let v = heads(self, kv_heads);
             let (q, k) = (self.rope(q), self.rope(k));
             let y = self.attention(q, k, v);
             let y = self.reshape(y, &[0, -1]);
-            let y = self.linear(y, WIDTH);
+            let y = self.linear(y, width);
             let (sum, n) = if self.one_in(3) {
-                let gain = Some(self.weight(&[WIDTH]));
+                let gain = Some(self.weight(&[width]));
                 let node = self.op("AddRmsNorm", &[], &[Some(y), Some(x), gain]).node;
                 (Value { node, output: 0 }, Value { node, output: 1 })
             } else {
@@ -318,7 +326,7 @@ impl<'g> Builder<'g> {
             };
             let hidden = match self.below(3) {
                 0 => {
-                    let (gate, up) = (self.weight(&[12, WIDTH]), self.weight(&[12, WIDTH]));
+                    let (gate, up) = (self.weight(&[12, width]), self.weight(&[12, width]));
                     let activation = [("activation", Attribute::word("silu"))];
                     self.op("GatedLinear", &activation, &[Some(n), Some(gate), Some(up)])
                 }
@@ -332,7 +340,7 @@ impl<'g> Builder<'g> {
                     self.op("Gelu", &[], &[Some(up)])
                 }
             };
-            let down = Some(self.weight(&[WIDTH, 12]));
+            let down = Some(self.weight(&[width, 12]));
             x = self.op("Linear", &[], &[Some(hidden), down, None, Some(sum)]);
         }
         let n = self.norm(x);
@@ -345,7 +353,7 @@ impl<'g> Builder<'g> {
     }
 
     fn tangle(&mut self) {
-        let table = Some(self.weight(&[VOCAB, WIDTH]));
+        let table = Some(self.weight(&[VOCAB, self.width]));
         self.op("Gather", &[], &[table, Some(self.tokens)]);
         for _ in 0..10 + self.below(40) {
             let at = self.pool.len() - 1 - self.below(self.pool.len().min(8));
@@ -407,11 +415,11 @@ impl<'g> Builder<'g> {
                 self.try_op("AddLayerNorm", &[], &[operand, y, gain]);
             }
             9 | 10 => {
-                let out = self.pick(&[WIDTH, WIDTH, 6]);
+                let out = self.pick(&[self.width, self.width, 6]);
                 self.linear(x, out);
             }
             11 => {
-                let (weight, activation) = (self.weight(&[WIDTH, width]), self.activation());
+                let (weight, activation) = (self.weight(&[self.width, width]), self.activation());
                 let residual = if self.one_in(2) { y } else { None };
                 let inputs = [operand, Some(weight), None, residual];
                 self.try_op("Linear", &[activation], &inputs);
@@ -424,12 +432,14 @@ impl<'g> Builder<'g> {
                 self.try_op("MergedLinear", &segments, &inputs);
             }
             13 | 14 => {
+                let width = self.width as i64;
+                let (flat, inner) = ([0, width], [0, 1, width]);
                 let wanted = self.pick(&[
                     &[0, -1][..],
                     &[0, 2, -1],
                     &[0, 4, 2],
-                    &[0, WIDTH as i64],
-                    &[0, 1, WIDTH as i64],
+                    &flat,
+                    &inner,
                     &[0, 0, 0],
                 ]);
                 let attribute = ("shape", Attribute::Ints(wanted.into()));
@@ -455,7 +465,7 @@ impl<'g> Builder<'g> {
             17 => {
                 let one = Some(self.literal());
                 let positions = Some(self.positions);
-                let table = Some(self.weight(&[64, WIDTH]));
+                let table = Some(self.weight(&[64, self.width]));
                 if let Some(ids) = self.try_op("Mul", &[], &[positions, one]) {
                     // Whole numbers do not join the pool.
                     self.pool.pop();
@@ -463,7 +473,7 @@ impl<'g> Builder<'g> {
                 }
             }
             _ => {
-                let [Dim::Tokens, Dim::Fixed(_), Dim::Fixed(HEAD..)] = shape[..] else {
+                let [Dim::Tokens, Dim::Fixed(_), Dim::Fixed(2..)] = shape[..] else {
                     return;
                 };
                 let turned = self.rope(x);

@@ -369,7 +369,7 @@ pub const CASES: &[Case] = &[
          y = MatMul q b
          z = Neg n
          out y z",
-        "is read",
+        "\"n\" is also read by",
     ),
     case(
         "quantize_layer_norm",
@@ -389,7 +389,7 @@ pub const CASES: &[Case] = &[
          q = QuantizeActivations n
          y = Linear q b - n
          out y",
-        "is read",
+        "\"n\" is also read by",
     ),
     case(
         "quantize_add_rms_norm",
@@ -432,6 +432,6 @@ pub const CASES: &[Case] = &[
          q = QuantizeActivations n
          y = MatMul q b
          out y n",
-        "is an output",
+        "\"n\" is also an output of the graph",
     ),
 ];
