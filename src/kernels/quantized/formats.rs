@@ -2,13 +2,8 @@
 //! room's top.
 
 use super::chain::{Block, Kind, WORDS};
-use crate::blocks::BlockFormat;
+use crate::blocks::{BlockFormat, IQ4_LEVELS};
 use crate::kernels::simd::{LANES, Simd};
-
-/// The 16 levels of `IQ4_NL` and `IQ4_XS`.
-pub(super) const LEVELS: [i8; 16] = [
-    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
-];
 
 /// A block format as the kernels read it.
 pub(super) trait Format: Send + Sync + 'static {
@@ -268,7 +263,7 @@ fn two_bits<S: Simd>(simd: S, words: &[[u32; LANES]], block: usize) -> [S::I32; 
 fn levels<S: Simd>(simd: S, words: &[[u32; LANES]]) -> [S::I32; WORDS] {
     let mut weights = nibbles(simd, words);
     for weight in &mut weights {
-        *weight = simd.signed_bytes(simd.lookup(LEVELS, *weight));
+        *weight = simd.signed_bytes(simd.lookup(IQ4_LEVELS, *weight));
     }
     weights
 }
