@@ -305,6 +305,32 @@ impl Simd for Avx2 {
             Pair(between(low), between(high))
         }
     }
+    #[inline(always)]
+    fn sum(self, x: Self::F32) -> f32 {
+        // SAFETY: the token proves the features.
+        unsafe {
+            let eight = _mm256_add_ps(x.0, x.1);
+            let four = _mm_add_ps(
+                _mm256_castps256_ps128(eight),
+                _mm256_extractf128_ps::<1>(eight),
+            );
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+    #[inline(always)]
+    fn largest(self, x: Self::F32) -> f32 {
+        // SAFETY: the token proves the features.
+        unsafe {
+            let eight = _mm256_max_ps(x.0, x.1);
+            let four = _mm_max_ps(
+                _mm256_castps256_ps128(eight),
+                _mm256_extractf128_ps::<1>(eight),
+            );
+            let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
 }
 
 impl Int8 for Avx2 {

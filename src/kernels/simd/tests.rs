@@ -191,6 +191,7 @@ fn integers<S: Simd>(simd: S, [a, b, x]: [&[u32; LANES]; 3]) -> Vec<[u32; LANES]
     let correction = simd.mul_i32(sum, simd.splat_i32(-2 * S::SIGNED_OFFSET));
     let signed = [simd.signed_bytes(a), simd.signed_bytes(b)];
     let (four, five) = (masked([15; 4]), masked([31; 4]));
+    let start = simd.shift_right_signed(b, 8);
     let results = [
         simd.bits(simd.to_f32(a)),
         simd.or_i32(a, b),
@@ -201,9 +202,9 @@ fn integers<S: Simd>(simd: S, [a, b, x]: [&[u32; LANES]; 3]) -> Vec<[u32; LANES]
         simd.splat_i32(simd.sum_i32(a)),
         simd.dot_i16(a, x),
         simd.lookup(from_fn(|i| (i as i8) * 7 - 60), four),
-        simd.dot_unsigned::<4, 9>(b, [four; 9], [x; 9]),
-        simd.dot_unsigned::<5, 5>(b, [five; 5], [x; 5]),
-        simd.dot_unsigned::<6, 3>(b, [masked([63; 4]); 3], [x; 3]),
+        simd.dot_unsigned::<4, 9>(start, [four; 9], [x; 9]),
+        simd.dot_unsigned::<5, 5>(start, [five; 5], [x; 5]),
+        simd.dot_unsigned::<6, 3>(start, [masked([63; 4]); 3], [x; 3]),
         simd.dot_signed(correction, signed, [x; 2]),
         simd.splat_i32(stored[0].get()),
         simd.splat_i32(stored[3].get()),
