@@ -194,9 +194,10 @@ impl Simd for Avx2 {
     const TILE_TOKENS: usize = 6;
     const TILE_PANELS: usize = 1;
 
+    // Here, because it has no effect beside `target_feature`.
+    #[inline(never)]
     fn run<W: Work>(self, work: W) {
         #[target_feature(enable = "avx2,fma,f16c")]
-        #[inline(never)]
         fn with_features<W: Work>(simd: Avx2, work: W) {
             work.run(simd);
         }

@@ -170,14 +170,14 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     const TILE_TOKENS: usize = 12;
     const TILE_PANELS: usize = 2;
 
+    // Here, because it has no effect beside `target_feature`.
+    #[inline(never)]
     fn run<W: Work>(self, work: W) {
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
-        #[inline(never)]
         fn with_features<S: Simd, W: Work>(simd: S, work: W) {
             work.run(simd);
         }
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-        #[inline(never)]
         fn with_vnni<S: Simd, W: Work>(simd: S, work: W) {
             work.run(simd);
         }
