@@ -1,20 +1,21 @@
-//! Do the kernels equal the formulas at the room's top, to the bit?
+//! Do the linear kernels equal the formulas at the room's top, to the bit?
 //!
 //! The oracle takes each block apart element by element, in the file's own order and without regard to panels.
 
-use std::cell::Cell;
 use std::sync::Arc;
 
 use half::f16;
 
+use super::activation_tests::{Quants, quantized_words};
 use super::*;
 use crate::blocks::{BlockFormat, IQ4_LEVELS};
 use crate::kernels::call::{Call, Kernel, Operand, QuantizedView, View};
 use crate::kernels::elementwise::UnaryFunction;
-use crate::kernels::norm::{LayerNorm, RmsNorm};
 use crate::kernels::packed::{RowSource, RowTable};
 use crate::kernels::simd::{Isa, Simd, Single};
-use crate::kernels::testing::{bits, bits_of, call, cells, everywhere, random, run, unwritten};
+use crate::kernels::testing::{
+    bits, bits_of, call, cells, everywhere, int_cells, random, run, unwritten,
+};
 
 /// 32 elements of a row, as the formulas have them.
 struct Small {
@@ -236,64 +237,6 @@ impl BlockSource for Weights {
     }
 }
 
-/// A block of activations.
-#[derive(Clone, Debug, PartialEq)]
-struct Quants {
-    scale: f32,
-    quants: [i32; 32],
-}
-
-impl Quants {
-    /// The formula.
-    fn of(x: &[f32]) -> Quants {
-        let nothing = |scale| Quants {
-            scale,
-            quants: [0; 32],
-        };
-        if x.iter().any(|x| !x.is_finite()) {
-            return nothing(f32::NAN);
-        }
-        let amax = x.iter().fold(0.0, |max: f32, x| max.max(x.abs()));
-        let inverse = 127.0 / amax;
-        if inverse.is_infinite() {
-            return nothing(0.0);
-        }
-        Quants {
-            scale: amax / 127.0,
-            quants: std::array::from_fn(|i| (x[i] * inverse).round_ties_even() as i32),
-        }
-    }
-
-    /// The words of the layout; NaN by its usual bits.
-    fn words(&self) -> [i32; BLOCK_WORDS] {
-        let halves = [&self.quants[..16], &self.quants[16..]].map(|half| half.iter().sum::<i32>());
-        let scaled_sum = self.scale * (halves[0] + halves[1]) as f32;
-        let bits = |x: f32| {
-            let bits = if x.is_nan() { f32::NAN } else { x }.to_bits();
-            bits.cast_signed()
-        };
-        let mut words = [0; BLOCK_WORDS];
-        words[0] = bits(self.scale);
-        words[1] = bits(scaled_sum);
-        words[2] = (halves[0] & 0xffff) | halves[1] << 16;
-        for (word, quants) in words[3..].iter_mut().zip(self.quants.chunks(4)) {
-            *word = i32::from_le_bytes(std::array::from_fn(|i| quants[i] as u8));
-        }
-        words
-    }
-}
-
-/// [rows, cols] activations as the layout has them.
-fn quantized_words(x: &[f32]) -> Vec<i32> {
-    x.chunks_exact(32)
-        .flat_map(|x| Quants::of(x).words())
-        .collect()
-}
-
-fn int_cells(values: &[i32]) -> Vec<Cell<i32>> {
-    values.iter().copied().map(Cell::new).collect()
-}
-
 /// A kernel that does not use VNNI even where it is.
 #[derive(Clone)]
 struct WithoutVnni<K>(K);
@@ -443,7 +386,7 @@ fn the_sum_is_near_that_of_the_unquantized_activations() {
             &[Operand::Quantized(&packed), Operand::Absent],
             &[rows],
         );
-        for row in 0..rows {
+        for (row, y) in y[0].iter().enumerate() {
             let mut values = vec![0.0; cols];
             format.dequantize(weights.row(row), &mut values);
             let exact: f64 = values
@@ -460,7 +403,7 @@ fn the_sum_is_near_that_of_the_unquantized_activations() {
                     w.iter().map(|w| f64::from(w.abs() * half)).sum::<f64>()
                 })
                 .sum();
-            let got = f64::from(f32::from_bits(y[0][row]));
+            let got = f64::from(f32::from_bits(*y));
             assert!(
                 (got - exact).abs() <= bound * 1.001,
                 "{format}: {got} is not {exact} ± {bound}"
@@ -609,63 +552,6 @@ fn bias_activation_and_residual_follow_the_sum() {
     });
 }
 
-/// Runs `kernel` for a quantized output [rows, cols], whose words it gives.
-fn quantized_by<K: Kernel + Clone>(
-    kernel: &K,
-    (isa, threads): (Isa, usize),
-    (rows, cols): (usize, usize),
-    inputs: &[Operand<'_>],
-    outputs: &[View<'_>],
-) -> Vec<i32> {
-    let words = int_cells(&vec![-1; activation_words(rows, cols)]);
-    let mut call = call(inputs, outputs);
-    call.quantized_output = Some(QuantizedView::new(&words, rows, cols));
-    run(kernel, isa, threads, 0, &call);
-    words.iter().map(Cell::get).collect()
-}
-
-#[test]
-fn activations_are_quantized_as_the_formula_says() {
-    let mut blocks: Vec<Vec<f32>> = vec![
-        vec![0.0; 32],
-        vec![-0.0; 32],
-        // Ties: 127 / amax is 1.
-        (0..32).map(|i| [127.0, 0.5, 1.5, -2.5][i % 4]).collect(),
-        (0..32).map(|i| f32::from_bits(i as u32 * 3)).collect(),
-        (0..32).map(|i| i as f32 * 1e-38).collect(),
-        // The smallest amax whose inverse is finite, and the largest whose is not.
-        vec![127.0 / f32::MAX * 1.01; 32],
-        vec![127.0 / f32::MAX * 0.99; 32],
-        (0..32).map(|i| f32::MAX / (i as f32 - 15.5)).collect(),
-        vec![f32::MAX; 32],
-        vec![-f32::MAX; 32],
-    ];
-    for (at, value) in [
-        (0, f32::NAN),
-        (15, f32::NAN),
-        (31, f32::NAN),
-        (7, f32::INFINITY),
-        (16, f32::NEG_INFINITY),
-    ] {
-        let mut block = random(32, 9);
-        block[at] = value;
-        blocks.push(block);
-    }
-    blocks.extend((0..21).map(|i| random(32, 60 + i)));
-    let x = blocks.concat();
-    let (rows, cols) = (3, x.len() / 3);
-    let want = quantized_words(&x);
-    everywhere(|isa, threads| {
-        let x = cells(&x);
-        let inputs = [Operand::Tensor(View::new(&x, &[rows, cols]))];
-        let kernel = QuantizeActivations;
-        let got = quantized_by(&kernel, (isa, threads), (rows, cols), &inputs, &[]);
-        for (i, (got, want)) in got.chunks(11).zip(want.chunks(11)).enumerate() {
-            assert_eq!(got, want, "block {i} {isa:?} {threads}");
-        }
-    });
-}
-
 #[test]
 fn a_block_that_is_not_finite_makes_every_sum_it_meets_nan() {
     let weights = Weights::new(16, 96, BlockFormat::Q4_1, 2);
@@ -679,55 +565,4 @@ fn a_block_that_is_not_finite_makes_every_sum_it_meets_nan() {
         let nan = |y: &[u32]| y.iter().filter(|y| f32::from_bits(**y).is_nan()).count();
         assert_eq!((nan(&y[0][..16]), nan(&y[0][16..])), (16, 0), "{isa:?}");
     });
-}
-
-#[test]
-fn quantized_norms_are_the_norm_and_then_the_quantizer() {
-    const ROWS: usize = 4;
-    for width in [32, 96, 640] {
-        let (gain, bias) = (random(width, 1), random(width, 2));
-        let (x_data, r_data) = (random(ROWS * width, 3), random(ROWS * width, 4));
-        let shape = [ROWS, width];
-        let constants = [Operand::Constant(&gain, &[]), Operand::Constant(&bias, &[])];
-        for residual in [false, true] {
-            everywhere(|isa, threads| {
-                let (x, r) = (cells(&x_data), cells(&r_data));
-                let mut inputs = vec![Operand::Tensor(View::new(&x, &shape))];
-                if residual {
-                    inputs.push(Operand::Tensor(View::new(&r, &shape)));
-                }
-                inputs.extend(constants);
-                let check = |y: &dyn Fn(&[Operand<'_>], &[View<'_>]),
-                             quantized: &dyn Fn(&[Operand<'_>], &[View<'_>]) -> Vec<i32>| {
-                    let (sum, result) = (unwritten(x.len()), unwritten(x.len()));
-                    let views = [View::new(&sum, &shape), View::new(&result, &shape)];
-                    y(&inputs, &views[usize::from(!residual)..]);
-                    let y: Vec<f32> = result.iter().map(Cell::get).collect();
-                    let want_sum = bits(&sum);
-                    let sum = unwritten(x.len());
-                    let views = [View::new(&sum, &shape)];
-                    let got = quantized(&inputs, &views[usize::from(!residual)..]);
-                    assert!(got == quantized_words(&y), "{width} {isa:?} {threads}");
-                    assert!(bits(&sum) == want_sum, "{width} {isa:?} {threads}");
-                };
-                let (eps, at, of) = (1e-5, (isa, threads), (ROWS, width));
-                let (norm, fused) = (
-                    RmsNorm { eps, residual },
-                    QuantizedRmsNorm { eps, residual },
-                );
-                check(
-                    &|inputs, outputs| run(&norm, isa, threads, 0, &call(inputs, outputs)),
-                    &|inputs, outputs| quantized_by(&fused, at, of, inputs, outputs),
-                );
-                let (norm, fused) = (
-                    LayerNorm { eps, residual },
-                    QuantizedLayerNorm { eps, residual },
-                );
-                check(
-                    &|inputs, outputs| run(&norm, isa, threads, 0, &call(inputs, outputs)),
-                    &|inputs, outputs| quantized_by(&fused, at, of, inputs, outputs),
-                );
-            });
-        }
-    }
 }
