@@ -7,9 +7,13 @@ use std::cell::{Cell, LazyCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use smallmind::kernels::call::{Call, Kernel, Operand, View, bind};
+use smallmind::blocks::BlockFormat;
+use smallmind::kernels::call::{Call, Kernel, Operand, QuantizedView, View, bind};
 use smallmind::kernels::kv_cache::{KvCache, KvLayout};
 use smallmind::kernels::packed::{PackSource, PackedMatrix, RowTable, WeightType};
+use smallmind::kernels::quantized::{
+    BlockSource, QuantizeActivations, QuantizedMatrix, activation_words,
+};
 use smallmind::kernels::simd::Isa;
 
 /// Cases that count more operations or elements than this are left out on the scalar instruction set: each run of its
@@ -60,6 +64,10 @@ pub enum Input {
     Constant(Vec<f32>, Vec<usize>),
     /// A weight in panels.
     Packed(PackedMatrix),
+    /// A weight of quantized blocks in panels.
+    Quantized(QuantizedMatrix),
+    /// Activations quantized to int8, [rows, cols].
+    QuantizedTensor(Vec<Cell<i32>>, [usize; 2]),
     /// An embedding table.
     Rows(RowTable),
 }
@@ -89,6 +97,29 @@ impl Input {
         Input::Packed(PackedMatrix::pack(&source, 1).expect("there is memory for the weights"))
     }
 
+    /// A weight of quantized blocks [rows, cols], every row of which is that of the numbers that `seed` names.
+    pub fn quantized(rows: usize, cols: usize, format: BlockFormat, seed: u32) -> Input {
+        let mut row = vec![0; cols / format.elements() * format.bytes()];
+        let written = format.quantize(&numbers(cols, seed), &mut row);
+        written.expect("the format can be written");
+        let source = Blocks {
+            rows,
+            cols,
+            format,
+            row,
+        };
+        Input::Quantized(QuantizedMatrix::pack(&source, 1).expect("there is memory"))
+    }
+
+    /// Quantized activations [rows, cols] of numbers that `seed` names.
+    pub fn quantized_tensor(rows: usize, cols: usize, seed: u32) -> Input {
+        let x = Input::tensor(&[rows, cols], seed);
+        let case = Case::new(rows, vec![x], &[]).quantized(rows, cols);
+        case.call(&mut |call| bind(QuantizeActivations, Isa::detect()).run(call));
+        let words = case.quantized.map(|(words, _)| words);
+        Input::QuantizedTensor(words.unwrap_or_default(), [rows, cols])
+    }
+
     /// The positions 0, 1, … of `tokens` tokens.
     pub fn positions(tokens: usize) -> Input {
         Input::Ints((0..tokens as i32).map(Cell::new).collect())
@@ -101,6 +132,10 @@ impl Input {
             Input::Ints(cells) => Operand::Ints(cells),
             Input::Constant(data, shape) => Operand::Constant(data, shape),
             Input::Packed(matrix) => Operand::Packed(matrix),
+            Input::Quantized(matrix) => Operand::Quantized(matrix),
+            Input::QuantizedTensor(words, [rows, cols]) => {
+                Operand::QuantizedTensor(QuantizedView::new(words, *rows, *cols))
+            }
             Input::Rows(table) => Operand::Rows(table),
         }
     }
@@ -110,6 +145,8 @@ impl Input {
 pub struct Case {
     inputs: Vec<Input>,
     outputs: Vec<(Memory, Vec<usize>)>,
+    /// Words of a quantized output, and its [rows, cols].
+    quantized: Option<(Vec<Cell<i32>>, [usize; 2])>,
     scratch: Memory,
     cache: Option<(KvLayout, Memory, Memory)>,
     tokens: usize,
@@ -126,6 +163,7 @@ impl Case {
         Case {
             inputs,
             outputs: outputs.iter().map(output).collect(),
+            quantized: None,
             scratch: Memory::new(&[]),
             cache: None,
             tokens,
@@ -136,6 +174,13 @@ impl Case {
     /// With scratch of `floats`.
     pub fn scratch(mut self, floats: usize) -> Case {
         self.scratch = Memory::new(&vec![0.0; floats]);
+        self
+    }
+
+    /// With a quantized output [rows, cols].
+    pub fn quantized(mut self, rows: usize, cols: usize) -> Case {
+        let words = vec![Cell::new(0); activation_words(rows, cols)];
+        self.quantized = Some((words, [rows, cols]));
         self
     }
 
@@ -165,11 +210,13 @@ impl Case {
             values: values.cells(),
             layout: *layout,
         });
+        let quantized = self.quantized.as_ref();
         run(&Call {
             inputs: &inputs,
             outputs: &outputs,
             int_output: &[],
-            quantized_output: None,
+            quantized_output: quantized
+                .map(|(words, [rows, cols])| QuantizedView::new(words, *rows, *cols)),
             scratch: self.scratch.cells(),
             cache,
             thread: 0,
@@ -270,5 +317,32 @@ impl PackSource for Weights {
                 WeightType::BF16 => half::bf16::from_f32(*value).to_bits().into(),
             };
         }
+    }
+}
+
+/// Weights of quantized blocks [rows, cols], all rows alike, about to be packed.
+struct Blocks {
+    rows: usize,
+    cols: usize,
+    format: BlockFormat,
+    row: Vec<u8>,
+}
+
+impl BlockSource for Blocks {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn cols(&self) -> usize {
+        self.cols
+    }
+
+    fn format(&self) -> BlockFormat {
+        self.format
+    }
+
+    fn copy_blocks(&self, _row: usize, first: usize, out: &mut [u8]) {
+        let from = first * self.format.bytes();
+        out.copy_from_slice(&self.row[from..from + out.len()]);
     }
 }

@@ -10,6 +10,7 @@ mod case;
 mod elementwise;
 mod linear;
 mod norm;
+mod quantized;
 mod rotary;
 mod shape;
 
@@ -28,6 +29,6 @@ fn settings() -> Criterion {
 criterion_group! {
     name = kernels;
     config = settings();
-    targets = linear::all, attention::all, norm::all, elementwise::all, shape::all, rotary::all
+    targets = linear::all, quantized::all, attention::all, norm::all, elementwise::all, shape::all, rotary::all
 }
 criterion_main!(kernels);

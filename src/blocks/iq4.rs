@@ -19,7 +19,7 @@
 use super::field::{field, scale};
 
 /// What the four bits mean.
-const LEVELS: [i8; 16] = [
+pub(crate) const LEVELS: [i8; 16] = [
     -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
 ];
 

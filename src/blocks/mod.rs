@@ -17,6 +17,8 @@ mod legacy;
 
 use std::fmt;
 
+pub(crate) use iq4::LEVELS as IQ4_LEVELS;
+
 /// A format of quantized blocks, as GGUF files have them. Elements of a block are consecutive elements of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BlockFormat {

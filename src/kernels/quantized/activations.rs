@@ -30,13 +30,8 @@ pub const fn activation_words(rows: usize, cols: usize) -> usize {
 /// Quantizes the 32 elements of `x`, the first 16 in `x[0]`, into `block`.
 #[inline(always)]
 pub(super) fn quantize_block<S: Simd>(simd: S, x: [S::F32; 2], block: &[Cell<i32>; BLOCK_WORDS]) {
-    let infinity = simd.splat(f32::INFINITY);
-    // NaN counts as infinite, so that the maximum does not depend on where it stands.
-    let magnitude = x.map(|x| {
-        let magnitude = simd.abs(x);
-        simd.select(simd.gt(infinity, magnitude), magnitude, infinity)
-    });
-    let amax = simd.largest(simd.max(magnitude[0], magnitude[1]));
+    let magnitudes = [magnitude(simd, x[0]), magnitude(simd, x[1])];
+    let amax = simd.largest(simd.max(magnitudes[0], magnitudes[1]));
     let inverse = 127.0 / amax;
     if amax == f32::INFINITY || inverse == f32::INFINITY {
         let scale: f32 = if amax == f32::INFINITY { f32::NAN } else { 0.0 };
@@ -46,18 +41,26 @@ pub(super) fn quantize_block<S: Simd>(simd: S, x: [S::F32; 2], block: &[Cell<i32
         block[1].set(bits);
         return;
     }
+    let [scale_word, scaled_sum_word, sums_word, quant_words @ ..] = block;
     let inverse = simd.splat(inverse);
-    let quants = x.map(|x| simd.to_i32(simd.round(simd.mul(x, inverse))));
-    let sums = quants.map(|quants| simd.sum_i32(quants));
+    let mut sums = [0; 2];
+    for ((x, words), sum) in x.into_iter().zip(quant_words.as_chunks().0).zip(&mut sums) {
+        let quants = simd.to_i32(simd.round(simd.mul(x, inverse)));
+        simd.store_bytes(words, quants);
+        *sum = simd.sum_i32(quants);
+    }
     let scale = amax / 127.0;
     let scaled_sum = scale * (sums[0] + sums[1]) as f32;
-    let [scale_word, scaled_sum_word, sums_word, quant_words @ ..] = block;
     scale_word.set(scale.to_bits().cast_signed());
     scaled_sum_word.set(scaled_sum.to_bits().cast_signed());
     sums_word.set(pair(sums[0], sums[1]));
-    for (words, quants) in quant_words.as_chunks().0.iter().zip(quants) {
-        simd.store_bytes(words, quants);
-    }
+}
+
+/// |x|, and infinity for NaN, so that a maximum does not depend on where it stands.
+#[inline(always)]
+fn magnitude<S: Simd>(simd: S, x: S::F32) -> S::F32 {
+    let (magnitude, infinity) = (simd.abs(x), simd.splat(f32::INFINITY));
+    simd.select(simd.gt(infinity, magnitude), magnitude, infinity)
 }
 
 /// Two i16 as one i32, the first in the low half.

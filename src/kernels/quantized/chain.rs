@@ -61,8 +61,8 @@ impl<S: Simd> Block<S> {
     #[inline(always)]
     pub(super) fn store<K: Kind>(self, simd: S, to: &[[Cell<f32>; LANES]]) {
         let to = &to[..K::STORED];
-        for i in 0..WORDS {
-            simd.store(&to[i], simd.from_bits(self.weights[i]));
+        for (to, weights) in to.iter().zip(self.weights) {
+            simd.store(to, simd.from_bits(weights));
         }
         simd.store(&to[WORDS], self.scale);
         if K::MINIMUM {
@@ -87,8 +87,8 @@ impl<S: Simd> Block<S> {
             [simd.splat_i32(0); WORDS],
             simd.load_cells(&from[WORDS]),
         );
-        for i in 0..WORDS {
-            block.weights[i] = simd.bits(simd.load_cells(&from[i]));
+        for (weights, from) in block.weights.iter_mut().zip(from) {
+            *weights = simd.bits(simd.load_cells(from));
         }
         if K::MINIMUM {
             block.minimum = simd.load_cells(&from[WORDS + 1]);
@@ -112,33 +112,25 @@ impl<S: Simd> Block<S> {
         x: &[Cell<i32>; BLOCK_WORDS],
         sum: S::F32,
     ) -> S::F32 {
-        let float = |word: &Cell<i32>| simd.splat(f32::from_bits(word.get().cast_unsigned()));
-        let scale = float(&x[0]);
+        let scale = float(simd, &x[0]);
         let mut quants = [simd.splat_i32(0); WORDS];
-        for i in 0..WORDS {
-            quants[i] = simd.splat_i32(x[3 + i].get());
+        for (quants, word) in quants.iter_mut().zip(&x[3..]) {
+            *quants = simd.splat_i32(word.get());
         }
         let [w0, w1, w2, w3, w4, w5, w6, w7] = self.weights;
         let [q0, q1, q2, q3, q4, q5, q6, q7] = quants;
-        // The zero point leaves with the quants' sums.
-        let zero = if K::BITS == 8 { S::SIGNED_OFFSET } else { 0 } + K::ZERO;
-        let start = |first: i32, last: i32| {
-            if zero == 0 {
-                simd.splat_i32(0)
-            } else {
-                let zeros = simd.splat_i32(pair(-zero * first, -zero * last));
-                simd.dot_i16(simd.splat_i32(x[2].get()), zeros)
-            }
-        };
         let dot = if K::HALVES {
-            let first = dot::<S, K, 4>(simd, start(1, 0), [w0, w1, w2, w3], [q0, q1, q2, q3]);
-            let last = dot::<S, K, 4>(simd, start(0, 1), [w4, w5, w6, w7], [q4, q5, q6, q7]);
+            let first = start::<S, K>(simd, &x[2], 1, 0);
+            let first = dot::<S, K, 4>(simd, first, [w0, w1, w2, w3], [q0, q1, q2, q3]);
+            let last = start::<S, K>(simd, &x[2], 0, 1);
+            let last = dot::<S, K, 4>(simd, last, [w4, w5, w6, w7], [q4, q5, q6, q7]);
             simd.add_i32(
                 simd.mul_i32(first, self.factors[0]),
                 simd.mul_i32(last, self.factors[1]),
             )
         } else {
-            dot::<S, K, WORDS>(simd, start(1, 1), self.weights, quants)
+            let start = start::<S, K>(simd, &x[2], 1, 1);
+            dot::<S, K, WORDS>(simd, start, self.weights, quants)
         };
         let mut sum = simd.mul_add(simd.mul(self.scale, scale), simd.to_f32(dot), sum);
         if K::MINIMUM && K::HALVES {
@@ -146,12 +138,31 @@ impl<S: Simd> Block<S> {
             let minimum = simd.mul(self.minimum, scale);
             sum = simd.neg_mul_add(minimum, simd.to_f32(minimums), sum);
         } else if K::MINIMUM {
-            sum = simd.neg_mul_add(self.minimum, float(&x[1]), sum);
+            sum = simd.neg_mul_add(self.minimum, float(simd, &x[1]), sum);
         }
         sum
     }
 }
 
+/// A word that is an f32, in every lane.
+#[inline(always)]
+fn float<S: Simd>(simd: S, word: &Cell<i32>) -> S::F32 {
+    simd.splat(f32::from_bits(word.get().cast_unsigned()))
+}
+
+/// What a dot product starts from so that the weights' zero point, and what `signed_bytes` added, leave it: the sums of the
+/// first and of the last 16 quants, each as many times as told, by −zero.
+#[inline(always)]
+fn start<S: Simd, K: Kind>(simd: S, sums: &Cell<i32>, first: i32, last: i32) -> S::I32 {
+    let zero = K::ZERO + if K::BITS == 8 { S::SIGNED_OFFSET } else { 0 };
+    if zero == 0 {
+        return simd.splat_i32(0);
+    }
+    let zeros = simd.splat_i32(pair(-zero * first, -zero * last));
+    simd.dot_i16(simd.splat_i32(sums.get()), zeros)
+}
+
+/// `start` and the products of kind `K`'s weights with quants.
 #[inline(always)]
 fn dot<S: Simd, K: Kind, const N: usize>(
     simd: S,

@@ -2,13 +2,8 @@
 //! room's top.
 
 use super::chain::{Block, Kind, WORDS};
-use crate::blocks::BlockFormat;
+use crate::blocks::{BlockFormat, IQ4_LEVELS};
 use crate::kernels::simd::{LANES, Simd};
-
-/// The 16 levels of `IQ4_NL` and `IQ4_XS`.
-pub(super) const LEVELS: [i8; 16] = [
-    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
-];
 
 /// A block format as the kernels read it.
 pub(super) trait Format: Send + Sync + 'static {
@@ -110,8 +105,8 @@ formats! {
 
     Q8_0, Eight, |simd, words, halves, _block| {
         let mut weights = [simd.splat_i32(0); WORDS];
-        for i in 0..WORDS {
-            weights[i] = simd.signed_bytes(simd.load_u32(&words[i]));
+        for (weight, word) in weights.iter_mut().zip(words) {
+            *weight = simd.signed_bytes(simd.load_u32(word));
         }
         Block::new(simd, weights, simd.load_f16(&halves[0]))
     }
@@ -120,41 +115,41 @@ formats! {
         let weights = two_bits(simd, &words[4..], block);
         // Two bytes of a scale and a minimum, four bits each.
         let scales = simd.shift_right_by(simd.load_u32(&words[block / 2]), 16 * (block % 2));
-        let four = |shift| masked(simd, simd.shift_right_by(scales, shift), 0xf);
+        let minimums = [field(simd, scales, 4, 0xf), field(simd, scales, 12, 0xf)];
         Block {
             minimum: simd.load_f16(&halves[1]),
-            factors: [four(0), four(8)],
-            minimums: simd.or_i32(four(4), simd.shift_left_by(four(12), 16)),
+            factors: [field(simd, scales, 0, 0xf), field(simd, scales, 8, 0xf)],
+            minimums: simd.or_i32(minimums[0], simd.shift_left_by(minimums[1], 16)),
             ..Block::new(simd, weights, simd.load_f16(&halves[0]))
         }
     }
 
     Q3K, ThreeByHalves, |simd, words, halves, block| {
-        let low = two_bits(simd, &words[8..], block);
+        let mut weights = two_bits(simd, &words[8..], block);
         let high = simd.load_u32(&words[block]);
-        let mut weights = low;
-        for i in 0..WORDS {
+        for (i, weight) in weights.iter_mut().enumerate() {
             let third = if i < 2 {
                 simd.shift_left_by(high, 2 - i)
             } else {
                 simd.shift_right_by(high, i - 2)
             };
-            weights[i] = simd.or_i32(low[i], masked(simd, third, 0x0404_0404));
+            *weight = simd.or_i32(*weight, masked(simd, third, 0x0404_0404));
         }
         // Scale j has its low four bits in byte j % 8, in the low nibble if j < 8; its high two are bits 2 · (j / 4) of
         // byte 8 + j % 4.
         let quarter = block / 2;
         let low = simd.load_u32(&words[24 + quarter % 2]);
         let high = simd.load_u32(&words[26]);
-        let factor = |byte: usize| {
-            let low = masked(simd, simd.shift_right_by(low, 8 * byte + 4 * (quarter / 2)), 0xf);
-            let high = masked(simd, simd.shift_right_by(high, 8 * byte + 2 * quarter), 0x3);
+        let mut factors = [low; 2];
+        for (i, factor) in factors.iter_mut().enumerate() {
+            let byte = 8 * (2 * (block % 2) + i);
+            let low = field(simd, low, byte + 4 * (quarter / 2), 0xf);
+            let high = field(simd, high, byte + 2 * quarter, 0x3);
             let scale = simd.or_i32(low, simd.shift_left_by(high, 4));
-            simd.add_i32(scale, simd.splat_i32(-32))
-        };
-        let byte = 2 * (block % 2);
+            *factor = simd.add_i32(scale, simd.splat_i32(-32));
+        }
         Block {
-            factors: [factor(byte), factor(byte + 1)],
+            factors,
             ..Block::new(simd, weights, simd.load_f16(&halves[0]))
         }
     }
@@ -174,10 +169,9 @@ formats! {
         // The four 32-blocks of a half have their low bits in the order 0, 2, 1, 3.
         let (half, place) = (block / 4, block % 4);
         let place = place / 2 + place % 2 * 2;
-        let low = nibbles(simd, &words[16 * half + 4 * place..]);
+        let mut weights = nibbles(simd, &words[16 * half + 4 * place..]);
         let high = &words[32 + 8 * half + block % 4..];
-        let mut weights = low;
-        for i in 0..WORDS {
+        for (i, weight) in weights.iter_mut().enumerate() {
             let bits = simd.load_u32(&high[i / 4 * 4]);
             let bits = match i % 4 {
                 0 => simd.shift_left_by(bits, 4),
@@ -185,16 +179,15 @@ formats! {
                 2 => bits,
                 _ => simd.shift_right_by(bits, 2),
             };
-            weights[i] = simd.or_i32(low[i], masked(simd, bits, 0x3030_3030));
+            *weight = simd.or_i32(*weight, masked(simd, bits, 0x3030_3030));
         }
         // Two signed bytes.
         let factors = simd.load_u32(&words[48 + block / 2]);
-        let factor = |byte: usize| {
-            simd.shift_right_signed(simd.shift_left_by(factors, 24 - 8 * byte), 24)
-        };
-        let byte = 2 * (block % 2);
+        let byte = 16 * (block % 2);
+        let first = simd.shift_right_signed(simd.shift_left_by(factors, 24 - byte), 24);
+        let last = simd.shift_right_signed(simd.shift_left_by(factors, 16 - byte), 24);
         Block {
-            factors: [factor(byte), factor(byte + 1)],
+            factors: [first, last],
             ..Block::new(simd, weights, simd.load_f16(&halves[0]))
         }
     }
@@ -207,15 +200,21 @@ formats! {
         let weights = levels(simd, &words[1 + 4 * block..]);
         // The second half is 16 integer bits: as a bfloat16's they come to stand in the high half of the lane.
         let high = simd.bits(simd.load_bf16(&halves[1]));
-        let high = masked(simd, simd.shift_right_by(high, 16 + 2 * block), 0x3);
-        let low = masked(simd, simd.shift_right_by(simd.load_u32(&words[0]), 4 * block), 0xf);
+        let high = field(simd, high, 16 + 2 * block, 0x3);
+        let low = field(simd, simd.load_u32(&words[0]), 4 * block, 0xf);
         let scale = simd.or_i32(low, simd.shift_left_by(high, 4));
         let scale = simd.to_f32(simd.add_i32(scale, simd.splat_i32(-32)));
         Block::new(simd, weights, simd.mul(simd.load_f16(&halves[0]), scale))
     }
 }
 
-/// The lanes of `x` with `mask`.
+/// The bits of `mask` of each lane, once moved right by `shift`.
+#[inline(always)]
+fn field<S: Simd>(simd: S, x: S::I32, shift: usize, mask: i32) -> S::I32 {
+    masked(simd, simd.shift_right_by(x, shift), mask)
+}
+
+/// The bits of `mask` of each lane.
 #[inline(always)]
 fn masked<S: Simd>(simd: S, x: S::I32, mask: i32) -> S::I32 {
     simd.and_i32(x, simd.splat_i32(mask))
@@ -228,7 +227,7 @@ fn nibbles<S: Simd>(simd: S, words: &[[u32; LANES]]) -> [S::I32; WORDS] {
     for i in 0..4 {
         let word = simd.load_u32(&words[i]);
         weights[i] = masked(simd, word, 0x0f0f_0f0f);
-        weights[i + 4] = masked(simd, simd.shift_right_by(word, 4), 0x0f0f_0f0f);
+        weights[i + 4] = field(simd, word, 4, 0x0f0f_0f0f);
     }
     weights
 }
@@ -240,13 +239,13 @@ fn with_fifth_bits<S: Simd>(
     mut weights: [S::I32; WORDS],
     bits: S::I32,
 ) -> [S::I32; WORDS] {
-    for i in 0..WORDS {
+    for (i, weight) in weights.iter_mut().enumerate() {
         let fifth = if i < 4 {
             simd.shift_left_by(bits, 4 - i)
         } else {
             simd.shift_right_by(bits, i - 4)
         };
-        weights[i] = simd.or_i32(weights[i], masked(simd, fifth, 0x1010_1010));
+        *weight = simd.or_i32(*weight, masked(simd, fifth, 0x1010_1010));
     }
     weights
 }
@@ -256,9 +255,9 @@ fn with_fifth_bits<S: Simd>(
 fn two_bits<S: Simd>(simd: S, words: &[[u32; LANES]], block: usize) -> [S::I32; WORDS] {
     let words = &words[8 * (block / 4) + block % 4..];
     let mut weights = [simd.splat_i32(0); WORDS];
-    for i in 0..WORDS {
+    for (i, weight) in weights.iter_mut().enumerate() {
         let word = simd.load_u32(&words[i / 4 * 4]);
-        weights[i] = masked(simd, simd.shift_right_by(word, 2 * (i % 4)), 0x0303_0303);
+        *weight = field(simd, word, 2 * (i % 4), 0x0303_0303);
     }
     weights
 }
@@ -268,7 +267,7 @@ fn two_bits<S: Simd>(simd: S, words: &[[u32; LANES]], block: usize) -> [S::I32; 
 fn levels<S: Simd>(simd: S, words: &[[u32; LANES]]) -> [S::I32; WORDS] {
     let mut weights = nibbles(simd, words);
     for weight in &mut weights {
-        *weight = simd.signed_bytes(simd.lookup(LEVELS, *weight));
+        *weight = simd.signed_bytes(simd.lookup(IQ4_LEVELS, *weight));
     }
     weights
 }
@@ -284,19 +283,19 @@ fn with_six_bit_scales<S: Simd>(
     halves: &[[u16; LANES]],
     block: usize,
 ) -> Block<S> {
-    let [scales, minimums, rest] = [0, 1, 2].map(|i| simd.load_u32(&words[i]));
+    let (scales, minimums) = (simd.load_u32(&words[0]), simd.load_u32(&words[1]));
     let byte = 8 * (block % 4);
     let (scale, minimum) = if block < 4 {
         (
-            masked(simd, simd.shift_right_by(scales, byte), 0x3f),
-            masked(simd, simd.shift_right_by(minimums, byte), 0x3f),
+            field(simd, scales, byte, 0x3f),
+            field(simd, minimums, byte, 0x3f),
         )
     } else {
-        let low = |shift| masked(simd, simd.shift_right_by(rest, byte + shift), 0xf);
-        let high = |bits| masked(simd, simd.shift_right_by(bits, byte + 2), 0x30);
+        let low = simd.load_u32(&words[2]);
+        let (scale, minimum) = (field(simd, low, byte, 0xf), field(simd, low, byte + 4, 0xf));
         (
-            simd.or_i32(low(0), high(scales)),
-            simd.or_i32(low(4), high(minimums)),
+            simd.or_i32(scale, field(simd, scales, byte + 2, 0x30)),
+            simd.or_i32(minimum, field(simd, minimums, byte + 2, 0x30)),
         )
     };
     let d = simd.mul(simd.load_f16(&halves[0]), simd.to_f32(scale));

@@ -45,9 +45,10 @@ pub struct QuantizedMatrix {
 }
 
 impl QuantizedMatrix {
-    /// Bytes that a packed [rows, cols] matrix takes.
+    /// Bytes that a packed [rows, cols] matrix takes; `usize::MAX` where it is too large for any memory.
     pub fn bytes_for(rows: usize, cols: usize, format: BlockFormat) -> usize {
-        rows.div_ceil(LANES) * panel_bytes(cols, format).unwrap_or(usize::MAX)
+        let panel = panel_bytes(cols, format).unwrap_or(usize::MAX);
+        rows.div_ceil(LANES).saturating_mul(panel)
     }
 
     /// A matrix of zero bits, its memory not yet touched. To be filled through [`QuantizedMatrix::panels_mut`].

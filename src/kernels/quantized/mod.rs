@@ -40,6 +40,8 @@
 //! The lanes are 16 rows, so that each output's operations are exactly these, on every instruction set, for one token as
 //! for many. No integer on the way can overflow: |dot| stays below 2^24, so that f32(dot) is exact too.
 
+#[cfg(test)]
+mod activation_tests;
 mod activations;
 mod chain;
 mod formats;

@@ -1,1 +1,568 @@
+//! Do the linear kernels equal the formulas at the room's top, to the bit?
+//!
+//! The oracle takes each block apart element by element, in the file's own order and without regard to panels.
 
+use std::sync::Arc;
+
+use half::f16;
+
+use super::activation_tests::{Quants, quantized_words};
+use super::*;
+use crate::blocks::{BlockFormat, IQ4_LEVELS};
+use crate::kernels::call::{Call, Kernel, Operand, QuantizedView, View};
+use crate::kernels::elementwise::UnaryFunction;
+use crate::kernels::packed::{RowSource, RowTable};
+use crate::kernels::simd::{Isa, Simd, Single};
+use crate::kernels::testing::{
+    bits, bits_of, call, cells, everywhere, int_cells, random, run, unwritten,
+};
+
+/// 32 elements of a row, as the formulas have them.
+struct Small {
+    d: f32,
+    minimum: f32,
+    /// Integers without the factor of their 16 elements.
+    weights: [i32; 32],
+    factors: [i32; 2],
+    minimums: [i32; 2],
+}
+
+impl Small {
+    fn plain(d: f32, minimum: f32, weights: [i32; 32]) -> Small {
+        Small {
+            d,
+            minimum,
+            weights,
+            factors: [1, 1],
+            minimums: [1, 1],
+        }
+    }
+
+    /// The f32 that element `i` means, computed as the reference computes it.
+    fn value(&self, i: usize) -> f32 {
+        let d = self.d * self.factors[i / 16] as f32;
+        d * self.weights[i] as f32 - self.minimum * self.minimums[i / 16] as f32
+    }
+}
+
+/// The 32-block number `number` of a file's block.
+fn small(format: BlockFormat, block: &[u8], number: usize) -> Small {
+    let half = |at: usize| f16::from_le_bytes([block[at], block[at + 1]]).to_f32();
+    let nibble = |at: usize, i: usize| i32::from(block[at + i % 16] >> (i / 16 * 4) & 15);
+    let bit = |at: usize, i: usize| i32::from(block[at + i / 8] >> (i % 8) & 1);
+    let weights = |f: &dyn Fn(usize) -> i32| std::array::from_fn(f);
+    let signed = |byte: u8| i32::from(byte as i8);
+    let level = |nibble: i32| i32::from(IQ4_LEVELS[nibble as usize]);
+    // Two bits of 32 elements of each of four 32-blocks.
+    let two =
+        |at: usize, i: usize| i32::from(block[at + number / 4 * 32 + i] >> (number % 4 * 2) & 3);
+    // Nibbles of 32 elements of each of two 32-blocks.
+    let four =
+        |at: usize, i: usize| i32::from(block[at + number / 2 * 32 + i] >> (number % 2 * 4) & 15);
+    // Bits of 32 elements of each of eight 32-blocks.
+    let one = |at: usize, i: usize| i32::from(block[at + i] >> number & 1);
+    let six_bits = |at: usize, second: usize| {
+        let (j, bytes) = (number, &block[at..]);
+        i32::from(match (j < 4, second) {
+            (true, _) => bytes[j + 4 * second] & 63,
+            (false, 0) => bytes[j + 4] & 15 | bytes[j - 4] >> 6 << 4,
+            (false, _) => bytes[j + 4] >> 4 | bytes[j] >> 6 << 4,
+        })
+    };
+    match format {
+        BlockFormat::Q4_0 => Small::plain(half(0), 0.0, weights(&|i| nibble(2, i) - 8)),
+        BlockFormat::Q4_1 => Small::plain(half(0), -half(2), weights(&|i| nibble(4, i))),
+        BlockFormat::Q5_0 => Small::plain(
+            half(0),
+            0.0,
+            weights(&|i| nibble(6, i) + 16 * bit(2, i) - 16),
+        ),
+        BlockFormat::Q5_1 => Small::plain(
+            half(0),
+            -half(2),
+            weights(&|i| nibble(8, i) + 16 * bit(4, i)),
+        ),
+        BlockFormat::Q8_0 => Small::plain(half(0), 0.0, weights(&|i| signed(block[2 + i]))),
+        BlockFormat::Q2K => Small {
+            factors: [0, 1].map(|j| i32::from(block[2 * number + j] & 15)),
+            minimums: [0, 1].map(|j| i32::from(block[2 * number + j] >> 4)),
+            ..Small::plain(half(80), half(82), weights(&|i| two(16, i)))
+        },
+        BlockFormat::Q3K => Small {
+            factors: [0, 1].map(|j| {
+                let j = 2 * number + j;
+                let low = block[96 + j % 8] >> (j / 8 * 4) & 15;
+                let high = block[104 + j % 4] >> (j / 4 * 2) & 3;
+                i32::from(low | high << 4) - 32
+            }),
+            ..Small::plain(half(108), 0.0, weights(&|i| two(32, i) + 4 * one(0, i) - 4))
+        },
+        BlockFormat::Q4K => Small::plain(
+            half(0) * six_bits(4, 0) as f32,
+            half(2) * six_bits(4, 1) as f32,
+            weights(&|i| four(16, i)),
+        ),
+        BlockFormat::Q5K => Small::plain(
+            half(0) * six_bits(4, 0) as f32,
+            half(2) * six_bits(4, 1) as f32,
+            weights(&|i| four(48, i) + 16 * one(16, i)),
+        ),
+        BlockFormat::Q6K => Small {
+            factors: [0, 1].map(|j| signed(block[192 + 2 * number + j])),
+            ..Small::plain(
+                half(208),
+                0.0,
+                weights(&|i| {
+                    let at = number / 4 * 64 + number % 2 * 32 + i;
+                    let low = block[at] >> (number % 4 / 2 * 4) & 15;
+                    i32::from(low) + 16 * two(128, i) - 32
+                }),
+            )
+        },
+        BlockFormat::Iq4Nl => Small::plain(half(0), 0.0, weights(&|i| level(nibble(2, i)))),
+        BlockFormat::Iq4Xs => {
+            let high = u16::from_le_bytes([block[2], block[3]]) >> (2 * number) & 3;
+            let low = block[4 + number / 2] >> (number % 2 * 4) & 15;
+            let scale = i32::from(low) + 16 * i32::from(high) - 32;
+            let levels = weights(&|i| level(nibble(8 + 16 * number, i)));
+            Small::plain(half(0) * scale as f32, 0.0, levels)
+        }
+    }
+}
+
+/// Random blocks [rows, cols]: every bit but those of the f16 scales, which are below 0.1.
+struct Weights {
+    rows: usize,
+    cols: usize,
+    format: BlockFormat,
+    bytes: Vec<u8>,
+}
+
+impl Weights {
+    fn new(rows: usize, cols: usize, format: BlockFormat, seed: u32) -> Weights {
+        let blocks = rows * cols / format.elements();
+        let mut bytes: Vec<u8> = random(blocks * format.bytes(), seed)
+            .into_iter()
+            .map(|x| (x.to_bits() >> 8) as u8 ^ x.to_bits() as u8)
+            .collect();
+        let scales = random(2 * blocks, seed + 1);
+        let halves: &[usize] = match format {
+            BlockFormat::Q2K => &[80, 82],
+            BlockFormat::Q3K => &[108],
+            BlockFormat::Q6K => &[208],
+            BlockFormat::Q4_1 | BlockFormat::Q5_1 | BlockFormat::Q4K | BlockFormat::Q5K => &[0, 2],
+            _ => &[0],
+        };
+        for (block, scales) in bytes
+            .chunks_exact_mut(format.bytes())
+            .zip(scales.chunks_exact(2))
+        {
+            for (at, scale) in halves.iter().zip(scales) {
+                block[*at..at + 2].copy_from_slice(&f16::from_f32(scale / 40.0).to_le_bytes());
+            }
+        }
+        Weights {
+            rows,
+            cols,
+            format,
+            bytes,
+        }
+    }
+
+    fn row(&self, row: usize) -> &[u8] {
+        let bytes = self.cols / self.format.elements() * self.format.bytes();
+        &self.bytes[row * bytes..(row + 1) * bytes]
+    }
+
+    /// The 32-blocks of a row.
+    fn smalls(&self, row: usize) -> Vec<Small> {
+        let blocks = self.row(row).chunks_exact(self.format.bytes());
+        let count = self.format.elements() / 32;
+        blocks
+            .flat_map(|block| (0..count).map(move |number| small(self.format, block, number)))
+            .collect()
+    }
+
+    fn packed(&self) -> QuantizedMatrix {
+        QuantizedMatrix::pack(self, 1).unwrap()
+    }
+
+    /// The sums of [tokens, cols] activations, plus the bias: [tokens, rows].
+    fn sums(&self, x: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        let rows: Vec<_> = (0..self.rows).map(|row| self.smalls(row)).collect();
+        let mut y = Vec::new();
+        for x in x.chunks_exact(self.cols) {
+            let x: Vec<_> = x.chunks_exact(32).map(Quants::of).collect();
+            for (r, row) in rows.iter().enumerate() {
+                let sum = row.iter().zip(&x).fold(0.0, |sum, (w, x)| {
+                    let dot: i32 = (0..32)
+                        .map(|i| w.factors[i / 16] * w.weights[i] * x.quants[i])
+                        .sum();
+                    let sum = (w.d * x.scale).mul_add(dot as f32, sum);
+                    match self.format {
+                        BlockFormat::Q2K => {
+                            let minimums: i32 =
+                                (0..32).map(|i| w.minimums[i / 16] * x.quants[i]).sum();
+                            (-(w.minimum * x.scale)).mul_add(minimums as f32, sum)
+                        }
+                        BlockFormat::Q4_1
+                        | BlockFormat::Q5_1
+                        | BlockFormat::Q4K
+                        | BlockFormat::Q5K => {
+                            let total: i32 = x.quants.iter().sum();
+                            (-w.minimum).mul_add(x.scale * total as f32, sum)
+                        }
+                        _ => sum,
+                    }
+                });
+                y.push(bias.map_or(sum, |bias| sum + bias[r]));
+            }
+        }
+        y
+    }
+}
+
+impl BlockSource for Weights {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+    fn cols(&self) -> usize {
+        self.cols
+    }
+    fn format(&self) -> BlockFormat {
+        self.format
+    }
+    fn copy_blocks(&self, row: usize, first: usize, out: &mut [u8]) {
+        out.copy_from_slice(&self.row(row)[first * self.format.bytes()..][..out.len()]);
+    }
+}
+
+/// A kernel that does not use VNNI even where it is.
+#[derive(Clone)]
+struct WithoutVnni<K>(K);
+
+// SAFETY: as for `K`.
+unsafe impl<K: Kernel> Kernel for WithoutVnni<K> {
+    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+        self.0.run(simd, call);
+    }
+}
+
+/// Runs `kernel` on x [tokens, cols] with the operands after x, for outputs of these widths.
+fn outputs_of<K: Kernel + Clone>(
+    kernel: &K,
+    (isa, threads): (Isa, usize),
+    (x, tokens): (&[f32], usize),
+    operands: &[Operand<'_>],
+    widths: &[usize],
+) -> Vec<Vec<u32>> {
+    let cols = x.len() / tokens;
+    let words = int_cells(&quantized_words(x));
+    let mut inputs = vec![Operand::QuantizedTensor(QuantizedView::new(
+        &words, tokens, cols,
+    ))];
+    inputs.extend(operands);
+    let memory: Vec<_> = widths
+        .iter()
+        .map(|width| unwritten(tokens * width))
+        .collect();
+    let views: Vec<_> = memory
+        .iter()
+        .zip(widths)
+        .map(|(y, width)| View::new(y, &[tokens, *width]))
+        .collect();
+    let call = call(&inputs, &views);
+    run(kernel, isa, threads, scratch_floats(cols, tokens), &call);
+    memory.iter().map(|y| bits(y)).collect()
+}
+
+fn optional(values: Option<&[f32]>) -> Operand<'_> {
+    values.map_or(Operand::Absent, |values| Operand::Constant(values, &[]))
+}
+
+/// Rows of whole blocks, the shorter formats' not of whole 256.
+fn cols_of(format: BlockFormat) -> [usize; 2] {
+    [format.elements(), format.elements() * 3]
+}
+
+#[test]
+fn every_format_sums_as_its_formula_says() {
+    let kernel = QuantizedLinear { activation: None };
+    for format in BlockFormat::ALL {
+        for cols in cols_of(format) {
+            let weights = Weights::new(35, cols, format, 3);
+            let packed = weights.packed();
+            let operands = [Operand::Quantized(&packed), Operand::Absent];
+            for tokens in [1, 2, 13] {
+                let x = random(tokens * cols, 5);
+                let want = bits_of(&weights.sums(&x, None));
+                everywhere(|isa, threads| {
+                    let y = outputs_of(&kernel, (isa, threads), (&x, tokens), &operands, &[35]);
+                    assert!(y[0] == want, "{format} {cols} {tokens} {isa:?} {threads}");
+                });
+                let plain = WithoutVnni(kernel);
+                for isa in Isa::available() {
+                    let y = outputs_of(&plain, (isa, 1), (&x, tokens), &operands, &[35]);
+                    assert!(
+                        y[0] == want,
+                        "{format} {cols} {tokens} {isa:?} without VNNI"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn sums_stay_exact_where_every_product_is_the_largest() {
+    let kernel = QuantizedLinear { activation: None };
+    for format in BlockFormat::ALL {
+        let cols = format.elements();
+        let mut weights = Weights::new(16, cols, format, 3);
+        // Rows of all ones and of all zeros, but for the f16 scales.
+        for (row, bytes) in weights
+            .bytes
+            .chunks_exact_mut(cols / format.elements() * format.bytes())
+            .enumerate()
+        {
+            bytes.fill([0xff, 0x00, 0x80, 0x7f][row % 4]);
+            for at in [0, 2, 80, 82, 108, 208] {
+                let halves = match format {
+                    BlockFormat::Q2K => at == 80 || at == 82,
+                    BlockFormat::Q3K => at == 108,
+                    BlockFormat::Q6K => at == 208,
+                    BlockFormat::Iq4Xs => at == 0,
+                    _ => at == 0 || at == 2 && regroup::halves(format) == 2,
+                };
+                if halves {
+                    bytes[at..at + 2].copy_from_slice(&f16::from_f32(0.5).to_le_bytes());
+                }
+            }
+        }
+        let packed = weights.packed();
+        let operands = [Operand::Quantized(&packed), Operand::Absent];
+        for (tokens, value) in [(1, 3.0), (1, -3.0), (2, -3.0)] {
+            let x = vec![value; tokens * cols];
+            let want = bits_of(&weights.sums(&x, None));
+            everywhere(|isa, threads| {
+                let y = outputs_of(&kernel, (isa, threads), (&x, tokens), &operands, &[16]);
+                assert!(y[0] == want, "{format} {value} {isa:?} {threads}");
+            });
+        }
+    }
+}
+
+#[test]
+fn many_tokens_are_each_as_if_alone() {
+    let kernel = QuantizedLinear { activation: None };
+    for (format, cols) in [(BlockFormat::Q5_0, 672), (BlockFormat::Q6K, 512)] {
+        let weights = Weights::new(17, cols, format, 8);
+        let packed = weights.packed();
+        let operands = [Operand::Quantized(&packed), Operand::Absent];
+        for tokens in [64, 65, 135] {
+            let x = random(tokens * cols, 5);
+            everywhere(|isa, threads| {
+                let many = outputs_of(&kernel, (isa, threads), (&x, tokens), &operands, &[17]);
+                for (x, many) in x.chunks_exact(cols).zip(many[0].chunks_exact(17)) {
+                    let one = outputs_of(&kernel, (isa, 1), (x, 1), &operands, &[17]);
+                    assert!(one[0] == many, "{format} {tokens} {isa:?} {threads}");
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn the_sum_is_near_that_of_the_unquantized_activations() {
+    for format in BlockFormat::ALL {
+        let (rows, cols) = (16, 512);
+        let weights = Weights::new(rows, cols, format, 21);
+        let packed = weights.packed();
+        let x = random(cols, 22);
+        let y = outputs_of(
+            &QuantizedLinear { activation: None },
+            (Isa::detect(), 1),
+            (&x, 1),
+            &[Operand::Quantized(&packed), Operand::Absent],
+            &[rows],
+        );
+        for (row, y) in y[0].iter().enumerate() {
+            let mut values = vec![0.0; cols];
+            format.dequantize(weights.row(row), &mut values);
+            let exact: f64 = values
+                .iter()
+                .zip(&x)
+                .map(|(w, x)| f64::from(*w) * f64::from(*x))
+                .sum();
+            // Each activation is off by at most half a step, and f32 sums add little to that.
+            let bound: f64 = values
+                .chunks(32)
+                .zip(x.chunks(32))
+                .map(|(w, x)| {
+                    let half = Quants::of(x).scale / 2.0;
+                    w.iter().map(|w| f64::from(w.abs() * half)).sum::<f64>()
+                })
+                .sum();
+            let got = f64::from(f32::from_bits(*y));
+            assert!(
+                (got - exact).abs() <= bound * 1.001,
+                "{format}: {got} is not {exact} ± {bound}"
+            );
+        }
+    }
+}
+
+#[test]
+fn packed_rows_read_as_the_files_floats() {
+    for format in BlockFormat::ALL {
+        for (cols, rows, threads) in [(512, 33, 1), (768, 50, 3)] {
+            let weights = Weights::new(rows, cols, format, 11);
+            let packed = QuantizedMatrix::pack(&weights, threads).unwrap();
+            let table = RowTable::new(Arc::new(packed));
+            for row in 0..rows {
+                let mut want = vec![0.0; cols];
+                format.dequantize(weights.row(row), &mut want);
+                let got = unwritten(cols);
+                table.copy_row(row, &got);
+                assert!(bits(&got) == bits_of(&want), "{format} {row}");
+                let oracle = weights.smalls(row);
+                for (i, want) in want.iter().enumerate() {
+                    assert_eq!(oracle[i / 32].value(i % 32), *want, "{format} {row} {i}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn parts_of_rows_begin_and_end_within_blocks() {
+    for format in [BlockFormat::Q4_0, BlockFormat::Q4K] {
+        let weights = Weights::new(20, 512, format, 12);
+        let packed = weights.packed();
+        let mut want = vec![0.0; 512];
+        format.dequantize(weights.row(18), &mut want);
+        for (start, count) in [(0, 512), (1, 40), (31, 2), (255, 257), (300, 0)] {
+            let mut got = vec![f32::NAN; count];
+            packed.copy_part(18, start, &mut got);
+            assert_eq!(got, want[start..start + count], "{format} {start} {count}");
+        }
+    }
+}
+
+#[test]
+fn a_packed_matrix_is_no_larger_than_the_file() {
+    for format in BlockFormat::ALL {
+        let packed = Weights::new(32, 512, format, 1).packed();
+        let file = 32 * 512 / format.elements() * format.bytes();
+        assert!(packed.bytes() >= file && packed.bytes() < file + 2 * 64);
+        assert_eq!(
+            packed.bytes(),
+            QuantizedMatrix::bytes_for(32, 512, format),
+            "{format}"
+        );
+        assert_eq!((packed.panels(), packed.panel_rows(1)), (2, 16..32));
+    }
+}
+
+#[test]
+fn an_impossible_shape_is_an_error() {
+    let zeroed = |rows, cols| QuantizedMatrix::zeroed(rows, cols, BlockFormat::Q4K);
+    assert!(zeroed(16, 128).is_err());
+    assert!(zeroed(usize::MAX, 256).is_err());
+    assert!(zeroed(16, usize::MAX & !255).is_err());
+    assert!(zeroed(0, 256).is_ok());
+}
+
+#[test]
+fn segments_and_gates_may_differ_in_format() {
+    let cols = 512;
+    let formats = [BlockFormat::Q4K, BlockFormat::Q6K, BlockFormat::Q8_0];
+    let rows = [40, 16, 9];
+    let weights: Vec<_> = (0..3)
+        .map(|i| Weights::new(rows[i], cols, formats[i], 30 + i as u32))
+        .collect();
+    let packed: Vec<_> = weights.iter().map(Weights::packed).collect();
+    let bias = random(rows[2], 7);
+    let biases = [None, None, Some(&bias[..])];
+    let (gate, up) = (&weights[0], Weights::new(40, cols, formats[1], 40));
+    let up_packed = up.packed();
+    for tokens in [1, 11] {
+        let x = random(tokens * cols, 6);
+        let merged: Vec<_> = weights
+            .iter()
+            .zip(biases)
+            .map(|(weights, bias)| bits_of(&weights.sums(&x, bias)))
+            .collect();
+        let mut operands: Vec<_> = packed.iter().map(Operand::Quantized).collect();
+        operands.extend(biases.map(optional));
+        let gated: Vec<f32> = gate
+            .sums(&x, None)
+            .iter()
+            .zip(up.sums(&x, None))
+            .map(|(gate, up)| UnaryFunction::Silu.apply(Single, *gate) * up)
+            .collect();
+        let gated_operands = [
+            Operand::Quantized(&packed[0]),
+            Operand::Quantized(&up_packed),
+        ];
+        everywhere(|isa, threads| {
+            let kernel = QuantizedMergedLinear { segments: 3 };
+            let y = outputs_of(&kernel, (isa, threads), (&x, tokens), &operands, &rows);
+            assert!(y == merged, "{tokens} {isa:?} {threads}");
+            let kernel = QuantizedGatedLinear {
+                activation: UnaryFunction::Silu,
+            };
+            let y = outputs_of(
+                &kernel,
+                (isa, threads),
+                (&x, tokens),
+                &gated_operands,
+                &[40],
+            );
+            assert!(y[0] == bits_of(&gated), "{tokens} {isa:?} {threads}");
+        });
+    }
+}
+
+#[test]
+fn bias_activation_and_residual_follow_the_sum() {
+    let (rows, cols, tokens) = (33, 64, 5);
+    let weights = Weights::new(rows, cols, BlockFormat::Q4_0, 50);
+    let packed = weights.packed();
+    let (x, bias) = (random(tokens * cols, 1), random(rows, 2));
+    let residual = random(tokens * rows, 3);
+    let want: Vec<f32> = weights
+        .sums(&x, Some(&bias))
+        .iter()
+        .zip(&residual)
+        .map(|(sum, residual)| UnaryFunction::Silu.apply(Single, *sum) + residual)
+        .collect();
+    everywhere(|isa, threads| {
+        let residual = cells(&residual);
+        let kernel = QuantizedLinear {
+            activation: Some(UnaryFunction::Silu),
+        };
+        let operands = [
+            Operand::Quantized(&packed),
+            Operand::Constant(&bias, &[]),
+            Operand::Tensor(View::new(&residual, &[tokens, rows])),
+        ];
+        let y = outputs_of(&kernel, (isa, threads), (&x, tokens), &operands, &[rows]);
+        assert!(y[0] == bits_of(&want), "{isa:?} {threads}");
+    });
+}
+
+#[test]
+fn a_block_that_is_not_finite_makes_every_sum_it_meets_nan() {
+    let weights = Weights::new(16, 96, BlockFormat::Q4_1, 2);
+    let packed = weights.packed();
+    let mut x = random(2 * 96, 1);
+    x[40] = f32::INFINITY;
+    everywhere(|isa, threads| {
+        let kernel = QuantizedLinear { activation: None };
+        let operands = [Operand::Quantized(&packed), Operand::Absent];
+        let y = outputs_of(&kernel, (isa, threads), (&x, 2), &operands, &[16]);
+        let nan = |y: &[u32]| y.iter().filter(|y| f32::from_bits(**y).is_nan()).count();
+        assert_eq!((nan(&y[0][..16]), nan(&y[0][16..])), (16, 0), "{isa:?}");
+    });
+}

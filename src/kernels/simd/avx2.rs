@@ -194,9 +194,10 @@ impl Simd for Avx2 {
     const TILE_TOKENS: usize = 6;
     const TILE_PANELS: usize = 1;
 
+    // Here, because it has no effect beside `target_feature`.
+    #[inline(never)]
     fn run<W: Work>(self, work: W) {
         #[target_feature(enable = "avx2,fma,f16c")]
-        #[inline(never)]
         fn with_features<W: Work>(simd: Avx2, work: W) {
             work.run(simd);
         }
@@ -305,6 +306,32 @@ impl Simd for Avx2 {
             Pair(between(low), between(high))
         }
     }
+    #[inline(always)]
+    fn sum(self, x: Self::F32) -> f32 {
+        // SAFETY: the token proves the features.
+        unsafe {
+            let eight = _mm256_add_ps(x.0, x.1);
+            let four = _mm_add_ps(
+                _mm256_castps256_ps128(eight),
+                _mm256_extractf128_ps::<1>(eight),
+            );
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+    #[inline(always)]
+    fn largest(self, x: Self::F32) -> f32 {
+        // SAFETY: the token proves the features.
+        unsafe {
+            let eight = _mm256_max_ps(x.0, x.1);
+            let four = _mm_max_ps(
+                _mm256_castps256_ps128(eight),
+                _mm256_extractf128_ps::<1>(eight),
+            );
+            let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
 }
 
 impl Int8 for Avx2 {
@@ -392,9 +419,13 @@ impl Int8 for Avx2 {
     fn store_bytes(self, to: &[Cell<i32>; 4], x: Self::I32) {
         // SAFETY: the token proves the features; `to` is 16 bytes, and cells may be written through a shared reference.
         unsafe {
-            let words =
-                |x| _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
-            let bytes = _mm_packs_epi16(words(x.0), words(x.1));
+            // i16, four of each half in turn; then bytes, so that every four are one lane of 32 bits.
+            let words = _mm256_packs_epi32(x.0, x.1);
+            let bytes = _mm_packs_epi16(
+                _mm256_castsi256_si128(words),
+                _mm256_extracti128_si256::<1>(words),
+            );
+            let bytes = _mm_shuffle_epi32::<0b11_01_10_00>(bytes);
             _mm_storeu_si128(to.as_ptr().cast::<__m128i>().cast_mut(), bytes);
         }
     }
@@ -440,13 +471,11 @@ impl Int8 for Avx2 {
         // SAFETY: the token proves the features.
         unsafe {
             let ones = _mm256_set1_epi16(1);
-            let dot = |acc, w, x| {
-                let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
-                _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, ones))
-            };
             for (w, x) in w.into_iter().zip(x) {
-                acc.0 = dot(acc.0, w.0, x.0);
-                acc.1 = dot(acc.1, w.1, x.1);
+                let low = _mm256_maddubs_epi16(_mm256_abs_epi8(w.0), _mm256_sign_epi8(x.0, w.0));
+                let high = _mm256_maddubs_epi16(_mm256_abs_epi8(w.1), _mm256_sign_epi8(x.1, w.1));
+                acc.0 = _mm256_add_epi32(acc.0, _mm256_madd_epi16(low, ones));
+                acc.1 = _mm256_add_epi32(acc.1, _mm256_madd_epi16(high, ones));
             }
         }
         acc

@@ -170,14 +170,14 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     const TILE_TOKENS: usize = 12;
     const TILE_PANELS: usize = 2;
 
+    // Here, because it has no effect beside `target_feature`.
+    #[inline(never)]
     fn run<W: Work>(self, work: W) {
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
-        #[inline(never)]
         fn with_features<S: Simd, W: Work>(simd: S, work: W) {
             work.run(simd);
         }
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-        #[inline(never)]
         fn with_vnni<S: Simd, W: Work>(simd: S, work: W) {
             work.run(simd);
         }
@@ -248,6 +248,32 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     #[inline(always)]
     fn lanes_between(self, from: usize, to: usize) -> Self::Mask {
         first(to) & !first(from)
+    }
+    #[inline(always)]
+    fn sum(self, x: Self::F32) -> f32 {
+        // SAFETY: the token proves the features.
+        unsafe {
+            let eight = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x));
+            let four = _mm_add_ps(
+                _mm256_castps256_ps128(eight),
+                _mm256_extractf128_ps::<1>(eight),
+            );
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+    #[inline(always)]
+    fn largest(self, x: Self::F32) -> f32 {
+        // SAFETY: the token proves the features.
+        unsafe {
+            let eight = _mm256_max_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x));
+            let four = _mm_max_ps(
+                _mm256_castps256_ps128(eight),
+                _mm256_extractf128_ps::<1>(eight),
+            );
+            let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
+        }
     }
 }
 

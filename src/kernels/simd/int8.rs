@@ -40,7 +40,7 @@ pub trait Int8: Lanes {
     fn store_bytes(self, to: &[Cell<i32>; 4], x: Self::I32);
 
     /// acc + the sum over N words of four products of a byte of `w`, unsigned and below 2^BITS, and one of `x`, signed.
-    /// `BITS` is at most 6.
+    /// `BITS` is at most 6, and the result fits an i32.
     fn dot_unsigned<const BITS: u32, const N: usize>(
         self,
         acc: Self::I32,

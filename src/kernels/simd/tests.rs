@@ -178,3 +178,88 @@ fn every_half_float_converts_exactly() {
         }
     }
 }
+
+/// Everything that is done with integer lanes, given as bits. `a` and `b` are any bytes, `x` is no −128.
+fn integers<S: Simd>(simd: S, [a, b, x]: [&[u32; LANES]; 3]) -> Vec<[u32; LANES]> {
+    let [a, b, x] = [a, b, x].map(|x| simd.load_u32(x));
+    let masked = |mask: [u8; 4]| simd.and_i32(a, simd.splat_i32(i32::from_ne_bytes(mask)));
+    let stored = [const { Cell::new(0) }; 4];
+    simd.store_bytes(&stored, simd.shift_right_signed(a, 24));
+    // The offset of both words' weights is taken out with the sum of the activations.
+    let ones = simd.splat_i32(i32::from_ne_bytes([1; 4]));
+    let sum = simd.dot_unsigned::<4, 1>(simd.splat_i32(0), [ones], [x]);
+    let correction = simd.mul_i32(sum, simd.splat_i32(-2 * S::SIGNED_OFFSET));
+    let signed = [simd.signed_bytes(a), simd.signed_bytes(b)];
+    let (four, five) = (masked([15; 4]), masked([31; 4]));
+    let start = simd.shift_right_signed(b, 8);
+    let results = [
+        simd.bits(simd.to_f32(a)),
+        simd.or_i32(a, b),
+        simd.mul_i32(a, b),
+        simd.shift_left_by(a, 5),
+        simd.shift_right_by(a, 9),
+        simd.shift_right_signed(a, 9),
+        simd.splat_i32(simd.sum_i32(a)),
+        simd.dot_i16(a, x),
+        simd.lookup(from_fn(|i| (i as i8) * 7 - 60), four),
+        simd.dot_unsigned::<4, 9>(start, [four; 9], [x; 9]),
+        simd.dot_unsigned::<5, 5>(start, [five; 5], [x; 5]),
+        simd.dot_unsigned::<6, 3>(start, [masked([63; 4]); 3], [x; 3]),
+        simd.dot_signed(correction, signed, [x; 2]),
+        simd.splat_i32(stored[0].get()),
+        simd.splat_i32(stored[3].get()),
+    ];
+    let lanes = |x| simd.to_array(simd.from_bits(x)).map(f32::to_bits);
+    results.map(lanes).to_vec()
+}
+
+#[test]
+fn integer_lanes_give_the_same_bits_even_at_the_ends_of_their_ranges() {
+    struct Integers<'a>([&'a [u32; LANES]; 3]);
+    impl Work<Vec<[u32; LANES]>> for Integers<'_> {
+        fn run<S: Simd>(self, simd: S) -> Vec<[u32; LANES]> {
+            integers(simd, self.0)
+        }
+    }
+    let ends = [0, 0x7f, 0x80, 0x81, 0xff, 1, 0xc1, 0x3f];
+    let mut state = 1u32;
+    for round in 0..2000 {
+        let mut byte = |no_lowest: bool| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let byte = match round % 2 {
+                0 => ends[state as usize >> 20 & 7],
+                _ => (state >> 21) as u8,
+            };
+            if no_lowest && byte == 0x80 {
+                0x7f
+            } else {
+                byte
+            }
+        };
+        let x: [[u32; LANES]; 3] =
+            from_fn(|i| from_fn(|_| u32::from_le_bytes(from_fn(|_| byte(i == 2)))));
+        let want = integers(Scalar, x.each_ref());
+        for isa in Isa::available() {
+            assert_eq!(on(isa, Integers(x.each_ref())), want, "{isa:?} {x:x?}");
+            if let Isa::Avx512(simd) = isa
+                && let Some(simd) = simd.vnni()
+            {
+                assert_eq!(integers(simd, x.each_ref()), want, "VNNI {x:x?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn products_of_signed_bytes_are_sums_of_products() {
+    let w = from_fn(|i| u32::from_le_bytes([128 + i as u8, 127, 255 - i as u8, i as u8]));
+    let x = from_fn(|i| u32::from_le_bytes([129 + i as u8, 127, 3, 200]));
+    let lane = |i: usize| {
+        let products = w[i].to_le_bytes().into_iter().zip(x[i].to_le_bytes());
+        products
+            .map(|(w, x)| i32::from(w as i8) * i32::from(x as i8))
+            .sum::<i32>()
+    };
+    let got = Scalar.dot_signed([0; LANES], [Scalar.load_u32(&w)], [Scalar.load_u32(&x)]);
+    assert_eq!(got, from_fn(lane));
+}
