@@ -30,6 +30,9 @@ const CHARSMAP: &str = "tokenizer.ggml.precompiled_charsmap";
 /// The longest word, in characters, that WordPiece takes apart; longer ones are unknown.
 const LONGEST_WORD: usize = 100;
 
+/// The longest token of Unigram, in bytes: its search tree is as deep, and is taken down by recursion.
+const LONGEST_UNIGRAM: usize = 1024;
+
 /// Spellings of special tokens that end a text or a turn.
 const ENDS: [&str; 16] = [
     "<|eot_id|>",
@@ -320,6 +323,12 @@ impl Builder<'_> {
         let mut ids = vec![unknown];
         let mut vocabulary = vec![(text.to_string(), 0.0)];
         for ((id, text, kind), score) in pieces.iter().zip(&scores) {
+            if text.len() > LONGEST_UNIGRAM {
+                return Err(format!(
+                    "token {id} has {} bytes; at most {LONGEST_UNIGRAM} are read",
+                    text.len()
+                ));
+            }
             if kind.is_text() && id != unknown && !text.is_empty() {
                 ids.push(id);
                 vocabulary.push((text.to_string(), f64::from(*score)));
