@@ -10,6 +10,7 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::{AddedToken, NormalizerWrapper};
 
 use super::byte_level;
+use super::distrust::check_unigram;
 use super::model::{Algorithm, GgufModel, TokenModel};
 use super::pieces::{Pieces, SPACE_MARK, Spelling, TokenKind};
 use super::pre_tokenizers::{self, PreTokenizer};
@@ -29,9 +30,6 @@ const CHARSMAP: &str = "tokenizer.ggml.precompiled_charsmap";
 
 /// The longest word, in characters, that WordPiece takes apart; longer ones are unknown.
 const LONGEST_WORD: usize = 100;
-
-/// The longest token of Unigram, in bytes: its search tree is as deep, and is taken down by recursion.
-const LONGEST_UNIGRAM: usize = 1024;
 
 /// Spellings of special tokens that end a text or a turn.
 const ENDS: [&str; 16] = [
@@ -315,12 +313,7 @@ impl Builder<'_> {
         let mut ids = vec![unknown];
         let mut vocabulary = vec![(text.to_string(), 0.0)];
         for ((id, text, kind), score) in pieces.iter().zip(&scores) {
-            if text.len() > LONGEST_UNIGRAM {
-                return Err(format!(
-                    "token {id} has {} bytes; at most {LONGEST_UNIGRAM} are read",
-                    text.len()
-                ));
-            }
+            check_unigram(id, text)?;
             if kind.is_text() && id != unknown && !text.is_empty() {
                 ids.push(id);
                 vocabulary.push((text.to_string(), f64::from(*score)));
