@@ -10,6 +10,7 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::{AddedToken, NormalizerWrapper};
 
 use super::byte_level;
+use super::distrust::check_unigram;
 use super::model::{Algorithm, GgufModel, TokenModel};
 use super::pieces::{Pieces, SPACE_MARK, Spelling, TokenKind};
 use super::pre_tokenizers::{self, PreTokenizer};
@@ -208,25 +209,17 @@ impl Builder<'_> {
         let Some(lines) = self.metadata.texts(MERGES)? else {
             return Err(format!("{MERGES} is missing"));
         };
-        let mut merges = Vec::with_capacity(lines.len());
-        for (number, line) in lines.iter().enumerate() {
+        // A merge that no text can come to is left out: it does not name two tokens, or what they join to is none.
+        let known = |text: &str| pieces.id(text).is_some();
+        let usable = |line: &&str| {
             // The first character may itself be a space.
             let first = line.chars().next().map_or(0, char::len_utf8);
-            let space = line.get(first..).and_then(|rest| rest.find(' '));
-            let parts =
-                space.and_then(|at| Some((line.get(..first + at)?, line.get(first + at + 1..)?)));
-            let sound = parts.filter(|(left, right)| {
-                [left, right].iter().all(|part| pieces.id(part).is_some())
-                    && pieces.id(&[*left, *right].concat()).is_some()
-            });
-            let Some((left, right)) = sound else {
-                return Err(format!(
-                    "merge {number}, `{}`, does not name two tokens whose joined text is a token",
-                    shortened(line, 100)
-                ));
-            };
-            merges.push((left.to_string(), right.to_string()));
-        }
+            let space = first + line.get(first..)?.find(' ')?;
+            let (left, right) = (line.get(..space)?, line.get(space + 1..)?);
+            let is_usable = known(left) && known(right) && known(&[left, right].concat());
+            is_usable.then(|| (left.to_string(), right.to_string()))
+        };
+        let merges = lines.iter().filter_map(usable).collect();
         let unknown = self.special(&pieces, "unknown_token_id", None)?;
         let mut model = BPE::builder()
             .vocab_and_merges(vocabulary, merges)
@@ -320,6 +313,7 @@ impl Builder<'_> {
         let mut ids = vec![unknown];
         let mut vocabulary = vec![(text.to_string(), 0.0)];
         for ((id, text, kind), score) in pieces.iter().zip(&scores) {
+            check_unigram(id, text)?;
             if kind.is_text() && id != unknown && !text.is_empty() {
                 ids.push(id);
                 vocabulary.push((text.to_string(), f64::from(*score)));

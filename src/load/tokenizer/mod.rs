@@ -5,6 +5,7 @@
 //! token (`generate/text`).
 
 mod byte_level;
+mod distrust;
 mod gguf;
 mod model;
 mod pieces;
@@ -95,12 +96,13 @@ impl Tokenizer {
 
     /// A tokenizer from a `tokenizer.json`'s contents; `label` stands for its path in errors.
     pub fn from_bytes(label: &Path, bytes: &[u8]) -> Result<Self, TokenizerError> {
-        let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| {
-            TokenizerError::Malformed {
-                file: label.to_path_buf(),
-                problem: error.to_string(),
-            }
-        })?;
+        let malformed = |problem: String| TokenizerError::Malformed {
+            file: label.to_path_buf(),
+            problem,
+        };
+        distrust::check_file(bytes).map_err(malformed)?;
+        let inner = tokenizers::Tokenizer::from_bytes(bytes)
+            .map_err(|error| malformed(error.to_string()))?;
         let vocab_size = inner
             .get_vocab(true)
             .into_values()

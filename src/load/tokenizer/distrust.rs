@@ -1,0 +1,129 @@
+//! What the tokenizers library believes of a `tokenizer.json` without looking, checked before it is used.
+
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+use super::precompiled::precompiled;
+
+/// The longest token of Unigram, in bytes: its search tree is as deep, and is taken down by recursion.
+pub const LONGEST_UNIGRAM: usize = 1024;
+
+/// Of a file only what is looked at.
+#[derive(Deserialize)]
+struct File {
+    model: Unigram,
+    #[serde(default)]
+    normalizer: Json,
+}
+
+#[derive(Deserialize)]
+struct Unigram {
+    /// Tokens and scores.
+    vocab: Vec<(String, f64)>,
+}
+
+/// Refuses a file whose Unigram tokens are too long, or whose table of replacements points outside of itself.
+pub fn check_file(bytes: &[u8]) -> Result<(), String> {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    if text.contains("\"Unigram\"") || text.contains("\"precompiled_charsmap\"") {
+        // A file of another shape is refused, or read, by the library.
+        if let Ok(file) = serde_json::from_slice::<File>(bytes) {
+            for (id, (text, _)) in file.model.vocab.iter().enumerate() {
+                check_unigram(id, text)?;
+            }
+            return check_normalizer(&file.normalizer);
+        }
+        if let Ok(file) = serde_json::from_slice::<Json>(bytes) {
+            return check_normalizer(file.get("normalizer").unwrap_or(&Json::Null));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a token of Unigram that is too long.
+pub fn check_unigram(id: impl std::fmt::Display, text: &str) -> Result<(), String> {
+    match text.len() {
+        0..=LONGEST_UNIGRAM => Ok(()),
+        bytes => Err(format!(
+            "token {id} has {bytes} bytes; at most {LONGEST_UNIGRAM} are read"
+        )),
+    }
+}
+
+/// Tables of replacements, wherever a normalizer has them.
+fn check_normalizer(normalizer: &Json) -> Result<(), String> {
+    match normalizer {
+        Json::Array(parts) => parts.iter().try_for_each(check_normalizer),
+        Json::Object(parts) => {
+            if let Some(Json::String(table)) = parts.get("precompiled_charsmap") {
+                let table = base64(table).ok_or("precompiled_charsmap is not base64")?;
+                precompiled(&table)?;
+            }
+            parts.values().try_for_each(check_normalizer)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The bytes that base64 stands for (RFC 4648, with padding or without).
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut held) = (0u32, 0);
+    for digit in text.trim_end_matches('=').bytes() {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            out.push((bits >> held) as u8);
+        }
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_the_standard() {
+        for (text, bytes) in [
+            ("", ""),
+            ("Zg==", "f"),
+            ("Zm8=", "fo"),
+            ("Zm9v", "foo"),
+            ("Zm9vYmFy", "foobar"),
+        ] {
+            assert_eq!(base64(text).unwrap(), bytes.as_bytes());
+        }
+        assert_eq!(base64("+/+/").unwrap(), [0xFB, 0xFF, 0xBF]);
+        assert_eq!(base64("Zm9-"), None);
+    }
+
+    #[test]
+    fn what_the_library_would_believe_is_refused() {
+        let file = |token: &str, table: &str| {
+            let normalizer = serde_json::json!({"type": "Sequence", "normalizers": [
+                {"type": "Precompiled", "precompiled_charsmap": table}
+            ]});
+            let model =
+                serde_json::json!({"type": "Unigram", "unk_id": 0, "vocab": [[token, 0.0]]});
+            serde_json::json!({"normalizer": normalizer, "model": model}).to_string()
+        };
+        let refusal = |token: &str, table: &str| check_file(file(token, table).as_bytes()).err();
+        let long = "x".repeat(70_000);
+        let message = "token 0 has 70000 bytes; at most 1024 are read".to_string();
+        assert_eq!(refusal(&long, ""), Some(message));
+        // A trie of one node, with nothing to lead to.
+        let message = "precompiled_charsmap points outside of itself".to_string();
+        assert_eq!(refusal("x", "BAAAAAAAAAA="), Some(message));
+        assert_eq!(check_file(b"{\"model\": {\"type\": \"BPE\"}}"), Ok(()));
+    }
+}
