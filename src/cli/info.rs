@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value as Json;
-use smallmind::load::gguf::{GgufFile, Metadata, is_gguf};
+use smallmind::load::gguf::{Metadata, is_gguf, open_parts};
 use smallmind::load::parameters::ParameterSource;
 use smallmind::load::value::Value;
 use smallmind::load::weight_file::{Open, WeightFile};
 use smallmind::load::weight_files::{WeightFiles, WeightFilesError};
-use smallmind::model::{Configuration, ModelFiles, Source, compile};
+use smallmind::model::{Configuration, ModelFiles, Source, compile, open_tokenizer};
 use smallmind::plan::MemoryReport;
 
 use super::arguments::{GraphArguments, source};
@@ -72,6 +72,8 @@ struct TensorsOfType {
 struct Tokenizer {
     kind: String,
     tokens: usize,
+    /// Why no text can be encoded with it.
+    problem: Option<String>,
 }
 
 /// A model's files, whether or not there is a graph for them.
@@ -164,10 +166,12 @@ fn open(source: &Source, missing: &mut Vec<String>) -> Result<Found, Failure> {
         return error("the embedded model can't be opened");
     };
     if path.is_file() && (is_gguf(path) || path.extension().is_some_and(|e| e == "gguf")) {
-        let file = GgufFile::open_header(path)?;
+        let (first, others) = open_parts(path, Open::Headers)?;
+        let config = Described::Gguf(first.metadata().clone());
+        let files = std::iter::once(first).chain(others).map(WeightFile::Gguf);
         return Ok(Found {
-            config: Described::Gguf(file.metadata().clone()),
-            weights: WeightFiles::from_files(vec![WeightFile::Gguf(file)]).ok(),
+            config,
+            weights: WeightFiles::from_files(files.collect()).ok(),
         });
     }
     let (config, folder) = match path.is_dir() {
@@ -248,6 +252,11 @@ fn architecture(config: &Described) -> Vec<String> {
 
 /// What kind of tokenizer there is, and how many tokens it has.
 fn tokenizer(source: &Source, config: &Described) -> Option<Tokenizer> {
+    let problem = || {
+        open_tokenizer(source.clone())
+            .err()
+            .map(|error| error.to_string())
+    };
     if let Described::Gguf(metadata) = config {
         let tokens = metadata.array_len("tokenizer.ggml.tokens")?;
         let text = |key: &str| match metadata.get(key) {
@@ -261,6 +270,7 @@ fn tokenizer(source: &Source, config: &Described) -> Option<Tokenizer> {
                 None => model,
             },
             tokens: usize::try_from(tokens).unwrap_or(usize::MAX),
+            problem: problem(),
         });
     }
     let json = match source {
@@ -289,6 +299,7 @@ fn tokenizer(source: &Source, config: &Described) -> Option<Tokenizer> {
             .unwrap_or("unnamed")
             .to_string(),
         tokens: known + added.map_or(0, |added| added.iter().filter(is_new).count()),
+        problem: problem(),
     })
 }
 
@@ -399,7 +410,16 @@ impl Info {
             "tokenizer",
             match &self.tokenizer {
                 None => none(),
-                Some(Tokenizer { kind, tokens }) => format!("{kind}, {tokens} tokens"),
+                Some(Tokenizer {
+                    kind,
+                    tokens,
+                    problem,
+                }) => {
+                    let problem = problem
+                        .as_ref()
+                        .map(|problem| format!("; no text: {problem}"));
+                    format!("{kind}, {tokens} tokens{}", problem.unwrap_or_default())
+                }
             },
         );
         match (self.runs, self.context, self.memory) {
