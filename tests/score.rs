@@ -98,9 +98,9 @@ fn a_text_longer_than_the_context_is_scored_window_by_window() {
             .prefill_each(&read, &mut |logits| rows.extend_from_slice(logits))
             .unwrap();
         let width = model.vocabulary();
-        for at in done.max(1)..end {
+        for (at, &token) in tokens.iter().enumerate().take(end).skip(done.max(1)) {
             let row = (at - start + bos - 1) * width;
-            sum -= log_probabilities(&rows[row..row + width])[tokens[at] as usize];
+            sum -= log_probabilities(&rows[row..row + width])[token as usize];
         }
         done = end;
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use smallmind::model::Text;
 use smallmind::{EmbedOptions, Embedder, Model, Options, Pooling};
 
 use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
@@ -80,6 +81,7 @@ pub fn embed(arguments: Arguments) -> Result<(), Failure> {
     };
     let options = arguments.plan.add_to(arguments.graph.options());
     let options = Options {
+        text: Text::Needed,
         progress: progress(),
         ..arguments.threads.add_to(options)
     };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use smallmind::hub::{HubName, HubOptions, Transfer, fetch};
+use smallmind::hub::{HubName, HubOptions, OnTransfer, Transfer, fetch};
 
 use super::Cli;
 use super::failure::{Failure, error};
@@ -72,7 +72,7 @@ fn with_model(arguments: &[OsString], model: OsString) -> Vec<OsString> {
 }
 
 /// What draws the progress of downloads; `None` where stderr is no terminal.
-fn progress() -> Option<Arc<dyn Fn(&Transfer) + Send + Sync>> {
+fn progress() -> Option<OnTransfer> {
     if !io::stderr().is_terminal() {
         return None;
     }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 
 use hf_hub::api::Progress;
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
@@ -11,7 +10,7 @@ use hf_hub::{Cache, Repo, RepoType};
 use serde_json::Value as Json;
 
 use super::choose::{Choice, INDEX, choose};
-use super::{HubError, HubName, HubOptions, Transfer};
+use super::{HubError, HubName, HubOptions, OnTransfer, Transfer};
 
 /// The branch that is fetched.
 const BRANCH: &str = "main";
@@ -283,7 +282,7 @@ fn status(error: &ApiError) -> Option<u16> {
 /// Tells the caller what arrives.
 struct Reporter {
     transfer: Transfer,
-    progress: Option<Arc<dyn Fn(&Transfer) + Send + Sync>>,
+    progress: Option<OnTransfer>,
 }
 
 impl Reporter {

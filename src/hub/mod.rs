@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 pub use fetch::fetch;
-pub use options::{HubOptions, Transfer};
+pub use options::{HubOptions, OnTransfer, Transfer};
 
 /// Why a model can't be fetched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -20,6 +20,9 @@ pub struct Transfer {
     pub all: u64,
 }
 
+/// What is told how downloads go, from the thread that fetches.
+pub type OnTransfer = Arc<dyn Fn(&Transfer) + Send + Sync>;
+
 /// Where models are fetched from and to.
 #[derive(Clone)]
 pub struct HubOptions {
@@ -32,7 +35,7 @@ pub struct HubOptions {
     /// Whether only the cache is asked.
     pub offline: bool,
     /// Told how downloads go, from the calling thread.
-    pub progress: Option<Arc<dyn Fn(&Transfer) + Send + Sync>>,
+    pub progress: Option<OnTransfer>,
 }
 
 impl HubOptions {

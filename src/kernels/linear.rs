@@ -283,6 +283,10 @@ impl<W: Weights> Product<2, W> for Gated<'_, W> {
 }
 
 /// The biases of a panel's rows, where there are any.
+#[expect(
+    clippy::manual_map,
+    reason = "a closure is not compiled with the features"
+)]
 #[inline(always)]
 fn bias_of<S: Simd>(simd: S, bias: Option<&[f32]>, panel: usize) -> Option<S::F32> {
     match bias {

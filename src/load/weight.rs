@@ -279,7 +279,8 @@ impl Weight {
             });
         }
         let (unit, bytes) = self.element.unit();
-        if axis + 1 == self.shape.len() && (start % unit != 0 || end % unit != 0) {
+        if axis + 1 == self.shape.len() && !(start.is_multiple_of(unit) && end.is_multiple_of(unit))
+        {
             self.keep_blocks(|| format!("Slice of {start}..{end} of axis {axis}"))?;
         }
         let mut view = self.clone();
