@@ -95,6 +95,19 @@ impl BlockFormat {
         }
     }
 
+    /// The format for rows of `row` elements: this one, or where they are not whole blocks of it, the one of 32 elements that
+    /// llama.cpp takes instead; `None` where they are not whole blocks of that either.
+    pub fn for_rows(self, row: usize) -> Option<BlockFormat> {
+        let smaller = match self {
+            BlockFormat::Q4K => BlockFormat::Q5_0,
+            BlockFormat::Q5K => BlockFormat::Q5_1,
+            BlockFormat::Q6K => BlockFormat::Q8_0,
+            other => other,
+        };
+        let mut formats = [self, smaller].into_iter();
+        formats.find(|format| row > 0 && row.is_multiple_of(format.elements()))
+    }
+
     /// The name that GGUF gives it.
     pub const fn name(self) -> &'static str {
         match self {

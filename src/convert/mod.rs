@@ -80,26 +80,12 @@ impl Target {
         })
     }
 
-    /// Elements of a block; 1 where elements stand alone.
-    fn block_elements(self) -> usize {
-        match self {
-            Target::Blocks(format) => format.elements(),
-            _ => 1,
-        }
-    }
-
     /// What a matrix with rows of `row` elements becomes: the target, or where rows are no whole blocks of it, the nearest
     /// format of 32 elements, or else F16. llama.cpp falls back alike.
     fn for_rows(self, row: usize) -> Target {
-        let smaller = match self {
-            Target::Blocks(BlockFormat::Q4K) => Target::Blocks(BlockFormat::Q5_0),
-            Target::Blocks(BlockFormat::Q5K) => Target::Blocks(BlockFormat::Q5_1),
-            Target::Blocks(BlockFormat::Q6K) => Target::Blocks(BlockFormat::Q8_0),
+        match self {
+            Target::Blocks(format) => format.for_rows(row).map_or(Target::F16, Target::Blocks),
             other => other,
-        };
-        [self, smaller]
-            .into_iter()
-            .find(|target| row.is_multiple_of(target.block_elements()))
-            .unwrap_or(Target::F16)
+        }
     }
 }

@@ -2,7 +2,6 @@
 
 use super::products::{Product, products};
 use super::{Change, Settings, new_op};
-use crate::blocks::BlockFormat;
 use crate::graph::{DType, Graph, GraphError, Type};
 use crate::ops::Attribute;
 
@@ -48,16 +47,8 @@ pub(super) fn run(graph: &mut Graph, settings: &Settings) -> Result<Vec<Change>,
 /// llama.cpp takes instead; `None` where they are not made of those either.
 fn fitting(wanted: DType, ty: &Type) -> Option<DType> {
     let width = ty.width()?.fixed()?;
-    let Some(format) = wanted.blocks() else {
-        return Some(wanted);
-    };
-    let smaller = match format {
-        BlockFormat::Q4K => BlockFormat::Q5_0,
-        BlockFormat::Q5K => BlockFormat::Q5_1,
-        BlockFormat::Q6K => BlockFormat::Q8_0,
-        other => other,
-    };
-    let fits = |format: &BlockFormat| width > 0 && width.is_multiple_of(format.elements());
-    let format = [format, smaller].into_iter().find(fits)?;
-    Some(DType::Blocks(format))
+    match wanted.blocks() {
+        None => Some(wanted),
+        Some(format) => format.for_rows(width).map(DType::Blocks),
+    }
 }
