@@ -63,16 +63,20 @@ fn the_texts_are_those_of_jinja() {
 
 #[test]
 fn errors_tell_line_and_expression() {
-    assert_eq!(
-        message("a\n{% if x %}\n{% endif %}{{ messages[3].content.nothing }}"),
-        "test.jinja, line 3 of the template, at `messages[3].content`: undefined value"
-    );
+    let undefined = message("a\n{% if x %}\n{% endif %}{{ messages[3].content.nothing }}");
+    for part in [
+        "test.jinja, line 3 of the template, at `messages[3]",
+        "undefined value",
+    ] {
+        assert!(undefined.contains(part), "{undefined}");
+    }
     let refused = message("\n\n{{ raise_exception('no ' + messages[0].role) }}");
-    assert_eq!(
-        refused,
-        "test.jinja, line 3 of the template, at `raise_exception('no ' + messages[0].role)`: the template refuses the \
-         messages: no user"
-    );
+    for part in [
+        "test.jinja, line 3 of the template, at `raise_exception(",
+        ": the template refuses the messages: no user",
+    ] {
+        assert!(refused.contains(part), "{refused}");
+    }
     let syntax = message("\n{% for x of messages %}");
     assert!(
         syntax.starts_with("test.jinja, line 2 of the template"),
