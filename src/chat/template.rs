@@ -135,12 +135,13 @@ impl ChatTemplate {
             });
         }
         let source = without_generation_tags(text);
-        let environment = with_roomy_stack(|| {
+        let read = || {
             let mut environment = environment()?;
             environment.add_template_owned("chat", source.clone())?;
             Ok(environment)
-        })?
-        .map_err(|error| failure(file, &source, &error))?;
+        };
+        let environment =
+            with_roomy_stack(|| read().map_err(|error| failure(file, &source, &error)))??;
         Ok(ChatTemplate {
             file: file.to_string(),
             source,
@@ -167,7 +168,7 @@ impl ChatTemplate {
         add_generation_prompt: bool,
         now: SystemTime,
     ) -> Result<String, TemplateError> {
-        with_roomy_stack(|| {
+        let write = || {
             let mut context: BTreeMap<&str, Value> = self
                 .tokens
                 .iter()
@@ -186,14 +187,14 @@ impl ChatTemplate {
             context.insert("tools", Value::from(()));
             context.insert("documents", Value::from(()));
             context.insert("strftime_now", strftime_now(now));
-            let template = self.environment.get_template("chat")?;
-            template.render(context)
-        })?
-        .map_err(|error| failure(&self.file, &self.source, &error))
+            self.environment.get_template("chat")?.render(context)
+        };
+        with_roomy_stack(|| write().map_err(|error| failure(&self.file, &self.source, &error)))?
     }
 }
 
-/// Run on a thread whose stack is large enough for whatever a bounded template makes.
+/// Run on a thread whose stack is large enough for whatever a bounded template makes. An error of minijinja's may hold
+/// values of the template, and so must not leave the thread.
 fn with_roomy_stack<T: Send>(run: impl FnOnce() -> T + Send) -> Result<T, TemplateError> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
