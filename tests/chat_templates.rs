@@ -65,8 +65,8 @@ fn the_texts_are_those_of_jinja() {
 fn errors_tell_line_and_expression() {
     let undefined = message("a\n{% if x %}\n{% endif %}{{ messages[3].content.nothing }}");
     for part in [
-        "test.jinja, line 3 of the template, at `messages[3]",
-        "undefined value",
+        "test.jinja, line 3 of the template, at `",
+        "`messages[3]` is undefined",
     ] {
         assert!(undefined.contains(part), "{undefined}");
     }

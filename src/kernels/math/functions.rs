@@ -52,7 +52,9 @@ pub fn exp<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
         simd.splat(f32::INFINITY),
         result,
     );
-    simd.select(simd.gt(x, simd.splat(-87.3)), result, simd.zero())
+    // Compared from this side, no number stays no number.
+    let least = simd.splat((-87.3f32).next_up());
+    simd.select(simd.gt(least, x), simd.zero(), result)
 }
 
 /// The hyperbolic tangent. At most 2 ulp off, small and denormal x included; ±1 from |x| = 9.02 on.
@@ -105,7 +107,8 @@ pub fn erf<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
     let near = simd.mul_add(magnitude, p, magnitude);
     let q = polynomial(
         simd,
-        simd.min(magnitude, simd.splat(4.0)),
+        // In this order the minimum of no number is no number.
+        simd.min(simd.splat(4.0), magnitude),
         [
             -2.168_674_8e-5,
             0.000_441_335_1,
@@ -334,6 +337,15 @@ mod tests {
         );
         assert_eq!([4.0, 1e9, f32::INFINITY].map(|x| erf(Single, x)), [1.0; 3]);
         assert_eq!(erf(Single, -0.0).to_bits(), (-0f32).to_bits());
+    }
+
+    #[test]
+    fn no_number_gives_no_number_whatever_its_sign() {
+        for x in [f32::NAN, -f32::NAN] {
+            for value in [exp(Single, x), tanh(Single, x), erf(Single, x)] {
+                assert!(value.is_nan(), "{x:?}");
+            }
+        }
     }
 
     #[test]
