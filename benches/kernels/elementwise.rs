@@ -35,6 +35,15 @@ pub fn all(criterion: &mut Criterion) {
         );
     }
     let elements = SHAPE[0] * SHAPE[1];
+    let function = UnaryFunction::Relu;
+    bench(
+        criterion,
+        "Relu",
+        "10 M",
+        Unary { function },
+        floats(2 * elements),
+        || Case::new(SHAPE[0], vec![Input::tensor(&SHAPE, 1)], &[&SHAPE]),
+    );
     for (op, function) in [("Add", BinaryFunction::Add), ("Mul", BinaryFunction::Mul)] {
         let kernel = Binary { function };
         bench(criterion, op, "10 M", kernel, floats(3 * elements), || {
