@@ -214,7 +214,13 @@ fn a_model_without_a_tokenizer_takes_token_ids() {
         .unwrap();
     assert_eq!(generation.tokens.len(), 3);
     let error = model
-        .generate_tokens(&mut session, &[], &greedy(Some(3)), &never, &mut |_| true)
+        .generate_tokens(
+            &mut model.session().unwrap(),
+            &[],
+            &greedy(Some(3)),
+            &never,
+            &mut |_| true,
+        )
         .unwrap_err();
     assert_eq!(error.to_string(), "no token was given");
 }

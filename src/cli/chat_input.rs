@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_backslash_at_a_lines_end_goes_on_with_the_next() {
-        assert_eq!(inputs("a\\\nb\\\r\nc\nd\n"), ["a\nb\\", "c", "d"]);
+        assert_eq!(inputs("a\\\nb\\\r\nc\nd\n"), ["a\nb\nc", "d"]);
     }
 
     #[test]

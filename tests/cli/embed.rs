@@ -80,5 +80,5 @@ fn input_without_texts_and_models_without_embeddings_are_errors() {
         assert!(output.stdout.is_empty());
     }
     std::fs::remove_file(sentences.path().join("tokenizer.json")).unwrap();
-    assert!(failure(["embed", model, "one"]).contains("no tokenizer that can be read"));
+    assert!(failure(["embed", model, "one"]).contains("the model has no tokenizer.json"));
 }
