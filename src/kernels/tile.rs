@@ -34,6 +34,8 @@ const SPAN: usize = 8;
 /// Pieces of a step for each thread, about: few enough that a thread seldom copies activations, and enough that none
 /// waits long for another's last.
 const PIECES: usize = 16;
+/// Pieces of a step for each thread for which spans are divided: with fewer, one thread waits for another's last.
+const EVEN_PIECES: usize = 8;
 
 /// Floats of scratch that one thread needs for up to `tokens` rows of `cols` activations.
 pub(super) fn scratch_floats(cols: usize, tokens: usize) -> usize {
@@ -99,8 +101,11 @@ pub(super) fn products<S: Simd, const U: usize, P: Product<U, PackedMatrix>>(
         }
         return;
     }
-    let (blocks, spans) = (x.rows().div_ceil(rows), units.div_ceil(SPAN / U));
-    let parts = (PIECES * call.threads).div_ceil(blocks.max(1)).min(spans);
+    let (pair, blocks) = (2 / U, x.rows().div_ceil(rows).max(1));
+    let (pairs, spans) = (units.div_ceil(pair), units.div_ceil(SPAN / U));
+    let even = (EVEN_PIECES * call.threads).div_ceil(blocks);
+    let parts = (PIECES * call.threads).div_ceil(blocks);
+    let parts = parts.min(spans.max(even)).min(pairs);
     let mut copy = usize::MAX;
     for piece in call.pieces(blocks * parts) {
         let (start, part) = (piece / parts * rows, piece % parts);
@@ -115,7 +120,8 @@ pub(super) fn products<S: Simd, const U: usize, P: Product<U, PackedMatrix>>(
             rows,
             count,
         };
-        let units = units * part / parts..units * (part + 1) / parts;
+        let end = units.min(pairs * (part + 1) / parts * pair);
+        let units = pairs * part / parts * pair..end;
         for first in units.clone().step_by(SPAN / U) {
             let span = Span::new(product, first..units.end.min(first + SPAN / U), start, rows);
             block.products(simd, &span, sums);
