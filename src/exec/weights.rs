@@ -105,7 +105,9 @@ impl Loader<'_> {
                 Ok(StoredWeight::Table(RowTable::new(table)))
             }
             WeightForm::Packed => {
-                let packed = PackedMatrix::pack(&self.matrix(need.value)?, self.threads);
+                let matrix = self.matrix(need.value)?;
+                let packed = PackedMatrix::pack(&matrix, self.threads);
+                matrix.release();
                 packed.map(StoredWeight::Packed).map_err(memory)
             }
             WeightForm::Quantized => Ok(StoredWeight::Quantized(self.quantized(need.value)?)),
@@ -116,7 +118,9 @@ impl Loader<'_> {
         if let Some(known) = self.quantized.get(&value) {
             return Ok(known.clone());
         }
-        let packed = QuantizedMatrix::pack(&self.matrix(value)?, self.threads);
+        let matrix = self.matrix(value)?;
+        let packed = QuantizedMatrix::pack(&matrix, self.threads);
+        matrix.release();
         let packed = packed.map_err(|error| WeightLoadError::Memory {
             name: self.graph.name(value).to_string(),
             error,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -88,6 +88,30 @@ impl Mapped {
         Mapped(Source::Owned(Arc::new(bytes)))
     }
 
+    /// Let the operating system take back the memory behind `range` of a mapped file: it comes in again if it is read.
+    /// Does nothing for other bytes, or past the end.
+    pub fn release(&self, range: Range<usize>) {
+        #[cfg(unix)]
+        if let Source::File(map) = &self.0
+            && range.start < range.end
+            && range.end <= map.len()
+        {
+            // SAFETY: the mapping is read-only and of a file, so that no change is lost: pages that are dropped have the
+            // file's bytes when they are read again.
+            let advised = unsafe {
+                map.unchecked_advise_range(
+                    memmap2::UncheckedAdvice::DontNeed,
+                    range.start,
+                    range.len(),
+                )
+            };
+            // Advice only: where it is refused, the pages stay until they are wanted for something else.
+            let _ = advised;
+        }
+        #[cfg(not(unix))]
+        let _ = range;
+    }
+
     /// Whether the bytes were made at load, and so take memory of their own.
     pub fn is_made(&self) -> bool {
         matches!(self.0, Source::Owned(_))
@@ -114,5 +138,24 @@ impl fmt::Debug for Mapped {
             Source::Owned(_) => "owned",
         };
         write!(f, "Mapped({kind}, {} bytes)", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn released_bytes_are_read_again_from_the_file() {
+        let bytes: Vec<u8> = (0..100_000u32).map(|i| (i % 251) as u8).collect();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &bytes).unwrap();
+        let mapped = Mapped::open(file.path()).unwrap();
+        assert_eq!(mapped[..], bytes);
+        for range in [0..bytes.len(), 5000..20_000, 7..7, 0..usize::MAX] {
+            mapped.release(range);
+            assert_eq!(mapped[..], bytes);
+        }
+        Mapped::from_vec(bytes).release(0..10);
     }
 }

@@ -183,6 +183,16 @@ impl Weight {
         self.bytes.is_made()
     }
 
+    /// Let the system take back the memory of the file's pages with these elements, which have been read: see
+    /// [`Mapped::release`]. Elements with gaps between them stay.
+    pub fn release(&self) {
+        if self.is_contiguous() {
+            let (elements, bytes) = self.element.unit();
+            let end = self.start + self.len() / elements * bytes;
+            self.bytes.release(self.start..end);
+        }
+    }
+
     /// The number of elements.
     pub fn len(&self) -> usize {
         self.shape.iter().product()

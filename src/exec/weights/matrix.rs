@@ -32,6 +32,11 @@ impl Matrix {
         })
     }
 
+    /// To be called when the matrix has been read and packed: the file's pages are not needed any more.
+    pub fn release(&self) {
+        self.weight.release();
+    }
+
     fn is_cast(&self) -> bool {
         self.element != self.weight.element_type()
     }
