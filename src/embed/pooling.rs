@@ -15,7 +15,7 @@ use crate::kernels::simd::{LANES, tree};
 pub enum Pooling {
     /// The mean over the text's tokens, special ones included.
     Mean,
-    /// The first token's: BERT's [CLS].
+    /// The first token's: BERT's `[CLS]`.
     Cls,
     /// The last token's.
     Last,

@@ -15,7 +15,7 @@
 //!
 //! The lanes are 16 rows of the weights, so that each output's operations are exactly these. The chain is in `tile.rs`.
 //! Threads share the panels of 16 rows, and the tokens where there are many. What comes after the sum is written once for every
-//! kind of [`Weights`]; quantized ones have a sum of their own.
+//! kind of `Weights`; quantized ones have a sum of their own.
 
 use std::cell::Cell;
 
