@@ -1,0 +1,21 @@
+//! Any text as a graph file: what can be parsed is expanded, with the parameters that it gives itself.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use smallmind::load::expand::expand;
+use smallmind::load::parameters::ConfigJson;
+use smallmind::load::syntax;
+
+fuzz_target!(|text: &str| {
+    let Ok(file) = syntax::parse("fuzz.ron", text) else {
+        return;
+    };
+    let Ok(config) = ConfigJson::parse("config.json", r#"{"layers": 2, "width": 8, "name": "x"}"#)
+    else {
+        panic!("the configuration is right");
+    };
+    for has in [true, false] {
+        // Either nodes or the list of what is wrong.
+        let _ = expand(&file, &config, &|_| has);
+    }
+});
