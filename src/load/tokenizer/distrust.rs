@@ -16,14 +16,29 @@ struct File {
     normalizer: Json,
 }
 
+/// The parts of a file that the library reads without allowing for damage.
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "that they can be read is all that is asked")]
+struct Parts {
+    #[serde(default)]
+    normalizer: Json,
+    #[serde(default)]
+    pre_tokenizer: Json,
+    #[serde(default)]
+    post_processor: Json,
+    #[serde(default)]
+    decoder: Json,
+}
+
 #[derive(Deserialize)]
 struct Unigram {
     /// Tokens and scores.
     vocab: Vec<(String, f64)>,
 }
 
-/// Refuses a file whose Unigram tokens are too long, or whose table of replacements points outside of itself.
+/// Refuses a file that is no JSON, whose Unigram tokens are too long, or whose table of replacements points outside of itself.
 pub fn check_file(bytes: &[u8]) -> Result<(), String> {
+    serde_json::from_slice::<Parts>(bytes).map_err(|error| error.to_string())?;
     let text = std::str::from_utf8(bytes).unwrap_or_default();
     if text.contains("\"Unigram\"") || text.contains("\"precompiled_charsmap\"") {
         // A file of another shape is refused, or read, by the library.
@@ -105,6 +120,15 @@ mod tests {
         }
         assert_eq!(base64("+/+/").unwrap(), [0xFB, 0xFF, 0xBF]);
         assert_eq!(base64("Zm9-"), None);
+    }
+
+    #[test]
+    fn damage_within_a_part_is_refused() {
+        let whole = r#"{"decoder": {"type": "ByteLevel", "trim_offsets": true}, "model": {}}"#;
+        assert_eq!(check_file(whole.as_bytes()), Ok(()));
+        for damaged in [whole.replace("true", "tr{"), whole.replace("true", "1e999")] {
+            assert!(check_file(damaged.as_bytes()).is_err(), "{damaged}");
+        }
     }
 
     #[test]
