@@ -6,9 +6,9 @@
 
 mod common;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use common::{bits, data};
+use common::{bits, data, published_model};
 use serde_json::Value;
 use smallmind::kernels::simd::Isa;
 use smallmind::{EmbedOptions, Model, Options, Pooling};
@@ -38,15 +38,10 @@ fn cases() -> Vec<Case> {
     cases.iter().map(case).collect()
 }
 
-/// The model's folder, if there is one.
+/// The model's folder, if it is there.
 fn folder() -> Option<PathBuf> {
-    let models = std::env::var_os("SMALLMIND_TEST_MODELS").filter(|value| !value.is_empty());
-    let folder = models.map(|models| PathBuf::from(models).join("all-minilm-l6-v2"));
-    let found = folder.filter(|folder| folder.join("model.safetensors").is_file());
-    if found.is_none() {
-        eprintln!("skipped: SMALLMIND_TEST_MODELS names no folder with all-minilm-l6-v2");
-    }
-    found
+    let weights = published_model("all-minilm-l6-v2/model.safetensors")?;
+    weights.parent().map(Path::to_path_buf)
 }
 
 #[test]

@@ -2,8 +2,11 @@
 //!
 //! `SMALLMIND_TEST_MODELS` names the folder that holds `gemma-3-270m-q4_k_m.gguf`; without it, nothing is tested.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 
+use common::published_model;
 use serde::Deserialize;
 use smallmind::model::{Activations, Logits};
 use smallmind::{Model, Options, Session};
@@ -25,14 +28,7 @@ struct Reference {
 
 /// The model's file, if it is there.
 fn model() -> Option<PathBuf> {
-    let name = "gemma-3-270m-q4_k_m.gguf";
-    let folder = std::env::var_os("SMALLMIND_TEST_MODELS").map(PathBuf::from);
-    let path = folder.map(|folder| folder.join(name));
-    let found = path.filter(|path| path.is_file());
-    if found.is_none() {
-        println!("skipped: SMALLMIND_TEST_MODELS names no folder with {name}");
-    }
-    found
+    published_model("gemma-3-270m-q4_k_m.gguf")
 }
 
 fn references() -> Vec<Reference> {

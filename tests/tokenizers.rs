@@ -9,7 +9,7 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 
-use common::data;
+use common::{data, published_models};
 use smallmind::generate::text::TextStream;
 use smallmind::load::tokenizer::Tokenizer;
 use smallmind::model::open_tokenizer;
@@ -101,15 +101,6 @@ fn text_that_comes_token_by_token_is_the_same_and_never_half_a_character() {
     }
 }
 
-/// The folder of models; `None`, said aloud, if there is none.
-fn models() -> Option<PathBuf> {
-    let folder = std::env::var_os("SMALLMIND_TEST_MODELS").map(PathBuf::from);
-    if folder.is_none() {
-        eprintln!("skipped: SMALLMIND_TEST_MODELS names no folder of models");
-    }
-    folder
-}
-
 /// The texts of a reference and their ids, with what belongs around a text.
 fn reference(name: &str) -> Vec<(String, Vec<u32>)> {
     let text = fs::read_to_string(data(&format!("reference/{name}.json"))).unwrap();
@@ -124,7 +115,9 @@ fn reference(name: &str) -> Vec<(String, Vec<u32>)> {
 
 #[test]
 fn real_models_give_the_ids_of_their_references() {
-    let Some(folder) = models() else { return };
+    let Some(folder) = published_models() else {
+        return;
+    };
     for (file, name) in [
         ("gemma-3-270m-q4_k_m.gguf", "gemma-3-270m-q4_k_m"),
         ("all-minilm-l6-v2", "all-minilm-l6-v2"),

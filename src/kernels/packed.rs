@@ -162,17 +162,10 @@ impl PackedMatrix {
 
     /// Every panel, to be filled; they are disjoint, so that threads may fill them at the same time.
     pub fn panels_mut(&mut self) -> Vec<PanelMut<'_>> {
-        let (rows, cols, weight_type, bytes) =
-            (self.rows, self.cols, self.weight_type, self.panel_bytes());
-        if bytes == 0 {
-            return Vec::new();
-        }
-        self.storage
-            .chunks_exact_mut(bytes)
-            .take(rows.div_ceil(LANES))
-            .enumerate()
-            .map(|(panel, data)| PanelMut {
-                rows: panel * LANES..rows.min((panel + 1) * LANES),
+        let (cols, weight_type, bytes) = (self.cols, self.weight_type, self.panel_bytes());
+        split_panels(&mut self.storage, bytes, self.rows)
+            .map(|(rows, data)| PanelMut {
+                rows,
                 cols,
                 weight_type,
                 data,
@@ -199,6 +192,20 @@ pub(super) fn zeroed_storage(bytes: Option<usize>) -> io::Result<MmapMut> {
         let _ = storage.advise(memmap2::Advice::HugePage);
     }
     Ok(storage)
+}
+
+/// The panels of a matrix of `rows` rows, `bytes` apart from the start of `storage`: each one's rows, and its bytes. None
+/// if a panel has no bytes.
+pub(super) fn split_panels(
+    storage: &mut [u8],
+    bytes: usize,
+    rows: usize,
+) -> impl Iterator<Item = (Range<usize>, &mut [u8])> {
+    let panels = if bytes == 0 { 0 } else { rows.div_ceil(LANES) };
+    let parts = storage.chunks_exact_mut(bytes.max(1)).take(panels);
+    parts
+        .enumerate()
+        .map(move |(panel, data)| (panel * LANES..rows.min((panel + 1) * LANES), data))
 }
 
 /// Gives each of `panels` to `fill`, on `threads` threads.

@@ -159,3 +159,22 @@ pub fn difference(found: &[f32], expected: &[f32]) -> f64 {
 pub fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|x| x.to_bits()).collect()
 }
+
+/// The folder of published models, which are no part of this repository; `None`, said aloud, if there is none.
+pub fn published_models() -> Option<PathBuf> {
+    let folder = std::env::var_os("SMALLMIND_TEST_MODELS").filter(|folder| !folder.is_empty());
+    if folder.is_none() {
+        eprintln!("skipped: SMALLMIND_TEST_MODELS names no folder of models");
+    }
+    folder.map(PathBuf::from)
+}
+
+/// A published model's file in that folder; `None`, said aloud, if it is not there.
+pub fn published_model(file: &str) -> Option<PathBuf> {
+    let path = published_models()?.join(file);
+    let found = path.is_file();
+    if !found {
+        eprintln!("skipped: {} is no file", path.display());
+    }
+    found.then_some(path)
+}

@@ -138,16 +138,10 @@ impl QuantizedMatrix {
 
     /// Every panel, to be filled; they are disjoint, so that threads may fill them at the same time.
     pub fn panels_mut(&mut self) -> Vec<QuantizedPanelMut<'_>> {
-        let (rows, cols, format, bytes) = (self.rows, self.cols, self.format, self.panel_stride());
-        if bytes == 0 {
-            return Vec::new();
-        }
-        self.storage
-            .chunks_exact_mut(bytes)
-            .take(rows.div_ceil(LANES))
-            .enumerate()
-            .map(|(panel, data)| QuantizedPanelMut {
-                rows: panel * LANES..rows.min((panel + 1) * LANES),
+        let (cols, format, bytes) = (self.cols, self.format, self.panel_stride());
+        packed::split_panels(&mut self.storage, bytes, self.rows)
+            .map(|(rows, data)| QuantizedPanelMut {
+                rows,
                 cols,
                 format,
                 data,

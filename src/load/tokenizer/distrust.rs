@@ -8,26 +8,23 @@ use super::precompiled::precompiled;
 /// The longest token of Unigram, in bytes: its search tree is as deep, and is taken down by recursion.
 pub const LONGEST_UNIGRAM: usize = 1024;
 
-/// Of a file only what is looked at.
-#[derive(Deserialize)]
-struct File {
-    model: Unigram,
-    #[serde(default)]
-    normalizer: Json,
-}
-
 /// The parts of a file that the library reads without allowing for damage.
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "that they can be read is all that is asked")]
 struct Parts {
     #[serde(default)]
     normalizer: Json,
-    #[serde(default)]
-    pre_tokenizer: Json,
-    #[serde(default)]
-    post_processor: Json,
-    #[serde(default)]
-    decoder: Json,
+    #[serde(default, rename = "pre_tokenizer")]
+    _pre_tokenizer: Json,
+    #[serde(default, rename = "post_processor")]
+    _post_processor: Json,
+    #[serde(default, rename = "decoder")]
+    _decoder: Json,
+}
+
+/// Of a file with a Unigram model only its tokens.
+#[derive(Deserialize)]
+struct File {
+    model: Unigram,
 }
 
 #[derive(Deserialize)]
@@ -38,21 +35,17 @@ struct Unigram {
 
 /// Refuses a file that is no JSON, whose Unigram tokens are too long, or whose table of replacements points outside of itself.
 pub fn check_file(bytes: &[u8]) -> Result<(), String> {
-    serde_json::from_slice::<Parts>(bytes).map_err(|error| error.to_string())?;
+    let parts: Parts = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let text = std::str::from_utf8(bytes).unwrap_or_default();
-    if text.contains("\"Unigram\"") || text.contains("\"precompiled_charsmap\"") {
-        // A file of another shape is refused, or read, by the library.
-        if let Ok(file) = serde_json::from_slice::<File>(bytes) {
-            for (id, (text, _)) in file.model.vocab.iter().enumerate() {
-                check_unigram(id, text)?;
-            }
-            return check_normalizer(&file.normalizer);
-        }
-        if let Ok(file) = serde_json::from_slice::<Json>(bytes) {
-            return check_normalizer(file.get("normalizer").unwrap_or(&Json::Null));
+    // A model of another shape is refused, or read, by the library.
+    if (text.contains("\"Unigram\"") || text.contains("\"precompiled_charsmap\""))
+        && let Ok(file) = serde_json::from_slice::<File>(bytes)
+    {
+        for (id, (text, _)) in file.model.vocab.iter().enumerate() {
+            check_unigram(id, text)?;
         }
     }
-    Ok(())
+    check_normalizer(&parts.normalizer)
 }
 
 /// Refuses a token of Unigram that is too long.
