@@ -11,6 +11,7 @@ use smallmind::blocks::BlockFormat;
 use smallmind::kernels::call::{Call, Kernel, Operand, QuantizedView, View, bind};
 use smallmind::kernels::kv_cache::{KvCache, KvLayout};
 use smallmind::kernels::packed::{PackSource, PackedMatrix, RowTable, WeightType};
+use smallmind::kernels::panel_memory::PanelMemory;
 use smallmind::kernels::quantized::{
     BlockSource, QuantizeActivations, QuantizedMatrix, activation_words,
 };
@@ -94,7 +95,10 @@ impl Input {
             weight_type,
             values: numbers(rows * cols, seed),
         };
-        Input::Packed(PackedMatrix::pack(&source, 1).expect("there is memory for the weights"))
+        Input::Packed(
+            PackedMatrix::pack(&mut PanelMemory::default(), &source, 1)
+                .expect("there is memory for the weights"),
+        )
     }
 
     /// A weight of quantized blocks [rows, cols], every row of which is that of the numbers that `seed` names.
@@ -108,7 +112,10 @@ impl Input {
             format,
             row,
         };
-        Input::Quantized(QuantizedMatrix::pack(&source, 1).expect("there is memory"))
+        Input::Quantized(
+            QuantizedMatrix::pack(&mut PanelMemory::default(), &source, 1)
+                .expect("there is memory"),
+        )
     }
 
     /// Quantized activations [rows, cols] of numbers that `seed` names.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use self::matrix::Matrix;
 use crate::graph::{Graph, Value};
 use crate::kernels::packed::{PackedMatrix, RowTable};
+use crate::kernels::panel_memory::PanelMemory;
 use crate::kernels::quantized::QuantizedMatrix;
 use crate::load::weight::ElementType;
 use crate::load::weight_expression::{WeightExpressionError, WeightExpressions};
@@ -64,6 +65,8 @@ pub fn load(
         graph,
         expressions: WeightExpressions::new(graph, files),
         threads,
+        // A reserve that can't be had fails again at the weight that lacks memory, by name.
+        memory: PanelMemory::reserve(panel_bytes(needs)).unwrap_or_default(),
         quantized: HashMap::new(),
     };
     let mut stored = Vec::with_capacity(needs.len());
@@ -75,10 +78,23 @@ pub fn load(
     Ok(stored)
 }
 
+/// Bytes of all matrices that will be packed.
+fn panel_bytes(needs: &[WeightNeed]) -> usize {
+    let packed =
+        |need: &&WeightNeed| matches!(need.form, WeightForm::Packed | WeightForm::Quantized);
+    let sizes = needs
+        .iter()
+        .filter(packed)
+        .map(|need| PanelMemory::size_for(need.bytes()));
+    sizes.fold(0, usize::saturating_add)
+}
+
 struct Loader<'a> {
     graph: &'a Graph,
     expressions: WeightExpressions<'a>,
     threads: usize,
+    /// Where matrices are packed.
+    memory: PanelMemory,
     /// Weights in panels of quantized blocks, which tables may share.
     quantized: HashMap<Value, Arc<QuantizedMatrix>>,
 }
@@ -106,7 +122,7 @@ impl Loader<'_> {
             }
             WeightForm::Packed => {
                 let matrix = self.matrix(need.value)?;
-                let packed = PackedMatrix::pack(&matrix, self.threads);
+                let packed = PackedMatrix::pack(&mut self.memory, &matrix, self.threads);
                 matrix.release();
                 packed.map(StoredWeight::Packed).map_err(memory)
             }
@@ -119,7 +135,7 @@ impl Loader<'_> {
             return Ok(known.clone());
         }
         let matrix = self.matrix(value)?;
-        let packed = QuantizedMatrix::pack(&matrix, self.threads);
+        let packed = QuantizedMatrix::pack(&mut self.memory, &matrix, self.threads);
         matrix.release();
         let packed = packed.map_err(|error| WeightLoadError::Memory {
             name: self.graph.name(value).to_string(),

@@ -309,6 +309,7 @@ mod tests {
     use super::*;
     use crate::kernels::call::Operand;
     use crate::kernels::packed::{PackSource, WeightType};
+    use crate::kernels::panel_memory::PanelMemory;
     use crate::kernels::simd::Single;
     use crate::kernels::testing::{bits, bits_of, cells, everywhere, random, run, unwritten};
 
@@ -341,7 +342,7 @@ mod tests {
         }
 
         fn packed(&self) -> PackedMatrix {
-            PackedMatrix::pack(self, 1).unwrap()
+            PackedMatrix::pack(&mut PanelMemory::default(), self, 1).unwrap()
         }
 
         /// The chains of [tokens, cols] activations, plus the bias: [tokens, rows].

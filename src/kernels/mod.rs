@@ -17,6 +17,7 @@ pub mod math;
 pub mod matmul;
 pub mod norm;
 pub mod packed;
+pub mod panel_memory;
 pub mod quantized;
 pub mod rotary;
 pub mod shape;

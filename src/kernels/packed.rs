@@ -8,10 +8,9 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use half::{bf16, f16};
-use memmap2::MmapMut;
-
+use super::panel_memory::{PanelMemory, PanelStorage};
 use super::simd::LANES;
+use half::{bf16, f16};
 
 /// The element type of a packed weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,12 +61,9 @@ pub struct PackedMatrix {
     rows: usize,
     cols: usize,
     weight_type: WeightType,
-    storage: MmapMut,
+    storage: PanelStorage,
 }
 
-#[cfg(target_os = "linux")]
-/// Matrices from this size on ask for huge pages.
-const HUGE_PAGE_BYTES: usize = 2 << 20;
 /// Columns transposed at once while packing: the largest quantized block, so that none is read twice.
 const PACK_COLS: usize = 256;
 
@@ -77,11 +73,16 @@ impl PackedMatrix {
         rows.div_ceil(LANES) * LANES * cols * weight_type.bytes()
     }
 
-    /// A matrix of zeros, its memory not yet touched. To be filled through [`PackedMatrix::panels_mut`].
+    /// A matrix of zeros in `memory`, not yet touched. To be filled through [`PackedMatrix::panels_mut`].
     ///
     /// # Errors
     /// If the system refuses the memory, or no memory could be as large.
-    pub fn zeroed(rows: usize, cols: usize, weight_type: WeightType) -> io::Result<PackedMatrix> {
+    pub fn zeroed(
+        memory: &mut PanelMemory,
+        rows: usize,
+        cols: usize,
+        weight_type: WeightType,
+    ) -> io::Result<PackedMatrix> {
         let bytes = rows
             .checked_next_multiple_of(LANES)
             .and_then(|rows| rows.checked_mul(cols))
@@ -90,16 +91,21 @@ impl PackedMatrix {
             rows,
             cols,
             weight_type,
-            storage: zeroed_storage(bytes)?,
+            storage: memory.take(bytes)?,
         })
     }
 
-    /// `source` packed by `threads` threads.
+    /// `source` packed by `threads` threads into `memory`.
     ///
     /// # Errors
     /// As [`PackedMatrix::zeroed`].
-    pub fn pack(source: &dyn PackSource, threads: usize) -> io::Result<PackedMatrix> {
-        let mut matrix = PackedMatrix::zeroed(source.rows(), source.cols(), source.weight_type())?;
+    pub fn pack(
+        memory: &mut PanelMemory,
+        source: &dyn PackSource,
+        threads: usize,
+    ) -> io::Result<PackedMatrix> {
+        let (rows, cols) = (source.rows(), source.cols());
+        let mut matrix = PackedMatrix::zeroed(memory, rows, cols, source.weight_type())?;
         on_threads(&mut matrix.panels_mut(), threads, |panel| {
             panel.fill(source)
         });
@@ -145,11 +151,11 @@ impl PackedMatrix {
         let data = &self.storage[panel * bytes..(panel + 1) * bytes];
         match self.weight_type {
             WeightType::F32 => PanelWeights::F32(
-                // SAFETY: `data` is cols · 16 · 4 bytes at a multiple of 64 in page-aligned memory; any bits are an f32.
+                // SAFETY: `data` is cols · 16 · 4 bytes at a multiple of 64; any bits are an f32.
                 unsafe { std::slice::from_raw_parts(data.as_ptr().cast(), self.cols) },
             ),
             half => {
-                // SAFETY: `data` is cols · 16 · 2 bytes at a multiple of 32 in page-aligned memory; any bits are a u16.
+                // SAFETY: `data` is cols · 16 · 2 bytes at a multiple of 32; any bits are a u16.
                 let columns =
                     unsafe { std::slice::from_raw_parts(data.as_ptr().cast(), self.cols) };
                 match half {
@@ -177,21 +183,6 @@ impl PackedMatrix {
     fn panel_bytes(&self) -> usize {
         self.cols * LANES * self.weight_type.bytes()
     }
-}
-
-/// Page-aligned memory of `bytes` zeros, not yet touched; `None` is more than there are addresses.
-///
-/// # Errors
-/// If the system refuses the memory.
-pub(super) fn zeroed_storage(bytes: Option<usize>) -> io::Result<MmapMut> {
-    let bytes = bytes.ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
-    let storage = MmapMut::map_anon(bytes.max(1))?;
-    #[cfg(target_os = "linux")]
-    if bytes >= HUGE_PAGE_BYTES {
-        // Advice only: a system without huge pages refuses, and the matrix works the same.
-        let _ = storage.advise(memmap2::Advice::HugePage);
-    }
-    Ok(storage)
 }
 
 /// The panels of a matrix of `rows` rows, `bytes` apart from the start of `storage`: each one's rows, and its bytes. None
@@ -396,8 +387,12 @@ mod tests {
         for weight_type in [WeightType::F32, WeightType::F16, WeightType::BF16] {
             for (rows, cols) in [(1, 1), (16, 64), (17, 65), (50, 130)] {
                 for threads in [1, 3] {
-                    let packed =
-                        PackedMatrix::pack(&Numbered(rows, cols, weight_type), threads).unwrap();
+                    let packed = PackedMatrix::pack(
+                        &mut PanelMemory::default(),
+                        &Numbered(rows, cols, weight_type),
+                        threads,
+                    )
+                    .unwrap();
                     assert_eq!(packed.panels(), rows.div_ceil(16));
                     for row in 0..packed.panels() * 16 {
                         let mut out = vec![f32::NAN; cols];
@@ -422,7 +417,12 @@ mod tests {
 
     #[test]
     fn a_table_gives_rows_longer_than_its_buffer() {
-        let source = PackedMatrix::pack(&Numbered(3, 600, WeightType::BF16), 1).unwrap();
+        let source = PackedMatrix::pack(
+            &mut PanelMemory::default(),
+            &Numbered(3, 600, WeightType::BF16),
+            1,
+        )
+        .unwrap();
         let table = RowTable::new(Arc::new(source));
         let out = vec![Cell::new(0.0); 600];
         table.copy_row(2, &out);
@@ -434,7 +434,23 @@ mod tests {
 
     #[test]
     fn an_impossible_size_is_an_error() {
-        assert!(PackedMatrix::zeroed(usize::MAX - 3, 2, WeightType::F32).is_err());
-        assert!(PackedMatrix::zeroed(1 << 40, 1 << 20, WeightType::F32).is_err());
+        assert!(
+            PackedMatrix::zeroed(
+                &mut PanelMemory::default(),
+                usize::MAX - 3,
+                2,
+                WeightType::F32
+            )
+            .is_err()
+        );
+        assert!(
+            PackedMatrix::zeroed(
+                &mut PanelMemory::default(),
+                1 << 40,
+                1 << 20,
+                WeightType::F32
+            )
+            .is_err()
+        );
     }
 }

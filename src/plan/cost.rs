@@ -4,7 +4,6 @@
 //! Both are estimates of a machine of today; they decide about time alone, never about bits.
 
 use super::schedule::{Source, Step, WeightForm, WeightNeed};
-use super::weight_bytes;
 
 /// Bytes of weights that a thread multiplies with one token in a nanosecond, from the second-level cache. A model in
 /// memory is slower, and gains from threads all the sooner.
@@ -26,7 +25,7 @@ pub(super) fn threads(steps: &[Step], weights: &[WeightNeed], tokens: usize, mos
                 .filter(|w| matches!(w.form, WeightForm::Packed | WeightForm::Quantized)),
             _ => None,
         })
-        .map(weight_bytes)
+        .map(WeightNeed::bytes)
         .sum();
     let reading = bytes as f64 / BYTES_PER_NANOSECOND;
     // Narrower weights take less arithmetic too: blocks are multiplied in wider groups.

@@ -16,7 +16,6 @@ mod verify;
 
 pub use bidirectional::{is_bidirectional, reads_texts_together};
 pub use layout::{Cache, ModelPlan, PlanError, PlanOptions, Regions};
-use report::weight_bytes;
 pub use report::{MemoryReport, StepReport};
 pub use schedule::{Slot, Source, Step, StepPlan, WeightForm, WeightNeed};
 pub use verify::{PlanDefect, verify};

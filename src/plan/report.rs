@@ -97,7 +97,7 @@ impl MemoryReport {
             let weights = plan.weights.iter();
             let weights = weights.filter(|need| forms.contains(&need.form));
             let weights = weights.filter(|need| !need.is_shared(&plan.weights));
-            weights.map(weight_bytes).sum()
+            weights.map(WeightNeed::bytes).sum()
         };
         let context = plan.options.context;
         let caches = plan.caches.iter();
@@ -130,18 +130,20 @@ impl MemoryReport {
     }
 }
 
-/// Bytes of a weight in the form in which it is read.
-pub(super) fn weight_bytes(need: &WeightNeed) -> usize {
-    let ty = &need.ty;
-    let dims: SmallVec<[usize; 4]> = ty.shape.iter().map(|d| d.resolve(1, 1)).collect();
-    match (need.form, &dims[..], ty.dtype.blocks()) {
-        (WeightForm::Constant, ..) => ty.elements(1, 1) * size_of::<f32>(),
-        (WeightForm::Table, ..) => ty.bytes(1, 1),
-        (WeightForm::Quantized, &[rows, cols], Some(format)) => {
-            QuantizedMatrix::bytes_for(rows, cols, format)
+impl WeightNeed {
+    /// Bytes of the weight in the form in which it is read.
+    pub fn bytes(&self) -> usize {
+        let ty = &self.ty;
+        let dims: SmallVec<[usize; 4]> = ty.shape.iter().map(|d| d.resolve(1, 1)).collect();
+        match (self.form, &dims[..], ty.dtype.blocks()) {
+            (WeightForm::Constant, ..) => ty.elements(1, 1) * size_of::<f32>(),
+            (WeightForm::Table, ..) => ty.bytes(1, 1),
+            (WeightForm::Quantized, &[rows, cols], Some(format)) => {
+                QuantizedMatrix::bytes_for(rows, cols, format)
+            }
+            (_, &[rows, cols], _) => PackedMatrix::bytes_for(rows, cols, weight_type(ty.dtype)),
+            _ => 0,
         }
-        (_, &[rows, cols], _) => PackedMatrix::bytes_for(rows, cols, weight_type(ty.dtype)),
-        _ => 0,
     }
 }
 

@@ -10,11 +10,10 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 
-use memmap2::MmapMut;
-
 use super::regroup::{Lane, halves, words};
 use crate::blocks::BlockFormat;
 use crate::kernels::packed::{self, RowSource};
+use crate::kernels::panel_memory::{PanelMemory, PanelStorage};
 use crate::kernels::simd::LANES;
 
 /// The largest block of a file, bytes.
@@ -41,7 +40,7 @@ pub struct QuantizedMatrix {
     rows: usize,
     cols: usize,
     format: BlockFormat,
-    storage: MmapMut,
+    storage: PanelStorage,
 }
 
 impl QuantizedMatrix {
@@ -51,11 +50,16 @@ impl QuantizedMatrix {
         rows.div_ceil(LANES).saturating_mul(panel)
     }
 
-    /// A matrix of zero bits, its memory not yet touched. To be filled through [`QuantizedMatrix::panels_mut`].
+    /// A matrix of zero bits in `memory`, not yet touched. To be filled through [`QuantizedMatrix::panels_mut`].
     ///
     /// # Errors
     /// If `cols` is not whole blocks, if the system refuses the memory, or no memory could be as large.
-    pub fn zeroed(rows: usize, cols: usize, format: BlockFormat) -> io::Result<QuantizedMatrix> {
+    pub fn zeroed(
+        memory: &mut PanelMemory,
+        rows: usize,
+        cols: usize,
+        format: BlockFormat,
+    ) -> io::Result<QuantizedMatrix> {
         if !cols.is_multiple_of(format.elements()) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -71,16 +75,21 @@ impl QuantizedMatrix {
             rows,
             cols,
             format,
-            storage: packed::zeroed_storage(bytes)?,
+            storage: memory.take(bytes)?,
         })
     }
 
-    /// `source` packed by `threads` threads.
+    /// `source` packed by `threads` threads into `memory`.
     ///
     /// # Errors
     /// As [`QuantizedMatrix::zeroed`].
-    pub fn pack(source: &dyn BlockSource, threads: usize) -> io::Result<QuantizedMatrix> {
-        let mut matrix = QuantizedMatrix::zeroed(source.rows(), source.cols(), source.format())?;
+    pub fn pack(
+        memory: &mut PanelMemory,
+        source: &dyn BlockSource,
+        threads: usize,
+    ) -> io::Result<QuantizedMatrix> {
+        let (rows, cols) = (source.rows(), source.cols());
+        let mut matrix = QuantizedMatrix::zeroed(memory, rows, cols, source.format())?;
         packed::on_threads(&mut matrix.panels_mut(), threads, |panel| {
             panel.fill(source)
         });
@@ -126,7 +135,7 @@ impl QuantizedMatrix {
         let data = &self.storage[panel * bytes..(panel + 1) * bytes];
         let (data, rest) = data.split_at(blocks * words(self.format) * LANES * 4);
         let rest = &rest[..blocks * halves(self.format) * LANES * 2];
-        // SAFETY: both lie at multiples of 64 in page-aligned memory, and any bits are integers.
+        // SAFETY: both lie at multiples of 64, and any bits are integers.
         unsafe {
             QuantizedPanel {
                 format: self.format,

@@ -12,6 +12,7 @@ use crate::blocks::{BlockFormat, IQ4_LEVELS};
 use crate::kernels::call::{Call, Kernel, Operand, QuantizedView, View};
 use crate::kernels::elementwise::UnaryFunction;
 use crate::kernels::packed::{RowSource, RowTable};
+use crate::kernels::panel_memory::PanelMemory;
 use crate::kernels::simd::{Isa, Simd, Single};
 use crate::kernels::testing::{
     bits, bits_of, call, cells, everywhere, int_cells, random, run, unwritten,
@@ -184,7 +185,7 @@ impl Weights {
     }
 
     fn packed(&self) -> QuantizedMatrix {
-        QuantizedMatrix::pack(self, 1).unwrap()
+        QuantizedMatrix::pack(&mut PanelMemory::default(), self, 1).unwrap()
     }
 
     /// The sums of [tokens, cols] activations, plus the bias: [tokens, rows].
@@ -417,7 +418,8 @@ fn packed_rows_read_as_the_files_floats() {
     for format in BlockFormat::ALL {
         for (cols, rows, threads) in [(512, 33, 1), (768, 50, 3)] {
             let weights = Weights::new(rows, cols, format, 11);
-            let packed = QuantizedMatrix::pack(&weights, threads).unwrap();
+            let packed =
+                QuantizedMatrix::pack(&mut PanelMemory::default(), &weights, threads).unwrap();
             let table = RowTable::new(Arc::new(packed));
             for row in 0..rows {
                 let mut want = vec![0.0; cols];
@@ -466,7 +468,9 @@ fn a_packed_matrix_is_no_larger_than_the_file() {
 
 #[test]
 fn an_impossible_shape_is_an_error() {
-    let zeroed = |rows, cols| QuantizedMatrix::zeroed(rows, cols, BlockFormat::Q4K);
+    let zeroed = |rows, cols| {
+        QuantizedMatrix::zeroed(&mut PanelMemory::default(), rows, cols, BlockFormat::Q4K)
+    };
     assert!(zeroed(16, 128).is_err());
     assert!(zeroed(usize::MAX, 256).is_err());
     assert!(zeroed(16, usize::MAX & !255).is_err());
