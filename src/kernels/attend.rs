@@ -16,9 +16,9 @@ use super::rotary;
 use super::simd::{LANES, Simd};
 
 /// Queries that walk the context together, at most: a unit of work.
-pub(super) const UNIT: usize = 32;
-/// Queries in a register tile.
-pub(super) const TILE: usize = 4;
+pub(super) const UNIT: usize = 64;
+/// Queries in a register tile, at most.
+pub(super) const TILE: usize = 8;
 
 /// The queries of a step, and where their results go.
 pub(super) struct Queries<'a> {
@@ -122,10 +122,24 @@ pub(super) fn attend<S: Simd, C: Context>(
     }
 }
 
+/// How many of `left` queries the next tile takes: a tile of eight with two rows to spare costs more than two others.
+#[inline(always)]
+pub(super) fn tile_queries(left: usize) -> usize {
+    if left > TILE - 2 {
+        left.min(TILE)
+    } else {
+        left.min(TILE / 2)
+    }
+}
+
 /// Rows of the register tile that computes `queries` queries, of which there are at most [`TILE`].
 #[inline(always)]
 pub(super) fn tile_rows(queries: usize) -> usize {
-    if queries > 2 { TILE } else { queries }
+    match queries {
+        5.. => TILE,
+        3.. => TILE / 2,
+        _ => queries,
+    }
 }
 
 impl Unit {
@@ -163,10 +177,11 @@ impl Unit {
                 Some((table, adjacent)) => {
                     rotary::turn(simd, adjacent, from, table.row(token(member)), to)
                 }
-                None => to
-                    .iter()
-                    .zip(from)
-                    .for_each(|(to, from)| to.set(from.get())),
+                None => {
+                    for d in (0..dim).step_by(LANES) {
+                        simd.store_at(to, d, simd.load_at(from, d));
+                    }
+                }
             }
         }
         // The last tile's missing rows are computed along with the others and thrown away.
@@ -184,18 +199,27 @@ impl Unit {
         for block in (first..end).step_by(BLOCK) {
             let keys = context.keys(simd, block, scratch.keys);
             let (values, stride) = context.values(block);
-            for start in members.clone().step_by(TILE) {
+            let mut next = members.start;
+            while next < members.end {
+                let start = next;
+                let count = tile_queries(members.end - start);
+                next += count;
                 let mut tile = Tile {
                     first: start - members.start,
-                    count: TILE.min(members.end - start),
+                    count,
                     visible: [const { 0..0 }; TILE],
                     opens: [false; TILE],
                 };
-                for i in 0..tile.count {
-                    let seen = visible(start + i);
+                let (mut position, mut head) = (call.past + start / group, start % group);
+                for i in 0..count {
+                    let seen = queries.scoring.visible(position, positions);
                     tile.visible[i] =
                         seen.start.max(block) - block..seen.end.clamp(block, block + BLOCK) - block;
                     tile.opens[i] = seen.start >= block;
+                    head += 1;
+                    if head == group {
+                        (position, head) = (position + 1, 0);
+                    }
                 }
                 if tile.visible.iter().any(|seen| !seen.is_empty()) {
                     tile.score(simd, keys, scratch);
@@ -266,53 +290,68 @@ impl Tile {
     /// Turns dot products into p_j, updates m and l, and says how o is to be merged.
     #[inline(always)]
     fn soften<S: Simd>(&self, simd: S, scoring: &Scoring, scratch: &Scratch<'_>) -> [Merge; TILE] {
-        let mut merge = [Merge::default(); TILE];
-        for (i, merge) in merge.iter_mut().enumerate().take(self.count) {
-            let seen = self.visible[i].clone();
-            if seen.is_empty() {
-                continue;
-            }
+        // A query that sees no key here keeps its m and l: the merge then multiplies by 1 and adds 0.
+        let block_max = [const { Cell::new(f32::NEG_INFINITY) }; LANES];
+        let block_sum = [const { Cell::new(0.0) }; LANES];
+        for (i, seen) in self.visible[..self.count].iter().enumerate() {
             let panels = seen.start / LANES..seen.end.div_ceil(LANES);
-            let scores = &scratch.scores[i * BLOCK..(i + 1) * BLOCK]
-                .as_chunks::<LANES>()
-                .0[panels.clone()];
+            let scores = &scratch.scores[i * BLOCK..(i + 1) * BLOCK];
             let mut largest = simd.splat(f32::NEG_INFINITY);
-            for (cells, panel) in scores.iter().zip(panels.clone()) {
-                let mask = lanes_of(simd, &seen, panel);
-                let score = scoring.apply(simd, simd.load_cells(cells));
-                let score = simd.select(mask, score, simd.splat(f32::NEG_INFINITY));
+            for panel in panels {
+                let cells = &scores.as_chunks::<LANES>().0[panel];
+                let mut score = scoring.apply(simd, simd.load_cells(cells));
+                if seen.start > panel * LANES || seen.end < (panel + 1) * LANES {
+                    let mask = lanes_of(simd, seen, panel);
+                    score = simd.select(mask, score, simd.splat(f32::NEG_INFINITY));
+                }
                 largest = simd.max(score, largest);
                 simd.store(cells, score);
             }
-            let block_max = simd.largest(largest);
+            block_max[i].set(simd.largest(largest));
+        }
+        for (i, seen) in self.visible[..self.count].iter().enumerate() {
+            let panels = seen.start / LANES..seen.end.div_ceil(LANES);
+            let scores = &scratch.scores[i * BLOCK..(i + 1) * BLOCK];
+            let largest = simd.splat(block_max[i].get());
             let mut lanes = simd.zero();
-            for (cells, panel) in scores.iter().zip(panels) {
-                let score = simd.load_cells(cells);
-                let p = math::exp(simd, simd.sub(score, simd.splat(block_max)));
-                let p = simd.select(lanes_of(simd, &seen, panel), p, simd.zero());
+            for panel in panels {
+                let cells = &scores.as_chunks::<LANES>().0[panel];
+                // A key that is not visible has -inf here, and so +0.
+                let p = math::exp(simd, simd.sub(simd.load_cells(cells), largest));
                 lanes = simd.add(lanes, p);
                 simd.store(cells, p);
             }
-            let block_sum = simd.sum(lanes);
-            let (max, sum) = (&scratch.max[self.first + i], &scratch.sum[self.first + i]);
-            if self.opens[i] {
-                max.set(block_max);
-                sum.set(block_sum);
-            } else {
-                let both = if max.get() > block_max {
-                    max.get()
-                } else {
-                    block_max
+            block_sum[i].set(simd.sum(lanes));
+        }
+
+        let mut merge = [Merge::default(); TILE];
+        let max = &scratch.max[self.first..self.first + self.count];
+        let sum = &scratch.sum[self.first..self.first + self.count];
+        let (mut new_max, mut new_sum) = (simd.load_cells(&block_max), simd.load_cells(&block_sum));
+        if self.opens[..self.count].contains(&false) {
+            // Lanes are queries. Before its first block a query has m = -inf and l = 0.
+            let old_max = [const { Cell::new(f32::NEG_INFINITY) }; LANES];
+            let old_sum = [const { Cell::new(0.0) }; LANES];
+            for i in (0..self.count).filter(|&i| !self.opens[i]) {
+                old_max[i].set(max[i].get());
+                old_sum[i].set(sum[i].get());
+            }
+            let both = simd.max(simd.load_cells(&old_max), new_max);
+            let old = math::exp(simd, simd.sub(simd.load_cells(&old_max), both));
+            let new = math::exp(simd, simd.sub(new_max, both));
+            new_sum = simd.mul_add(simd.load_cells(&old_sum), old, simd.mul(new_sum, new));
+            new_max = both;
+            simd.store(&old_max, old);
+            simd.store(&old_sum, new);
+            for (i, merge) in merge.iter_mut().enumerate() {
+                *merge = Merge {
+                    old: old_max[i].get(),
+                    new: old_sum[i].get(),
                 };
-                let (old, new) = (
-                    math::exp_f32(max.get() - both),
-                    math::exp_f32(block_max - both),
-                );
-                *merge = Merge { old, new };
-                sum.set(sum.get().mul_add(old, block_sum * new));
-                max.set(both);
             }
         }
+        simd.store_at(max, 0, new_max);
+        simd.store_at(sum, 0, new_sum);
         merge
     }
 
@@ -325,32 +364,54 @@ impl Tile {
         stride: usize,
         scratch: &Scratch<'_>,
     ) {
-        scratch.block_out.iter().for_each(|cell| cell.set(0.0));
         // All queries together where all of them see the keys, one by one before and after.
         let (mut from, mut to) = (0, BLOCK);
         for seen in &self.visible[..self.count] {
             (from, to) = (from.max(seen.start), to.min(seen.end));
         }
-        let mut parts = [const { (0, 1, 0..0) }; 2 * TILE + 1];
         let together = from < to;
-        for i in 0..self.count {
-            let seen = self.visible[i].clone();
-            if together {
-                parts[i] = (i, 1, seen.start..from);
-                parts[TILE + 1 + i] = (i, 1, to..seen.end);
-            } else {
-                parts[i] = (i, 1, seen);
+        let mut rows = 0;
+        if together {
+            rows = tile_rows(self.count);
+            // Rows that the tile lacks are computed along with the others and thrown away.
+            for cell in scratch.scores[self.count * BLOCK..rows * BLOCK]
+                .as_chunks::<LANES>()
+                .0
+            {
+                simd.store(cell, simd.zero());
+            }
+        } else {
+            (from, to) = (BLOCK, BLOCK);
+        }
+        // Where nothing comes before what all add together, that starts the sums.
+        let fresh = together
+            && self.visible[..self.count]
+                .iter()
+                .all(|seen| seen.start == from);
+        if !fresh {
+            for cell in scratch.block_out.as_chunks::<LANES>().0 {
+                simd.store(cell, simd.zero());
             }
         }
-        if together {
-            let rows = tile_rows(self.count);
-            // Rows that the tile lacks are computed along with the others and thrown away.
-            let missing = &scratch.scores[self.count * BLOCK..rows * BLOCK];
-            missing.iter().for_each(|cell| cell.set(0.0));
-            parts[TILE] = (0, rows, from..to);
-        }
-        for (query, rows, keys) in parts.into_iter().filter(|(_, _, keys)| !keys.is_empty()) {
-            add_range(simd, (query, rows), keys, (values, stride), scratch);
+        for part in if fresh { TILE } else { 0 }..2 * TILE + 1 {
+            let (query, rows, keys) = if part < TILE {
+                let seen = &self.visible[part];
+                (part, 1, seen.start..seen.end.min(from))
+            } else if part == TILE {
+                (0, rows, from..to)
+            } else {
+                let seen = &self.visible[part - TILE - 1];
+                (part - TILE - 1, 1, seen.start.max(to)..seen.end)
+            };
+            if !keys.is_empty() {
+                add_range(
+                    simd,
+                    (query, rows, fresh && part == TILE),
+                    keys,
+                    (values, stride),
+                    scratch,
+                );
+            }
         }
     }
 
@@ -377,11 +438,11 @@ impl Tile {
     }
 }
 
-/// Adds the values of `keys`, `stride` apart, to the o_b of `rows` queries from `query` on.
+/// Adds the values of `keys`, `stride` apart, to the o_b of `rows` queries from `query` on, or to +0 where `fresh`.
 #[inline(always)]
 fn add_range<S: Simd>(
     simd: S,
-    (query, rows): (usize, usize),
+    (query, rows, fresh): (usize, usize, bool),
     keys: Range<usize>,
     (values, stride): (&[Cell<f32>], usize),
     scratch: &Scratch<'_>,
@@ -398,13 +459,17 @@ fn add_range<S: Simd>(
             sums: &scratch.block_out[query * scratch.wide + panel * LANES..],
             sums_stride: scratch.wide,
         };
-        panel += product.advance(simd, rows, whole - panel, keys.clone(), false);
+        panel += product.advance(simd, rows, whole - panel, keys.clone(), fresh);
     }
     let rest = scratch.dim % LANES;
     if rest > 0 {
         for i in query..query + rows {
             let sums = &scratch.block_out[i * scratch.wide + whole * LANES..][..rest];
-            let mut sum = simd.load_partial(sums);
+            let mut sum = if fresh {
+                simd.zero()
+            } else {
+                simd.load_partial(sums)
+            };
             for j in keys.clone() {
                 let p = simd.splat(scratch.scores[i * BLOCK + j].get());
                 let value = simd.load_partial(&values[j * stride + whole * LANES..][..rest]);
@@ -425,6 +490,7 @@ fn lanes_of<S: Simd>(simd: S, seen: &Range<usize>, panel: usize) -> S::Mask {
 }
 
 /// Chains of products: `sums[q][p][lane] += a[q][i] · b[i][p][lane]`, for i in order.
+#[derive(Clone, Copy)]
 struct Product<'a> {
     /// Rows `a_stride` apart.
     a: &'a [Cell<f32>],
@@ -439,7 +505,7 @@ struct Product<'a> {
 }
 
 impl Product<'_> {
-    /// [`Product::add`] for `rows` rows (1, 2 or [`TILE`]) and as many of the `left` panels as fit the registers.
+    /// [`Product::add`] for `rows` rows (1, 2, 4 or 8) and as many of the `left` panels as fit the registers.
     #[inline(always)]
     fn advance<S: Simd>(
         self,
@@ -456,9 +522,21 @@ impl Product<'_> {
             (2, 4..) if wide => self.add::<S, 2, 4>(simd, steps, fresh),
             (2, 2..) => self.add::<S, 2, 2>(simd, steps, fresh),
             (2, _) => self.add::<S, 2, 1>(simd, steps, fresh),
-            (_, 4..) if wide => self.add::<S, TILE, 4>(simd, steps, fresh),
+            (4, 4..) if wide => self.add::<S, 4, 4>(simd, steps, fresh),
+            (4, 2..) if wide => self.add::<S, 4, 2>(simd, steps, fresh),
+            (4, _) => self.add::<S, 4, 1>(simd, steps, fresh),
             (_, 2..) if wide => self.add::<S, TILE, 2>(simd, steps, fresh),
-            _ => self.add::<S, TILE, 1>(simd, steps, fresh),
+            _ if wide => self.add::<S, TILE, 1>(simd, steps, fresh),
+            _ => {
+                let (half, rows) = (TILE / 2, steps.clone());
+                let second = Product {
+                    a: &self.a[half * self.a_stride..],
+                    sums: &self.sums[half * self.sums_stride..],
+                    ..self
+                };
+                self.add::<S, 4, 1>(simd, rows, fresh);
+                second.add::<S, 4, 1>(simd, steps, fresh)
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::attend::{TILE, UNIT, tile_rows};
+use super::attend::{UNIT, tile_queries, tile_rows};
 use super::call::Call;
 
 /// Queries of one sequence and KV head that walk the context together.
@@ -120,7 +120,12 @@ fn unit_size(total: usize, kv_heads: usize, threads: usize) -> usize {
         let rounds = (total.div_ceil(size) * kv_heads).div_ceil(threads);
         let queries = size.min(total);
         // One query alone takes as long as two: its chains are too few to fill the pipeline.
-        let rows = queries / TILE * TILE + tile_rows((queries % TILE).next_multiple_of(2));
+        let (mut rows, mut left) = (0, queries);
+        while left > 0 {
+            let tile = tile_queries(left);
+            rows += tile_rows(tile.next_multiple_of(2));
+            left -= tile;
+        }
         let time = rounds * (rows + 2);
         if time < best.0 {
             best = (time, size);
