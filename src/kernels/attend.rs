@@ -317,7 +317,7 @@ impl Tile {
             for panel in panels {
                 let cells = &scores.as_chunks::<LANES>().0[panel];
                 // A key that is not visible has -inf here, and so +0.
-                let p = math::exp(simd, simd.sub(simd.load_cells(cells), largest));
+                let p = math::exp_not_above_one(simd, simd.sub(simd.load_cells(cells), largest));
                 lanes = simd.add(lanes, p);
                 simd.store(cells, p);
             }
@@ -337,8 +337,8 @@ impl Tile {
                 old_sum[i].set(sum[i].get());
             }
             let both = simd.max(simd.load_cells(&old_max), new_max);
-            let old = math::exp(simd, simd.sub(simd.load_cells(&old_max), both));
-            let new = math::exp(simd, simd.sub(new_max, both));
+            let old = math::exp_not_above_one(simd, simd.sub(simd.load_cells(&old_max), both));
+            let new = math::exp_not_above_one(simd, simd.sub(new_max, both));
             new_sum = simd.mul_add(simd.load_cells(&old_sum), old, simd.mul(new_sum, new));
             new_max = both;
             simd.store(&old_max, old);

@@ -217,7 +217,7 @@ unsafe impl Kernel for Softmax {
             let max = simd.splat(max);
             let mut total = simd.zero();
             for at in (0..width).step_by(LANES) {
-                let e = math::exp(simd, simd.sub(simd.load_at(x, at), max));
+                let e = math::exp_not_above_one(simd, simd.sub(simd.load_at(x, at), max));
                 simd.store_at(y, at, e);
                 let inside = simd.lanes_between(0, width - at);
                 total = simd.add(total, simd.select(inside, e, simd.zero()));

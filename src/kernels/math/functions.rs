@@ -2,7 +2,7 @@
 //! tests below measure it against f64. NaN gives an unspecified value. The coefficients are minimax fits (Remez exchange,
 //! weighted for relative error of the result), rounded to f32.
 
-use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_PI, FRAC_PI_2, LN_2, LOG2_E};
+use std::f32::consts::{FRAC_2_PI, FRAC_PI_2, LN_2, LOG2_E};
 
 use crate::kernels::simd::Lanes;
 
@@ -24,10 +24,21 @@ fn with_sign_of<S: Lanes>(simd: S, magnitude: S::F32, x: S::F32) -> S::F32 {
 }
 
 /// eˣ. At most 1 ulp off. Exactly 1 at ±0, +0 for x ≤ −87.3 (no denormal results), +∞ above 88.722835.
-///
-/// x = n·ln 2 + r with |r| ≤ ln 2 / 2; eʳ = 1 + (r + r²·q(r)); n is added to the exponent.
 #[inline(always)]
 pub fn exp<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
+    let infinite = simd.gt(x, simd.splat(88.722_83));
+    simd.select(
+        infinite,
+        simd.splat(f32::INFINITY),
+        exp_not_above_one(simd, x),
+    )
+}
+
+/// [`exp`], to the bit, for x ≤ 0, where it can't overflow.
+///
+/// x = n·ln 2 + r with |r| ≤ ln 2 / 2; eʳ = 1 + (r + r²·q(r)), which is scaled by 2ⁿ.
+#[inline(always)]
+pub fn exp_not_above_one<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
     let n = simd.round(simd.mul(x, simd.splat(LOG2_E)));
     // The first step is exact; the second subtracts what LN_2 lacks of ln 2.
     let r = simd.neg_mul_add(n, simd.splat(LN_2), x);
@@ -45,13 +56,7 @@ pub fn exp<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
     );
     let tail = simd.mul_add(simd.mul(r, r), q, r);
     let power = simd.add(simd.splat(1.0), tail);
-    let scaled = simd.add_i32(simd.bits(power), simd.shift_left::<23>(simd.to_i32(n)));
-    let result = simd.from_bits(scaled);
-    let result = simd.select(
-        simd.gt(x, simd.splat(88.722_83)),
-        simd.splat(f32::INFINITY),
-        result,
-    );
+    let result = simd.scale(power, n);
     // Compared from this side, no number stays no number.
     let least = simd.splat((-87.3f32).next_up());
     simd.select(simd.gt(least, x), simd.zero(), result)
@@ -197,10 +202,28 @@ pub fn gelu_tanh<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
 }
 
 /// GELU: 0.5·x·(1 + erf(x / √2)). Off by at most 1.5e-7·|x|.
+///
+/// max(x, 0) − a·e^q(a) with a = |x|, where q is close to ln(erfc(a / √2) / 2).
 #[inline(always)]
 pub fn gelu_erf<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
-    let erf = erf(simd, simd.mul(x, simd.splat(FRAC_1_SQRT_2)));
-    simd.mul(simd.mul(simd.splat(0.5), x), simd.add(simd.splat(1.0), erf))
+    // From here on e^q is 0. In this order the minimum of no number is no number.
+    let a = simd.min(simd.splat(14.0), simd.abs(x));
+    let q = polynomial(
+        simd,
+        a,
+        [
+            -1.417_775_4e-6,
+            2.147_822_9e-5,
+            -0.000_104_723_53,
+            -0.000_146_197_43,
+            0.004_953_96,
+            -0.036_422_115,
+            -0.318_288_95,
+            -0.797_886_43,
+            -0.693_147_2,
+        ],
+    );
+    simd.neg_mul_add(a, exp_not_above_one(simd, q), relu(simd, x))
 }
 
 /// `x > 0 ? x : +0`. Exact.
@@ -266,6 +289,14 @@ mod tests {
                 ulp(exp(Single, x), f64::from(x).exp())
             }),
         );
+    }
+
+    #[test]
+    fn exp_not_above_one_is_exp() {
+        for x in dense(-90.0, 0.0).chain([f32::NEG_INFINITY, -0.0, -1e-40]) {
+            let (fast, exp) = (exp_not_above_one(Single, x), exp(Single, x));
+            assert_eq!(fast.to_bits(), exp.to_bits(), "{x}");
+        }
     }
 
     #[test]
@@ -420,5 +451,10 @@ mod tests {
             1.5e-7,
             worst(dense(-8.0, 8.0).filter(|&x| x != 0.0), scaled),
         );
+        at_most(1.5e-7, worst(magnitudes(1e9), scaled));
+        let ends = [0.0, -0.0, -14.0, f32::NEG_INFINITY, f32::INFINITY];
+        let found = ends.map(|x| gelu_erf(Single, x));
+        assert_eq!(found, [0.0, 0.0, 0.0, 0.0, f32::INFINITY]);
+        assert!(gelu_erf(Single, f32::NAN).is_nan());
     }
 }

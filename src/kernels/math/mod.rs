@@ -9,7 +9,9 @@ mod double;
 mod functions;
 
 pub use double::{exp_f64, ln_f64, pow_f64, sum_exp_f64};
-pub use functions::{erf, exp, gelu_erf, gelu_tanh, relu, sigmoid, silu, sin_cos, tanh};
+pub use functions::{
+    erf, exp, exp_not_above_one, gelu_erf, gelu_tanh, relu, sigmoid, silu, sin_cos, tanh,
+};
 
 use super::simd::Single;
 

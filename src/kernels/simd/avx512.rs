@@ -164,6 +164,11 @@ impl<const VNNI: bool> Lanes for Avx512<VNNI> {
         // SAFETY: the token proves the features.
         unsafe { _mm512_cmpeq_epi32_mask(a, b) }
     }
+    #[inline(always)]
+    fn scale(self, a: Self::F32, n: Self::F32) -> Self::F32 {
+        // SAFETY: the token proves the features.
+        unsafe { _mm512_scalef_ps(a, n) }
+    }
 }
 
 impl<const VNNI: bool> Simd for Avx512<VNNI> {

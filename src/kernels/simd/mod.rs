@@ -96,6 +96,12 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     fn shift_left<const N: i32>(self, a: Self::I32) -> Self::I32;
     /// a == b.
     fn eq_i32(self, a: Self::I32, b: Self::I32) -> Self::Mask;
+    /// a · 2ⁿ for whole n, exact where both `a` and the result are normal; else the value means nothing.
+    #[inline(always)]
+    fn scale(self, a: Self::F32, n: Self::F32) -> Self::F32 {
+        let exponent = self.shift_left::<23>(self.to_i32(n));
+        self.from_bits(self.add_i32(self.bits(a), exponent))
+    }
 }
 
 /// Work that is written over [`Simd`] and compiled once for each instruction set.
