@@ -26,6 +26,8 @@ const STRIDE: usize = BLOCK_COLS + LANES;
 const BLOCK_TOKENS: usize = 192;
 /// A multiple of every instruction set's token tiles.
 const TOKEN_STEP: usize = 12;
+/// Tokens for which a walk over the weights still pays.
+const LEAST_TOKENS: usize = 48;
 /// Panels that one token walks together, at most.
 const ROW_PANELS: usize = 4;
 /// Panels that a block of tokens walks before its next columns: so many times the activations' part serves. A multiple
@@ -35,7 +37,7 @@ const SPAN: usize = 8;
 /// waits long for another's last.
 const PIECES: usize = 16;
 /// Pieces of a step for each thread for which spans are divided: with fewer, one thread waits for another's last.
-const EVEN_PIECES: usize = 8;
+const EVEN_PIECES: usize = 16;
 
 /// Floats of scratch that one thread needs for up to `tokens` rows of `cols` activations.
 pub(super) fn scratch_floats(cols: usize, tokens: usize) -> usize {
@@ -58,10 +60,14 @@ fn sum_floats(rows: usize) -> usize {
     panels * rows * LANES
 }
 
-/// Rows of scratch for a block of tokens: whole tiles, whatever the instruction set. Blocks are about equal.
-fn block_rows(tokens: usize) -> usize {
+/// Rows of scratch for a block of tokens: whole tiles, whatever the instruction set. Blocks are about equal. Of weights
+/// with few panels there are more blocks, so that there is something to share out: `pairs` of panels to `threads`.
+fn block_rows(tokens: usize, pairs: usize, threads: usize) -> usize {
     if tokens > 1 {
-        let blocks = tokens.div_ceil(BLOCK_TOKENS);
+        let wanted = (EVEN_PIECES * threads).div_ceil(pairs.max(1));
+        let blocks = wanted
+            .min(tokens / LEAST_TOKENS)
+            .max(tokens.div_ceil(BLOCK_TOKENS));
         tokens.div_ceil(blocks).next_multiple_of(TOKEN_STEP)
     } else {
         1
@@ -79,7 +85,9 @@ pub(super) fn products<S: Simd, const U: usize, P: Product<U, PackedMatrix>>(
     product: &P,
 ) {
     let x = call.tensor(0);
-    let rows = block_rows(x.rows());
+    let pair = 2 / U;
+    let pairs = units.div_ceil(pair);
+    let rows = block_rows(x.rows(), pairs, call.threads);
     let (sums, copied) = call.scratch.split_at(sum_floats(rows));
     let copies = x.width().div_ceil(BLOCK_COLS) * rows * STRIDE;
     assert!(
@@ -101,8 +109,7 @@ pub(super) fn products<S: Simd, const U: usize, P: Product<U, PackedMatrix>>(
         }
         return;
     }
-    let (pair, blocks) = (2 / U, x.rows().div_ceil(rows).max(1));
-    let (pairs, spans) = (units.div_ceil(pair), units.div_ceil(SPAN / U));
+    let (blocks, spans) = (x.rows().div_ceil(rows).max(1), units.div_ceil(SPAN / U));
     let even = (EVEN_PIECES * call.threads).div_ceil(blocks);
     let parts = (PIECES * call.threads).div_ceil(blocks);
     let parts = parts.min(spans.max(even)).min(pairs);
@@ -211,7 +218,7 @@ fn copy_rows<S: Simd>(
     }
 }
 
-/// The sums of one row and up to [`GROUP`] panels, `[panel][16]`.
+/// The sums of one row and up to [`ROW_PANELS`] panels, `[panel][16]`.
 #[inline(always)]
 fn one_row<S: Simd>(
     simd: S,
@@ -535,8 +542,8 @@ mod tests {
     #[test]
     fn scratch_for_many_rows_is_enough_for_fewer() {
         for cols in [8, BLOCK_COLS, BLOCK_COLS + 1] {
-            let needed = |rows: usize| {
-                let block = block_rows(rows);
+            let needed = |rows: usize, pairs: usize| {
+                let block = block_rows(rows, pairs, 2);
                 let copies = if rows > 1 {
                     cols.div_ceil(BLOCK_COLS) * block * STRIDE
                 } else {
@@ -546,7 +553,7 @@ mod tests {
             };
             let mut most = 0;
             for rows in 1..=5 * BLOCK_TOKENS {
-                most = most.max(needed(rows));
+                most = most.max(needed(rows, 1).max(needed(rows, usize::MAX)));
                 assert!(scratch_floats(cols, rows) >= most, "{rows} rows of {cols}");
             }
         }

@@ -451,7 +451,8 @@ mod tests {
             1.5e-7,
             worst(dense(-8.0, 8.0).filter(|&x| x != 0.0), scaled),
         );
-        at_most(1.5e-7, worst(magnitudes(1e9), scaled));
+        let normal = magnitudes(1e9).filter(|x| x.abs() > 1e-37);
+        at_most(1.5e-7, worst(normal, scaled));
         let ends = [0.0, -0.0, -14.0, f32::NEG_INFINITY, f32::INFINITY];
         let found = ends.map(|x| gelu_erf(Single, x));
         assert_eq!(found, [0.0, 0.0, 0.0, 0.0, f32::INFINITY]);
