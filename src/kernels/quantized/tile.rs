@@ -23,6 +23,9 @@ use crate::kernels::simd::{LANES, Simd, Work};
 const BLOCK_TOKENS: usize = 64;
 /// Pieces of a step for each thread, about.
 const PIECES: usize = 16;
+/// Vectors of words that one token asks for ahead of their use. The last of a panel are what follows it in memory: as a
+/// rule the panel that is read next.
+const AHEAD: usize = 64;
 /// The most panels of a unit.
 const MOST_PANELS: usize = 2;
 
@@ -140,9 +143,13 @@ impl PanelWork for OneToken<'_> {
     #[inline(always)]
     fn run<S: Simd, F: Format>(self, simd: S) {
         let mut sum = simd.zero();
+        let (count, lines) = (small_blocks::<F>(), regroup::words(F::FORMAT));
         let blocks = file_blocks::<F>(self.panel);
-        for ((words, halves), x) in blocks.zip(self.x.chunks_exact(small_blocks::<F>())) {
+        for ((words, halves), x) in blocks.zip(self.x.chunks_exact(count)) {
             for (i, x) in x.iter().enumerate() {
+                for line in i * lines / count..(i + 1) * lines / count {
+                    simd.prefetch(words.as_ptr().wrapping_add(AHEAD + line).cast());
+                }
                 let block = F::unpack(simd, words, halves, i);
                 sum = block.add::<F::Kind>(simd, x, sum);
             }
