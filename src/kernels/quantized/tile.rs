@@ -25,7 +25,7 @@ const BLOCK_TOKENS: usize = 64;
 const PIECES: usize = 16;
 /// Vectors of words that one token asks for ahead of their use. The last of a panel are what follows it in memory: as a
 /// rule the panel that is read next.
-const AHEAD: usize = 64;
+const AHEAD: usize = 128;
 /// The most panels of a unit.
 const MOST_PANELS: usize = 2;
 
