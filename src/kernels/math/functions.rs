@@ -220,7 +220,7 @@ pub fn gelu_erf<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
             -0.036_422_115,
             -0.318_288_95,
             -0.797_886_43,
-            -0.693_147_2,
+            -LN_2,
         ],
     );
     simd.neg_mul_add(a, exp_not_above_one(simd, q), relu(simd, x))
