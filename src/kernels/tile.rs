@@ -27,7 +27,7 @@ const BLOCK_TOKENS: usize = 192;
 /// A multiple of every instruction set's token tiles.
 const TOKEN_STEP: usize = 12;
 /// Tokens for which a walk over the weights still pays.
-const LEAST_TOKENS: usize = 48;
+const LEAST_TOKENS: usize = 36;
 /// Panels that one token walks together, at most.
 const ROW_PANELS: usize = 4;
 /// Panels that a block of tokens walks before its next columns: so many times the activations' part serves. A multiple
@@ -35,9 +35,9 @@ const ROW_PANELS: usize = 4;
 const SPAN: usize = 8;
 /// Pieces of a step for each thread, about: few enough that a thread seldom copies activations, and enough that none
 /// waits long for another's last.
-const PIECES: usize = 16;
+const PIECES: usize = 32;
 /// Pieces of a step for each thread for which spans are divided: with fewer, one thread waits for another's last.
-const EVEN_PIECES: usize = 16;
+const EVEN_PIECES: usize = 32;
 
 /// Floats of scratch that one thread needs for up to `tokens` rows of `cols` activations.
 pub(super) fn scratch_floats(cols: usize, tokens: usize) -> usize {
