@@ -6,7 +6,9 @@ use std::array::from_fn;
 
 #[cfg(target_arch = "x86_64")]
 use super::avx2::Pair;
-use super::{Avx2, Avx512, LANES, Lanes, Scalar};
+#[cfg(target_arch = "x86_64")]
+use super::{Avx2, Avx512};
+use super::{LANES, Lanes, Scalar};
 
 /// What turns a block of sixteen rows.
 pub trait Transpose: Lanes {
