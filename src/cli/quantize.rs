@@ -1,4 +1,4 @@
-//! `smallmind quantize`: a GGUF file whose matrices have another type.
+//! `smallmind quantize`: a GGUF file whose matrices have another type, of a GGUF file or a folder.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, IsTerminal};
@@ -20,13 +20,16 @@ use super::interrupt;
 /// Arguments of `quantize`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A GGUF file of F32, F16 or BF16 elements; of a model in several, any part
+    /// A GGUF file of F32, F16 or BF16 elements (of a model in several, any part), or a Hugging Face folder
     input: PathBuf,
     /// The GGUF file to write
     output: PathBuf,
     /// What matrices become; where rows are no whole blocks, the nearest type with smaller ones
     #[arg(long = "type", value_name = "TYPE", ignore_case = true, value_parser = target())]
     target: Target,
+    /// A graph file instead of the built-in one for a folder's architecture
+    #[arg(long, value_name = "FILE")]
+    graph: Option<PathBuf>,
     #[command(flatten)]
     threads: ThreadArguments,
     /// Replace the output file if there is one
@@ -50,6 +53,7 @@ pub fn quantize(arguments: Arguments) -> Result<(), Failure> {
         input,
         output,
         target,
+        graph,
         threads,
         force,
     } = arguments;
@@ -62,7 +66,7 @@ pub fn quantize(arguments: Arguments) -> Result<(), Failure> {
     if output.exists() && !force {
         return error(format!("{} exists; --force replaces it", output.display()));
     }
-    let quantization = Quantization::plan(&input, target)?;
+    let quantization = Quantization::plan(&input, target, graph.as_deref())?;
     // A reader of an old file keeps it whole, and an interrupted run leaves none.
     let mut partial = output.clone().into_os_string();
     partial.push(".partial");

@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 pub use compile::{Compiled, compile, threads};
 pub use configuration::Configuration;
+#[cfg(feature = "chat")]
+pub(crate) use files::{choose_graph, read_json_up_to};
 pub(crate) use files::read_json;
 pub use files::{ModelFiles, Source};
 pub use graphs::builtin_graphs;
