@@ -68,7 +68,9 @@ impl FolderPlan {
         for (key, value) in &made.keys {
             keys.push(new_key(key, value)?);
         }
-        if let Some(pooling) = pooling_type(&files).map_err(|error| QuantizeError::Recipe(Box::new(error)))? {
+        if let Some(pooling) =
+            pooling_type(&files).map_err(|error| QuantizeError::Recipe(Box::new(error)))?
+        {
             keys.push(NewKey::u32(
                 &format!("{}.pooling_type", made.architecture),
                 pooling,

@@ -60,8 +60,7 @@ pub(super) fn vocabulary(
         ends,
         pad: id("pad_token"),
     };
-    let mut keys =
-        keys(&json, &tokenizer, &known).map_err(|problem| refuse(&path, problem))?;
+    let mut keys = keys(&json, &tokenizer, &known).map_err(|problem| refuse(&path, problem))?;
     match templates.text() {
         Ok((_, text)) => keys.push(NewKey::text("tokenizer.chat_template", &text)),
         Err(TemplateError::Missing { .. }) => {}

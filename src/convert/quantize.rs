@@ -214,11 +214,7 @@ impl Quantization {
     ///
     /// What would be written of a folder is read back here and compared with the folder: see graphs/README.md for what the
     /// graph file must say, and for what is an error.
-    pub fn plan(
-        input: &Path,
-        target: Target,
-        graph: Option<&Path>,
-    ) -> Result<Self, QuantizeError> {
+    pub fn plan(input: &Path, target: Target, graph: Option<&Path>) -> Result<Self, QuantizeError> {
         let file_type = target.file_type().ok_or(QuantizeError::Target { target })?;
         let of_type = [
             NewKey::u32(FILE_TYPE, file_type),
@@ -365,9 +361,7 @@ impl Quantization {
                 Ok(Cow::Borrowed(bytes.unwrap_or_default()))
             }
             #[cfg(feature = "chat")]
-            (Place::Value(value), Input::Folder(folder)) => {
-                folder.elements(*value).map(Cow::Owned)
-            }
+            (Place::Value(value), Input::Folder(folder)) => folder.elements(*value).map(Cow::Owned),
             #[cfg(feature = "chat")]
             (Place::Made(bytes), _) => Ok(Cow::Borrowed(bytes)),
             #[cfg(feature = "chat")]

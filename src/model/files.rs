@@ -259,7 +259,9 @@ pub(crate) fn read_json_up_to(path: &Path, most: u64) -> Result<Json, ModelError
 
 /// The graph file that the caller named, or the built-in one for the architecture that the configuration names.
 pub(crate) fn choose_graph(
-    config: &Configuration, given: Option<&Path>) -> Result<ModelFile, ModelError> {
+    config: &Configuration,
+    given: Option<&Path>,
+) -> Result<ModelFile, ModelError> {
     if let Some(path) = given {
         return Ok(syntax::parse(
             &path.display().to_string(),

@@ -19,10 +19,10 @@ use std::sync::Arc;
 
 pub use compile::{Compiled, compile, threads};
 pub use configuration::Configuration;
-#[cfg(feature = "chat")]
-pub(crate) use files::{choose_graph, read_json_up_to};
 pub(crate) use files::read_json;
 pub use files::{ModelFiles, Source};
+#[cfg(feature = "chat")]
+pub(crate) use files::{choose_graph, read_json_up_to};
 pub use graphs::builtin_graphs;
 pub use options::{Activations, Logits, Options, Progress, Text, Weights};
 #[cfg(feature = "tokenizer")]

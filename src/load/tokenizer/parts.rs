@@ -44,18 +44,26 @@ fn refusal(place: &str, part: &Json) -> String {
 
 /// Whether a model of BPE spells bytes.
 pub(super) fn is_byte_level(json: &Json) -> bool {
-    pre_tokenizers(json).iter().any(|part| kind(part) == "ByteLevel")
+    pre_tokenizers(json)
+        .iter()
+        .any(|part| kind(part) == "ByteLevel")
 }
 
 /// Options of BPE that change what it does.
 fn check_bpe(model: &Json) -> Result<(), String> {
     for name in ["continuing_subword_prefix", "end_of_word_suffix"] {
-        if let Some(text) = model.get(name).and_then(Json::as_str).filter(|t| !t.is_empty()) {
+        if let Some(text) = model
+            .get(name)
+            .and_then(Json::as_str)
+            .filter(|t| !t.is_empty())
+        {
             return Err(format!("model: \"{name}\": {text:?} can't be written"));
         }
     }
     match model.get("dropout").and_then(Json::as_f64) {
-        Some(dropout) if dropout != 0.0 => Err(format!("model: \"dropout\": {dropout} can't be written")),
+        Some(dropout) if dropout != 0.0 => {
+            Err(format!("model: \"dropout\": {dropout} can't be written"))
+        }
         _ => Ok(()),
     }
 }
@@ -94,7 +102,12 @@ pub(super) fn byte_level(json: &Json, model: &Json, tokens: &Tokens) -> Result<W
         match cut(part)? {
             Cut::By(cut) => cuts.push(cut),
             Cut::Bytes { cut } if index + 1 == parts.len() => cuts.extend(cut),
-            Cut::Bytes { .. } => return Err(refusal("pre_tokenizer", json.get("pre_tokenizer").unwrap_or(part))),
+            Cut::Bytes { .. } => {
+                return Err(refusal(
+                    "pre_tokenizer",
+                    json.get("pre_tokenizer").unwrap_or(part),
+                ));
+            }
         }
     }
     let whole_words = flag(model, "ignore_merges").unwrap_or(false);
@@ -113,7 +126,9 @@ pub(super) fn byte_level(json: &Json, model: &Json, tokens: &Tokens) -> Result<W
     let mut lines = Vec::new();
     for (left, right) in merges(model)? {
         if left.contains(' ') || right.contains(' ') {
-            return Err(format!("model: the merge of {left:?} and {right:?} has a space"));
+            return Err(format!(
+                "model: the merge of {left:?} and {right:?} has a space"
+            ));
         }
         lines.push(format!("{left} {right}"));
     }
@@ -182,7 +197,9 @@ pub(super) fn sentence_piece(
     let (mut prefixed, mut marked) = (false, false);
     for part in normalizers(json) {
         let text = |name: &str| part.get(name).and_then(Json::as_str);
-        let pattern = part.get("pattern").and_then(|pattern| pattern.get("String"));
+        let pattern = part
+            .get("pattern")
+            .and_then(|pattern| pattern.get("String"));
         match kind(part) {
             "Prepend" if text("prepend") == Some(SPACE_MARK) => prefixed = true,
             "Replace"
@@ -209,7 +226,9 @@ pub(super) fn sentence_piece(
             // There are no spaces any more to cut at.
             "Split"
                 if marked
-                    && part.get("pattern").and_then(|pattern| pattern.get("String"))
+                    && part
+                        .get("pattern")
+                        .and_then(|pattern| pattern.get("String"))
                         == Some(&Json::from(" ")) => {}
             _ => return Err(refusal("pre_tokenizer", part)),
         }
@@ -221,7 +240,9 @@ pub(super) fn sentence_piece(
     let unknown = model.get("unk_token").and_then(Json::as_str);
     let mut scores = BTreeMap::new();
     for (rank, (left, right)) in merges(model)?.into_iter().enumerate() {
-        scores.entry([left, right].concat()).or_insert(-(rank as f32));
+        scores
+            .entry([left, right].concat())
+            .or_insert(-(rank as f32));
     }
     Ok(Written {
         model: "llama",
@@ -242,32 +263,49 @@ pub(super) fn word_piece(
     model: &Json,
     tokens: &mut Tokens,
 ) -> Result<Written, String> {
-    let prefix = model.get("continuing_subword_prefix").and_then(Json::as_str);
+    let prefix = model
+        .get("continuing_subword_prefix")
+        .and_then(Json::as_str);
     if prefix.is_some_and(|prefix| prefix != "##") {
-        return Err(format!("model: \"continuing_subword_prefix\": {prefix:?}; it must be \"##\""));
+        return Err(format!(
+            "model: \"continuing_subword_prefix\": {prefix:?}; it must be \"##\""
+        ));
     }
     let longest = model.get("max_input_chars_per_word").and_then(Json::as_u64);
     if longest.is_some_and(|longest| longest != super::gguf::LONGEST_WORD as u64) {
-        return Err(format!("model: \"max_input_chars_per_word\": {longest:?}; it must be 100"));
+        return Err(format!(
+            "model: \"max_input_chars_per_word\": {longest:?}; it must be 100"
+        ));
     }
     let normalizers = normalizers(json);
     let [normalizer] = normalizers[..] else {
         return Err("normalizer: expected one BertNormalizer".to_string());
     };
     let complete = |name| flag(normalizer, name).unwrap_or(true);
-    if kind(normalizer) != "BertNormalizer" || !complete("clean_text") || !complete("handle_chinese_chars") {
+    if kind(normalizer) != "BertNormalizer"
+        || !complete("clean_text")
+        || !complete("handle_chinese_chars")
+    {
         return Err(refusal("normalizer", normalizer));
     }
     match pre_tokenizers(json)[..] {
         [part] if kind(part) == "BertPreTokenizer" => {}
-        _ => return Err(refusal("pre_tokenizer", json.get("pre_tokenizer").unwrap_or(&Json::Null))),
+        _ => {
+            return Err(refusal(
+                "pre_tokenizer",
+                json.get("pre_tokenizer").unwrap_or(&Json::Null),
+            ));
+        }
     }
-    let unknown = model.get("unk_token").and_then(Json::as_str).unwrap_or("[UNK]");
+    let unknown = model
+        .get("unk_token")
+        .and_then(Json::as_str)
+        .unwrap_or("[UNK]");
     let lowercase = flag(normalizer, "lowercase").unwrap_or(true);
     let strip_accents = flag(normalizer, "strip_accents").unwrap_or(lowercase);
-    let unknown = tokens.mark_control(unknown).ok_or_else(|| {
-        format!("model: its unknown token {unknown:?} is no token")
-    })?;
+    let unknown = tokens
+        .mark_control(unknown)
+        .ok_or_else(|| format!("model: its unknown token {unknown:?} is no token"))?;
     tokens.respell();
     Ok(Written {
         model: "bert",

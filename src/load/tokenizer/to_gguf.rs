@@ -68,7 +68,11 @@ pub fn keys(json: &Json, tokenizer: &Tokenizer, known: &Known) -> Result<Vec<New
         "BPE" if parts::is_byte_level(json) => parts::byte_level(json, model, &tokens)?,
         "BPE" => parts::sentence_piece(json, model, &mut tokens)?,
         "WordPiece" => parts::word_piece(json, model, &mut tokens)?,
-        other => return Err(format!("model: {other} can't be written yet; BPE and WordPiece can")),
+        other => {
+            return Err(format!(
+                "model: {other} can't be written yet; BPE and WordPiece can"
+            ));
+        }
     };
     let texts = tokens.texts(known.count)?;
     let key = |name: &str| format!("tokenizer.ggml.{name}");
@@ -199,7 +203,9 @@ impl Tokens {
             let id = token.get("id").and_then(Json::as_u64);
             let id = id.and_then(|id| u32::try_from(id).ok());
             let (Some(id), Some(text)) = (id, token.get("content").and_then(Json::as_str)) else {
-                return Err(format!("added_tokens: {token} has no \"id\" and \"content\""));
+                return Err(format!(
+                    "added_tokens: {token} has no \"id\" and \"content\""
+                ));
             };
             let is = |name: &str| token.get(name).and_then(Json::as_bool) == Some(true);
             for flag in ["single_word", "lstrip", "rstrip"] {
@@ -321,8 +327,11 @@ pub fn compare(given: &Tokenizer, made: &Tokenizer) -> Result<(), String> {
             (Err(_), Err(_)) => continue,
             (Ok(_), Err(error)) | (Err(error), Ok(_)) => return Err(error.to_string()),
         };
-        if let Some(at) = (0..expected.len().max(found.len())).find(|&i| expected.get(i) != found.get(i)) {
-            let part = |ids: &[u32]| format!("{:?}", &ids[at.min(ids.len())..ids.len().min(at + 8)]);
+        if let Some(at) =
+            (0..expected.len().max(found.len())).find(|&i| expected.get(i) != found.get(i))
+        {
+            let part =
+                |ids: &[u32]| format!("{:?}", &ids[at.min(ids.len())..ids.len().min(at + 8)]);
             return Err(format!(
                 "a GGUF file's vocabulary can't say all that it does: from the token {at} (from 0) of {text:?} on, {} would become {}",
                 part(&expected),
