@@ -51,9 +51,10 @@ pub struct FlatWeight {
     pub or: Option<String>,
     /// Where it is declared.
     pub position: Position,
-    /// The name of its tensor in GGUF files; of a weight that stands in for another and has none, that one's.
+    /// The name of the tensor of a GGUF file that is made of its tensor; of a weight that stands in for another and has
+    /// none, that one's. `None` unless a GGUF file is made.
     pub gguf: Option<String>,
-    /// What is done with its tensor to make that of a GGUF file. Empty for GGUF files themselves.
+    /// What is done with its tensor to make that of a GGUF file. Empty unless a GGUF file is made.
     pub to_gguf: Vec<FlatStep>,
 }
 
@@ -139,12 +140,23 @@ pub fn expand(
     source: &dyn ParameterSource,
     has: &dyn Fn(&str) -> bool,
 ) -> Result<Expanded, Problems> {
+    expand_to(file, source, has, false)
+}
+
+/// The same, with what is done with tensors to make those of a GGUF file if `converts`.
+pub(super) fn expand_to(
+    file: &ModelFile,
+    source: &dyn ParameterSource,
+    has: &dyn Fn(&str) -> bool,
+    converts: bool,
+) -> Result<Expanded, Problems> {
     let weights = WeightTable::new(&file.weights, source.kind(), has);
     let parameters = Parameters::new(file, source, &weights);
     let params = parameters.all();
     let mut expander = Expander {
         parameters: &parameters,
         weights: &weights,
+        converts,
         variables: Vec::new(),
         prefix: String::new(),
         bindings: HashMap::new(),
@@ -197,6 +209,8 @@ struct Stopped;
 struct Expander<'a> {
     parameters: &'a Parameters<'a>,
     weights: &'a WeightTable<'a>,
+    /// Whether tensors of a GGUF file are to be made.
+    converts: bool,
     variables: Vec<Variable>,
     /// The variables as they stand before names: "layer.3/".
     prefix: String,

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::ast::{Argument, Definition, GgufStatement, ModelFile};
 use super::bind::{Headers, attribute_value, bind, find_tensor, literal};
 use super::diagnostics::{Position, Problem, Problems};
-use super::expand::{Expanded, FlatWeight, expand};
+use super::expand::{Expanded, FlatWeight, expand_to};
 use super::parameters::ParameterSource;
 use super::resolve::{Parameters, argument};
 use super::value::Value;
@@ -77,7 +77,7 @@ pub fn to_gguf(
         ));
     };
     let has = |name: &str| find_tensor(headers, &file.prefixes, name).is_some();
-    let expanded = expand(file, source, &has)?;
+    let expanded = expand_to(file, source, &has, true)?;
     // What is wrong with the weights.
     bind(&file.file, &expanded, Some(headers))?;
     let weights = WeightTable::new(&file.weights, source.kind(), &has);

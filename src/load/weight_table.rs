@@ -53,11 +53,6 @@ impl<'a> WeightTable<'a> {
         }
     }
 
-    /// The kind of files whose tensors are meant.
-    pub fn kind(&self) -> SourceKind {
-        self.kind
-    }
-
     /// The weight declared under a name.
     pub fn get(&self, name: &str) -> Option<&'a WeightDeclaration> {
         self.by_name.get(name).copied()

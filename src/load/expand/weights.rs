@@ -39,18 +39,12 @@ impl Expander<'_> {
         };
         if self.listed.insert(name.clone()) {
             let dims = self.dims(&name, found.declaration);
-            let own = weights.named(found.declaration, SourceKind::Gguf, &self.variables);
-            let gguf = match own {
-                Ok(None) => weights.named(declaration, SourceKind::Gguf, &self.variables),
-                own => own,
-            };
-            let gguf = gguf.unwrap_or_else(|message| {
-                self.complain(node, operand.position, message);
-                None
-            });
-            let to_gguf = match weights.kind() {
-                SourceKind::Hf => self.steps(&name, &found.declaration.to_gguf),
-                SourceKind::Gguf => Vec::new(),
+            let (gguf, to_gguf) = match self.converts {
+                false => (None, Vec::new()),
+                true => (
+                    self.gguf_name(node, operand, [found.declaration, declaration]),
+                    self.steps(&name, &found.declaration.to_gguf),
+                ),
             };
             self.flat_weights.push(FlatWeight {
                 name: name.clone(),
@@ -99,6 +93,26 @@ impl Expander<'_> {
             self.report(Problem::new(weight.position, message).about("weight", name));
         }
         dims
+    }
+
+    /// The first name that one of the weights has in GGUF files.
+    fn gguf_name(
+        &mut self,
+        node: &Node,
+        operand: &Operand,
+        weights: [&WeightDeclaration; 2],
+    ) -> Option<String> {
+        for weight in weights {
+            match self
+                .weights
+                .named(weight, SourceKind::Gguf, &self.variables)
+            {
+                Ok(None) => {}
+                Ok(name) => return name,
+                Err(message) => self.complain(node, operand.position, message),
+            }
+        }
+        None
     }
 
     fn steps(&mut self, name: &str, steps: &[Step]) -> Vec<FlatStep> {
