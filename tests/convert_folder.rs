@@ -278,6 +278,48 @@ fn a_graph_file_that_does_not_speak_of_gguf_files_is_refused() {
 }
 
 #[test]
+fn mistakes_in_what_a_graph_file_says_of_gguf_files_are_told_with_their_place() {
+    let folder = TempDir::new().unwrap();
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("graphs/llama.ron"));
+    let text = text.unwrap();
+    let path = folder.path().join("own.ron");
+    for (from, to, expected) in [
+        (
+            "differs: [\"pairs\"",
+            "differs: [\"pears\"",
+            "unknown parameter 'pears'",
+        ),
+        (
+            "perm: [0, 2, 1, 3]",
+            "perm: [0, 2, 1, 7]",
+            "weight \"layer.0/q_proj\": Transpose",
+        ),
+        (
+            "keys: {\"{arch}.attention.value_length\"",
+            "keys: {\"{arch}.block_count\"",
+            "the key 'llama.block_count' is written twice",
+        ),
+        (
+            "gguf: \"blk.{layer}.attn_k.weight\"",
+            "gguf: \"blk.{layer}.attn_q.weight\"",
+            "the tensor 'blk.0.attn_q.weight' is written twice",
+        ),
+        (
+            "differs: [\"pairs\", ",
+            "differs: [",
+            "parameter \"pairs\": it is 'half'",
+        ),
+    ] {
+        assert!(text.contains(from), "{from}");
+        fs::write(&path, text.replace(from, to)).unwrap();
+        let error = Quantization::plan(&data("llama"), Target::F32, Some(&path)).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains(expected), "{from}: {message}");
+        assert!(message.contains("own.ron:"), "{message}");
+    }
+}
+
+#[test]
 fn a_folder_without_a_tokenizer_says_so_and_keeps_its_tokens() {
     let made = written(&data("llama"), Target::F32).unwrap();
     let model = model(&made);
@@ -529,6 +571,11 @@ fn what_a_vocabulary_can_not_say_is_refused_by_its_part() {
             "llama",
             set(byte_level(), "/added_tokens/1/id", json!(400)),
             "the tokens have ids up to 400, but the model has 323 tokens",
+        ),
+        (
+            "llama",
+            set(byte_level(), "/added_tokens/1/id", json!(33)),
+            "added_tokens: \"<turn>\" has the id 33, which is that of",
         ),
         (
             "llama",

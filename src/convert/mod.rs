@@ -1,7 +1,8 @@
-//! Convert: from model file to model file.
+//! Convert: from model file, or folder, to model file.
 //!
 //! What belongs here: what becomes of each tensor and key of a file when another is made from it, and the threads that do
-//! it. What does not: what blocks are (`blocks/`), and what a file looks like (`load/`).
+//! it. What does not: what blocks are (`blocks/`), what a file looks like, which keys and tensors an architecture has, and
+//! what a vocabulary is called in a GGUF file (`load/`).
 
 mod elements;
 #[cfg(feature = "chat")]

@@ -216,7 +216,13 @@ impl Tokens {
                 }
             }
             let kind = if is("special") { CONTROL } else { USER_DEFINED };
-            self.by_id.insert(id, (text.to_string(), kind));
+            if let Some((other, _)) = self.by_id.insert(id, (text.to_string(), kind))
+                && other != text
+            {
+                return Err(format!(
+                    "added_tokens: {text:?} has the id {id}, which is that of {other:?}"
+                ));
+            }
         }
         Ok(())
     }
