@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use super::folder_text::vocabulary;
+use super::mixture::{Choice, Types};
 use super::quantize::{Place, Planned, QuantizeError};
 use super::{Target, is_matrix};
 use crate::embed::pooling_type;
@@ -45,7 +46,7 @@ pub(super) struct FolderPlan {
 
 impl FolderPlan {
     /// Opens a folder, and decides what its model becomes.
-    pub fn new(path: &Path, target: Target, graph: Option<&Path>) -> Result<Self, QuantizeError> {
+    pub fn new(path: &Path, types: Types, graph: Option<&Path>) -> Result<Self, QuantizeError> {
         let options = Options {
             graph: graph.map(Path::to_path_buf),
             ..Options::default()
@@ -79,11 +80,12 @@ impl FolderPlan {
         let (tokenizer, own) = vocabulary(&files, made.tokens)?;
         keys.extend(own);
         let tensors = std::mem::take(&mut made.tensors);
+        let choice = Choice::new(types, tensors.iter().map(|tensor| &*tensor.name));
         let tensors = tensors.into_iter().map(|tensor| {
             let row = tensor.shape.last().copied().unwrap_or(1);
             // What is no matrix is read as F32 by all programs, and as nothing else by some.
             let wanted = match is_matrix(&tensor.name, &tensor.shape) {
-                true => target.for_rows(row),
+                true => choice.target(&tensor.name, row),
                 false => Target::F32,
             };
             let from = tensor_type(tensor.dtype);

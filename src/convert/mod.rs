@@ -9,8 +9,10 @@ mod elements;
 mod folder;
 #[cfg(feature = "chat")]
 mod folder_text;
+mod mixture;
 mod quantize;
 
+pub use mixture::{Mixture, Types};
 pub use quantize::{Converted, Progress, Quantization, QuantizeError, Report};
 
 use crate::blocks::BlockFormat;

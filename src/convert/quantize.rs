@@ -1,9 +1,9 @@
 //! From a GGUF file of floats, or a folder, to a GGUF file whose matrices have another type.
 //!
 //! Converted are the tensors of at least two dimensions whose names end in `weight` and are none of `KEPT`: the matrices of
-//! matmuls, the table of token embeddings and the head, all to the same type. Everything else (norms, biases, tables of
-//! positions) stays as it is; of a folder it becomes F32. llama.cpp's quantizer with `--pure` chooses the same; without it, it gives some matrices more
-//! bits.
+//! matmuls, the table of token embeddings and the head, all to the same type or to a mixture. Everything else (norms, biases, tables of
+//! positions) stays as it is; of a folder it becomes F32. llama.cpp's quantizer with `--pure` chooses the same; the
+//! mixtures are its own without it.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -15,6 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use super::elements::{Converter, Loss, float_bytes};
 #[cfg(feature = "chat")]
 use super::folder::{Folder, FolderPlan};
+use super::mixture::{Choice, Types};
 use super::{Target, is_matrix};
 use crate::exec::pool::Pool;
 #[cfg(feature = "chat")]
@@ -214,15 +215,23 @@ impl Quantization {
     ///
     /// What would be written of a folder is read back here and compared with the folder: see graphs/README.md for what the
     /// graph file must say, and for what is an error.
-    pub fn plan(input: &Path, target: Target, graph: Option<&Path>) -> Result<Self, QuantizeError> {
-        let file_type = target.file_type().ok_or(QuantizeError::Target { target })?;
+    pub fn plan(
+        input: &Path,
+        types: impl Into<Types>,
+        graph: Option<&Path>,
+    ) -> Result<Self, QuantizeError> {
+        let types = types.into();
+        let file_type = match (types.file_type(), types) {
+            (None, Types::All(target)) => return Err(QuantizeError::Target { target }),
+            (file_type, _) => file_type.unwrap_or(0),
+        };
         let of_type = [
             NewKey::u32(FILE_TYPE, file_type),
             NewKey::u32(QUANTIZATION_VERSION, VERSION),
         ];
         #[cfg(feature = "chat")]
         if input.is_dir() {
-            let mut plan = FolderPlan::new(input, target, graph)?;
+            let mut plan = FolderPlan::new(input, types, graph)?;
             plan.keys.extend(of_type);
             plan.check()?;
             return Ok(Quantization {
@@ -244,6 +253,7 @@ impl Quantization {
         }
         keys.extend(of_type);
         let parts: Vec<GgufFile> = [first].into_iter().chain(others).collect();
+        let choice = Choice::new(types, parts.iter().flat_map(GgufFile::names));
         let mut tensors = Vec::new();
         for (part, file) in parts.iter().enumerate() {
             let mut stored: Vec<_> = file
@@ -264,7 +274,7 @@ impl Quantization {
                     });
                 }
                 let row = tensor.shape.last().copied().unwrap_or(1);
-                let to = wanted.then(|| target.for_rows(row));
+                let to = wanted.then(|| choice.target(name, row));
                 let to = to.filter(|to| to.tensor_type() != from);
                 tensors.push(Planned {
                     place: Place::Part(part),

@@ -56,6 +56,7 @@ fn matrices_change_their_type_and_everything_else_stays() {
         ("q4_k", "Q4_K", "Q5_0", "F16"),
         ("q6_k", "Q6_K", "Q8_0", "F16"),
         ("Q8_0", "Q8_0", "Q8_0", "F16"),
+        ("q5_k_s", "Q6_K", "Q5_1", "F16"),
         ("bf16", "BF16", "BF16", "BF16"),
         ("f32", "F32", "F32", "F32"),
     ] {
