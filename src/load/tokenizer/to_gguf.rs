@@ -1,4 +1,4 @@
-//! From a `tokenizer.json` to a GGUF file's vocabulary (`tokenizer.ggml.…`), as [`super::gguf`] reads it.
+//! From a `tokenizer.json` to a GGUF file's vocabulary (`tokenizer.ggml.…`), as the reader of such files takes it.
 //!
 //! Byte-level BPE becomes "gpt2", BPE of SentencePiece "llama", WordPiece "bert". What such a vocabulary can't say is an
 //! error that names the part of the file and what stands there; but a normalizer that only composes characters (NFC) is
