@@ -16,7 +16,7 @@
 //! | [`generate`] | from logits to tokens to text |
 //! | [`embed`] | from hidden states to one vector a text |
 //! | [`model`] | all of it in one call |
-//! | [`convert`] | from file to file: weights of another type |
+//! | [`convert`] | from file or folder to GGUF file: weights of another type |
 //! | `chat` | conversations: chat templates, and sessions that keep what they have read (feature `chat`) |
 //! | `hub` | models of the Hugging Face Hub, as paths (feature `hub`) |
 //!

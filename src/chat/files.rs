@@ -28,7 +28,7 @@ pub enum TemplateFiles {
 
 impl TemplateFiles {
     /// What messages call the template, and its text.
-    fn text(&self) -> Result<(String, String), TemplateError> {
+    pub(crate) fn text(&self) -> Result<(String, String), TemplateError> {
         let missing = |model: String, places: &str| TemplateError::Missing {
             model,
             places: places.to_string(),
@@ -72,7 +72,7 @@ impl TemplateFiles {
     }
 
     /// The special tokens that the model's files spell out, by the names that templates have for them.
-    fn tokens(&self) -> Result<BTreeMap<String, String>, TemplateError> {
+    pub(crate) fn tokens(&self) -> Result<BTreeMap<String, String>, TemplateError> {
         let mut tokens = BTreeMap::new();
         let TemplateFiles::Folder(folder) = self else {
             return Ok(tokens);

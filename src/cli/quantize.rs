@@ -1,4 +1,4 @@
-//! `smallmind quantize`: a GGUF file whose matrices have another type.
+//! `smallmind quantize`: a GGUF file whose matrices have another type, of a GGUF file or a folder.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, IsTerminal};
@@ -10,7 +10,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use smallmind::Options;
-use smallmind::convert::{Quantization, QuantizeError, Report, Target};
+use smallmind::convert::{Quantization, QuantizeError, Report, Target, Types};
 use smallmind::exec::pool::Pool;
 
 use super::arguments::ThreadArguments;
@@ -20,13 +20,16 @@ use super::interrupt;
 /// Arguments of `quantize`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A GGUF file of F32, F16 or BF16 elements; of a model in several, any part
+    /// A GGUF file of F32, F16 or BF16 elements (of a model in several, any part), or a Hugging Face folder
     input: PathBuf,
     /// The GGUF file to write
     output: PathBuf,
     /// What matrices become; where rows are no whole blocks, the nearest type with smaller ones
-    #[arg(long = "type", value_name = "TYPE", ignore_case = true, value_parser = target())]
-    target: Target,
+    #[arg(long = "type", value_name = "TYPE", ignore_case = true, value_parser = types())]
+    types: Types,
+    /// A graph file instead of the built-in one for a folder's architecture
+    #[arg(long, value_name = "FILE")]
+    graph: Option<PathBuf>,
     #[command(flatten)]
     threads: ThreadArguments,
     /// Replace the output file if there is one
@@ -34,13 +37,13 @@ pub struct Arguments {
     force: bool,
 }
 
-/// Takes the targets' names.
-fn target() -> impl TypedValueParser<Value = Target> {
-    let names = Target::ALL.map(|target| target.name());
+/// Takes the types' names.
+fn types() -> impl TypedValueParser<Value = Types> {
+    let names = Types::all().map(Types::name).collect::<Vec<_>>();
     PossibleValuesParser::new(names).try_map(|name| {
-        let mut targets = Target::ALL.into_iter();
-        let target = targets.find(|target| target.name().eq_ignore_ascii_case(&name));
-        target.ok_or("no such type")
+        let mut all = Types::all();
+        let types = all.find(|types| types.name().eq_ignore_ascii_case(&name));
+        types.ok_or("no such type")
     })
 }
 
@@ -49,7 +52,8 @@ pub fn quantize(arguments: Arguments) -> Result<(), Failure> {
     let Arguments {
         input,
         output,
-        target,
+        types,
+        graph,
         threads,
         force,
     } = arguments;
@@ -62,7 +66,7 @@ pub fn quantize(arguments: Arguments) -> Result<(), Failure> {
     if output.exists() && !force {
         return error(format!("{} exists; --force replaces it", output.display()));
     }
-    let quantization = Quantization::plan(&input, target)?;
+    let quantization = Quantization::plan(&input, types, graph.as_deref())?;
     // A reader of an old file keeps it whole, and an interrupted run leaves none.
     let mut partial = output.clone().into_os_string();
     partial.push(".partial");
@@ -78,7 +82,7 @@ pub fn quantize(arguments: Arguments) -> Result<(), Failure> {
         Err(failure) => Err(failure),
     };
     match report {
-        Ok(report) => print(&summary(&output, target, &report)),
+        Ok(report) => print(&summary(&output, types, &report)),
         Err(failure) => {
             // It may not even have been made.
             let _ = fs::remove_file(&partial);
@@ -119,13 +123,15 @@ fn bar() -> ProgressBar {
 }
 
 /// What became of how many tensors, and of the size.
-fn summary(output: &Path, target: Target, report: &Report) -> String {
+fn summary(output: &Path, types: Types, report: &Report) -> String {
     let mut became = String::new();
     for to in Target::ALL {
         let tensors = report.converted.iter().filter(|tensor| tensor.to == to);
-        let rows = match to == target {
-            true => String::new(),
-            false => format!(" (their rows are no whole blocks of {})", target.name()),
+        let rows = match types {
+            Types::All(target) if to != target => {
+                format!(" (their rows are no whole blocks of {})", target.name())
+            }
+            _ => String::new(),
         };
         match tensors.count() {
             0 => {}

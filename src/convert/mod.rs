@@ -1,15 +1,37 @@
-//! Convert: from model file to model file.
+//! Convert: from model file, or folder, to model file.
 //!
 //! What belongs here: what becomes of each tensor and key of a file when another is made from it, and the threads that do
-//! it. What does not: what blocks are (`blocks/`), and what a file looks like (`load/`).
+//! it. What does not: what blocks are (`blocks/`), what a file looks like, which keys and tensors an architecture has, and
+//! what a vocabulary is called in a GGUF file (`load/`).
 
 mod elements;
+#[cfg(feature = "chat")]
+mod folder;
+#[cfg(feature = "chat")]
+mod folder_text;
+mod mixture;
 mod quantize;
 
+pub use mixture::{Mixture, Types};
 pub use quantize::{Converted, Progress, Quantization, QuantizeError, Report};
 
 use crate::blocks::BlockFormat;
 use crate::load::gguf::TensorType;
+
+/// Parts of the names of tensors that stay as they are, though they have two dimensions.
+const KEPT: [&str; 4] = [
+    "_norm.weight",
+    "ffn_gate_inp.weight",
+    "position_embd.weight",
+    "token_types.weight",
+];
+
+/// Whether a tensor is of those that are converted.
+fn is_matrix(name: &str, shape: &[usize]) -> bool {
+    // Leading dimensions of 1 do not count.
+    let dims = shape.iter().skip_while(|&&dim| dim == 1).count();
+    dims >= 2 && name.ends_with("weight") && !KEPT.iter().any(|kept| name.contains(kept))
+}
 
 /// What the elements of matrices become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,30 +1,29 @@
-//! From a GGUF file of floats to one whose matrices have another type.
+//! From a GGUF file of floats, or a folder, to a GGUF file whose matrices have another type.
 //!
-//! Converted are the tensors of at least two dimensions whose names end in `weight` and are none of [`KEPT`]: the matrices of
-//! matmuls, the table of token embeddings and the head, all to the same type. Everything else (norms, biases, tables of
-//! positions) stays as it is. llama.cpp's quantizer with `--pure` chooses the same; without it, it gives some matrices more
-//! bits.
+//! Converted are the tensors of at least two dimensions whose names end in `weight` and are none of `KEPT`: the matrices of
+//! matmuls, the table of token embeddings and the head, all to the same type or to a mixture. Everything else (norms, biases, tables of
+//! positions) stays as it is; of a folder it becomes F32. llama.cpp's quantizer with `--pure` chooses the same; the
+//! mixtures are its own without it.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::Target;
 use super::elements::{Converter, Loss, float_bytes};
+#[cfg(feature = "chat")]
+use super::folder::{Folder, FolderPlan};
+use super::mixture::{Choice, Types};
+use super::{Target, is_matrix};
 use crate::exec::pool::Pool;
+#[cfg(feature = "chat")]
+use crate::graph::Value as GraphValue;
 use crate::load::gguf::write::{GgufWriter, NewKey, NewTensor, WriteError};
 use crate::load::gguf::{GgufFile, TensorType, is_gguf, open_parts};
 use crate::load::weight_file::{Open, TensorFileError};
 
-/// Parts of the names of tensors that stay as they are, though they have two dimensions.
-const KEPT: [&str; 4] = [
-    "_norm.weight",
-    "ffn_gate_inp.weight",
-    "position_embd.weight",
-    "token_types.weight",
-];
 /// Keys that are not copied: they are about the old file.
 const DROPPED: [&str; 5] = [
     FILE_TYPE,
@@ -43,9 +42,9 @@ const PIECE: usize = 1 << 19;
 /// Why a model could not be quantized.
 #[derive(Debug, thiserror::Error)]
 pub enum QuantizeError {
-    /// What was given is no GGUF file.
+    /// What was given is no model that can be read.
     #[error(
-        "{} is no GGUF file; llama.cpp's convert_hf_to_gguf.py makes one of a Hugging Face folder",
+        "{} is neither a GGUF file nor a folder with config.json and safetensors files",
         input.display()
     )]
     NotGguf {
@@ -81,6 +80,49 @@ pub enum QuantizeError {
         tensor: String,
         /// What it would have become.
         to: &'static str,
+    },
+    /// The folder can't be read, or the graph file does not say what a GGUF file of it holds.
+    #[cfg(feature = "chat")]
+    #[error(transparent)]
+    Model(#[from] crate::model::ModelError),
+    /// What the folder says of embeddings can't be said in a GGUF file.
+    #[cfg(feature = "chat")]
+    #[error(transparent)]
+    Recipe(Box<crate::embed::EmbedError>),
+    /// The folder's chat template can't be read.
+    #[cfg(feature = "chat")]
+    #[error(transparent)]
+    Template(#[from] crate::chat::TemplateError),
+    /// A tensor's elements can't be made.
+    #[cfg(feature = "chat")]
+    #[error(transparent)]
+    Elements(Box<crate::load::weight_expression::WeightExpressionError>),
+    /// The folder's tokenizer can't be said in a GGUF file.
+    #[cfg(feature = "chat")]
+    #[error("{}: {problem}", file.display())]
+    Vocabulary {
+        /// The tokenizer's file.
+        file: PathBuf,
+        /// The part that can't be said, and what was found.
+        problem: String,
+    },
+    /// A parameter's value can't be a key's.
+    #[cfg(feature = "chat")]
+    #[error("the key {key} can't be {value}")]
+    Key {
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+    },
+    /// The GGUF file that would be written could not be read.
+    #[cfg(feature = "chat")]
+    #[error("{}: the GGUF file of it could not be read: {problem}", folder.display())]
+    Unreadable {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        problem: String,
     },
     /// The new file can't be written.
     #[error(transparent)]
@@ -128,26 +170,78 @@ pub struct Report {
 /// A model file and what shall become of it.
 #[derive(Debug)]
 pub struct Quantization {
-    parts: Vec<GgufFile>,
+    input: Input,
     keys: Vec<NewKey>,
     tensors: Vec<Planned>,
 }
 
+/// What is quantized.
+#[derive(Debug)]
+enum Input {
+    /// The parts of a GGUF model.
+    Parts(Vec<GgufFile>),
+    #[cfg(feature = "chat")]
+    Folder(Box<Folder>),
+}
+
 /// What shall become of a tensor.
 #[derive(Debug)]
-struct Planned {
-    /// Which of the parts it lies in.
-    part: usize,
-    new: NewTensor,
-    from: TensorType,
+pub(super) struct Planned {
+    pub place: Place,
+    pub new: NewTensor,
+    /// The type of its elements before.
+    pub from: TensorType,
     /// `None` if its bytes are copied.
-    to: Option<Target>,
+    pub to: Option<Target>,
+}
+
+/// Where a tensor's elements are.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// In that part, under the same name.
+    Part(usize),
+    /// A value over the folder's weights.
+    #[cfg(feature = "chat")]
+    Value(GraphValue),
+    /// Here, row-major and little-endian.
+    #[cfg(feature = "chat")]
+    Made(Vec<u8>),
 }
 
 impl Quantization {
-    /// Opens a GGUF file, with all other parts of the model if it is one, and decides what each tensor becomes.
-    pub fn plan(input: &Path, target: Target) -> Result<Self, QuantizeError> {
-        let file_type = target.file_type().ok_or(QuantizeError::Target { target })?;
+    /// Opens a GGUF file, with all other parts of the model if it is one of several, or a Hugging Face folder, and decides
+    /// what each tensor becomes. `graph` is a graph file instead of the built-in one for the folder's architecture; GGUF
+    /// files need none.
+    ///
+    /// What would be written of a folder is read back here and compared with the folder: see graphs/README.md for what the
+    /// graph file must say, and for what is an error.
+    pub fn plan(
+        input: &Path,
+        types: impl Into<Types>,
+        graph: Option<&Path>,
+    ) -> Result<Self, QuantizeError> {
+        let types = types.into();
+        let file_type = match (types.file_type(), types) {
+            (None, Types::All(target)) => return Err(QuantizeError::Target { target }),
+            (file_type, _) => file_type.unwrap_or(0),
+        };
+        let of_type = [
+            NewKey::u32(FILE_TYPE, file_type),
+            NewKey::u32(QUANTIZATION_VERSION, VERSION),
+        ];
+        #[cfg(feature = "chat")]
+        if input.is_dir() {
+            let mut plan = FolderPlan::new(input, types, graph)?;
+            plan.keys.extend(of_type);
+            plan.check()?;
+            return Ok(Quantization {
+                input: Input::Folder(Box::new(plan.folder)),
+                keys: plan.keys,
+                tensors: plan.tensors,
+            });
+        }
+        // Only folders have one.
+        let _ = graph;
         if !is_gguf(input) {
             let input = input.to_path_buf();
             return Err(QuantizeError::NotGguf { input });
@@ -157,9 +251,9 @@ impl Quantization {
         for key in first.metadata().keys().filter(|key| !DROPPED.contains(key)) {
             keys.extend(NewKey::copied(first.metadata(), key));
         }
-        keys.push(NewKey::u32(FILE_TYPE, file_type));
-        keys.push(NewKey::u32(QUANTIZATION_VERSION, VERSION));
+        keys.extend(of_type);
         let parts: Vec<GgufFile> = [first].into_iter().chain(others).collect();
+        let choice = Choice::new(types, parts.iter().flat_map(GgufFile::names));
         let mut tensors = Vec::new();
         for (part, file) in parts.iter().enumerate() {
             let mut stored: Vec<_> = file
@@ -180,10 +274,10 @@ impl Quantization {
                     });
                 }
                 let row = tensor.shape.last().copied().unwrap_or(1);
-                let to = wanted.then(|| target.for_rows(row));
+                let to = wanted.then(|| choice.target(name, row));
                 let to = to.filter(|to| to.tensor_type() != from);
                 tensors.push(Planned {
-                    part,
+                    place: Place::Part(part),
                     new: NewTensor {
                         name: name.to_string(),
                         tensor_type: to.map_or(from, Target::tensor_type),
@@ -195,14 +289,14 @@ impl Quantization {
             }
         }
         Ok(Quantization {
-            parts,
+            input: Input::Parts(parts),
             keys,
             tensors,
         })
     }
 
     /// Writes the new file with the threads of `pool`. The model is never in memory as a whole: the input is mapped, and each
-    /// thread holds 2^19 elements.
+    /// thread holds 2^19 elements. Of a folder, one tensor at a time is in memory.
     ///
     /// `progress` is told after each piece, and may ask to stop.
     pub fn write(
@@ -220,7 +314,7 @@ impl Quantization {
         let all = self
             .tensors
             .iter()
-            .map(|tensor| self.bytes(tensor).len() as u64)
+            .map(|tensor| tensor.from.bytes_of(&tensor.new.shape).unwrap_or(0))
             .sum();
         let mut done = 0;
         let mut converters = Vec::new();
@@ -234,10 +328,8 @@ impl Quantization {
                 .unwrap_or(0);
             let element = float_bytes(tensor.from).unwrap_or(1);
             let mut tensor_loss = Loss::default();
-            for wave in self
-                .bytes(tensor)
-                .chunks(PIECE * element * converters.len())
-            {
+            let bytes = self.bytes(tensor)?;
+            for wave in bytes.chunks(PIECE * element * converters.len()) {
                 match tensor.to {
                     None => writer.write(wave)?,
                     Some(to) => {
@@ -269,10 +361,24 @@ impl Quantization {
         Ok(report)
     }
 
-    fn bytes(&self, tensor: &Planned) -> &[u8] {
-        let file = self.parts.get(tensor.part);
-        let stored = file.and_then(|file| file.tensor(&tensor.new.name));
-        stored.and_then(|stored| stored.bytes).unwrap_or_default()
+    /// A tensor's elements before anything is converted.
+    fn bytes<'s>(&'s self, tensor: &'s Planned) -> Result<Cow<'s, [u8]>, QuantizeError> {
+        match (&tensor.place, &self.input) {
+            (Place::Part(part), Input::Parts(parts)) => {
+                let stored = parts.get(*part);
+                let stored = stored.and_then(|file| file.tensor(&tensor.new.name));
+                let bytes = stored.and_then(|stored| stored.bytes);
+                Ok(Cow::Borrowed(bytes.unwrap_or_default()))
+            }
+            #[cfg(feature = "chat")]
+            (Place::Value(value), Input::Folder(folder)) => folder.elements(*value).map(Cow::Owned),
+            #[cfg(feature = "chat")]
+            (Place::Made(bytes), _) => Ok(Cow::Borrowed(bytes)),
+            #[cfg(feature = "chat")]
+            (Place::Part(_), Input::Folder(_)) | (Place::Value(_), Input::Parts(_)) => {
+                Ok(Cow::Borrowed(&[]))
+            }
+        }
     }
 }
 
@@ -286,13 +392,6 @@ impl Report {
             error: 0.0,
         }
     }
-}
-
-/// Whether a tensor is of those that are converted.
-fn is_matrix(name: &str, shape: &[usize]) -> bool {
-    // Leading dimensions of 1 do not count.
-    let dims = shape.iter().skip_while(|&&dim| dim == 1).count();
-    dims >= 2 && name.ends_with("weight") && !KEPT.iter().any(|kept| name.contains(kept))
 }
 
 /// Converts pieces, as many as there are threads at most, each on one of them. Gives the converters that were used, in order.

@@ -22,6 +22,8 @@ use crate::exec::session::StepError;
 use crate::load::weight_file::TensorFileError;
 use crate::model::ModelError;
 pub(crate) use recipe::RecipeSource;
+#[cfg(feature = "chat")]
+pub(crate) use recipe::pooling_type;
 
 /// Why there is no embedding.
 #[derive(Debug, thiserror::Error)]

@@ -106,6 +106,39 @@ impl Recipe {
     }
 }
 
+/// GGUF's number for the pooling of a folder of sentence-transformers; `None` of other folders. What else such a folder asks
+/// for and no GGUF file says is an error, but for the most tokens of a text.
+#[cfg(feature = "chat")]
+pub(crate) fn pooling_type(files: &ModelFiles) -> Result<Option<u32>, EmbedError> {
+    let path = files.path.join("modules.json");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let json = read_json(&path)?;
+    let refuse = |what: &str| Err(problem(&path, format!("no GGUF file can say {what}")));
+    let kinds = json.as_array().into_iter().flatten();
+    let mut kinds = kinds.filter_map(|module| module.get("type")?.as_str());
+    if kinds.any(|kind| kind.ends_with("Dense")) {
+        return refuse("that a Dense module follows");
+    }
+    let recipe = of_folder(&files.path, &path, None, 0)?;
+    if !matches!(recipe.layers[..], [Layer::Normalize]) {
+        return refuse("that embeddings are not brought to length 1");
+    }
+    if !recipe.prompt.is_empty() {
+        return refuse(&format!("that {:?} stands before each text", recipe.prompt));
+    }
+    if recipe.lower_case {
+        return refuse("that texts are brought to lower case before they are read");
+    }
+    match recipe.pooling {
+        Pooling::Mean => Ok(Some(1)),
+        Pooling::Cls => Ok(Some(2)),
+        Pooling::Last => Ok(Some(3)),
+        Pooling::Max => refuse("that the largest of each column is taken"),
+    }
+}
+
 /// The pooling of GGUF's number, unless the caller names one.
 fn of_type(pooling_type: Option<i64>, given: Option<Pooling>) -> Result<Pooling, EmbedError> {
     match (given, pooling_type) {

@@ -21,6 +21,8 @@ pub struct ModelFile {
     pub require: Vec<Requirement>,
     /// Weights, in file order, without duplicates.
     pub weights: Vec<WeightDeclaration>,
+    /// What a GGUF file of such a model is to hold besides; without it, none can be written.
+    pub gguf: Option<GgufStatement>,
     /// Nodes, Repeats and Ifs, in order.
     pub nodes: Vec<Statement>,
     /// The names whose last binding the model gives back.
@@ -49,6 +51,8 @@ pub enum Definition {
         gguf: Vec<String>,
         /// The value if no path is present.
         default: Option<Argument>,
+        /// What a GGUF file that is written holds under the key; the parameter's value unless told, nothing where `none`.
+        to_gguf: Option<Argument>,
     },
     /// A value from this file.
     Given(Argument),
@@ -115,6 +119,36 @@ pub struct WeightDeclaration {
     pub optional: bool,
     /// The weight used when the file lacks it.
     pub or: Option<String>,
+    /// What is done with the tensor of a folder, in order, to make that of a GGUF file.
+    pub to_gguf: Vec<Step>,
+}
+
+/// `Op(attributes)` or `Op(operand)`: what is done with one tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// Where it stands.
+    pub position: Position,
+    /// The op, whose first input is the tensor.
+    pub op: String,
+    /// The op's second input, a number.
+    pub operand: Option<Argument>,
+    /// The op's attributes, without duplicates.
+    pub attributes: Vec<(String, Argument)>,
+}
+
+/// `gguf: (architecture: "…", keys: {…}, tensors: {…}, differs: […])`
+#[derive(Debug, Clone, PartialEq)]
+pub struct GgufStatement {
+    /// Where it stands.
+    pub position: Position,
+    /// The value of `general.architecture`.
+    pub architecture: String,
+    /// Keys that no parameter reads, and their values; `{arch}` stands for the architecture.
+    pub keys: Vec<(String, Argument)>,
+    /// Tensors that are made of parameters, each a list of floats; not written where `none`.
+    pub tensors: Vec<(String, Argument)>,
+    /// Parameters that are another for the GGUF file than for the folder it is made from, though the model is the same.
+    pub differs: Vec<Output>,
 }
 
 /// A tensor's name with `{variable}` in it.

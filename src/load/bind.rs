@@ -350,7 +350,7 @@ impl Binder<'_> {
             problems.push(format!("{}: attributes need names", node.op));
         }
         for attribute in &node.attributes {
-            match value(&attribute.value) {
+            match attribute_value(&attribute.value) {
                 Some(value) => given.push((attribute.name.as_str(), value)),
                 None => problems.push(format!(
                     "{}: attribute '{}' can't be {}",
@@ -440,7 +440,8 @@ fn matches(pattern: &str, name: &str) -> bool {
     rest.ends_with(last)
 }
 
-fn literal(value: &Setting) -> Result<Literal, String> {
+/// A number as a literal of the graph; the error says why it can't be one.
+pub(super) fn literal(value: &Setting) -> Result<Literal, String> {
     match value {
         Setting::Int(n) => i32::try_from(*n)
             .map(Literal::Int)
@@ -454,7 +455,7 @@ fn literal(value: &Setting) -> Result<Literal, String> {
 }
 
 /// A setting as an attribute; `None` if no attribute can be so.
-fn value(value: &Setting) -> Option<Attribute> {
+pub(super) fn attribute_value(value: &Setting) -> Option<Attribute> {
     Some(match value {
         Setting::Null => Attribute::Absent,
         Setting::Int(n) => Attribute::Int(*n),

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use super::diagnostics::unknown;
 use super::expression::{Expression, ExpressionError, Function, Kind, Node, Operator};
 use super::value::{LARGEST_LIST, Value};
+use crate::kernels::math::pow_f64;
 
 /// The longest list that `range` makes and that `for` goes through.
 const LONGEST_RANGE: i64 = 4096;
@@ -422,7 +423,8 @@ fn call(function: Function, values: &[Cow<Value>], scope: &dyn Scope) -> Result<
     }
 }
 
-/// Integer and half exponents, by multiplication and square root, which round alike everywhere.
+/// Integer and half exponents by multiplication and square root, others by the kernels' own functions: all of them round
+/// alike everywhere.
 fn power(base: &Value, exponent: &Value) -> Result<Value, String> {
     let what = || format!("pow({base}, {exponent})");
     let (Some(x), Some(y)) = (base.as_number(), exponent.as_number()) else {
@@ -440,10 +442,13 @@ fn power(base: &Value, exponent: &Value) -> Result<Value, String> {
         return finite(if y < 0.0 { 1.0 / root } else { root }, what);
     }
     if y.floor() != y || y.abs() > 1024.0 {
-        return Err(format!(
-            "{}: the exponent must be a whole number up to 1024, or 0.5 or -0.5",
-            what()
-        ));
+        if x < 0.0 {
+            return Err(format!(
+                "{}: the exponent of a negative number must be a whole number up to 1024",
+                what()
+            ));
+        }
+        return finite(pow_f64(x, y), what);
     }
     let mut result = 1.0;
     let mut square = x;

@@ -4,11 +4,12 @@
 //! A node that binds "x" in iteration 3 of `Repeat("layer", …)` is named "layer.3/x", and if that is taken "layer.3/x#2";
 //! outside a Repeat "x", "x#2". Names written in that form come out unchanged, so that a dump loads again.
 
+mod weights;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::ast::{
     Argument, ArgumentKind, Formula, ModelFile, Node, Operand, OperandKind, Statement,
-    WeightDeclaration,
 };
 use super::diagnostics::{Position, Problem, Problems, unknown};
 use super::evaluate::{Failure, Scope};
@@ -49,6 +50,24 @@ pub struct FlatWeight {
     /// The declared name of the weight that would have stood in for it.
     pub or: Option<String>,
     /// Where it is declared.
+    pub position: Position,
+    /// The name of the tensor of a GGUF file that is made of its tensor; of a weight that stands in for another and has
+    /// none, that one's. `None` unless a GGUF file is made.
+    pub gguf: Option<String>,
+    /// What is done with its tensor to make that of a GGUF file. Empty unless a GGUF file is made.
+    pub to_gguf: Vec<FlatStep>,
+}
+
+/// What is done with a tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FlatStep {
+    /// The op, whose first input is the tensor.
+    pub op: String,
+    /// The op's second input, a number.
+    pub operand: Option<Value>,
+    /// The attributes with names.
+    pub attributes: Vec<FlatAttribute>,
+    /// Where it stands.
     pub position: Position,
 }
 
@@ -113,12 +132,6 @@ const MOST_ITERATIONS: i64 = 4096;
 const MOST_NODES: usize = 1 << 16;
 /// The most statements visited, inputs and values of attributes, together.
 const MOST_WORK: usize = 4_000_000;
-/// The largest dimension of a weight.
-const LARGEST_DIM: i64 = 1 << 31;
-/// The most elements of a weight.
-const MOST_ELEMENTS: i64 = 1 << 40;
-/// The most dimensions of a weight.
-const MOST_DIMS: usize = 8;
 
 /// Expands a graph file for one model. `has` says whether the weight file holds a tensor, under any prefix; it decides
 /// optional weights, `or`, and `has(…)` in expressions. A required weight the file lacks is not reported here.
@@ -127,12 +140,23 @@ pub fn expand(
     source: &dyn ParameterSource,
     has: &dyn Fn(&str) -> bool,
 ) -> Result<Expanded, Problems> {
+    expand_to(file, source, has, false)
+}
+
+/// The same, with what is done with tensors to make those of a GGUF file if `converts`.
+pub(super) fn expand_to(
+    file: &ModelFile,
+    source: &dyn ParameterSource,
+    has: &dyn Fn(&str) -> bool,
+    converts: bool,
+) -> Result<Expanded, Problems> {
     let weights = WeightTable::new(&file.weights, source.kind(), has);
     let parameters = Parameters::new(file, source, &weights);
     let params = parameters.all();
     let mut expander = Expander {
         parameters: &parameters,
         weights: &weights,
+        converts,
         variables: Vec::new(),
         prefix: String::new(),
         bindings: HashMap::new(),
@@ -185,6 +209,8 @@ struct Stopped;
 struct Expander<'a> {
     parameters: &'a Parameters<'a>,
     weights: &'a WeightTable<'a>,
+    /// Whether tensors of a GGUF file are to be made.
+    converts: bool,
     variables: Vec<Variable>,
     /// The variables as they stand before names: "layer.3/".
     prefix: String,
@@ -476,77 +502,6 @@ impl Expander<'_> {
         candidates.extend(self.weights.names());
         candidates.sort_unstable();
         unknown("name", name, candidates)
-    }
-
-    fn weight(
-        &mut self,
-        node: &Node,
-        operand: &Operand,
-        weight: &WeightDeclaration,
-    ) -> Option<FlatInput> {
-        let weights = self.weights;
-        let declaration = weights.get(&weight.name)?;
-        let found = match weights.resolve(declaration, &self.variables) {
-            Ok(None) => return Some(FlatInput::Absent),
-            Ok(Some(found)) => weights
-                .canonical(found.declaration, &self.variables)
-                .map(|name| (name, found)),
-            Err(message) => Err(message),
-        };
-        let (name, found) = match found {
-            Ok(found) => found,
-            Err(message) => {
-                self.complain(node, operand.position, message);
-                return None;
-            }
-        };
-        if self.listed.insert(name.clone()) {
-            let dims = self.dims(&name, found.declaration);
-            self.flat_weights.push(FlatWeight {
-                name: name.clone(),
-                dims,
-                tensor: found.tensor,
-                optional: found.declaration.optional,
-                or: found.declaration.or.clone(),
-                position: found.declaration.position,
-            });
-        }
-        Some(FlatInput::Weight(name))
-    }
-
-    fn dims(&mut self, name: &str, weight: &WeightDeclaration) -> Vec<i64> {
-        let mut dims = Vec::with_capacity(weight.shape.len().min(MOST_DIMS));
-        if weight.shape.len() > MOST_DIMS {
-            let message = format!("a weight has at most {MOST_DIMS} dimensions");
-            self.report(Problem::new(weight.position, message).about("weight", name));
-            return dims;
-        }
-        let mut elements = 1_i64;
-        for dim in &weight.shape {
-            match argument(dim, &self.scope()) {
-                Ok(Value::Int(value @ 1..=LARGEST_DIM)) => {
-                    dims.push(value);
-                    elements = elements.saturating_mul(value);
-                }
-                Ok(other) => {
-                    let message = format!(
-                        "a dimension must be an integer from 1 to {LARGEST_DIM}, found {}",
-                        found(&other, dim)
-                    );
-                    self.report(Problem::new(dim.position, message).about("weight", name));
-                }
-                Err(problem) => {
-                    problem
-                        .into_iter()
-                        .for_each(|problem| self.report(problem.about("weight", name)));
-                }
-            }
-        }
-        if elements > MOST_ELEMENTS {
-            let message = format!("a weight of more than {MOST_ELEMENTS} elements: {dims:?}");
-            self.report(Problem::new(weight.position, message).about("weight", name));
-        }
-        dims
     }
 
     /// Gives `name` its newest meaning: a unique name, which is returned.

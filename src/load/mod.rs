@@ -20,6 +20,7 @@ mod resolve;
 pub mod safetensors;
 mod statements;
 pub mod syntax;
+pub mod to_gguf;
 #[cfg(feature = "tokenizer")]
 pub mod tokenizer;
 pub mod value;

@@ -125,7 +125,9 @@ impl<'a> Parameters<'a> {
     fn compute(&self, param: &Param) -> Option<Value> {
         let given = match &param.definition {
             Definition::Given(given) => given,
-            Definition::Key { hf, gguf, default } => {
+            Definition::Key {
+                hf, gguf, default, ..
+            } => {
                 let paths = match self.source.kind() {
                     SourceKind::Hf => hf.clone(),
                     SourceKind::Gguf => self.with_architecture(param, gguf)?,

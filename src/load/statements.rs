@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::ast::{Argument, Node, Operand, OperandKind, Statement};
+use super::ast::{Argument, Node, Operand, OperandKind, Statement, Step};
 use super::diagnostics::nearest;
 use super::document::{Form, Kind, Tree};
 use super::expression::is_name;
@@ -169,6 +169,17 @@ impl Reader {
             op: self.name((*name).to_owned(), tree.position),
             positional,
             attributes,
+        })
+    }
+
+    /// What is done with one tensor: an op without inputs.
+    pub(super) fn step(&mut self, tree: &Tree) -> Option<Step> {
+        let call = self.op(tree)?;
+        Some(Step {
+            position: tree.position,
+            op: call.op,
+            operand: call.positional,
+            attributes: call.attributes,
         })
     }
 

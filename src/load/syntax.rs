@@ -3,9 +3,11 @@
 //! ```text
 //! Model(
 //!     architectures: ["…"],  prefixes: ["", "…"],  ignore: ["*.…"],
-//!     params: {"name": Key(hf: ["path"], gguf: ["path"], default: value), "name": value},
+//!     params: {"name": Key(hf: ["path"], gguf: ["path"], default: value, to_gguf: value), "name": value},
 //!     require: [("condition", "why")],
-//!     weights: {"name": (shape: [value], hf: "tensor.{variable}", gguf: "…", optional: true, or: "weight")},
+//!     weights: {"name": (shape: [value], hf: "tensor.{variable}", gguf: "…", optional: true, or: "weight",
+//!                        to_gguf: [Op(attribute: value), Op(value)])},
+//!     gguf: (architecture: "…", keys: {"key": value}, tensors: {"tensor": value}, differs: ["parameter"]),
 //!     nodes: [("name", Op(attribute: value), ["input", "", Num("expression"), 2]), (["a", "b"], Op(value), []),
 //!             Repeat("variable", count, [nodes]), If("condition", [nodes], [nodes])],
 //!     outputs: ["name"],
@@ -17,8 +19,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::ast::{
-    Argument, ArgumentKind, Definition, Formula, ModelFile, Output, Param, Requirement, Template,
-    WeightDeclaration,
+    Argument, ArgumentKind, Definition, Formula, GgufStatement, ModelFile, Output, Param,
+    Requirement, Template, WeightDeclaration,
 };
 use super::diagnostics::{Position, Problem, Problems, unknown};
 use super::document::{self, Form, Kind, Tree};
@@ -92,6 +94,7 @@ impl Reader {
             "params",
             "require",
             "weights",
+            "gguf",
             "nodes",
             "outputs",
         ];
@@ -102,6 +105,7 @@ impl Reader {
             params,
             require,
             weights,
+            gguf,
             nodes,
             outputs,
         ] = self.fields(tree, "Model", known);
@@ -118,12 +122,9 @@ impl Reader {
             params: self.entries(params, "parameter", Self::param),
             require: self.items(require, Self::requirement),
             weights: self.entries(weights, "weight", Self::weight),
+            gguf: gguf.and_then(|tree| self.gguf(tree)),
             nodes: self.items(nodes, Self::statement),
-            outputs: self.items(outputs, |reader, tree| {
-                let name = reader.text(tree)?.to_owned();
-                let position = tree.position;
-                Some(Output { position, name })
-            }),
+            outputs: self.items(outputs, Self::placed_name),
         };
         if prefixes.is_none() {
             model.prefixes.push(String::new());
@@ -151,6 +152,40 @@ impl Reader {
             }
         }
         model
+    }
+
+    fn placed_name(&mut self, tree: &Tree) -> Option<Output> {
+        let name = self.text(tree)?.to_owned();
+        let position = tree.position;
+        Some(Output { position, name })
+    }
+
+    fn gguf(&mut self, tree: &Tree) -> Option<GgufStatement> {
+        let known = ["architecture", "keys", "tensors", "differs"];
+        let [architecture, keys, tensors, differs] = self.fields(tree, "Gguf", known);
+        if architecture.is_none() && self.problems.is_empty() {
+            self.problem(tree.position, "gguf has no 'architecture'");
+        }
+        let named = |reader: &mut Self, name: &str, _: Position, tree: &Tree| {
+            Some((name.to_owned(), reader.argument(tree)?))
+        };
+        let keys = self.entries(keys, "key", named);
+        let tensors = self.entries(tensors, "tensor", named);
+        let differs = self.items(differs, Self::placed_name);
+        for Output { position, name } in &differs {
+            if !self.params.contains(name) {
+                let params: BTreeSet<&str> = self.params.iter().map(String::as_str).collect();
+                let message = unknown("parameter", name, params);
+                self.problem(*position, message);
+            }
+        }
+        Some(GgufStatement {
+            position: tree.position,
+            architecture: self.text(architecture?)?.to_owned(),
+            keys,
+            tensors,
+            differs,
+        })
     }
 
     /// The values of the fields that `known` lists, of a form that may bear `name`.
@@ -329,7 +364,8 @@ impl Reader {
         let definition = match &tree.kind {
             Kind::Form(_) => {
                 let noted = self.problems.len();
-                let [hf, gguf, default] = self.fields(tree, "Key", ["hf", "gguf", "default"]);
+                let known = ["hf", "gguf", "default", "to_gguf"];
+                let [hf, gguf, default, to_gguf] = self.fields(tree, "Key", known);
                 if hf.is_none() && gguf.is_none() && self.problems.len() == noted {
                     self.problem(tree.position, "Key needs 'hf' or 'gguf' paths");
                 }
@@ -337,10 +373,15 @@ impl Reader {
                     Some(tree) => Some(self.argument(tree)?),
                     None => None,
                 };
+                let to_gguf = match to_gguf {
+                    Some(tree) => Some(self.argument(tree)?),
+                    None => None,
+                };
                 Definition::Key {
                     hf: self.texts(hf),
                     gguf: self.texts(gguf),
                     default,
+                    to_gguf,
                 }
             }
             _ => Definition::Given(self.argument(tree)?),
@@ -381,8 +422,8 @@ impl Reader {
         }
         self.weights.insert(name.to_owned());
         let noted = self.problems.len();
-        let known = ["shape", "hf", "gguf", "optional", "or"];
-        let [shape, hf, gguf, optional, or] = self.fields(tree, "Weight", known);
+        let known = ["shape", "hf", "gguf", "optional", "or", "to_gguf"];
+        let [shape, hf, gguf, optional, or, to_gguf] = self.fields(tree, "Weight", known);
         if self.problems.len() == noted {
             if shape.is_none() {
                 self.problem(tree.position, "the weight has no 'shape'");
@@ -406,6 +447,7 @@ impl Reader {
             }
         };
         let or = or.and_then(|tree| self.text(tree)).map(str::to_owned);
+        let to_gguf = self.items(to_gguf, Self::step);
         let mentioned: BTreeSet<&str> = hf
             .iter()
             .chain(&gguf)
@@ -438,6 +480,7 @@ impl Reader {
             gguf,
             optional,
             or,
+            to_gguf,
         })
     }
 

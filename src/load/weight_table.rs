@@ -149,7 +149,17 @@ impl<'a> WeightTable<'a> {
         weight: &WeightDeclaration,
         variables: &[Variable],
     ) -> Result<Option<String>, String> {
-        let template = match self.kind {
+        self.named(weight, self.kind, variables)
+    }
+
+    /// The name that the weight's tensor has in files of a kind, without prefix; `None` if they have none.
+    pub fn named(
+        &self,
+        weight: &WeightDeclaration,
+        kind: SourceKind,
+        variables: &[Variable],
+    ) -> Result<Option<String>, String> {
+        let template = match kind {
             SourceKind::Hf => weight.hf.as_ref(),
             SourceKind::Gguf => weight.gguf.as_ref(),
         };

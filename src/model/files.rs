@@ -219,6 +219,10 @@ fn configuration(
 }
 
 fn read_text(path: &Path) -> Result<String, ModelError> {
+    read_text_up_to(path, LARGEST_TEXT)
+}
+
+fn read_text_up_to(path: &Path, most: u64) -> Result<String, ModelError> {
     let fail = |problem: String| ModelError::NoModel {
         path: path.to_path_buf(),
         problem,
@@ -226,7 +230,7 @@ fn read_text(path: &Path) -> Result<String, ModelError> {
     let size = std::fs::metadata(path)
         .map_err(|e| fail(format!("can't be read: {e}")))?
         .len();
-    if size > LARGEST_TEXT {
+    if size > most {
         return Err(fail(format!("{size} bytes are too many for a text file")));
     }
     std::fs::read_to_string(path).map_err(|e| fail(format!("can't be read: {e}")))
@@ -234,7 +238,12 @@ fn read_text(path: &Path) -> Result<String, ModelError> {
 
 /// A JSON file, of no more than [`LARGEST_TEXT`] bytes.
 pub(crate) fn read_json(path: &Path) -> Result<Json, ModelError> {
-    let text = read_text(path)?;
+    read_json_up_to(path, LARGEST_TEXT)
+}
+
+/// A JSON file, of no more than `most` bytes.
+pub(crate) fn read_json_up_to(path: &Path, most: u64) -> Result<Json, ModelError> {
+    let text = read_text_up_to(path, most)?;
     serde_json::from_str(&text).map_err(|error| {
         let position = Position {
             line: error.line().max(1),
@@ -249,7 +258,10 @@ pub(crate) fn read_json(path: &Path) -> Result<Json, ModelError> {
 }
 
 /// The graph file that the caller named, or the built-in one for the architecture that the configuration names.
-fn choose_graph(config: &Configuration, given: Option<&Path>) -> Result<ModelFile, ModelError> {
+pub(crate) fn choose_graph(
+    config: &Configuration,
+    given: Option<&Path>,
+) -> Result<ModelFile, ModelError> {
     if let Some(path) = given {
         return Ok(syntax::parse(
             &path.display().to_string(),

@@ -21,6 +21,8 @@ pub use compile::{Compiled, compile, threads};
 pub use configuration::Configuration;
 pub(crate) use files::read_json;
 pub use files::{ModelFiles, Source};
+#[cfg(feature = "chat")]
+pub(crate) use files::{choose_graph, read_json_up_to};
 pub use graphs::builtin_graphs;
 pub use options::{Activations, Logits, Options, Progress, Text, Weights};
 #[cfg(feature = "tokenizer")]

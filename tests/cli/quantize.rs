@@ -56,6 +56,7 @@ fn matrices_change_their_type_and_everything_else_stays() {
         ("q4_k", "Q4_K", "Q5_0", "F16"),
         ("q6_k", "Q6_K", "Q8_0", "F16"),
         ("Q8_0", "Q8_0", "Q8_0", "F16"),
+        ("q5_k_s", "Q6_K", "Q5_1", "F16"),
         ("bf16", "BF16", "BF16", "BF16"),
         ("f32", "F32", "F32", "F32"),
     ] {
@@ -227,18 +228,36 @@ fn what_can_not_be_quantized_is_an_error_and_leaves_no_file() {
 }
 
 #[test]
-fn what_is_no_gguf_file_is_an_error_that_says_what_is_needed() {
+fn what_is_no_model_is_an_error_that_says_what_is_needed() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().display().to_string();
+    let text = folder.path().join("model.txt").display().to_string();
+    fs::write(&text, "no model").unwrap();
+    for (input, expected) in [
+        (path.as_str(), "expected a folder with config.json"),
+        (text.as_str(), "is neither a GGUF file nor a folder"),
+        ("no/such/file", "there is no such file or folder"),
+    ] {
+        let output = "no/such/folder/out.gguf";
+        let message = failure(["quantize", input, output, "--type", "q8_0"]);
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn a_folder_becomes_a_file_that_runs_with_the_same_tokens() {
+    let folder = TempDir::new().unwrap();
+    let output = folder.path().join("out.gguf").display().to_string();
     let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/llama");
-    let message = failure([
-        "quantize",
-        data,
-        "no/such/folder/out.gguf",
-        "--type",
-        "q8_0",
-    ]);
-    assert!(message.contains("is no GGUF file"), "{message}");
-    let message = failure(["quantize", "no/such/file", "out.gguf", "--type", "q8_0"]);
-    assert!(message.contains("there is no such file"), "{message}");
+    let said = stdout(["quantize", data, &output, "--type", "f32"]);
+    assert!(said.starts_with(&format!("{output}: ")), "{said}");
+    let expected = format!("{data}/expected.safetensors");
+    let said = stdout(["check", &output, "--expected", &expected]);
+    assert!(said.contains("all 16 greedy tokens equal"), "{said}");
+    let graph = concat!(env!("CARGO_MANIFEST_DIR"), "/graphs/gpt2.ron");
+    let arguments = ["quantize", data, &output, "--type", "f32", "--force"];
+    let message = failure(arguments.into_iter().chain(["--graph", graph]));
+    assert!(message.contains("gpt2.ron:"), "{message}");
 }
 
 #[test]

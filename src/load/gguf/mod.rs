@@ -94,6 +94,16 @@ impl GgufFile {
         }
     }
 
+    /// The file that begins with `header`, all of it, and is `length` bytes long; `label` stands for its path in errors.
+    pub fn from_header(
+        label: &Path,
+        header: Vec<u8>,
+        length: u64,
+    ) -> Result<Self, TensorFileError> {
+        let read = read_header(&header, length, false).map_err(|stop| refusal(label, stop))?;
+        Ok(Self::new(label, Mapped::from_vec(header), None, read))
+    }
+
     /// `head` begins as the file does and holds the header.
     fn new(file: &Path, head: Mapped, bytes: Option<Mapped>, header: Header) -> Self {
         GgufFile {

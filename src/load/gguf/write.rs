@@ -72,6 +72,11 @@ impl NewKey {
         Self::new(key, ValueType::U32, value.to_le_bytes().to_vec())
     }
 
+    /// A key with an integer of 32 bits.
+    pub fn i32(key: &str, value: i32) -> Self {
+        Self::new(key, ValueType::I32, value.to_le_bytes().to_vec())
+    }
+
     /// A key with a float of 32 bits.
     pub fn f32(key: &str, value: f32) -> Self {
         Self::new(key, ValueType::F32, value.to_le_bytes().to_vec())
@@ -94,6 +99,29 @@ impl NewKey {
         let mut bytes = (ValueType::Text as u32).to_le_bytes().to_vec();
         bytes.extend((values.len() as u64).to_le_bytes());
         values.for_each(|value| put_text(&mut bytes, value));
+        Self::new(key, ValueType::Array, bytes)
+    }
+
+    /// A key with a list of floats of 32 bits.
+    pub fn floats(key: &str, values: &[f32]) -> Self {
+        let elements = values.iter().map(|value| value.to_le_bytes());
+        Self::array(key, ValueType::F32, elements)
+    }
+
+    /// A key with a list of integers of 32 bits.
+    pub fn integers(key: &str, values: &[i32]) -> Self {
+        let elements = values.iter().map(|value| value.to_le_bytes());
+        Self::array(key, ValueType::I32, elements)
+    }
+
+    fn array(
+        key: &str,
+        element: ValueType,
+        values: impl ExactSizeIterator<Item = [u8; 4]>,
+    ) -> Self {
+        let mut bytes = (element as u32).to_le_bytes().to_vec();
+        bytes.extend((values.len() as u64).to_le_bytes());
+        bytes.extend(values.flatten());
         Self::new(key, ValueType::Array, bytes)
     }
 

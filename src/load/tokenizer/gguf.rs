@@ -29,7 +29,7 @@ const MERGES: &str = "tokenizer.ggml.merges";
 const CHARSMAP: &str = "tokenizer.ggml.precompiled_charsmap";
 
 /// The longest word, in characters, that WordPiece takes apart; longer ones are unknown.
-const LONGEST_WORD: usize = 100;
+pub(super) const LONGEST_WORD: usize = 100;
 
 /// Spellings of special tokens that end a text or a turn.
 const ENDS: [&str; 16] = [
@@ -69,7 +69,10 @@ pub(super) fn check(metadata: &Metadata) -> Result<Kind, TokenizerError> {
     let missing = |what: String| TokenizerError::Missing {
         problem: format!("{}: {what}", metadata.path().display()),
     };
-    let Some(model) = metadata.text(MODEL) else {
+    let model = metadata.text(MODEL);
+    // What files say that were made without one.
+    let model = model.filter(|model| !matches!(model.as_str(), "no_vocab" | "none"));
+    let Some(model) = model else {
         return Err(missing(format!(
             "the file has no vocabulary ({MODEL} is missing)"
         )));

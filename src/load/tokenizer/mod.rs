@@ -8,10 +8,12 @@ mod byte_level;
 mod distrust;
 mod gguf;
 mod model;
+mod parts;
 mod pieces;
 mod pre_tokenizers;
 mod precompiled;
 mod sentence_piece;
+pub mod to_gguf;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};

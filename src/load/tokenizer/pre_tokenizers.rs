@@ -20,7 +20,9 @@ pub struct PreTokenizer {
     pub add_bos: bool,
 }
 
-const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+/// The cut of GPT-2, which the pre-tokenizer of bytes makes where it is not told otherwise.
+pub(super) const GPT2: &str =
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const QWEN35: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
@@ -200,6 +202,14 @@ pub fn names() -> Vec<&'static str> {
 /// The way to cut that has this name.
 pub fn named(name: &str) -> Option<&'static PreTokenizer> {
     KNOWN.iter().find(|known| known.names.contains(&name))
+}
+
+/// The first name of the way that makes these cuts, and takes words as wholes or not.
+pub fn of_cuts(cuts: &[String], whole_words: bool) -> Option<&'static str> {
+    let known = KNOWN
+        .iter()
+        .find(|known| known.cuts == cuts && known.whole_words == whole_words)?;
+    known.names.first().copied()
 }
 
 impl PreTokenizer {

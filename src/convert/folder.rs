@@ -1,0 +1,217 @@
+//! A Hugging Face folder as the keys and tensors of a GGUF file.
+//!
+//! Which keys and tensors these are says the graph file. The header that is to be written is read back before anything is
+//! written: its graph must be built, its parameters be those of the folder, and its vocabulary make the same tokens of some
+//! texts.
+
+use std::path::Path;
+
+use super::folder_text::vocabulary;
+use super::mixture::{Choice, Types};
+use super::quantize::{Place, Planned, QuantizeError};
+use super::{Target, is_matrix};
+use crate::embed::pooling_type;
+use crate::graph::{DType, Graph, Value as GraphValue};
+use crate::load::bind::{Headers, bind, find_tensor};
+use crate::load::expand::expand;
+use crate::load::gguf::write::{GgufWriter, NewKey, NewTensor};
+use crate::load::gguf::{GgufFile, TensorType};
+use crate::load::to_gguf::{Elements, ToGguf, compare, to_gguf};
+use crate::load::tokenizer::Tokenizer;
+use crate::load::value::Value;
+use crate::load::weight_expression::WeightExpressions;
+use crate::load::weight_files::WeightFilesError;
+use crate::model::{Configuration, ModelError, ModelFiles, Options, Source, choose_graph};
+
+/// A folder's model, opened, and the expressions that give a GGUF file's tensors.
+pub(super) struct Folder {
+    files: ModelFiles,
+    graph: Graph,
+}
+
+impl std::fmt::Debug for Folder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Folder({})", self.files.path.display())
+    }
+}
+
+/// Everything that is to be written of a folder, but what quantizing adds to the keys.
+pub(super) struct FolderPlan {
+    pub folder: Folder,
+    pub keys: Vec<NewKey>,
+    pub tensors: Vec<Planned>,
+    tokenizer: Option<Tokenizer>,
+    made: ToGguf,
+}
+
+impl FolderPlan {
+    /// Opens a folder, and decides what its model becomes.
+    pub fn new(path: &Path, types: Types, graph: Option<&Path>) -> Result<Self, QuantizeError> {
+        let options = Options {
+            graph: graph.map(Path::to_path_buf),
+            ..Options::default()
+        };
+        let files = ModelFiles::open(&Source::Path(path.to_path_buf()), &options)?;
+        let Some(headers) = files.headers() else {
+            let folder = path.to_path_buf();
+            return Err(ModelError::Files(WeightFilesError::NoWeights { folder }).into());
+        };
+        let mut made = to_gguf(&files.graph, &files.config, &headers).map_err(ModelError::from)?;
+        let text = |key: &str, value: &str| NewKey::text(key, value);
+        let mut keys = vec![
+            text("general.architecture", &made.architecture),
+            text("general.type", "model"),
+            NewKey::u32("general.alignment", 32),
+        ];
+        if let Some(name) = name(path) {
+            keys.push(text("general.name", &name));
+        }
+        for (key, value) in &made.keys {
+            keys.push(new_key(key, value)?);
+        }
+        if let Some(pooling) =
+            pooling_type(&files).map_err(|error| QuantizeError::Recipe(Box::new(error)))?
+        {
+            keys.push(NewKey::u32(
+                &format!("{}.pooling_type", made.architecture),
+                pooling,
+            ));
+        }
+        let (tokenizer, own) = vocabulary(&files, made.tokens)?;
+        keys.extend(own);
+        let tensors = std::mem::take(&mut made.tensors);
+        let choice = Choice::new(types, tensors.iter().map(|tensor| &*tensor.name));
+        let tensors = tensors.into_iter().map(|tensor| {
+            let row = tensor.shape.last().copied().unwrap_or(1);
+            // What is no matrix is read as F32 by all programs, and as nothing else by some.
+            let wanted = match is_matrix(&tensor.name, &tensor.shape) {
+                true => choice.target(&tensor.name, row),
+                false => Target::F32,
+            };
+            let from = tensor_type(tensor.dtype);
+            let to = Some(wanted).filter(|to| to.tensor_type() != from);
+            Planned {
+                place: match tensor.elements {
+                    Elements::Value(value) => Place::Value(value),
+                    Elements::Made(floats) => {
+                        Place::Made(floats.iter().flat_map(|x| x.to_le_bytes()).collect())
+                    }
+                },
+                new: NewTensor {
+                    name: tensor.name,
+                    tensor_type: to.map_or(from, Target::tensor_type),
+                    shape: tensor.shape,
+                },
+                from,
+                to,
+            }
+        });
+        Ok(FolderPlan {
+            tensors: tensors.collect(),
+            keys,
+            tokenizer,
+            folder: Folder {
+                files,
+                graph: std::mem::take(&mut made.graph),
+            },
+            made,
+        })
+    }
+
+    /// Reads what is to be written, and compares it with the folder.
+    pub fn check(&self) -> Result<(), QuantizeError> {
+        let files = &self.folder.files;
+        let unreadable = |problem: String| QuantizeError::Unreadable {
+            folder: files.path.clone(),
+            problem,
+        };
+        let new: Vec<NewTensor> = self.tensors.iter().map(|t| t.new.clone()).collect();
+        let mut header = Vec::new();
+        GgufWriter::new(&mut header, &self.keys, &new)?;
+        let file = GgufFile::from_header(&files.path, header, u64::MAX)?;
+        let config = Configuration::Gguf(file.metadata().clone());
+        let own = &files.graph;
+        let by = match own.architectures.contains(&self.made.architecture) {
+            true => own.clone(),
+            false => choose_graph(&config, None)?,
+        };
+        let header = |name: &str| Some((name.to_string(), file.header(name)?));
+        let headers: Headers = file.names().filter_map(header).collect();
+        let has = |name: &str| find_tensor(&headers, &by.prefixes, name).is_some();
+        let read = expand(&by, &config, &has).and_then(|expanded| {
+            bind(&by.file, &expanded, Some(&headers))?;
+            Ok(expanded.params)
+        });
+        let read = read.map_err(|problems| unreadable(problems.to_string()))?;
+        compare(own, &self.made.params, &by, &read).map_err(ModelError::from)?;
+        if let Some(given) = &self.tokenizer {
+            let made = Tokenizer::from_gguf(file.metadata());
+            let made = made.map_err(|error| unreadable(error.to_string()))?;
+            crate::load::tokenizer::to_gguf::compare(given, &made).map_err(|problem| {
+                QuantizeError::Vocabulary {
+                    file: files.path.join("tokenizer.json"),
+                    problem,
+                }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Folder {
+    /// The elements of a tensor, row-major and little-endian.
+    pub fn elements(&self, value: GraphValue) -> Result<Vec<u8>, QuantizeError> {
+        let Some(weights) = &self.files.weights else {
+            return Ok(Vec::new());
+        };
+        let weight = WeightExpressions::new(&self.graph, weights).get(value);
+        let weight = weight.map_err(|error| QuantizeError::Elements(Box::new(error)))?;
+        let bytes = weight.dense_bytes();
+        weight.release();
+        Ok(bytes)
+    }
+}
+
+/// What the folder is called.
+fn name(path: &Path) -> Option<String> {
+    let whole = path.canonicalize().ok()?;
+    Some(whole.file_name()?.to_str()?.to_string())
+}
+
+fn tensor_type(dtype: DType) -> TensorType {
+    match dtype {
+        DType::F16 => TensorType::F16,
+        DType::BF16 => TensorType::BF16,
+        _ => TensorType::F32,
+    }
+}
+
+/// A parameter as a key: whole numbers as U32 or I32, others as F32.
+fn new_key(key: &str, value: &Value) -> Result<NewKey, QuantizeError> {
+    let refuse = || QuantizeError::Key {
+        key: key.to_string(),
+        value: value.to_string(),
+    };
+    Ok(match value {
+        Value::Int(number) => match (u32::try_from(*number), i32::try_from(*number)) {
+            (Ok(number), _) => NewKey::u32(key, number),
+            (_, Ok(number)) => NewKey::i32(key, number),
+            _ => return Err(refuse()),
+        },
+        Value::Float(number) => NewKey::f32(key, *number as f32),
+        Value::Bool(flag) => NewKey::bool(key, *flag),
+        Value::Str(text) => NewKey::text(key, text),
+        Value::List(items) => {
+            let whole = items.iter().map(|item| i32::try_from(item.as_int()?).ok());
+            let floats = items.iter().map(|item| Some(item.as_number()? as f32));
+            if let Some(whole) = whole.collect::<Option<Vec<i32>>>() {
+                NewKey::integers(key, &whole)
+            } else if let Some(floats) = floats.collect::<Option<Vec<f32>>>() {
+                NewKey::floats(key, &floats)
+            } else {
+                return Err(refuse());
+            }
+        }
+        Value::Null | Value::Record(_) => return Err(refuse()),
+    })
+}

@@ -1,0 +1,70 @@
+//! The keys of a folder's tokenizer, special tokens and chat template.
+
+use std::path::Path;
+
+use serde_json::Value as Json;
+
+use super::quantize::QuantizeError;
+use crate::chat::TemplateError;
+use crate::load::gguf::write::NewKey;
+use crate::load::tokenizer::Tokenizer;
+use crate::load::tokenizer::to_gguf::{Known, keys};
+use crate::model::{ModelFiles, read_json_up_to};
+
+/// Files of tokenizers that are not read.
+const OTHER_FILES: [&str; 4] = ["tokenizer.model", "spiece.model", "vocab.json", "vocab.txt"];
+/// The largest tokenizer.json that is read, in bytes.
+const LARGEST_TOKENIZER: u64 = 256 << 20;
+
+/// The folder's tokenizer, and the keys that say the same. A folder without one gives keys that say so.
+pub(super) fn vocabulary(
+    files: &ModelFiles,
+    count: Option<usize>,
+) -> Result<(Option<Tokenizer>, Vec<NewKey>), QuantizeError> {
+    let folder = &files.path;
+    let path = folder.join("tokenizer.json");
+    let refuse = |file: &Path, problem: String| QuantizeError::Vocabulary {
+        file: file.to_path_buf(),
+        problem,
+    };
+    let mut ends = files.config.eos_tokens();
+    let mut bos = files.config.bos_token();
+    if !path.is_file() {
+        for name in OTHER_FILES {
+            let other = folder.join(name);
+            if other.is_file() {
+                let problem = "a vocabulary is read from tokenizer.json alone, which is missing";
+                return Err(refuse(&other, problem.to_string()));
+            }
+        }
+        let mut keys = vec![NewKey::text("tokenizer.ggml.model", "no_vocab")];
+        let bos = bos.map(|bos| NewKey::u32("tokenizer.ggml.bos_token_id", bos));
+        let eos = ends.first();
+        let eos = eos.map(|&eos| NewKey::u32("tokenizer.ggml.eos_token_id", eos));
+        keys.extend(bos.into_iter().chain(eos));
+        return Ok((None, keys));
+    }
+    let json: Json = read_json_up_to(&path, LARGEST_TOKENIZER)?;
+    let tokenizer = Tokenizer::open(&path).map_err(|error| refuse(&path, error.to_string()))?;
+    let templates = files.template_files();
+    let spelled = templates.tokens()?;
+    let id = |name: &str| tokenizer.token_to_id(spelled.get(name)?);
+    bos = id("bos_token").or(bos);
+    if let Some(eos) = id("eos_token") {
+        ends.retain(|&end| end != eos);
+        ends.insert(0, eos);
+    }
+    let known = Known {
+        count,
+        bos,
+        ends,
+        pad: id("pad_token"),
+    };
+    let mut keys = keys(&json, &tokenizer, &known).map_err(|problem| refuse(&path, problem))?;
+    match templates.text() {
+        Ok((_, text)) => keys.push(NewKey::text("tokenizer.chat_template", &text)),
+        Err(TemplateError::Missing { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok((Some(tokenizer), keys))
+}
