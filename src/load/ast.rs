@@ -113,8 +113,17 @@ pub struct WeightDeclaration {
     pub gguf: Option<Template>,
     /// Whether a file may lack it.
     pub optional: bool,
-    /// The weight used when the file lacks it.
-    pub or: Option<String>,
+    /// What is used when the file lacks it.
+    pub or: Option<Alternative>,
+}
+
+/// What stands in for a weight: `"weight"`, or `Rows("weight", first)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alternative {
+    /// The name of another weight.
+    pub weight: String,
+    /// The first of its rows that stand in, as many as the missing weight has; all of it where none.
+    pub first_row: Option<Argument>,
 }
 
 /// A tensor's name with `{variable}` in it.

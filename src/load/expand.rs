@@ -4,11 +4,12 @@
 //! A node that binds "x" in iteration 3 of `Repeat("layer", …)` is named "layer.3/x", and if that is taken "layer.3/x#2";
 //! outside a Repeat "x", "x#2". Names written in that form come out unchanged, so that a dump loads again.
 
+mod weights;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::ast::{
     Argument, ArgumentKind, Formula, ModelFile, Node, Operand, OperandKind, Statement,
-    WeightDeclaration,
 };
 use super::diagnostics::{Position, Problem, Problems, unknown};
 use super::evaluate::{Failure, Scope};
@@ -46,7 +47,7 @@ pub struct FlatWeight {
     pub tensor: String,
     /// Whether the file may lack it.
     pub optional: bool,
-    /// The declared name of the weight that would have stood in for it.
+    /// The declared name of the weight that would have stood in for it, whole or with some of its rows.
     pub or: Option<String>,
     /// Where it is declared.
     pub position: Position,
@@ -113,13 +114,6 @@ const MOST_ITERATIONS: i64 = 4096;
 const MOST_NODES: usize = 1 << 16;
 /// The most statements visited, inputs and values of attributes, together.
 const MOST_WORK: usize = 4_000_000;
-/// The largest dimension of a weight.
-const LARGEST_DIM: i64 = 1 << 31;
-/// The most elements of a weight.
-const MOST_ELEMENTS: i64 = 1 << 40;
-/// The most dimensions of a weight.
-const MOST_DIMS: usize = 8;
-
 /// Expands a graph file for one model. `has` says whether the weight file holds a tensor, under any prefix; it decides
 /// optional weights, `or`, and `has(…)` in expressions. A required weight the file lacks is not reported here.
 pub fn expand(
@@ -192,7 +186,7 @@ struct Expander<'a> {
     bindings: HashMap<String, String>,
     /// Unique names given away, with the number to try when one is wanted again.
     taken: HashMap<String, usize>,
-    /// Unique names of the weights in `flat_weights`.
+    /// Unique names of the weights in `flat_weights`, and of those that are rows of one.
     listed: HashSet<String>,
     work: usize,
     /// Places with a problem: a mistake in a Repeat is reported once.
@@ -407,7 +401,7 @@ impl Expander<'_> {
         let attributes = attributes.collect();
         let mut inputs = Vec::with_capacity(node.inputs.len());
         for operand in &node.inputs {
-            inputs.extend(self.input(node, operand));
+            inputs.extend(self.input(node, operand)?);
         }
         let names = node.names.iter().map(|name| self.bind(name)).collect();
         self.nodes.push(FlatNode {
@@ -446,29 +440,33 @@ impl Expander<'_> {
         }
     }
 
-    fn input(&mut self, node: &Node, operand: &Operand) -> Option<FlatInput> {
-        match &operand.kind {
-            OperandKind::Absent => Some(FlatInput::Absent),
-            OperandKind::Literal(literal) => match self.attribute(node, literal)? {
-                value @ (Value::Int(_) | Value::Float(_)) => Some(FlatInput::Literal(value)),
-                other => {
-                    let message = format!("a literal must be a number, found {}", other.kind());
-                    self.complain(node, operand.position, message);
-                    None
-                }
-            },
-            OperandKind::Name(name) => {
-                if let Some(canonical) = self.bindings.get(name) {
-                    return Some(FlatInput::Value(canonical.clone()));
-                }
-                if let Some(weight) = self.weights.get(name) {
-                    return self.weight(node, operand, weight);
-                }
-                let message = self.unknown(name);
-                self.complain(node, operand.position, message);
-                None
+    fn input(&mut self, node: &Node, operand: &Operand) -> Result<Option<FlatInput>, Stopped> {
+        let name = match &operand.kind {
+            OperandKind::Absent => return Ok(Some(FlatInput::Absent)),
+            OperandKind::Literal(literal) => {
+                return Ok(match self.attribute(node, literal) {
+                    Some(value @ (Value::Int(_) | Value::Float(_))) => {
+                        Some(FlatInput::Literal(value))
+                    }
+                    Some(other) => {
+                        let message = format!("a literal must be a number, found {}", other.kind());
+                        self.complain(node, operand.position, message);
+                        None
+                    }
+                    None => None,
+                });
             }
+            OperandKind::Name(name) => name,
+        };
+        if let Some(canonical) = self.bindings.get(name) {
+            return Ok(Some(FlatInput::Value(canonical.clone())));
         }
+        if let Some(weight) = self.weights.get(name) {
+            return self.weight(node, operand, weight);
+        }
+        let message = self.unknown(name);
+        self.complain(node, operand.position, message);
+        Ok(None)
     }
 
     fn unknown(&self, name: &str) -> String {
@@ -476,77 +474,6 @@ impl Expander<'_> {
         candidates.extend(self.weights.names());
         candidates.sort_unstable();
         unknown("name", name, candidates)
-    }
-
-    fn weight(
-        &mut self,
-        node: &Node,
-        operand: &Operand,
-        weight: &WeightDeclaration,
-    ) -> Option<FlatInput> {
-        let weights = self.weights;
-        let declaration = weights.get(&weight.name)?;
-        let found = match weights.resolve(declaration, &self.variables) {
-            Ok(None) => return Some(FlatInput::Absent),
-            Ok(Some(found)) => weights
-                .canonical(found.declaration, &self.variables)
-                .map(|name| (name, found)),
-            Err(message) => Err(message),
-        };
-        let (name, found) = match found {
-            Ok(found) => found,
-            Err(message) => {
-                self.complain(node, operand.position, message);
-                return None;
-            }
-        };
-        if self.listed.insert(name.clone()) {
-            let dims = self.dims(&name, found.declaration);
-            self.flat_weights.push(FlatWeight {
-                name: name.clone(),
-                dims,
-                tensor: found.tensor,
-                optional: found.declaration.optional,
-                or: found.declaration.or.clone(),
-                position: found.declaration.position,
-            });
-        }
-        Some(FlatInput::Weight(name))
-    }
-
-    fn dims(&mut self, name: &str, weight: &WeightDeclaration) -> Vec<i64> {
-        let mut dims = Vec::with_capacity(weight.shape.len().min(MOST_DIMS));
-        if weight.shape.len() > MOST_DIMS {
-            let message = format!("a weight has at most {MOST_DIMS} dimensions");
-            self.report(Problem::new(weight.position, message).about("weight", name));
-            return dims;
-        }
-        let mut elements = 1_i64;
-        for dim in &weight.shape {
-            match argument(dim, &self.scope()) {
-                Ok(Value::Int(value @ 1..=LARGEST_DIM)) => {
-                    dims.push(value);
-                    elements = elements.saturating_mul(value);
-                }
-                Ok(other) => {
-                    let message = format!(
-                        "a dimension must be an integer from 1 to {LARGEST_DIM}, found {}",
-                        found(&other, dim)
-                    );
-                    self.report(Problem::new(dim.position, message).about("weight", name));
-                }
-                Err(problem) => {
-                    problem
-                        .into_iter()
-                        .for_each(|problem| self.report(problem.about("weight", name)));
-                }
-            }
-        }
-        if elements > MOST_ELEMENTS {
-            let message = format!("a weight of more than {MOST_ELEMENTS} elements: {dims:?}");
-            self.report(Problem::new(weight.position, message).about("weight", name));
-        }
-        dims
     }
 
     /// Gives `name` its newest meaning: a unique name, which is returned.
