@@ -60,7 +60,7 @@ fn a_value_of_the_configuration_that_can_not_be_is_named() {
         (
             "llama",
             json!({"num_attention_heads": 0}),
-            "graphs/llama.ron:63:21: weight \"layer.0/q_proj\": a dimension must be an integer from 1 to 2147483648, found 0 in \"heads * head\"",
+            "graphs/llama.ron:66:21: weight \"layer.0/q_proj\": a dimension must be an integer from 1 to 2147483648, found 0 in \"heads * head\"",
         ),
         (
             "gpt2",
@@ -80,17 +80,17 @@ fn a_value_of_the_configuration_that_can_not_be_is_named() {
         (
             "llama",
             json!({"num_key_value_heads": -2}),
-            "graphs/llama.ron:69:21: weight \"layer.0/k_proj\": a dimension must be an integer from 1 to 2147483648, found -16 in \"kv * head\"",
+            "graphs/llama.ron:73:21: weight \"layer.0/k_proj\": a dimension must be an integer from 1 to 2147483648, found -16 in \"kv * head\"",
         ),
         (
             "llama",
             json!({"num_hidden_layers": 1_000_000_000}),
-            "graphs/llama.ron:117:25: Repeat needs an integer from 0 to 4096, found 1000000000 in \"layers\"",
+            "graphs/llama.ron:124:25: Repeat needs an integer from 0 to 4096, found 1000000000 in \"layers\"",
         ),
         (
             "llama",
             json!({"num_hidden_layers": -1}),
-            "graphs/llama.ron:117:25: Repeat needs an integer from 0 to 4096, found -1 in \"layers\"",
+            "graphs/llama.ron:124:25: Repeat needs an integer from 0 to 4096, found -1 in \"layers\"",
         ),
         (
             "llama",
@@ -140,42 +140,42 @@ fn a_value_of_the_configuration_that_can_not_be_is_named() {
         (
             "llama",
             json!({"head_dim": 7}),
-            "graphs/llama.ron:62:9: weight \"layer.0/q_proj\": tensor 'model.layers.0.self_attn.q_proj.weight' must be [56, 64], the file has [64, 64]",
+            "graphs/llama.ron:65:9: weight \"layer.0/q_proj\": tensor 'model.layers.0.self_attn.q_proj.weight' must be [56, 64], the file has [64, 64]",
         ),
         (
             "llama",
             json!({"hidden_act": "silu_and_mul"}),
-            "graphs/llama.ron:146:13: node \"layer.0/g#2\": unknown activation 'silu_and_mul'; known are relu, silu, swish, gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, tanh, sigmoid",
+            "graphs/llama.ron:153:13: node \"layer.0/g#2\": unknown activation 'silu_and_mul'; known are relu, silu, swish, gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, tanh, sigmoid",
         ),
         (
             "llama",
             json!({"hidden_act": 3}),
-            "graphs/llama.ron:146:13: node \"layer.0/g#2\": Activation takes the function's name, Activation(\"act\"), found an integer",
+            "graphs/llama.ron:153:13: node \"layer.0/g#2\": Activation takes the function's name, Activation(\"act\"), found an integer",
         ),
         (
             "llama",
             json!({"rms_norm_eps": "small"}),
-            "graphs/llama.ron:118:13: node \"layer.0/n\": RmsNorm: attribute 'eps' must be a finite number, found \"'small'\"",
+            "graphs/llama.ron:125:13: node \"layer.0/n\": RmsNorm: attribute 'eps' must be a finite number, found \"'small'\"",
         ),
         (
             "llama",
             json!({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}),
-            "graphs/llama.ron:128:13: node \"layer.0/q#3\": Rope: attribute 'rope_type' must be one of default, linear, llama3, found \"'yarn'\"",
+            "graphs/llama.ron:135:13: node \"layer.0/q#3\": Rope: attribute 'rope_type' must be one of default, linear, llama3, found \"'yarn'\"",
         ),
         (
             "llama",
             json!({"rope_parameters": {"rope_theta": -1.0}}),
-            "graphs/llama.ron:128:13: node \"layer.0/q#3\": Rope: base must be positive, found -1",
+            "graphs/llama.ron:135:13: node \"layer.0/q#3\": Rope: base must be positive, found -1",
         ),
         (
             "llama",
             json!({"rope_parameters": {"rope_theta": []}}),
-            "graphs/llama.ron:128:13: node \"layer.0/q#3\": Rope: attribute 'base' must be a finite number, found []",
+            "graphs/llama.ron:135:13: node \"layer.0/q#3\": Rope: attribute 'base' must be a finite number, found []",
         ),
         (
             "llama",
             json!({"max_position_embeddings": 0}),
-            "graphs/llama.ron:128:13: node \"layer.0/q#3\": Rope: attribute 'original_context' must be a whole number of 1 or more, found 0",
+            "graphs/llama.ron:135:13: node \"layer.0/q#3\": Rope: attribute 'original_context' must be a whole number of 1 or more, found 0",
         ),
         (
             "gpt2",
@@ -484,7 +484,7 @@ fn a_missing_tensor_is_named_with_the_nearest_and_an_unread_one_too() {
     serialize_to_file(views, None, &folder.path().join("model.safetensors")).unwrap();
     assert_eq!(
         refusal(folder.path()),
-        "graphs/llama.ron:1:1: no node reads tensor 'model.layers.1.mlp.up_porj.weight' [160, 64] of the weight file (a forgotten bias?); `ignore` lists tensors to leave out\ngraphs/llama.ron:94:9: weight \"layer.1/up_proj\": the weight file has no tensor 'layers.1.mlp.up_proj.weight'; the nearest name is 'layers.0.mlp.up_proj.weight'"
+        "graphs/llama.ron:1:1: no node reads tensor 'model.layers.1.mlp.up_porj.weight' [160, 64] of the weight file (a forgotten bias?); `ignore` lists tensors to leave out\ngraphs/llama.ron:101:9: weight \"layer.1/up_proj\": the weight file has no tensor 'layers.1.mlp.up_proj.weight'; the nearest name is 'layers.0.mlp.up_proj.weight'"
     );
 }
 

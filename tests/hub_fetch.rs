@@ -248,3 +248,65 @@ fn progress_tells_how_much_has_arrived() {
     assert!(told.windows(2).all(|pair| pair[0].done <= pair[1].done));
     assert_eq!(told.last().map(|transfer| transfer.done), Some(50_000));
 }
+
+/// The SHA-256 of `weights`.
+const WEIGHTS: &str = "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c";
+
+#[test]
+fn a_file_with_the_digest_that_the_hub_states_is_fetched() {
+    let (hub, cache) = (
+        Hub::new(&[("m-Q8_0.gguf", b"weights")]),
+        TempDir::new().unwrap(),
+    );
+    hub.tag("m-Q8_0.gguf", WEIGHTS);
+    let path = fetched(NAME, &options(&hub, &cache)).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"weights");
+    let blob = cache.path().join("models--org--model/blobs").join(WEIGHTS);
+    assert_eq!(
+        fs::canonicalize(path).unwrap(),
+        fs::canonicalize(blob).unwrap()
+    );
+}
+
+#[test]
+fn a_file_with_another_digest_than_the_hub_states_is_removed_and_told() {
+    let (hub, cache) = (
+        Hub::new(&[("m-Q8_0.gguf", b"w3ights")]),
+        TempDir::new().unwrap(),
+    );
+    hub.tag("m-Q8_0.gguf", WEIGHTS);
+    let error = fetched(NAME, &options(&hub, &cache)).unwrap_err();
+    assert!(matches!(error, HubError::Damaged { .. }), "{error}");
+    let message = error.to_string();
+    assert!(message.contains("m-Q8_0.gguf arrived damaged"), "{message}");
+    assert!(message.contains(WEIGHTS), "{message}");
+    let model = cache.path().join("models--org--model");
+    assert!(!model.join("blobs").join(WEIGHTS).exists());
+    let path = model.join("snapshots").join(SHA).join("m-Q8_0.gguf");
+    assert!(fs::symlink_metadata(path).is_err());
+    // It is no part of what the cache offers without the Hub, either.
+    let offline = HubOptions {
+        offline: true,
+        ..options(&hub, &cache)
+    };
+    assert!(matches!(
+        fetched(NAME, &offline),
+        Err(HubError::Offline { .. })
+    ));
+}
+
+#[test]
+fn a_part_that_went_bad_is_fetched_anew_after_it_was_told() {
+    let (hub, cache) = (
+        Hub::new(&[("m-Q8_0.gguf", b"weights")]),
+        TempDir::new().unwrap(),
+    );
+    hub.tag("m-Q8_0.gguf", WEIGHTS);
+    let blobs = cache.path().join("models--org--model/blobs");
+    fs::create_dir_all(&blobs).unwrap();
+    fs::write(blobs.join(format!("{WEIGHTS}.part")), "w3").unwrap();
+    let error = fetched(NAME, &options(&hub, &cache)).unwrap_err();
+    assert!(matches!(error, HubError::Damaged { .. }), "{error}");
+    let path = fetched(NAME, &options(&hub, &cache)).unwrap();
+    assert_eq!(fs::read(path).unwrap(), b"weights");
+}

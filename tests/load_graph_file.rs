@@ -214,6 +214,48 @@ fn an_absent_weight_gives_way_to_its_or() {
     assert!(!unique.contains(&&"output".to_owned()));
 }
 
+/// Two layers that read their own `a` and `b` [2, 4], or rows of the `ab` that holds both.
+const PARTS: &str = r#"Model(
+    weights: {
+        "layer.ab": (shape: [4, 4], hf: "{layer}.ab", optional: true),
+        "layer.a":  (shape: [2, 4], hf: "{layer}.a", or: Rows("layer.ab", 0)),
+        "layer.b":  (shape: [2, 4], hf: "{layer}.b", optional: true, or: Rows("layer.ab", "layer + 1")),
+    },
+    nodes: [
+        ("x", Id, ["tokens"]),
+        Repeat("layer", 2, [
+            ("x", Add, ["x", "layer.a"]),
+            If("has('layer.b')", [("x", Mul, ["x", "layer.b"]), ("x", Mul, ["layer.b", "x"])], []),
+        ]),
+    ],
+    outputs: ["x"],
+)"#;
+
+#[test]
+fn an_absent_weight_is_rows_of_the_one_that_holds_it() {
+    let file = parse("parts.ron", PARTS).unwrap();
+    let present = |tensors: &'static [&str]| move |tensor: &str| tensors.contains(&tensor);
+    // Layer 0 has both in one, layer 1 has its own `a`, no `b` and nothing to cut it from.
+    let expanded = expand(&file, &config("{}"), &present(&["0.ab", "1.a"])).unwrap();
+    insta::assert_snapshot!(listing(&expanded), @r"
+    x = Id()[tokens]
+    layer.0/a = Slice(axis: 0, start: 0, end: 2)[weight layer.0/ab]
+    layer.0/x = Add()[x, layer.0/a]
+    layer.0/b = Slice(axis: 0, start: 1, end: 3)[weight layer.0/ab]
+    layer.0/x#2 = Mul()[layer.0/x, layer.0/b]
+    layer.0/x#3 = Mul()[layer.0/b, layer.0/x#2]
+    layer.1/x = Add()[layer.0/x#3, weight layer.1/a]
+    layer.0/ab [4, 4] 0.ab
+    layer.1/a [2, 4] 1.a
+    ");
+    // Where the file has a weight's own tensor too, that one is read.
+    let own = expand(&file, &config("{}"), &|_| true).unwrap();
+    assert!(own.nodes.iter().all(|node| node.op != "Slice"));
+    let again = parse("dump.ron", &dump(&expanded)).unwrap();
+    let again = expand(&again, &config("{}"), &|_| true).unwrap();
+    assert_eq!(listing(&again), listing(&expanded));
+}
+
 /// Prints a flat graph as a dump does: nodes and weights under their canonical names, no Repeat.
 fn dump(expanded: &Expanded) -> String {
     let mut text = "Model(\n    weights: {\n".to_owned();

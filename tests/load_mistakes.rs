@@ -82,6 +82,14 @@ fn every_mistake_in_the_text_names_its_place() {
             "f:3:11: weight \"w\": unknown weight 'v'",
         ),
         (
+            model("", "\"w\": (shape: [1], hf: \"w\", or: Rows(\"v\", 0))", ""),
+            "f:3:11: weight \"w\": unknown weight 'v'",
+        ),
+        (
+            model("", "\"w\": (shape: [1], hf: \"w\", or: Rows(\"w\"))", ""),
+            "f:3:42: weight \"w\": expected \"weight\" or Rows(\"weight\", first row), found Rows(…)",
+        ),
+        (
             model("", "\"w\": (shape: [1], hf: \"w{i\")", ""),
             "f:3:33: weight \"w\": '{' in \"w{i\" must begin the name of a Repeat variable and '}'",
         ),
@@ -316,6 +324,30 @@ fn every_mistake_in_the_meaning_names_its_place() {
                 "(\"x\", Add, [\"w\"])",
             ),
             "f:4:21: node \"x\": the weights that stand in for 'w' stand in for each other",
+        ),
+        (
+            model(
+                "",
+                "\"w\": (shape: [1], hf: \"absent\", or: Rows(\"v\", \"0 - 1\")), \"v\": (shape: [1], hf: \"v\")",
+                "(\"x\", Add, [\"w\"])",
+            ),
+            "f:3:57: weight \"w\": the first row must be an integer from 0 to 2147483648, found -1 in \"0 - 1\"",
+        ),
+        (
+            model(
+                "",
+                "\"w\": (shape: [2, 3], hf: \"absent\", or: Rows(\"v\", 3)), \"v\": (shape: [4, 3], hf: \"v\")",
+                "(\"x\", Add, [\"w\"])",
+            ),
+            "f:3:60: weight \"w\": [2, 3] can't be rows 3 to 5 of \"v\" [4, 3]",
+        ),
+        (
+            model(
+                "",
+                "\"w\": (shape: [2, 3], hf: \"absent\", or: Rows(\"v\", 1)), \"v\": (shape: [4, 2], hf: \"v\")",
+                "(\"x\", Add, [\"w\"])",
+            ),
+            "f:3:60: weight \"w\": [2, 3] can't be rows 1 to 3 of \"v\" [4, 2]",
         ),
         (
             w("0"),

@@ -19,7 +19,7 @@ pub struct GraphArguments {
     #[arg(long, value_name = "PASS,…", value_delimiter = ',')]
     pub without: Vec<String>,
     /// What products with block-quantized weights multiply
-    #[arg(long, value_enum, default_value_t = Activations::Int8)]
+    #[arg(long, value_enum, default_value_t = Activations::DEFAULT)]
     activations: Activations,
     /// What matrices of floats become when they are loaded [default: they keep their type]
     #[arg(long, value_enum, value_name = "TYPE")]
@@ -67,6 +67,21 @@ enum Activations {
     F32,
 }
 
+impl Activations {
+    const DEFAULT: Activations = Activations::Int8;
+
+    /// The name on the command line.
+    const fn name(self) -> &'static str {
+        match self {
+            Activations::Int8 => "int8",
+            Activations::F32 => "f32",
+        }
+    }
+}
+
+/// What `--activations` is where nobody says.
+pub const DEFAULT_ACTIVATIONS: &str = Activations::DEFAULT.name();
+
 /// What decides the plan, besides the threads.
 #[derive(Args)]
 pub struct PlanArguments {
@@ -104,6 +119,17 @@ impl GraphArguments {
             text: Text::Never,
             ..Options::default()
         }
+    }
+
+    /// What `--activations` chose, by its name on the command line.
+    pub fn activations(&self) -> &'static str {
+        self.activations.name()
+    }
+
+    /// What `--weights` chose, by its name on the command line.
+    pub fn weights(&self) -> Option<String> {
+        let value = self.weights?.to_possible_value()?;
+        Some(value.get_name().to_string())
     }
 }
 

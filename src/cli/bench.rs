@@ -154,7 +154,6 @@ pub fn bench(arguments: Arguments) -> Result<(), Failure> {
         [] => vec![None],
         threads => threads.iter().copied().map(Some).collect(),
     };
-    let passes_off = &arguments.graph.without;
     let mut rows = Vec::new();
     for threads in threads {
         let options = Options {
@@ -172,10 +171,23 @@ pub fn bench(arguments: Arguments) -> Result<(), Failure> {
         }
         let count = session.context().max(longest.saturating_mul(batch));
         let tokens = pseudo_random_tokens(count, model.vocabulary());
-        let parameters = parameters(&model);
+        let unmeasured = Row {
+            model: arguments.model.display().to_string(),
+            model_size: model.compiled().weight_bytes,
+            model_n_params: parameters(&model),
+            isa: model.isa().name().to_string(),
+            n_threads: model.threads(),
+            n_chunk: model.compiled().plan.options.chunk,
+            n_context: model.context(),
+            passes_off: arguments.graph.without.clone(),
+            activations: arguments.graph.activations().to_string(),
+            weights: arguments.graph.weights(),
+            n_batch_prompts: batch,
+            ..Row::default()
+        };
         if rows.is_empty() {
             match arguments.output {
-                Format::Md => print(&markdown_head(!passes_off.is_empty()))?,
+                Format::Md => print(&markdown_head(&unmeasured))?,
                 Format::Csv => print(&csv_head())?,
                 Format::Json => {}
             }
@@ -192,25 +204,14 @@ pub fn bench(arguments: Arguments) -> Result<(), Failure> {
                 test.run(&mut session, &tokens)?;
                 samples_ns.push(begun.elapsed().as_nanos().max(1));
             }
-            let row = Row::new(
-                Row {
-                    model: arguments.model.display().to_string(),
-                    model_size: model.compiled().weight_bytes,
-                    model_n_params: parameters,
-                    isa: model.isa().name().to_string(),
-                    n_threads: model.threads(),
-                    n_chunk: model.compiled().plan.options.chunk,
-                    n_context: model.context(),
-                    passes_off: passes_off.clone(),
-                    n_prompt,
-                    n_gen,
-                    n_batch_prompts: batch,
-                    ..Row::default()
-                },
-                samples_ns,
-            );
+            let row = Row {
+                n_prompt,
+                n_gen,
+                ..unmeasured.clone()
+            };
+            let row = Row::new(row, samples_ns);
             match arguments.output {
-                Format::Md => print(&markdown_line(&row, !passes_off.is_empty()))?,
+                Format::Md => print(&markdown_line(&row))?,
                 Format::Csv => print(&csv_line(&row))?,
                 Format::Json => {}
             }

@@ -3,6 +3,8 @@
 use indicatif::HumanBytes;
 use serde::Serialize;
 
+use super::arguments::DEFAULT_ACTIVATIONS;
+
 /// One test's result. The fields that llama-bench has too are called as there.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Row {
@@ -22,6 +24,10 @@ pub struct Row {
     pub n_context: usize,
     /// Passes and rules left out.
     pub passes_off: Vec<String>,
+    /// What products with block-quantized weights multiply, as `--activations` calls it.
+    pub activations: String,
+    /// What matrices of floats became, as `--weights` calls it; `None` where they kept their type.
+    pub weights: Option<String>,
     /// Tokens of a prompt test, 0 for others.
     pub n_prompt: usize,
     /// Tokens of a generation test, 0 for others.
@@ -84,12 +90,28 @@ fn mean_and_deviation(samples: &[f64]) -> (f64, f64) {
     (mean, (squares / (count - 1.0).max(1.0)).sqrt())
 }
 
-/// The first two lines of the Markdown table.
-pub fn markdown_head(with_passes: bool) -> String {
-    let (head, line) = match with_passes {
-        true => (" passes off |", " --- |"),
-        false => ("", ""),
-    };
+/// The columns of the Markdown table that tell options which are not as they would be by themselves: heads and values.
+fn chosen(row: &Row) -> Vec<(&'static str, String)> {
+    let mut columns = Vec::new();
+    if !row.passes_off.is_empty() {
+        columns.push(("passes off", row.passes_off.join(" ")));
+    }
+    if row.activations != DEFAULT_ACTIVATIONS {
+        columns.push(("activations", row.activations.clone()));
+    }
+    if let Some(weights) = &row.weights {
+        columns.push(("weights", weights.clone()));
+    }
+    columns
+}
+
+/// The first two lines of the Markdown table of rows with the options of `row`.
+pub fn markdown_head(row: &Row) -> String {
+    let (mut head, mut line) = (String::new(), String::new());
+    for (name, _) in chosen(row) {
+        head = format!("{head} {name} |");
+        line += " --- |";
+    }
     format!(
         "| model | size | params | isa | threads |{head} test | t/s |\n\
          | --- | ---: | ---: | --- | ---: |{line} ---: | ---: |\n"
@@ -97,13 +119,13 @@ pub fn markdown_head(with_passes: bool) -> String {
 }
 
 /// A line of the Markdown table.
-pub fn markdown_line(row: &Row, with_passes: bool) -> String {
-    let passes = match with_passes {
-        true => format!(" {} |", row.passes_off.join(" ")),
-        false => String::new(),
-    };
+pub fn markdown_line(row: &Row) -> String {
+    let mut options = String::new();
+    for (_, value) in chosen(row) {
+        options = format!("{options} {value} |");
+    }
     format!(
-        "| {} | {} | {} | {} | {} |{passes} {} | {:.2} ± {:.2} |\n",
+        "| {} | {} | {} | {} | {} |{options} {} | {:.2} ± {:.2} |\n",
         row.model.replace('|', "\\|"),
         HumanBytes(row.model_size as u64),
         human_count(row.model_n_params),
@@ -125,7 +147,7 @@ fn human_count(count: usize) -> String {
 
 /// The columns of [`csv_line`].
 pub fn csv_head() -> String {
-    "model,model_size,model_n_params,isa,n_threads,n_chunk,n_context,passes_off,n_prompt,n_gen,n_batch_prompts,avg_ns,stddev_ns,avg_ts,stddev_ts\n"
+    "model,model_size,model_n_params,isa,n_threads,n_chunk,n_context,passes_off,activations,weights,n_prompt,n_gen,n_batch_prompts,avg_ns,stddev_ns,avg_ts,stddev_ts\n"
         .to_string()
 }
 
@@ -140,6 +162,8 @@ pub fn csv_line(row: &Row) -> String {
         row.n_chunk.to_string(),
         row.n_context.to_string(),
         row.passes_off.join(" "),
+        row.activations.clone(),
+        row.weights.clone().unwrap_or_default(),
         row.n_prompt.to_string(),
         row.n_gen.to_string(),
         row.n_batch_prompts.to_string(),

@@ -104,7 +104,8 @@ pub fn info(arguments: Arguments) -> Result<(), Failure> {
                         report.packed_weights
                             + report.dense_weights
                             + report.mapped_weights
-                            + report.arena,
+                            + report.arena
+                            + report.session_lists,
                     );
                 }
                 Err(error) => missing.extend(error.to_string().lines().map(str::to_string)),

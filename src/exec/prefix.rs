@@ -3,14 +3,17 @@
 //!
 //! Rows are kept in blocks of 64 positions. A block is known by its tokens and by the block before it, so that the blocks
 //! form a tree whose paths are the beginnings that were read; all tokens are compared, and no two beginnings are taken for
-//! each other. When no block is free, the least recently used makes room, the deepest of a path first. All memory is taken
-//! when the cache is made.
+//! each other. Looking a prompt up takes as long as the prompt. When no block is free, the least recently used makes room,
+//! the deepest of a path first. All memory is taken when the cache is made.
+
+mod index;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use self::index::{Index, NONE};
+
 use super::arena::{Arena, ArenaError};
 use super::executor::kv_cache;
-use crate::digest::Digest;
 use crate::kernels::kv_cache::{BLOCK, KvCache};
 use crate::plan::ModelPlan;
 
@@ -60,32 +63,13 @@ pub enum PrefixCacheError {
     Arena(#[from] ArenaError),
 }
 
-/// No block comes before the first.
-const NONE: u32 = u32::MAX;
-
-/// What is known of the block in a slot.
-#[derive(Clone, Copy)]
-struct Entry {
-    /// The slot of the block before it, or [`NONE`].
-    before: u32,
-    /// How many blocks come before it.
-    depth: u32,
-    /// A digest of `before` and the tokens: what differs in it differs.
-    digest: u64,
-    /// When it was last used, in lookups and stores. No block was used later than the one before it.
-    used: u64,
-    tokens: [u32; BLOCK],
-}
-
 struct Store {
     /// [slots][cache: keys [kv_heads][64 · head_dim], values the same], as they lie in a session.
     rows: Arena,
     /// Bytes of a slot in `rows`.
     slot_bytes: usize,
-    slots: usize,
-    /// A block in each slot that was ever used; never more than `slots`.
-    entries: Vec<Entry>,
-    clock: u64,
+    /// What lies in the slots.
+    index: Index,
     statistics: PrefixStatistics,
 }
 
@@ -93,17 +77,15 @@ impl PrefixCache {
     /// A cache for sessions of `plan` that takes at most `budget` bytes, all of them now.
     pub fn new(plan: &ModelPlan, budget: usize) -> Result<PrefixCache, PrefixCacheError> {
         let slot_bytes = slot_bytes(plan);
-        let each = slot_bytes + size_of::<Entry>();
+        let each = slot_bytes + Index::SLOT_BYTES;
         let mut slots = (budget / each).min(NONE as usize);
         loop {
             if slots == 0 || slot_bytes == 0 {
                 return Err(PrefixCacheError::TooSmall);
             }
             let rows = Arena::new(slots * slot_bytes)?;
-            let entries: Vec<Entry> = Vec::with_capacity(slots);
-            let bytes = size_of::<PrefixCache>()
-                + rows.allocated_bytes()
-                + entries.capacity() * size_of::<Entry>();
+            let index = Index::new(slots);
+            let bytes = size_of::<PrefixCache>() + rows.allocated_bytes() + index.bytes();
             if bytes > budget {
                 // What the arena rounds up.
                 slots -= (bytes - budget).div_ceil(each).min(slots);
@@ -118,9 +100,7 @@ impl PrefixCache {
                 store: Mutex::new(Store {
                     rows,
                     slot_bytes,
-                    slots,
-                    entries,
-                    clock: 0,
+                    index,
                     statistics,
                 }),
             });
@@ -131,14 +111,15 @@ impl PrefixCache {
     pub fn least_bytes(plan: &ModelPlan) -> Option<usize> {
         let rows = slot_bytes(plan);
         // What the arena may round up.
-        (rows > 0).then(|| 2 * rows + size_of::<Entry>() + size_of::<PrefixCache>() + 4096)
+        (rows > 0).then(|| 2 * rows + Index::SLOT_BYTES + size_of::<PrefixCache>() + 4096)
     }
 
     /// How it fares.
     pub fn statistics(&self) -> PrefixStatistics {
         let store = self.lock();
         PrefixStatistics {
-            rows_used: store.entries.len() * BLOCK,
+            rows_used: store.index.len() * BLOCK,
+            evictions: store.index.evictions(),
             ..store.statistics
         }
     }
@@ -155,7 +136,7 @@ impl PrefixCache {
     ) -> usize {
         let mut store = self.lock();
         let wanted = &tokens[..tokens.len().saturating_sub(1)];
-        let (found, last) = store.walk(wanted);
+        let (found, last) = store.index.walk(wanted);
         store.statistics.lookups += 1;
         store.statistics.hits += u64::from(found > 0);
         let position = found * BLOCK;
@@ -174,7 +155,7 @@ impl PrefixCache {
                 let copied = store.copy(from, &rows, block, seen.then_some(Copy::Out));
                 from += copied;
             }
-            slot = store.entries[slot as usize].before;
+            slot = store.index.before(slot);
         }
         position
     }
@@ -183,34 +164,23 @@ impl PrefixCache {
     /// positions `held` on. Blocks that are known already are marked as used.
     pub(super) fn keep(&self, plan: &ModelPlan, tokens: &[u32], arena: &Arena, held: &[usize]) {
         let mut store = self.lock();
-        let (known, mut before) = store.walk(tokens);
+        let (known, mut before) = store.index.walk(tokens);
         let first = held.iter().copied().max().unwrap_or(0);
         let (blocks, _) = tokens.as_chunks::<BLOCK>();
         for (block, tokens) in blocks.iter().enumerate().skip(known) {
             if block * BLOCK < first {
                 return;
             }
-            let Some(slot) = store.free_slot() else {
+            let Some(slot) = store.index.add(before, tokens) else {
                 return;
             };
-            let entry = Entry {
-                before,
-                depth: block as u32,
-                digest: digest(before, tokens),
-                used: store.clock,
-                tokens: *tokens,
-            };
-            match store.entries.get_mut(slot) {
-                Some(old) => *old = entry,
-                None => store.entries.push(entry),
-            }
-            let mut to = slot * store.slot_bytes;
+            let mut to = slot as usize * store.slot_bytes;
             for cache in &plan.caches {
                 // SAFETY: the session lends its arena, and none of its steps runs.
                 let rows = unsafe { kv_cache(cache, arena) };
                 to += store.copy(to, &rows, block, Some(Copy::In));
             }
-            before = slot as u32;
+            before = slot;
         }
     }
 
@@ -227,41 +197,6 @@ enum Copy {
 }
 
 impl Store {
-    /// The number of blocks of the longest known beginning of `tokens`, and the slot of the last of them. Marks all of
-    /// them as used now.
-    fn walk(&mut self, tokens: &[u32]) -> (usize, u32) {
-        self.clock += 1;
-        let (mut found, mut last) = (0, NONE);
-        for tokens in tokens.as_chunks::<BLOCK>().0 {
-            let digest = digest(last, tokens);
-            let same = |entry: &Entry| {
-                entry.digest == digest && entry.before == last && entry.tokens == *tokens
-            };
-            let Some(slot) = self.entries.iter().position(same) else {
-                break;
-            };
-            self.entries[slot].used = self.clock;
-            (found, last) = (found + 1, slot as u32);
-        }
-        (found, last)
-    }
-
-    /// A slot for a new block: one never used, or that of the block least recently used, which nothing follows. `None`
-    /// if all blocks are in use now, as those in front of the new one.
-    fn free_slot(&mut self) -> Option<usize> {
-        if self.entries.len() < self.slots {
-            return Some(self.entries.len());
-        }
-        let entries = self.entries.iter().enumerate();
-        let (slot, entry) =
-            entries.min_by_key(|(_, entry)| (entry.used, u32::MAX - entry.depth))?;
-        if entry.used == self.clock {
-            return None;
-        }
-        self.statistics.evictions += 1;
-        Some(slot)
-    }
-
     /// Copies one block of a layer's rows between `rows` and the bytes from `offset` on, if asked to. Gives the bytes it
     /// takes there.
     fn copy(
@@ -304,14 +239,4 @@ impl Store {
 fn slot_bytes(plan: &ModelPlan) -> usize {
     let rows = plan.caches.iter().map(|cache| cache.layout.row_bytes());
     rows.sum::<usize>() * BLOCK
-}
-
-/// Of a block's tokens and the slot of the block before it.
-fn digest(before: u32, tokens: &[u32; BLOCK]) -> u64 {
-    let mut digest = Digest::default();
-    digest.add(&before.to_le_bytes());
-    tokens
-        .iter()
-        .for_each(|token| digest.add(&token.to_le_bytes()));
-    digest.value()
 }

@@ -87,10 +87,10 @@ enum Reuse {
 pub struct Session {
     executor: Arc<Executor>,
     arena: Arena,
-    /// Every token so far; its capacity is the context's, or a step's where that is more, so that it never grows.
+    /// Every token so far. This and the lists below have the room that the plan states, so that they never grow.
     tokens: Vec<u32>,
     /// Where each text of the last step begins, in tokens, and behind the last where it ends; empty unless it read
-    /// several. Its capacity is that of a step of single tokens, so that it never grows.
+    /// several.
     starts: Vec<usize>,
     /// Ids below this are known.
     vocabulary: usize,
@@ -105,16 +105,14 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session without tokens. Takes the whole arena: nothing is allocated later.
+    /// A session without tokens. Takes the whole arena and the lists beside it: nothing is allocated later.
     pub fn new(executor: Arc<Executor>, vocabulary: usize) -> Result<Session, ArenaError> {
         let plan = executor.plan();
         let arena = Arena::new(plan.regions.total())?;
-        let tokens = Vec::with_capacity(plan.options.context.max(plan.options.chunk));
-        let starts = match plan.texts {
-            1 => Vec::new(),
-            texts => Vec::with_capacity(texts + 1),
-        };
-        let held = vec![0; plan.caches.len()];
+        let lists = plan.session_lists();
+        let tokens = Vec::with_capacity(lists.tokens);
+        let starts = Vec::with_capacity(lists.starts);
+        let held = vec![0; lists.held];
         Ok(Session {
             executor,
             arena,
@@ -527,5 +525,44 @@ impl<'a> Encoded<'a> {
         let rows =
             ends.and_then(|(start, end)| self.rows.get(start * self.width..end * self.width));
         rows.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Session;
+    use crate::{Model, Options};
+
+    /// Bytes of the lists beside the arena.
+    fn list_bytes(session: &Session) -> usize {
+        session.tokens.capacity() * size_of::<u32>()
+            + session.starts.capacity() * size_of::<usize>()
+            + session.held.capacity() * size_of::<usize>()
+    }
+
+    #[test]
+    fn the_lists_take_what_the_plan_states_and_never_grow() {
+        // A context larger than a step, a step larger than the context, and caches with windows.
+        for (name, chunk) in [("llama", 16), ("bert", 600), ("mistral", 16)] {
+            let folder = format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
+            let options = Options {
+                context: Some(100),
+                chunk: Some(chunk),
+                ..Options::default()
+            };
+            let model = Model::open(folder.as_str(), &options).unwrap();
+            let mut session = model.session().unwrap();
+            let planned = model.plan().session_lists;
+            assert_eq!(list_bytes(&session), planned, "{name}");
+            if model.is_bidirectional() {
+                let texts: Vec<[u32; 1]> = (0..chunk as u32).map(|token| [token % 200]).collect();
+                let texts: Vec<&[u32]> = texts.iter().map(|text| &text[..]).collect();
+                session.encode(&texts).unwrap();
+            } else {
+                let tokens: Vec<u32> = (0..100).collect();
+                session.prefill(&tokens).unwrap();
+            }
+            assert_eq!(list_bytes(&session), planned, "{name}");
+        }
     }
 }

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use hf_hub::api::Progress;
-use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
+use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo, Metadata};
 use hf_hub::{Cache, Repo, RepoType};
 use serde_json::Value as Json;
 
 use super::choose::{Choice, INDEX, choose};
+use super::digest::{sha256, stated_sha256};
 use super::{HubError, HubName, HubOptions, OnTransfer, Transfer};
 
 /// The branch that is fetched.
@@ -153,14 +154,42 @@ impl Hub<'_> {
             return Ok(path);
         }
         let repo = self.api.repo(self.repo(sha));
-        self.transfer(&repo, file)
+        let (path, about) = self
+            .transfer(&repo, file)
             .map_err(|error| match status(&error) {
                 Some(status @ (401 | 403 | 404)) => self.refused(status, Some(file)),
                 _ => self.failed(file, error),
-            })
+            })?;
+        match damage(&path, &about) {
+            Ok(None) => Ok(path),
+            Ok(Some(problem)) => {
+                // What the path in the cache leads to.
+                let blob = fs::canonicalize(&path);
+                let removed = fs::remove_file(&path).and_then(|()| match blob {
+                    Ok(blob) if blob.exists() => fs::remove_file(blob),
+                    _ => Ok(()),
+                });
+                removed.map_err(|error| {
+                    self.failed(
+                        file,
+                        format!(
+                            "{problem}, and {} can't be removed: {error}",
+                            path.display()
+                        ),
+                    )
+                })?;
+                Err(HubError::Damaged {
+                    repository: self.name.repository.clone(),
+                    file: file.to_string(),
+                    problem,
+                })
+            }
+            Err(error) => Err(self.failed(file, error)),
+        }
     }
 
-    fn transfer(&self, repo: &ApiRepo, file: &str) -> Result<PathBuf, ApiError> {
+    /// Downloads a file. Gives its path, and what the Hub says about it.
+    fn transfer(&self, repo: &ApiRepo, file: &str) -> Result<(PathBuf, Metadata), ApiError> {
         let about = self.api.metadata(&repo.url(file))?;
         // The name of the blob in the cache.
         let etag = about.etag();
@@ -185,14 +214,7 @@ impl Hub<'_> {
                 progress: self.options.progress.clone(),
             },
         )?;
-        let arrived = fs::metadata(&path)?.len();
-        if arrived != size {
-            fs::remove_file(&path)?;
-            fs::remove_file(&blob)?;
-            let message = format!("{arrived} bytes arrived, but it has {size}");
-            return Err(std::io::Error::other(message).into());
-        }
-        Ok(path)
+        Ok((path, about))
     }
 
     /// The weight files that the index among `chosen` lists.
@@ -243,6 +265,20 @@ impl Hub<'_> {
             }
         }
     }
+}
+
+/// What is wrong with the file that arrived, by its size and, where the Hub states one, its digest.
+fn damage(path: &Path, about: &Metadata) -> std::io::Result<Option<String>> {
+    let (arrived, size) = (fs::metadata(path)?.len(), about.size() as u64);
+    if arrived != size {
+        return Ok(Some(format!("it has {arrived} bytes, on the Hub {size}")));
+    }
+    let Some(stated) = stated_sha256(about.etag()) else {
+        return Ok(None);
+    };
+    let found = sha256(path)?;
+    let same = found.eq_ignore_ascii_case(stated);
+    Ok((!same).then(|| format!("its SHA-256 is {found}, on the Hub {stated}")))
 }
 
 /// The path of a model that lies in these files of `folder`: the first one's, from which the others are found.

@@ -5,6 +5,7 @@
 //! that is not a model.
 
 mod choose;
+mod digest;
 mod fetch;
 mod options;
 
@@ -74,6 +75,18 @@ pub enum HubError {
         /// The file.
         file: String,
         /// What went wrong.
+        problem: String,
+    },
+    /// A file is not what the Hub says that it is.
+    #[error(
+        "{repository}: {file} arrived damaged: {problem}. It was removed: the next try fetches it anew"
+    )]
+    Damaged {
+        /// The repository.
+        repository: String,
+        /// The file.
+        file: String,
+        /// What the Hub states, and what arrived.
         problem: String,
     },
 }

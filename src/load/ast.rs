@@ -117,8 +117,8 @@ pub struct WeightDeclaration {
     pub gguf: Option<Template>,
     /// Whether a file may lack it.
     pub optional: bool,
-    /// The weight used when the file lacks it.
-    pub or: Option<String>,
+    /// What is used when the file lacks it.
+    pub or: Option<Alternative>,
     /// What is done with the tensor of a folder, in order, to make that of a GGUF file.
     pub to_gguf: Vec<Step>,
 }
@@ -149,6 +149,15 @@ pub struct GgufStatement {
     pub tensors: Vec<(String, Argument)>,
     /// Parameters that are another for the GGUF file than for the folder it is made from, though the model is the same.
     pub differs: Vec<Output>,
+}
+
+/// What stands in for a weight: `"weight"`, or `Rows("weight", first)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alternative {
+    /// The name of another weight.
+    pub weight: String,
+    /// The first of its rows that stand in, as many as the missing weight has; all of it where none.
+    pub first_row: Option<Argument>,
 }
 
 /// A tensor's name with `{variable}` in it.

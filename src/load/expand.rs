@@ -47,7 +47,7 @@ pub struct FlatWeight {
     pub tensor: String,
     /// Whether the file may lack it.
     pub optional: bool,
-    /// The declared name of the weight that would have stood in for it.
+    /// The declared name of the weight that would have stood in for it, whole or with some of its rows.
     pub or: Option<String>,
     /// Where it is declared.
     pub position: Position,
@@ -218,7 +218,7 @@ struct Expander<'a> {
     bindings: HashMap<String, String>,
     /// Unique names given away, with the number to try when one is wanted again.
     taken: HashMap<String, usize>,
-    /// Unique names of the weights in `flat_weights`.
+    /// Unique names of the weights in `flat_weights`, and of those that are rows of one.
     listed: HashSet<String>,
     work: usize,
     /// Places with a problem: a mistake in a Repeat is reported once.
@@ -433,7 +433,7 @@ impl Expander<'_> {
         let attributes = attributes.collect();
         let mut inputs = Vec::with_capacity(node.inputs.len());
         for operand in &node.inputs {
-            inputs.extend(self.input(node, operand));
+            inputs.extend(self.input(node, operand)?);
         }
         let names = node.names.iter().map(|name| self.bind(name)).collect();
         self.nodes.push(FlatNode {
@@ -472,29 +472,33 @@ impl Expander<'_> {
         }
     }
 
-    fn input(&mut self, node: &Node, operand: &Operand) -> Option<FlatInput> {
-        match &operand.kind {
-            OperandKind::Absent => Some(FlatInput::Absent),
-            OperandKind::Literal(literal) => match self.attribute(node, literal)? {
-                value @ (Value::Int(_) | Value::Float(_)) => Some(FlatInput::Literal(value)),
-                other => {
-                    let message = format!("a literal must be a number, found {}", other.kind());
-                    self.complain(node, operand.position, message);
-                    None
-                }
-            },
-            OperandKind::Name(name) => {
-                if let Some(canonical) = self.bindings.get(name) {
-                    return Some(FlatInput::Value(canonical.clone()));
-                }
-                if let Some(weight) = self.weights.get(name) {
-                    return self.weight(node, operand, weight);
-                }
-                let message = self.unknown(name);
-                self.complain(node, operand.position, message);
-                None
+    fn input(&mut self, node: &Node, operand: &Operand) -> Result<Option<FlatInput>, Stopped> {
+        let name = match &operand.kind {
+            OperandKind::Absent => return Ok(Some(FlatInput::Absent)),
+            OperandKind::Literal(literal) => {
+                return Ok(match self.attribute(node, literal) {
+                    Some(value @ (Value::Int(_) | Value::Float(_))) => {
+                        Some(FlatInput::Literal(value))
+                    }
+                    Some(other) => {
+                        let message = format!("a literal must be a number, found {}", other.kind());
+                        self.complain(node, operand.position, message);
+                        None
+                    }
+                    None => None,
+                });
             }
+            OperandKind::Name(name) => name,
+        };
+        if let Some(canonical) = self.bindings.get(name) {
+            return Ok(Some(FlatInput::Value(canonical.clone())));
         }
+        if let Some(weight) = self.weights.get(name) {
+            return self.weight(node, operand, weight);
+        }
+        let message = self.unknown(name);
+        self.complain(node, operand.position, message);
+        Ok(None)
     }
 
     fn unknown(&self, name: &str) -> String {

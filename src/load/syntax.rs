@@ -14,13 +14,14 @@
 //! )
 //! ```
 //!
-//! A value is a number, true, false, a text, which is an expression, or a list of values.
+//! A value is a number, true, false, a text, which is an expression, or a list of values. In place of the text behind `or`
+//! may stand `Rows("weight", value)`.
 
 use std::collections::{BTreeSet, HashSet};
 
 use super::ast::{
-    Argument, ArgumentKind, Definition, Formula, GgufStatement, ModelFile, Output, Param,
-    Requirement, Template, WeightDeclaration,
+    Alternative, Argument, ArgumentKind, Definition, Formula, GgufStatement, ModelFile, Output,
+    Param, Requirement, Template, WeightDeclaration,
 };
 use super::diagnostics::{Position, Problem, Problems, unknown};
 use super::document::{self, Form, Kind, Tree};
@@ -143,11 +144,15 @@ impl Reader {
             }
             if let Some(or) = weight
                 .or
-                .as_deref()
-                .filter(|or| !self.weights.contains(*or))
+                .as_ref()
+                .filter(|or| !self.weights.contains(&or.weight))
             {
                 self.subject = Some(("weight", weight.name.clone()));
-                let message = unknown("weight", or, self.weights.iter().map(String::as_str));
+                let message = unknown(
+                    "weight",
+                    &or.weight,
+                    self.weights.iter().map(String::as_str),
+                );
                 self.problem(weight.position, message);
             }
         }
@@ -446,7 +451,7 @@ impl Reader {
                 false
             }
         };
-        let or = or.and_then(|tree| self.text(tree)).map(str::to_owned);
+        let or = or.and_then(|tree| self.alternative(tree));
         let to_gguf = self.items(to_gguf, Self::step);
         let mentioned: BTreeSet<&str> = hf
             .iter()
@@ -481,6 +486,28 @@ impl Reader {
             optional,
             or,
             to_gguf,
+        })
+    }
+
+    /// What stands behind a weight's `or`.
+    fn alternative(&mut self, tree: &Tree) -> Option<Alternative> {
+        let (weight, first_row) = match &tree.kind {
+            Kind::Text(weight, _) => (weight.as_str(), None),
+            Kind::Form(Form {
+                name: Some("Rows"),
+                arguments,
+                ..
+            }) if let [weight, first] = arguments.as_slice() => {
+                (self.text(weight)?, Some(self.argument(first)?))
+            }
+            _ => {
+                self.expected("\"weight\" or Rows(\"weight\", first row)", tree);
+                return None;
+            }
+        };
+        Some(Alternative {
+            weight: weight.to_owned(),
+            first_row,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::ast::{Template, WeightDeclaration};
+use super::ast::{Argument, Template, WeightDeclaration};
 use super::diagnostics::unknown;
 use super::parameters::SourceKind;
 use super::value::Value;
@@ -22,6 +22,17 @@ pub(super) struct Found<'a> {
     pub declaration: &'a WeightDeclaration,
     /// The name of its tensor, without prefix.
     pub tensor: String,
+    /// Where only some of its rows are meant: which.
+    pub rows: Option<Rows<'a>>,
+}
+
+/// A weight that is rows of another one.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Rows<'a> {
+    /// The weight, whose shape says how many rows.
+    pub weight: &'a WeightDeclaration,
+    /// The first of the other's rows.
+    pub first: &'a Argument,
 }
 
 pub(super) struct WeightTable<'a> {
@@ -87,13 +98,36 @@ impl<'a> WeightTable<'a> {
         Ok(name)
     }
 
-    /// Whether the weight file holds the weight's own tensor.
+    /// Whether the weight file holds the weight's own tensor, or the one that has its rows.
     pub fn present(&self, name: &str, variables: &[Variable]) -> Result<bool, String> {
         let Some(weight) = self.get(name) else {
             return Err(unknown("weight", name, self.names()));
         };
         let tensor = self.tensor(weight, variables)?;
-        Ok(tensor.is_some_and(|tensor| (self.has)(&tensor)))
+        let own = tensor.is_some_and(|tensor| (self.has)(&tensor));
+        Ok(own || self.rows(weight, variables)?.is_some())
+    }
+
+    /// The weight as rows of another, if `or` says so and the file holds that one.
+    fn rows(
+        &self,
+        weight: &'a WeightDeclaration,
+        variables: &[Variable],
+    ) -> Result<Option<Found<'a>>, String> {
+        let Some(or) = &weight.or else {
+            return Ok(None);
+        };
+        let (Some(whole), Some(first)) = (self.get(&or.weight), &or.first_row) else {
+            return Ok(None);
+        };
+        let tensor = self.tensor(whole, variables)?;
+        Ok(tensor
+            .filter(|tensor| (self.has)(tensor))
+            .map(|tensor| Found {
+                declaration: whole,
+                tensor,
+                rows: Some(Rows { weight, first }),
+            }))
     }
 
     /// The weight, or what stands in for it if the file lacks it; none if it is optional and absent. A weight that must
@@ -111,19 +145,26 @@ impl<'a> WeightTable<'a> {
             let tensor = self.tensor(current, variables)?;
             optional |= current.optional;
             let present = tensor.as_ref().is_some_and(|tensor| (self.has)(tensor));
-            let next = current.or.as_deref().and_then(|or| self.get(or));
+            let or = current.or.as_ref().filter(|or| or.first_row.is_none());
+            let next = or.and_then(|or| self.get(&or.weight));
             match (tensor, next) {
                 (Some(tensor), _) if present => {
                     return Ok(Some(Found {
                         declaration: current,
                         tensor,
+                        rows: None,
                     }));
                 }
                 (tensor, next) => {
+                    let rows = self.rows(current, variables)?;
+                    if rows.is_some() {
+                        return Ok(rows);
+                    }
                     if let Some(tensor) = tensor {
                         missing = Some(Found {
                             declaration: current,
                             tensor,
+                            rows: None,
                         });
                     }
                     match next {

@@ -114,6 +114,26 @@ impl Regions {
     }
 }
 
+/// The lists that a session has besides its arena, as long as they ever get: they are taken whole with the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLists {
+    /// Token ids, u32: as many as the context or a step has room for.
+    pub tokens: usize,
+    /// Where each text of a step begins, and behind the last where it ends, usize; none where steps read one text.
+    pub starts: usize,
+    /// For each cache the first position whose row is there, usize.
+    pub held: usize,
+}
+
+impl SessionLists {
+    /// Bytes of all of them.
+    pub fn bytes(&self) -> usize {
+        let tokens = self.tokens.saturating_mul(size_of::<u32>());
+        let places = self.starts.saturating_add(self.held);
+        tokens.saturating_add(places.saturating_mul(size_of::<usize>()))
+    }
+}
+
 /// Every decision about running a graph: what runs, in which order, on which bytes.
 pub struct ModelPlan {
     /// Steps of one token.
@@ -220,6 +240,18 @@ impl ModelPlan {
         };
         verify(graphs.0, graphs.1, &plan)?;
         Ok(plan)
+    }
+
+    /// The lists of a session.
+    pub fn session_lists(&self) -> SessionLists {
+        SessionLists {
+            tokens: self.options.context.max(self.options.chunk),
+            starts: match self.texts {
+                1 => 0,
+                texts => texts.saturating_add(1),
+            },
+            held: self.caches.len(),
+        }
     }
 
     /// Whether a prompt step gives something for each of its tokens, and not for the last alone.

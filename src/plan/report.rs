@@ -47,6 +47,8 @@ pub struct MemoryReport {
     pub kv_cache_without_windows: usize,
     /// Bytes of the arena: activations, scratch and caches.
     pub arena: usize,
+    /// Bytes of a session's lists beside the arena: its tokens, where texts begin, and which rows its caches hold.
+    pub session_lists: usize,
     /// The most bytes of the cache of prompts' beginnings, which all sessions share.
     pub prefix_cache: usize,
 }
@@ -125,6 +127,7 @@ impl MemoryReport {
             windowed_layers: rings.count(),
             kv_cache_without_windows: whole,
             arena: plan.regions.total(),
+            session_lists: plan.session_lists().bytes(),
             prefix_cache: plan.options.prefix_cache,
         }
     }
@@ -180,6 +183,7 @@ impl fmt::Display for MemoryReport {
             let what = format!("    without windows ({} layers)", self.windowed_layers);
             line(f, &what, self.kv_cache_without_windows)?;
         }
+        line(f, "lists of a session", self.session_lists)?;
         if self.prefix_cache > 0 {
             line(f, "prefix cache (of all sessions)", self.prefix_cache)?;
         }

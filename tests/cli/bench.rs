@@ -68,6 +68,43 @@ fn bench_prints_tables() {
 }
 
 #[test]
+fn bench_rows_tell_activations_and_weights_and_tables_those_that_were_chosen() {
+    let bench = ["bench", "-p", "8", "-n", "0", "-r", "1"];
+    let chosen = ["--activations", "f32", "--weights", "q8_0"];
+    let options = |arguments: &[&str]| {
+        let rows = json(bench.iter().chain(arguments).chain(&["-o", "json"]));
+        ["activations", "weights"].map(|name| rows[0][name].clone())
+    };
+    assert_eq!(options(&[]), [Value::from("int8"), Value::Null]);
+    assert_eq!(options(&chosen), ["f32", "q8_0"].map(Value::from));
+
+    let csv = stdout(bench.iter().chain(&chosen).chain(&["-o", "csv"]));
+    let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    for (name, value) in [("activations", "\"f32\""), ("weights", "\"q8_0\"")] {
+        let column = lines[0].iter().position(|&head| head == name).unwrap();
+        assert_eq!(lines[1][column], value, "{csv}");
+    }
+
+    let head = "| model | size | params | isa | threads | ";
+    for (arguments, columns, value) in [
+        (&chosen[..2], "activations | ", " | f32 | pp8 | "),
+        (&chosen[2..], "weights | ", " | q8_0 | pp8 | "),
+        (
+            &chosen,
+            "activations | weights | ",
+            " | f32 | q8_0 | pp8 | ",
+        ),
+    ] {
+        let table = stdout(bench.iter().chain(arguments));
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(lines[0], format!("{head}{columns}test | t/s |"));
+        assert!(lines[2].contains(value), "{table}");
+        let bars = |line: &str| line.matches('|').count();
+        assert_eq!(bars(lines[1]), bars(lines[0]), "{table}");
+    }
+}
+
+#[test]
 fn bench_repeats_what_the_context_cannot_hold() {
     let output = output(["bench", "-p", "300", "-n", "0", "-r", "1", "-o", "json"]);
     assert!(output.status.success());

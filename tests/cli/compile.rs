@@ -89,7 +89,10 @@ fn plan_states_every_byte_for_the_options_given() {
         bytes("arena"),
         bytes("activations") + bytes("scratch") + bytes("kv_cache")
     );
-    assert!(stdout(["plan", "demo"]).contains("KV cache"));
+    // Ids of 64 tokens, and the first position that the caches of two layers hold.
+    assert_eq!(bytes("session_lists"), 64 * 4 + 2 * 8);
+    let text = stdout(["plan", "demo"]);
+    assert!(text.contains("KV cache") && text.contains("lists of a session"));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 mod bench;
 mod chat;
+#[cfg(target_os = "linux")]
+mod chat_terminal;
 mod check;
 #[path = "../common/mod.rs"]
 mod common;

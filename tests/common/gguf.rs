@@ -122,6 +122,43 @@ impl Writer {
         self
     }
 
+    /// The same with queries, keys and values of each layer in one tensor, one behind the other.
+    pub fn fused(mut self) -> Self {
+        let mut tensors: Vec<Tensor> = Vec::new();
+        let part = |name: &str| {
+            let (layer, rest) = name.split_once(".attn_")?;
+            let (part, kind) = rest.split_once('.')?;
+            let fused = format!("{layer}.attn_qkv.{kind}");
+            ["q", "k", "v"]
+                .contains(&part)
+                .then_some((fused, part.to_string()))
+        };
+        let mut parts: Vec<(String, String, Tensor)> = Vec::new();
+        for tensor in self.tensors {
+            match part(&tensor.name) {
+                Some((fused, part)) => parts.push((fused, part, tensor)),
+                None => tensors.push(tensor),
+            }
+        }
+        for order in ["q", "k", "v"] {
+            for (fused, _, tensor) in parts.iter().filter(|(_, part, _)| part == order) {
+                match tensors.iter_mut().find(|known| known.name == *fused) {
+                    None => tensors.push(Tensor {
+                        name: fused.clone(),
+                        ..tensor.clone()
+                    }),
+                    Some(whole) => {
+                        assert_eq!(whole.number, tensor.number, "{fused}");
+                        *whole.dims.last_mut().unwrap() += tensor.dims.last().unwrap();
+                        whole.bytes.extend(&tensor.bytes);
+                    }
+                }
+            }
+        }
+        self.tensors = tensors;
+        self
+    }
+
     pub fn bytes(&self) -> Vec<u8> {
         let mut out = b"GGUF".to_vec();
         out.extend(self.version.to_le_bytes());

@@ -26,6 +26,8 @@ struct State {
     token: Option<String>,
     /// A file that breaks off behind so many bytes, once.
     breaks: Option<(String, usize)>,
+    /// Files' tags, where they are not those of [`etag`].
+    tags: BTreeMap<String, String>,
 }
 
 /// The server; it ends with the test program.
@@ -63,6 +65,12 @@ impl Hub {
     /// Break off the next download of `file` behind so many bytes.
     pub fn break_off(&self, file: &str, behind: usize) {
         self.state.lock().unwrap().breaks = Some((file.to_string(), behind));
+    }
+
+    /// From now on the tag of `file` is this one.
+    pub fn tag(&self, file: &str, tag: &str) {
+        let mut state = self.state.lock().unwrap();
+        state.tags.insert(file.to_string(), tag.to_string());
     }
 
     /// What was asked since the last call.
@@ -124,7 +132,10 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) {
                     .map_or(bytes.len(), |end| (end + 1).min(bytes.len()));
                 let head = format!(
                     "206 Partial Content\r\nx-repo-commit: {SHA}\r\netag: \"{}\"\r\ncontent-range: bytes {start}-{}/{}",
-                    etag(file.unwrap()),
+                    state
+                        .tags
+                        .get(file.unwrap())
+                        .unwrap_or(&etag(file.unwrap())),
                     last.saturating_sub(1),
                     bytes.len()
                 );

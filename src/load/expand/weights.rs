@@ -1,11 +1,13 @@
-//! The weights that nodes read: which tensors they are, of which shape, and what makes those of a GGUF file of them.
+//! Weights where nodes read them: each is listed once, or cut out of the one that has its rows, and what makes that of a
+//! GGUF file of it.
 
-use super::{Expander, FlatAttribute, FlatInput, FlatStep, FlatWeight, found};
+use super::{Expander, FlatAttribute, FlatInput, FlatNode, FlatStep, FlatWeight, Stopped, found};
 use crate::load::ast::{Argument, Node, Operand, Step, WeightDeclaration};
 use crate::load::diagnostics::Problem;
 use crate::load::parameters::SourceKind;
 use crate::load::resolve::argument;
 use crate::load::value::Value;
+use crate::load::weight_table::Rows;
 
 /// The largest dimension of a weight.
 const LARGEST_DIM: i64 = 1 << 31;
@@ -15,16 +17,19 @@ const MOST_ELEMENTS: i64 = 1 << 40;
 const MOST_DIMS: usize = 8;
 
 impl Expander<'_> {
+    /// The weight that an operand of `node` names, or what stands in for it; none if a problem was noted.
     pub(super) fn weight(
         &mut self,
         node: &Node,
         operand: &Operand,
         weight: &WeightDeclaration,
-    ) -> Option<FlatInput> {
+    ) -> Result<Option<FlatInput>, Stopped> {
         let weights = self.weights;
-        let declaration = weights.get(&weight.name)?;
+        let Some(declaration) = weights.get(&weight.name) else {
+            return Ok(None);
+        };
         let found = match weights.resolve(declaration, &self.variables) {
-            Ok(None) => return Some(FlatInput::Absent),
+            Ok(None) => return Ok(Some(FlatInput::Absent)),
             Ok(Some(found)) => weights
                 .canonical(found.declaration, &self.variables)
                 .map(|name| (name, found)),
@@ -34,7 +39,7 @@ impl Expander<'_> {
             Ok(found) => found,
             Err(message) => {
                 self.complain(node, operand.position, message);
-                return None;
+                return Ok(None);
             }
         };
         if self.listed.insert(name.clone()) {
@@ -51,13 +56,93 @@ impl Expander<'_> {
                 dims,
                 tensor: found.tensor,
                 optional: found.declaration.optional,
-                or: found.declaration.or.clone(),
+                or: found.declaration.or.as_ref().map(|or| or.weight.clone()),
                 position: found.declaration.position,
                 gguf,
                 to_gguf,
             });
         }
-        Some(FlatInput::Weight(name))
+        match found.rows {
+            None => Ok(Some(FlatInput::Weight(name))),
+            Some(rows) => self.rows(node, name, &rows),
+        }
+    }
+
+    /// A weight as rows of the one with the unique name `whole`: a node that cuts them out, with the weight's own unique
+    /// name. It stands where `reader` does, the first to read it.
+    fn rows(
+        &mut self,
+        reader: &Node,
+        whole: String,
+        rows: &Rows<'_>,
+    ) -> Result<Option<FlatInput>, Stopped> {
+        let weight = rows.weight;
+        let name = match self.weights.canonical(weight, &self.variables) {
+            Ok(name) => name,
+            Err(message) => {
+                self.problem(weight.position, message);
+                return Ok(None);
+            }
+        };
+        if !self.listed.insert(name.clone()) {
+            return Ok(Some(FlatInput::Value(name)));
+        }
+        self.spend(4, weight.position)?;
+        let dims = self.dims(&name, weight);
+        let first = match argument(rows.first, &self.scope()) {
+            Ok(Value::Int(first @ 0..=LARGEST_DIM)) => Some(first),
+            Ok(other) => {
+                let message = format!(
+                    "the first row must be an integer from 0 to {LARGEST_DIM}, found {}",
+                    found(&other, rows.first)
+                );
+                self.report(Problem::new(rows.first.position, message).about("weight", &name));
+                None
+            }
+            Err(problem) => {
+                problem
+                    .into_iter()
+                    .for_each(|problem| self.report(problem.about("weight", &name)));
+                None
+            }
+        };
+        // Without either a problem was noted, and no node reads what is not there.
+        let (Some(first), Some((&count, row))) = (first, dims.split_first()) else {
+            return Ok(None);
+        };
+        let end = first + count;
+        // It was listed just now, or not long ago.
+        let holder = self
+            .flat_weights
+            .iter()
+            .rev()
+            .find(|known| known.name == whole);
+        let holder = holder.map(|holder| holder.dims.clone()).unwrap_or_default();
+        let holds = |(&rows, of): (&i64, &[i64])| end <= rows && of == row;
+        if !holder.split_first().is_some_and(holds) {
+            let message =
+                format!("{dims:?} can't be rows {first} to {end} of \"{whole}\" {holder:?}");
+            self.report(Problem::new(rows.first.position, message).about("weight", &name));
+            return Ok(None);
+        }
+        let attribute = |name: &str, value| FlatAttribute {
+            name: name.to_owned(),
+            value: Value::Int(value),
+            position: rows.first.position,
+        };
+        let attributes = [("axis", 0), ("start", first), ("end", end)];
+        self.nodes.push(FlatNode {
+            names: vec![name.clone()],
+            written: vec![weight.name.clone()],
+            op: "Slice".to_owned(),
+            positional: None,
+            attributes: attributes
+                .map(|(name, value)| attribute(name, value))
+                .into(),
+            inputs: vec![FlatInput::Weight(whole)],
+            position: reader.position,
+        });
+        Ok(Some(FlatInput::Value(name)))
     }
 
     fn dims(&mut self, name: &str, weight: &WeightDeclaration) -> Vec<i64> {
