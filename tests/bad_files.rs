@@ -1,4 +1,4 @@
-//! What happens when a model's files or the caller's options are wrong?
+//! What happens when a model's files are wrong?
 
 mod common;
 
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use common::data;
-use common::tiny::{Tiny, floats, walk};
+use common::tiny::{Tiny, floats};
 use safetensors::Dtype;
 use safetensors::tensor::{TensorView, serialize_to_file};
 use serde_json::{Value, json};
@@ -30,18 +30,14 @@ fn fixture(name: &str, edit: impl FnOnce(&mut Value)) -> TempDir {
 }
 
 /// What is wrong, without the folder's path.
-fn refusal_with(folder: &Path, options: &Options) -> String {
-    let error = Model::open(folder, options)
+fn refusal(folder: &Path) -> String {
+    let error = Model::open(folder, &Options::default())
         .err()
         .expect("the model is wrong")
         .to_string();
     error
         .replace(&format!("{}/", folder.display()), "")
         .replace(&folder.display().to_string(), "FOLDER")
-}
-
-fn refusal(folder: &Path) -> String {
-    refusal_with(folder, &Options::default())
 }
 
 /// The first line of what is wrong with a fixture whose configuration has other values.
@@ -306,101 +302,6 @@ fn a_long_context_in_the_configuration_is_capped() {
 }
 
 #[test]
-fn options_out_of_range_are_refused_with_the_range() {
-    let cases: [(Options, &str); 10] = [
-        (
-            Options {
-                context: Some(0),
-                ..Options::default()
-            },
-            "context is 0; it must be from 1 to 16777216",
-        ),
-        (
-            Options {
-                context: Some(1_000_000_000_000),
-                ..Options::default()
-            },
-            "context is 1000000000000; it must be from 1 to 16777216",
-        ),
-        (
-            Options {
-                context: Some(usize::MAX),
-                ..Options::default()
-            },
-            "context is 18446744073709551615; it must be from 1 to 16777216",
-        ),
-        (
-            Options {
-                threads: Some(0),
-                ..Options::default()
-            },
-            "threads is 0; it must be from 1 to 1024",
-        ),
-        (
-            Options {
-                threads: Some(1_000_000),
-                ..Options::default()
-            },
-            "threads is 1000000; it must be from 1 to 1024",
-        ),
-        (
-            Options {
-                chunk: Some(0),
-                ..Options::default()
-            },
-            "chunk is 0; it must be 1 or more",
-        ),
-        (
-            Options {
-                isa: Some("sse9".to_string()),
-                ..Options::default()
-            },
-            "unknown instruction set 'sse9': expected scalar, avx2 or avx512",
-        ),
-        (
-            Options {
-                without: ["linaer".to_string()].into(),
-                ..Options::default()
-            },
-            "unknown pass or rule 'linaer', did you mean 'linear'?",
-        ),
-        (
-            Options {
-                stop_after: Some("fold".to_string()),
-                ..Options::default()
-            },
-            "unknown pass 'fold'; known are fold_constants, raise_powers, raise_norm, raise_activation, raise_rotary, raise_attention, quantize_weights, quantize_activations, rotary_tables, common_subexpressions, fuse_attention, fuse_norm, quantize_norm, linear, gate, merge_linear, fuse_elementwise, dead_nodes, last_row, in_place, reuse_buffers",
-        ),
-        (
-            Options {
-                graph: Some("no/such.ron".into()),
-                ..Options::default()
-            },
-            "no/such.ron: can't be read: No such file or directory (os error 2)",
-        ),
-    ];
-    for (options, expected) in cases {
-        assert_eq!(refusal_with(&data("llama"), &options), expected);
-    }
-    let long = Options {
-        context: Some(129),
-        ..Options::default()
-    };
-    assert_eq!(
-        refusal_with(&data("gpt2"), &long),
-        "context is 129; it must be from 1 to 128, the positions that the model's tables have"
-    );
-    let chunk = Options {
-        chunk: Some(usize::MAX),
-        ..Options::default()
-    };
-    assert_eq!(
-        Model::open(data("llama"), &chunk).unwrap().plan().chunk,
-        256
-    );
-}
-
-#[test]
 fn the_longest_context_of_a_rotary_model_runs_or_is_an_error() {
     // 2^24 positions of 3 layers of 2 · 2 · 8 floats are 6 GiB, of 48 layers 96.
     let folder = fixture("llama", |config| config["num_hidden_layers"] = json!(400));
@@ -603,28 +504,6 @@ fn a_broken_tokenizer_is_refused_with_its_name() {
 }
 
 #[test]
-fn tokens_outside_the_vocabulary_are_refused_and_nothing_happens() {
-    let model = common::open("llama", &Options::default());
-    let mut session = model.session().unwrap();
-    session.prefill(&[1, 2, 3]).unwrap();
-    let before = common::bits(session.logits());
-    for (tokens, expected) in [
-        (&[4, 323][..], "token 323 is not in the vocabulary of 323"),
-        (
-            &[u32::MAX],
-            "token 4294967295 is not in the vocabulary of 323",
-        ),
-        (&[], "no token was given"),
-    ] {
-        assert_eq!(session.prefill(tokens).unwrap_err().to_string(), expected);
-        assert_eq!(
-            (session.position(), common::bits(session.logits())),
-            (3, before.clone())
-        );
-    }
-}
-
-#[test]
 fn the_smallest_of_two_tables_bounds_the_tokens() {
     let tiny = Tiny::new("(\"t\", Gather, [\"cube\", \"tokens\"]), (\"y\", Add, [\"x\", \"t\"]),");
     let graph = fs::read_to_string(tiny.path("graph.ron"))
@@ -642,19 +521,4 @@ fn the_smallest_of_two_tables_bounds_the_tokens() {
     assert_eq!(model.vocabulary(), 4);
     let error = model.session().unwrap().step(4).unwrap_err();
     assert_eq!(error.to_string(), "token 4 is not in the vocabulary of 4");
-}
-
-#[test]
-fn many_threads_run_a_small_model() {
-    let tiny = Tiny::new("(\"y\", Softmax, [\"x\"]),");
-    let options = Options {
-        threads: Some(40),
-        ..tiny.options()
-    };
-    walk(
-        &mut Model::open(tiny.folder(), &options)
-            .unwrap()
-            .session()
-            .unwrap(),
-    );
 }

@@ -556,12 +556,9 @@ fn models_are_shared_and_sessions_move_between_threads() {
     let expected = text(&model, &greedy(Some(12)));
     let mut session = model.session().unwrap();
     let other = model.clone();
-    let found = std::thread::spawn(move || {
-        generate(&other, &mut session, PROMPT, &greedy(Some(12)))
-            .0
-            .concat()
-    });
-    assert_eq!(found.join().unwrap(), expected);
+    let found =
+        std::thread::spawn(move || generate(&other, &mut session, PROMPT, &greedy(Some(12))));
+    assert_eq!(found.join().unwrap().0.concat(), expected);
     // The session and its model's first handle are gone; others go on.
     assert_eq!(text(&model, &greedy(Some(12))), expected);
 }
@@ -573,12 +570,8 @@ fn sessions_come_and_go() {
     let mut kept = Vec::new();
     for i in 0..200 {
         let mut session = model.session().unwrap();
-        assert_eq!(
-            generate(&model, &mut session, PROMPT, &greedy(Some(3)))
-                .0
-                .concat(),
-            expected
-        );
+        let (pieces, _) = generate(&model, &mut session, PROMPT, &greedy(Some(3)));
+        assert_eq!(pieces.concat(), expected);
         if i % 50 == 0 {
             kept.push(session);
         }
@@ -591,13 +584,11 @@ fn sessions_come_and_go() {
 
 #[test]
 fn sessions_of_one_model_run_at_the_same_time() {
-    let model = common::open(
-        "demo",
-        &Options {
-            threads: Some(3),
-            ..Options::default()
-        },
-    );
+    let options = Options {
+        threads: Some(3),
+        ..Options::default()
+    };
+    let model = common::open("demo", &options);
     let expected = text(&model, &greedy(Some(40)));
     std::thread::scope(|scope| {
         for _ in 0..4 {

@@ -1,6 +1,8 @@
 //! What the tests share: models to run, what they must give, and comparisons.
 #![allow(dead_code)] // Each test program uses a part.
 
+#[cfg(feature = "chat")]
+pub mod converted;
 pub mod gguf;
 pub mod hub;
 pub mod quantized;
