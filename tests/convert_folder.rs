@@ -8,8 +8,8 @@ use std::fs;
 use std::path::Path;
 
 use common::converted::{changed, file, refusal, written};
-use common::gguf::{Stored, convert as converted};
-use common::{BAR, Expected, all_rows, bits, data, difference, expected, open, run};
+use common::gguf::{IN_ORDER, PERMUTED, Stored, convert as converted, open_bytes};
+use common::{BAR, all_rows, answer, bits, data, difference, expected, open};
 use serde_json::json;
 use smallmind::blocks::BlockFormat;
 use smallmind::convert::{Quantization, Target};
@@ -19,56 +19,14 @@ use smallmind::load::parameters::ParameterSource;
 use smallmind::load::safetensors::{Elements, NewTensor, write_tensors};
 use smallmind::load::value::Value;
 use smallmind::load::weight_files::{Open, WeightFiles};
-use smallmind::model::Activations;
-use smallmind::{Model, Options};
 use tempfile::TempDir;
-
-/// Models whose GGUF files have the bits of their folders.
-const IN_ORDER: [&str; 8] = [
-    "bert",
-    "gemma",
-    "gemma3",
-    "gemma3-long",
-    "gpt2",
-    "phi",
-    "qwen2",
-    "qwen3",
-];
-
-/// Models whose q and k are permuted in GGUF files, so that scores add up in another order.
-const PERMUTED: [&str; 7] = [
-    "llama",
-    "llama-bf16",
-    "llama-long",
-    "llama3-rope",
-    "mistral",
-    "mistral-long",
-    "olmo",
-];
-
-fn model(bytes: &[u8]) -> Model {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("made.gguf");
-    fs::write(&path, bytes).unwrap();
-    let options = Options {
-        activations: Activations::F32,
-        ..all_rows()
-    };
-    Model::open(path, &options).unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// Logits of the prompt and of the greedy steps, and the greedy tokens.
-fn answer(model: &Model, expected: &Expected) -> (Vec<f32>, Vec<Vec<f32>>, Vec<u32>) {
-    let mut session = model.session().unwrap();
-    run(&mut session, &expected.input_ids, expected.greedy.len())
-}
 
 #[test]
 fn f32_files_have_the_bits_of_their_folders_where_no_row_is_permuted() {
     for name in IN_ORDER {
         let expected = expected(name);
         let folder = answer(&open(name, &all_rows()), &expected);
-        let made = model(&written(&data(name), Target::F32).unwrap());
+        let made = open_bytes(&written(&data(name), Target::F32).unwrap());
         let made = answer(&made, &expected);
         assert_eq!(bits(&made.0), bits(&folder.0), "{name}");
         assert_eq!(bits(&made.1.concat()), bits(&folder.1.concat()), "{name}");
@@ -80,7 +38,7 @@ fn f32_files_give_the_tokens_and_nearly_the_logits_where_rows_are_permuted() {
     for name in PERMUTED {
         let expected = expected(name);
         let folder = answer(&open(name, &all_rows()), &expected);
-        let made = model(&written(&data(name), Target::F32).unwrap());
+        let made = open_bytes(&written(&data(name), Target::F32).unwrap());
         let made = answer(&made, &expected);
         let found = difference(&made.0, &folder.0);
         assert!(found <= 1e-5, "{name}: {found:.2e} deviations");
@@ -286,7 +244,7 @@ fn mistakes_in_what_a_graph_file_says_of_gguf_files_are_told_with_their_place() 
 #[test]
 fn a_folder_without_a_tokenizer_says_so_and_keeps_its_tokens() {
     let made = written(&data("llama"), Target::F32).unwrap();
-    let model = model(&made);
+    let model = open_bytes(&made);
     assert_eq!(model.vocabulary(), 323);
     assert_eq!(model.eos_tokens(), open("llama", &all_rows()).eos_tokens());
     let message = model.encode("text").unwrap_err().to_string();

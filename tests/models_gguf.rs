@@ -4,30 +4,15 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::gguf::{Meta, Stored, Writer, convert, rounded};
-use common::{BAR, Expected, all_rows, bits, data, difference, expected, open, run};
+use common::gguf::{IN_ORDER, Meta, PERMUTED, Stored, Writer, convert, open_bytes, rounded};
+use common::{BAR, all_rows, answer, bits, data, difference, expected, open};
 use smallmind::load::parameters::ParameterSource;
 #[cfg(feature = "tokenizer")]
 use smallmind::model::Text;
-use smallmind::model::{Activations, ModelFiles, Source, compile};
+use smallmind::model::{ModelFiles, Source, compile};
 use smallmind::plan::MemoryReport;
 use smallmind::{Model, ModelError, Options};
 use tempfile::TempDir;
-
-/// Models whose q and k keep their order: those of the folder, to the bit.
-const IN_ORDER: [&str; 8] = [
-    "bert",
-    "gemma",
-    "gemma3",
-    "gemma3-long",
-    "gpt2",
-    "phi",
-    "qwen2",
-    "qwen3",
-];
-
-/// Models whose q and k are permuted in GGUF files, so that scores add up in another order.
-const PERMUTED: [&str; 5] = ["llama", "llama-bf16", "llama-long", "llama3-rope", "olmo"];
 
 fn written(folder: &TempDir, writer: &Writer) -> PathBuf {
     let path = folder.path().join("model.gguf");
@@ -36,19 +21,7 @@ fn written(folder: &TempDir, writer: &Writer) -> PathBuf {
 }
 
 fn open_gguf(writer: &Writer) -> Model {
-    let folder = TempDir::new().unwrap();
-    let path = written(&folder, writer);
-    let options = Options {
-        activations: Activations::F32,
-        ..all_rows()
-    };
-    Model::open(path, &options).unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// Logits of the prompt and of the greedy steps, and the greedy tokens.
-fn answer(model: &Model, expected: &Expected) -> (Vec<f32>, Vec<Vec<f32>>, Vec<u32>) {
-    let mut session = model.session().unwrap();
-    run(&mut session, &expected.input_ids, expected.greedy.len())
+    open_bytes(&writer.bytes())
 }
 
 #[test]

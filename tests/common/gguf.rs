@@ -6,8 +6,45 @@ use std::path::Path;
 use half::{bf16, f16};
 use serde_json::Value as Json;
 use smallmind::load::weight_files::{Open, WeightFiles};
+use smallmind::model::Activations;
+use smallmind::{Model, Options};
 
-use super::data;
+use super::{all_rows, data};
+
+/// Models whose q and k keep their order in GGUF files: what they give is the folder's, to the bit.
+pub const IN_ORDER: [&str; 8] = [
+    "bert",
+    "gemma",
+    "gemma3",
+    "gemma3-long",
+    "gpt2",
+    "phi",
+    "qwen2",
+    "qwen3",
+];
+
+/// Models whose q and k are permuted in GGUF files, so that scores add up in another order.
+pub const PERMUTED: [&str; 7] = [
+    "llama",
+    "llama-bf16",
+    "llama-long",
+    "llama3-rope",
+    "mistral",
+    "mistral-long",
+    "olmo",
+];
+
+/// The model of a GGUF file, computed in floats.
+pub fn open_bytes(bytes: &[u8]) -> Model {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    fs::write(&path, bytes).unwrap();
+    let options = Options {
+        activations: Activations::F32,
+        ..all_rows()
+    };
+    Model::open(path, &options).unwrap_or_else(|error| panic!("{error}"))
+}
 
 /// A metadata value.
 #[derive(Clone, Debug)]

@@ -56,6 +56,12 @@ pub struct Expected {
     pub greedy: Vec<u32>,
 }
 
+/// Logits of the prompt and of the greedy steps, and the greedy tokens.
+pub fn answer(model: &Model, expected: &Expected) -> (Vec<f32>, Vec<Vec<f32>>, Vec<u32>) {
+    let mut session = model.session().unwrap();
+    run(&mut session, &expected.input_ids, expected.greedy.len())
+}
+
 pub fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/data")
