@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use common::converted::{changed, file, refusal, written};
-use common::gguf::{IN_ORDER, PERMUTED, Stored, convert as converted, open_bytes};
+use common::gguf::{IN_ORDER, PERMUTED, Stored, WINDOWED, convert as converted, open_bytes};
 use common::{BAR, all_rows, answer, bits, data, difference, expected, open};
 use serde_json::json;
 use smallmind::blocks::BlockFormat;
@@ -35,7 +35,7 @@ fn f32_files_have_the_bits_of_their_folders_where_no_row_is_permuted() {
 
 #[test]
 fn f32_files_give_the_tokens_and_nearly_the_logits_where_rows_are_permuted() {
-    for name in PERMUTED {
+    for name in PERMUTED.into_iter().chain(WINDOWED) {
         let expected = expected(name);
         let folder = answer(&open(name, &all_rows()), &expected);
         let made = open_bytes(&written(&data(name), Target::F32).unwrap());
@@ -50,7 +50,7 @@ fn f32_files_give_the_tokens_and_nearly_the_logits_where_rows_are_permuted() {
 /// The tests' own converter, which was written from what llama.cpp's does, knows nothing of graph files.
 #[test]
 fn tensors_and_keys_are_those_that_another_converter_writes() {
-    for name in IN_ORDER.into_iter().chain(PERMUTED) {
+    for name in IN_ORDER.into_iter().chain(PERMUTED).chain(WINDOWED) {
         let made = file(&data(name), Target::F32);
         let other = converted(name, Stored::F32).bytes();
         let other = GgufFile::from_bytes(Path::new("other.gguf"), Mapped::from_vec(other)).unwrap();

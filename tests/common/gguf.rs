@@ -24,15 +24,10 @@ pub const IN_ORDER: [&str; 8] = [
 ];
 
 /// Models whose q and k are permuted in GGUF files, so that scores add up in another order.
-pub const PERMUTED: [&str; 7] = [
-    "llama",
-    "llama-bf16",
-    "llama-long",
-    "llama3-rope",
-    "mistral",
-    "mistral-long",
-    "olmo",
-];
+pub const PERMUTED: [&str; 5] = ["llama", "llama-bf16", "llama-long", "llama3-rope", "olmo"];
+
+/// Models, permuted too, whose window llama.cpp's converter leaves out and SmallMind's keeps.
+pub const WINDOWED: [&str; 2] = ["mistral", "mistral-long"];
 
 /// The model of a GGUF file, computed in floats.
 pub fn open_bytes(bytes: &[u8]) -> Model {
