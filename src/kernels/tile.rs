@@ -131,7 +131,13 @@ pub(super) fn products<S: Simd, const U: usize, P: Product<U, PackedMatrix>>(
         let units = pairs * part / parts * pair..end;
         for first in units.clone().step_by(SPAN / U) {
             let span = Span::new(product, first..units.end.min(first + SPAN / U), start, rows);
-            block.products(simd, &span, sums);
+            // Behind the piece the other threads' come first, as a rule.
+            let others = if span.units.end == units.end {
+                (call.threads - 1) * units.len() / pair
+            } else {
+                0
+            };
+            block.products(simd, &span, sums, 1 + others);
         }
     }
 }
@@ -334,13 +340,15 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// The products of a span's units, through `sums`, `[panel][rows][16]`.
+    /// The products of a span's units, through `sums`, `[panel][rows][16]`. From the span's last pair of panels it is
+    /// `next_pair` pairs to those that are read next.
     #[inline(always)]
     fn products<S: Simd, const U: usize, P: Product<U, PackedMatrix>>(
         self,
         simd: S,
         span: &Span<'_, U, P>,
         sums: Sums<'_>,
+        next_pair: usize,
     ) {
         let blocks = self.cols.div_ceil(BLOCK_COLS).max(1);
         let panels = span.panels();
@@ -361,8 +369,8 @@ impl Block<'_> {
                     *next = match panels.get(at + 2 + i) {
                         Some(panel) => panel.address(start),
                         None if !last => panels[i % panels.len()].address(end),
-                        // The next span's panels, as far as they follow in memory.
-                        None => pair[i % pair.len()].address(self.cols * (2 / U)),
+                        // As far as they follow in memory.
+                        None => pair[i % pair.len()].address(self.cols * (2 / U) * next_pair),
                     };
                 }
                 let finish = if last { Some((span, sums, at)) } else { None };
