@@ -9,14 +9,13 @@ use std::path::Path;
 
 use common::converted::{changed, file, refusal, written};
 use common::gguf::{IN_ORDER, PERMUTED, Stored, WINDOWED, convert as converted, open_bytes};
-use common::{BAR, all_rows, answer, bits, data, difference, expected, open};
+use common::{BAR, all_rows, answer, bits, data, difference, expected, open, write_f32};
 use serde_json::json;
 use smallmind::blocks::BlockFormat;
 use smallmind::convert::{Quantization, Target};
 use smallmind::load::gguf::GgufFile;
 use smallmind::load::map::Mapped;
 use smallmind::load::parameters::ParameterSource;
-use smallmind::load::safetensors::{Elements, NewTensor, write_tensors};
 use smallmind::load::value::Value;
 use smallmind::load::weight_files::{Open, WeightFiles};
 use tempfile::TempDir;
@@ -116,15 +115,7 @@ fn shards_are_one_model() {
             .map(|(_, name)| (name, files.weight(name).unwrap()))
             .map(|(name, weight)| (name, weight.shape().to_vec(), weight.to_f32()))
             .collect();
-        let new: Vec<_> = tensors
-            .iter()
-            .map(|(name, shape, values)| NewTensor {
-                name,
-                shape,
-                elements: Elements::F32(values),
-            })
-            .collect();
-        write_tensors(&folder.path().join(shard), &new).unwrap();
+        write_f32(&folder.path().join(shard), &tensors);
         map.extend(tensors.iter().map(|(name, _, _)| (*name, shard)));
     }
     let index = folder.path().join("model.safetensors.index.json");

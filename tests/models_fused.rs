@@ -3,27 +3,18 @@
 mod common;
 
 use common::gguf::{Meta, Stored, Writer, convert};
+use common::quantized::written;
 use common::{all_rows, bits, expected, run};
 use smallmind::graph::print_ignoring;
 use smallmind::{Model, Options};
-use tempfile::TempDir;
 
 /// One of each architecture whose files have three tensors, and some with biases or other orders of rows.
 const MODELS: [&str; 9] = [
     "bert", "gemma", "gemma3", "llama", "mistral", "olmo", "phi", "qwen2", "qwen3",
 ];
 
-/// A file of a model, and the folder that it lies in.
-fn written(writer: &Writer) -> (TempDir, std::path::PathBuf) {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("model.gguf");
-    std::fs::write(&path, writer.bytes()).unwrap();
-    (folder, path)
-}
-
 fn opened(writer: &Writer, options: &Options) -> Result<Model, String> {
-    let (_folder, path) = written(writer);
-    Model::open(path, options).map_err(|error| error.to_string())
+    Model::open(&written(writer).path, options).map_err(|error| error.to_string())
 }
 
 /// The bits of the model's prompt's logits and of those of the steps behind it.
@@ -67,9 +58,9 @@ fn mistrals_own_name_reads_one_tensor_too() {
 #[test]
 fn a_dump_of_such_a_file_runs_it() {
     let writer = convert("qwen2", Stored::F32).fused();
-    let (folder, path) = written(&writer);
-    let model = Model::open(path.clone(), &all_rows()).unwrap();
-    let graph = folder.path().join("dump.ron");
+    let file = written(&writer);
+    let model = Model::open(&file.path, &all_rows()).unwrap();
+    let graph = file.folder.path().join("dump.ron");
     let compiled = model.compiled();
     let text = print_ignoring(&compiled.decode, "gguf", &compiled.ignore);
     std::fs::write(&graph, text).unwrap();
@@ -77,7 +68,7 @@ fn a_dump_of_such_a_file_runs_it() {
         graph: Some(graph),
         ..all_rows()
     };
-    let again = Model::open(path, &options).unwrap();
+    let again = Model::open(&file.path, &options).unwrap();
     assert!(output("qwen2", &model) == output("qwen2", &again));
 }
 

@@ -10,11 +10,10 @@ use std::ptr::NonNull;
 
 use bumpalo::Bump;
 
+use crate::kernels::panel_memory::HUGE_PAGE;
+
 /// Alignment of the arena, in bytes: a cache line, and a 16-lane vector.
 pub const ALIGNMENT: usize = 64;
-
-/// Size of a huge page, and the alignment of arenas large enough to profit from them.
-const HUGE_PAGE: usize = 2 << 20;
 
 /// From this size on an arena is compared with the machine's memory: a system that promises more than it has would end
 /// the process when the arena is filled.

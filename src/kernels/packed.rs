@@ -8,9 +8,10 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
+use half::{bf16, f16};
+
 use super::panel_memory::{PanelMemory, PanelStorage};
 use super::simd::LANES;
-use half::{bf16, f16};
 
 /// The element type of a packed weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -355,6 +356,10 @@ mod tests {
 
     struct Numbered(usize, usize, WeightType);
 
+    fn packed(source: Numbered, threads: usize) -> PackedMatrix {
+        PackedMatrix::pack(&mut PanelMemory::default(), &source, threads).unwrap()
+    }
+
     impl PackSource for Numbered {
         fn rows(&self) -> usize {
             self.0
@@ -387,12 +392,7 @@ mod tests {
         for weight_type in [WeightType::F32, WeightType::F16, WeightType::BF16] {
             for (rows, cols) in [(1, 1), (16, 64), (17, 65), (50, 130)] {
                 for threads in [1, 3] {
-                    let packed = PackedMatrix::pack(
-                        &mut PanelMemory::default(),
-                        &Numbered(rows, cols, weight_type),
-                        threads,
-                    )
-                    .unwrap();
+                    let packed = packed(Numbered(rows, cols, weight_type), threads);
                     assert_eq!(packed.panels(), rows.div_ceil(16));
                     for row in 0..packed.panels() * 16 {
                         let mut out = vec![f32::NAN; cols];
@@ -417,12 +417,7 @@ mod tests {
 
     #[test]
     fn a_table_gives_rows_longer_than_its_buffer() {
-        let source = PackedMatrix::pack(
-            &mut PanelMemory::default(),
-            &Numbered(3, 600, WeightType::BF16),
-            1,
-        )
-        .unwrap();
+        let source = packed(Numbered(3, 600, WeightType::BF16), 1);
         let table = RowTable::new(Arc::new(source));
         let out = vec![Cell::new(0.0); 600];
         table.copy_row(2, &out);
@@ -434,23 +429,9 @@ mod tests {
 
     #[test]
     fn an_impossible_size_is_an_error() {
-        assert!(
-            PackedMatrix::zeroed(
-                &mut PanelMemory::default(),
-                usize::MAX - 3,
-                2,
-                WeightType::F32
-            )
-            .is_err()
-        );
-        assert!(
-            PackedMatrix::zeroed(
-                &mut PanelMemory::default(),
-                1 << 40,
-                1 << 20,
-                WeightType::F32
-            )
-            .is_err()
-        );
+        for (rows, cols) in [(usize::MAX - 3, 2), (1 << 40, 1 << 20)] {
+            let memory = &mut PanelMemory::default();
+            assert!(PackedMatrix::zeroed(memory, rows, cols, WeightType::F32).is_err());
+        }
     }
 }

@@ -11,8 +11,8 @@ use memmap2::{MmapMut, MmapRaw};
 
 /// Every matrix begins at a multiple of this many bytes: a cache line, and a 16-lane vector.
 const ALIGNMENT: usize = 64;
-/// Size of a huge page, and the alignment of mappings that can hold one.
-const HUGE_PAGE: usize = 2 << 20;
+/// Size of a huge page, and the alignment of memory that can hold one, in bytes.
+pub(crate) const HUGE_PAGE: usize = 2 << 20;
 
 /// Memory that is given out piece by piece, and never taken back.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use smallmind::load::weight_files::{Open, WeightFiles};
 use smallmind::model::Activations;
 use smallmind::{Model, Options};
 
-use super::{all_rows, data};
+use super::{all_rows, data, write_f32};
 
 /// Models whose q and k keep their order in GGUF files: what they give is the folder's, to the bit.
 pub const IN_ORDER: [&str; 8] = [
@@ -550,8 +550,6 @@ pub fn convert(name: &str, stored: Stored) -> Writer {
 
 /// A folder like the fixture's, whose matrices are rounded as `stored` rounds them in a GGUF file, in F32.
 pub fn rounded(name: &str, stored: Stored, folder: &Path) {
-    use smallmind::load::safetensors::{Elements, NewTensor, write_tensors};
-
     fs::create_dir_all(folder).unwrap();
     fs::copy(data(name).join("config.json"), folder.join("config.json")).unwrap();
     let tensors: Vec<_> = tensors(name)
@@ -570,13 +568,5 @@ pub fn rounded(name: &str, stored: Stored, folder: &Path) {
             (tensor, shape, values)
         })
         .collect();
-    let new: Vec<NewTensor<'_>> = tensors
-        .iter()
-        .map(|(name, shape, values)| NewTensor {
-            name,
-            shape,
-            elements: Elements::F32(values),
-        })
-        .collect();
-    write_tensors(&folder.join("model.safetensors"), &new).unwrap();
+    write_f32(&folder.join("model.safetensors"), &tensors);
 }

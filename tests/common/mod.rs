@@ -13,7 +13,7 @@ pub mod zeros;
 
 use std::path::{Path, PathBuf};
 
-use smallmind::load::safetensors::TensorFile;
+use smallmind::load::safetensors::{Elements, NewTensor, TensorFile, write_tensors};
 use smallmind::model::{Logits, Source};
 use smallmind::{Model, Options, Session};
 
@@ -60,6 +60,16 @@ pub struct Expected {
 pub fn answer(model: &Model, expected: &Expected) -> (Vec<f32>, Vec<Vec<f32>>, Vec<u32>) {
     let mut session = model.session().unwrap();
     run(&mut session, &expected.input_ids, expected.greedy.len())
+}
+
+/// Writes a safetensors file of floats: name, shape and values of each tensor.
+pub fn write_f32<N: AsRef<str>>(path: &Path, tensors: &[(N, Vec<usize>, Vec<f32>)]) {
+    let new = tensors.iter().map(|(name, shape, values)| NewTensor {
+        name: name.as_ref(),
+        shape,
+        elements: Elements::F32(values),
+    });
+    write_tensors(path, &new.collect::<Vec<_>>()).unwrap();
 }
 
 pub fn data(name: &str) -> PathBuf {

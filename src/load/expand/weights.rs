@@ -16,18 +16,15 @@ const MOST_ELEMENTS: i64 = 1 << 40;
 /// The most dimensions of a weight.
 const MOST_DIMS: usize = 8;
 
-impl Expander<'_> {
+impl<'a> Expander<'a> {
     /// The weight that an operand of `node` names, or what stands in for it; none if a problem was noted.
     pub(super) fn weight(
         &mut self,
         node: &Node,
         operand: &Operand,
-        weight: &WeightDeclaration,
+        declaration: &'a WeightDeclaration,
     ) -> Result<Option<FlatInput>, Stopped> {
         let weights = self.weights;
-        let Some(declaration) = weights.get(&weight.name) else {
-            return Ok(None);
-        };
         let found = match weights.resolve(declaration, &self.variables) {
             Ok(None) => return Ok(Some(FlatInput::Absent)),
             Ok(Some(found)) => weights
@@ -89,9 +86,9 @@ impl Expander<'_> {
         }
         self.spend(4, weight.position)?;
         let dims = self.dims(&name, weight);
-        let first = match argument(rows.first, &self.scope()) {
-            Ok(Value::Int(first @ 0..=LARGEST_DIM)) => Some(first),
-            Ok(other) => {
+        let first = match self.value(&name, rows.first) {
+            Some(Value::Int(first @ 0..=LARGEST_DIM)) => Some(first),
+            Some(other) => {
                 let message = format!(
                     "the first row must be an integer from 0 to {LARGEST_DIM}, found {}",
                     found(&other, rows.first)
@@ -99,12 +96,7 @@ impl Expander<'_> {
                 self.report(Problem::new(rows.first.position, message).about("weight", &name));
                 None
             }
-            Err(problem) => {
-                problem
-                    .into_iter()
-                    .for_each(|problem| self.report(problem.about("weight", &name)));
-                None
-            }
+            None => None,
         };
         // Without either a problem was noted, and no node reads what is not there.
         let (Some(first), Some((&count, row))) = (first, dims.split_first()) else {
@@ -145,6 +137,19 @@ impl Expander<'_> {
         Ok(Some(FlatInput::Value(name)))
     }
 
+    /// What is written of the weight with the unique name `weight`; none if a problem was noted.
+    fn value(&mut self, weight: &str, written: &Argument) -> Option<Value> {
+        match argument(written, &self.scope()) {
+            Ok(value) => Some(value),
+            Err(problem) => {
+                if let Some(problem) = problem {
+                    self.report(problem.about("weight", weight));
+                }
+                None
+            }
+        }
+    }
+
     fn dims(&mut self, name: &str, weight: &WeightDeclaration) -> Vec<i64> {
         let mut dims = Vec::with_capacity(weight.shape.len().min(MOST_DIMS));
         if weight.shape.len() > MOST_DIMS {
@@ -154,23 +159,19 @@ impl Expander<'_> {
         }
         let mut elements = 1_i64;
         for dim in &weight.shape {
-            match argument(dim, &self.scope()) {
-                Ok(Value::Int(value @ 1..=LARGEST_DIM)) => {
+            match self.value(name, dim) {
+                Some(Value::Int(value @ 1..=LARGEST_DIM)) => {
                     dims.push(value);
                     elements = elements.saturating_mul(value);
                 }
-                Ok(other) => {
+                Some(other) => {
                     let message = format!(
                         "a dimension must be an integer from 1 to {LARGEST_DIM}, found {}",
                         found(&other, dim)
                     );
                     self.report(Problem::new(dim.position, message).about("weight", name));
                 }
-                Err(problem) => {
-                    problem
-                        .into_iter()
-                        .for_each(|problem| self.report(problem.about("weight", name)));
-                }
+                None => {}
             }
         }
         if elements > MOST_ELEMENTS {
@@ -200,22 +201,14 @@ impl Expander<'_> {
         None
     }
 
-    fn steps(&mut self, name: &str, steps: &[Step]) -> Vec<FlatStep> {
+    fn steps(&mut self, weight: &str, steps: &[Step]) -> Vec<FlatStep> {
         let mut flat = Vec::with_capacity(steps.len());
         for step in steps {
-            let mut value = |written: &Argument| match argument(written, &self.scope()) {
-                Ok(value) => Some(value),
-                Err(problem) => {
-                    problem
-                        .into_iter()
-                        .for_each(|problem| self.report(problem.about("weight", name)));
-                    None
-                }
-            };
-            let operand = step.operand.as_ref().and_then(&mut value);
+            let operand = step.operand.as_ref();
+            let operand = operand.and_then(|written| self.value(weight, written));
             let attribute = |(name, written): &(String, Argument)| {
                 let position = written.position;
-                let value = value(written)?;
+                let value = self.value(weight, written)?;
                 let name = name.clone();
                 Some(FlatAttribute {
                     name,

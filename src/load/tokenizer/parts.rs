@@ -29,11 +29,20 @@ fn pre_tokenizers(json: &Json) -> Vec<&Json> {
 }
 
 fn kind(part: &Json) -> &str {
-    part.get("type").and_then(Json::as_str).unwrap_or("")
+    text(part, "type").unwrap_or("")
 }
 
 fn flag(part: &Json, name: &str) -> Option<bool> {
     part.get(name)?.as_bool()
+}
+
+fn text<'j>(part: &'j Json, name: &str) -> Option<&'j str> {
+    part.get(name)?.as_str()
+}
+
+/// What a part looks for: an expression (`Regex`) or a text (`String`).
+fn pattern<'j>(part: &'j Json, kind: &str) -> Option<&'j str> {
+    text(part.get("pattern")?, kind)
 }
 
 /// A part that can't be written.
@@ -52,11 +61,7 @@ pub(super) fn is_byte_level(json: &Json) -> bool {
 /// Options of BPE that change what it does.
 fn check_bpe(model: &Json) -> Result<(), String> {
     for name in ["continuing_subword_prefix", "end_of_word_suffix"] {
-        if let Some(text) = model
-            .get(name)
-            .and_then(Json::as_str)
-            .filter(|t| !t.is_empty())
-        {
+        if let Some(text) = text(model, name).filter(|text| !text.is_empty()) {
             return Err(format!("model: \"{name}\": {text:?} can't be written"));
         }
     }
@@ -139,10 +144,7 @@ pub(super) fn byte_level(json: &Json, model: &Json, tokens: &Tokens) -> Result<W
             NewKey::texts("tokenizer.ggml.merges", lines.iter().map(String::as_str)),
         ],
         scores: None,
-        unknown: model
-            .get("unk_token")
-            .and_then(Json::as_str)
-            .and_then(|text| tokens.id(text)),
+        unknown: text(model, "unk_token").and_then(|text| tokens.id(text)),
         encloses: false,
     })
 }
@@ -169,10 +171,9 @@ fn cut(part: &Json) -> Result<Cut, String> {
             _ => r"\p{N}+".to_string(),
         })),
         "Split" => {
-            let isolated = part.get("behavior").and_then(Json::as_str) == Some("Isolated");
+            let isolated = text(part, "behavior") == Some("Isolated");
             let inverted = flag(part, "invert") == Some(true);
-            let pattern = part.get("pattern").and_then(|pattern| pattern.get("Regex"));
-            match pattern.and_then(Json::as_str) {
+            match pattern(part, "Regex") {
                 Some(cut) if isolated && !inverted => Ok(Cut::By(cut.to_string())),
                 _ => Err(refused()),
             }
@@ -196,15 +197,11 @@ pub(super) fn sentence_piece(
     }
     let (mut prefixed, mut marked) = (false, false);
     for part in normalizers(json) {
-        let text = |name: &str| part.get(name).and_then(Json::as_str);
-        let pattern = part
-            .get("pattern")
-            .and_then(|pattern| pattern.get("String"));
         match kind(part) {
-            "Prepend" if text("prepend") == Some(SPACE_MARK) => prefixed = true,
+            "Prepend" if text(part, "prepend") == Some(SPACE_MARK) => prefixed = true,
             "Replace"
-                if pattern.and_then(Json::as_str) == Some(" ")
-                    && text("content") == Some(SPACE_MARK) =>
+                if pattern(part, "String") == Some(" ")
+                    && text(part, "content") == Some(SPACE_MARK) =>
             {
                 marked = true;
             }
@@ -214,22 +211,17 @@ pub(super) fn sentence_piece(
     for part in pre_tokenizers(json) {
         match kind(part) {
             "Metaspace"
-                if part.get("replacement").and_then(Json::as_str) == Some(SPACE_MARK)
+                if text(part, "replacement") == Some(SPACE_MARK)
                     && flag(part, "split") == Some(false) =>
             {
                 marked = true;
-                prefixed |= match part.get("prepend_scheme").and_then(Json::as_str) {
+                prefixed |= match text(part, "prepend_scheme") {
                     Some(scheme) => scheme != "never",
                     None => flag(part, "add_prefix_space").unwrap_or(true),
                 };
             }
             // There are no spaces any more to cut at.
-            "Split"
-                if marked
-                    && part
-                        .get("pattern")
-                        .and_then(|pattern| pattern.get("String"))
-                        == Some(&Json::from(" ")) => {}
+            "Split" if marked && pattern(part, "String") == Some(" ") => {}
             _ => return Err(refusal("pre_tokenizer", part)),
         }
     }
@@ -237,7 +229,7 @@ pub(super) fn sentence_piece(
         return Err("normalizer: nothing puts \"▁\" for spaces".to_string());
     }
     tokens.mark_bytes();
-    let unknown = model.get("unk_token").and_then(Json::as_str);
+    let unknown = text(model, "unk_token");
     let mut scores = BTreeMap::new();
     for (rank, (left, right)) in merges(model)?.into_iter().enumerate() {
         scores
@@ -263,9 +255,7 @@ pub(super) fn word_piece(
     model: &Json,
     tokens: &mut Tokens,
 ) -> Result<Written, String> {
-    let prefix = model
-        .get("continuing_subword_prefix")
-        .and_then(Json::as_str);
+    let prefix = text(model, "continuing_subword_prefix");
     if prefix.is_some_and(|prefix| prefix != "##") {
         return Err(format!(
             "model: \"continuing_subword_prefix\": {prefix:?}; it must be \"##\""
@@ -297,10 +287,7 @@ pub(super) fn word_piece(
             ));
         }
     }
-    let unknown = model
-        .get("unk_token")
-        .and_then(Json::as_str)
-        .unwrap_or("[UNK]");
+    let unknown = text(model, "unk_token").unwrap_or("[UNK]");
     let lowercase = flag(normalizer, "lowercase").unwrap_or(true);
     let strip_accents = flag(normalizer, "strip_accents").unwrap_or(lowercase);
     let unknown = tokens
