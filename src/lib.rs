@@ -17,6 +17,7 @@
 //! | [`embed`] | from hidden states to one vector a text |
 //! | [`model`] | all of it in one call |
 //! | [`convert`] | from file or folder to GGUF file: weights of another type |
+//! | [`guide`] | how to write graph files and rewrite rules |
 //! | `chat` | conversations: chat templates, and sessions that keep what they have read (feature `chat`) |
 //! | `hub` | models of the Hugging Face Hub, as paths (feature `hub`) |
 //!
@@ -42,6 +43,8 @@ pub mod embed;
 pub mod exec;
 pub mod generate;
 pub mod graph;
+#[allow(rustdoc::broken_intra_doc_links)] // Shapes, such as [T, width], are not links.
+pub mod guide;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod kernels;

@@ -134,7 +134,9 @@ fn a_damaged_graph_file_is_refused_or_compiles_in_time() {
     let mut random = Random(1);
     let (mut good, mut all) = (0, 0);
     for weights in [true, false] {
-        for (name, graph) in ["gpt2", "llama"].into_iter().zip(builtin_graphs()) {
+        for name in ["gpt2", "llama"] {
+            let file = format!("graphs/{name}.ron");
+            let graph = builtin_graphs().find(|(path, _)| *path == file).unwrap().1;
             let folder = folder(name, weights);
             let path = folder.path().join("graph.ron");
             let options = Options {
@@ -142,7 +144,7 @@ fn a_damaged_graph_file_is_refused_or_compiles_in_time() {
                 ..Options::default()
             };
             for _ in 0..375 {
-                let text = damaged(graph.1, &mut random);
+                let text = damaged(graph, &mut random);
                 fs::write(&path, &text).unwrap();
                 good += usize::from(try_compile(folder.path(), &options, &text));
                 all += 1;

@@ -512,11 +512,11 @@ fn a_right_graph_is_traced_where_it_is_asked_for() {
 
 #[test]
 fn the_tutorial_shows_what_check_says() {
-    let readme = include_str!("../graphs/README.md");
+    let readme = include_str!("../src/guide/graphs.md");
     let (_, excerpt) = readme
-        .split_once("With the rotary pairs taken wrongly:\n\n")
+        .split_once("With the rotary pairs taken wrongly:\n\n```text\n")
         .unwrap();
-    let (excerpt, _) = excerpt.split_once("\n\n").unwrap();
+    let (excerpt, _) = excerpt.split_once("```").unwrap();
     let right = "\"source == 'gguf' ? 'adjacent' : 'half'\"";
     let text = edited(&graph("olmo"), &[(right, "\"'adjacent'\"")]);
     let found = Case::new("olmo", &text)

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 /// The 256 characters that stand for bytes.
 fn alphabet() -> Vec<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("graphs/demo/tokenizer.json");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/tokenizer.json");
     let json: Json = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     let vocab = json["model"]["vocab"].as_object().unwrap();
     let mut tokens: Vec<_> = vocab.iter().map(|(t, id)| (id.as_u64(), t)).collect();

@@ -3,7 +3,7 @@
 mod common;
 
 use common::tiny::{Tiny, graph};
-use common::{ENCODERS, bits, expected, open};
+use common::{bits, encoders, expected, open};
 use smallmind::exec::session::StepError;
 use smallmind::kernels::simd::Isa;
 use smallmind::{EmbedError, EmbedOptions, Model, Options, Session};
@@ -85,7 +85,7 @@ fn texts_of_one_step_have_the_bits_that_each_has_alone() {
 
 #[test]
 fn every_encoder_reads_texts_together() {
-    for name in ENCODERS {
+    for name in encoders() {
         let prompt = expected(name).input_ids;
         let parts = [&prompt[..1], &prompt[..], &prompt[3..10]].map(<[u32]>::to_vec);
         let model = open(name, &Options::default());

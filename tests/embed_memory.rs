@@ -5,7 +5,7 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::{ENCODERS, expected, open};
+use common::{encoders, expected, open};
 use smallmind::Options;
 
 /// Counts every allocation of the process.
@@ -39,7 +39,7 @@ static ALLOCATOR: Counting = Counting;
 /// One test program with one test, so that nothing else allocates while it counts.
 #[test]
 fn steps_of_texts_allocate_nothing() {
-    for name in ENCODERS {
+    for name in encoders() {
         let prompt = expected(name).input_ids;
         let ones: Vec<&[u32]> = prompt.chunks(1).collect();
         let ragged: [&[u32]; 4] = [&prompt, &prompt[..1], &prompt[2..9], &prompt];

@@ -112,7 +112,7 @@ fn attention_in_primitives_is_read_whole_too() {
 
 #[test]
 fn models_of_text_are_not_bidirectional() {
-    for name in common::DECODERS {
+    for name in common::decoders() {
         assert!(
             !open(name, &Options::default()).is_bidirectional(),
             "{name}"

@@ -497,7 +497,7 @@ fn llama(edit: impl FnOnce(&mut serde_json::Value)) -> tempfile::TempDir {
     std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
     for (from, file) in [
         (data("llama"), "model.safetensors"),
-        (data("../../graphs/demo"), "tokenizer.json"),
+        (data("../../demo"), "tokenizer.json"),
     ] {
         std::fs::copy(from.join(file), folder.path().join(file)).unwrap();
     }

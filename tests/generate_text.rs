@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use smallmind::generate::text::TextStream;
 use smallmind::load::tokenizer::Tokenizer;
 
-static DEMO: &[u8] = include_bytes!("../graphs/demo/tokenizer.json");
+static DEMO: &[u8] = include_bytes!("../demo/tokenizer.json");
 
 /// A byte is a token.
 fn demo() -> Tokenizer {

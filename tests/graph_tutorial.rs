@@ -1,4 +1,4 @@
-//! Does graphs/README.md tell of every op, and do its steps go as it says?
+//! Does src/guide/graphs.md tell of every op, and do its steps go as it says?
 
 mod common;
 
@@ -6,7 +6,7 @@ use common::data;
 use smallmind::Options;
 use smallmind::model::{ModelFiles, Source, compile};
 
-const README: &str = include_str!("../graphs/README.md");
+const README: &str = include_str!("../src/guide/graphs.md");
 
 /// The tutorial's first graph file.
 fn example() -> &'static str {

@@ -378,7 +378,7 @@ fn an_unknown_tensor_is_answered_with_the_nearest_name() {
     );
 }
 
-static DEMO: &[u8] = include_bytes!("../graphs/demo/model.safetensors");
+static DEMO: &[u8] = include_bytes!("../demo/model.safetensors");
 
 /// Uses everything that a file offers; the answers may be errors.
 fn exercise(file: &TensorFile) {

@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::quantized::{Family, mixed, written};
-use common::{DECODERS, expected, open};
+use common::{decoders, expected, open};
 use smallmind::model::{Activations, Logits};
 use smallmind::{Model, Options};
 
@@ -48,7 +48,7 @@ fn allocations(work: impl FnOnce()) -> u64 {
 /// One test program with one test, so that nothing else allocates while it counts.
 #[test]
 fn prompts_and_steps_allocate_nothing_and_fit_the_plan() {
-    for name in DECODERS {
+    for name in decoders() {
         for logits in [Logits::Last, Logits::All] {
             for (threads, stop_after) in [(1, None), (2, None), (2, Some("none".to_string()))] {
                 // Only prompts whose last row alone is computed are shared.

@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::variants::{bare, renamed, rounded, sharded, version_4};
-use common::{BAR, DECODERS, Expected, all_rows, difference, expected, models, open, run, source};
+use common::{BAR, Expected, all_rows, decoders, difference, expected, models, open, run, source};
 use safetensors::Dtype;
 use smallmind::graph::Graph;
 use smallmind::model::{ModelFiles, compile};
@@ -136,7 +136,7 @@ fn names_of_old_bert_files_are_found() {
 #[test]
 fn configurations_of_transformers_4_give_the_same_model() {
     let folder = tempfile::tempdir().unwrap();
-    for name in DECODERS {
+    for name in decoders() {
         if ["demo", "gpt2"].contains(&name) {
             continue;
         }
@@ -158,7 +158,7 @@ fn a_sharded_model_gives_the_same_logits() {
 #[test]
 fn the_last_row_is_the_same_with_and_without_the_others() {
     let mut rows = BTreeMap::new();
-    for name in DECODERS {
+    for name in decoders() {
         let prompt = expected(name).input_ids;
         for (label, options) in [("last", Options::default()), ("all", all_rows())] {
             let mut session = open(name, &options).session().unwrap();

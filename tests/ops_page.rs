@@ -93,14 +93,14 @@ fn the_page_of_ops_is_current() {
         section(&mut page, op);
     }
     let page = page.trim_end().to_string() + "\n";
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("graphs/OPS.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/guide/ops.md");
     if std::env::var_os("SMALLMIND_BLESS").is_some() {
         std::fs::write(&path, &page).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         written == page,
-        "graphs/OPS.md is not what the ops table says: run with SMALLMIND_BLESS=1"
+        "src/guide/ops.md is not what the ops table says: run with SMALLMIND_BLESS=1"
     );
 }
 

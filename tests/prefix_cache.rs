@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{DECODERS, argmax, bits, expected, open};
+use common::{argmax, bits, decoders, expected, open};
 use smallmind::{Model, Options, PrefixStatistics};
 
 /// Decode steps behind each prompt.
@@ -53,7 +53,7 @@ fn output(model: &Model, tokens: &[u32]) -> (Vec<u32>, usize) {
 
 #[test]
 fn hits_leave_every_bit_alone() {
-    for name in DECODERS {
+    for name in decoders() {
         let (plain, cached) = (open(name, &options(0)), open(name, &options(ROOMY)));
         let length = if name.ends_with("-long") { 500 } else { 210 };
         let length = length.min(plain.context() - STEPS);

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{DECODERS, all_rows, bits, expected, models, open, run};
+use common::{all_rows, bits, decoders, expected, models, open, run};
 use smallmind::kernels::simd::Isa;
 use smallmind::rewrite::{Bits, Passes};
 use smallmind::{Options, Session};
@@ -58,7 +58,7 @@ fn instruction_sets_and_threads_agree() {
 
 #[test]
 fn chunks_agree() {
-    for name in DECODERS {
+    for name in decoders() {
         let whole = Options {
             isa: None,
             ..plain()
@@ -108,7 +108,7 @@ fn sessions_side_by_side_do_not_touch_each_other() {
 
 #[test]
 fn a_session_truncated_and_continued_agrees() {
-    for name in DECODERS {
+    for name in decoders() {
         let model = open(name, &all_rows());
         let prompt = expected(name).input_ids;
         let mut session = model.session().unwrap();

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{DECODERS, all_rows, argmax, bits, expected, open, run};
+use common::{all_rows, argmax, bits, decoders, expected, open, run};
 use smallmind::digest::Digest;
 use smallmind::kernels::simd::Isa;
 use smallmind::{Model, Options, Session};
@@ -44,7 +44,7 @@ fn elsewhere(length: usize) -> Vec<Options> {
 
 #[test]
 fn a_loaded_session_goes_on_with_the_same_bits() {
-    for name in DECODERS {
+    for name in decoders() {
         let model = open(name, &all_rows());
         let prompt = expected(name).input_ids;
         let elsewhere = elsewhere(prompt.len() + STEPS);
@@ -110,7 +110,7 @@ fn windows_keep_the_file_short() {
 
 #[test]
 fn the_logits_of_the_last_token_can_be_had_again() {
-    for name in DECODERS {
+    for name in decoders() {
         let model = open(name, &Options::default());
         let prompt = expected(name).input_ids;
         let mut session = model.session().unwrap();
