@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use smallmind::Options;
+use smallmind::architecture::bind::bind;
+use smallmind::architecture::expand::{Expanded, expand};
+use smallmind::architecture::syntax;
 use smallmind::graph::Graph;
-use smallmind::load::bind::bind;
-use smallmind::load::expand::{Expanded, expand};
-use smallmind::load::syntax;
 use smallmind::model::{Compiled, ModelFiles, Source, builtin_graphs, compile};
 use smallmind::plan::ModelPlan;
 use smallmind::rewrite::{PassOptions, Passes};

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::fs;
 
 use common::{data, expected, open};
-use smallmind::digest::Digest;
+use smallmind::files::digest::Digest;
 use smallmind::{Model, Options, SavedSessionError};
 
 /// Knows the largest allocation of each thread.

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use common::data;
 use common::gguf::{Meta, Writer};
-use smallmind::generate::text::TextStream;
-use smallmind::load::gguf::GgufFile;
-use smallmind::load::map::Mapped;
-use smallmind::load::tokenizer::{Tokenizer, TokenizerError};
+use smallmind::files::gguf::GgufFile;
+use smallmind::files::map::Mapped;
+use smallmind::text::TextStream;
+use smallmind::text::tokenizer::{Tokenizer, TokenizerError};
 
 /// What one damaged vocabulary may take; the sound ones take some milliseconds.
 const LONGEST: Duration = Duration::from_secs(5);

@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 use serde_json::{Value as Json, json};
 use smallmind::chat::{ChatError, Conversation, Message, TemplateError, Turn};
 use smallmind::generate::sampler::SamplerOptions;
+use smallmind::text::template_files::TemplateFileError;
 use smallmind::{Finish, GenerateOptions, Model, Options};
 use tempfile::TempDir;
 
@@ -259,7 +260,7 @@ fn templates_are_found_in_their_order() {
     .unwrap();
     let error = render().unwrap_err();
     assert!(
-        matches!(&error, TemplateError::NoDefault { names, .. } if names == &["tool_use"]),
+        matches!(&error, TemplateError::File(TemplateFileError::NoDefault { names, .. }) if names == &["tool_use"]),
         "{error}"
     );
     fs::write(&config, "{}").unwrap();

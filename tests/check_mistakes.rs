@@ -11,8 +11,8 @@ use common::{all_rows, data, expected, source};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use smallmind::Options;
 use smallmind::graph::Value;
+use smallmind::graph::interpreter::Interpreter;
 use smallmind::model::{ModelFiles, compile};
-use smallmind::ops::reference::Interpreter;
 use tempfile::TempDir;
 
 /// A graph file of `graphs/`.

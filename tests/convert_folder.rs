@@ -13,11 +13,10 @@ use common::{BAR, all_rows, answer, bits, data, difference, expected, open, writ
 use serde_json::json;
 use smallmind::blocks::BlockFormat;
 use smallmind::convert::{Quantization, Target};
-use smallmind::load::gguf::GgufFile;
-use smallmind::load::map::Mapped;
-use smallmind::load::parameters::ParameterSource;
-use smallmind::load::value::Value;
-use smallmind::load::weight_files::{Open, WeightFiles};
+use smallmind::files::gguf::GgufFile;
+use smallmind::files::map::Mapped;
+use smallmind::files::weight_files::{Open, WeightFiles};
+use smallmind::language::value::Value;
 use tempfile::TempDir;
 
 #[test]

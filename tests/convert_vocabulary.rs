@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use common::converted::{changed, file, refusal};
 use serde_json::{Value as Json, json};
 use smallmind::convert::Target;
-use smallmind::load::parameters::ParameterSource;
-use smallmind::load::tokenizer::Tokenizer;
-use smallmind::load::value::Value;
+use smallmind::language::value::Value;
+use smallmind::text::tokenizer::Tokenizer;
 use tempfile::TempDir;
 
 /// The 256 characters that stand for bytes.

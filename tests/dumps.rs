@@ -3,10 +3,10 @@
 mod common;
 
 use common::{all_rows, data, expected, models, open, run, source};
+use smallmind::architecture::bind::bind;
+use smallmind::architecture::expand::expand;
+use smallmind::architecture::syntax;
 use smallmind::graph::{Graph, print, print_dot, print_ignoring};
-use smallmind::load::bind::bind;
-use smallmind::load::expand::expand;
-use smallmind::load::syntax;
 use smallmind::model::{ModelFiles, compile};
 use smallmind::rewrite::Passes;
 use smallmind::{Model, Options};

@@ -12,19 +12,19 @@ use graph_text::{VOCAB, graph};
 use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView};
 use seeded_weights::SeededWeights;
+use smallmind::architecture::bind::bind;
+use smallmind::architecture::expand::expand;
+use smallmind::architecture::syntax;
 use smallmind::exec::executor::Executor;
 use smallmind::exec::pool::Pool;
 use smallmind::exec::weights;
+use smallmind::files::map::Mapped;
+use smallmind::files::weight_files::WeightFiles;
+use smallmind::graph::interpreter::{Interpreter, WeightData};
 use smallmind::graph::{Graph, Kind, print, verify};
 use smallmind::kernels::simd::Isa;
-use smallmind::load::bind::bind;
-use smallmind::load::expand::expand;
-use smallmind::load::map::Mapped;
-use smallmind::load::syntax;
-use smallmind::load::weight_files::WeightFiles;
 use smallmind::model::{ModelFiles, Source};
 use smallmind::ops::Op;
-use smallmind::ops::reference::{Interpreter, WeightData};
 use smallmind::plan::{ModelPlan, PlanOptions};
 use smallmind::transform::{self, Settings};
 use smallmind::{Options, Session};
@@ -155,7 +155,7 @@ fn a_fused_graph_is_printed_and_loads_again() {
 
 #[test]
 fn what_is_wrong_with_a_program_is_said() {
-    let x = smallmind::graph::Type::f32([smallmind::graph::Dim::Tokens]);
+    let x = smallmind::types::Type::f32([smallmind::types::Dim::Tokens]);
     let cases = [
         ("t0 = Mull(x0, x0)", "step 0 of the program"),
         ("t0 = Neg(x1)", "no step of the program reads x0"),

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use smallmind::generate::text::TextStream;
-use smallmind::load::tokenizer::Tokenizer;
+use smallmind::text::TextStream;
+use smallmind::text::tokenizer::Tokenizer;
 
 static DEMO: &[u8] = include_bytes!("../demo/tokenizer.json");
 

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use smallmind::blocks::BlockFormat;
-use smallmind::load::map::Mapped;
-use smallmind::load::weight::{ElementType, Weight, WeightError};
+use smallmind::files::map::Mapped;
+use smallmind::files::weight::{ElementType, Weight, WeightError};
 
 /// Blocks without meaning, but with scales that are numbers: bytes of a fixed sequence, the upper bits of each kept low.
 fn blocks(format: BlockFormat, count: usize) -> Vec<u8> {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use smallmind::load::evaluate::{Failure, Scope};
-use smallmind::load::expression::Expression;
-use smallmind::load::value::Value;
+use smallmind::language::evaluate::{Failure, Scope};
+use smallmind::language::expression::Expression;
+use smallmind::language::value::Value;
 
 /// Parameters by name; the only weight is 'bias', which is there.
 struct Names(BTreeMap<&'static str, Value>);
@@ -45,7 +45,7 @@ fn names() -> Names {
 
 /// The value, or "offset: message".
 fn evaluate(text: &str) -> Result<Value, String> {
-    let describe = |error: smallmind::load::expression::ExpressionError| {
+    let describe = |error: smallmind::language::expression::ExpressionError| {
         format!("{}: {}", error.offset, error.message)
     };
     let expression = Expression::parse(text).map_err(describe)?;

@@ -6,11 +6,10 @@ use std::path::Path;
 
 use common::gguf::{Meta, Stored, Writer, text};
 use proptest::prelude::*;
-use smallmind::load::gguf::{GgufFile, Metadata};
-use smallmind::load::map::Mapped;
-use smallmind::load::parameters::ParameterSource;
-use smallmind::load::value::Value;
-use smallmind::load::weight_file::TensorFileError;
+use smallmind::files::gguf::{GgufFile, Metadata};
+use smallmind::files::map::Mapped;
+use smallmind::files::weight_file::TensorFileError;
+use smallmind::language::value::Value;
 use tempfile::TempDir;
 
 fn open(bytes: Vec<u8>) -> Result<GgufFile, TensorFileError> {

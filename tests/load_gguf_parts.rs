@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use common::gguf::{Meta, Stored, Writer, convert};
 use proptest::prelude::*;
-use smallmind::load::gguf::open_parts;
-use smallmind::load::weight_files::{Open, WeightFiles};
+use smallmind::files::gguf::open_parts;
+use smallmind::files::weight_files::{Open, WeightFiles};
 use smallmind::{Model, Options};
 use tempfile::TempDir;
 

@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use smallmind::load::gguf::write::{GgufWriter, NewKey, NewTensor};
-use smallmind::load::gguf::{GgufFile, TensorType};
-use smallmind::load::map::Mapped;
-use smallmind::load::parameters::ParameterSource;
-use smallmind::load::value::Value;
+use smallmind::convert::gguf_file::{GgufWriter, NewKey, NewTensor};
+use smallmind::files::gguf::{GgufFile, TensorType};
+use smallmind::files::map::Mapped;
+use smallmind::language::value::Value;
 
 fn open(bytes: Vec<u8>) -> GgufFile {
     GgufFile::from_bytes(Path::new("some.gguf"), Mapped::from_vec(bytes)).unwrap()

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use smallmind::load::ast::ModelFile;
-use smallmind::load::diagnostics::Problems;
-use smallmind::load::expand::{Expanded, FlatInput, expand};
-use smallmind::load::parameters::{ConfigJson, ParameterSource, SourceKind};
-use smallmind::load::syntax::parse;
-use smallmind::load::value::Value;
+use smallmind::architecture::ast::ModelFile;
+use smallmind::architecture::expand::{Expanded, FlatInput, expand};
+use smallmind::architecture::parameters::{ConfigJson, ParameterSource, SourceKind};
+use smallmind::architecture::syntax::parse;
+use smallmind::language::diagnostics::Problems;
+use smallmind::language::value::Value;
 
 const LLAMA: &str = r#"// Llama: RMSNorm, rotary positions, grouped-query attention.
 Model(

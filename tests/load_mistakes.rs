@@ -1,9 +1,9 @@
 //! Does a wrong graph file say what is wrong, where, all at once, and without harm?
 
-use smallmind::load::diagnostics::Problems;
-use smallmind::load::expand::{Expanded, expand};
-use smallmind::load::parameters::ConfigJson;
-use smallmind::load::syntax::parse;
+use smallmind::architecture::expand::{Expanded, expand};
+use smallmind::architecture::parameters::ConfigJson;
+use smallmind::architecture::syntax::parse;
+use smallmind::language::diagnostics::Problems;
 
 /// A model file around some params, weights and nodes; the params begin at line 2, the weights at 3, the nodes at 4.
 fn model(params: &str, weights: &str, nodes: &str) -> String {

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use smallmind::load::map::Mapped;
-use smallmind::load::safetensors::{Dtype, Elements, NewTensor, TensorFile, write_tensors};
-use smallmind::load::weight_file::TensorFileError;
-use smallmind::load::weight_files::{Open, WeightFiles, WeightFilesError};
+use smallmind::files::map::Mapped;
+use smallmind::files::safetensors::{Dtype, Elements, NewTensor, TensorFile, write_tensors};
+use smallmind::files::weight_file::TensorFileError;
+use smallmind::files::weight_files::{Open, WeightFiles, WeightFilesError};
 use tempfile::TempDir;
 
 /// A safetensors file from a header's text and its data, with the header's true length.

@@ -1,8 +1,8 @@
 //! Do strided weight views read the elements that a dense copy would?
 
 use proptest::prelude::*;
-use smallmind::load::map::Mapped;
-use smallmind::load::weight::{ElementType, Weight, WeightError};
+use smallmind::files::map::Mapped;
+use smallmind::files::weight::{ElementType, Weight, WeightError};
 
 /// The naive model: every view operation makes a dense row-major copy.
 #[derive(Debug, Clone)]

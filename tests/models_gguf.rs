@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use common::gguf::{IN_ORDER, Meta, PERMUTED, Stored, Writer, convert, open_bytes, rounded};
 use common::{BAR, all_rows, answer, bits, data, difference, expected, open};
-use smallmind::load::parameters::ParameterSource;
+use smallmind::architecture::parameters::ParameterSource;
 #[cfg(feature = "tokenizer")]
 use smallmind::model::Text;
 use smallmind::model::{ModelFiles, Source, compile};

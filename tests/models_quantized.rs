@@ -6,11 +6,11 @@ use common::gguf::Writer;
 use common::quantized::{Family, File, VOCABULARY, mixed, model, widened, written};
 use common::{bits, deviation};
 use smallmind::blocks::BlockFormat;
+use smallmind::files::weight_files::{Open, WeightFiles};
 use smallmind::graph::Kind;
+use smallmind::graph::interpreter::Interpreter;
 use smallmind::kernels::simd::Isa;
-use smallmind::load::weight_files::{Open, WeightFiles};
 use smallmind::model::{Activations, Logits, Weights};
-use smallmind::ops::reference::Interpreter;
 use smallmind::{Model, Options};
 use tempfile::TempDir;
 

@@ -8,8 +8,8 @@ use common::variants::{bare, renamed, rounded, sharded, version_4};
 use common::{BAR, Expected, all_rows, decoders, difference, expected, models, open, run, source};
 use safetensors::Dtype;
 use smallmind::graph::Graph;
+use smallmind::graph::interpreter::Interpreter;
 use smallmind::model::{ModelFiles, compile};
-use smallmind::ops::reference::Interpreter;
 use smallmind::{Model, Options};
 
 fn agrees(name: &str, model: &Model, expected: &Expected) {

@@ -23,10 +23,11 @@ use raising::RAISING;
 use raising_attention::RAISING_ATTENTION;
 use random_graph::arbitrary_graph;
 use seeded_weights::SeededWeights;
+use smallmind::graph::interpreter::Interpreter;
 use smallmind::graph::{Graph, print, verify};
 use smallmind::ops::Tensor;
-use smallmind::ops::reference::Interpreter;
-use smallmind::rewrite::{Bits, PassOptions, Passes, Report};
+use smallmind::rewrite::{PassOptions, Passes, Report};
+use smallmind::types::Bits;
 
 fn passes() -> &'static Passes {
     static PASSES: LazyLock<Passes> =

@@ -8,7 +8,8 @@ use std::fs;
 
 use graph_text::graph;
 use smallmind::graph::{Graph, print};
-use smallmind::rewrite::{Bits, PassError, PassOptions, Passes, Report};
+use smallmind::rewrite::{PassError, PassOptions, Passes, Report};
+use smallmind::types::Bits;
 
 fn passes() -> Passes {
     Passes::builtin().unwrap_or_else(|error| panic!("{error}"))

@@ -4,7 +4,8 @@ mod common;
 
 use common::{all_rows, bits, decoders, expected, models, open, run};
 use smallmind::kernels::simd::Isa;
-use smallmind::rewrite::{Bits, Passes};
+use smallmind::rewrite::Passes;
+use smallmind::types::Bits;
 use smallmind::{Options, Session};
 
 /// Decode steps behind each prompt.

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{all_rows, argmax, bits, decoders, expected, open, run};
-use smallmind::digest::Digest;
+use smallmind::files::digest::Digest;
 use smallmind::kernels::simd::Isa;
 use smallmind::{Model, Options, Session};
 

@@ -10,9 +10,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use common::{data, published_models};
-use smallmind::generate::text::TextStream;
-use smallmind::load::tokenizer::Tokenizer;
 use smallmind::model::open_tokenizer;
+use smallmind::text::TextStream;
+use smallmind::text::tokenizer::Tokenizer;
 
 const VOCABULARIES: [&str; 5] = [
     "bert-bge",

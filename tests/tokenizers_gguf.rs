@@ -6,10 +6,10 @@ mod common;
 use std::path::Path;
 
 use common::gguf::{Meta, Writer};
-use smallmind::generate::text::TextStream;
-use smallmind::load::gguf::GgufFile;
-use smallmind::load::map::Mapped;
-use smallmind::load::tokenizer::{Tokenizer, TokenizerError};
+use smallmind::files::gguf::GgufFile;
+use smallmind::files::map::Mapped;
+use smallmind::text::TextStream;
+use smallmind::text::tokenizer::{Tokenizer, TokenizerError};
 
 const NORMAL: i32 = 1;
 const UNKNOWN: i32 = 2;

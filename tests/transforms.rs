@@ -4,10 +4,9 @@
 mod same_bits;
 
 use same_bits::apply;
-use smallmind::graph::{
-    DType, Dim, Editor, Graph, Literal, Type, Value, WeightSource, print, verify,
-};
+use smallmind::graph::{Editor, Graph, Value, WeightSource, print, verify};
 use smallmind::ops::{Attribute, Op};
+use smallmind::types::{DType, Dim, Literal, Type};
 
 /// Rows of the embedding table.
 const VOCAB: usize = 11;

@@ -8,8 +8,9 @@ mod same_bits;
 use graph_text::graph;
 use same_bits::apply;
 use smallmind::blocks::BlockFormat;
-use smallmind::graph::{DType, Graph, verify};
+use smallmind::graph::{Graph, verify};
 use smallmind::transform::{self, Change, Settings};
+use smallmind::types::DType;
 
 fn run(name: &str, graph: &mut Graph, settings: &Settings) -> Vec<Change> {
     let def = transform::find(name).expect("a known transform");

@@ -9,15 +9,15 @@ use super::graphs::{builtin_graphs, demo};
 #[cfg(feature = "tokenizer")]
 use super::vocabulary::Vocabulary;
 use super::{ModelError, Options};
-use crate::load::ast::ModelFile;
-use crate::load::bind::{Headers, headers};
-use crate::load::diagnostics::{Position, Problem, Problems, nearest, shortened};
-use crate::load::gguf::{is_gguf, open_parts};
-use crate::load::map::Mapped;
-use crate::load::parameters::{ConfigJson, ParameterSource};
-use crate::load::syntax;
-use crate::load::weight_file::WeightFile;
-use crate::load::weight_files::{Open, WeightFiles, WeightFilesError};
+use crate::architecture::ast::ModelFile;
+use crate::architecture::bind::{Headers, headers};
+use crate::architecture::parameters::{ConfigJson, ParameterSource};
+use crate::architecture::syntax;
+use crate::files::gguf::{is_gguf, open_parts};
+use crate::files::map::Mapped;
+use crate::files::weight_file::WeightFile;
+use crate::files::weight_files::{Open, WeightFiles, WeightFilesError};
+use crate::language::diagnostics::{Position, Problem, Problems, nearest, shortened};
 
 /// Where a model comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,9 +171,9 @@ impl ModelFiles {
     }
 
     /// Where the chat template may stand.
-    #[cfg(feature = "chat")]
-    pub(crate) fn template_files(&self) -> crate::chat::TemplateFiles {
-        use crate::chat::TemplateFiles;
+    #[cfg(feature = "tokenizer")]
+    pub(crate) fn template_files(&self) -> crate::text::template_files::TemplateFiles {
+        use crate::text::template_files::TemplateFiles;
         match (&self.config, &self.source) {
             (Configuration::Gguf(metadata), _) => TemplateFiles::Gguf(metadata.clone()),
             (Configuration::Folder { .. }, Source::Demo) => TemplateFiles::Demo,

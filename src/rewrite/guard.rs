@@ -3,7 +3,7 @@
 use super::context::{Context, quoted};
 use super::rule::{Formula, ValueId};
 use crate::graph::{Class, Value};
-use crate::load::value::Value as Number;
+use crate::language::value::Value as Number;
 
 /// How far a number may lie from the one a rule names, relative to it.
 pub const NEAR: f64 = 1e-6;

@@ -19,12 +19,13 @@ use super::check;
 use super::driver::{self, DriverError};
 use super::parse::Reader;
 use super::report::{ChangeReport, PassReport, Report};
-use super::rule::{Bits, Rule};
+use super::rule::Rule;
 use crate::graph::{self, Graph, GraphError};
-use crate::load::diagnostics::{Position, Problem, Problems};
-use crate::load::document::{self, Kind, LARGEST_FILE, Tree};
-use crate::nearest;
+use crate::language::diagnostics::{Position, Problem, Problems};
+use crate::language::document::{self, Kind, LARGEST_FILE, Tree};
+use crate::language::nearest;
 use crate::transform::{self, Settings, TransformDef};
+use crate::types::Bits;
 
 /// The file that orders the passes.
 const PIPELINE: &str = "pipeline.ron";

@@ -14,7 +14,7 @@ pub mod zeros;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use smallmind::load::safetensors::{Elements, NewTensor, TensorFile, write_tensors};
+use smallmind::files::safetensors::{Elements, NewTensor, TensorFile, write_tensors};
 use smallmind::model::{Logits, Source};
 use smallmind::{Model, Options, Session};
 

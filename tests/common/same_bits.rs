@@ -4,9 +4,9 @@
 mod seeded_weights;
 
 use seeded_weights::SeededWeights;
+use smallmind::graph::interpreter::Interpreter;
 use smallmind::graph::{Graph, print, verify};
 use smallmind::ops::Tensor;
-use smallmind::ops::reference::Interpreter;
 use smallmind::transform::{self, Change, Settings};
 
 /// Shapes and bits of the outputs of a few steps.

@@ -13,8 +13,9 @@
 
 use std::collections::HashMap;
 
-use smallmind::graph::{DType, Dim, Editor, Graph, Literal, Type, Value, WeightSource};
+use smallmind::graph::{Editor, Graph, Value, WeightSource};
 use smallmind::ops::{Attribute, Op};
+use smallmind::types::{DType, Dim, Literal, Type};
 
 /// Rows of every table; token ids stay below it.
 pub const VOCAB: usize = 11;
