@@ -66,7 +66,7 @@ fn planned(compiled: &Compiled) -> ModelPlan {
 fn parse_files(criterion: &mut Criterion) {
     for (file, text) in builtin_graphs() {
         criterion.bench_function(&format!("parse the graph file/{file}"), |bencher| {
-            bencher.iter(|| syntax::parse(file, text));
+            bencher.iter(|| syntax::parse(&file, text));
         });
     }
     criterion.bench_function("read the passes/all", |bencher| {

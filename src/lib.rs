@@ -24,6 +24,7 @@
 //! | `chat` | conversations: chat templates, and sessions that keep what they have read (feature `chat`) | terminals |
 //! | [`convert`] | all that writes GGUF: from file or folder to GGUF file | reading files, what blocks are |
 //! | `hub` | models of the Hugging Face Hub, as paths (feature `hub`) | what the files say |
+//! | [`guide`] | how to write graph files and rewrite rules, as Markdown | code |
 //!
 //! ```
 //! use smallmind::{Model, Options};
@@ -48,6 +49,8 @@ pub mod exec;
 pub mod files;
 pub mod generate;
 pub mod graph;
+#[allow(rustdoc::broken_intra_doc_links)] // Shapes, such as [T, width], are not links.
+pub mod guide;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod kernels;

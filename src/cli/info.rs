@@ -37,7 +37,7 @@ const MOST_ELEMENTS: usize = 6;
 const MOST_MISSING: usize = 12;
 /// The longest tokenizer.json or config.json that is read, in bytes.
 const LARGEST_TEXT: u64 = 256 << 20;
-const DEMO_TOKENIZER: &str = include_str!("../../graphs/demo/tokenizer.json");
+const DEMO_TOKENIZER: &str = include_str!("../../demo/tokenizer.json");
 
 /// What is told of a model.
 #[derive(Serialize)]

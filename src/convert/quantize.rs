@@ -213,7 +213,7 @@ impl Quantization {
     /// what each tensor becomes. `graph` is a graph file instead of the built-in one for the folder's architecture; GGUF
     /// files need none.
     ///
-    /// What would be written of a folder is read back here and compared with the folder: see graphs/README.md for what the
+    /// What would be written of a folder is read back here and compared with the folder: see src/guide/graphs.md for what the
     /// graph file must say, and for what is an error.
     pub fn plan(
         input: &Path,

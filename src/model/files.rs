@@ -139,11 +139,9 @@ impl ModelFiles {
     }
 
     fn demo(options: &Options) -> Result<ModelFiles, ModelError> {
-        let weights = WeightFiles::from_bytes(
-            "graphs/demo/model.safetensors",
-            Mapped::from_static(demo::WEIGHTS),
-        )?;
-        let config = configuration("graphs/demo/config.json", demo::CONFIG, None)?;
+        let weights =
+            WeightFiles::from_bytes("demo/model.safetensors", Mapped::from_static(demo::WEIGHTS))?;
+        let config = configuration("demo/config.json", demo::CONFIG, None)?;
         ModelFiles::new(Source::Demo, config, Some(weights), options)
     }
 
@@ -272,11 +270,8 @@ pub(crate) fn choose_graph(
     for name in &names {
         // A file that lists the name has it in quotes: the others need not be parsed.
         let quoted = format!("\"{name}\"");
-        for (file, text) in builtin_graphs()
-            .iter()
-            .filter(|(_, text)| text.contains(&quoted))
-        {
-            let graph = syntax::parse(file, text)?;
+        for (file, text) in builtin_graphs().filter(|(_, text)| text.contains(&quoted)) {
+            let graph = syntax::parse(&file, text)?;
             if graph.architectures.contains(name) {
                 return Ok(graph);
             }
@@ -284,7 +279,7 @@ pub(crate) fn choose_graph(
     }
     let mut known = Vec::new();
     for (file, text) in builtin_graphs() {
-        known.extend(syntax::parse(file, text)?.architectures);
+        known.extend(syntax::parse(&file, text)?.architectures);
     }
     let message = match names.first() {
         None => match config {
@@ -300,7 +295,7 @@ pub(crate) fn choose_graph(
             let near = near.map_or(String::new(), |near| format!(", the nearest is '{near}'"));
             let name = shortened(name, 100);
             format!(
-                "no graph file for the architecture '{name}'{near}; known are {}. A graph file of your own can be given (--graph FILE; graphs/README.md tells how to write one)",
+                "no graph file for the architecture '{name}'{near}; known are {}. A graph file of your own can be given (--graph FILE; the guide to graph files, src/guide/graphs.md, tells how to write one)",
                 known.join(", ")
             )
         }

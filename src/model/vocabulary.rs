@@ -58,7 +58,7 @@ impl Vocabulary {
         self.check()?;
         match self {
             Vocabulary::Demo => {
-                Tokenizer::from_bytes(Path::new("graphs/demo/tokenizer.json"), demo::TOKENIZER)
+                Tokenizer::from_bytes(Path::new("demo/tokenizer.json"), demo::TOKENIZER)
             }
             Vocabulary::Folder(folder) => Tokenizer::open(&folder.join("tokenizer.json")),
             Vocabulary::Gguf(metadata) => Tokenizer::from_gguf(metadata),

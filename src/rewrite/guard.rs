@@ -22,7 +22,7 @@ pub struct Guard {
     pub condition: Condition,
 }
 
-/// What a guard asks. `passes/README.md` documents each for those who write rules.
+/// What a guard asks. `src/guide/passes.md` documents each for those who write rules.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Condition {
     /// The two values have equal shapes.
