@@ -91,7 +91,7 @@ pub struct Attention {
 // SAFETY: a thread writes only the rows (token, head) of its share.
 unsafe impl Kernel for Attention {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let (k, v) = (call.tensor(1), call.tensor(2));
         let [context, kv_heads, dim] = *k.shape() else {
             unreachable!("k is [S, KV, D]")
@@ -194,7 +194,7 @@ pub struct StoreKv {
 // SAFETY: a thread writes only the (token, head) rows of its share, and reads nothing of the cache.
 unsafe impl Kernel for StoreKv {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let Some(cache) = call.cache else {
             unreachable!("StoreKv without a cache")
         };
@@ -247,7 +247,7 @@ pub struct AttendCached {
 // SAFETY: a thread writes only the rows (token, head) of its share; nothing writes the cache.
 unsafe impl Kernel for AttendCached {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let Some(cache) = call.cache else {
             unreachable!("AttendCached without a cache")
         };
