@@ -9,6 +9,7 @@ mod elements;
 pub mod gguf;
 pub mod map;
 pub mod safetensors;
+mod tensor_file;
 pub mod weight;
 pub mod weight_file;
 pub mod weight_files;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::GgufFile;
-use crate::files::weight_file::{ErrorsOf, Open, TensorFileError};
+use crate::files::tensor_file::{ErrorsOf, Open, TensorFileError};
 
 /// The key with the number of parts.
 const COUNT: &str = "split.count";
