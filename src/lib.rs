@@ -70,7 +70,7 @@ pub use exec::saved::SavedSessionError;
 pub use exec::session::{Encoded, Session, StepError};
 pub use generate::run::{Finish, GenerateError, GenerateOptions, Generation};
 pub use generate::score::{Score, ScoreError};
-pub use model::{Model, ModelError, Options};
+pub use model::{Model, ModelBytes, ModelError, Options};
 
 /// The README's examples, compiled and run with the documentation tests.
 #[cfg(all(doctest, feature = "tokenizer"))]

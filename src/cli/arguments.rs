@@ -116,6 +116,7 @@ impl GraphArguments {
                 Activations::Int8 => model::Activations::Int8,
                 Activations::F32 => model::Activations::F32,
             },
+            isa: isa_of_environment(),
             text: Text::Never,
             ..Options::default()
         }
@@ -139,7 +140,7 @@ impl PlanArguments {
         Options {
             context: self.context,
             chunk: self.chunk,
-            isa: self.isa.clone(),
+            isa: self.isa.clone().or(options.isa),
             ..options
         }
     }
@@ -153,6 +154,13 @@ impl ThreadArguments {
             ..options
         }
     }
+}
+
+/// What the environment variable SMALLMIND_ISA says, unless it is empty.
+fn isa_of_environment() -> Option<String> {
+    std::env::var("SMALLMIND_ISA")
+        .ok()
+        .filter(|name| !name.is_empty())
 }
 
 /// The model that a MODEL argument names.

@@ -1,17 +1,18 @@
 //! A progress bar for long loads.
 
 use std::io::{self, IsTerminal};
+use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use smallmind::model::Progress;
+use smallmind::model::{OnProgress, Progress};
 
 /// How long loading goes on silently.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What draws the progress of a load that begins now; `None` where stderr is no terminal.
-pub fn progress() -> Option<Arc<dyn Fn(Progress) + Send + Sync>> {
+pub fn progress() -> Option<OnProgress> {
     if !io::stderr().is_terminal() {
         return None;
     }
@@ -23,6 +24,7 @@ pub fn progress() -> Option<Arc<dyn Fn(Progress) + Send + Sync>> {
         } else if let Some(bar) = shown.get() {
             bar.finish_and_clear();
         }
+        ControlFlow::Continue(())
     }))
 }
 

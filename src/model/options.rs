@@ -1,6 +1,7 @@
 //! What a caller may choose when opening a model.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,6 +16,9 @@ pub struct Progress {
     /// Weights in all.
     pub all: usize,
 }
+
+/// What is told how loading goes, and decides whether it goes on.
+pub type OnProgress = Arc<dyn Fn(Progress) -> ControlFlow<()> + Send + Sync>;
 
 /// Which logits a prompt step computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -113,13 +117,14 @@ pub struct Options {
     pub without: BTreeSet<String>,
     /// Stop after this pass.
     pub stop_after: Option<String>,
-    /// The instruction set: `scalar`, `avx2` or `avx512`. Where `None`, the environment variable `SMALLMIND_ISA`, or
-    /// else the widest the CPU has.
+    /// The instruction set: `scalar`, `avx2` or `avx512`; the widest that the CPU has where `None`.
     pub isa: Option<String>,
-    /// A graph file instead of the built-in one for the model's architecture.
+    /// A graph file instead of the model's own, or of the built-in one for its architecture.
     pub graph: Option<PathBuf>,
     /// A folder of passes instead of the built-in ones.
     pub passes: Option<PathBuf>,
-    /// Told how loading goes, from the calling thread.
-    pub progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
+    /// Told how loading goes, from the calling thread, before each weight and after the last. What it returns decides
+    /// whether loading goes on: after [`ControlFlow::Break`] it is [`super::ModelError::Cancelled`], and nothing of the
+    /// model is left.
+    pub progress: Option<OnProgress>,
 }
