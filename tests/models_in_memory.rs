@@ -142,7 +142,7 @@ fn an_error_names_the_part() {
         (llama().config(b"{"), "config.json:1:1: EOF"),
         (
             llama().config(b"{}"),
-            "config.json: neither \"architectures\"",
+            "config.json:1:1: neither \"architectures\"",
         ),
         (llama().config(b"\xFF"), "config.json: can't be read"),
         (llama().weights(b"none"), "model.safetensors: "),

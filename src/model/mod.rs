@@ -166,7 +166,7 @@ impl Model {
         };
         let threads = compiled.plan.options.threads;
         let progress = |done, all| match &options.progress {
-            Some(progress) => progress(Progress { done, all }),
+            Some(progress) => progress.tell(Progress { done, all }),
             None => ControlFlow::Continue(()),
         };
         let load = || {
