@@ -15,7 +15,8 @@ use crate::graph::{Graph, Value};
 use crate::kernels::packed::{PackedMatrix, RowTable};
 use crate::kernels::panel_memory::PanelMemory;
 use crate::kernels::quantized::QuantizedMatrix;
-use crate::plan::{WeightForm, WeightNeed};
+use crate::ops::{View, WeightForm};
+use crate::plan::WeightNeed;
 
 /// One weight, ready to be read.
 pub enum StoredWeight {
@@ -158,7 +159,9 @@ impl Loader<'_> {
     fn matrix(&mut self, value: Value) -> Result<Matrix, WeightLoadError> {
         let node = self.graph.node(value.node);
         let operand = self.graph.inputs(value.node).first().copied().flatten();
-        let cast = node.op().is_some_and(|op| op.name() == "Cast");
+        let cast = node
+            .op()
+            .is_some_and(|op| op.def().view == Some(View::Cast));
         let weight = match operand.filter(|_| cast) {
             Some(operand) => self.expressions.get(operand)?,
             None => self.expressions.get(value)?,

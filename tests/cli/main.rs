@@ -13,6 +13,7 @@ mod embed;
 mod gguf;
 mod hub;
 mod info;
+mod mistakes;
 mod quantize;
 mod quantized;
 mod run;

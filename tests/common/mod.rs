@@ -4,8 +4,12 @@
 #[cfg(feature = "chat")]
 pub mod converted;
 pub mod gguf;
+pub mod graph_text;
 pub mod hub;
 pub mod quantized;
+pub mod random_graph;
+pub mod same_bits;
+pub mod seeded_weights;
 pub mod sentences;
 pub mod tiny;
 pub mod variants;

@@ -1,9 +1,6 @@
 //! Applying a transform and checking that the output keeps its bits.
 
-#[path = "seeded_weights.rs"]
-mod seeded_weights;
-
-use seeded_weights::SeededWeights;
+use super::seeded_weights::SeededWeights;
 use smallmind::graph::interpreter::Interpreter;
 use smallmind::graph::{Graph, print, verify};
 use smallmind::ops::Tensor;

@@ -1,0 +1,8 @@
+//! Does generating, scoring and conversing choose right from logits?
+
+#[path = "../common/mod.rs"]
+mod common;
+mod conversation;
+mod model;
+mod sampler;
+mod score;
