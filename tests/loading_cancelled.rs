@@ -37,18 +37,14 @@ fn open(folder: &Path, last: usize) -> (Result<Model, ModelError>, usize) {
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = asked.clone();
     let weights = folder.join("model.safetensors");
-    let options = Options {
-        threads: Some(2),
-        progress: Some(Arc::new(move |progress| {
-            assert!(is_mapped(&weights));
-            counter.fetch_add(1, Ordering::Relaxed);
-            match progress.done < last {
-                true => ControlFlow::Continue(()),
-                false => ControlFlow::Break(()),
-            }
-        })),
-        ..Options::default()
-    };
+    let options = Options::new().threads(2).progress(move |progress| {
+        assert!(is_mapped(&weights));
+        counter.fetch_add(1, Ordering::Relaxed);
+        match progress.done < last {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    });
     let opened = Model::open(folder, &options);
     (opened, asked.load(Ordering::Relaxed))
 }

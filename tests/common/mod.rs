@@ -138,10 +138,7 @@ pub fn expected(name: &str) -> Expected {
 
 /// Options that compute all rows of logits.
 pub fn all_rows() -> Options {
-    Options {
-        logits: Logits::All,
-        ..Options::default()
-    }
+    Options::new().logits(Logits::All)
 }
 
 pub fn open(name: &str, options: &Options) -> Model {

@@ -1,11 +1,9 @@
 //! Is a model run by the architecture that it carries?
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{all_rows, answer, bits, data, expected};
+use crate::common::{all_rows, answer, bits, data, expected};
 use smallmind::model::{GGUF_GRAPH, GraphOrigin, ModelFiles, Source};
 use smallmind::{Model, Options};
 use tempfile::TempDir;
@@ -62,10 +60,7 @@ fn the_callers_graph_wins() {
     let folder = folder("nothing at all");
     let path = folder.path().join("other.ron");
     fs::write(&path, graph()).unwrap();
-    let options = Options {
-        graph: Some(path.clone()),
-        ..Options::default()
-    };
+    let options = Options::new().graph(path.clone());
     let (file, from) = origin(folder.path(), &options);
     assert_eq!((PathBuf::from(file), from), (path, GraphOrigin::Given));
 }
@@ -87,11 +82,11 @@ fn a_broken_graph_is_told_of_by_line() {
     assert!(found.contains("did you mean 'Mul'"), "{found}");
 }
 
-#[cfg(feature = "tokenizer")]
+#[cfg(feature = "chat")]
 #[test]
 fn a_gguf_file_of_the_folder_carries_the_graph() {
     let folder = folder(&graph());
-    let bytes = common::converted::written(folder.path(), smallmind::convert::Target::F32);
+    let bytes = crate::common::converted::written(folder.path(), smallmind::convert::Target::F32);
     let path = folder.path().join("mine.gguf");
     fs::write(&path, bytes.unwrap()).unwrap();
     let (file, from) = origin(&path, &Options::default());
@@ -102,7 +97,7 @@ fn a_gguf_file_of_the_folder_carries_the_graph() {
 
 #[test]
 fn a_graph_key_that_is_not_a_text_is_refused() {
-    use common::gguf::{Meta, Stored, convert};
+    use crate::common::gguf::{Meta, Stored, convert};
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("m.gguf");
     for (value, told) in [

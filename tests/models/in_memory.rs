@@ -1,12 +1,10 @@
 //! Is a model whose files the program holds the same as one in a folder?
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
-use common::gguf::{Meta, Stored, convert};
-use common::{all_rows, bits, data, decoders, expected, run, variants};
+use crate::common::gguf::{Meta, Stored, convert};
+use crate::common::{all_rows, bits, data, decoders, expected, run, variants};
 #[cfg(feature = "tokenizer")]
 use smallmind::{EmbedOptions, Pooling};
 use smallmind::{Model, ModelBytes, Options};
@@ -73,8 +71,8 @@ fn a_gguf_file_is_the_same_in_memory() {
 
 #[test]
 fn static_bytes_may_begin_anywhere() {
-    static CONFIG: &[u8] = include_bytes!("data/llama/config.json");
-    static WEIGHTS: &[u8] = include_bytes!("data/llama/model.safetensors");
+    static CONFIG: &[u8] = include_bytes!("../data/llama/config.json");
+    static WEIGHTS: &[u8] = include_bytes!("../data/llama/model.safetensors");
     for shift in 0..4 {
         let mut shifted = vec![0; shift];
         shifted.extend_from_slice(WEIGHTS);
@@ -88,7 +86,8 @@ fn static_bytes_may_begin_anywhere() {
 
 #[test]
 fn a_graph_file_in_memory_describes_the_model() {
-    let llama = fs::read_to_string("graphs/llama.ron").unwrap();
+    let llama =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/graphs/llama.ron")).unwrap();
     let graph = llama.replace("\"LlamaForCausalLM\"", "\"MineForCausalLM\"");
     let config = fs::read_to_string(data("llama").join("config.json")).unwrap();
     let config = config.replace("LlamaForCausalLM", "MineForCausalLM");
@@ -106,7 +105,7 @@ fn a_graph_file_in_memory_describes_the_model() {
 #[cfg(feature = "tokenizer")]
 #[test]
 fn text_and_embeddings_are_the_same_in_memory() {
-    let sentences = common::sentences::Sentences::new();
+    let sentences = crate::common::sentences::Sentences::new();
     sentences.modules(&[
         "sentence_transformers.models.Transformer",
         "sentence_transformers.models.Pooling",
@@ -167,11 +166,11 @@ fn an_error_names_the_part() {
         let found = refusal(bytes);
         assert!(found.contains(told), "expected {told}, found {found}");
     }
-    let alone = ModelBytes::new().config(include_bytes!("data/llama/config.json"));
+    let alone = ModelBytes::new().config(include_bytes!("../data/llama/config.json"));
     assert!(refusal(alone).contains("model in memory: no weights"));
     let index = br#"{"weight_map": {"a": "gone.safetensors"}}"#;
     let alone = ModelBytes::new()
-        .config(include_bytes!("data/llama/config.json"))
+        .config(include_bytes!("../data/llama/config.json"))
         .file("model.safetensors.index.json", index);
     let found = refusal(alone);
     assert!(
