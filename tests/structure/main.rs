@@ -256,7 +256,10 @@ impl House {
 fn rooms() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
     let text = std::fs::read_to_string(path).expect("lib.rs");
-    let rows = text.lines().filter_map(|line| line.strip_prefix("//! | "));
+    let table = text
+        .lines()
+        .skip_while(|line| !line.starts_with("//! | room |"));
+    let rows = table.map_while(|line| line.strip_prefix("//! | "));
     let names = rows.filter_map(|row| {
         let name = row.split('`').nth(1)?;
         row.trim_start_matches('[')

@@ -61,6 +61,18 @@ pub fn open_parts(path: &Path, open: Open) -> Result<(GgufFile, Vec<GgufFile>), 
     Ok((first, parts))
 }
 
+impl GgufFile {
+    /// The file, unless it is one of several parts of a model, whose others can't be found by its name.
+    pub fn refuse_part(self) -> Result<Self, TensorFileError> {
+        match self.metadata().integer(COUNT) {
+            None | Some(..=1) => Ok(self),
+            Some(count) => Err(ErrorsOf(self.path()).malformed(format!(
+                "one of {count} parts of a model; merge them into one file first"
+            ))),
+        }
+    }
+}
+
 fn open_one(path: &Path, open: Open) -> Result<GgufFile, TensorFileError> {
     match open {
         Open::Data => GgufFile::open(path),
