@@ -4,6 +4,7 @@ mod matrix;
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use self::matrix::Matrix;
@@ -44,6 +45,9 @@ pub enum WeightLoadError {
         /// What the system said.
         error: io::Error,
     },
+    /// The caller wants no more of it.
+    #[error("loading was cancelled")]
+    Cancelled,
     /// A weight that must be a matrix can't be read as one.
     #[error("\"{name}\" {error}")]
     Matrix {
@@ -55,13 +59,13 @@ pub enum WeightLoadError {
 }
 
 /// Make the weights ready that a plan needs, packing with `threads` threads. `progress` is told the number of weights
-/// done and of all.
+/// done and of all, and decides whether to go on.
 pub fn load(
     graph: &Graph,
     needs: &[WeightNeed],
     files: &WeightFiles,
     threads: usize,
-    progress: &dyn Fn(usize, usize),
+    progress: &dyn Fn(usize, usize) -> ControlFlow<()>,
 ) -> Result<Vec<StoredWeight>, WeightLoadError> {
     let mut loader = Loader {
         graph,
@@ -73,11 +77,15 @@ pub fn load(
     };
     let mut stored = Vec::with_capacity(needs.len());
     for (done, need) in needs.iter().enumerate() {
-        progress(done, needs.len());
+        if progress(done, needs.len()).is_break() {
+            return Err(WeightLoadError::Cancelled);
+        }
         stored.push(loader.store(need, need.is_shared(needs))?);
     }
-    progress(needs.len(), needs.len());
-    Ok(stored)
+    match progress(needs.len(), needs.len()) {
+        ControlFlow::Continue(()) => Ok(stored),
+        ControlFlow::Break(()) => Err(WeightLoadError::Cancelled),
+    }
 }
 
 /// Bytes of all matrices that will be packed.

@@ -19,8 +19,8 @@
 
 use std::cell::Cell;
 
-use super::attention::Scoring;
 use super::call::{Call, Kernel, Operand};
+use super::scoring::Scoring;
 use super::simd::{LANES, Simd};
 
 /// Output rows at once.

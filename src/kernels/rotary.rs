@@ -24,8 +24,9 @@ use std::cell::Cell;
 use std::f64::consts::PI;
 
 use super::call::{Call, Kernel, View};
-use super::math::{pow_f64, sin_cos};
+use super::math::sin_cos;
 use super::simd::{LANES, Simd};
+use crate::math::pow_f64;
 
 /// How a model stretches its rotary frequencies to contexts longer than it was first trained on. Formulas as in Hugging
 /// Face transformers, `modeling_rope_utils.py`.
