@@ -6,8 +6,10 @@
 //! `plan/`), and arithmetic (`kernels/`). Once a session exists, nothing here allocates but what saves it.
 
 pub mod arena;
+pub mod batch;
 pub mod executor;
 pub mod float_environment;
+pub mod frames;
 mod machine;
 pub mod pool;
 pub mod prefix;

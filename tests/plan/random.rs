@@ -75,7 +75,11 @@ fn plannable(graph: &Graph) -> bool {
 
 /// Buffers whose bytes meet never live in the same phase, by plain comparison of all pairs.
 fn disjoint(plan: &StepPlan) -> bool {
-    let all: Vec<_> = plan.buffers.iter().zip(&plan.placement.offsets).collect();
+    let all: Vec<_> = plan
+        .buffers()
+        .iter()
+        .zip(&plan.placement().offsets)
+        .collect();
     let meet = |(a, x): (&_, usize), (b, y): (&_, usize)| {
         let (a, b): (
             &smallmind::plan::place::Buffer,
@@ -119,11 +123,11 @@ fn interpreted(graph: &Graph, weights: &SeededWeights) -> Vec<Vec<Vec<u32>>> {
 
 fn executed(graph: &Graph, files: &WeightFiles, threads: usize, isa: Isa) -> Vec<Vec<Vec<u32>>> {
     let plan = ModelPlan::new(graph, graph, options(threads, isa)).unwrap();
-    let stored = weights::load(graph, &plan.weights, files, 1, &|_, _| {
+    let stored = weights::load(graph, plan.weights(), files, 1, &|_, _| {
         ControlFlow::Continue(())
     })
     .unwrap();
-    let executor = Executor::new(Arc::new(plan), stored, Pool::new(threads).unwrap());
+    let executor = Executor::new(Arc::new(plan), stored, Pool::new(threads).unwrap()).unwrap();
     let mut session = Session::new(Arc::new(executor), VOCAB).unwrap();
     let mut all = Vec::new();
     for step in STEPS {
@@ -149,10 +153,10 @@ proptest! {
         verify(&graph).unwrap();
         prop_assume!(plannable(&graph));
         let plan = ModelPlan::new(&graph, &graph, options(2, Isa::detect())).unwrap();
-        for plan in [&plan.decode, &plan.prefill] {
+        for plan in [plan.decode(), plan.prefill()] {
             prop_assert!(disjoint(plan));
-            prop_assert!(plan.placement.bytes >= plan.placement.lower_bound);
-            prop_assert!(plan.placement.bytes <= plan.unshared + 64 * plan.buffers.len());
+            prop_assert!(plan.placement().bytes >= plan.placement().lower_bound);
+            prop_assert!(plan.placement().bytes <= plan.unshared() + 64 * plan.buffers().len());
         }
     }
 
@@ -170,7 +174,7 @@ proptest! {
         verify(&graph).unwrap();
         prop_assume!(plannable(&graph));
         let plan = ModelPlan::new(&graph, &graph, options(2, Isa::detect())).unwrap();
-        prop_assert!(disjoint(&plan.decode) && disjoint(&plan.prefill));
+        prop_assert!(disjoint(plan.decode()) && disjoint(plan.prefill()));
         let files = files(&graph, &weights);
         let expected = interpreted(&graph, &weights);
         for isa in Isa::available() {
