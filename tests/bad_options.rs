@@ -136,10 +136,6 @@ fn many_threads_run_a_small_model() {
         threads: Some(40),
         ..tiny.options()
     };
-    walk(
-        &mut Model::open(tiny.folder(), &options)
-            .unwrap()
-            .session()
-            .unwrap(),
-    );
+    let model = Model::open(tiny.folder(), &options).unwrap();
+    walk(&mut model.session().unwrap()).unwrap();
 }

@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use super::dense::{Activation, Dense};
 use super::pooling::{Pooling, normalize};
 use super::{EmbedError, EmbedOptions};
+use crate::kernels::finite::{NonFinite, non_finite};
 use crate::model::{Configuration, ModelFiles, read_json};
 
 /// Where a model's recipe is to be read.
@@ -94,15 +95,24 @@ impl Recipe {
         Ok(recipe)
     }
 
-    /// The embedding of a pooled row.
-    pub fn finish(&self, mut row: Vec<f32>) -> Vec<f32> {
+    /// The embedding of text `number`, whose pooled row is `row`. The hidden states were finite, but sums over them, and
+    /// products with a dense layer's weights, may not be.
+    pub fn finish(&self, mut row: Vec<f32>, number: usize) -> Result<Vec<f32>, EmbedError> {
         for layer in &self.layers {
             match layer {
                 Layer::Dense(dense) => row = dense.apply(&row),
                 Layer::Normalize => normalize(&mut row),
             }
         }
-        row
+        match non_finite(&row) {
+            None => Ok(row),
+            Some(NonFinite { first, count }) => Err(EmbedError::NotFinite {
+                text: number,
+                count,
+                width: row.len(),
+                first,
+            }),
+        }
     }
 }
 

@@ -7,7 +7,6 @@
 
 pub mod arena;
 pub mod executor;
-pub mod float_environment;
 pub mod pool;
 pub mod prefix;
 pub mod saved;
