@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use smallmind::Options;
+use smallmind::architecture::bind::bind;
+use smallmind::architecture::expand::{Expanded, expand};
+use smallmind::architecture::syntax;
 use smallmind::graph::Graph;
-use smallmind::load::bind::bind;
-use smallmind::load::expand::{Expanded, expand};
-use smallmind::load::syntax;
 use smallmind::model::{Compiled, ModelFiles, Source, builtin_graphs, compile};
 use smallmind::plan::ModelPlan;
 use smallmind::rewrite::{PassOptions, Passes};
@@ -66,7 +66,7 @@ fn planned(compiled: &Compiled) -> ModelPlan {
 fn parse_files(criterion: &mut Criterion) {
     for (file, text) in builtin_graphs() {
         criterion.bench_function(&format!("parse the graph file/{file}"), |bencher| {
-            bencher.iter(|| syntax::parse(file, text));
+            bencher.iter(|| syntax::parse(&file, text));
         });
     }
     criterion.bench_function("read the passes/all", |bencher| {

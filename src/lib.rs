@@ -1,24 +1,30 @@
 //! SmallMind: a compute-graph compiler with a fused-kernel executor that runs transformers on CPUs.
 //!
-//! The modules in the order in which a model passes through them:
+//! The rooms from the ground up; no room imports from one below it in this table, and a test reads the sources to hold
+//! them to it:
 //!
-//! | module | what it does |
-//! | --- | --- |
-//! | [`load`] | reads graph files (`graphs/*.ron`), parameters (`config.json`), weights (safetensors), GGUF files and tokenizers |
-//! | [`blocks`] | the formats of quantized weights: what a block of 32 or 256 elements means |
-//! | [`graph`] | the intermediate representation: values, types, one editor, the verifier, the printers |
-//! | [`ops`] | one table that says everything about each op, and the interpreter that is the oracle |
-//! | [`rewrite`] | rules as data (`passes/*.ron`): matched, checked, applied, reported |
-//! | [`transform`] | passes that compute: folding, sharing, merging, the last row |
-//! | [`plan`] | schedule, lifetimes, and the place of every byte |
-//! | [`exec`] | arena, threads, steps, sessions |
-//! | [`kernels`] | the arithmetic: plain Rust, AVX2 and AVX-512, equal to the bit |
-//! | [`generate`] | from logits to tokens to text |
-//! | [`embed`] | from hidden states to one vector a text |
-//! | [`model`] | all of it in one call |
-//! | [`convert`] | from file or folder to GGUF file: weights of another type |
-//! | `chat` | conversations: chat templates, and sessions that keep what they have read (feature `chat`) |
-//! | `hub` | models of the Hugging Face Hub, as paths (feature `hub`) |
+//! | room | what belongs there | what is absent there |
+//! | --- | --- | --- |
+//! | [`language`] | the one RON grammar: documents, values, expressions, how mistakes are told | tensors and ops |
+//! | [`blocks`] | the formats of quantized weights: sizes, codec, fallback | files, kernels' layouts |
+//! | [`types`] | dimensions, element types, shapes, promises of bits, alignment | graphs, ops, arithmetic |
+//! | [`kernels`] | the arithmetic: plain Rust, AVX2 and AVX-512, equal to the bit | graphs, ops, offsets |
+//! | [`ops`] | one table that says everything about each op | SIMD, rules |
+//! | [`graph`] | the intermediate representation: values, one editor, the verifier, the printers, the interpreter | files, passes |
+//! | [`files`] | safetensors and GGUF files: tensors and keys, mapped or read | what they mean, writing |
+//! | `text` | tokenizers, detokenization, where chat templates stand (feature `tokenizer`) | which token comes next |
+//! | [`architecture`] | graph files (`graphs/*.ron`): parameters, weights, expansion to a graph | rewriting, packed layouts |
+//! | [`transform`] | passes that compute: folding, sharing, merging, the last row | rules |
+//! | [`rewrite`] | rules as data (`passes/*.ron`): matched, checked, applied, reported | arithmetic on weights |
+//! | [`plan`] | schedule, lifetimes, and the place of every byte | weights' values |
+//! | [`exec`] | arena, threads, steps, sessions | names of ops |
+//! | [`model`] | all of it in one call | each of the steps itself |
+//! | [`generate`] | from logits to tokens to text | tokenizers, conversations |
+//! | [`embed`] | from hidden states to one vector a text | the encoder |
+//! | `chat` | conversations: chat templates, and sessions that keep what they have read (feature `chat`) | terminals |
+//! | [`convert`] | all that writes GGUF: from file or folder to GGUF file | reading files, what blocks are |
+//! | `hub` | models of the Hugging Face Hub, as paths (feature `hub`) | what the files say |
+//! | [`guide`] | how to write graph files and rewrite rules, as Markdown | code |
 //!
 //! ```
 //! use smallmind::{Model, Options};
@@ -33,25 +39,30 @@
 //!
 //! The library prints nothing, keeps no global state, and answers bad input with errors.
 
+pub mod architecture;
 pub mod blocks;
 #[cfg(feature = "chat")]
 pub mod chat;
 pub mod convert;
-pub mod digest;
 pub mod embed;
 pub mod exec;
+pub mod files;
 pub mod generate;
 pub mod graph;
+#[allow(rustdoc::broken_intra_doc_links)] // Shapes, such as [T, width], are not links.
+pub mod guide;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod kernels;
-pub mod load;
+pub mod language;
 pub mod model;
-mod nearest;
 pub mod ops;
 pub mod plan;
 pub mod rewrite;
+#[cfg(feature = "tokenizer")]
+pub mod text;
 pub mod transform;
+pub mod types;
 
 pub use embed::{EmbedError, EmbedOptions, Embedder, Pooling};
 pub use exec::prefix::PrefixStatistics;

@@ -1,7 +1,7 @@
 //! Block formats: how files store quantized weights, 32 or 256 elements of a row at a time.
 //!
 //! Here stands what a block is in a file, byte by byte, what floats it means, and which block floats become. How files
-//! place their tensors is `load`'s, how kernels lay blocks out for themselves is `kernels`'.
+//! place their tensors is told in `files/`, how kernels lay blocks out for themselves in `kernels/`.
 //!
 //! Scales are IEEE binary16, little-endian. They are widened to f32 (exactly) before anything is computed, and each product
 //! and each difference is rounded to f32 on its own, so that a block means the same bits everywhere. A scale that is

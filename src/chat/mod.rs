@@ -1,7 +1,8 @@
 //! Chat: conversations with models that were trained for them.
 //!
-//! What belongs here: chat templates (where they are found, how they are rendered), conversations that keep what a
-//! session has read, and their files. What does not: text without turns (`generate/`), and terminals (`cli/`).
+//! What belongs here: how chat templates are rendered, conversations that keep what a
+//! session has read, and their files. What is absent: where a template
+//! stands (`text/`), text without turns (`generate/`), and terminals (`cli/`).
 //!
 //! ```no_run
 //! use std::sync::atomic::AtomicBool;
@@ -23,14 +24,13 @@
 pub mod conversation;
 mod dates;
 mod environment;
-pub mod files;
+mod of_model;
 pub mod template;
 pub mod transcript;
 
 use serde::{Deserialize, Serialize};
 
 pub use conversation::{ChatError, Conversation, Turn};
-pub use files::TemplateFiles;
 pub use template::{ChatTemplate, TemplateError};
 
 /// One message of a conversation.

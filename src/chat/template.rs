@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::fmt;
-use std::path::PathBuf;
 use std::time::SystemTime;
 
 use minijinja::{Environment, ErrorKind, Value};
 
 use super::Message;
 use super::environment::{FUEL, Refusal, environment, strftime_now};
-use crate::load::diagnostics::shortened;
+use crate::language::diagnostics::shortened;
+use crate::text::template_files::TemplateFileError;
 
 /// The longest template, in bytes.
 pub const LONGEST_TEMPLATE: usize = 128 << 10;
@@ -25,30 +25,9 @@ const SHOWN: usize = 120;
 /// Why there is no text for the messages.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// No template was found.
-    #[error("{model} has no chat template: there is no {places}. Give one (--template FILE)")]
-    Missing {
-        /// The model.
-        model: String,
-        /// Where one could be.
-        places: String,
-    },
-    /// There are several templates, none of them the default.
-    #[error("{file}: chat_template names {}, but no \"default\". Give one of them as a file (--template FILE)", names.join(", "))]
-    NoDefault {
-        /// The file.
-        file: String,
-        /// The names.
-        names: Vec<String>,
-    },
-    /// A file can't be read.
-    #[error("{}: {problem}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
+    /// No template can be had from the files.
+    #[error(transparent)]
+    File(#[from] TemplateFileError),
     /// The template is too long.
     #[error("{file}: a chat template of {bytes} bytes; at most {LONGEST_TEMPLATE} are read")]
     TooLong {

@@ -1,6 +1,6 @@
 //! How far outputs lie apart, and a fingerprint of their bits.
 
-use smallmind::digest::Digest;
+use smallmind::files::digest::Digest;
 
 /// The distance between two tensors, in standard deviations of the expected one.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use smallmind::architecture::parameters::ParameterSource;
 use smallmind::graph::{print_dot, print_ignoring};
-use smallmind::load::parameters::ParameterSource;
 use smallmind::model::{ModelFiles, compile};
 
 use super::arguments::{GraphArguments, source};

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use smallmind::load::safetensors::TensorFile;
+use smallmind::files::safetensors::TensorFile;
 
 use super::failure::{Failure, error};
 

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value as Json;
-use smallmind::load::gguf::{Metadata, is_gguf, open_parts};
-use smallmind::load::parameters::ParameterSource;
-use smallmind::load::value::Value;
-use smallmind::load::weight_file::{Open, WeightFile};
-use smallmind::load::weight_files::{WeightFiles, WeightFilesError};
+use smallmind::files::gguf::{Metadata, is_gguf, open_parts};
+use smallmind::files::weight_file::{Open, WeightFile};
+use smallmind::files::weight_files::{WeightFiles, WeightFilesError};
+use smallmind::language::value::Value;
 use smallmind::model::{Configuration, ModelFiles, Source, compile, open_tokenizer};
 use smallmind::plan::MemoryReport;
 
@@ -38,7 +37,7 @@ const MOST_ELEMENTS: usize = 6;
 const MOST_MISSING: usize = 12;
 /// The longest tokenizer.json or config.json that is read, in bytes.
 const LARGEST_TEXT: u64 = 256 << 20;
-const DEMO_TOKENIZER: &str = include_str!("../../graphs/demo/tokenizer.json");
+const DEMO_TOKENIZER: &str = include_str!("../../demo/tokenizer.json");
 
 /// What is told of a model.
 #[derive(Serialize)]

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use smallmind::load::tokenizer::Tokenizer;
 use smallmind::model::open_tokenizer;
+use smallmind::text::tokenizer::Tokenizer;
 
 use super::arguments::source;
 use super::failure::{Failure, error, print};

@@ -4,7 +4,7 @@ use half::{bf16, f16};
 
 use super::Target;
 use crate::blocks::OnlyRead;
-use crate::load::gguf::TensorType;
+use crate::files::gguf::TensorType;
 
 /// Bytes of an element of a type whose elements can be converted; `None` for other types.
 pub(super) fn float_bytes(tensor_type: TensorType) -> Option<usize> {

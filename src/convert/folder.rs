@@ -10,18 +10,19 @@ use super::folder_text::vocabulary;
 use super::mixture::{Choice, Types};
 use super::quantize::{Place, Planned, QuantizeError};
 use super::{Target, is_matrix};
+use crate::architecture::bind::{Headers, bind, find_tensor};
+use crate::architecture::expand::expand;
+use crate::architecture::weight_expression::WeightExpressions;
+use crate::convert::gguf_file::{GgufWriter, NewKey, NewTensor};
+use crate::convert::to_gguf::{Elements, ToGguf, compare, to_gguf};
 use crate::embed::pooling_type;
-use crate::graph::{DType, Graph, Value as GraphValue};
-use crate::load::bind::{Headers, bind, find_tensor};
-use crate::load::expand::expand;
-use crate::load::gguf::write::{GgufWriter, NewKey, NewTensor};
-use crate::load::gguf::{GgufFile, TensorType};
-use crate::load::to_gguf::{Elements, ToGguf, compare, to_gguf};
-use crate::load::tokenizer::Tokenizer;
-use crate::load::value::Value;
-use crate::load::weight_expression::WeightExpressions;
-use crate::load::weight_files::WeightFilesError;
+use crate::files::gguf::{GgufFile, TensorType};
+use crate::files::weight_files::WeightFilesError;
+use crate::graph::{Graph, Value as GraphValue};
+use crate::language::value::Value;
 use crate::model::{Configuration, ModelError, ModelFiles, Options, Source, choose_graph};
+use crate::text::tokenizer::Tokenizer;
+use crate::types::DType;
 
 /// A folder's model, opened, and the expressions that give a GGUF file's tensors.
 pub(super) struct Folder {
@@ -147,7 +148,7 @@ impl FolderPlan {
         if let Some(given) = &self.tokenizer {
             let made = Tokenizer::from_gguf(file.metadata());
             let made = made.map_err(|error| unreadable(error.to_string()))?;
-            crate::load::tokenizer::to_gguf::compare(given, &made).map_err(|problem| {
+            crate::convert::vocabulary::compare(given, &made).map_err(|problem| {
                 QuantizeError::Vocabulary {
                     file: files.path.join("tokenizer.json"),
                     problem,

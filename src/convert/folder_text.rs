@@ -5,11 +5,11 @@ use std::path::Path;
 use serde_json::Value as Json;
 
 use super::quantize::QuantizeError;
-use crate::chat::TemplateError;
-use crate::load::gguf::write::NewKey;
-use crate::load::tokenizer::Tokenizer;
-use crate::load::tokenizer::to_gguf::{Known, keys};
+use crate::convert::gguf_file::NewKey;
+use crate::convert::vocabulary::{Known, keys};
 use crate::model::{ModelFiles, read_json_up_to};
+use crate::text::template_files::TemplateFileError;
+use crate::text::tokenizer::Tokenizer;
 
 /// Files of tokenizers that are not read.
 const OTHER_FILES: [&str; 4] = ["tokenizer.model", "spiece.model", "vocab.json", "vocab.txt"];
@@ -63,7 +63,7 @@ pub(super) fn vocabulary(
     let mut keys = keys(&json, &tokenizer, &known).map_err(|problem| refuse(&path, problem))?;
     match templates.text() {
         Ok((_, text)) => keys.push(NewKey::text("tokenizer.chat_template", &text)),
-        Err(TemplateError::Missing { .. }) => {}
+        Err(TemplateFileError::Missing { .. }) => {}
         Err(error) => return Err(error.into()),
     }
     Ok((Some(tokenizer), keys))

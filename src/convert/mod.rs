@@ -1,22 +1,30 @@
 //! Convert: from model file, or folder, to model file.
 //!
 //! What belongs here: what becomes of each tensor and key of a file when another is made from it, and the threads that do
-//! it. What does not: what blocks are (`blocks/`), what a file looks like, which keys and tensors an architecture has, and
-//! what a vocabulary is called in a GGUF file (`load/`).
+//! it. All that writes GGUF stands here. What is absent: what blocks are (`blocks/`), reading files (`files/`), and which
+//! keys and tensors an architecture has (`architecture/`).
 
 mod elements;
-#[cfg(feature = "chat")]
+#[cfg(feature = "tokenizer")]
 mod folder;
-#[cfg(feature = "chat")]
+#[cfg(feature = "tokenizer")]
 mod folder_text;
+pub mod gguf_file;
 mod mixture;
 mod quantize;
+pub mod to_gguf;
+#[cfg(feature = "tokenizer")]
+mod vocabulary;
+#[cfg(feature = "tokenizer")]
+mod vocabulary_parts;
+#[cfg(feature = "tokenizer")]
+mod vocabulary_tokens;
 
 pub use mixture::{Mixture, Types};
 pub use quantize::{Converted, Progress, Quantization, QuantizeError, Report};
 
 use crate::blocks::BlockFormat;
-use crate::load::gguf::TensorType;
+use crate::files::gguf::TensorType;
 
 /// Parts of the names of tensors that stay as they are, though they have two dimensions.
 const KEPT: [&str; 4] = [

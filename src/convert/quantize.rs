@@ -13,16 +13,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::elements::{Converter, Loss, float_bytes};
-#[cfg(feature = "chat")]
+#[cfg(feature = "tokenizer")]
 use super::folder::{Folder, FolderPlan};
 use super::mixture::{Choice, Types};
 use super::{Target, is_matrix};
+use crate::convert::gguf_file::{GgufWriter, NewKey, NewTensor, WriteError};
 use crate::exec::pool::Pool;
-#[cfg(feature = "chat")]
+use crate::files::gguf::{GgufFile, TensorType, is_gguf, open_parts};
+use crate::files::weight_file::{Open, TensorFileError};
+#[cfg(feature = "tokenizer")]
 use crate::graph::Value as GraphValue;
-use crate::load::gguf::write::{GgufWriter, NewKey, NewTensor, WriteError};
-use crate::load::gguf::{GgufFile, TensorType, is_gguf, open_parts};
-use crate::load::weight_file::{Open, TensorFileError};
 
 /// Keys that are not copied: they are about the old file.
 const DROPPED: [&str; 5] = [
@@ -82,23 +82,23 @@ pub enum QuantizeError {
         to: &'static str,
     },
     /// The folder can't be read, or the graph file does not say what a GGUF file of it holds.
-    #[cfg(feature = "chat")]
+    #[cfg(feature = "tokenizer")]
     #[error(transparent)]
     Model(#[from] crate::model::ModelError),
     /// What the folder says of embeddings can't be said in a GGUF file.
-    #[cfg(feature = "chat")]
+    #[cfg(feature = "tokenizer")]
     #[error(transparent)]
     Recipe(Box<crate::embed::EmbedError>),
     /// The folder's chat template can't be read.
-    #[cfg(feature = "chat")]
+    #[cfg(feature = "tokenizer")]
     #[error(transparent)]
-    Template(#[from] crate::chat::TemplateError),
+    Template(#[from] crate::text::template_files::TemplateFileError),
     /// A tensor's elements can't be made.
-    #[cfg(feature = "chat")]
+    #[cfg(feature = "tokenizer")]
     #[error(transparent)]
-    Elements(Box<crate::load::weight_expression::WeightExpressionError>),
+    Elements(Box<crate::architecture::weight_expression::WeightExpressionError>),
     /// The folder's tokenizer can't be said in a GGUF file.
-    #[cfg(feature = "chat")]
+    #[cfg(feature = "tokenizer")]
     #[error("{}: {problem}", file.display())]
     Vocabulary {
         /// The tokenizer's file.
@@ -107,7 +107,7 @@ pub enum QuantizeError {
         problem: String,
     },
     /// A parameter's value can't be a key's.
-    #[cfg(feature = "chat")]
+    #[cfg(feature = "tokenizer")]
     #[error("the key {key} can't be {value}")]
     Key {
         /// The key.
@@ -116,7 +116,7 @@ pub enum QuantizeError {
         value: String,
     },
     /// The GGUF file that would be written could not be read.
-    #[cfg(feature = "chat")]
+    #[cfg(feature = "tokenizer")]
     #[error("{}: the GGUF file of it could not be read: {problem}", folder.display())]
     Unreadable {
         /// The folder.
@@ -180,7 +180,7 @@ pub struct Quantization {
 enum Input {
     /// The parts of a GGUF model.
     Parts(Vec<GgufFile>),
-    #[cfg(feature = "chat")]
+    #[cfg(feature = "tokenizer")]
     Folder(Box<Folder>),
 }
 
@@ -201,10 +201,10 @@ pub(super) enum Place {
     /// In that part, under the same name.
     Part(usize),
     /// A value over the folder's weights.
-    #[cfg(feature = "chat")]
+    #[cfg(feature = "tokenizer")]
     Value(GraphValue),
     /// Here, row-major and little-endian.
-    #[cfg(feature = "chat")]
+    #[cfg(feature = "tokenizer")]
     Made(Vec<u8>),
 }
 
@@ -213,7 +213,7 @@ impl Quantization {
     /// what each tensor becomes. `graph` is a graph file instead of the built-in one for the folder's architecture; GGUF
     /// files need none.
     ///
-    /// What would be written of a folder is read back here and compared with the folder: see graphs/README.md for what the
+    /// What would be written of a folder is read back here and compared with the folder: see src/guide/graphs.md for what the
     /// graph file must say, and for what is an error.
     pub fn plan(
         input: &Path,
@@ -229,7 +229,7 @@ impl Quantization {
             NewKey::u32(FILE_TYPE, file_type),
             NewKey::u32(QUANTIZATION_VERSION, VERSION),
         ];
-        #[cfg(feature = "chat")]
+        #[cfg(feature = "tokenizer")]
         if input.is_dir() {
             let mut plan = FolderPlan::new(input, types, graph)?;
             plan.keys.extend(of_type);
@@ -370,11 +370,11 @@ impl Quantization {
                 let bytes = stored.and_then(|stored| stored.bytes);
                 Ok(Cow::Borrowed(bytes.unwrap_or_default()))
             }
-            #[cfg(feature = "chat")]
+            #[cfg(feature = "tokenizer")]
             (Place::Value(value), Input::Folder(folder)) => folder.elements(*value).map(Cow::Owned),
-            #[cfg(feature = "chat")]
+            #[cfg(feature = "tokenizer")]
             (Place::Made(bytes), _) => Ok(Cow::Borrowed(bytes)),
-            #[cfg(feature = "chat")]
+            #[cfg(feature = "tokenizer")]
             (Place::Part(_), Input::Folder(_)) | (Place::Value(_), Input::Parts(_)) => {
                 Ok(Cow::Borrowed(&[]))
             }

@@ -8,8 +8,8 @@
 use std::path::Path;
 
 use super::EmbedError;
+use crate::files::safetensors::TensorFile;
 use crate::kernels::math;
-use crate::load::safetensors::TensorFile;
 
 /// The layer's function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,10 +19,9 @@ pub use run::{EmbedOptions, Embedder};
 
 use crate::exec::arena::ArenaError;
 use crate::exec::session::StepError;
-use crate::load::weight_file::TensorFileError;
+use crate::files::weight_file::TensorFileError;
 use crate::model::ModelError;
-pub(crate) use recipe::RecipeSource;
-#[cfg(feature = "chat")]
+#[cfg(feature = "tokenizer")]
 pub(crate) use recipe::pooling_type;
 
 /// Why there is no embedding.
@@ -97,5 +96,5 @@ pub enum EmbedError {
     /// The tokenizer failed.
     #[cfg(feature = "tokenizer")]
     #[error(transparent)]
-    Tokenizer(#[from] crate::load::tokenizer::TokenizerError),
+    Tokenizer(#[from] crate::text::tokenizer::TokenizerError),
 }

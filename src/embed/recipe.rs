@@ -4,7 +4,7 @@
 //! then a pooling, then dense layers and normalising, each with a folder of its own. A GGUF file has
 //! `{arch}.pooling_type`. Where neither says anything, the mean is taken and brought to length 1.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value as Json;
 
@@ -12,35 +12,9 @@ use super::dense::{Activation, Dense};
 use super::pooling::{Pooling, normalize};
 use super::{EmbedError, EmbedOptions};
 use crate::kernels::finite::{NonFinite, non_finite};
-use crate::model::{Configuration, ModelFiles, read_json};
-
-/// Where a model's recipe is to be read.
-#[derive(Clone, Debug)]
-pub(crate) struct RecipeSource {
-    /// The model's folder, if it has one.
-    folder: Option<PathBuf>,
-    /// GGUF's `{arch}.pooling_type`.
-    pooling_type: Option<i64>,
-}
-
-impl RecipeSource {
-    /// The source among a model's files.
-    pub fn of(files: &ModelFiles) -> RecipeSource {
-        let pooling_type = match &files.config {
-            Configuration::Gguf(metadata) => {
-                let names = files.config.architectures();
-                names
-                    .first()
-                    .and_then(|name| metadata.integer(&format!("{name}.pooling_type")))
-            }
-            Configuration::Folder { .. } => None,
-        };
-        RecipeSource {
-            folder: Some(files.path.clone()).filter(|path| path.is_dir()),
-            pooling_type,
-        }
-    }
-}
+#[cfg(feature = "tokenizer")]
+use crate::model::ModelFiles;
+use crate::model::{RecipeSource, read_json};
 
 /// A module behind pooling.
 #[derive(Debug)]
@@ -118,7 +92,7 @@ impl Recipe {
 
 /// GGUF's number for the pooling of a folder of sentence-transformers; `None` of other folders. What else such a folder asks
 /// for and no GGUF file says is an error, but for the most tokens of a text.
-#[cfg(feature = "chat")]
+#[cfg(feature = "tokenizer")]
 pub(crate) fn pooling_type(files: &ModelFiles) -> Result<Option<u32>, EmbedError> {
     let path = files.path.join("modules.json");
     if !path.is_file() {

@@ -11,9 +11,7 @@ use std::ptr::NonNull;
 use bumpalo::Bump;
 
 use crate::kernels::panel_memory::HUGE_PAGE;
-
-/// Alignment of the arena, in bytes: a cache line, and a 16-lane vector.
-pub const ALIGNMENT: usize = 64;
+use crate::types::ALIGNMENT;
 
 /// From this size on an arena is compared with the machine's memory: a system that promises more than it has would end
 /// the process when the arena is filled.

@@ -19,7 +19,7 @@
 use std::io::{self, BufReader, BufWriter, Read, Write};
 
 use super::arena::ArenaError;
-use crate::digest::Digest;
+use crate::files::digest::Digest;
 use crate::kernels::kv_cache::KvCache;
 use crate::plan::{Cache, ModelPlan};
 

@@ -7,13 +7,13 @@ use std::io;
 use std::sync::Arc;
 
 use self::matrix::Matrix;
+use crate::architecture::weight_expression::{WeightExpressionError, WeightExpressions};
+use crate::files::weight::ElementType;
+use crate::files::weight_files::WeightFiles;
 use crate::graph::{Graph, Value};
 use crate::kernels::packed::{PackedMatrix, RowTable};
 use crate::kernels::panel_memory::PanelMemory;
 use crate::kernels::quantized::QuantizedMatrix;
-use crate::load::weight::ElementType;
-use crate::load::weight_expression::{WeightExpressionError, WeightExpressions};
-use crate::load::weight_files::WeightFiles;
 use crate::plan::{WeightForm, WeightNeed};
 
 /// One weight, ready to be read.

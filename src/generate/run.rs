@@ -89,7 +89,7 @@ pub enum GenerateError {
     /// There is no tokenizer, or it failed.
     #[cfg(feature = "tokenizer")]
     #[error(transparent)]
-    Tokenizer(#[from] crate::load::tokenizer::TokenizerError),
+    Tokenizer(#[from] crate::text::tokenizer::TokenizerError),
 }
 
 impl Model {
@@ -226,7 +226,7 @@ impl Model {
         each: &mut dyn FnMut(&str) -> bool,
     ) -> Result<Generation, GenerateError> {
         use super::stop::StopStrings;
-        use super::text::TextStream;
+        use crate::text::TextStream;
 
         let tokenizer = self.text_tokenizer()?;
         let before = [session.tokens(), prompt].concat();

@@ -1,32 +1,4 @@
-//! Stop conditions: end-of-sequence tokens and stop strings.
-
-use serde_json::Value;
-
-/// The end-of-sequence tokens that a `config.json` or `generation_config.json` names: `eos_token_id`, a number or a list
-/// of numbers, at the top or in `text_config`. Anything else there is ignored, as are numbers that are no token id.
-pub fn eos_tokens(config: &Value) -> Vec<u32> {
-    let own = config.get("eos_token_id").filter(|value| !value.is_null());
-    let nested = || {
-        config
-            .get("text_config")
-            .and_then(|text| text.get("eos_token_id"))
-    };
-    let values = match own.or_else(nested) {
-        Some(Value::Array(values)) => values.as_slice(),
-        Some(value) => std::slice::from_ref(value),
-        None => &[],
-    };
-    let mut ids = Vec::new();
-    for id in values
-        .iter()
-        .filter_map(|value| u32::try_from(value.as_u64()?).ok())
-    {
-        if !ids.contains(&id) {
-            ids.push(id);
-        }
-    }
-    ids
-}
+//! Stop conditions: stop strings.
 
 /// A stop string was empty, and would stop everything before it begins.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -122,7 +94,6 @@ impl StopStrings {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::json;
 
     fn watch(stops: &[&str], pieces: &[&str]) -> (Vec<String>, Option<usize>) {
         let mut watch = StopStrings::new(stops.iter().map(|s| s.to_string()).collect()).unwrap();
@@ -171,25 +142,6 @@ mod tests {
     fn an_empty_stop_string_is_refused() {
         let error = StopStrings::new(vec!["a".to_string(), String::new()]).unwrap_err();
         assert_eq!(error.to_string(), "stop string 1 is empty");
-    }
-
-    #[test]
-    fn eos_may_be_a_number_a_list_nested_or_absent() {
-        assert_eq!(eos_tokens(&json!({"eos_token_id": 2})), [2]);
-        assert_eq!(
-            eos_tokens(&json!({"eos_token_id": [2, 128009, 2]})),
-            [2, 128009]
-        );
-        assert_eq!(
-            eos_tokens(&json!({"eos_token_id": null, "text_config": {"eos_token_id": 106}})),
-            [106]
-        );
-        assert!(eos_tokens(&json!({"eos_token_id": null})).is_empty());
-        assert_eq!(
-            eos_tokens(&json!({"eos_token_id": ["2", -1, 1.5, 4294967296u64, 7]})),
-            [7]
-        );
-        assert!(eos_tokens(&json!([])).is_empty());
     }
 
     /// The first end of a stop string, and then its earliest start, in the whole text.

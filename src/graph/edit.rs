@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use smallvec::smallvec;
 
 use super::GraphError;
-use super::dims::{DType, Type};
-use super::node::{Kind, Literal, Name, Node, NodeId, Output, Value, WeightSource};
+use super::node::{Kind, Name, Node, NodeId, Output, Value, WeightSource};
 use super::store::{Edge, Graph};
 use crate::ops::Op;
+use crate::types::{DType, Literal, Type};
 
 /// A graph being changed. Types are inferred and names kept unique with each step.
 pub struct Editor<'g> {

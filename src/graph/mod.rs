@@ -1,22 +1,21 @@
 //! The intermediate representation: a graph of values.
 //!
-//! What belongs here: dimensions and types, nodes, the one [`Editor`] through which a graph is changed, the verifier,
-//! and the printers (RON that loads again, and DOT). petgraph stores the graph and is visible nowhere else. What does
-//! not belong: what an op means (`ops/`), how files become graphs (`load/`), and which changes are good (`rewrite/`,
-//! `transform/`).
+//! What belongs here: nodes, the one [`Editor`] through which a graph is changed, the verifier, the printers (RON that
+//! loads again, and DOT), and the [`interpreter`], the oracle that runs any graph. petgraph stores the graph and is visible
+//! nowhere else. What is absent: what an op means (`ops/`), how files become graphs (`architecture/`), and which changes
+//! are good (`rewrite/`, `transform/`).
 
-mod dims;
 mod dot;
 mod edit;
+pub mod interpreter;
 mod node;
 mod print;
 mod store;
 mod verify;
 
-pub use dims::{DType, Dim, Shape, Type};
 pub use dot::print_dot;
 pub use edit::Editor;
-pub use node::{Kind, Literal, Name, Node, NodeId, Output, Value, WeightSource};
+pub use node::{Kind, Name, Node, NodeId, Output, Value, WeightSource};
 pub use print::{print, print_ignoring};
 pub use store::{Class, Graph};
 pub use verify::verify;

@@ -1,13 +1,12 @@
 //! Nodes and the values they give.
 
-use std::fmt;
 use std::sync::Arc;
 
 use petgraph::stable_graph::NodeIndex;
 use smallvec::SmallVec;
 
-use super::dims::Type;
 use crate::ops::Op;
+use crate::types::{Literal, Type};
 
 /// The name of a value, unique in its graph.
 pub type Name = Arc<str>;
@@ -36,24 +35,6 @@ impl From<NodeId> for Value {
     /// The node's first output.
     fn from(node: NodeId) -> Self {
         Value { node, output: 0 }
-    }
-}
-
-/// A number written in a graph file.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Literal {
-    /// An integer: usable with positions.
-    Int(i32),
-    /// A float, rounded to f32 where it meets activations.
-    Float(f64),
-}
-
-impl fmt::Display for Literal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Literal::Int(n) => write!(f, "{n}"),
-            Literal::Float(x) => write!(f, "{x:?}"),
-        }
     }
 }
 

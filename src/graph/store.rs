@@ -9,10 +9,10 @@ use petgraph::visit::{EdgeRef, IntoEdgeReferences};
 use smallvec::{SmallVec, smallvec};
 
 use super::GraphError;
-use super::dims::Type;
 use super::edit::Editor;
-use super::node::{Kind, Literal, Name, Node, NodeId, Value};
+use super::node::{Kind, Name, Node, NodeId, Value};
 use crate::ops::{Op, Types};
+use crate::types::{Literal, Type};
 
 /// From which output of the source node to which input slot of the target node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

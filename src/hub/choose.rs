@@ -1,6 +1,6 @@
 //! Which files of a repository make a model.
 
-use crate::nearest::nearest;
+use crate::language::nearest::nearest;
 
 /// Types of GGUF files in the order in which they are chosen: small first, as long as little is lost.
 const PREFERRED: [&str; 10] = [

@@ -1,7 +1,7 @@
 //! Hub: models of the Hugging Face Hub, fetched into the cache that all its programs share.
 //!
 //! What belongs here: which files of a repository make a model, fetching them, and finding them again without a network.
-//! What does not: reading them (`load/`, `model/`), which takes the path that [`fetch`] gives; and asking for anything
+//! What does not: reading them (`files/`, `model/`), which takes the path that [`fetch`] gives; and asking for anything
 //! that is not a model.
 
 mod choose;

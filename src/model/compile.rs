@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::limits::limits;
 use super::{Activations, Logits, ModelError, ModelFiles, Options};
+use crate::architecture::bind::{bind, find_tensor};
+use crate::architecture::expand::expand;
+use crate::architecture::parameters::{ParameterSource, SourceKind};
 use crate::graph::{Graph, Kind, Name, verify};
 use crate::kernels::simd::Isa;
-use crate::load::bind::{bind, find_tensor};
-use crate::load::diagnostics::{Position, Problem, Problems};
-use crate::load::expand::expand;
-use crate::load::parameters::{ParameterSource, SourceKind};
-use crate::load::value::Value;
+use crate::language::diagnostics::{Position, Problem, Problems};
+use crate::language::value::Value;
 use crate::plan::{ModelPlan, PlanOptions, is_bidirectional, reads_texts_together};
 use crate::rewrite::{PassOptions, Passes, Report};
 use crate::transform::Settings;

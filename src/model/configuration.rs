@@ -2,10 +2,9 @@
 
 use serde_json::Value as Json;
 
-use crate::generate::stop::eos_tokens;
-use crate::load::gguf::Metadata;
-use crate::load::parameters::{ConfigJson, ParameterSource, SourceKind};
-use crate::load::value::Value;
+use crate::architecture::parameters::{ConfigJson, ParameterSource, SourceKind};
+use crate::files::gguf::Metadata;
+use crate::language::value::Value;
 
 /// A model's parameters and special tokens.
 #[derive(Clone, Debug)]
@@ -81,6 +80,32 @@ impl Configuration {
     }
 }
 
+/// The end-of-sequence tokens that a `config.json` or `generation_config.json` names: `eos_token_id`, a number or a list
+/// of numbers, at the top or in `text_config`. Anything else there is ignored, as are numbers that are no token id.
+fn eos_tokens(config: &Json) -> Vec<u32> {
+    let own = config.get("eos_token_id").filter(|value| !value.is_null());
+    let nested = || {
+        config
+            .get("text_config")
+            .and_then(|text| text.get("eos_token_id"))
+    };
+    let values = match own.or_else(nested) {
+        Some(Json::Array(values)) => values.as_slice(),
+        Some(value) => std::slice::from_ref(value),
+        None => &[],
+    };
+    let mut ids = Vec::new();
+    for id in values
+        .iter()
+        .filter_map(|value| u32::try_from(value.as_u64()?).ok())
+    {
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    ids
+}
+
 /// A special token of a GGUF file's vocabulary.
 fn token_id(metadata: &Metadata, key: &str) -> Option<u32> {
     let id = metadata.integer(&format!("tokenizer.ggml.{key}"))?;
@@ -98,5 +123,31 @@ impl ParameterSource for Configuration {
 
     fn kind(&self) -> SourceKind {
         self.source().kind()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn eos_may_be_a_number_a_list_nested_or_absent() {
+        assert_eq!(eos_tokens(&json!({"eos_token_id": 2})), [2]);
+        assert_eq!(
+            eos_tokens(&json!({"eos_token_id": [2, 128009, 2]})),
+            [2, 128009]
+        );
+        assert_eq!(
+            eos_tokens(&json!({"eos_token_id": null, "text_config": {"eos_token_id": 106}})),
+            [106]
+        );
+        assert!(eos_tokens(&json!({"eos_token_id": null})).is_empty());
+        assert_eq!(
+            eos_tokens(&json!({"eos_token_id": ["2", -1, 1.5, 4294967296u64, 7]})),
+            [7]
+        );
+        assert!(eos_tokens(&json!([])).is_empty());
     }
 }

@@ -9,15 +9,15 @@ use super::graphs::{builtin_graphs, demo};
 #[cfg(feature = "tokenizer")]
 use super::vocabulary::Vocabulary;
 use super::{ModelError, Options};
-use crate::load::ast::ModelFile;
-use crate::load::bind::{Headers, headers};
-use crate::load::diagnostics::{Position, Problem, Problems, nearest, shortened};
-use crate::load::gguf::{is_gguf, open_parts};
-use crate::load::map::Mapped;
-use crate::load::parameters::{ConfigJson, ParameterSource};
-use crate::load::syntax;
-use crate::load::weight_file::WeightFile;
-use crate::load::weight_files::{Open, WeightFiles, WeightFilesError};
+use crate::architecture::ast::ModelFile;
+use crate::architecture::bind::{Headers, headers};
+use crate::architecture::parameters::{ConfigJson, ParameterSource};
+use crate::architecture::syntax;
+use crate::files::gguf::{is_gguf, open_parts};
+use crate::files::map::Mapped;
+use crate::files::weight_file::WeightFile;
+use crate::files::weight_files::{Open, WeightFiles, WeightFilesError};
+use crate::language::diagnostics::{Position, Problem, Problems, nearest, shortened};
 
 /// Where a model comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,11 +139,9 @@ impl ModelFiles {
     }
 
     fn demo(options: &Options) -> Result<ModelFiles, ModelError> {
-        let weights = WeightFiles::from_bytes(
-            "graphs/demo/model.safetensors",
-            Mapped::from_static(demo::WEIGHTS),
-        )?;
-        let config = configuration("graphs/demo/config.json", demo::CONFIG, None)?;
+        let weights =
+            WeightFiles::from_bytes("demo/model.safetensors", Mapped::from_static(demo::WEIGHTS))?;
+        let config = configuration("demo/config.json", demo::CONFIG, None)?;
         ModelFiles::new(Source::Demo, config, Some(weights), options)
     }
 
@@ -173,9 +171,9 @@ impl ModelFiles {
     }
 
     /// Where the chat template may stand.
-    #[cfg(feature = "chat")]
-    pub(crate) fn template_files(&self) -> crate::chat::TemplateFiles {
-        use crate::chat::TemplateFiles;
+    #[cfg(feature = "tokenizer")]
+    pub(crate) fn template_files(&self) -> crate::text::template_files::TemplateFiles {
+        use crate::text::template_files::TemplateFiles;
         match (&self.config, &self.source) {
             (Configuration::Gguf(metadata), _) => TemplateFiles::Gguf(metadata.clone()),
             (Configuration::Folder { .. }, Source::Demo) => TemplateFiles::Demo,
@@ -272,11 +270,8 @@ pub(crate) fn choose_graph(
     for name in &names {
         // A file that lists the name has it in quotes: the others need not be parsed.
         let quoted = format!("\"{name}\"");
-        for (file, text) in builtin_graphs()
-            .iter()
-            .filter(|(_, text)| text.contains(&quoted))
-        {
-            let graph = syntax::parse(file, text)?;
+        for (file, text) in builtin_graphs().filter(|(_, text)| text.contains(&quoted)) {
+            let graph = syntax::parse(&file, text)?;
             if graph.architectures.contains(name) {
                 return Ok(graph);
             }
@@ -284,7 +279,7 @@ pub(crate) fn choose_graph(
     }
     let mut known = Vec::new();
     for (file, text) in builtin_graphs() {
-        known.extend(syntax::parse(file, text)?.architectures);
+        known.extend(syntax::parse(&file, text)?.architectures);
     }
     let message = match names.first() {
         None => match config {
@@ -300,7 +295,7 @@ pub(crate) fn choose_graph(
             let near = near.map_or(String::new(), |near| format!(", the nearest is '{near}'"));
             let name = shortened(name, 100);
             format!(
-                "no graph file for the architecture '{name}'{near}; known are {}. A graph file of your own can be given (--graph FILE; graphs/README.md tells how to write one)",
+                "no graph file for the architecture '{name}'{near}; known are {}. A graph file of your own can be given (--graph FILE; the guide to graph files, src/guide/graphs.md, tells how to write one)",
                 known.join(", ")
             )
         }

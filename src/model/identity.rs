@@ -1,10 +1,10 @@
 //! What makes two models the same to a saved session.
 
 use super::Compiled;
-use crate::digest::Digest;
 use crate::exec::saved::Identity;
+use crate::files::digest::Digest;
+use crate::files::weight_files::{WeightFiles, WeightFilesError};
 use crate::graph::{Kind, print};
-use crate::load::weight_files::{WeightFiles, WeightFilesError};
 
 /// Tensors of up to this many bytes are looked at whole.
 const WHOLE: usize = 4096;

@@ -1,6 +1,7 @@
 //! What a graph allows: how many token ids, and how many positions.
 
-use crate::graph::{Dim, Graph, Kind, Literal, Name, Value};
+use crate::graph::{Graph, Kind, Name, Value};
+use crate::types::{Dim, Literal};
 
 /// Limits found in the tables that a graph reads by token id or by position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

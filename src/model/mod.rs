@@ -10,6 +10,7 @@ mod graphs;
 mod identity;
 mod limits;
 mod options;
+mod recipe_source;
 #[cfg(feature = "tokenizer")]
 mod vocabulary;
 
@@ -21,14 +22,14 @@ pub use compile::{Compiled, compile, threads};
 pub use configuration::Configuration;
 pub(crate) use files::read_json;
 pub use files::{ModelFiles, Source};
-#[cfg(feature = "chat")]
+#[cfg(feature = "tokenizer")]
 pub(crate) use files::{choose_graph, read_json_up_to};
 pub use graphs::builtin_graphs;
 pub use options::{Activations, Logits, Options, Progress, Text, Weights};
+pub(crate) use recipe_source::RecipeSource;
 #[cfg(feature = "tokenizer")]
 pub use vocabulary::open_tokenizer;
 
-use crate::embed::RecipeSource;
 use crate::exec::arena::ArenaError;
 use crate::exec::executor::Executor;
 use crate::exec::pool::Pool;
@@ -36,15 +37,15 @@ use crate::exec::prefix::{PrefixCache, PrefixCacheError, PrefixStatistics};
 use crate::exec::saved::SavedSessionError;
 use crate::exec::session::Session;
 use crate::exec::weights::{self, WeightLoadError};
+use crate::files::weight_files::WeightFilesError;
 use crate::graph::GraphError;
 use crate::kernels::kv_cache::BLOCK;
 use crate::kernels::simd::{Isa, IsaError};
-use crate::load::diagnostics::Problems;
-#[cfg(feature = "tokenizer")]
-use crate::load::tokenizer::{Tokenizer, TokenizerError};
-use crate::load::weight_files::WeightFilesError;
+use crate::language::diagnostics::Problems;
 use crate::plan::{MemoryReport, ModelPlan, PlanError};
 use crate::rewrite::{PassError, Report};
+#[cfg(feature = "tokenizer")]
+use crate::text::tokenizer::{Tokenizer, TokenizerError};
 
 /// Why a model can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -112,8 +113,8 @@ struct Shared {
     recipe_source: RecipeSource,
     #[cfg(feature = "tokenizer")]
     tokenizer: Result<Tokenizer, TokenizerError>,
-    #[cfg(feature = "chat")]
-    template_files: crate::chat::TemplateFiles,
+    #[cfg(feature = "tokenizer")]
+    template_files: crate::text::template_files::TemplateFiles,
 }
 
 impl Model {
@@ -170,7 +171,7 @@ impl Model {
                 recipe_source: RecipeSource::of(&files),
                 #[cfg(feature = "tokenizer")]
                 tokenizer,
-                #[cfg(feature = "chat")]
+                #[cfg(feature = "tokenizer")]
                 template_files: files.template_files(),
             }),
         })
@@ -264,8 +265,8 @@ impl Model {
     }
 
     /// Where the chat template may stand.
-    #[cfg(feature = "chat")]
-    pub(crate) fn template_files(&self) -> &crate::chat::TemplateFiles {
+    #[cfg(feature = "tokenizer")]
+    pub(crate) fn template_files(&self) -> &crate::text::template_files::TemplateFiles {
         &self.shared.template_files
     }
 }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use super::files::{Source, is_gguf_file};
 use super::graphs::demo;
 use super::{ModelError, TokenizerError};
-use crate::load::gguf::{GgufFile, Metadata};
-use crate::load::tokenizer::Tokenizer;
-use crate::load::weight_files::WeightFilesError;
+use crate::files::gguf::{GgufFile, Metadata};
+use crate::files::weight_files::WeightFilesError;
+use crate::text::tokenizer::Tokenizer;
 
 /// Where a model's tokenizer comes from.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ impl Vocabulary {
         self.check()?;
         match self {
             Vocabulary::Demo => {
-                Tokenizer::from_bytes(Path::new("graphs/demo/tokenizer.json"), demo::TOKENIZER)
+                Tokenizer::from_bytes(Path::new("demo/tokenizer.json"), demo::TOKENIZER)
             }
             Vocabulary::Folder(folder) => Tokenizer::open(&folder.join("tokenizer.json")),
             Vocabulary::Gguf(metadata) => Tokenizer::from_gguf(metadata),

@@ -13,13 +13,13 @@ use super::reference::Operands;
 use super::rotary::{check_table, turn};
 use super::tensor::Tensor;
 use super::{Arity, InputDef, Op, OpDef};
-use crate::graph::{Dim, Shape, Type};
 use crate::kernels::attention::{AttendCached, Attention, StoreKv, scratch_floats};
 use crate::kernels::elementwise::UnaryFunction;
 use crate::kernels::kv_cache::{BLOCK, Cache};
 use crate::kernels::matmul::AttentionScores;
 use crate::kernels::shape::CausalMask;
 use crate::kernels::simd::{LANES, tree};
+use crate::types::{Dim, Shape, Type};
 
 const SCALE: AttributeDef = AttributeDef::optional(
     "scale",

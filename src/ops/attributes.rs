@@ -135,7 +135,8 @@ pub(super) fn complete(
     let mut problems = Vec::new();
     for (i, (name, _)) in given.iter().enumerate() {
         if !defs.iter().any(|d| d.name == *name) {
-            let unknown = crate::nearest::unknown("attribute", name, defs.iter().map(|d| d.name));
+            let unknown =
+                crate::language::nearest::unknown("attribute", name, defs.iter().map(|d| d.name));
             problems.push(format!("{op}: {unknown}"));
         } else if given[..i].iter().any(|(n, _)| n == name) {
             problems.push(format!("{op}: attribute '{name}' is given twice"));

@@ -7,8 +7,8 @@ use super::program::{MOST_INPUTS, Program, Source, op_of};
 use super::reference::{Operands, literal_tensor};
 use super::tensor::Tensor;
 use super::{Arity, InputDef, Op, OpDef};
-use crate::graph::{DType, Literal, Type};
 use crate::kernels::elementwise_chain::ElementwiseChain;
+use crate::types::{DType, Literal, Type};
 
 pub(super) const OPS: &[OpDef] = &[OpDef {
     name: "Elementwise",

@@ -8,9 +8,9 @@ use super::lower::{Form, Lowering, Phase};
 use super::reference::Operands;
 use super::tensor::{Data, Tensor};
 use super::{Arity, InputDef, Op, OpDef};
-use crate::graph::{DType, Type};
 use crate::kernels::elementwise::{Binary, BinaryFunction, IntBinary, Unary, UnaryFunction};
 use crate::kernels::simd::Scalar;
+use crate::types::{DType, Type};
 
 /// Words for the activation that a fused op applies.
 pub(super) const ACTIVATIONS: AttributeKind = AttributeKind::Choice(&[
@@ -63,7 +63,11 @@ pub fn named_activation(name: &str) -> Result<Op, String> {
                 "tanh",
                 "sigmoid",
             ];
-            return Err(crate::nearest::unknown_of_few("activation", name, known));
+            return Err(crate::language::nearest::unknown_of_few(
+                "activation",
+                name,
+                known,
+            ));
         }
     };
     Op::new(op, attributes).map_err(|problems| problems.join("; "))

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::Op;
-use crate::graph::{DType, Dim, Shape, Type};
+use crate::types::{DType, Dim, Shape, Type};
 
 /// The types of an op's outputs.
 pub type Types = SmallVec<[Type; 2]>;

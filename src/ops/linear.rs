@@ -13,7 +13,6 @@ use super::lower::{Form, Lowering, Phase};
 use super::reference::Operands;
 use super::tensor::{Data, Tensor};
 use super::{Arity, InputDef, Op, OpDef};
-use crate::graph::{DType, Dim, Type};
 use crate::kernels::call::Kernel;
 use crate::kernels::elementwise::UnaryFunction;
 use crate::kernels::linear::{GatedLinear, Linear, MergedLinear, scratch_floats};
@@ -21,6 +20,7 @@ use crate::kernels::matmul::MatMul;
 use crate::kernels::quantized::{
     self, QuantizedGatedLinear, QuantizedLinear, QuantizedMergedLinear,
 };
+use crate::types::{DType, Dim, Type};
 
 /// Of GatedLinear, which always has one.
 const GATE: AttributeDef = AttributeDef::required("activation", GATES, "applied to the gate");

@@ -2,9 +2,9 @@
 
 use smallvec::SmallVec;
 
-use crate::graph::{DType, Type};
 use crate::kernels::call::{BoundKernel, Kernel, bind};
 use crate::kernels::simd::Isa;
+use crate::types::{DType, Type};
 
 /// What a kernel wants of an operand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

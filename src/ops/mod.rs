@@ -32,7 +32,7 @@ pub use lower::{Form, Lowering, Phase};
 pub use shape::slice_bounds;
 pub use tensor::{Data, Tensor};
 
-use crate::graph::Type;
+use crate::types::Type;
 
 /// Everything about one op.
 pub struct OpDef {
@@ -139,7 +139,7 @@ impl Op {
     /// The op `name` with those attributes; the others take their defaults. Every problem is reported.
     pub fn new(name: &str, given: &[(&str, Attribute)]) -> Result<Op, Vec<String>> {
         let Some(def) = find(name) else {
-            return Err(vec![crate::nearest::unknown(
+            return Err(vec![crate::language::nearest::unknown(
                 "op",
                 name,
                 table().map(|d| d.name),

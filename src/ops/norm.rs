@@ -11,10 +11,10 @@ use super::lower::{Form, Lowering, Phase};
 use super::reference::Operands;
 use super::tensor::Tensor;
 use super::{Arity, InputDef, Op, OpDef};
-use crate::graph::{Dim, Type};
 use crate::kernels::elementwise::UnaryFunction;
 use crate::kernels::norm::{LayerNorm, Reduce, Reduction, RmsNorm, Softmax};
 use crate::kernels::simd::{LANES, tree};
+use crate::types::{Dim, Type};
 
 pub(super) const EPS: AttributeDef = AttributeDef::optional(
     "eps",

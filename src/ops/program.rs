@@ -169,7 +169,7 @@ fn step(number: usize, text: &str) -> Result<Step, String> {
     let word = word.trim();
     let Some(known) = WORDS.iter().find(|known| known.word == word) else {
         let known = WORDS.iter().map(|known| known.word);
-        return Err(crate::nearest::unknown("function", word, known));
+        return Err(crate::language::nearest::unknown("function", word, known));
     };
     let sources: Vec<Source> = sources
         .split(',')

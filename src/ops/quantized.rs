@@ -14,8 +14,8 @@ use super::norm::{EPS, add_norm_infer, add_norm_reference, norm_infer, norm_rows
 use super::reference::Operands;
 use super::tensor::Tensor;
 use super::{Arity, InputDef, Op, OpDef};
-use crate::graph::{DType, Dim, Type};
 use crate::kernels::quantized::{BLOCK, QuantizeActivations, QuantizedLayerNorm, QuantizedRmsNorm};
+use crate::types::{DType, Dim, Type};
 
 const BASE: OpDef = OpDef {
     name: "QuantizeActivations",

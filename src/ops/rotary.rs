@@ -6,9 +6,9 @@ use super::lower::{Form, Lowering, Phase};
 use super::reference::Operands;
 use super::tensor::Tensor;
 use super::{Arity, InputDef, Op, OpDef};
-use crate::graph::{Dim, Shape, Type};
 use crate::kernels::math::sin_cos_f32;
 use crate::kernels::rotary::{ApplyRotary, Rope, RopeScaling, RotaryTable, inverse_frequencies};
+use crate::types::{Dim, Shape, Type};
 
 const PAIRS: AttributeDef = AttributeDef::optional(
     "pairs",

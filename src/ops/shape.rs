@@ -10,8 +10,8 @@ use super::lower::{Form, Lowering, Phase};
 use super::reference::Operands;
 use super::tensor::{Data, Tensor};
 use super::{Arity, InputDef, Op, OpDef};
-use crate::graph::{DType, Dim, Shape, Type};
 use crate::kernels::shape::{Concat, Copy, Gather, Slice, Transpose};
+use crate::types::{DType, Dim, Shape, Type};
 
 const BASE: OpDef = OpDef {
     name: "",

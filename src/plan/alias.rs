@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use super::place::{Buffer, round_up};
 use super::schedule::{Draft, Scheduler, is_view};
-use crate::exec::arena::ALIGNMENT;
 use crate::graph::{Class, Graph, Kind, Value};
+use crate::types::ALIGNMENT;
 
 /// A value's life: the steps that write it first and read it last.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,7 @@
 //! Whether tokens see later ones, so that a text can only be read as a whole, and whether a step can read several.
 
-use crate::graph::{Dim, Graph, NodeId};
+use crate::graph::{Graph, NodeId};
+use crate::types::Dim;
 
 /// Whether what a graph gives for a token depends on later tokens: its attention is not causal, or it mixes tokens
 /// without keeping any for later steps. Such a model (an encoder) reads each text in one step that begins at position 0.

@@ -4,10 +4,11 @@ use super::bidirectional::{is_bidirectional, reads_texts_together};
 use super::place::Placement;
 use super::schedule::{Scheduler, StepPlan, WeightNeed};
 use super::verify::{PlanDefect, verify};
-use crate::exec::arena::ALIGNMENT;
-use crate::graph::{Dim, Graph, Name, NodeId};
+use crate::graph::{Graph, Name, NodeId};
 use crate::kernels::kv_cache::{BLOCK, KvLayout};
 use crate::kernels::simd::Isa;
+use crate::types::ALIGNMENT;
+use crate::types::Dim;
 
 /// Bytes between the scratch of two threads, so that they share no cache line, nor a pair that is fetched together.
 const THREAD_ALIGNMENT: usize = 128;

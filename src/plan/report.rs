@@ -7,10 +7,10 @@ use smallvec::SmallVec;
 
 use super::layout::ModelPlan;
 use super::schedule::{StepPlan, WeightForm, WeightNeed};
-use crate::graph::DType;
 use crate::kernels::kv_cache::BLOCK;
 use crate::kernels::packed::{PackedMatrix, WeightType};
 use crate::kernels::quantized::QuantizedMatrix;
+use crate::types::DType;
 
 /// Every byte of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -11,10 +11,11 @@ use super::alias::Classes;
 use super::cost;
 use super::layout::PlanOptions;
 use super::place::{Buffer, Placement, place, round_up};
-use crate::exec::arena::ALIGNMENT;
-use crate::graph::{Class, DType, Dim, Graph, Kind, Name, NodeId, Type, Value};
+use crate::graph::{Class, Graph, Kind, Name, NodeId, Value};
 use crate::kernels::call::BoundKernel;
 use crate::ops::{Form, Lowering};
+use crate::types::ALIGNMENT;
+use crate::types::{DType, Dim, Type};
 
 /// A place in the activations region and how its bytes are seen.
 #[derive(Clone, Debug, PartialEq)]

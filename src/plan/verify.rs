@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use super::layout::ModelPlan;
 use super::place;
 use super::schedule::{Source, StepPlan};
-use crate::exec::arena::ALIGNMENT;
 use crate::graph::{Graph, Kind, Value};
+use crate::types::ALIGNMENT;
 
 /// A defect of the planner.
 #[derive(Debug, thiserror::Error)]

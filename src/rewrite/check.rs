@@ -9,7 +9,7 @@ use super::guard::{Condition, Guard};
 use super::parse::{self, RawRule};
 use super::rule::{Operand, Origin, PatternNode, Reach, Rule, RuleValue, ValueId};
 use super::shadow::shadows;
-use crate::load::diagnostics::{Position, Problem, Problems};
+use crate::language::diagnostics::{Position, Problem, Problems};
 use crate::ops::OpDef;
 
 /// Reads and checks a rule file. `file` is what messages call it.

@@ -1,9 +1,10 @@
 //! A match seen with its graph: what guards and emitted attributes ask.
 
-use crate::graph::{Class, Graph, Literal, Name, NodeId, Value};
-use crate::load::evaluate::{Failure, Scope};
-use crate::load::value::Value as Number;
+use crate::graph::{Class, Graph, Name, NodeId, Value};
+use crate::language::evaluate::{Failure, Scope};
+use crate::language::value::Value as Number;
 use crate::ops::Attribute;
+use crate::types::Literal;
 
 use super::rule::{Formula, Origin, Rule, ValueId};
 

@@ -10,8 +10,9 @@ use super::context::{Bound, Context, Match, number_attribute, quoted};
 use super::matcher::{Outcome, Search};
 use super::report::{NearMiss, RuleReport};
 use super::rule::{EmitNode, Rule, Source, Term, ValueId};
-use crate::graph::{Class, DType, Editor, Graph, GraphError, Literal, NodeId, Type, Value};
+use crate::graph::{Class, Editor, Graph, GraphError, NodeId, Value};
 use crate::ops::{Op, Types};
+use crate::types::{DType, Literal, Type};
 
 /// Why a pass of rules was given up.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -398,8 +399,9 @@ fn emitted_op(context: &Context<'_>, node: &EmitNode) -> Result<Op, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Dim, WeightSource};
+    use crate::graph::WeightSource;
     use crate::rewrite::check;
+    use crate::types::Dim;
 
     #[test]
     fn a_rule_that_fires_on_what_it_emits_is_stopped() {

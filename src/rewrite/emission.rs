@@ -9,8 +9,8 @@ use super::parse::{
     self, RawArgument, RawFormula, RawGuard, RawNode, RawOperandKind, RawRule, RawTerm,
 };
 use super::rule::{EmitNode, Formula, Origin, Source, Target, Term, ValueId};
-use crate::load::diagnostics::Position;
-use crate::nearest;
+use crate::language::diagnostics::Position;
+use crate::language::nearest;
 use crate::ops::{Arity, OpDef};
 
 impl Checker<'_> {

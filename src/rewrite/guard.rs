@@ -3,7 +3,7 @@
 use super::context::{Context, quoted};
 use super::rule::{Formula, ValueId};
 use crate::graph::{Class, Value};
-use crate::load::value::Value as Number;
+use crate::language::value::Value as Number;
 
 /// How far a number may lie from the one a rule names, relative to it.
 pub const NEAR: f64 = 1e-6;
@@ -22,7 +22,7 @@ pub struct Guard {
     pub condition: Condition,
 }
 
-/// What a guard asks. `passes/README.md` documents each for those who write rules.
+/// What a guard asks. `src/guide/passes.md` documents each for those who write rules.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Condition {
     /// The two values have equal shapes.

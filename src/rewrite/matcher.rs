@@ -6,8 +6,9 @@
 use super::context::{Bound, Match, quoted};
 use super::guard::near;
 use super::rule::{Operand, Origin, PatternNode, Reach, Rule, ValueId};
-use crate::graph::{Graph, Literal, NodeId, Value};
+use crate::graph::{Graph, NodeId, Value};
 use crate::ops::Attribute;
+use crate::types::Literal;
 
 /// How near a candidate came: the larger, the nearer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -21,4 +21,3 @@ mod shadow;
 pub use driver::DriverError;
 pub use pipeline::{NO_PASS, PassError, PassOptions, Passes};
 pub use report::{ChangeReport, NearMiss, PassReport, Report, RuleReport};
-pub use rule::Bits;

@@ -7,12 +7,12 @@
 //!
 //! A value is a number, true, false, a text, which is an expression, or a list of values, as in graph files.
 
-use super::rule::Bits;
-use crate::load::diagnostics::{Position, Problem, Problems};
-use crate::load::document::{self, Form, Kind, Tree};
-use crate::load::expression::Expression;
-use crate::load::value::Value as Number;
-use crate::nearest;
+use crate::language::diagnostics::{Position, Problem, Problems};
+use crate::language::document::{self, Form, Kind, Tree};
+use crate::language::expression::Expression;
+use crate::language::nearest;
+use crate::language::value::Value as Number;
+use crate::types::Bits;
 
 /// A rule as it is written.
 pub struct RawRule {

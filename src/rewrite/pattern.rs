@@ -6,10 +6,10 @@ use super::check::Checker;
 use super::context::{ConstantScope, NONE, number_attribute};
 use super::parse::{RawAttribute, RawNode, RawOperandKind, RawTerm};
 use super::rule::{Operand, Origin, PatternNode, RuleValue, ValueId};
-use crate::load::diagnostics::Position;
-use crate::load::evaluate::Failure;
-use crate::load::expression::is_name;
-use crate::nearest;
+use crate::language::diagnostics::Position;
+use crate::language::evaluate::Failure;
+use crate::language::expression::is_name;
+use crate::language::nearest;
 use crate::ops::{self, Arity, Attribute, AttributeDef, AttributeKind, Op, OpDef};
 
 impl Checker<'_> {

@@ -13,55 +13,34 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use include_dir::{Dir, include_dir};
+
 use super::check;
 use super::driver::{self, DriverError};
 use super::parse::Reader;
 use super::report::{ChangeReport, PassReport, Report};
-use super::rule::{Bits, Rule};
+use super::rule::Rule;
 use crate::graph::{self, Graph, GraphError};
-use crate::load::diagnostics::{Position, Problem, Problems};
-use crate::load::document::{self, Kind, LARGEST_FILE, Tree};
-use crate::nearest;
+use crate::language::diagnostics::{Position, Problem, Problems};
+use crate::language::document::{self, Kind, LARGEST_FILE, Tree};
+use crate::language::nearest;
 use crate::transform::{self, Settings, TransformDef};
+use crate::types::Bits;
 
 /// The file that orders the passes.
 const PIPELINE: &str = "pipeline.ron";
 
-/// The passes that are compiled in.
-const BUILTIN: [(&str, &str); 11] = [
-    (PIPELINE, include_str!("../../passes/pipeline.ron")),
-    (
-        "raise_powers.ron",
-        include_str!("../../passes/raise_powers.ron"),
-    ),
-    (
-        "raise_norm.ron",
-        include_str!("../../passes/raise_norm.ron"),
-    ),
-    (
-        "raise_activation.ron",
-        include_str!("../../passes/raise_activation.ron"),
-    ),
-    (
-        "raise_rotary.ron",
-        include_str!("../../passes/raise_rotary.ron"),
-    ),
-    (
-        "raise_attention.ron",
-        include_str!("../../passes/raise_attention.ron"),
-    ),
-    (
-        "fuse_attention.ron",
-        include_str!("../../passes/fuse_attention.ron"),
-    ),
-    ("fuse_norm.ron", include_str!("../../passes/fuse_norm.ron")),
-    (
-        "quantize_norm.ron",
-        include_str!("../../passes/quantize_norm.ron"),
-    ),
-    ("linear.ron", include_str!("../../passes/linear.ron")),
-    ("gate.ron", include_str!("../../passes/gate.ron")),
-];
+/// The passes that are compiled in: all of `passes/`, which holds nothing else.
+static BUILTIN: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/passes");
+
+/// The files that are compiled in: name and text.
+fn builtin_files() -> BTreeMap<String, String> {
+    let files = BUILTIN.files().filter_map(|file| {
+        let text = file.contents_utf8()?;
+        Some((file.path().display().to_string(), text.to_owned()))
+    });
+    files.collect()
+}
 
 /// Why passes can't be read or run.
 #[derive(Debug, thiserror::Error)]
@@ -172,8 +151,7 @@ impl Pass {
 impl Passes {
     /// The passes that are compiled in.
     pub fn builtin() -> Result<Passes, PassError> {
-        let files = BUILTIN.map(|(name, text)| (name.to_owned(), text.to_owned()));
-        read(Path::new("passes"), &BTreeMap::from(files)).map_err(PassError::Files)
+        read(Path::new("passes"), &builtin_files()).map_err(PassError::Files)
     }
 
     /// The passes of a directory. Files that it lacks are the compiled-in ones; a rule file of it that the pipeline
@@ -183,8 +161,7 @@ impl Passes {
             path: path.to_owned(),
             error,
         };
-        let mut files =
-            BTreeMap::from(BUILTIN.map(|(name, text)| (name.to_owned(), text.to_owned())));
+        let mut files = builtin_files();
         let mut own = Vec::new();
         for entry in fs::read_dir(path).map_err(|error| fail(path, error))? {
             let file = entry.map_err(|error| fail(path, error))?.path();

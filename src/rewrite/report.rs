@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::rule::Bits;
+use crate::types::Bits;
 
 /// What every pass of a run did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

@@ -1,40 +1,10 @@
 //! A rule as it is applied: parsed and checked, names resolved to numbers.
 
-use std::fmt;
-
 use super::guard::Guard;
-use crate::load::diagnostics::Position;
-use crate::load::expression::Expression;
+use crate::language::diagnostics::Position;
+use crate::language::expression::Expression;
 use crate::ops::{Attribute, OpDef};
-
-/// How far a pass may move the bits of the graph's outputs.
-#[derive(Clone, Copy, PartialEq, Debug, serde::Serialize)]
-pub enum Bits {
-    /// Not at all.
-    Same,
-    /// By this much, relative to the largest magnitude of the output.
-    Within(f64),
-}
-
-impl Bits {
-    /// Whether what promises `self` keeps the promise `other` too.
-    pub fn keeps(self, other: Bits) -> bool {
-        match (self, other) {
-            (Bits::Same, _) => true,
-            (Bits::Within(_), Bits::Same) => false,
-            (Bits::Within(own), Bits::Within(promised)) => own <= promised,
-        }
-    }
-}
-
-impl fmt::Display for Bits {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Bits::Same => f.write_str("same bits"),
-            Bits::Within(x) => write!(f, "within {x:?}"),
-        }
-    }
-}
+use crate::types::Bits;
 
 /// The number of a value in its rule: an index into [`Rule::values`].
 pub type ValueId = usize;

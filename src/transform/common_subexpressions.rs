@@ -6,7 +6,8 @@ use std::collections::hash_map::Entry;
 use smallvec::SmallVec;
 
 use super::{Change, is_read, redirect, redirectable};
-use crate::graph::{Graph, GraphError, Kind, Literal, Name, NodeId, Type, Value};
+use crate::graph::{Graph, GraphError, Kind, Name, NodeId, Value};
+use crate::types::{Literal, Type};
 
 /// Ops that remember: two of them are two memories, even if they are given the same.
 const STATEFUL: [&str; 2] = ["Cache", "CachedAttention"];

@@ -5,9 +5,10 @@
 use smallvec::SmallVec;
 
 use super::{Change, is_read, new_op, redirect};
-use crate::graph::{DType, Editor, Graph, GraphError, Literal, NodeId, Type, Value};
+use crate::graph::{Editor, Graph, GraphError, NodeId, Value};
 use crate::ops::reference::{Operands, literal_tensor};
 use crate::ops::{Attribute, Data, Op, Tensor};
+use crate::types::{DType, Literal, Type};
 
 /// Fold every op, operands before the ops that read them, so that one run reaches the end.
 pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
@@ -131,7 +132,7 @@ fn reshape(editor: &mut Editor<'_>, id: NodeId) -> Result<Option<String>, GraphE
 
 /// The attribute of a Reshape from one type to the other: a symbolic dimension must stand where it stood.
 fn reshape_attribute(from: &Type, to: &Type) -> Option<SmallVec<[i64; 4]>> {
-    let dim = |(i, d): (usize, &crate::graph::Dim)| match d.fixed() {
+    let dim = |(i, d): (usize, &crate::types::Dim)| match d.fixed() {
         Some(0) => None,
         Some(n) => i64::try_from(n).ok(),
         None => (from.shape.get(i) == Some(d)).then_some(0),

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{Change, new_op};
-use crate::graph::{Class, DType, Editor, Graph, GraphError, Literal, NodeId, Value};
+use crate::graph::{Class, Editor, Graph, GraphError, NodeId, Value};
 use crate::ops::Attribute;
 use crate::ops::program::{MOST_INPUTS, MOST_STEPS, Program, Source, Step, function_of};
+use crate::types::{DType, Literal};
 
 /// Replace groups of two or more ops by an Elementwise op each. A group has one value that is read outside, its last, whose
 /// shape all of its values have; so no path can leave the group and come back. Last ones are sought from the outputs

@@ -7,8 +7,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Change, new_op};
-use crate::graph::{DType, Dim, Editor, Graph, GraphError, NodeId, Type, Value};
+use crate::graph::{Editor, Graph, GraphError, NodeId, Value};
 use crate::ops::{Attribute, Op};
+use crate::types::{DType, Dim, Type};
 
 /// Narrow every output of the graph that has a row per token, [T, …], to [1, …], and what leads to it as far as
 /// possible.

@@ -3,7 +3,7 @@
 //! What belongs here: one file per transform, each a function from a graph to the list of its changes, and the table
 //! by which the pipeline names them. A transform that changed something also removes what no output depends on. What
 //! does not belong: rewriting one small pattern into another (`passes/*.ron`), the order of passes
-//! (`passes/pipeline.ron`), and anything that reads weights (`load/`).
+//! (`passes/pipeline.ron`), and anything that reads weights (`files/`).
 
 mod common_subexpressions;
 mod dead_nodes;
@@ -16,9 +16,10 @@ mod quantize_activations;
 mod quantize_weights;
 mod rotary_tables;
 
-use crate::graph::{DType, Editor, Graph, GraphError, Value};
+use crate::graph::{Editor, Graph, GraphError, Value};
 use crate::ops::{Attribute, Op};
-use crate::rewrite::Bits;
+use crate::types::Bits;
+use crate::types::DType;
 
 /// A transform, as the pipeline names it.
 pub struct TransformDef {

@@ -2,8 +2,9 @@
 
 use super::products::{Product, products};
 use super::{Change, new_op};
-use crate::graph::{DType, Dim, Graph, GraphError};
+use crate::graph::{Graph, GraphError};
 use crate::kernels::quantized::BLOCK;
+use crate::types::{DType, Dim};
 
 /// Put a QuantizeActivations before every product all of whose weights are in quantized blocks. Products that read the
 /// same value get one each: common subexpressions are another pass's.

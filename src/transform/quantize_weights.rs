@@ -2,8 +2,9 @@
 
 use super::products::{Product, products};
 use super::{Change, Settings, new_op};
-use crate::graph::{DType, Graph, GraphError, Type};
+use crate::graph::{Graph, GraphError};
 use crate::ops::Attribute;
+use crate::types::{DType, Type};
 
 /// Put a Cast behind every matrix of floats that a product reads, to the type that the caller chose. Gains, biases and
 /// tables keep their types, and so do matrices in quantized blocks.

@@ -71,7 +71,7 @@ impl Terminal {
             path("model.safetensors"),
         )
         .unwrap();
-        let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/graphs/demo/tokenizer.json");
+        let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/demo/tokenizer.json");
         std::fs::copy(demo, path("tokenizer.json")).unwrap();
         let template = "{% for m in messages %}{{ m.content }}\n{% endfor %}";
         std::fs::write(path("chat_template.jinja"), template).unwrap();

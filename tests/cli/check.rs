@@ -266,7 +266,7 @@ fn check_reads_an_encoders_text_whole_and_run_continues_none() {
         "{message}"
     );
     let copy = tempfile::tempdir().unwrap();
-    let tokenizer = concat!(env!("CARGO_MANIFEST_DIR"), "/graphs/demo/tokenizer.json");
+    let tokenizer = concat!(env!("CARGO_MANIFEST_DIR"), "/demo/tokenizer.json");
     let (config, weights) = (
         format!("{folder}/config.json"),
         format!("{folder}/model.safetensors"),

@@ -33,7 +33,7 @@ fn dumps_show_the_graph_where_the_passes_stopped() {
     let dump = |arguments: &[&str]| stdout(["dump", "demo"].iter().chain(arguments));
     let loaded = dump(&["--after", "none"]);
     assert!(
-        loaded.starts_with("// graphs/demo (graphs/gpt2.ron), prefill graph as loaded\nModel("),
+        loaded.starts_with("// demo (graphs/gpt2.ron), prefill graph as loaded\nModel("),
         "{loaded}"
     );
     assert!(
@@ -45,9 +45,11 @@ fn dumps_show_the_graph_where_the_passes_stopped() {
         !raised.contains("Softmax") && raised.contains("Attention("),
         "{raised}"
     );
-    assert!(raised.starts_with(
-        "// graphs/demo (graphs/gpt2.ron), prefill graph after the pass raise_attention\n"
-    ));
+    assert!(
+        raised.starts_with(
+            "// demo (graphs/gpt2.ron), prefill graph after the pass raise_attention\n"
+        )
+    );
     assert!(dump(&["--without", "raise_attention"]).contains("Softmax"));
 }
 
@@ -61,7 +63,7 @@ fn dot_dumps_are_for_graphviz() {
 
 #[test]
 fn compiling_needs_no_weights() {
-    let config: PathBuf = [env!("CARGO_MANIFEST_DIR"), "graphs", "demo", "config.json"]
+    let config: PathBuf = [env!("CARGO_MANIFEST_DIR"), "demo", "config.json"]
         .iter()
         .collect();
     for command in ["dump", "plan", "explain"] {

@@ -13,6 +13,8 @@ mod embed;
 mod gguf;
 mod hub;
 mod info;
+mod mistakes;
+mod not_finite;
 mod quantize;
 mod quantized;
 mod run;

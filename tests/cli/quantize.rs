@@ -4,9 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use smallmind::blocks::BlockFormat;
-use smallmind::load::gguf::{GgufFile, TensorType};
-use smallmind::load::parameters::ParameterSource;
-use smallmind::load::value::Value;
+use smallmind::files::gguf::{GgufFile, TensorType};
+use smallmind::language::value::Value;
 use tempfile::TempDir;
 
 use super::common::gguf::{Meta, Stored, Writer, convert};

@@ -16,7 +16,7 @@ use super::{common, failure, output, smallmind, stdout};
 /// context; of which `read` bytes have been read.
 fn endless_run(folder: &Path, read: usize) -> Child {
     common::zeros::llama(folder, 256);
-    let tokenizer = concat!(env!("CARGO_MANIFEST_DIR"), "/graphs/demo/tokenizer.json");
+    let tokenizer = concat!(env!("CARGO_MANIFEST_DIR"), "/demo/tokenizer.json");
     fs::copy(tokenizer, folder.join("tokenizer.json")).unwrap();
     let mut command = smallmind();
     command

@@ -68,7 +68,7 @@ fn special_tokens_in_a_text_are_text_if_none_are_wanted() {
 fn the_demo_and_a_folder_without_weights_will_do() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(
-        concat!(env!("CARGO_MANIFEST_DIR"), "/graphs/demo/tokenizer.json"),
+        concat!(env!("CARGO_MANIFEST_DIR"), "/demo/tokenizer.json"),
         folder.path().join("tokenizer.json"),
     )
     .unwrap();

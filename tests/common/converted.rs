@@ -7,8 +7,8 @@ use std::path::Path;
 use serde_json::Value as Json;
 use smallmind::convert::{Quantization, QuantizeError, Target};
 use smallmind::exec::pool::Pool;
-use smallmind::load::gguf::GgufFile;
-use smallmind::load::map::Mapped;
+use smallmind::files::gguf::GgufFile;
+use smallmind::files::map::Mapped;
 use tempfile::TempDir;
 
 use super::data;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use half::{bf16, f16};
 use serde_json::Value as Json;
-use smallmind::load::weight_files::{Open, WeightFiles};
+use smallmind::files::weight_files::{Open, WeightFiles};
 use smallmind::model::Activations;
 use smallmind::{Model, Options};
 

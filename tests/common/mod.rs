@@ -3,48 +3,71 @@
 
 #[cfg(feature = "chat")]
 pub mod converted;
+pub mod damaged;
 pub mod gguf;
+pub mod graph_text;
 pub mod hub;
 pub mod quantized;
+pub mod random_graph;
+pub mod same_bits;
+pub mod seeded_weights;
 pub mod sentences;
 pub mod tiny;
 pub mod variants;
 pub mod zeros;
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use smallmind::load::safetensors::{Elements, NewTensor, TensorFile, write_tensors};
+use smallmind::files::safetensors::{Elements, NewTensor, TensorFile, write_tensors};
 use smallmind::model::{Logits, Source};
 use smallmind::{Model, Options, Session};
 
 /// How far logits may lie from another program's, in units of the expected ones' standard deviation.
 pub const BAR: f64 = 2e-4;
 
-/// Models of text, all with what another program computes for them.
-pub const DECODERS: [&str; 15] = [
-    "demo",
-    "gemma",
-    "gemma3",
-    "gemma3-long",
-    "gpt2",
-    "llama",
-    "llama-bf16",
-    "llama-long",
-    "llama3-rope",
-    "mistral",
-    "mistral-long",
-    "olmo",
-    "phi",
-    "qwen2",
-    "qwen3",
-];
+/// A folder of `tests/data` with what another program computed for a model; the demo's has nothing else.
+struct Folder {
+    name: String,
+    is_encoder: bool,
+}
+
+/// All such folders, by name.
+static FOLDERS: LazyLock<Vec<Folder>> = LazyLock::new(|| {
+    let entries = std::fs::read_dir(data("")).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| data(name).join("expected.safetensors").is_file())
+        .collect();
+    names.sort();
+    let folders = names.into_iter().map(|name| {
+        let expected = TensorFile::open_header(&data(&name).join("expected.safetensors")).unwrap();
+        Folder {
+            is_encoder: expected.get("last_hidden_state").is_some(),
+            name,
+        }
+    });
+    folders.collect()
+});
+
+/// All models of `tests/data`.
+pub fn models() -> impl Iterator<Item = &'static str> {
+    FOLDERS.iter().map(|folder| folder.name.as_str())
+}
+
+/// Models of text.
+pub fn decoders() -> impl Iterator<Item = &'static str> {
+    models().filter(|name| !is_encoder(name))
+}
 
 /// Models that read a text whole.
-pub const ENCODERS: [&str; 1] = ["bert"];
+pub fn encoders() -> impl Iterator<Item = &'static str> {
+    models().filter(|name| is_encoder(name))
+}
 
-/// All models.
-pub fn models() -> impl Iterator<Item = &'static str> {
-    DECODERS.into_iter().chain(ENCODERS)
+fn is_encoder(name: &str) -> bool {
+    let mut folders = FOLDERS.iter();
+    folders.any(|folder| folder.name == name && folder.is_encoder)
 }
 
 /// What another program computed for a model.
@@ -96,7 +119,7 @@ pub fn expected(name: &str) -> Expected {
             .map(|&id| u32::try_from(id).unwrap())
             .collect()
     };
-    let is_encoder = ENCODERS.contains(&name);
+    let is_encoder = is_encoder(name);
     let rows = if is_encoder {
         "last_hidden_state"
     } else {

@@ -3,8 +3,9 @@
 //!
 //! Inputs are `tokens` and `positions`, i32[T]; ids stay below [`VOCAB`].
 
-use smallmind::graph::{DType, Dim, Graph, Literal, NodeId, Type, Value, WeightSource};
+use smallmind::graph::{Graph, NodeId, Value, WeightSource};
 use smallmind::ops::{Attribute, Op};
+use smallmind::types::{DType, Dim, Literal, Type};
 
 /// Rows of the embedding table.
 pub const VOCAB: usize = 11;

@@ -1,12 +1,9 @@
 //! Applying a transform and checking that the output keeps its bits.
 
-#[path = "seeded_weights.rs"]
-mod seeded_weights;
-
-use seeded_weights::SeededWeights;
+use super::seeded_weights::SeededWeights;
+use smallmind::graph::interpreter::Interpreter;
 use smallmind::graph::{Graph, print, verify};
 use smallmind::ops::Tensor;
-use smallmind::ops::reference::Interpreter;
 use smallmind::transform::{self, Change, Settings};
 
 /// Shapes and bits of the outputs of a few steps.

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
+use smallmind::graph::interpreter::WeightData;
 use smallmind::graph::{Graph, Kind};
 use smallmind::ops::Tensor;
-use smallmind::ops::reference::WeightData;
 
 /// Tensors for the weights of a graph, and of every graph that passes make of it.
 pub struct SeededWeights {

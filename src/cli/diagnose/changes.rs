@@ -1,9 +1,10 @@
 //! Single changes of a graph file: the mistakes that are easily made and have no tensor, hence no message.
 
-use smallmind::graph::{Dim, Graph};
-use smallmind::load::ast::{Argument, ArgumentKind, Node, Operand, OperandKind, Statement};
-use smallmind::load::diagnostics::Position;
-use smallmind::load::value::Value;
+use smallmind::architecture::ast::{Argument, ArgumentKind, Node, Operand, OperandKind, Statement};
+use smallmind::graph::Graph;
+use smallmind::language::diagnostics::Position;
+use smallmind::language::value::Value;
+use smallmind::types::Dim;
 
 use super::norms::{norms_before, norms_behind};
 

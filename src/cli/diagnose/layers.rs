@@ -6,8 +6,8 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
-use smallmind::load::diagnostics::Position;
-use smallmind::load::expand::{Expanded, FlatInput, FlatNode};
+use smallmind::architecture::expand::{Expanded, FlatInput, FlatNode};
+use smallmind::language::diagnostics::Position;
 
 use super::trace::{Statistics, Trace};
 

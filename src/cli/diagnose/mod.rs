@@ -14,10 +14,10 @@ mod trace;
 use std::fmt::Write;
 
 use smallmind::Options;
-use smallmind::load::ast::{ModelFile, Statement};
-use smallmind::load::bind::{Headers, bind, find_tensor};
-use smallmind::load::diagnostics::Problems;
-use smallmind::load::expand::{Expanded, expand};
+use smallmind::architecture::ast::{ModelFile, Statement};
+use smallmind::architecture::bind::{Headers, bind, find_tensor};
+use smallmind::architecture::expand::{Expanded, expand};
+use smallmind::language::diagnostics::Problems;
 use smallmind::model::{ModelFiles, Source};
 use smallmind::plan::is_bidirectional;
 

@@ -1,6 +1,6 @@
 //! Norms in another place: before a block in place of behind its residual sum, or the reverse.
 
-use smallmind::load::ast::{Node, Operand, OperandKind, Statement};
+use smallmind::architecture::ast::{Node, Operand, OperandKind, Statement};
 
 use super::changes::{Change, replaced};
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use smallmind::load::weight_files::WeightFiles;
+use smallmind::files::weight_files::WeightFiles;
 
 use super::super::failure::Failure;
 use super::Subject;

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
+use smallmind::files::weight_files::WeightFiles;
+use smallmind::graph::interpreter::Interpreter;
 use smallmind::graph::{Class, Graph, Kind, Value};
-use smallmind::load::weight_files::WeightFiles;
 use smallmind::ops::Tensor;
-use smallmind::ops::reference::Interpreter;
 
 use super::super::failure::{Failure, error};
 

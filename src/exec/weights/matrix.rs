@@ -3,9 +3,9 @@
 use half::{bf16, f16};
 
 use crate::blocks::BlockFormat;
+use crate::files::weight::{ElementType, Weight};
 use crate::kernels::packed::{PackSource, RowSource, WeightType};
 use crate::kernels::quantized::BlockSource;
-use crate::load::weight::{ElementType, Weight};
 
 /// The most elements of a block, and the most bytes.
 const LARGEST_BLOCK: usize = 256;

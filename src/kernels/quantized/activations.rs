@@ -16,11 +16,7 @@ use std::cell::Cell;
 use crate::kernels::call::{Call, Kernel, QuantizedView};
 use crate::kernels::norm::RowOutput;
 use crate::kernels::simd::{LANES, Simd};
-
-/// Elements of a block of activations.
-pub const BLOCK: usize = 32;
-/// Words of 4 bytes that a block of activations takes.
-pub const BLOCK_WORDS: usize = 3 + BLOCK / 4;
+pub use crate::types::{INT8_BLOCK as BLOCK, INT8_BLOCK_WORDS as BLOCK_WORDS};
 
 /// Words of 4 bytes that quantized activations [rows, cols] take; `cols` is a multiple of 32.
 pub const fn activation_words(rows: usize, cols: usize) -> usize {

@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use smallmind::load::gguf::GgufFile;
-use smallmind::load::map::Mapped;
-use smallmind::load::parameters::ParameterSource;
+use smallmind::files::gguf::GgufFile;
+use smallmind::files::map::Mapped;
+use smallmind::architecture::parameters::ParameterSource;
 
 fuzz_target!(|bytes: &[u8]| {
     let bytes = Mapped::from_vec(bytes.to_vec());

@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use smallmind::load::expand::expand;
-use smallmind::load::parameters::ConfigJson;
-use smallmind::load::syntax;
+use smallmind::architecture::expand::expand;
+use smallmind::architecture::parameters::ConfigJson;
+use smallmind::architecture::syntax;
 
 fuzz_target!(|text: &str| {
     let Ok(file) = syntax::parse("fuzz.ron", text) else {

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use smallmind::load::map::Mapped;
-use smallmind::load::safetensors::TensorFile;
+use smallmind::files::map::Mapped;
+use smallmind::files::safetensors::TensorFile;
 
 fuzz_target!(|bytes: &[u8]| {
     let bytes = Mapped::from_vec(bytes.to_vec());

@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use smallmind::load::gguf::GgufFile;
-use smallmind::load::map::Mapped;
-use smallmind::load::tokenizer::Tokenizer;
+use smallmind::files::gguf::GgufFile;
+use smallmind::files::map::Mapped;
+use smallmind::text::tokenizer::Tokenizer;
 
 fuzz_target!(|bytes: &[u8]| {
     let folder = Tokenizer::from_bytes(Path::new("fuzz.json"), bytes).ok();

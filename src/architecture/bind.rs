@@ -1,0 +1,486 @@
+//! From an expanded graph file to a graph: names become values, words become ops, types are inferred.
+//!
+//! Every problem is reported with its line: unknown ops and attributes, operands of wrong number or shape, tensors that
+//! the weight file lacks or holds in another shape or type, and tensors that no node reads.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::expand::{Expanded, FlatInput, FlatNode, FlatWeight};
+use crate::blocks::BlockFormat;
+use crate::files::weight_file::TensorHeader;
+use crate::files::weight_files::WeightFiles;
+use crate::graph::{Class, Editor, Graph, Name, Value, WeightSource};
+use crate::kernels::call::MAX_RANK;
+use crate::language::diagnostics::{Position, Problem, Problems, nearest};
+use crate::language::value::Value as Setting;
+use crate::ops::{Attribute, Op, named_activation};
+use crate::types::{DType, Dim, Literal, Type};
+
+/// What a weight file says of its tensors, without their data.
+pub type Headers = BTreeMap<String, TensorHeader>;
+
+/// The headers of all tensors.
+pub fn headers(files: &WeightFiles) -> Headers {
+    let header = |name: &str| Some((name.to_string(), files.header(name)?));
+    files.names().filter_map(header).collect()
+}
+
+/// The tensor of that name under one of the prefixes: its full name.
+pub fn find_tensor<'h>(headers: &'h Headers, prefixes: &[String], name: &str) -> Option<&'h str> {
+    let full = prefixes.iter().map(|prefix| format!("{prefix}{name}"));
+    full.filter_map(|full| headers.get_key_value(&full))
+        .map(|(name, _)| name.as_str())
+        .next()
+}
+
+/// The most elements of a value, T and S counted as 1.
+const MOST_ELEMENTS: usize = 1 << 40;
+/// How many times the elements of the weights expressions over them may compute, views not counted.
+const COMPUTED_FACTOR: usize = 8;
+/// Elements that such expressions may compute however small the weights are.
+const COMPUTED_ALWAYS: usize = 1 << 20;
+/// Missing tensors for which the nearest name is looked up.
+const MOST_LOOKUPS: usize = 100;
+
+/// Build the graph. Without `headers` (no weight file is at hand) every required weight is taken to be an F32 tensor of
+/// the shape that the graph file states.
+pub fn bind(file: &str, expanded: &Expanded, headers: Option<&Headers>) -> Result<Graph, Problems> {
+    let mut graph = Graph::new();
+    let mut binder = Binder {
+        editor: graph.edit(),
+        headers,
+        values: HashMap::new(),
+        classes: HashMap::new(),
+        computable: COMPUTED_ALWAYS,
+        lookups: MOST_LOOKUPS,
+        problems: Vec::new(),
+        reported: HashSet::new(),
+    };
+    for name in ["tokens", "positions"] {
+        if let Ok(id) = binder
+            .editor
+            .input(name, Type::new(DType::I32, [Dim::Tokens]))
+        {
+            binder.values.insert(name.to_string(), id.into());
+            binder.classes.insert(id.into(), Class::Activation);
+        }
+    }
+    for weight in &expanded.weights {
+        binder.weight(weight, &expanded.prefixes);
+    }
+    for node in &expanded.nodes {
+        binder.node(node);
+    }
+    let mut outputs = Vec::new();
+    let mut named = HashSet::new();
+    for output in &expanded.outputs {
+        if !named.insert(&output.name) {
+            let message = format!("output \"{}\" is listed twice", output.name);
+            binder.problems.push(Problem::new(output.position, message));
+        }
+        if let Some(value) = binder.values.get(&output.value).copied() {
+            binder.output(&output.name, output.position, value);
+            outputs.push(value);
+        }
+    }
+    binder.editor.set_outputs(outputs);
+    if let Some(headers) = headers {
+        binder.unread(expanded, headers);
+    }
+    let problems = binder.problems;
+    Problems::check(file, problems, graph)
+}
+
+struct Binder<'a> {
+    editor: Editor<'a>,
+    headers: Option<&'a Headers>,
+    /// Values by canonical name. A name that is missing here was reported where it should have been bound.
+    values: HashMap<String, Value>,
+    /// What each value depends on; a value that is missing here is a literal.
+    classes: HashMap<Value, Class>,
+    /// Elements that expressions over weights may still compute when the model is loaded.
+    computable: usize,
+    /// Missing tensors whose nearest name will still be looked up.
+    lookups: usize,
+    problems: Vec<Problem>,
+    /// Where each problem of a node was reported.
+    reported: HashSet<(Position, String)>,
+}
+
+impl Binder<'_> {
+    /// Reports a problem of a node; one that each iteration of a Repeat has is reported for the first.
+    fn report(&mut self, position: Position, node: &str, message: impl Into<String>) {
+        let message = message.into();
+        if self.reported.insert((position, message.clone())) {
+            self.problems.push(Problem::new(position, message).of(node));
+        }
+    }
+
+    fn weight(&mut self, weight: &FlatWeight, prefixes: &[String]) {
+        let dims: Vec<usize> = weight
+            .dims
+            .iter()
+            .filter_map(|&d| usize::try_from(d).ok())
+            .collect();
+        let mut dtype = DType::F32;
+        let mut tensor: Name = weight.tensor.as_str().into();
+        if let Some(headers) = self.headers {
+            let Some(name) = find_tensor(headers, prefixes, &weight.tensor) else {
+                let near = self.nearest_tensor(&weight.tensor, headers, prefixes);
+                let near = near.map_or(String::new(), |near| {
+                    format!("; the nearest name is '{near}'")
+                });
+                let message = format!("the weight file has no tensor '{}'{near}", weight.tensor);
+                self.problems
+                    .push(Problem::new(weight.position, message).about("weight", &weight.name));
+                return;
+            };
+            let header = &headers[name];
+            tensor = name.into();
+            if header.shape != dims {
+                let message = format!(
+                    "tensor '{name}' must be {dims:?}, the file has {:?}",
+                    header.shape
+                );
+                self.problems
+                    .push(Problem::new(weight.position, message).about("weight", &weight.name));
+            }
+            match header.dtype {
+                Some(found) => dtype = found,
+                None => {
+                    let formats = BlockFormat::ALL.map(BlockFormat::name);
+                    let message = format!(
+                        "tensor '{name}' is {}, expected F32, F16, BF16 or one of GGUF's {}",
+                        header.written,
+                        formats.join(", ")
+                    );
+                    self.problems
+                        .push(Problem::new(weight.position, message).about("weight", &weight.name));
+                }
+            }
+        }
+        let ty = Type::new(dtype, dims.into_iter().map(Dim::Fixed));
+        let computable = ty.elements(1, 1).saturating_mul(COMPUTED_FACTOR);
+        self.computable = self.computable.saturating_add(computable);
+        match self
+            .editor
+            .weight(&weight.name, WeightSource { tensor }, ty)
+        {
+            Ok(id) => {
+                self.classes.insert(id.into(), Class::Weight);
+                self.values.insert(weight.name.clone(), id.into());
+            }
+            Err(error) => self
+                .problems
+                .push(Problem::new(weight.position, error.to_string())),
+        }
+    }
+
+    /// The tensor that `name` may have meant, without the prefix under which the file has it.
+    fn nearest_tensor<'h>(
+        &mut self,
+        name: &str,
+        headers: &'h Headers,
+        prefixes: &[String],
+    ) -> Option<&'h str> {
+        self.lookups = self.lookups.checked_sub(1)?;
+        let bare = |full: &'h String| {
+            let stripped = prefixes
+                .iter()
+                .filter(|p| !p.is_empty())
+                .find_map(|p| full.strip_prefix(p.as_str()));
+            [Some(full.as_str()), stripped].into_iter().flatten()
+        };
+        nearest(name, headers.keys().flat_map(bare))
+    }
+
+    fn node(&mut self, node: &FlatNode) {
+        let label = node.names.first().map_or("", String::as_str);
+        let op = match self.op(node) {
+            Ok(op) => op,
+            Err(problems) => {
+                for problem in problems {
+                    self.report(node.position, label, problem);
+                }
+                return;
+            }
+        };
+        if op.output_count() != node.names.len() {
+            let message = format!(
+                "{} gives {} outputs, {} are named",
+                op.name(),
+                op.output_count(),
+                node.names.len()
+            );
+            self.report(node.position, label, message);
+            return;
+        }
+        let mut inputs = Vec::new();
+        for input in &node.inputs {
+            inputs.push(match input {
+                FlatInput::Absent => None,
+                FlatInput::Literal(value) => match literal(value) {
+                    Ok(literal) => Some(self.editor.constant(literal).into()),
+                    Err(message) => {
+                        self.report(node.position, label, message);
+                        return;
+                    }
+                },
+                // What is missing was reported where it should have come from.
+                FlatInput::Value(name) | FlatInput::Weight(name) => match self.values.get(name) {
+                    Some(value) => Some(*value),
+                    None => return,
+                },
+            });
+        }
+        let names: Vec<&str> = node.names.iter().map(String::as_str).collect();
+        let class_of = |value: &Value| self.classes.get(value).copied().unwrap_or(Class::Literal);
+        let classes: Vec<Option<Class>> = inputs
+            .iter()
+            .map(|input| input.as_ref().map(class_of))
+            .collect();
+        let class = classes
+            .iter()
+            .copied()
+            .flatten()
+            .max()
+            .unwrap_or(Class::Literal);
+        let misfits = self.misfits(&op, &classes, &inputs);
+        // Transpose and Slice of a weight are views; a Reshape may have to copy.
+        let computes = class == Class::Weight && !matches!(op.name(), "Transpose" | "Slice");
+        match self.editor.op(op, &inputs, &names) {
+            Ok(id) => {
+                misfits
+                    .into_iter()
+                    .for_each(|problem| self.report(node.position, label, problem));
+                for (output, name) in node.names.iter().enumerate() {
+                    let value = Value { node: id, output };
+                    let problem = too_large(self.editor.graph().ty(value), class);
+                    let problem =
+                        problem.or_else(|| if computes { self.compute(value) } else { None });
+                    if let Some(problem) = problem {
+                        // Unbound, so that its readers, which are as large, are not reported too.
+                        self.report(node.position, label, problem);
+                        continue;
+                    }
+                    self.values.insert(name.clone(), value);
+                    self.classes.insert(value, class);
+                }
+            }
+            Err(error) => error
+                .problems
+                .into_iter()
+                .for_each(|problem| self.report(node.position, label, problem)),
+        }
+    }
+
+    /// Operands that are weights where kernels need what depends on the tokens, or the reverse. An op on weights and
+    /// literals alone runs without kernels.
+    fn misfits(&self, op: &Op, classes: &[Option<Class>], inputs: &[Option<Value>]) -> Vec<String> {
+        if !classes.contains(&Some(Class::Activation)) {
+            return Vec::new();
+        }
+        let misfit = |(slot, (class, input)): (usize, (&Option<Class>, &Option<Value>))| {
+            let (class, value, def) = ((*class)?, (*input)?, op.input_def(slot)?);
+            let problem = def.form.misfit(class != Class::Activation)?;
+            let graph = self.editor.graph();
+            let found = match graph.literal(value) {
+                Some(literal) => literal.to_string(),
+                None => format!("\"{}\"", graph.name(value)),
+            };
+            Some(format!(
+                "{}: input {slot} ({}) must be {problem}: {found} is not",
+                op.name(),
+                def.name
+            ))
+        };
+        classes
+            .iter()
+            .zip(inputs)
+            .enumerate()
+            .filter_map(misfit)
+            .collect()
+    }
+
+    /// Count what an expression over weights computes; says what is wrong where that first becomes too much.
+    fn compute(&mut self, value: Value) -> Option<String> {
+        let ty = self.editor.graph().ty(value);
+        let Some(left) = self.computable.checked_sub(ty.elements(1, 1)) else {
+            self.computable = usize::MAX;
+            return Some(format!(
+                "{ty} is too large: what is computed of weights may have {COMPUTED_FACTOR} times the weights' elements"
+            ));
+        };
+        self.computable = left;
+        None
+    }
+
+    /// An output must be something that a step leaves in the arena as f32.
+    fn output(&mut self, name: &str, position: Position, value: Value) {
+        let graph = self.editor.graph();
+        let ty = graph.ty(value);
+        let message = if self.classes.get(&value) != Some(&Class::Activation) {
+            format!("output \"{name}\" does not depend on the tokens")
+        } else if ty.dtype != DType::F32 || graph.node(value.node).op().is_none() {
+            format!("output \"{name}\" must be computed floats, found {ty}")
+        } else {
+            return;
+        };
+        self.problems.push(Problem::new(position, message));
+    }
+
+    fn op(&self, node: &FlatNode) -> Result<Op, Vec<String>> {
+        if node.op == "Activation" {
+            return match (&node.positional, node.attributes.is_empty()) {
+                (Some(Setting::Str(name)), true) => {
+                    named_activation(name).map_err(|problem| vec![problem])
+                }
+                (given, _) => {
+                    let given = given
+                        .as_ref()
+                        .map_or(String::new(), |value| format!(", found {}", value.kind()));
+                    Err(vec![format!(
+                        "Activation takes the function's name, Activation(\"act\"){given}"
+                    )])
+                }
+            };
+        }
+        let mut given = Vec::new();
+        let mut problems = Vec::new();
+        if node.positional.is_some() {
+            problems.push(format!("{}: attributes need names", node.op));
+        }
+        for attribute in &node.attributes {
+            match attribute_value(&attribute.value) {
+                Some(value) => given.push((attribute.name.as_str(), value)),
+                None => problems.push(format!(
+                    "{}: attribute '{}' can't be {}",
+                    node.op,
+                    attribute.name,
+                    attribute.value.kind()
+                )),
+            }
+        }
+        match Op::new(&node.op, &given) {
+            Ok(op) if problems.is_empty() => Ok(op),
+            Ok(_) => Err(problems),
+            Err(more) => Err(problems.into_iter().chain(more).collect()),
+        }
+    }
+
+    /// Tensors of the file that no node reads: a forgotten bias, most likely.
+    fn unread(&mut self, expanded: &Expanded, headers: &Headers) {
+        let read: HashSet<&str> = expanded
+            .weights
+            .iter()
+            .filter_map(|weight| find_tensor(headers, &expanded.prefixes, &weight.tensor))
+            .collect();
+        let ignored = |name: &str| expanded.ignore.iter().any(|pattern| matches(pattern, name));
+        let unread = headers
+            .iter()
+            .filter(|(name, _)| !read.contains(name.as_str()) && !ignored(name));
+        // Tensors whose names differ in numbers alone are one problem.
+        let mut alike: BTreeMap<(String, &[usize]), Vec<&str>> = BTreeMap::new();
+        for (name, header) in unread {
+            let key = (without_numbers(name), header.shape.as_slice());
+            alike.entry(key).or_default().push(name);
+        }
+        for ((pattern, shape), names) in alike {
+            let which = match names[..] {
+                [name] => format!("tensor '{name}' {shape:?}"),
+                _ => format!("the {} tensors '{pattern}' {shape:?}", names.len()),
+            };
+            let message = format!(
+                "no node reads {which} of the weight file (a forgotten bias?); `ignore` lists tensors to leave out"
+            );
+            self.problems.push(Problem::new(Position::START, message));
+        }
+    }
+}
+
+/// What is wrong with a value of that type, if it is larger than kernels take or than can be meant.
+fn too_large(ty: &Type, class: Class) -> Option<String> {
+    if class == Class::Activation && ty.shape.len() > MAX_RANK {
+        return Some(format!(
+            "a value of at most {MAX_RANK} dimensions is expected, found {ty}"
+        ));
+    }
+    (ty.elements(1, 1) > MOST_ELEMENTS)
+        .then(|| format!("a value of more than {MOST_ELEMENTS} elements: {ty}"))
+}
+
+/// A tensor's name with {n} for each part between dots that is a number.
+fn without_numbers(name: &str) -> String {
+    let parts = name.split('.').map(|part| {
+        let is_number = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        if is_number { "{n}" } else { part }
+    });
+    parts.collect::<Vec<_>>().join(".")
+}
+
+/// Whether `name` fits a pattern in which `*` stands for any text.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or("");
+    let Some(mut rest) = name.strip_prefix(first) else {
+        return false;
+    };
+    if !pattern.contains('*') {
+        return rest.is_empty();
+    }
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else {
+        return rest.is_empty();
+    };
+    for part in middle {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+/// A number as a literal of the graph; the error says why it can't be one.
+pub(crate) fn literal(value: &Setting) -> Result<Literal, String> {
+    match value {
+        Setting::Int(n) => i32::try_from(*n)
+            .map(Literal::Int)
+            .map_err(|_| format!("{n} is too large for a literal")),
+        Setting::Float(x) => Ok(Literal::Float(*x)),
+        other => Err(format!(
+            "a literal must be a number, found {}",
+            other.kind()
+        )),
+    }
+}
+
+/// A setting as an attribute; `None` if no attribute can be so.
+pub(crate) fn attribute_value(value: &Setting) -> Option<Attribute> {
+    Some(match value {
+        Setting::Null => Attribute::Absent,
+        Setting::Int(n) => Attribute::Int(*n),
+        Setting::Float(x) => Attribute::Float(*x),
+        Setting::Bool(b) => Attribute::Bool(*b),
+        Setting::Str(text) => Attribute::Text(text.clone().into()),
+        Setting::List(items) => {
+            Attribute::Ints(items.iter().map(Setting::as_int).collect::<Option<_>>()?)
+        }
+        Setting::Record(_) => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        assert!(matches("*.attn.bias", "h.0.attn.bias"));
+        assert!(matches("h.*.attn.*", "h.11.attn.masked_bias"));
+        assert!(matches("exact", "exact"));
+        assert!(!matches("*.attn.bias", "h.0.attn.c_attn.bias"));
+        assert!(!matches("exact", "exactly"));
+        assert!(!matches("a*b*c", "acb"));
+    }
+}

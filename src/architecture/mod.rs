@@ -1,0 +1,15 @@
+//! Architectures: from a graph file, a model's parameters and the headers of its weights to a graph.
+//!
+//! What belongs here: the graph file's grammar and its expansion, where parameters come from, which tensor each weight
+//! is, and weight expressions. What is absent: what an op means (`ops/`), rewriting, and packed weight layouts
+//! (`kernels/`).
+
+pub mod ast;
+pub mod bind;
+pub mod expand;
+pub mod parameters;
+pub(crate) mod resolve;
+mod statements;
+pub mod syntax;
+pub mod weight_expression;
+pub(crate) mod weight_table;

@@ -1,0 +1,240 @@
+//! The weights a graph file declares: their names in each iteration, their tensors, and what stands in for a missing one.
+
+use std::collections::{HashMap, HashSet};
+
+use super::ast::{Argument, Template, WeightDeclaration};
+use super::parameters::SourceKind;
+use crate::language::diagnostics::unknown;
+use crate::language::value::Value;
+
+/// A Repeat around the statement being expanded.
+#[derive(Debug, Clone)]
+pub(crate) struct Variable {
+    pub name: String,
+    /// The iteration, from 0; an integer.
+    pub value: Value,
+}
+
+/// What a weight's name refers to in one iteration.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Found<'a> {
+    /// The weight itself, or the one that stands in for it.
+    pub declaration: &'a WeightDeclaration,
+    /// The name of its tensor, without prefix.
+    pub tensor: String,
+    /// Where only some of its rows are meant: which.
+    pub rows: Option<Rows<'a>>,
+}
+
+/// A weight that is rows of another one.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Rows<'a> {
+    /// The weight, whose shape says how many rows.
+    pub weight: &'a WeightDeclaration,
+    /// The first of the other's rows.
+    pub first: &'a Argument,
+}
+
+pub(crate) struct WeightTable<'a> {
+    by_name: HashMap<&'a str, &'a WeightDeclaration>,
+    /// Every weight's variables, joined by dots, and the rest of its name.
+    names: HashSet<(String, &'a str)>,
+    kind: SourceKind,
+    /// Whether the weight file holds the tensor.
+    has: &'a dyn Fn(&str) -> bool,
+}
+
+impl<'a> WeightTable<'a> {
+    pub fn new(
+        declarations: &'a [WeightDeclaration],
+        kind: SourceKind,
+        has: &'a dyn Fn(&str) -> bool,
+    ) -> Self {
+        let by_name = declarations
+            .iter()
+            .map(|weight| (weight.name.as_str(), weight));
+        let names = declarations
+            .iter()
+            .map(|weight| (weight.variables.join("."), weight.rest.as_str()));
+        WeightTable {
+            by_name: by_name.collect(),
+            names: names.collect(),
+            kind,
+            has,
+        }
+    }
+
+    /// The weight declared under a name.
+    pub fn get(&self, name: &str) -> Option<&'a WeightDeclaration> {
+        self.by_name.get(name).copied()
+    }
+
+    /// All declared names.
+    pub fn names(&self) -> impl Iterator<Item = &'a str> + '_ {
+        self.by_name.keys().copied()
+    }
+
+    /// Whether a weight's canonical name, in the iteration whose variables are named so, is its prefix and `rest`.
+    pub fn takes(&self, variables: &[Variable], rest: &str) -> bool {
+        let names: Vec<_> = variables
+            .iter()
+            .map(|variable| variable.name.as_str())
+            .collect();
+        self.names.contains(&(names.join("."), rest))
+    }
+
+    /// The weight's unique name: "layer.3/q" for "layer.q" in iteration 3, "embed" for "embed".
+    pub fn canonical(
+        &self,
+        weight: &WeightDeclaration,
+        variables: &[Variable],
+    ) -> Result<String, String> {
+        let mut name = String::new();
+        for variable in &weight.variables {
+            let value = lookup(weight, variable, variables)?;
+            name.push_str(&format!("{variable}.{value}/"));
+        }
+        name.push_str(&weight.rest);
+        Ok(name)
+    }
+
+    /// Whether the weight file holds the weight's own tensor, or the one that has its rows.
+    pub fn present(&self, name: &str, variables: &[Variable]) -> Result<bool, String> {
+        let Some(weight) = self.get(name) else {
+            return Err(unknown("weight", name, self.names()));
+        };
+        let tensor = self.tensor(weight, variables)?;
+        let own = tensor.is_some_and(|tensor| (self.has)(&tensor));
+        Ok(own || self.rows(weight, variables)?.is_some())
+    }
+
+    /// The weight as rows of another, if `or` says so and the file holds that one.
+    fn rows(
+        &self,
+        weight: &'a WeightDeclaration,
+        variables: &[Variable],
+    ) -> Result<Option<Found<'a>>, String> {
+        let Some(or) = &weight.or else {
+            return Ok(None);
+        };
+        let (Some(whole), Some(first)) = (self.get(&or.weight), &or.first_row) else {
+            return Ok(None);
+        };
+        let tensor = self.tensor(whole, variables)?;
+        Ok(tensor
+            .filter(|tensor| (self.has)(tensor))
+            .map(|tensor| Found {
+                declaration: whole,
+                tensor,
+                rows: Some(Rows { weight, first }),
+            }))
+    }
+
+    /// The weight, or what stands in for it if the file lacks it; none if it is optional and absent. A weight that must
+    /// be there but isn't is returned all the same: reading the file reports it.
+    pub fn resolve(
+        &self,
+        weight: &'a WeightDeclaration,
+        variables: &[Variable],
+    ) -> Result<Option<Found<'a>>, String> {
+        let mut current = weight;
+        let mut optional = false;
+        // The last of those so far whose tensor has a name in files of this kind.
+        let mut missing = None;
+        for _ in 0..=self.by_name.len() {
+            let tensor = self.tensor(current, variables)?;
+            optional |= current.optional;
+            let present = tensor.as_ref().is_some_and(|tensor| (self.has)(tensor));
+            let or = current.or.as_ref().filter(|or| or.first_row.is_none());
+            let next = or.and_then(|or| self.get(&or.weight));
+            match (tensor, next) {
+                (Some(tensor), _) if present => {
+                    return Ok(Some(Found {
+                        declaration: current,
+                        tensor,
+                        rows: None,
+                    }));
+                }
+                (tensor, next) => {
+                    let rows = self.rows(current, variables)?;
+                    if rows.is_some() {
+                        return Ok(rows);
+                    }
+                    if let Some(tensor) = tensor {
+                        missing = Some(Found {
+                            declaration: current,
+                            tensor,
+                            rows: None,
+                        });
+                    }
+                    match next {
+                        Some(next) => current = next,
+                        None if optional => return Ok(None),
+                        None if missing.is_some() => return Ok(missing),
+                        None => {
+                            let (name, kind) = (&current.name, self.kind.name());
+                            return Err(format!("the weight '{name}' has no '{kind}' tensor name"));
+                        }
+                    }
+                }
+            }
+        }
+        let name = &weight.name;
+        Err(format!(
+            "the weights that stand in for '{name}' stand in for each other"
+        ))
+    }
+
+    fn tensor(
+        &self,
+        weight: &WeightDeclaration,
+        variables: &[Variable],
+    ) -> Result<Option<String>, String> {
+        self.named(weight, self.kind, variables)
+    }
+
+    /// The name that the weight's tensor has in files of a kind, without prefix; `None` if they have none.
+    pub fn named(
+        &self,
+        weight: &WeightDeclaration,
+        kind: SourceKind,
+        variables: &[Variable],
+    ) -> Result<Option<String>, String> {
+        let template = match kind {
+            SourceKind::Hf => weight.hf.as_ref(),
+            SourceKind::Gguf => weight.gguf.as_ref(),
+        };
+        let Some(Template {
+            texts,
+            variables: holes,
+        }) = template
+        else {
+            return Ok(None);
+        };
+        let mut name = String::new();
+        let mut holes = holes.iter();
+        for text in texts {
+            name.push_str(text);
+            if let Some(hole) = holes.next() {
+                name.push_str(&lookup(weight, hole, variables)?.to_string());
+            }
+        }
+        Ok(Some(name))
+    }
+}
+
+fn lookup<'v>(
+    weight: &WeightDeclaration,
+    name: &str,
+    variables: &'v [Variable],
+) -> Result<&'v Value, String> {
+    match variables.iter().find(|variable| variable.name == name) {
+        Some(variable) => Ok(&variable.value),
+        None => {
+            let weight = &weight.name;
+            Err(format!(
+                "the weight '{weight}' exists only inside Repeat(\"{name}\", …)"
+            ))
+        }
+    }
+}

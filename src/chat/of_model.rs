@@ -1,0 +1,36 @@
+//! A model's own chat template.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::template::{ChatTemplate, TemplateError};
+use crate::model::Model;
+use crate::text::template_files::read;
+
+impl Model {
+    /// The model's chat template: of a folder `chat_template.jinja`, or else `chat_template` in `tokenizer_config.json` or
+    /// `chat_template.json`; of a GGUF file `tokenizer.chat_template`.
+    pub fn chat_template(&self) -> Result<ChatTemplate, TemplateError> {
+        let (file, text) = self.template_files().text()?;
+        ChatTemplate::parse(&file, &text, self.template_tokens()?)
+    }
+
+    /// The template in a file of the caller's, for this model's special tokens.
+    pub fn chat_template_from(&self, file: &Path) -> Result<ChatTemplate, TemplateError> {
+        let text = read(file)?;
+        ChatTemplate::parse(&file.display().to_string(), &text, self.template_tokens()?)
+    }
+
+    /// The special tokens that a template may name: as the files spell them, else as the vocabulary does.
+    fn template_tokens(&self) -> Result<BTreeMap<String, String>, TemplateError> {
+        let mut tokens = self.template_files().tokens()?;
+        let eos = self.eos_tokens().first().copied();
+        for (name, id) in [("bos_token", self.bos_token()), ("eos_token", eos)] {
+            let text = id.and_then(|id| self.tokenizer()?.id_to_token(id));
+            if let Some(text) = text.filter(|_| !tokens.contains_key(name)) {
+                tokens.insert(name.to_string(), text);
+            }
+        }
+        Ok(tokens)
+    }
+}

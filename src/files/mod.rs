@@ -1,0 +1,14 @@
+//! Weight files: tensors and keys as they lie on disk.
+//!
+//! What belongs here: safetensors and GGUF files, mapped or read, with every count, offset and name checked against the
+//! file before it is believed; strided views onto tensors; a model's files as one collection. What is absent: what a
+//! tensor or a key means, and writing.
+
+pub mod digest;
+mod elements;
+pub mod gguf;
+pub mod map;
+pub mod safetensors;
+pub mod weight;
+pub mod weight_file;
+pub mod weight_files;

@@ -1,0 +1,399 @@
+//! One safetensors file: its header checked in full before any tensor is shown.
+//!
+//! Element types, header entries and writing come from the `safetensors` crate. The checks are made here because an
+//! error should name the file and the tensor, and because sums of offsets must not overflow whatever the header says.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+pub use safetensors::Dtype;
+pub use safetensors::tensor::TensorInfo;
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+
+use super::map::Mapped;
+use super::weight::{ElementType, Weight};
+use super::weight_file::{ErrorsOf, TensorFileError, TensorHeader};
+use crate::types::DType;
+
+/// The longest header that is read, in bytes: the limit of the format's reference implementation.
+pub const MAX_HEADER_BYTES: u64 = 100_000_000;
+
+/// Bytes of the header's length, which stands first in the file.
+const LENGTH_BYTES: usize = 8;
+
+/// A safetensors file whose header has been checked: every tensor's bytes lie in the file, as many as its shape and
+/// type need, without overlaps or gaps.
+#[derive(Debug)]
+pub struct TensorFile {
+    file: PathBuf,
+    /// The whole file; `None` if only the header was opened.
+    bytes: Option<Mapped>,
+    /// Where the data begins, in bytes from the file's start. Offsets in `tensors` count from here.
+    data_start: usize,
+    tensors: BTreeMap<String, TensorInfo>,
+}
+
+impl TensorFile {
+    /// Maps the file and checks its header. Tensor data is not touched.
+    pub fn open(path: &Path) -> Result<Self, TensorFileError> {
+        Self::from_bytes(path, Mapped::open(path)?)
+    }
+
+    /// Checks the header of a whole file held in `bytes`; `label` stands for its path in errors.
+    pub fn from_bytes(label: &Path, bytes: Mapped) -> Result<Self, TensorFileError> {
+        let available = bytes.len() as u64;
+        let length = header_length(label, bytes.first_chunk(), available)?;
+        let header = bytes
+            .get(LENGTH_BYTES..LENGTH_BYTES + length)
+            .unwrap_or_default();
+        let data_start = LENGTH_BYTES + length;
+        let tensors = read_header(label, header, Some(bytes.len().saturating_sub(data_start)))?;
+        Ok(TensorFile {
+            file: label.to_path_buf(),
+            bytes: Some(bytes),
+            data_start,
+            tensors,
+        })
+    }
+
+    /// Reads the header alone: names, types and shapes, for which the data need not be there. Everything but the file's
+    /// length is checked as in [`TensorFile::open`].
+    pub fn open_header(path: &Path) -> Result<Self, TensorFileError> {
+        let io = ErrorsOf(path).io("read");
+        let mut input = File::open(path).map_err(&io)?;
+        let available = input.metadata().map_err(&io)?.len();
+        let mut prefix = Vec::with_capacity(LENGTH_BYTES);
+        input
+            .by_ref()
+            .take(LENGTH_BYTES as u64)
+            .read_to_end(&mut prefix)
+            .map_err(&io)?;
+        let length = header_length(path, prefix.first_chunk(), available)?;
+        let mut header = Vec::with_capacity(length);
+        input
+            .take(length as u64)
+            .read_to_end(&mut header)
+            .map_err(&io)?;
+        let tensors = read_header(path, &header, None)?;
+        Ok(TensorFile {
+            file: path.to_path_buf(),
+            bytes: None,
+            data_start: LENGTH_BYTES + length,
+            tensors,
+        })
+    }
+
+    /// The file's path, or the label it was given.
+    pub fn path(&self) -> &Path {
+        &self.file
+    }
+
+    /// The tensors' names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// Type, shape and place of a tensor.
+    pub fn get(&self, name: &str) -> Option<&TensorInfo> {
+        self.tensors.get(name)
+    }
+
+    /// Type and shape of a tensor.
+    pub fn header(&self, name: &str) -> Option<TensorHeader> {
+        let info = self.tensors.get(name)?;
+        Some(TensorHeader {
+            dtype: match info.dtype {
+                Dtype::F32 => Some(DType::F32),
+                Dtype::F16 => Some(DType::F16),
+                Dtype::BF16 => Some(DType::BF16),
+                _ => None,
+            },
+            written: format!("{:?}", info.dtype),
+            shape: info.shape.clone(),
+        })
+    }
+
+    /// Bytes that a tensor takes in the file; `None` if there is none of that name.
+    pub fn stored_bytes(&self, name: &str) -> Option<usize> {
+        let (start, end) = self.tensors.get(name)?.data_offsets;
+        end.checked_sub(start)
+    }
+
+    /// A view onto a tensor of F32, F16 or BF16 elements. No data is copied.
+    pub fn weight(&self, name: &str) -> Result<Weight, TensorFileError> {
+        let (info, bytes) = self.data(name)?;
+        let element = match info.dtype {
+            Dtype::F32 => ElementType::F32,
+            Dtype::F16 => ElementType::F16,
+            Dtype::BF16 => ElementType::BF16,
+            _ => return Err(self.wrong_type(name, info, "F32, F16 or BF16")),
+        };
+        let start = self.data_start.saturating_add(info.data_offsets.0);
+        Weight::new(bytes.clone(), start, element, &info.shape)
+            .map_err(|source| ErrorsOf(&self.file).view(name, source))
+    }
+
+    /// A tensor's bytes as the file has them.
+    pub fn bytes(&self, name: &str) -> Result<&[u8], TensorFileError> {
+        let (info, bytes) = self.data(name)?;
+        Ok(self.tensor_bytes(info, bytes))
+    }
+
+    /// The elements of an F32 tensor, row-major.
+    pub fn read_f32(&self, name: &str) -> Result<Vec<f32>, TensorFileError> {
+        let (info, bytes) = self.data(name)?;
+        match info.dtype {
+            Dtype::F32 => {
+                let data = self.tensor_bytes(info, bytes);
+                Ok(data
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|&b| f32::from_le_bytes(b))
+                    .collect())
+            }
+            _ => Err(self.wrong_type(name, info, "F32")),
+        }
+    }
+
+    /// The elements of an I64 or I32 tensor, row-major.
+    pub fn read_i64(&self, name: &str) -> Result<Vec<i64>, TensorFileError> {
+        let (info, bytes) = self.data(name)?;
+        let data = self.tensor_bytes(info, bytes);
+        match info.dtype {
+            Dtype::I64 => Ok(data
+                .as_chunks()
+                .0
+                .iter()
+                .map(|&b| i64::from_le_bytes(b))
+                .collect()),
+            Dtype::I32 => Ok(data
+                .as_chunks()
+                .0
+                .iter()
+                .map(|&b| i64::from(i32::from_le_bytes(b)))
+                .collect()),
+            _ => Err(self.wrong_type(name, info, "I64 or I32")),
+        }
+    }
+
+    /// A tensor's entry, and the whole file it lies in.
+    fn data(&self, name: &str) -> Result<(&TensorInfo, &Mapped), TensorFileError> {
+        let Some(info) = self.tensors.get(name) else {
+            return Err(ErrorsOf(&self.file).not_found(name));
+        };
+        match &self.bytes {
+            Some(bytes) => Ok((info, bytes)),
+            None => Err(ErrorsOf(&self.file).header_only(name)),
+        }
+    }
+
+    /// A tensor's bytes. The header check found them inside the file.
+    fn tensor_bytes<'a>(&self, info: &TensorInfo, bytes: &'a Mapped) -> &'a [u8] {
+        let data = bytes.get(self.data_start..).unwrap_or_default();
+        data.get(info.data_offsets.0..info.data_offsets.1)
+            .unwrap_or_default()
+    }
+
+    fn wrong_type(&self, name: &str, info: &TensorInfo, expected: &'static str) -> TensorFileError {
+        ErrorsOf(&self.file).element_type(name, info.dtype, expected)
+    }
+}
+
+/// The header's length in bytes, which is believed only if the file, `available` bytes long, can hold it.
+fn header_length(
+    file: &Path,
+    prefix: Option<&[u8; LENGTH_BYTES]>,
+    available: u64,
+) -> Result<usize, TensorFileError> {
+    let malformed = |problem| ErrorsOf(file).malformed(problem);
+    let Some(prefix) = prefix else {
+        return Err(malformed(format!(
+            "{available} bytes are too few for a safetensors file"
+        )));
+    };
+    let length = u64::from_le_bytes(*prefix);
+    let rest = available.saturating_sub(LENGTH_BYTES as u64);
+    if length > rest {
+        return Err(malformed(format!(
+            "the header claims {length} bytes but {rest} follow; the file is cut off or is no safetensors file"
+        )));
+    }
+    if length > MAX_HEADER_BYTES {
+        return Err(malformed(format!(
+            "the header claims {length} bytes; at most {MAX_HEADER_BYTES} are read"
+        )));
+    }
+    usize::try_from(length).map_err(|_| malformed(format!("the header claims {length} bytes")))
+}
+
+/// Parses and checks a header. `data_bytes` is how much data follows it, or `None` if that is not to be checked.
+fn read_header(
+    file: &Path,
+    header: &[u8],
+    data_bytes: Option<usize>,
+) -> Result<BTreeMap<String, TensorInfo>, TensorFileError> {
+    let malformed = |problem| ErrorsOf(file).malformed(problem);
+    let Header(mut tensors) = serde_json::from_slice(header)
+        .map_err(|e| malformed(format!("cannot read the header: {e}")))?;
+    tensors.sort_by_key(|(_, info)| info.data_offsets);
+    let mut end_of_previous = 0;
+    for (name, info) in &tensors {
+        let bad = |problem| ErrorsOf(file).bad_tensor(name, problem);
+        let (start, end) = info.data_offsets;
+        let Some(bytes) = tensor_size(info) else {
+            return Err(bad(format!(
+                "shape {:?} of {} has no size in whole bytes",
+                info.shape, info.dtype
+            )));
+        };
+        if start.checked_add(bytes) != Some(end) {
+            return Err(bad(format!(
+                "shape {:?} of {} takes {bytes} bytes, but the data offsets are {start}..{end}",
+                info.shape, info.dtype
+            )));
+        }
+        if start != end_of_previous {
+            let what = if start < end_of_previous {
+                "overlap"
+            } else {
+                "leave a gap"
+            };
+            return Err(bad(format!(
+                "the data offsets {start}..{end} {what}: the tensor before ends at {end_of_previous}"
+            )));
+        }
+        if data_bytes.is_some_and(|available| end > available) {
+            return Err(bad(format!(
+                "the data offsets {start}..{end} reach beyond the file, which has {} bytes of data; it is cut off",
+                data_bytes.unwrap_or_default()
+            )));
+        }
+        end_of_previous = end;
+    }
+    if let Some(available) = data_bytes.filter(|&available| available != end_of_previous) {
+        return Err(malformed(format!(
+            "the header describes {end_of_previous} bytes of data, the file has {available}"
+        )));
+    }
+    Ok(tensors.into_iter().collect())
+}
+
+/// Bytes that a tensor takes, if that is a whole number within `usize`.
+fn tensor_size(info: &TensorInfo) -> Option<usize> {
+    let elements = info
+        .shape
+        .iter()
+        .try_fold(1usize, |n, &dim| n.checked_mul(dim))?;
+    let bits = elements.checked_mul(info.dtype.bitsize())?;
+    (bits % 8 == 0).then_some(bits / 8)
+}
+
+/// The header's entries in the file's order, without its free-text metadata. A name that stands twice is an error.
+struct Header(Vec<(String, TensorInfo)>);
+
+impl<'de> Deserialize<'de> for Header {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(HeaderVisitor)
+    }
+}
+
+struct HeaderVisitor;
+
+impl<'de> Visitor<'de> for HeaderVisitor {
+    type Value = Header;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map from tensor names to types, shapes and data offsets")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+        let mut seen = HashSet::new();
+        let mut tensors = Vec::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if name == "__metadata__" {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let info = map
+                .next_value()
+                .map_err(|e| A::Error::custom(format!("tensor `{name}`: {e}")))?;
+            if !seen.insert(name.clone()) {
+                return Err(A::Error::custom(format!(
+                    "tensor `{name}` stands twice in the header"
+                )));
+            }
+            tensors.push((name, info));
+        }
+        Ok(Header(tensors))
+    }
+}
+
+/// A tensor to be written, row-major.
+#[derive(Debug, Clone, Copy)]
+pub struct NewTensor<'a> {
+    /// Its name, unique in the file.
+    pub name: &'a str,
+    /// Its dimensions, outermost first.
+    pub shape: &'a [usize],
+    /// Its elements, as many as the shape says.
+    pub elements: Elements<'a>,
+}
+
+/// The elements of a tensor to be written.
+#[derive(Debug, Clone, Copy)]
+pub enum Elements<'a> {
+    /// Written as F32.
+    F32(&'a [f32]),
+    /// Written as I64.
+    I64(&'a [i64]),
+}
+
+impl safetensors::View for NewTensor<'_> {
+    fn dtype(&self) -> Dtype {
+        match self.elements {
+            Elements::F32(_) => Dtype::F32,
+            Elements::I64(_) => Dtype::I64,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        match self.elements {
+            Elements::F32(values) => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Elements::I64(values) => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        }
+    }
+
+    fn data_len(&self) -> usize {
+        match self.elements {
+            Elements::F32(values) => size_of_val(values),
+            Elements::I64(values) => size_of_val(values),
+        }
+    }
+}
+
+/// Writes a safetensors file, replacing whatever stands at `path` by a rename, so that a mapping of it stays whole.
+pub fn write_tensors(path: &Path, tensors: &[NewTensor<'_>]) -> Result<(), TensorFileError> {
+    let malformed = |problem: String| ErrorsOf(path).malformed(problem);
+    let mut seen = HashSet::new();
+    if let Some(twice) = tensors.iter().find(|tensor| !seen.insert(tensor.name)) {
+        return Err(malformed(format!(
+            "tensor `{}` is to be written twice",
+            twice.name
+        )));
+    }
+    let named = tensors.iter().map(|&tensor| (tensor.name, tensor));
+    let bytes = safetensors::serialize(named, None).map_err(|e| malformed(e.to_string()))?;
+    let mut partial = path.as_os_str().to_os_string();
+    partial.push(".partial");
+    let written = std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path));
+    written.map_err(ErrorsOf(path).io("write"))
+}

@@ -1,0 +1,18 @@
+//! Guides to what is data: graph files and rewrite rules.
+//!
+//! What belongs here: Markdown. What does not: code.
+
+/// How to describe a model architecture.
+pub mod graphs {
+    #![doc = include_str!("graphs.md")]
+}
+
+/// Every op that a graph file can name.
+pub mod ops {
+    #![doc = include_str!("ops.md")]
+}
+
+/// How to write a rewrite rule.
+pub mod passes {
+    #![doc = include_str!("passes.md")]
+}

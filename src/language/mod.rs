@@ -1,0 +1,13 @@
+//! The language: the one RON grammar in which graphs, rules and dumps are written.
+//!
+//! What belongs here: documents that know where everything stands, values, expressions over parameters and what they
+//! mean, and how mistakes are told (positions, problems, nearest names). What is absent: tensors, ops, and what any
+//! document says.
+
+pub mod diagnostics;
+pub mod document;
+pub mod evaluate;
+pub mod expression;
+pub mod nearest;
+mod references;
+pub mod value;

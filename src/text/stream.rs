@@ -1,0 +1,140 @@
+//! Incremental detokenization: whole characters as soon as their last token is there.
+
+use crate::text::tokenizer::{Tokenizer, TokenizerError};
+
+/// Tokens without settled text that are kept at most. The longest character takes four tokens; beyond that only bytes
+/// that are no UTF-8, and tokens without any text, wait.
+const MOST_PENDING: usize = 32;
+
+/// Tokens of the prompt that a stream starts from at most: what decides whether the first token keeps its space.
+const MOST_CONTEXT: usize = 8;
+
+/// The mark of bytes that are not (yet) a character.
+const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
+
+/// Turns tokens into text one at a time.
+///
+/// A token may hold part of a character, and a decoder may treat a text's first token differently (dropping its space), so
+/// tokens are decoded together with those before them. Text is given out once it can't change: everything before trailing
+/// U+FFFD. All pieces and the [`flush`](TextStream::flush) together are the decoded text.
+#[derive(Debug)]
+pub struct TextStream<'a> {
+    tokenizer: &'a Tokenizer,
+    skip_special: bool,
+    /// The last tokens: first those whose text has been given out, then the pending ones.
+    ids: Vec<u32>,
+    /// How many of `ids` are kept only as context.
+    context: usize,
+    /// The part of the text of `ids` that has been given out.
+    given: String,
+}
+
+impl<'a> TextStream<'a> {
+    /// A text that starts with the next token. `skip_special` leaves out special tokens (BOS, end of turn).
+    pub fn new(tokenizer: &'a Tokenizer, skip_special: bool) -> Self {
+        TextStream {
+            tokenizer,
+            skip_special,
+            ids: Vec::new(),
+            context: 0,
+            given: String::new(),
+        }
+    }
+
+    /// A text that goes on after `prompt`, whose own text is not given out.
+    pub fn after(
+        tokenizer: &'a Tokenizer,
+        skip_special: bool,
+        prompt: &[u32],
+    ) -> Result<Self, TokenizerError> {
+        let ids = prompt
+            .iter()
+            .skip(prompt.len().saturating_sub(MOST_CONTEXT))
+            .copied()
+            .collect::<Vec<_>>();
+        let given = tokenizer.decode(&ids, skip_special)?;
+        Ok(TextStream {
+            tokenizer,
+            skip_special,
+            context: ids.len(),
+            ids,
+            given,
+        })
+    }
+
+    /// Adds a token and gives out the text that has become settled, often none.
+    pub fn push(&mut self, id: u32) -> Result<String, TokenizerError> {
+        self.ids.push(id);
+        let text = self.decode(&self.ids)?;
+        let Some(new) = text.strip_prefix(self.given.as_str()) else {
+            // The decoder sees the context differently now that more follows: an unfinished run of byte tokens.
+            if text.ends_with(REPLACEMENT) && self.pending() < MOST_PENDING {
+                return Ok(String::new());
+            }
+            let new = self.decode(self.ids.get(self.context..).unwrap_or_default())?;
+            self.settle()?;
+            return Ok(new);
+        };
+        let settled = new.trim_end_matches(REPLACEMENT);
+        if settled.len() == new.len() {
+            let new = new.to_string();
+            if !new.is_empty() || self.pending() >= MOST_PENDING {
+                self.settle()?;
+            }
+            return Ok(new);
+        }
+        let settled = settled.to_string();
+        self.given.push_str(&settled);
+        if self.pending() < MOST_PENDING {
+            return Ok(settled);
+        }
+        Ok(settled + &self.cut(&text)?)
+    }
+
+    /// The text is over: the rest, in which unfinished characters are U+FFFD.
+    pub fn flush(&mut self) -> Result<String, TokenizerError> {
+        let text = self.decode(&self.ids)?;
+        let rest = match text.strip_prefix(self.given.as_str()) {
+            Some(rest) => rest.to_string(),
+            None => self.decode(self.ids.get(self.context..).unwrap_or_default())?,
+        };
+        self.settle()?;
+        Ok(rest)
+    }
+
+    fn decode(&self, ids: &[u32]) -> Result<String, TokenizerError> {
+        self.tokenizer.decode(ids, self.skip_special)
+    }
+
+    fn pending(&self) -> usize {
+        self.ids.len().saturating_sub(self.context)
+    }
+
+    /// All text has been given out: the pending tokens become the context of the next.
+    fn settle(&mut self) -> Result<(), TokenizerError> {
+        self.ids.drain(..self.context.min(self.ids.len()));
+        self.context = self.ids.len();
+        self.given = self.decode(&self.ids)?;
+        Ok(())
+    }
+
+    /// Shortens a window full of bytes that are no UTF-8: gives out what stands before a border between two characters,
+    /// and keeps only the tokens behind it. `text` is the text of all `ids`.
+    fn cut(&mut self, text: &str) -> Result<String, TokenizerError> {
+        for border in (self.context.max(1)..self.ids.len()).rev() {
+            let (before, after) = self.ids.split_at(border);
+            let (before, after) = (self.decode(before)?, self.decode(after)?);
+            let whole = text.strip_prefix(before.as_str()) == Some(after.as_str());
+            if let Some(new) = before.strip_prefix(self.given.as_str()).filter(|_| whole) {
+                let new = new.to_string();
+                self.ids.drain(..border);
+                self.context = 0;
+                self.given.clear();
+                return Ok(new);
+            }
+        }
+        let new = text.get(self.given.len()..).unwrap_or_default().to_string();
+        self.settle()?;
+        Ok(new)
+    }
+}

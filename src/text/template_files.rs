@@ -1,0 +1,174 @@
+//! Where a model's chat template and the special tokens that it names stand.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value as Json;
+
+use crate::files::gguf::Metadata;
+
+/// The key of a GGUF file's template.
+const GGUF_TEMPLATE: &str = "tokenizer.chat_template";
+/// The largest file that is read, in bytes. Files of large vocabularies name each added token.
+const LARGEST_FILE: u64 = 16 << 20;
+
+/// Why no template can be had from files.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateFileError {
+    /// No template was found.
+    #[error("{model} has no chat template: there is no {places}. Give one (--template FILE)")]
+    Missing {
+        /// The model.
+        model: String,
+        /// Where one could be.
+        places: String,
+    },
+    /// There are several templates, none of them the default.
+    #[error("{file}: chat_template names {}, but no \"default\". Give one of them as a file (--template FILE)", names.join(", "))]
+    NoDefault {
+        /// The file.
+        file: String,
+        /// The names.
+        names: Vec<String>,
+    },
+    /// A file can't be read.
+    #[error("{}: {problem}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// The files of a model that may have a chat template.
+#[derive(Clone, Debug)]
+pub enum TemplateFiles {
+    /// A folder, with `chat_template.jinja`, `tokenizer_config.json` or `chat_template.json`.
+    Folder(PathBuf),
+    /// A GGUF file.
+    Gguf(Metadata),
+    /// The model that the library carries, which has none.
+    Demo,
+}
+
+impl TemplateFiles {
+    /// What messages call the template, and its text.
+    pub(crate) fn text(&self) -> Result<(String, String), TemplateFileError> {
+        let missing = |model: String, places: &str| TemplateFileError::Missing {
+            model,
+            places: places.to_string(),
+        };
+        match self {
+            TemplateFiles::Demo => Err(missing(
+                "the demo".to_string(),
+                "template inside, since it was not trained on conversations",
+            )),
+            TemplateFiles::Gguf(metadata) => match metadata.get(GGUF_TEMPLATE) {
+                Some(value) if value.as_str().is_some() => {
+                    let text = value.as_str().unwrap_or_default().to_string();
+                    Ok((format!("{}: {GGUF_TEMPLATE}", metadata.describe()), text))
+                }
+                _ => Err(missing(
+                    metadata.describe(),
+                    &format!("text \"{GGUF_TEMPLATE}\" in its metadata"),
+                )),
+            },
+            TemplateFiles::Folder(folder) => {
+                let path = folder.join("chat_template.jinja");
+                if path.is_file() {
+                    return Ok((path.display().to_string(), read(&path)?));
+                }
+                for name in ["tokenizer_config.json", "chat_template.json"] {
+                    let path = folder.join(name);
+                    let Some(json) = read_json(&path)? else {
+                        continue;
+                    };
+                    if let Some(text) = template_of(&path, &json)? {
+                        return Ok((format!("{}: chat_template", path.display()), text));
+                    }
+                }
+                Err(missing(
+                    folder.display().to_string(),
+                    "file chat_template.jinja, and no key \"chat_template\" in tokenizer_config.json or \
+                     chat_template.json",
+                ))
+            }
+        }
+    }
+
+    /// The special tokens that the model's files spell out, by the names that templates have for them.
+    pub(crate) fn tokens(&self) -> Result<BTreeMap<String, String>, TemplateFileError> {
+        let mut tokens = BTreeMap::new();
+        let TemplateFiles::Folder(folder) = self else {
+            return Ok(tokens);
+        };
+        for name in ["special_tokens_map.json", "tokenizer_config.json"] {
+            let json = read_json(&folder.join(name))?;
+            let entries = json.as_ref().and_then(Json::as_object);
+            for (key, value) in entries.into_iter().flatten() {
+                // A token is a text, or a record with its text and how it is matched.
+                let text = value.as_str().or_else(|| value.get("content")?.as_str());
+                if let Some(text) = text.filter(|_| key.ends_with("_token")) {
+                    tokens.insert(key.clone(), text.to_string());
+                }
+            }
+        }
+        Ok(tokens)
+    }
+}
+
+/// The `chat_template` of a JSON file: a text, or a list of named ones, of which the default counts.
+fn template_of(path: &Path, json: &Json) -> Result<Option<String>, TemplateFileError> {
+    let file = || path.display().to_string();
+    match json.get("chat_template") {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::String(text)) => Ok(Some(text.clone())),
+        Some(Json::Array(entries)) => {
+            let text = |entry: &Json, key: &str| Some(entry.get(key)?.as_str()?.to_string());
+            let named: Vec<(String, String)> = entries
+                .iter()
+                .filter_map(|entry| Some((text(entry, "name")?, text(entry, "template")?)))
+                .collect();
+            match named.iter().find(|(name, _)| name == "default") {
+                Some((_, text)) => Ok(Some(text.clone())),
+                None => Err(TemplateFileError::NoDefault {
+                    file: file(),
+                    names: named.into_iter().map(|(name, _)| name).collect(),
+                }),
+            }
+        }
+        Some(_) => Err(TemplateFileError::Read {
+            path: path.to_path_buf(),
+            problem: "\"chat_template\" must be a text, or a list of records with \"name\" and \"template\""
+                .to_string(),
+        }),
+    }
+}
+
+/// The text of a file.
+pub(crate) fn read(path: &Path) -> Result<String, TemplateFileError> {
+    let fail = |problem: String| TemplateFileError::Read {
+        path: path.to_path_buf(),
+        problem,
+    };
+    let size = std::fs::metadata(path)
+        .map_err(|error| fail(format!("can't be read: {error}")))?
+        .len();
+    if size > LARGEST_FILE {
+        return Err(fail(format!("{size} bytes are too many for a text file")));
+    }
+    std::fs::read_to_string(path).map_err(|error| fail(format!("can't be read: {error}")))
+}
+
+/// The JSON of a file; `None` where there is no such file.
+fn read_json(path: &Path) -> Result<Option<Json>, TemplateFileError> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let json = serde_json::from_str(&read(path)?);
+    json.map(Some).map_err(|error| TemplateFileError::Read {
+        path: path.to_path_buf(),
+        problem: error.to_string(),
+    })
+}

@@ -1,0 +1,229 @@
+//! Text to token ids and back, on Hugging Face tokenizers.
+//!
+//! What belongs here: reading a `tokenizer.json`, building the same from a GGUF file's vocabulary (`gguf`, with its
+//! tables and algorithms), encoding and decoding. What does not: GGUF's bytes (`files/`), and text that comes token by
+//! token (`stream`).
+
+mod byte_level;
+mod distrust;
+pub(crate) mod gguf;
+mod model;
+mod pieces;
+pub(crate) mod pre_tokenizers;
+mod precompiled;
+mod sentence_piece;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use tokenizers::{
+    DecoderWrapper, NormalizerWrapper, PostProcessor, PostProcessorWrapper, PreTokenizerWrapper,
+    TokenizerImpl, TruncationDirection,
+};
+
+use self::model::TokenModel;
+pub(crate) use self::pieces::SPACE_MARK;
+use crate::files::gguf::Metadata;
+
+/// What went wrong with a tokenizer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TokenizerError {
+    /// There is no tokenizer, or none of a known kind.
+    #[error("{problem}, so it can neither read nor write text")]
+    Missing {
+        /// What lacks what.
+        problem: String,
+    },
+    /// The file could not be read.
+    #[error("cannot read {}: {source}", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// The operating system's answer.
+        source: Arc<std::io::Error>,
+    },
+    /// The file has a tokenizer that can't be used.
+    #[error("{}: cannot use this tokenizer: {problem}", file.display())]
+    Malformed {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A text could not be encoded, or tokens not be decoded.
+    #[error("the tokenizer of {} can't {action}: {problem}", file.display())]
+    Use {
+        /// The file.
+        file: PathBuf,
+        /// What was tried: "encode" or "decode".
+        action: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// Hugging Face's pipeline over a model of either source.
+type Pipeline = TokenizerImpl<
+    TokenModel,
+    NormalizerWrapper,
+    PreTokenizerWrapper,
+    PostProcessorWrapper,
+    DecoderWrapper,
+>;
+
+/// A tokenizer as its file describes it, except that it neither cuts nor pads: files of encoders often ask for both, which
+/// would silently lose a prompt's end.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    file: PathBuf,
+    pipeline: Pipeline,
+    /// The same, but special tokens in a text are text. Made when first needed.
+    plain: OnceLock<Box<Pipeline>>,
+    /// What goes before a text and after it, besides what the pipeline's post-processor puts there.
+    around: [Vec<u32>; 2],
+    ends: Vec<u32>,
+    vocab_size: usize,
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`.
+    pub fn open(path: &Path) -> Result<Self, TokenizerError> {
+        let bytes = std::fs::read(path).map_err(|source| TokenizerError::Read {
+            file: path.to_path_buf(),
+            source: Arc::new(source),
+        })?;
+        Self::from_bytes(path, &bytes)
+    }
+
+    /// A tokenizer from a `tokenizer.json`'s contents; `label` stands for its path in errors.
+    pub fn from_bytes(label: &Path, bytes: &[u8]) -> Result<Self, TokenizerError> {
+        let malformed = |problem: String| TokenizerError::Malformed {
+            file: label.to_path_buf(),
+            problem,
+        };
+        distrust::check_file(bytes).map_err(malformed)?;
+        let inner = tokenizers::Tokenizer::from_bytes(bytes)
+            .map_err(|error| malformed(error.to_string()))?;
+        let vocab_size = inner
+            .get_vocab(true)
+            .into_values()
+            .max()
+            .map_or(0, |id| id as usize + 1);
+        let inner = Arc::new(inner);
+        let mut pipeline = Pipeline::new(TokenModel::File(inner.clone()));
+        pipeline
+            .with_normalizer(inner.get_normalizer().cloned())
+            .with_pre_tokenizer(inner.get_pre_tokenizer().cloned())
+            .with_post_processor(inner.get_post_processor().cloned())
+            .with_decoder(inner.get_decoder().cloned())
+            .with_added_vocabulary(inner.get_added_vocabulary().clone());
+        Ok(Tokenizer {
+            file: label.to_path_buf(),
+            pipeline,
+            plain: OnceLock::new(),
+            around: Default::default(),
+            ends: Vec::new(),
+            vocab_size,
+        })
+    }
+
+    /// Builds the tokenizer that a GGUF file's vocabulary describes (`tokenizer.ggml.…`): SentencePiece BPE ("llama"),
+    /// byte-level BPE ("gpt2"), WordPiece ("bert") or Unigram ("t5").
+    pub fn from_gguf(metadata: &Metadata) -> Result<Self, TokenizerError> {
+        gguf::build(metadata)
+    }
+
+    /// Whether a GGUF file's vocabulary is there and of a known kind. Looks at no token, and so costs nothing.
+    pub fn check_gguf(metadata: &Metadata) -> Result<(), TokenizerError> {
+        gguf::check(metadata).map(|_| ())
+    }
+
+    /// The ids of a text's tokens. `add_special` adds those that belong around a text (BOS, CLS). Special tokens that are
+    /// spelled out in the text are these tokens, as chat templates need it.
+    pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>, TokenizerError> {
+        let encoding = self
+            .pipeline
+            .encode_fast(text, add_special)
+            .map_err(|e| self.error("encode", e))?;
+        let ids = encoding.get_ids();
+        if !add_special {
+            return Ok(ids.to_vec());
+        }
+        let [before, after] = &self.around;
+        Ok([before, ids, after].concat())
+    }
+
+    /// The ids of a text's tokens with those that belong around it, at most `most` of both together: of a longer text the
+    /// end is cut, and what belongs behind it stays.
+    pub fn encode_cut(&self, text: &str, most: usize) -> Result<Vec<u32>, TokenizerError> {
+        let failed = |e| self.error("encode", e);
+        let mut encoding = self.pipeline.encode_fast(text, false).map_err(failed)?;
+        let [before, after] = &self.around;
+        let post = self.pipeline.get_post_processor();
+        let added = before.len() + after.len() + post.map_or(0, |post| post.added_tokens(false));
+        if added > most {
+            let problem = format!("it puts {added} tokens around a text that may have {most}");
+            return Err(failed(problem.into()));
+        }
+        encoding.truncate(most - added, 0, TruncationDirection::Right);
+        let encoding = self
+            .pipeline
+            .post_process(encoding, None, true)
+            .map_err(failed)?;
+        Ok([before, encoding.get_ids(), after].concat())
+    }
+
+    /// The ids of a text's tokens, none of them special: nothing is put around the text, and special tokens that it spells
+    /// out are read as text.
+    pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        let plain = self.plain.get_or_init(|| {
+            let mut plain = self.pipeline.clone();
+            plain.set_encode_special_tokens(true);
+            Box::new(plain)
+        });
+        let encoding = plain
+            .encode_fast(text, false)
+            .map_err(|e| self.error("encode", e))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The text of tokens. Unknown ids give nothing; bytes that are not UTF-8 give U+FFFD. `skip_special` leaves out
+    /// special tokens (BOS, end of turn).
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, TokenizerError> {
+        if let Some(text) = self.pipeline.get_model().decode(ids, skip_special) {
+            return Ok(text);
+        }
+        self.pipeline
+            .decode(ids, skip_special)
+            .map_err(|e| self.error("decode", e))
+    }
+
+    /// One more than the largest id. A model's logits may be more, where its vocabulary is padded.
+    pub fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    /// The id of a token by its exact spelling in the vocabulary, special and added tokens included.
+    pub fn token_to_id(&self, token: &str) -> Option<u32> {
+        self.pipeline.token_to_id(token)
+    }
+
+    /// A token's spelling in the vocabulary.
+    pub fn id_to_token(&self, id: u32) -> Option<String> {
+        self.pipeline.id_to_token(id)
+    }
+
+    /// Special tokens of a GGUF file's vocabulary whose spelling says that a text or a turn ends (`<|im_end|>`). Empty for
+    /// a `tokenizer.json`, beside which generation_config.json names them.
+    pub fn end_tokens(&self) -> &[u32] {
+        &self.ends
+    }
+
+    fn error(&self, action: &'static str, error: tokenizers::Error) -> TokenizerError {
+        TokenizerError::Use {
+            file: self.file.clone(),
+            action,
+            problem: error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Dimensions, element types and shapes. Two dimensions stay symbolic until planning.
+
+use std::fmt;
+
+use smallvec::SmallVec;
+
+use crate::blocks::BlockFormat;
+
+/// Elements of a block of int8 activations.
+pub const INT8_BLOCK: usize = 32;
+/// Words of 4 bytes that a block of int8 activations takes: scale, scaled sum, two sums of 16 bits, and the elements.
+pub const INT8_BLOCK_WORDS: usize = 3 + INT8_BLOCK / 4;
+
+/// One dimension of a shape.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub enum Dim {
+    /// Known when the graph is loaded.
+    Fixed(usize),
+    /// `T`: tokens in this step.
+    Tokens,
+    /// `S`: tokens of the sequence so far, this step's included.
+    Context,
+}
+
+impl Dim {
+    /// The number that stands for the dimension in a step of `tokens` tokens that ends with `context` positions.
+    pub fn resolve(self, tokens: usize, context: usize) -> usize {
+        match self {
+            Dim::Fixed(n) => n,
+            Dim::Tokens => tokens,
+            Dim::Context => context,
+        }
+    }
+
+    /// The number, if it is known before planning.
+    pub fn fixed(self) -> Option<usize> {
+        match self {
+            Dim::Fixed(n) => Some(n),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Dim::Fixed(n) => write!(f, "{n}"),
+            Dim::Tokens => f.write_str("T"),
+            Dim::Context => f.write_str("S"),
+        }
+    }
+}
+
+/// Dimensions, outermost first. A scalar has none.
+pub type Shape = SmallVec<[Dim; 4]>;
+
+/// What an element is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum DType {
+    /// IEEE single: all activations.
+    F32,
+    /// IEEE half: weights.
+    F16,
+    /// bfloat16: weights.
+    BF16,
+    /// Token ids and positions.
+    I32,
+    /// Quantized blocks of consecutive elements of a row, as files have them: weights.
+    Blocks(BlockFormat),
+    /// Blocks of 32 signed bytes with a scale: activations for products with quantized weights.
+    Int8,
+}
+
+impl DType {
+    /// How many elements are stored together, and how many bytes they take. Rows are made of whole such units.
+    pub fn unit(self) -> (usize, usize) {
+        match self {
+            DType::F32 | DType::I32 => (1, 4),
+            DType::F16 | DType::BF16 => (1, 2),
+            DType::Blocks(format) => (format.elements(), format.bytes()),
+            DType::Int8 => (INT8_BLOCK, INT8_BLOCK_WORDS * size_of::<i32>()),
+        }
+    }
+
+    /// Whether the elements are floats, or stand for floats wherever a weight is read as such.
+    pub fn is_float(self) -> bool {
+        !matches!(self, DType::I32 | DType::Int8)
+    }
+
+    /// The type of weights of that name, in any case.
+    pub fn named(name: &str) -> Option<DType> {
+        let plain = [DType::F32, DType::F16, DType::BF16].into_iter();
+        let mut known = plain.chain(BlockFormat::ALL.map(DType::Blocks));
+        known.find(|known| known.to_string().eq_ignore_ascii_case(name))
+    }
+
+    /// The format, if it is one of quantized blocks.
+    pub fn blocks(self) -> Option<BlockFormat> {
+        match self {
+            DType::Blocks(format) => Some(format),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DType::F32 => "f32",
+            DType::F16 => "f16",
+            DType::BF16 => "bf16",
+            DType::I32 => "i32",
+            DType::Blocks(format) => format.name(),
+            DType::Int8 => "int8",
+        })
+    }
+}
+
+/// Element type and shape of a value.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Type {
+    /// What an element is.
+    pub dtype: DType,
+    /// Its dimensions.
+    pub shape: Shape,
+}
+
+impl Type {
+    /// A type from its parts.
+    pub fn new(dtype: DType, shape: impl IntoIterator<Item = Dim>) -> Self {
+        Type {
+            dtype,
+            shape: shape.into_iter().collect(),
+        }
+    }
+
+    /// An f32 of that shape.
+    pub fn f32(shape: impl IntoIterator<Item = Dim>) -> Self {
+        Type::new(DType::F32, shape)
+    }
+
+    /// The innermost dimension, or `None` for a scalar.
+    pub fn width(&self) -> Option<Dim> {
+        self.shape.last().copied()
+    }
+
+    /// The number of elements in a step of `tokens` tokens that ends with `context` positions, saturating.
+    pub fn elements(&self, tokens: usize, context: usize) -> usize {
+        self.shape
+            .iter()
+            .fold(1, |n, d| n.saturating_mul(d.resolve(tokens, context)))
+    }
+
+    /// Bytes, as [`Type::elements`] counts, saturating.
+    pub fn bytes(&self, tokens: usize, context: usize) -> usize {
+        let (elements, bytes) = self.dtype.unit();
+        self.elements(tokens, context)
+            .div_ceil(elements)
+            .saturating_mul(bytes)
+    }
+
+    /// The number of elements where no dimension is symbolic.
+    pub fn fixed_elements(&self) -> Option<usize> {
+        self.shape
+            .iter()
+            .try_fold(1usize, |n, d| n.checked_mul(d.fixed()?))
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[", self.dtype)?;
+        for (i, dim) in self.shape.iter().enumerate() {
+            if i > 0 {
+                f.write_str(", ")?;
+            }
+            write!(f, "{dim}")?;
+        }
+        f.write_str("]")
+    }
+}

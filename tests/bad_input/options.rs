@@ -1,0 +1,140 @@
+//! What happens when the caller's options or tokens are wrong?
+
+use smallmind::{Model, Options};
+
+use crate::common::data;
+use crate::common::tiny::{Tiny, walk};
+
+/// Why a fixture is not opened with these options.
+fn refusal(name: &str, options: &Options) -> String {
+    let error = Model::open(data(name), options).err();
+    error.expect("the options are wrong").to_string()
+}
+
+#[test]
+fn options_out_of_range_are_refused_with_the_range() {
+    let cases: [(Options, &str); 10] = [
+        (
+            Options {
+                context: Some(0),
+                ..Options::default()
+            },
+            "context is 0; it must be from 1 to 16777216",
+        ),
+        (
+            Options {
+                context: Some(1_000_000_000_000),
+                ..Options::default()
+            },
+            "context is 1000000000000; it must be from 1 to 16777216",
+        ),
+        (
+            Options {
+                context: Some(usize::MAX),
+                ..Options::default()
+            },
+            "context is 18446744073709551615; it must be from 1 to 16777216",
+        ),
+        (
+            Options {
+                threads: Some(0),
+                ..Options::default()
+            },
+            "threads is 0; it must be from 1 to 1024",
+        ),
+        (
+            Options {
+                threads: Some(1_000_000),
+                ..Options::default()
+            },
+            "threads is 1000000; it must be from 1 to 1024",
+        ),
+        (
+            Options {
+                chunk: Some(0),
+                ..Options::default()
+            },
+            "chunk is 0; it must be 1 or more",
+        ),
+        (
+            Options {
+                isa: Some("sse9".to_string()),
+                ..Options::default()
+            },
+            "unknown instruction set 'sse9': expected scalar, avx2 or avx512",
+        ),
+        (
+            Options {
+                without: ["linaer".to_string()].into(),
+                ..Options::default()
+            },
+            "unknown pass or rule 'linaer', did you mean 'linear'?",
+        ),
+        (
+            Options {
+                stop_after: Some("fold".to_string()),
+                ..Options::default()
+            },
+            "unknown pass 'fold'; known are fold_constants, raise_powers, raise_norm, raise_activation, raise_rotary, raise_attention, quantize_weights, quantize_activations, rotary_tables, common_subexpressions, fuse_attention, fuse_norm, quantize_norm, linear, gate, merge_linear, fuse_elementwise, dead_nodes, last_row, in_place, reuse_buffers",
+        ),
+        (
+            Options {
+                graph: Some("no/such.ron".into()),
+                ..Options::default()
+            },
+            "no/such.ron: can't be read: No such file or directory (os error 2)",
+        ),
+    ];
+    for (options, expected) in cases {
+        assert_eq!(refusal("llama", &options), expected);
+    }
+    let long = Options {
+        context: Some(129),
+        ..Options::default()
+    };
+    assert_eq!(
+        refusal("gpt2", &long),
+        "context is 129; it must be from 1 to 128, the positions that the model's tables have"
+    );
+    let chunk = Options {
+        chunk: Some(usize::MAX),
+        ..Options::default()
+    };
+    assert_eq!(
+        Model::open(data("llama"), &chunk).unwrap().plan().chunk,
+        256
+    );
+}
+
+#[test]
+fn tokens_outside_the_vocabulary_are_refused_and_nothing_happens() {
+    let model = crate::common::open("llama", &Options::default());
+    let mut session = model.session().unwrap();
+    session.prefill(&[1, 2, 3]).unwrap();
+    let before = crate::common::bits(session.logits());
+    for (tokens, expected) in [
+        (&[4, 323][..], "token 323 is not in the vocabulary of 323"),
+        (
+            &[u32::MAX],
+            "token 4294967295 is not in the vocabulary of 323",
+        ),
+        (&[], "no token was given"),
+    ] {
+        assert_eq!(session.prefill(tokens).unwrap_err().to_string(), expected);
+        assert_eq!(
+            (session.position(), crate::common::bits(session.logits())),
+            (3, before.clone())
+        );
+    }
+}
+
+#[test]
+fn many_threads_run_a_small_model() {
+    let tiny = Tiny::new("(\"y\", Softmax, [\"x\"]),");
+    let options = Options {
+        threads: Some(40),
+        ..tiny.options()
+    };
+    let model = Model::open(tiny.folder(), &options).unwrap();
+    walk(&mut model.session().unwrap()).unwrap();
+}

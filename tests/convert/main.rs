@@ -1,0 +1,7 @@
+//! Are GGUF files written so that they run as what they were made from?
+
+#[path = "../common/mod.rs"]
+mod common;
+mod folder;
+mod gguf;
+mod vocabulary;

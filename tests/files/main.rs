@@ -1,0 +1,10 @@
+//! Are weight files read right, wherever they come from?
+
+mod block_views;
+#[path = "../common/mod.rs"]
+mod common;
+mod gguf;
+mod gguf_parts;
+mod hub;
+mod safetensors;
+mod weight_views;

@@ -1,0 +1,9 @@
+//! Does generating, scoring and conversing choose right from logits?
+
+#[path = "../common/mod.rs"]
+mod common;
+mod conversation;
+mod model;
+mod not_finite;
+mod sampler;
+mod score;

@@ -1,0 +1,8 @@
+//! Is every byte placed soundly, and does a plan compute what its graph says?
+
+#[path = "../common/mod.rs"]
+mod common;
+mod memory;
+mod placement;
+mod random;
+mod rings;

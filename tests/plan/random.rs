@@ -1,0 +1,199 @@
+//! Do plans of arbitrary graphs hold what they promise, and do they compute what the graph means?
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use safetensors::tensor::{Dtype, TensorView};
+use smallmind::blocks::BlockFormat;
+use smallmind::exec::executor::Executor;
+use smallmind::exec::pool::Pool;
+use smallmind::exec::weights;
+use smallmind::files::map::Mapped;
+use smallmind::files::weight_files::WeightFiles;
+use smallmind::graph::interpreter::{Interpreter, WeightData};
+use smallmind::graph::{Graph, Kind, verify};
+use smallmind::kernels::simd::Isa;
+use smallmind::ops::Tensor;
+use smallmind::plan::{ModelPlan, PlanOptions, StepPlan, is_bidirectional};
+use smallmind::rewrite::{PassOptions, Passes};
+use smallmind::transform::Settings;
+use smallmind::types::DType;
+use smallmind::{Session, StepError};
+
+use crate::common::random_graph::{VOCAB, arbitrary_graph, graph_of_width};
+use crate::common::seeded_weights::SeededWeights;
+
+const CONTEXT: usize = 48;
+const CHUNK: usize = 9;
+
+fn options(threads: usize, isa: Isa) -> PlanOptions {
+    PlanOptions {
+        context: CONTEXT,
+        chunk: CHUNK,
+        threads,
+        fewer_threads: false,
+        isa,
+        in_place: true,
+        reuse_buffers: true,
+        prefix_cache: 0,
+    }
+}
+
+/// The seeded weights as a weight file.
+fn files(graph: &Graph, weights: &SeededWeights) -> WeightFiles {
+    let mut data = HashMap::new();
+    for id in graph.ids() {
+        if let Kind::Weight(source) = &graph.node(id).kind {
+            let tensor = weights.load(&source.tensor).unwrap();
+            let bytes: Vec<u8> = tensor
+                .floats()
+                .iter()
+                .flat_map(|x| x.to_le_bytes())
+                .collect();
+            data.insert(source.tensor.to_string(), (tensor.shape, bytes));
+        }
+    }
+    let views = data.iter().map(|(name, (shape, bytes))| {
+        (
+            name.clone(),
+            TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap(),
+        )
+    });
+    let bytes = safetensors::serialize(views, None).unwrap();
+    WeightFiles::from_bytes("random", Mapped::from_vec(bytes)).unwrap()
+}
+
+/// Whether every output is an f32 value (others are refused), and steps continue each other, as the interpreter's do.
+fn plannable(graph: &Graph) -> bool {
+    !is_bidirectional(graph)
+        && graph
+            .outputs()
+            .iter()
+            .all(|&value| graph.ty(value).dtype == DType::F32)
+}
+
+/// Buffers whose bytes meet never live in the same phase, by plain comparison of all pairs.
+fn disjoint(plan: &StepPlan) -> bool {
+    let all: Vec<_> = plan.buffers.iter().zip(&plan.placement.offsets).collect();
+    let meet = |(a, x): (&_, usize), (b, y): (&_, usize)| {
+        let (a, b): (
+            &smallmind::plan::place::Buffer,
+            &smallmind::plan::place::Buffer,
+        ) = (a, b);
+        a.bytes > 0
+            && b.bytes > 0
+            && x < y + b.bytes
+            && y < x + a.bytes
+            && a.first <= b.last
+            && b.first <= a.last
+    };
+    (0..all.len()).all(|i| (0..i).all(|j| !meet((all[i].0, *all[i].1), (all[j].0, *all[j].1))))
+}
+
+/// The bits of an output.
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|x| x.to_bits()).collect()
+}
+
+/// What a session says of outputs that are not finite, in their place; it goes no further.
+const NOT_FINITE: u32 = u32::MAX;
+
+const STEPS: [&[u32]; 4] = [&[3, 1, 4, 1, 5, 9, 2], &[6], &[5, 3], &[5]];
+
+fn interpreted(graph: &Graph, weights: &SeededWeights) -> Vec<Vec<Vec<u32>>> {
+    let mut interpreter = Interpreter::new(graph, weights).unwrap();
+    let mut all = Vec::new();
+    for step in STEPS {
+        let tokens: Vec<i32> = step.iter().map(|&t| t as i32).collect();
+        let outputs = interpreter.step(&tokens);
+        let finite = |tensor: &Tensor| tensor.floats().iter().all(|x| x.is_finite());
+        if !outputs.iter().all(finite) {
+            all.push(vec![vec![NOT_FINITE]]);
+            break;
+        }
+        let outputs = outputs.iter().map(|tensor| bits(&tensor.floats()));
+        all.push(outputs.collect());
+    }
+    all
+}
+
+fn executed(graph: &Graph, files: &WeightFiles, threads: usize, isa: Isa) -> Vec<Vec<Vec<u32>>> {
+    let plan = ModelPlan::new(graph, graph, options(threads, isa)).unwrap();
+    let stored = weights::load(graph, &plan.weights, files, 1, &|_, _| {}).unwrap();
+    let executor = Executor::new(Arc::new(plan), stored, Pool::new(threads).unwrap());
+    let mut session = Session::new(Arc::new(executor), VOCAB).unwrap();
+    let mut all = Vec::new();
+    for step in STEPS {
+        match session.prefill(step) {
+            Err(StepError::NotFinite { .. }) => {
+                all.push(vec![vec![NOT_FINITE]]);
+                break;
+            }
+            read => read.unwrap(),
+        };
+        all.push(
+            (0..graph.outputs().len())
+                .map(|i| bits(session.output(i)))
+                .collect(),
+        );
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn plans_keep_live_buffers_apart_and_lie_near_the_lower_bound(seed: u64, fused: bool) {
+        let mut graph = arbitrary_graph(seed);
+        if fused {
+            Passes::builtin().unwrap().run(&mut graph, &PassOptions::default()).unwrap();
+        }
+        verify(&graph).unwrap();
+        prop_assume!(plannable(&graph));
+        let plan = ModelPlan::new(&graph, &graph, options(2, Isa::detect())).unwrap();
+        for plan in [&plan.decode, &plan.prefill] {
+            prop_assert!(disjoint(plan));
+            prop_assert!(plan.placement.bytes >= plan.placement.lower_bound);
+            prop_assert!(plan.placement.bytes <= plan.unshared + 64 * plan.buffers.len());
+        }
+    }
+
+    #[test]
+    fn plans_with_int8_blocks_are_right_and_compute_what_the_graph_means(
+        seed: u64,
+        format in prop::sample::select(vec![BlockFormat::Q4_0, BlockFormat::Q5_1, BlockFormat::Q8_0]),
+        threads in 1usize..4,
+    ) {
+        let mut graph = graph_of_width(seed, 32);
+        let weights = SeededWeights::new(&graph, 7);
+        let settings = Settings { weights: Some(DType::Blocks(format)) };
+        let passes = PassOptions { settings, ..PassOptions::default() };
+        Passes::builtin().unwrap().run(&mut graph, &passes).unwrap();
+        verify(&graph).unwrap();
+        prop_assume!(plannable(&graph));
+        let plan = ModelPlan::new(&graph, &graph, options(2, Isa::detect())).unwrap();
+        prop_assert!(disjoint(&plan.decode) && disjoint(&plan.prefill));
+        let files = files(&graph, &weights);
+        let expected = interpreted(&graph, &weights);
+        for isa in Isa::available() {
+            prop_assert_eq!(&executed(&graph, &files, threads, isa), &expected, "{}", isa.name());
+        }
+    }
+
+    #[test]
+    fn plans_compute_what_the_graph_means(seed: u64, fused: bool, threads in 1usize..4) {
+        let mut graph = arbitrary_graph(seed);
+        if fused {
+            Passes::builtin().unwrap().run(&mut graph, &PassOptions::default()).unwrap();
+        }
+        prop_assume!(plannable(&graph));
+        let weights = SeededWeights::new(&graph, 7);
+        let files = files(&graph, &weights);
+        let expected = interpreted(&graph, &weights);
+        for isa in Isa::available() {
+            prop_assert_eq!(&executed(&graph, &files, threads, isa), &expected, "{}", isa.name());
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Do layers that keep only their window's rows lose anything that is needed?
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use smallmind::kernels::kv_cache::KvLayout;
+use smallmind::model::{Compiled, ModelFiles, compile};
+use smallmind::plan::{PlanDefect, verify};
+use smallmind::{Options, Session, StepError};
+
+use crate::common::{all_rows, bits, expected, open, run, source};
+
+/// Both see windows of 48 positions, the second in five of six layers; their texts have 600 tokens.
+const MODELS: [&str; 2] = ["mistral-long", "gemma3-long"];
+/// With this chunk the rings have room for 128 positions: 64 + 47, in whole blocks.
+const CHUNK: usize = 48;
+
+fn options() -> Options {
+    Options {
+        chunk: Some(CHUNK),
+        ..all_rows()
+    }
+}
+
+/// Every output bit of a prompt and some steps.
+fn output(session: &mut Session, prompt: &[u32]) -> Vec<u32> {
+    let (logits, rows, _) = run(session, prompt, 4);
+    let rows = rows.iter().flat_map(|row| bits(row));
+    bits(&logits).into_iter().chain(rows).collect()
+}
+
+#[test]
+fn truncation_keeps_the_tokens_whose_windows_are_there_and_else_none() {
+    for name in MODELS {
+        let model = open(name, &options());
+        assert!(model.plan().windowed_layers > 0, "{name}");
+        let prompt = &expected(name).input_ids[..590];
+        let fresh = output(&mut model.session().unwrap(), prompt);
+        // Of 590 positions the last 128 are there, from 462; the token at 509 sees 462.
+        for (keep, kept) in [
+            (590, 590),
+            (589, 589),
+            (590 - CHUNK, 590 - CHUNK),
+            (509, 509),
+            (508, 0),
+            (200, 0),
+            (1, 0),
+            (0, 0),
+        ] {
+            let mut session = model.session().unwrap();
+            session.prefill(prompt).unwrap();
+            assert_eq!(session.truncate(keep), kept, "{name}");
+            if kept == prompt.len() {
+                continue;
+            }
+            // Other tokens write over what was taken back, and are taken back themselves.
+            let other: Vec<u32> = prompt[..20].iter().rev().copied().collect();
+            session.prefill(&other[..20.min(590 - kept)]).unwrap();
+            assert_eq!(session.truncate(kept), kept, "{name}");
+            let width = session.logits_width();
+            assert!(
+                output(&mut session, &prompt[kept..]) == fresh[kept * width..],
+                "{name} from {kept}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_cancelled_prompt_goes_on_from_where_it_stopped() {
+    for name in MODELS {
+        let model = open(name, &options());
+        let prompt = expected(name).input_ids;
+        let last = |session: &Session| bits(session.logits_row());
+        let mut session = model.session().unwrap();
+        session.prefill(&prompt).unwrap();
+        let expected = last(&session);
+        for microseconds in (0..20_000).step_by(700) {
+            session.truncate(0);
+            let cancel = AtomicBool::new(false);
+            let read = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    std::thread::sleep(Duration::from_micros(microseconds));
+                    cancel.store(true, Ordering::Relaxed);
+                });
+                session.prefill_until(&prompt, &cancel).map(|_| ())
+            });
+            if let Err(error) = read {
+                let position = session.position();
+                assert_eq!(error, StepError::Cancelled { position });
+                session.prefill(&prompt[position..]).unwrap();
+            }
+            assert!(last(&session) == expected, "{name}, {microseconds} µs");
+        }
+    }
+}
+
+#[test]
+fn forks_have_rings_of_their_own() {
+    for name in MODELS {
+        let model = open(name, &options());
+        let prompt = expected(name).input_ids;
+        let mut session = model.session().unwrap();
+        session.prefill(&prompt[..300]).unwrap();
+        let mut fork = session.fork().unwrap();
+        let other: Vec<u32> = prompt[..200].iter().rev().copied().collect();
+        session.prefill(&other).unwrap();
+        let forked = output(&mut fork, &prompt[300..400]);
+        let mut alone = model.session().unwrap();
+        alone.prefill(&prompt[..300]).unwrap();
+        assert!(forked == output(&mut alone, &prompt[300..400]), "{name}");
+        // What the fork holds is its own affair too: 404 positions, of which the last 128 are there.
+        assert_eq!(fork.truncate(330), 330);
+        assert_eq!(fork.truncate(320), 0);
+    }
+}
+
+fn compiled() -> Compiled {
+    let options = options();
+    let files = ModelFiles::open(&source(MODELS[0]), &options).unwrap();
+    compile(&files, &options).unwrap()
+}
+
+#[test]
+fn the_verifier_refuses_a_ring_too_small_for_a_step() {
+    let mut compiled = compiled();
+    let plan = Arc::get_mut(&mut compiled.plan).unwrap();
+    let layout = plan.caches[1].layout;
+    plan.caches[1].layout = KvLayout::new(layout.kv_heads(), layout.head_dim(), 64);
+    let defect = verify(&compiled.decode, &compiled.prefill, &compiled.plan).unwrap_err();
+    // A window of 48, and the other 47 tokens of a step.
+    assert!(
+        matches!(
+            defect,
+            PlanDefect::Room {
+                capacity: 64,
+                needed: 95,
+                ..
+            }
+        ),
+        "{defect}"
+    );
+}
+
+#[test]
+fn the_verifier_refuses_caches_that_share_bytes_or_leave_the_arena() {
+    for shift in [-64, 64] {
+        let mut compiled = compiled();
+        let plan = Arc::get_mut(&mut compiled.plan).unwrap();
+        let last = plan.caches.last_mut().unwrap();
+        last.offset = last.offset.checked_add_signed(shift).unwrap();
+        let name = last.name.to_string();
+        let defect = verify(&compiled.decode, &compiled.prefill, &compiled.plan).unwrap_err();
+        assert!(matches!(&defect, PlanDefect::Region { name: found, .. } if *found == name));
+    }
+}

@@ -1,0 +1,319 @@
+//! Do chains of elementwise ops become one loop where they may, and does the loop give their bits?
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use safetensors::tensor::{Dtype, TensorView};
+use smallmind::architecture::bind::bind;
+use smallmind::architecture::expand::expand;
+use smallmind::architecture::syntax;
+use smallmind::exec::executor::Executor;
+use smallmind::exec::pool::Pool;
+use smallmind::exec::weights;
+use smallmind::files::map::Mapped;
+use smallmind::files::weight_files::WeightFiles;
+use smallmind::graph::interpreter::{Interpreter, WeightData};
+use smallmind::graph::{Graph, Kind, print, verify};
+use smallmind::kernels::simd::Isa;
+use smallmind::model::{ModelFiles, Source};
+use smallmind::ops::Op;
+use smallmind::plan::{ModelPlan, PlanOptions};
+use smallmind::transform::{self, Settings};
+use smallmind::{Options, Session};
+
+use crate::common::graph_text::{VOCAB, graph};
+use crate::common::seeded_weights::SeededWeights;
+
+fn fuse(graph: &mut Graph) -> usize {
+    let def = transform::find("fuse_elementwise").unwrap();
+    let changes = (def.run)(graph, &Settings::default()).unwrap();
+    verify(graph).unwrap();
+    changes.len()
+}
+
+fn programs(graph: &Graph) -> Vec<String> {
+    let ops = graph
+        .order()
+        .into_iter()
+        .filter_map(|id| graph.node(id).op());
+    let chains = ops.filter(|op| op.name() == "Elementwise");
+    chains.map(|op| op.text("program").to_owned()).collect()
+}
+
+#[test]
+fn a_graph_of_elementwise_ops_with_one_reader_outside_becomes_one_op() {
+    let mut graph = graph(
+        "x = activation 8
+         z = activation 8
+         g = weight 8
+         a = Mul x g
+         b = Tanh a
+         c = Add b 0.5
+         d = Mul c a
+         e = Div d z
+         y = RmsNorm e
+         out y",
+    );
+    let before = graph.op_count();
+    assert_eq!(fuse(&mut graph), 1);
+    assert_eq!(
+        programs(&graph),
+        ["t0 = Mul(x0, x1); t1 = Tanh(t0); t2 = Add(t1, 0.5); t3 = Mul(t2, t0); t4 = Div(t3, x2)"]
+    );
+    assert_eq!(graph.op_count(), before - 4);
+}
+
+#[test]
+fn values_that_are_read_outside_end_a_chain() {
+    let mut graph = graph(
+        "x = activation 8
+         a = Neg x
+         b = Tanh a
+         c = Exp b
+         d = Sqrt c
+         s = Softmax b
+         y = Add s d
+         out y b",
+    );
+    assert_eq!(fuse(&mut graph), 2);
+    assert_eq!(
+        programs(&graph),
+        [
+            "t0 = Neg(x0); t1 = Tanh(t0)",
+            "t0 = Exp(x0); t1 = Sqrt(t0); t2 = Add(x1, t1)"
+        ]
+    );
+}
+
+#[test]
+fn single_ops_ints_weights_and_other_shapes_stay() {
+    let text = "x = activation 8
+         g = weight 8
+         h = Mul g 2
+         i = Add h 1
+         a = Add x i
+         m = ReduceMean a
+         n = Neg m
+         b = Mul a n
+         p = Add positions positions
+         q = Mul p positions
+         table = weight 64 8
+         r = Gather table q
+         s = Softmax b
+         y = Add s r
+         out y";
+    let mut graph = graph(text);
+    let before = print(&graph, "hf");
+    assert_eq!(fuse(&mut graph), 0);
+    assert_eq!(print(&graph, "hf"), before);
+}
+
+#[test]
+fn a_chain_has_no_more_operands_than_the_op_takes() {
+    let weights: String = (0..12).map(|n| format!("w{n} = weight 8\n")).collect();
+    let sums: String = (1..12)
+        .map(|n| format!("a{n} = Add a{} w{n}\n", n - 1))
+        .collect();
+    let mut graph = graph(&format!(
+        "x = activation 8\n{weights}a0 = Add x w0\n{sums}out a11"
+    ));
+    assert_eq!(fuse(&mut graph), 2);
+    let longest = graph.ids().map(|id| graph.inputs(id).len()).max().unwrap();
+    assert_eq!(longest, 8);
+}
+
+#[test]
+fn a_fused_graph_is_printed_and_loads_again() {
+    let mut graph = graph(
+        "x = activation 8
+         a = Mul x -0.5
+         b = Gelu a | approximate=tanh
+         c = Pow b | exponent=3.0
+         d = Add c 0.00001
+         y = Div d x
+         out y",
+    );
+    fuse(&mut graph);
+    let text = print(&graph, "hf");
+    assert!(text.contains(
+        "Elementwise(program: \"'t0 = Mul(x0, -0.5); t1 = GeluTanh(t0); t2 = Cube(t1); \
+         t3 = Add(t2, 1e-5); t4 = Div(t3, x0)'\")"
+    ));
+    let file = syntax::parse("dump.ron", &text).unwrap_or_else(|error| panic!("{error}"));
+    // The dump has no parameters; any configuration does.
+    let files = ModelFiles::open_headers(&Source::Demo, &Options::default()).unwrap();
+    let expanded =
+        expand(&file, &files.config, &|_| true).unwrap_or_else(|error| panic!("{error}"));
+    let again = bind("dump.ron", &expanded, None).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(print(&again, "hf"), text);
+}
+
+#[test]
+fn what_is_wrong_with_a_program_is_said() {
+    let x = smallmind::types::Type::f32([smallmind::types::Dim::Tokens]);
+    let cases = [
+        ("t0 = Mull(x0, x0)", "step 0 of the program"),
+        ("t0 = Neg(x1)", "no step of the program reads x0"),
+        ("t0 = Add(x0, x1)", "input 1 is absent"),
+    ];
+    for (program, wanted) in cases {
+        let attribute = smallmind::ops::Attribute::Text(program.into());
+        let op = Op::new("Elementwise", &[("program", attribute)]).unwrap();
+        let error = op.infer(&[Some(&x)]).unwrap_err();
+        assert!(error.contains(wanted), "{program}: {error}");
+    }
+}
+
+/// A random graph of elementwise ops of shapes that broadcast, as `graph_text` writes it.
+fn arbitrary(seed: u64) -> String {
+    let mut state = seed;
+    let mut below = |n: usize| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let x = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((x ^ x >> 31) % n as u64) as usize
+    };
+    let width = [1, 6, 16, 33][below(4)];
+    let mut text = format!(
+        "v0 = activation 3 {width}\nv1 = activation 3 {width}\nv2 = activation 3 1\n\
+         v3 = activation 1 {width}\ng = weight {width}\nh = weight 3 1\n"
+    );
+    let count = 4 + 2 + below(20);
+    for n in 4..count {
+        let mut operand = || match below(8) {
+            0 => "g".to_owned(),
+            1 => "h".to_owned(),
+            2 => ["0.5", "-2", "0.1", "3"][below(4)].to_owned(),
+            _ => format!("v{}", below(n)),
+        };
+        // One operand depends on the tokens, so that the op is run in each step.
+        let (a, b) = (operand(), operand());
+        let recent = format!("v{}", n - 1 - below(n.min(4)));
+        let (a, b) = match below(3) {
+            0 => (a, recent),
+            1 => (recent, b),
+            _ => (recent.clone(), recent),
+        };
+        let functions = [
+            "Neg",
+            "Exp",
+            "Sqrt",
+            "Reciprocal",
+            "Rsqrt",
+            "Sin",
+            "Cos",
+            "Tanh",
+            "Erf",
+            "Sigmoid",
+            "Relu",
+            "Silu",
+            "Gelu",
+        ];
+        let line = match below(6) {
+            0 | 1 if a.starts_with('v') => format!("{} {a}", functions[below(functions.len())]),
+            2 if a.starts_with('v') => format!("Pow {a} | exponent={}", ["2.0", "3.0"][below(2)]),
+            _ => format!("{} {a} {b}", ["Add", "Sub", "Mul", "Div"][below(4)]),
+        };
+        text.push_str(&format!("v{n} = {line}\n"));
+    }
+    let last = count - 1;
+    let other = 4 + below(count - 4);
+    text.push_str(&match other == last {
+        true => format!("out v{last}"),
+        false => format!("out v{last} v{other}"),
+    });
+    text
+}
+
+/// Bits, a NaN's payload left out.
+fn bits(values: &[f32]) -> Vec<u32> {
+    let bits = |x: &f32| if x.is_nan() { u32::MAX } else { x.to_bits() };
+    values.iter().map(bits).collect()
+}
+
+const STEPS: [&[u32]; 3] = [&[3, 1, 4, 1, 5], &[6], &[5, 3]];
+
+fn interpreted(graph: &Graph, weights: &SeededWeights) -> Vec<Vec<u32>> {
+    let mut interpreter = Interpreter::new(graph, weights).unwrap();
+    let mut all = Vec::new();
+    for step in STEPS {
+        let tokens: Vec<i32> = step.iter().map(|&t| t as i32).collect();
+        let outputs = interpreter.step(&tokens);
+        all.extend(outputs.iter().map(|tensor| bits(&tensor.floats())));
+    }
+    all
+}
+
+fn files(graph: &Graph, weights: &SeededWeights) -> WeightFiles {
+    let mut data = HashMap::new();
+    for id in graph.ids() {
+        if let Kind::Weight(source) = &graph.node(id).kind {
+            let tensor = weights.load(&source.tensor).unwrap();
+            let bytes = tensor
+                .floats()
+                .iter()
+                .flat_map(|x| x.to_le_bytes())
+                .collect::<Vec<u8>>();
+            data.insert(source.tensor.to_string(), (tensor.shape, bytes));
+        }
+    }
+    let views = data.iter().map(|(name, (shape, bytes))| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap();
+        (name.clone(), view)
+    });
+    let bytes = safetensors::serialize(views, None).unwrap();
+    WeightFiles::from_bytes("random", Mapped::from_vec(bytes)).unwrap()
+}
+
+fn executed(graph: &Graph, files: &WeightFiles, threads: usize, isa: Isa) -> Vec<Vec<u32>> {
+    let options = PlanOptions {
+        context: 16,
+        chunk: 8,
+        threads,
+        fewer_threads: false,
+        isa,
+        in_place: true,
+        reuse_buffers: true,
+        prefix_cache: 0,
+    };
+    let plan = ModelPlan::new(graph, graph, options).unwrap();
+    let stored = weights::load(graph, &plan.weights, files, 1, &|_, _| {}).unwrap();
+    let executor = Executor::new(Arc::new(plan), stored, Pool::new(threads).unwrap());
+    let mut session = Session::new(Arc::new(executor), VOCAB).unwrap();
+    let mut all = Vec::new();
+    for step in STEPS {
+        session.prefill(step).unwrap();
+        all.extend((0..graph.outputs().len()).map(|i| bits(session.output(i))));
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn fused_and_unfused_graphs_give_the_same_bits(seed: u64, threads in 1usize..4) {
+        let text = arbitrary(seed);
+        let plain = graph(&text);
+        let mut fused = graph(&text);
+        fuse(&mut fused);
+        let weights = SeededWeights::new(&plain, 7);
+        let files = files(&plain, &weights);
+        let wanted = interpreted(&plain, &weights);
+        prop_assert_eq!(&interpreted(&fused, &weights), &wanted, "{}", text);
+        for isa in Isa::available() {
+            for graph in [&plain, &fused] {
+                let found = executed(graph, &files, threads, isa);
+                prop_assert_eq!(&found, &wanted, "{} {}", isa.name(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn no_chain_is_left_to_fuse(seed: u64) {
+        let mut fused = graph(&arbitrary(seed));
+        fuse(&mut fused);
+        prop_assert_eq!(fuse(&mut fused), 0);
+    }
+}

@@ -1,0 +1,8 @@
+//! Do texts become tokens, and tokens texts, as other programs do it?
+
+#[path = "../common/mod.rs"]
+mod common;
+mod gguf;
+mod stream;
+mod templates;
+mod tokenizers;

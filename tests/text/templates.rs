@@ -1,0 +1,164 @@
+//! Do chat templates give the text that transformers gives, and can a hostile one do no harm?
+#![cfg(feature = "chat")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value as Json;
+use smallmind::chat::{ChatTemplate, Message, TemplateError};
+
+use crate::common::data;
+
+const NAMES: [&str; 8] = [
+    "gemma", "llama2", "llama3", "mistral", "phi3", "qwen25", "qwen3", "zephyr",
+];
+
+/// The time that `tests/data/chat/render.py` has.
+fn now() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_721_951_999)
+}
+
+fn parse(text: &str) -> Result<ChatTemplate, TemplateError> {
+    let token = |name: &str, text: &str| (name.to_string(), text.to_string());
+    let tokens = BTreeMap::from([token("bos_token", "<s>"), token("eos_token", "</s>")]);
+    ChatTemplate::parse("test.jinja", text, tokens)
+}
+
+fn render(text: &str) -> Result<String, TemplateError> {
+    parse(text)?.render(&[Message::new("user", "Hello!")], true, now())
+}
+
+fn message(text: &str) -> String {
+    render(text).unwrap_err().to_string()
+}
+
+#[test]
+fn the_texts_are_those_of_jinja() {
+    let folder = data("chat");
+    let read = |name: String| fs::read_to_string(folder.join(name)).unwrap();
+    let conversations: Vec<Vec<Message>> =
+        serde_json::from_str(&read("conversations.json".to_string())).unwrap();
+    for name in NAMES {
+        let template = parse(&read(format!("{name}.jinja"))).unwrap();
+        let expected: Vec<Json> = serde_json::from_str(&read(format!("{name}.json"))).unwrap();
+        let mut expected = expected.into_iter();
+        for messages in &conversations {
+            for prompt in [true, false] {
+                let found = match template.render(messages, prompt, now()) {
+                    Ok(text) => Json::String(text),
+                    Err(TemplateError::Refused { message, .. }) => {
+                        serde_json::json!({ "refused": message })
+                    }
+                    Err(error) => panic!("{name}: {error}"),
+                };
+                assert_eq!(Some(found), expected.next(), "{name}, {messages:?}");
+            }
+        }
+        assert_eq!(expected.next(), None);
+    }
+}
+
+#[test]
+fn errors_tell_line_and_expression() {
+    let undefined = message("a\n{% if x %}\n{% endif %}{{ messages[3].content.nothing }}");
+    for part in [
+        "test.jinja, line 3 of the template, at `",
+        "`messages[3]` is undefined",
+    ] {
+        assert!(undefined.contains(part), "{undefined}");
+    }
+    let refused = message("\n\n{{ raise_exception('no ' + messages[0].role) }}");
+    for part in [
+        "test.jinja, line 3 of the template, at `raise_exception(",
+        ": the template refuses the messages: no user",
+    ] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    let syntax = message("\n{% for x of messages %}");
+    assert!(
+        syntax.starts_with("test.jinja, line 2 of the template"),
+        "{syntax}"
+    );
+    let date = message("{{ strftime_now('%d %Q') }}");
+    assert!(date.contains("strftime_now has no field %Q"), "{date}");
+}
+
+#[test]
+fn a_template_reads_no_files() {
+    for tag in [
+        "{% include 'Cargo.toml' %}",
+        "{% import 'Cargo.toml' as x %}",
+        "{% extends 'Cargo.toml' %}",
+    ] {
+        assert!(
+            matches!(render(tag), Err(TemplateError::Failed { .. })),
+            "{tag}"
+        );
+    }
+}
+
+#[test]
+fn work_without_end_is_stopped() {
+    let loops = "{% for x in range(100000) %}".repeat(5) + &"{% endfor %}".repeat(5);
+    let doubled = "{% set ns = namespace(x='abc') %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}";
+    let shared = "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}\
+                  {{ ns.x | tojson }}";
+    for template in [loops.as_str(), doubled, shared, "{{ 'a' * 100000000000 }}"] {
+        let error = render(template).unwrap_err();
+        assert!(
+            matches!(error, TemplateError::TooMuchWork { .. }),
+            "{error}"
+        );
+    }
+    let recursive = "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}";
+    assert!(message(recursive).contains("recursion"));
+}
+
+#[test]
+fn values_nested_as_deeply_as_work_allows_are_taken_apart_again() {
+    let (open, close) = ("[".repeat(30), "]".repeat(30));
+    let mut rendered = 0;
+    for end in [
+        "",
+        "{{ ns.x }}",
+        "{{ ns.x | tojson }}",
+        "{{ ns.x == [ns.x] }}",
+    ] {
+        for times in [500, 2000, 4000, 100_000] {
+            let template = format!(
+                "{{% set ns = namespace(x=[]) %}}{{% for i in range({times}) %}}\
+                 {{% set ns.x = {open}ns.x{close} %}}{{% endfor %}}{end}"
+            );
+            match render(&template) {
+                Ok(_) => rendered += 1,
+                Err(error) => assert!(
+                    matches!(error, TemplateError::TooMuchWork { .. }),
+                    "{error}"
+                ),
+            }
+        }
+    }
+    assert!(rendered >= 4, "{rendered}");
+}
+
+#[test]
+fn long_templates_are_read_or_refused() {
+    let chain = "{%if x%}".to_string() + &"{%elif x%}".repeat(10_000) + "{%endif%}";
+    assert_eq!(render(&chain).unwrap(), "");
+    let too_long = " ".repeat((128 << 10) + 1);
+    assert!(matches!(
+        render(&too_long),
+        Err(TemplateError::TooLong { .. })
+    ));
+}
+
+#[test]
+fn generation_tags_keep_lines_and_whitespace() {
+    assert_eq!(
+        render("a\n  {%- generation -%}\n b {% endgeneration %}\nc{{ '{% generations %}' }}")
+            .unwrap(),
+        "ab c{% generations %}"
+    );
+    assert!(message("{% generation %}\n\n{{ 1.x() }}{%+ endgeneration %}").contains("line 3"));
+}
