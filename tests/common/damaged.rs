@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::sentences::Sentences;
 use super::write_f32;
 
-const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/graphs/demo");
+const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/demo");
 /// The final norm's gain: where it is NaN, every logit is.
 pub const GAIN: &str = "transformer.ln_f.weight";
 /// The positions' table.
@@ -22,6 +22,11 @@ pub const WIDTH: usize = 128;
 
 /// Sets elements of a tensor in a folder's safetensors file.
 pub fn damage(folder: &Path, tensor: &str, elements: Range<usize>, value: f32) {
+    edit(folder, tensor, |values| values[elements].fill(value));
+}
+
+/// Edits the elements of a tensor in a folder's safetensors file.
+pub fn edit(folder: &Path, tensor: &str, edit: impl FnOnce(&mut [f32])) {
     let path = folder.join("model.safetensors");
     let file = TensorFile::open(&path).unwrap();
     let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = file
@@ -36,7 +41,7 @@ pub fn damage(folder: &Path, tensor: &str, elements: Range<usize>, value: f32) {
         .iter_mut()
         .find(|(name, ..)| name == tensor)
         .unwrap();
-    values[elements].fill(value);
+    edit(values);
     fs::remove_file(&path).unwrap();
     write_f32(&path, &tensors);
 }
