@@ -7,6 +7,7 @@
 
 pub mod arena;
 pub mod executor;
+mod machine;
 pub mod pool;
 pub mod prefix;
 pub mod saved;

@@ -123,10 +123,7 @@ fn the_error_tells_the_token_however_the_prompt_is_cut() {
     let folder = demo_with(POSITIONS, 5 * WIDTH..5 * WIDTH + 1, f32::NAN);
     let prompt = [75, 73, 78, 71, 58, 10, 79, 32];
     for chunk in [1, 3, 4, 8] {
-        let options = Options {
-            chunk: Some(chunk),
-            ..all_rows()
-        };
+        let options = all_rows().chunk(chunk);
         let model = Model::open(folder.path(), &options).unwrap();
         let mut session = model.session().unwrap();
         session.prefill(&prompt[..5]).unwrap();
@@ -157,11 +154,7 @@ fn a_score_tells_the_token_of_the_text_not_of_the_window() {
     damage(tiny.folder(), "embed", 15 * 8..16 * 8, f32::NAN);
     let text: Vec<u32> = (0..20).map(|i| if i == 17 { 15 } else { i % 5 }).collect();
     for context in [8, 24] {
-        let options = Options {
-            context: Some(context),
-            logits: Logits::All,
-            ..tiny.options()
-        };
+        let options = tiny.options().context(context).logits(Logits::All);
         let model = Model::open(tiny.folder(), &options).unwrap();
         let mut session = model.session().unwrap();
         let score = model.score_tokens(&mut session, &text, 1, &never());
@@ -216,10 +209,7 @@ fn a_model_that_reads_in_order_refuses_them_too() {
     let nodes = "(\"y\", Mul, [\"x\", \"gain\"]),";
     let tiny = Tiny::with_graph(&graph(nodes, "\"y\""));
     damage(tiny.folder(), "gain", 2..3, f32::INFINITY);
-    let options = Options {
-        logits: Logits::All,
-        ..tiny.options()
-    };
+    let options = tiny.options().logits(Logits::All);
     let model = Model::open(tiny.folder(), &options).unwrap();
     let error = model.embed_tokens(&[&[1, 2]]).unwrap_err().to_string();
     assert!(
@@ -238,10 +228,7 @@ fn hidden_states_too_large_to_be_pooled_or_normalised_are_refused() {
         let tiny = Tiny::with_graph(&graph("(\"y\", Mul, [\"x\", \"gain\"]),", "\"y\""));
         damage(tiny.folder(), "embed", 0..128, 1.0);
         damage(tiny.folder(), "gain", 0..8, value);
-        let options = Options {
-            logits: Logits::All,
-            ..tiny.options()
-        };
+        let options = tiny.options().logits(Logits::All);
         let model = Model::open(tiny.folder(), &options).unwrap();
         let options = EmbedOptions {
             normalize,
