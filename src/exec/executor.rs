@@ -8,13 +8,13 @@ use smallvec::SmallVec;
 
 use super::arena::Arena;
 use super::batch::{Batch, BatchError};
-use super::float_environment::FloatEnvironment;
 use super::frames::Frames;
 use super::pool::{Padded, Pool};
 use super::prefix::PrefixCache;
 use super::saved::Identity;
 use super::weights::StoredWeight;
 use crate::kernels::call::{Call, Operand, QuantizedView, View};
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::kv_cache::KvCache;
 use crate::kernels::quantized::activation_words;
 use crate::plan::{Cache, FEW_INPUTS, FEW_OUTPUTS, ModelPlan, Slot, Source, Step, StepPlan};

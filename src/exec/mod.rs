@@ -8,7 +8,6 @@
 pub mod arena;
 pub mod batch;
 pub mod executor;
-pub mod float_environment;
 pub mod frames;
 mod machine;
 pub mod pool;

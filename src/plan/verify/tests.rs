@@ -82,7 +82,7 @@ fn refused(change: impl FnOnce(&Graph, &mut ModelPlan)) -> PlanDefect {
 /// The first step of the node with that name.
 fn at(plan: &StepPlan, name: &str) -> usize {
     let mut steps = plan.steps.iter();
-    steps.position(|step| &**step.name == name).unwrap()
+    steps.position(|step| &*step.name == name).unwrap()
 }
 
 /// Where `name` lies.
