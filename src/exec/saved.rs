@@ -123,6 +123,15 @@ pub enum SavedSessionError {
         "this model sees all tokens of a text from each, as encoders do: its sessions hold nothing to save"
     )]
     Bidirectional,
+    /// A row is gone that reading the last token again needs: the session was shortened as far back as it can be.
+    #[error(
+        "the session can't be saved: it was shortened, and what its last token saw at position {position} is gone; read \
+         the tokens again, or one more of them"
+    )]
+    RowGone {
+        /// The row's position.
+        position: usize,
+    },
     /// No memory for the session.
     #[error(transparent)]
     Arena(#[from] ArenaError),

@@ -530,16 +530,24 @@ impl Session {
 
     /// Write the tokens and the rows of the caches that continuing from here, or from the last token, needs. The bytes
     /// are a function of the model and the tokens alone.
+    ///
+    /// # Errors
+    /// If the model is an encoder, the system can't write, or a row is gone: nothing is written then. Of a model with
+    /// windows the last row may be gone that [`Session::truncate`] does not need.
     pub fn save(&self, to: &mut impl Write) -> Result<(), SavedSessionError> {
         let plan = self.executor.plan();
+        for (cache, &held) in plan.caches().iter().zip(&self.held) {
+            let position = first_saved(cache, self.position());
+            if position < held {
+                return Err(SavedSessionError::RowGone { position });
+            }
+        }
         let identity = self.executor.identity();
         let mut writer = Writer::new(to, identity, plan, &self.tokens)?;
-        for (cache, &held) in plan.caches().iter().zip(&self.held) {
+        for cache in plan.caches() {
             // SAFETY: the session holds its arena, and no step runs while `self` is borrowed.
             let rows = unsafe { kv_cache(cache, &self.arena) };
-            let first = first_saved(cache, self.position());
-            debug_assert!(held <= first, "a row that is needed is gone");
-            for position in first..self.position() {
+            for position in first_saved(cache, self.position())..self.position() {
                 writer.row(&rows, position)?;
             }
         }

@@ -1,29 +1,20 @@
 //! Do plans of arbitrary graphs hold what they promise, and do they compute what the graph means?
 
-use std::collections::HashMap;
-use std::ops::ControlFlow;
-use std::sync::Arc;
-
 use proptest::prelude::*;
-use safetensors::tensor::{Dtype, TensorView};
+use smallmind::StepError;
 use smallmind::blocks::BlockFormat;
-use smallmind::exec::executor::Executor;
-use smallmind::exec::pool::Pool;
-use smallmind::exec::weights;
-use smallmind::files::map::Mapped;
 use smallmind::files::weight_files::WeightFiles;
-use smallmind::graph::interpreter::{Interpreter, WeightData};
-use smallmind::graph::{Graph, Kind, verify};
+use smallmind::graph::interpreter::Interpreter;
+use smallmind::graph::{Graph, verify};
 use smallmind::kernels::simd::Isa;
 use smallmind::ops::Tensor;
 use smallmind::plan::{ModelPlan, PlanOptions, StepPlan, is_bidirectional};
 use smallmind::rewrite::{PassOptions, Passes};
 use smallmind::transform::Settings;
 use smallmind::types::DType;
-use smallmind::{Session, StepError};
 
-use crate::common::random_graph::{VOCAB, arbitrary_graph, graph_of_width};
-use crate::common::seeded_weights::SeededWeights;
+use crate::common::random_graph::{arbitrary_graph, graph_of_width};
+use crate::common::seeded_weights::{SeededWeights, session};
 
 const CONTEXT: usize = 48;
 const CHUNK: usize = 9;
@@ -39,30 +30,6 @@ fn options(threads: usize, isa: Isa) -> PlanOptions {
         reuse_buffers: true,
         prefix_cache: 0,
     }
-}
-
-/// The seeded weights as a weight file.
-fn files(graph: &Graph, weights: &SeededWeights) -> WeightFiles {
-    let mut data = HashMap::new();
-    for id in graph.ids() {
-        if let Kind::Weight(source) = &graph.node(id).kind {
-            let tensor = weights.load(&source.tensor).unwrap();
-            let bytes: Vec<u8> = tensor
-                .floats()
-                .iter()
-                .flat_map(|x| x.to_le_bytes())
-                .collect();
-            data.insert(source.tensor.to_string(), (tensor.shape, bytes));
-        }
-    }
-    let views = data.iter().map(|(name, (shape, bytes))| {
-        (
-            name.clone(),
-            TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap(),
-        )
-    });
-    let bytes = safetensors::serialize(views, None).unwrap();
-    WeightFiles::from_bytes("random", Mapped::from_vec(bytes)).unwrap()
 }
 
 /// Whether every output is an f32 value (others are refused), and steps continue each other, as the interpreter's do.
@@ -124,13 +91,7 @@ fn interpreted(graph: &Graph, weights: &SeededWeights) -> Vec<Vec<Vec<u32>>> {
 }
 
 fn executed(graph: &Graph, files: &WeightFiles, threads: usize, isa: Isa) -> Vec<Vec<Vec<u32>>> {
-    let plan = ModelPlan::new(graph, graph, options(threads, isa)).unwrap();
-    let stored = weights::load(graph, plan.weights(), files, 1, &|_, _| {
-        ControlFlow::Continue(())
-    })
-    .unwrap();
-    let executor = Executor::new(Arc::new(plan), stored, Pool::new(threads).unwrap()).unwrap();
-    let mut session = Session::new(Arc::new(executor), VOCAB).unwrap();
+    let mut session = session(graph, files, options(threads, isa));
     let mut all = Vec::new();
     for step in STEPS {
         match session.prefill(step) {
@@ -183,7 +144,7 @@ proptest! {
         prop_assume!(plannable(&graph));
         let plan = ModelPlan::new(&graph, &graph, options(2, Isa::detect())).unwrap();
         prop_assert!(disjoint(plan.decode()) && disjoint(plan.prefill()));
-        let files = files(&graph, &weights);
+        let files = weights.files(&graph);
         let expected = interpreted(&graph, &weights);
         for isa in Isa::available() {
             prop_assert_eq!(&executed(&graph, &files, threads, isa), &expected, "{}", isa.name());
@@ -198,7 +159,7 @@ proptest! {
         }
         prop_assume!(plannable(&graph));
         let weights = SeededWeights::new(&graph, 7);
-        let files = files(&graph, &weights);
+        let files = weights.files(&graph);
         let expected = interpreted(&graph, &weights);
         for isa in Isa::available() {
             prop_assert_eq!(&executed(&graph, &files, threads, isa), &expected, "{}", isa.name());
