@@ -20,10 +20,11 @@ mod vocabulary_parts;
 #[cfg(feature = "tokenizer")]
 mod vocabulary_tokens;
 
+pub use crate::blocks::BlockFormat;
+pub use crate::exec::pool::Pool;
 pub use mixture::{Mixture, Types};
 pub use quantize::{Converted, Progress, Quantization, QuantizeError, Report};
 
-use crate::blocks::BlockFormat;
 use crate::files::gguf::TensorType;
 
 /// Parts of the names of tensors that stay as they are, though they have two dimensions.
