@@ -90,6 +90,7 @@
 //!
 //! | room | what belongs there | what is absent there |
 //! | --- | --- | --- |
+//! | [`math`] | f64 functions of our own: logarithm, exponential, power | lanes, tensors |
 //! | [`language`] | the one RON grammar: documents, values, expressions, how mistakes are told | tensors and ops |
 //! | [`blocks`] | the formats of quantized weights: sizes, codec, fallback | files, kernels' layouts |
 //! | [`types`] | dimensions, element types, shapes, promises of bits, alignment | graphs, ops, arithmetic |
@@ -141,6 +142,8 @@ pub mod kernels;
 #[cfg(feature = "internals")]
 pub mod language;
 #[cfg(feature = "internals")]
+pub mod math;
+#[cfg(feature = "internals")]
 pub mod ops;
 #[cfg(feature = "internals")]
 pub mod plan;
@@ -158,20 +161,29 @@ mod blocks;
 #[cfg(not(feature = "internals"))]
 mod exec;
 #[cfg(not(feature = "internals"))]
+#[allow(unused_imports)] // Names that a room passes on to the program.
 mod files;
 #[cfg(not(feature = "internals"))]
+#[allow(unused_imports)] // Names that a room passes on to the program.
 mod graph;
 #[cfg(not(feature = "internals"))]
+#[allow(unused_imports)] // Names that a room passes on to the program.
 mod kernels;
 #[cfg(not(feature = "internals"))]
 mod language;
 #[cfg(not(feature = "internals"))]
+mod math;
+#[cfg(not(feature = "internals"))]
+#[allow(unused_imports)] // Names that a room passes on to the program.
 mod ops;
 #[cfg(not(feature = "internals"))]
+#[allow(unused_imports)] // Names that a room passes on to the program.
 mod plan;
 #[cfg(not(feature = "internals"))]
+#[allow(unused_imports)] // Names that a room passes on to the program.
 mod rewrite;
 #[cfg(not(feature = "internals"))]
+#[allow(unused_imports)] // Names that a room passes on to the program.
 mod transform;
 #[cfg(not(feature = "internals"))]
 mod types;

@@ -11,6 +11,7 @@ mod folder;
 mod folder_text;
 pub mod gguf_file;
 mod mixture;
+mod planned;
 mod quantize;
 pub mod to_gguf;
 #[cfg(feature = "tokenizer")]
@@ -23,7 +24,8 @@ mod vocabulary_tokens;
 pub use crate::blocks::BlockFormat;
 pub use crate::exec::pool::Pool;
 pub use mixture::{Mixture, Types};
-pub use quantize::{Converted, Progress, Quantization, QuantizeError, Report};
+pub use planned::QuantizeError;
+pub use quantize::{Converted, Progress, Quantization, Report};
 
 use crate::files::gguf::TensorType;
 

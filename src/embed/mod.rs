@@ -8,14 +8,16 @@
 //! texts beside it.
 
 mod dense;
+mod options;
 mod pooling;
 mod recipe;
 mod run;
 
 use std::path::PathBuf;
 
+pub use options::EmbedOptions;
 pub use pooling::{Pooling, normalize};
-pub use run::{EmbedOptions, Embedder};
+pub use run::Embedder;
 
 use crate::exec::arena::ArenaError;
 use crate::exec::session::StepError;

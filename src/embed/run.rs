@@ -2,18 +2,9 @@
 
 use super::pooling::Pooler;
 use super::recipe::Recipe;
-use super::{EmbedError, Pooling};
+use super::{EmbedError, EmbedOptions, Pooling};
 use crate::exec::session::{Session, StepError};
 use crate::model::Model;
-
-/// How hidden states become embeddings, where the caller wants it otherwise than the model's files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EmbedOptions {
-    /// The pooling; what the files say where `None`, or the mean if they say nothing.
-    pub pooling: Option<Pooling>,
-    /// Whether embeddings are brought to length 1; as the files say where `None`, or yes if they say nothing.
-    pub normalize: Option<bool>,
-}
 
 /// A model that turns texts into vectors, with a session of its own. Its memory is taken once: a step allocates
 /// nothing, and what is given back is all that is new.

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::run::GenerateError;
 use crate::exec::session::{Session, StepError};
-use crate::kernels::math::{exp_f64, ln_f64, sum_exp_f64};
+use crate::math::{exp_f64, ln_f64, sum_exp_f64};
 use crate::model::Model;
 
 /// How probable a text is to a model.

@@ -20,6 +20,7 @@ pub mod packed;
 pub mod panel_memory;
 pub mod quantized;
 pub mod rotary;
+mod scoring;
 pub mod shape;
 pub mod simd;
 #[cfg(test)]

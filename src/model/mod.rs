@@ -158,7 +158,7 @@ struct Shared {
     recipe_source: RecipeSource,
     #[cfg(feature = "tokenizer")]
     tokenizer: Result<Tokenizer, TokenizerError>,
-    #[cfg(feature = "tokenizer")]
+    #[cfg(feature = "chat")]
     template_files: crate::text::template_files::TemplateFiles,
 }
 
@@ -215,7 +215,7 @@ impl Model {
                 recipe_source: RecipeSource::of(&files),
                 #[cfg(feature = "tokenizer")]
                 tokenizer,
-                #[cfg(feature = "tokenizer")]
+                #[cfg(feature = "chat")]
                 template_files: files.template_files(),
             }),
         })
@@ -318,7 +318,7 @@ impl Model {
     }
 
     /// Where the chat template may stand.
-    #[cfg(feature = "tokenizer")]
+    #[cfg(feature = "chat")]
     pub(crate) fn template_files(&self) -> &crate::text::template_files::TemplateFiles {
         &self.shared.template_files
     }
