@@ -77,6 +77,21 @@ pub enum EmbedError {
         /// What is wrong.
         error: StepError,
     },
+    /// An embedding is not finite, though the hidden states were.
+    #[error(
+        "text {text} (from 0): its embedding is not finite: {count} of {width} numbers are NaN or infinite, the first is \
+         number {first}; the model's dense layers are damaged, or its hidden states too large to be added up"
+    )]
+    NotFinite {
+        /// The text's place in the list.
+        text: usize,
+        /// Numbers that are not finite.
+        count: usize,
+        /// Numbers of the embedding.
+        width: usize,
+        /// The place of the first that is not finite.
+        first: usize,
+    },
     /// Text can't be read without a tokenizer.
     #[error("the model has no tokenizer that can be read, so that it takes token ids alone")]
     NoTokenizer,

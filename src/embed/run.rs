@@ -101,11 +101,13 @@ impl Embedder {
             }
             let (here, later) = rest.split_at(batch.len());
             let encoded = self.session.encode(&batch).map_err(|error| {
-                let of_text = |text: &&usize| {
-                    matches!(error, StepError::UnknownToken { token, .. } if texts[**text].contains(&token))
+                let of_text = |&(place, text): &(usize, &usize)| match error {
+                    StepError::UnknownToken { token, .. } => texts[*text].contains(&token),
+                    StepError::NotFinite { text, .. } => place == text,
+                    // A text that is too long comes first, and with the longest.
+                    _ => true,
                 };
-                // A text that is too long comes first, and with the longest.
-                let text = here.iter().find(of_text).or(here.first());
+                let text = here.iter().enumerate().find(of_text).map(|(_, text)| text);
                 EmbedError::Text {
                     text: text.copied().unwrap_or_default(),
                     error,
@@ -113,7 +115,7 @@ impl Embedder {
             })?;
             for (place, &text) in here.iter().enumerate() {
                 let pooled = self.recipe.pooling.pool(encoded.text(place), self.width);
-                embeddings[text] = self.recipe.finish(pooled);
+                embeddings[text] = self.recipe.finish(pooled, text)?;
             }
             rest = later;
         }
@@ -134,7 +136,7 @@ impl Embedder {
         if pooler.tokens() != text.len() && self.recipe.pooling != Pooling::Last {
             return Err(EmbedError::LastRowOnly);
         }
-        Ok(self.recipe.finish(pooler.finish()))
+        self.recipe.finish(pooler.finish(), number)
     }
 }
 

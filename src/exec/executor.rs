@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use smallvec::SmallVec;
 
 use super::arena::Arena;
-use super::float_environment::FloatEnvironment;
 use super::pool::{Padded, Pool};
 use super::prefix::PrefixCache;
 use super::saved::Identity;
 use super::weights::StoredWeight;
 use crate::kernels::call::{Call, Operand, QuantizedView, View};
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::kv_cache::KvCache;
 use crate::kernels::quantized::activation_words;
 use crate::plan::{Cache, ModelPlan, Slot, Source, Step, StepPlan};

@@ -11,6 +11,8 @@ pub mod attention;
 pub mod call;
 pub mod elementwise;
 pub mod elementwise_chain;
+pub mod finite;
+pub mod float_environment;
 pub mod kv_cache;
 pub mod linear;
 pub mod math;
