@@ -154,6 +154,9 @@ impl BlockFormat {
     /// `values` are whole blocks of [`elements`](Self::elements) floats, `out` has room for [`bytes`](Self::bytes) bytes a
     /// block. Where the lengths disagree, only the blocks that have both are read and written, and the rest of `out` stays
     /// as it is. Blocks of values that are not finite, or whose scale is beyond binary16, mean no finite values either.
+    ///
+    /// # Errors
+    /// If the format is only read.
     pub fn quantize(self, values: &[f32], out: &mut [u8]) -> Result<(), OnlyRead> {
         match self {
             BlockFormat::Q4_0 => each_group(values, out, legacy::write_q4_0),

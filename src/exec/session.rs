@@ -1,5 +1,6 @@
 //! A session: one sequence of tokens, its arena and its place in it.
 
+use std::fmt;
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,7 @@ use crate::plan::{Slot, StepPlan};
 
 /// Why a step did not run. The session stands where it stood before the call, unless it says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum StepError {
     /// The tokens would not fit behind those already there.
     #[error(
@@ -123,8 +125,20 @@ pub struct Session {
     reused: usize,
 }
 
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("position", &self.position())
+            .field("context", &self.context())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Session {
     /// A session without tokens. Takes the whole arena and the lists beside it: nothing is allocated later.
+    ///
+    /// # Errors
+    /// If the system has no memory for it.
     pub fn new(executor: Arc<Executor>, vocabulary: usize) -> Result<Session, ArenaError> {
         let plan = executor.plan();
         let arena = Arena::new(plan.regions.total())?;
@@ -169,11 +183,17 @@ impl Session {
     ///
     /// With a cache of prompts' beginnings (the option `prefix_cache`) a session's first prompt reads only what lies behind
     /// the longest beginning that is there, with the same bits; and the prompt is there for others afterwards.
+    ///
+    /// # Errors
+    /// If there are no tokens, one is not known, they don't fit the context, or the logits are not finite.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<&[f32], StepError> {
         self.run(tokens, None, Reuse::Beginnings, None)
     }
 
     /// As [`Session::prefill`]; stops soon after `cancel` is set, within a chunk too. The chunks done by then stay.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`], and [`StepError::Cancelled`].
     pub fn prefill_until(
         &mut self,
         tokens: &[u32],
@@ -184,6 +204,9 @@ impl Session {
 
     /// As [`Session::prefill`]; `each` is given the logits of each chunk: [chunk, vocabulary] if the model was opened
     /// for all rows, else the last row. All tokens are read, whatever beginnings are known.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`].
     pub fn prefill_each(
         &mut self,
         tokens: &[u32],
@@ -194,6 +217,9 @@ impl Session {
     }
 
     /// As [`Session::prefill_each`]; stops as [`Session::prefill_until`] does.
+    ///
+    /// # Errors
+    /// As [`Session::prefill_until`].
     pub fn prefill_each_until(
         &mut self,
         tokens: &[u32],
@@ -205,11 +231,17 @@ impl Session {
     }
 
     /// Process one token. Gives its logits: `[vocabulary]`.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`].
     pub fn step(&mut self, token: u32) -> Result<&[f32], StepError> {
         self.run(&[token], None, Reuse::Nothing, None)
     }
 
     /// Process the last token again, for its logits: those of a session that was loaded or truncated are gone.
+    ///
+    /// # Errors
+    /// As [`Session::step`], and if no token was read.
     pub fn read_last_again(&mut self) -> Result<&[f32], StepError> {
         let Some(&token) = self.tokens.last() else {
             return Err(StepError::Empty);
@@ -221,6 +253,9 @@ impl Session {
     /// Read `texts` side by side in one step of a bidirectional model: what the model gives for a text has the bits
     /// that [`Session::prefill`] gives for it alone. Together they may have as many tokens as a step, and each as many
     /// as the context has positions; none may be empty.
+    ///
+    /// # Errors
+    /// If the model is not bidirectional, a text is empty or has unknown tokens, or they don't fit in one step.
     pub fn encode(&mut self, texts: &[&[u32]]) -> Result<Encoded<'_>, StepError> {
         let plan = self.executor.plan();
         let (context, chunk) = (plan.options.context, plan.prefill.tokens);
@@ -495,6 +530,9 @@ impl Session {
     }
 
     /// A second session that has read the same tokens and goes its own way from here.
+    ///
+    /// # Errors
+    /// If the system has no memory for it.
     pub fn fork(&self) -> Result<Session, ArenaError> {
         let mut fork = Session::new(self.executor.clone(), self.vocabulary)?;
         fork.arena.copy_range(0, &self.arena, 0..self.arena.bytes());
@@ -508,6 +546,9 @@ impl Session {
 
     /// Write the tokens and the rows of the caches that continuing from here, or from the last token, needs. The bytes
     /// are a function of the model and the tokens alone.
+    ///
+    /// # Errors
+    /// If the bytes can't be written.
     pub fn save(&self, to: &mut impl Write) -> Result<(), SavedSessionError> {
         let plan = self.executor.plan();
         let identity = self.executor.identity();
@@ -526,6 +567,9 @@ impl Session {
 
     /// A session as [`Session::save`] wrote it. Its rows are taken as they are, NaN included. Allocates a session's
     /// memory and a row's more, whatever the bytes claim.
+    ///
+    /// # Errors
+    /// If the bytes can't be read, are damaged, or are of another model or a longer context.
     pub fn load(
         executor: Arc<Executor>,
         vocabulary: usize,
