@@ -134,6 +134,9 @@ impl fmt::Debug for Session {
     }
 }
 
+/// What is given the logits of each chunk.
+type EachChunk<'a> = &'a mut dyn FnMut(&[f32]);
+
 impl Session {
     /// A session without tokens. Takes the whole arena and the lists beside it: nothing is allocated later.
     ///
@@ -324,7 +327,7 @@ impl Session {
         tokens: &[u32],
         cancel: Option<&AtomicBool>,
         reuse: Reuse,
-        mut each: Option<&mut dyn FnMut(&[f32])>,
+        mut each: Option<EachChunk<'_>>,
     ) -> Result<&[f32], StepError> {
         let executor = self.executor.clone();
         let plan = executor.plan();
