@@ -14,6 +14,7 @@ use super::norm::{EPS, add_norm_infer, add_norm_reference, norm_infer, norm_rows
 use super::reference::Operands;
 use super::tensor::Tensor;
 use super::{Arity, InputDef, Op, OpDef};
+use crate::blocks::BlockFormat;
 use crate::kernels::quantized::{BLOCK, QuantizeActivations, QuantizedLayerNorm, QuantizedRmsNorm};
 use crate::types::{DType, Dim, Type};
 
@@ -156,10 +157,7 @@ fn cast_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     let dtype = dtype.ok_or_else(|| format!("there is no type {}", op.text("to")))?;
     let (unit, _) = dtype.unit();
     let whole = |width: Dim| width.fixed().is_some_and(|width| width % unit == 0);
-    let written = dtype
-        .blocks()
-        .is_none_or(|format| format.quantize(&[], &mut []).is_ok());
-    if !written {
+    if !dtype.blocks().is_none_or(BlockFormat::is_written) {
         return Err(format!("blocks of {dtype} are read, not made"));
     }
     if !x.dtype.is_float() || unit > 1 && !x.width().is_some_and(whole) {

@@ -26,24 +26,6 @@ pub enum Family {
     Gpt2,
 }
 
-/// A format's number in GGUF files.
-pub fn number(format: BlockFormat) -> u32 {
-    match format {
-        BlockFormat::Q4_0 => 2,
-        BlockFormat::Q4_1 => 3,
-        BlockFormat::Q5_0 => 6,
-        BlockFormat::Q5_1 => 7,
-        BlockFormat::Q8_0 => 8,
-        BlockFormat::Q2K => 10,
-        BlockFormat::Q3K => 11,
-        BlockFormat::Q4K => 12,
-        BlockFormat::Q5K => 13,
-        BlockFormat::Q6K => 14,
-        BlockFormat::Iq4Nl => 20,
-        BlockFormat::Iq4Xs => 23,
-    }
-}
-
 /// A fixed sequence that looks random, in −1..1.
 fn noise(name: &str, count: usize) -> impl Iterator<Item = f32> {
     let mut state = name.bytes().fold(0x9e37_79b9_u64, |hash, byte| {
@@ -156,9 +138,12 @@ pub fn model(family: Family, format_of: impl Fn(&str) -> Option<BlockFormat>) ->
         let dims: Vec<u64> = shape.iter().rev().map(|&dim| dim as u64).collect();
         let format = format_of(&name).filter(|_| shape.len() == 2);
         writer = match format {
-            Some(format) => {
-                writer.tensor(&name, &dims, number(format), blocks(format, &name, &values))
-            }
+            Some(format) => writer.tensor(
+                &name,
+                &dims,
+                format.number(),
+                blocks(format, &name, &values),
+            ),
             None => writer.tensor(&name, &dims, 0, floats(&values)),
         };
     }
@@ -169,9 +154,7 @@ pub fn model(family: Family, format_of: impl Fn(&str) -> Option<BlockFormat>) ->
 pub fn widened(writer: &Writer) -> Writer {
     let mut wide = writer.clone();
     for tensor in &mut wide.tensors {
-        let format = BlockFormat::ALL
-            .iter()
-            .find(|f| number(**f) == tensor.number);
+        let format = BlockFormat::numbered(tensor.number);
         if let Some(format) = format {
             let mut values = vec![0.0; tensor.dims.iter().product::<u64>() as usize];
             format.dequantize(&tensor.bytes, &mut values);

@@ -1,9 +1,11 @@
 //! Taking a 32-block of 16 rows apart in registers, format by format. The layouts are in `regroup`, the formulas at the
 //! room's top.
 
+use std::marker::PhantomData;
+
 use super::chain::{Block, Kind, WORDS};
 use crate::blocks::{BlockFormat, IQ4_LEVELS};
-use crate::kernels::simd::{LANES, Simd};
+use crate::kernels::simd::{LANES, Simd, Work};
 
 /// A block format as the kernels read it.
 pub(super) trait Format: Send + Sync + 'static {
@@ -19,6 +21,38 @@ pub(super) trait Format: Send + Sync + 'static {
         halves: &[[u16; LANES]],
         block: usize,
     ) -> Block<S>;
+}
+
+/// Something that is done with a panel, whatever its format.
+pub(super) trait FormatWork: Sized {
+    /// Does it for `F`.
+    fn run<S: Simd, F: Format>(self, simd: S);
+}
+
+/// Something that is done with blocks taken apart, whatever their kind.
+pub(super) trait KindWork: Sized {
+    /// Does it for `K`.
+    fn run<S: Simd, K: Kind>(self, simd: S);
+}
+
+/// `W` for the format `F`, as work to be compiled in a function of its own.
+struct OfFormat<W, F>(W, PhantomData<F>);
+
+impl<W: FormatWork, F: Format> Work for OfFormat<W, F> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        self.0.run::<S, F>(simd);
+    }
+}
+
+/// `W` for the kind `K`, as work to be compiled in a function of its own.
+struct OfKind<W, K>(W, PhantomData<K>);
+
+impl<W: KindWork, K: Kind> Work for OfKind<W, K> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        self.0.run::<S, K>(simd);
+    }
 }
 
 /// Declares kinds: their bits, zero point, whether they have halves, whether a minimum.
@@ -55,7 +89,7 @@ kinds! {
     SixByHalves(6, 32, true, false);
 }
 
-/// Declares formats: the type is named as the format is.
+/// Declares formats, all that there are: the type is named as the format is.
 macro_rules! formats {
     ($($name:ident, $kind:ident, |$simd:ident, $words:ident, $halves:ident, $block:ident| $body:block)*) => {
         $(
@@ -76,6 +110,22 @@ macro_rules! formats {
                 $body
             }
         })*
+
+        /// Does `work` for `format`.
+        #[inline(always)]
+        pub(super) fn for_format<S: Simd, W: FormatWork>(simd: S, format: BlockFormat, work: W) {
+            match format {
+                $(BlockFormat::$name => simd.run(OfFormat(work, PhantomData::<$name>)),)*
+            }
+        }
+
+        /// Does `work` for the kind of `format`.
+        #[inline(always)]
+        pub(super) fn for_kind<S: Simd, W: KindWork>(simd: S, format: BlockFormat, work: W) {
+            match format {
+                $(BlockFormat::$name => simd.run(OfKind(work, PhantomData::<$kind>)),)*
+            }
+        }
     };
 }
 

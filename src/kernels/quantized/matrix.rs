@@ -11,15 +11,11 @@ use std::io;
 use std::ops::Range;
 
 use super::regroup::{Lane, halves, words};
-use crate::blocks::BlockFormat;
+use crate::blocks::{BlockFormat, MOST_BYTES, MOST_ELEMENTS};
 use crate::kernels::packed::{self, RowSource};
 use crate::kernels::panel_memory::{PanelMemory, PanelStorage};
 use crate::kernels::simd::LANES;
 
-/// The largest block of a file, bytes.
-const MOST_BYTES: usize = 210;
-/// The most elements of a block.
-const MOST_ELEMENTS: usize = 256;
 /// Panels begin at multiples of this many bytes.
 const ALIGNMENT: usize = 64;
 
