@@ -10,6 +10,7 @@
 
 mod field;
 mod fit;
+mod group;
 mod iq4;
 mod k_quants;
 mod k_quants_write;
@@ -18,6 +19,8 @@ mod table;
 
 use std::fmt;
 
+use group::GROUP;
+pub(crate) use group::{Group, Minimum};
 pub(crate) use iq4::LEVELS as IQ4_LEVELS;
 pub use table::BlockFormat;
 pub(crate) use table::{Panel, Regroup};
@@ -81,6 +84,12 @@ impl BlockFormat {
         self.row().write.is_some()
     }
 
+    /// Where a block's scales in binary16 are, in bytes from its beginning.
+    pub fn scales(self) -> impl Iterator<Item = usize> {
+        let panel = self.panel();
+        (0..panel.scales).map(|i| panel.halves_at + 2 * i)
+    }
+
     /// The order of a block's bits in a panel of the kernels.
     pub(crate) const fn panel(self) -> &'static Panel {
         &self.row().panel
@@ -91,6 +100,11 @@ impl BlockFormat {
     pub fn for_rows(self, row: usize) -> Option<BlockFormat> {
         let mut formats = [Some(self), self.row().smaller].into_iter().flatten();
         formats.find(|format| row > 0 && row.is_multiple_of(format.elements()))
+    }
+
+    /// The `number`-th 32 elements of `block`; `None` if the block is shorter than the format's, or has no such elements.
+    pub(crate) fn group(self, block: &[u8], number: usize) -> Option<Group> {
+        (self.row().group)(block, number)
     }
 
     /// Writes what `blocks` mean into `out`, in order.
@@ -123,21 +137,24 @@ impl BlockFormat {
 #[error("blocks of {0} are read, not written")]
 pub struct OnlyRead(pub BlockFormat);
 
-/// Calls `read` for each whole block and its elements.
+/// Writes the floats of the groups that `read` returns for each whole block.
 fn each_block<const BYTES: usize, const ELEMENTS: usize>(
     blocks: &[u8],
     out: &mut [f32],
-    read: impl Fn(&[u8; BYTES], &mut [f32; ELEMENTS]),
+    read: impl Fn(&[u8; BYTES], usize) -> Group,
 ) {
     let blocks = blocks.as_chunks().0;
-    let out = out.as_chunks_mut().0;
+    let out = out.as_chunks_mut::<ELEMENTS>().0;
     for (block, out) in blocks.iter().zip(out) {
-        read(block, out);
+        let groups = out.as_chunks_mut::<GROUP>().0;
+        for (number, out) in groups.iter_mut().enumerate() {
+            read(block, number).write(out);
+        }
     }
 }
 
 /// Calls `write` for the elements of each whole block and the block.
-fn each_group<const ELEMENTS: usize, const BYTES: usize>(
+fn each_write<const ELEMENTS: usize, const BYTES: usize>(
     values: &[f32],
     out: &mut [u8],
     write: impl Fn(&[f32; ELEMENTS], &mut [u8; BYTES]),

@@ -1,6 +1,7 @@
 //! The formats, one row each.
 
-use super::{each_block, each_group, iq4, k_quants, k_quants_write, legacy};
+use super::group::{GROUP, Group};
+use super::{each_block, each_write, iq4, k_quants, k_quants_write, legacy};
 
 /// What is known of a format.
 pub(super) struct Row {
@@ -14,7 +15,9 @@ pub(super) struct Row {
     pub elements: usize,
     /// Bytes of a block in a file, at most [`super::MOST_BYTES`].
     pub bytes: usize,
-    /// Reads blocks.
+    /// The group of 32 elements of that number in a block.
+    pub group: fn(&[u8], usize) -> Option<Group>,
+    /// Reads the floats of blocks.
     pub read: fn(&[u8], &mut [f32]),
     /// Writes blocks, if the format can be written.
     pub write: Option<fn(&[f32], &mut [u8])>,
@@ -24,13 +27,15 @@ pub(super) struct Row {
     pub panel: Panel,
 }
 
-/// The order of a block's bits in one lane of a panel: its scales, and everything else as 32-bit words in the file's order,
+/// The order of a block's bits in one lane of a panel: 16-bit halves, and everything else as 32-bit words in the file's order,
 /// of which some are regrouped.
 pub(crate) struct Panel {
-    /// How many 16-bit scales there are.
+    /// The byte of the block at which the halves begin: 0, or after everything else.
+    pub halves_at: usize,
+    /// How many of the halves are scales in binary16. They come first.
     pub scales: usize,
-    /// The byte of the block at which the scales begin: 0, or after everything else.
-    pub scales_at: usize,
+    /// How many are integers.
+    pub integers: usize,
     /// Ranges of words, and what becomes of each.
     pub regrouped: &'static [(Regroup, usize, usize)],
 }
@@ -87,6 +92,12 @@ macro_rules! formats {
                             file_type: $file_type,
                             elements: $elements,
                             bytes: $bytes,
+                            group: |block, number| {
+                                (number < $elements / GROUP)
+                                    .then(|| block.first_chunk::<$bytes>())
+                                    .flatten()
+                                    .map(|block| $read(block, number))
+                            },
                             read: |blocks, out| each_block::<$bytes, $elements>(blocks, out, $read),
                             write: writer!($elements, $bytes, $write),
                             smaller: $smaller,
@@ -105,7 +116,7 @@ macro_rules! writer {
         None
     };
     ($elements:literal, $bytes:literal, ($write:path)) => {
-        Some(|values, out| each_group::<$elements, $bytes>(values, out, $write))
+        Some(|values, out| each_write::<$elements, $bytes>(values, out, $write))
     };
 }
 
@@ -120,7 +131,7 @@ formats! {
         read: legacy::read_q4_0,
         write: (legacy::write_q4_0),
         smaller: None,
-        panel: Panel { scales: 1, scales_at: 0, regrouped: &[] },
+        panel: Panel { halves_at: 0, scales: 1, integers: 0, regrouped: &[] },
     }
 
     /// 4 bits a weight, a scale and a minimum.
@@ -133,7 +144,7 @@ formats! {
         read: legacy::read_q4_1,
         write: (legacy::write_q4_1),
         smaller: None,
-        panel: Panel { scales: 2, scales_at: 0, regrouped: &[] },
+        panel: Panel { halves_at: 0, scales: 2, integers: 0, regrouped: &[] },
     }
 
     /// 5 bits a weight and a scale.
@@ -146,7 +157,7 @@ formats! {
         read: legacy::read_q5_0,
         write: (legacy::write_q5_0),
         smaller: None,
-        panel: Panel { scales: 1, scales_at: 0, regrouped: &[(Regroup::SpreadBits, 0, 1)] },
+        panel: Panel { halves_at: 0, scales: 1, integers: 0, regrouped: &[(Regroup::SpreadBits, 0, 1)] },
     }
 
     /// 5 bits a weight, a scale and a minimum.
@@ -159,7 +170,7 @@ formats! {
         read: legacy::read_q5_1,
         write: (legacy::write_q5_1),
         smaller: None,
-        panel: Panel { scales: 2, scales_at: 0, regrouped: &[(Regroup::SpreadBits, 0, 1)] },
+        panel: Panel { halves_at: 0, scales: 2, integers: 0, regrouped: &[(Regroup::SpreadBits, 0, 1)] },
     }
 
     /// 8 bits a weight and a scale.
@@ -172,7 +183,7 @@ formats! {
         read: legacy::read_q8_0,
         write: (legacy::write_q8_0),
         smaller: None,
-        panel: Panel { scales: 1, scales_at: 0, regrouped: &[] },
+        panel: Panel { halves_at: 0, scales: 1, integers: 0, regrouped: &[] },
     }
 
     /// 2 bits a weight; 16 scales and minimums of 4 bits.
@@ -185,7 +196,7 @@ formats! {
         read: k_quants::read_q2_k,
         write: None,
         smaller: None,
-        panel: Panel { scales: 2, scales_at: 80, regrouped: &[(Regroup::Pairs, 4, 20)] },
+        panel: Panel { halves_at: 80, scales: 2, integers: 0, regrouped: &[(Regroup::Pairs, 4, 20)] },
     }
 
     /// 3 bits a weight; 16 scales of 6 bits.
@@ -199,9 +210,7 @@ formats! {
         write: None,
         smaller: None,
         panel: Panel {
-            scales: 1,
-            scales_at: 108,
-            regrouped: &[(Regroup::Bits, 0, 8), (Regroup::Pairs, 8, 24)],
+            halves_at: 108, scales: 1, integers: 0, regrouped: &[(Regroup::Bits, 0, 8), (Regroup::Pairs, 8, 24)],
         },
     }
 
@@ -215,7 +224,7 @@ formats! {
         read: k_quants::read_q4_k,
         write: (k_quants_write::write_q4_k),
         smaller: Some(BlockFormat::Q5_0),
-        panel: Panel { scales: 2, scales_at: 0, regrouped: &[(Regroup::Nibbles, 3, 35)] },
+        panel: Panel { halves_at: 0, scales: 2, integers: 0, regrouped: &[(Regroup::Nibbles, 3, 35)] },
     }
 
     /// 5 bits a weight; 8 scales and minimums of 6 bits.
@@ -229,9 +238,7 @@ formats! {
         write: (k_quants_write::write_q5_k),
         smaller: Some(BlockFormat::Q5_1),
         panel: Panel {
-            scales: 2,
-            scales_at: 0,
-            regrouped: &[(Regroup::Bits, 3, 11), (Regroup::Nibbles, 11, 43)],
+            halves_at: 0, scales: 2, integers: 0, regrouped: &[(Regroup::Bits, 3, 11), (Regroup::Nibbles, 11, 43)],
         },
     }
 
@@ -246,9 +253,7 @@ formats! {
         write: (k_quants_write::write_q6_k),
         smaller: Some(BlockFormat::Q8_0),
         panel: Panel {
-            scales: 1,
-            scales_at: 208,
-            regrouped: &[(Regroup::Nibbles, 0, 32), (Regroup::Pairs, 32, 48)],
+            halves_at: 208, scales: 1, integers: 0, regrouped: &[(Regroup::Nibbles, 0, 32), (Regroup::Pairs, 32, 48)],
         },
     }
 
@@ -262,10 +267,10 @@ formats! {
         read: iq4::read_iq4_nl,
         write: None,
         smaller: None,
-        panel: Panel { scales: 1, scales_at: 0, regrouped: &[] },
+        panel: Panel { halves_at: 0, scales: 1, integers: 0, regrouped: &[] },
     }
 
-    /// 4 bits a weight, through a table of 16 levels; 8 scales of 6 bits. Their upper bits are the panel's second scale.
+    /// 4 bits a weight, through a table of 16 levels; 8 scales of 6 bits.
     Iq4Xs {
         name: "IQ4_XS",
         number: 23,
@@ -275,6 +280,6 @@ formats! {
         read: iq4::read_iq4_xs,
         write: None,
         smaller: None,
-        panel: Panel { scales: 2, scales_at: 0, regrouped: &[] },
+        panel: Panel { halves_at: 0, scales: 1, integers: 1, regrouped: &[] },
     }
 }

@@ -49,21 +49,18 @@ pub fn blocks(format: BlockFormat, name: &str, values: &[f32]) -> Vec<u8> {
     for (byte, noise) in bytes.iter_mut().zip(noise) {
         *byte = (noise * 127.0) as i8 as u8;
     }
-    // Where the scales in binary16 stand, and about how many times them the largest element is.
-    let (places, times): (&[usize], f32) = match format {
-        BlockFormat::Q2K => (&[80, 82], 30.0),
-        BlockFormat::Q3K => (&[108], 100.0),
-        BlockFormat::Iq4Xs => (&[0], 127.0 * 32.0),
-        _ => (&[0], 127.0),
-    };
-    let largest = values.iter().fold(0f32, |largest, x| largest.max(x.abs()));
-    let scale = f16::from_f32(largest / times).to_le_bytes();
-    for block in bytes.chunks_exact_mut(format.bytes()) {
-        for &place in places {
-            block[place..place + 2].copy_from_slice(&scale);
+    let largest = |values: &[f32]| values.iter().fold(0f32, |largest, x| largest.max(x.abs()));
+    let mut scale = |scale: f32| {
+        for block in bytes.chunks_exact_mut(format.bytes()) {
+            for at in format.scales() {
+                block[at..at + 2].copy_from_slice(&f16::from_f32(scale).to_le_bytes());
+            }
         }
-    }
-    bytes
+        bytes.clone()
+    };
+    let mut of_scale_one = vec![0.0; values.len()];
+    format.dequantize(&scale(1.0), &mut of_scale_one);
+    scale(largest(values) / largest(&of_scale_one))
 }
 
 fn floats(values: &[f32]) -> Vec<u8> {

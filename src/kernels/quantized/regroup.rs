@@ -1,7 +1,7 @@
 //! The order of a block's bits in a panel.
 //!
-//! A file's block is some 16-bit scales, before or after the rest, and the rest. A lane of a panel holds the same bits: the
-//! scales as u16, and the rest as 32-bit words in the file's order. Within them only quants are regrouped, so that each
+//! A file's block is some 16-bit halves (its scales), before or after the rest, and the rest. A lane of a panel holds the same
+//! bits: the halves as u16, and the rest as 32-bit words in the file's order. Within them only quants are regrouped, so that each
 //! 32 elements' bits can be taken out with a shift and a mask: byte `c` of the `i`-th of eight words of quants is then
 //! element 4i + c. Which words are regrouped how stands in each format's row ([`Panel`](crate::blocks::Panel)).
 
@@ -9,22 +9,22 @@ use crate::blocks::{BlockFormat, MOST_BYTES, Regroup};
 
 /// More than the words of any block.
 const MOST_WORDS: usize = MOST_BYTES / 4;
-/// The most scales of a block.
+/// The most halves of a block.
 const MOST_HALVES: usize = 2;
 
-/// 16-bit scales of a block.
+/// 16-bit halves of a block.
 pub(super) const fn halves(format: BlockFormat) -> usize {
-    format.panel().scales
+    format.panel().scales + format.panel().integers
 }
 
-/// 32-bit words of a block, without its 16-bit scales.
+/// 32-bit words of a block, without its halves.
 pub(super) const fn words(format: BlockFormat) -> usize {
     (format.bytes() - 2 * halves(format)) / 4
 }
 
 /// Where the words of a file's block begin.
 fn words_at(format: BlockFormat) -> usize {
-    match format.panel().scales_at {
+    match format.panel().halves_at {
         0 => 2 * halves(format),
         _ => 0,
     }
@@ -52,7 +52,7 @@ impl Lane {
         for (word, bytes) in lane.words[..words(format)].iter_mut().zip(bytes) {
             *word = u32::from_le_bytes(*bytes);
         }
-        let bytes = block[format.panel().scales_at..].as_chunks().0;
+        let bytes = block[format.panel().halves_at..].as_chunks().0;
         for (half, bytes) in lane.halves[..halves(format)].iter_mut().zip(bytes) {
             *half = u16::from_le_bytes(*bytes);
         }
@@ -67,7 +67,7 @@ impl Lane {
         for (word, bytes) in self.words[..words(format)].iter().zip(bytes) {
             *bytes = word.to_le_bytes();
         }
-        let bytes = block[format.panel().scales_at..].as_chunks_mut().0;
+        let bytes = block[format.panel().halves_at..].as_chunks_mut().0;
         for (half, bytes) in self.halves[..halves(format)].iter().zip(bytes) {
             *bytes = half.to_le_bytes();
         }
