@@ -105,18 +105,10 @@ fn by_halves<const ZERO: i8>(d: f32, factors: [i8; 2], numbers: [u8; 32]) -> Gro
 
 /// A group of a Q4_K or Q5_K block, which begin alike.
 #[inline(always)]
-fn by_six_bits<const BYTES: usize>(
-    block: &[u8; BYTES],
-    numbers: [u8; 32],
-    number: usize,
-) -> Group {
+fn by_six_bits<const BYTES: usize>(block: &[u8; BYTES], numbers: [u8; 32], number: usize) -> Group {
     let (s, m) = scale_and_minimum(field::<4, 12, _>(block), number);
     let (d, dmin) = (scale::<0, _>(block), scale::<2, _>(block));
-    Group::with_minimum(
-        d * f32::from(s),
-        dmin * f32::from(m),
-        less::<0>(numbers),
-    )
+    Group::with_minimum(d * f32::from(s), dmin * f32::from(m), less::<0>(numbers))
 }
 
 #[inline(always)]

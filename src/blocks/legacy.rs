@@ -74,7 +74,11 @@ pub(super) fn read_q5_0(block: &[u8; 22], _: usize) -> Group {
 #[inline(always)]
 pub(super) fn read_q5_1(block: &[u8; 24], _: usize) -> Group {
     let numbers = five_bits(field::<4, 4, _>(block), field::<8, 16, _>(block));
-    Group::with_minimum(scale::<0, _>(block), -scale::<2, _>(block), less::<0>(numbers))
+    Group::with_minimum(
+        scale::<0, _>(block),
+        -scale::<2, _>(block),
+        less::<0>(numbers),
+    )
 }
 
 #[inline(always)]

@@ -177,7 +177,7 @@ impl fmt::Debug for QuantizedMatrix {
 
 /// One panel: see the top of this file.
 #[derive(Clone, Copy)]
-pub(in crate::kernels) struct QuantizedPanel<'a> {
+pub struct QuantizedPanel<'a> {
     pub(super) format: BlockFormat,
     /// `[blocks][words][16]`.
     pub(super) words: &'a [[u32; LANES]],

@@ -47,13 +47,11 @@ mod chain;
 mod formats;
 mod linear;
 mod matrix;
-mod norm;
 mod regroup;
 #[cfg(test)]
 mod tests;
 mod tile;
 
-pub use activations::{BLOCK, BLOCK_WORDS, QuantizeActivations, activation_words};
-pub use linear::{QuantizedGatedLinear, QuantizedLinear, QuantizedMergedLinear, scratch_floats};
-pub use matrix::{BlockSource, QuantizedMatrix, QuantizedPanelMut};
-pub use norm::{QuantizedLayerNorm, QuantizedRmsNorm};
+pub use activations::{BLOCK, BLOCK_WORDS, Int8, QuantizeActivations, activation_words};
+pub use linear::Blocks;
+pub use matrix::{BlockSource, QuantizedMatrix, QuantizedPanel, QuantizedPanelMut};

@@ -11,6 +11,7 @@ use super::*;
 use crate::blocks::{BlockFormat, Group, Minimum};
 use crate::kernels::call::{Call, Kernel, Operand, QuantizedView, View};
 use crate::kernels::elementwise::UnaryFunction;
+use crate::kernels::linear::{GatedLinear, Linear, MergedLinear, Weights as _};
 use crate::kernels::packed::{RowSource, RowTable};
 use crate::kernels::panel_memory::PanelMemory;
 use crate::kernels::simd::{Isa, Simd, Single};
@@ -78,8 +79,7 @@ impl Weights {
                     let by_halves = |weights: &dyn Fn(usize) -> i32| -> i32 {
                         (0..32).map(|i| weights(i) * x.quants[i]).sum()
                     };
-                    let dot =
-                        by_halves(&|i| i32::from(w.factors[i / 16]) * i32::from(w.ints[i]));
+                    let dot = by_halves(&|i| i32::from(w.factors[i / 16]) * i32::from(w.ints[i]));
                     let sum = (w.d * x.scale).mul_add(dot as f32, sum);
                     match w.minimum {
                         Minimum::None => sum,
@@ -150,7 +150,13 @@ fn outputs_of<K: Kernel + Clone>(
         .map(|(y, width)| View::new(y, &[tokens, *width]))
         .collect();
     let call = call(&inputs, &views);
-    run(kernel, isa, threads, scratch_floats(cols, tokens), &call);
+    run(
+        kernel,
+        isa,
+        threads,
+        Blocks::scratch_floats(cols, tokens),
+        &call,
+    );
     memory.iter().map(|y| bits(y)).collect()
 }
 
@@ -165,7 +171,10 @@ fn cols_of(format: BlockFormat) -> [usize; 2] {
 
 #[test]
 fn every_format_sums_as_its_formula_says() {
-    let kernel = QuantizedLinear { activation: None };
+    let kernel = Linear {
+        activation: None,
+        weights: Blocks,
+    };
     for format in BlockFormat::ALL {
         for cols in cols_of(format) {
             let weights = Weights::new(35, cols, format, 3);
@@ -193,7 +202,10 @@ fn every_format_sums_as_its_formula_says() {
 
 #[test]
 fn sums_stay_exact_where_every_product_is_the_largest() {
-    let kernel = QuantizedLinear { activation: None };
+    let kernel = Linear {
+        activation: None,
+        weights: Blocks,
+    };
     for format in BlockFormat::ALL {
         let cols = format.elements();
         let mut weights = Weights::new(16, cols, format, 3);
@@ -223,7 +235,10 @@ fn sums_stay_exact_where_every_product_is_the_largest() {
 
 #[test]
 fn many_tokens_are_each_as_if_alone() {
-    let kernel = QuantizedLinear { activation: None };
+    let kernel = Linear {
+        activation: None,
+        weights: Blocks,
+    };
     for (format, cols) in [(BlockFormat::Q5_0, 672), (BlockFormat::Q6K, 512)] {
         let weights = Weights::new(17, cols, format, 8);
         let packed = weights.packed();
@@ -249,7 +264,10 @@ fn the_sum_is_near_that_of_the_unquantized_activations() {
         let packed = weights.packed();
         let x = random(cols, 22);
         let y = outputs_of(
-            &QuantizedLinear { activation: None },
+            &Linear {
+                activation: None,
+                weights: Blocks,
+            },
             (Isa::detect(), 1),
             (&x, 1),
             &[Operand::Quantized(&packed), Operand::Absent],
@@ -374,10 +392,14 @@ fn segments_and_gates_may_differ_in_format() {
             Operand::Quantized(&up_packed),
         ];
         everywhere(|isa, threads| {
-            let kernel = QuantizedMergedLinear { segments: 3 };
+            let kernel = MergedLinear {
+                segments: 3,
+                weights: Blocks,
+            };
             let y = outputs_of(&kernel, (isa, threads), (&x, tokens), &operands, &rows);
             assert!(y == merged, "{tokens} {isa:?} {threads}");
-            let kernel = QuantizedGatedLinear {
+            let kernel = GatedLinear {
+                weights: Blocks,
                 activation: UnaryFunction::Silu,
             };
             let y = outputs_of(
@@ -407,7 +429,8 @@ fn bias_activation_and_residual_follow_the_sum() {
         .collect();
     everywhere(|isa, threads| {
         let residual = cells(&residual);
-        let kernel = QuantizedLinear {
+        let kernel = Linear {
+            weights: Blocks,
             activation: Some(UnaryFunction::Silu),
         };
         let operands = [
@@ -427,7 +450,10 @@ fn a_block_that_is_not_finite_makes_every_sum_it_meets_nan() {
     let mut x = random(2 * 96, 1);
     x[40] = f32::INFINITY;
     everywhere(|isa, threads| {
-        let kernel = QuantizedLinear { activation: None };
+        let kernel = Linear {
+            activation: None,
+            weights: Blocks,
+        };
         let operands = [Operand::Quantized(&packed), Operand::Absent];
         let y = outputs_of(&kernel, (isa, threads), (&x, 2), &operands, &[16]);
         let nan = |y: &[u32]| y.iter().filter(|y| f32::from_bits(**y).is_nan()).count();

@@ -10,7 +10,8 @@ use std::ops::Range;
 use super::activations::{BLOCK, BLOCK_WORDS};
 use super::chain::{Block, Kind, MOST_STORED};
 use super::formats::{Format, FormatWork, KindWork, for_format, for_kind};
-use super::matrix::{QuantizedMatrix, QuantizedPanel};
+use super::linear::Blocks;
+use super::matrix::QuantizedPanel;
 use super::regroup;
 use crate::kernels::call::{Call, QuantizedView};
 use crate::kernels::linear::{Product, Sums};
@@ -41,7 +42,7 @@ pub(super) fn scratch_floats(cols: usize, tokens: usize) -> usize {
 ///
 /// One row: threads share the units. Several: they draw some units each.
 #[inline(always)]
-pub(super) fn products<S: Simd, const U: usize, P: Product<U, QuantizedMatrix>>(
+pub(super) fn products<S: Simd, const U: usize, P: Product<U, Blocks>>(
     simd: S,
     call: &Call<'_>,
     units: usize,
@@ -63,7 +64,7 @@ pub(super) fn products<S: Simd, const U: usize, P: Product<U, QuantizedMatrix>>(
 
 /// Computes units `units` for every row of `x`, of which there is one or more.
 #[inline(always)]
-fn units_for<S: Simd, const U: usize, P: Product<U, QuantizedMatrix>>(
+fn units_for<S: Simd, const U: usize, P: Product<U, Blocks>>(
     simd: S,
     x: QuantizedView<'_>,
     units: Range<usize>,
