@@ -40,6 +40,14 @@ pub(crate) struct Panel {
     pub regrouped: &'static [(Regroup, usize, usize)],
 }
 
+/// One scale at the beginning, and nothing regrouped.
+const ONE_SCALE: Panel = Panel {
+    halves_at: 0,
+    scales: 1,
+    integers: 0,
+    regrouped: &[],
+};
+
 /// What becomes of words of quants, so that each 32 elements' bits can be taken out with a shift and a mask.
 #[derive(Clone, Copy)]
 pub(crate) enum Regroup {
@@ -69,7 +77,7 @@ macro_rules! formats {
             read: $read:path,
             write: $write:tt,
             smaller: $smaller:expr,
-            panel: Panel $panel:tt,
+            panel: $panel:expr,
         }
     )*) => {
         /// A format of quantized blocks, as GGUF files have them. Elements of a block are consecutive elements of a row.
@@ -101,7 +109,7 @@ macro_rules! formats {
                             read: |blocks, out| each_block::<$bytes, $elements>(blocks, out, $read),
                             write: writer!($elements, $bytes, $write),
                             smaller: $smaller,
-                            panel: Panel $panel,
+                            panel: $panel,
                         }
                     },)*
                 }
@@ -131,7 +139,7 @@ formats! {
         read: legacy::read_q4_0,
         write: (legacy::write_q4_0),
         smaller: None,
-        panel: Panel { halves_at: 0, scales: 1, integers: 0, regrouped: &[] },
+        panel: ONE_SCALE,
     }
 
     /// 4 bits a weight, a scale and a minimum.
@@ -144,7 +152,7 @@ formats! {
         read: legacy::read_q4_1,
         write: (legacy::write_q4_1),
         smaller: None,
-        panel: Panel { halves_at: 0, scales: 2, integers: 0, regrouped: &[] },
+        panel: Panel { scales: 2, ..ONE_SCALE },
     }
 
     /// 5 bits a weight and a scale.
@@ -157,7 +165,7 @@ formats! {
         read: legacy::read_q5_0,
         write: (legacy::write_q5_0),
         smaller: None,
-        panel: Panel { halves_at: 0, scales: 1, integers: 0, regrouped: &[(Regroup::SpreadBits, 0, 1)] },
+        panel: Panel { regrouped: &[(Regroup::SpreadBits, 0, 1)], ..ONE_SCALE },
     }
 
     /// 5 bits a weight, a scale and a minimum.
@@ -170,7 +178,7 @@ formats! {
         read: legacy::read_q5_1,
         write: (legacy::write_q5_1),
         smaller: None,
-        panel: Panel { halves_at: 0, scales: 2, integers: 0, regrouped: &[(Regroup::SpreadBits, 0, 1)] },
+        panel: Panel { scales: 2, regrouped: &[(Regroup::SpreadBits, 0, 1)], ..ONE_SCALE },
     }
 
     /// 8 bits a weight and a scale.
@@ -183,7 +191,7 @@ formats! {
         read: legacy::read_q8_0,
         write: (legacy::write_q8_0),
         smaller: None,
-        panel: Panel { halves_at: 0, scales: 1, integers: 0, regrouped: &[] },
+        panel: ONE_SCALE,
     }
 
     /// 2 bits a weight; 16 scales and minimums of 4 bits.
@@ -196,7 +204,7 @@ formats! {
         read: k_quants::read_q2_k,
         write: None,
         smaller: None,
-        panel: Panel { halves_at: 80, scales: 2, integers: 0, regrouped: &[(Regroup::Pairs, 4, 20)] },
+        panel: Panel { halves_at: 80, scales: 2, regrouped: &[(Regroup::Pairs, 4, 20)], ..ONE_SCALE },
     }
 
     /// 3 bits a weight; 16 scales of 6 bits.
@@ -209,9 +217,7 @@ formats! {
         read: k_quants::read_q3_k,
         write: None,
         smaller: None,
-        panel: Panel {
-            halves_at: 108, scales: 1, integers: 0, regrouped: &[(Regroup::Bits, 0, 8), (Regroup::Pairs, 8, 24)],
-        },
+        panel: Panel { halves_at: 108, regrouped: &[(Regroup::Bits, 0, 8), (Regroup::Pairs, 8, 24)], ..ONE_SCALE },
     }
 
     /// 4 bits a weight; 8 scales and minimums of 6 bits.
@@ -224,7 +230,7 @@ formats! {
         read: k_quants::read_q4_k,
         write: (k_quants_write::write_q4_k),
         smaller: Some(BlockFormat::Q5_0),
-        panel: Panel { halves_at: 0, scales: 2, integers: 0, regrouped: &[(Regroup::Nibbles, 3, 35)] },
+        panel: Panel { scales: 2, regrouped: &[(Regroup::Nibbles, 3, 35)], ..ONE_SCALE },
     }
 
     /// 5 bits a weight; 8 scales and minimums of 6 bits.
@@ -237,9 +243,7 @@ formats! {
         read: k_quants::read_q5_k,
         write: (k_quants_write::write_q5_k),
         smaller: Some(BlockFormat::Q5_1),
-        panel: Panel {
-            halves_at: 0, scales: 2, integers: 0, regrouped: &[(Regroup::Bits, 3, 11), (Regroup::Nibbles, 11, 43)],
-        },
+        panel: Panel { scales: 2, regrouped: &[(Regroup::Bits, 3, 11), (Regroup::Nibbles, 11, 43)], ..ONE_SCALE },
     }
 
     /// 6 bits a weight; 16 scales of 8 bits.
@@ -252,9 +256,7 @@ formats! {
         read: k_quants::read_q6_k,
         write: (k_quants_write::write_q6_k),
         smaller: Some(BlockFormat::Q8_0),
-        panel: Panel {
-            halves_at: 208, scales: 1, integers: 0, regrouped: &[(Regroup::Nibbles, 0, 32), (Regroup::Pairs, 32, 48)],
-        },
+        panel: Panel { halves_at: 208, regrouped: &[(Regroup::Nibbles, 0, 32), (Regroup::Pairs, 32, 48)], ..ONE_SCALE },
     }
 
     /// 4 bits a weight, through a table of 16 levels, and a scale.
@@ -267,7 +269,7 @@ formats! {
         read: iq4::read_iq4_nl,
         write: None,
         smaller: None,
-        panel: Panel { halves_at: 0, scales: 1, integers: 0, regrouped: &[] },
+        panel: ONE_SCALE,
     }
 
     /// 4 bits a weight, through a table of 16 levels; 8 scales of 6 bits.
@@ -280,6 +282,6 @@ formats! {
         read: iq4::read_iq4_xs,
         write: None,
         smaller: None,
-        panel: Panel { halves_at: 0, scales: 1, integers: 1, regrouped: &[] },
+        panel: Panel { integers: 1, ..ONE_SCALE },
     }
 }

@@ -243,11 +243,11 @@ formats! {
     }
 
     Iq4Nl, Eight, |simd, words, halves, _block| {
-        Block::new(simd, levels(simd, words), simd.load_f16(&halves[0]))
+        Block::new(simd, levels(simd, words, IQ4_LEVELS), simd.load_f16(&halves[0]))
     }
 
     Iq4Xs, Eight, |simd, words, halves, block| {
-        let weights = levels(simd, &words[1 + 4 * block..]);
+        let weights = levels(simd, &words[1 + 4 * block..], IQ4_LEVELS);
         // The second half is 16 integer bits: as a bfloat16's they come to stand in the high half of the lane.
         let high = simd.bits(simd.load_bf16(&halves[1]));
         let high = field(simd, high, 16 + 2 * block, 0x3);
@@ -314,10 +314,10 @@ fn two_bits<S: Simd>(simd: S, words: &[[u32; LANES]], block: usize) -> [S::I32; 
 
 /// Weights that are levels, as signed bytes.
 #[inline(always)]
-fn levels<S: Simd>(simd: S, words: &[[u32; LANES]]) -> [S::I32; WORDS] {
+fn levels<S: Simd>(simd: S, words: &[[u32; LANES]], levels: [i8; 16]) -> [S::I32; WORDS] {
     let mut weights = nibbles(simd, words);
     for weight in &mut weights {
-        *weight = simd.signed_bytes(simd.lookup(IQ4_LEVELS, *weight));
+        *weight = simd.signed_bytes(simd.lookup(levels, *weight));
     }
     weights
 }

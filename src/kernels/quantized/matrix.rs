@@ -10,7 +10,7 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 
-use super::regroup::{Lane, halves, words};
+use super::regroup::{Lane, halves, lane_bytes, words};
 use crate::blocks::{BlockFormat, MOST_BYTES, MOST_ELEMENTS};
 use crate::kernels::packed::{self, RowSource};
 use crate::kernels::panel_memory::{PanelMemory, PanelStorage};
@@ -157,7 +157,7 @@ impl QuantizedMatrix {
     /// Bytes from one panel to the next: those that `zeroed` found to be possible.
     #[inline(always)]
     fn panel_stride(&self) -> usize {
-        (self.cols / self.format.elements() * self.format.bytes() * LANES)
+        (self.cols / self.format.elements() * lane_bytes(self.format) * LANES)
             .next_multiple_of(ALIGNMENT)
     }
 }
@@ -165,7 +165,7 @@ impl QuantizedMatrix {
 /// Bytes of a panel of `cols` columns.
 fn panel_bytes(cols: usize, format: BlockFormat) -> Option<usize> {
     (cols / format.elements())
-        .checked_mul(format.bytes() * LANES)?
+        .checked_mul(lane_bytes(format) * LANES)?
         .checked_next_multiple_of(ALIGNMENT)
 }
 

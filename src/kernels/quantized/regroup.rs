@@ -22,6 +22,11 @@ pub(super) const fn words(format: BlockFormat) -> usize {
     (format.bytes() - 2 * halves(format)) / 4
 }
 
+/// Bytes of a block in one lane of a panel.
+pub(super) const fn lane_bytes(format: BlockFormat) -> usize {
+    4 * words(format) + 2 * halves(format)
+}
+
 /// Where the words of a file's block begin.
 fn words_at(format: BlockFormat) -> usize {
     match format.panel().halves_at {
