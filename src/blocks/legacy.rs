@@ -121,7 +121,7 @@ fn numbers(values: &[f32; 32], minimum: f32, inverse: f32, zero: f32, last: u8) 
 }
 
 /// The lower four bits of the numbers, elements i and 16 + i in byte i.
-fn put_nibbles(numbers: &[u8; 32], bytes: &mut [u8; 16]) {
+pub(super) fn put_nibbles(numbers: &[u8; 32], bytes: &mut [u8; 16]) {
     let (first, second) = numbers.split_at(16);
     for ((byte, first), second) in bytes.iter_mut().zip(first).zip(second) {
         *byte = first & 15 | second << 4;

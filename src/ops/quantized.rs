@@ -91,7 +91,7 @@ pub(super) const OPS: &[OpDef] = &[
         formula: "the weight in another type, as files of that type would have it",
         attributes: &[AttributeDef::required(
             "to",
-            AttributeKind::Choice(&TYPES),
+            AttributeKind::Choice(&DType::WEIGHTS),
             "the type's name",
         )],
         inputs: &[InputDef::required("weight", Form::Constant)],
@@ -116,12 +116,6 @@ const ADDED: OpDef = OpDef {
     lower: norm_lower,
     ..BASE
 };
-
-/// The types that weights can be cast to.
-const TYPES: [&str; 15] = [
-    "f32", "f16", "bf16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K",
-    "Q6_K", "IQ4_NL", "IQ4_XS",
-];
 
 /// The type of `x` in int8 blocks.
 fn quantized(x: &Type) -> Result<Type, String> {
