@@ -119,7 +119,7 @@ unsafe impl<W: Weights> Kernel for Linear<W> {
     const INT8: bool = W::INT8;
 
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let one = One::<W> {
             weights: W::operand(call, 1),
             bias: call.optional_constant(2),
@@ -178,7 +178,7 @@ unsafe impl<W: Weights> Kernel for MergedLinear<W> {
     const INT8: bool = W::INT8;
 
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let segments = self.segments;
         let panels = (0..segments)
             .map(|i| W::panels(W::operand(call, 1 + i)))
@@ -245,7 +245,7 @@ unsafe impl<W: Weights> Kernel for GatedLinear<W> {
     const INT8: bool = W::INT8;
 
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let gated = Gated::<W> {
             gate: W::operand(call, 1),
             up: W::operand(call, 2),

@@ -120,7 +120,7 @@ pub struct RmsNorm<Y> {
 // SAFETY: a thread reads and writes the rows of its share alone; `gain` is written by nobody.
 unsafe impl<Y: NormOutput> Kernel for RmsNorm<Y> {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let y = Y::rows(call, usize::from(self.residual));
         let x = call.tensor(0);
         let gain = call.optional_constant(1 + usize::from(self.residual));
@@ -162,7 +162,7 @@ pub struct LayerNorm<Y> {
 // SAFETY: a thread reads and writes the rows of its share alone; `gain` and `bias` are written by nobody.
 unsafe impl<Y: NormOutput> Kernel for LayerNorm<Y> {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let y = Y::rows(call, usize::from(self.residual));
         let x = call.tensor(0);
         let gain = call.optional_constant(1 + usize::from(self.residual));
@@ -208,7 +208,7 @@ pub struct Softmax;
 // SAFETY: a thread reads and writes the rows of its share alone.
 unsafe impl Kernel for Softmax {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let x = call.tensor(0);
         let y = call.outputs[0];
         let width = x.width();
@@ -256,7 +256,7 @@ pub struct Reduce {
 // SAFETY: a thread writes one element for each row of its share, and nobody writes the input.
 unsafe impl Kernel for Reduce {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let x = call.tensor(0);
         let y = call.outputs[0].cells;
         for row in call.share(x.rows()) {

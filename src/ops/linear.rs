@@ -9,10 +9,10 @@ use super::attributes::{Attribute, AttributeDef, AttributeKind};
 use super::blocks::quantized_product;
 use super::elementwise::{ACTIVATIONS, GATES, activation, apply};
 use super::infer::{Types, expect_rank, expect_shape, one, operand, width};
-use super::lower::{Form, Lowering, Phase};
+use super::lower::{Form, Lowering, Phase, WeightForm};
 use super::reference::Operands;
 use super::tensor::{Data, Tensor};
-use super::{Arity, InputDef, Op, OpDef};
+use super::{Arity, InputDef, Op, OpDef, Tokens};
 use crate::kernels::elementwise::UnaryFunction;
 use crate::kernels::linear::{Floats, GatedLinear, Linear, MergedLinear, Weights};
 use crate::kernels::matmul::MatMul;
@@ -27,6 +27,8 @@ const ACTIVATION: AttributeDef = AttributeDef::optional(
     Attribute::word("none"),
     "applied after the bias",
 );
+
+const MERGED_LINEAR: &str = "MergedLinear";
 
 pub(super) const OPS: &[OpDef] = &[
     OpDef {
@@ -43,15 +45,10 @@ pub(super) const OPS: &[OpDef] = &[
             InputDef::required("a", Form::TensorOrInt8),
             InputDef::required("b", Form::PackedOrTensor),
         ],
-        arity: Arity::Fixed,
-        outputs: &["y"],
-        rank: 40,
-        commutative: false,
-        row_wise: &[],
-        in_place: &[],
         infer: matmul_infer,
         reference: matmul_reference,
         lower: matmul_lower,
+        ..OpDef::PLAIN
     },
     OpDef {
         name: "Linear",
@@ -63,18 +60,17 @@ pub(super) const OPS: &[OpDef] = &[
             InputDef::optional("bias", Form::Constant),
             InputDef::optional("residual", Form::Tensor),
         ],
-        arity: Arity::Fixed,
-        outputs: &["y"],
         rank: 20,
-        commutative: false,
-        row_wise: &[0, 3],
+        merged: Some(MERGED_LINEAR),
+        tokens: |_| Tokens::Own(&[0, 3]),
         in_place: &[(0, 3)],
         infer: linear_infer,
         reference: linear_reference,
         lower: linear_lower,
+        ..OpDef::PLAIN
     },
     OpDef {
-        name: "MergedLinear",
+        name: MERGED_LINEAR,
         formula: "yᵢ = x · weightᵢᵀ + biasᵢ for each of `segments` weights, in one step",
         attributes: &[AttributeDef::required(
             "segments",
@@ -87,14 +83,12 @@ pub(super) const OPS: &[OpDef] = &[
             InputDef::optional("bias", Form::Constant),
         ],
         arity: Arity::Segments,
-        outputs: &["y"],
         rank: 10,
-        commutative: false,
-        row_wise: &[0],
-        in_place: &[],
+        tokens: |_| Tokens::Own(&[0]),
         infer: merged_infer,
         reference: merged_reference,
         lower: merged_lower,
+        ..OpDef::PLAIN
     },
     OpDef {
         name: "GatedLinear",
@@ -107,15 +101,12 @@ pub(super) const OPS: &[OpDef] = &[
             InputDef::optional("gate_bias", Form::Constant),
             InputDef::optional("up_bias", Form::Constant),
         ],
-        arity: Arity::Fixed,
-        outputs: &["y"],
         rank: 10,
-        commutative: false,
-        row_wise: &[0],
-        in_place: &[],
+        tokens: |_| Tokens::Own(&[0]),
         infer: gated_infer,
         reference: gated_reference,
         lower: gated_lower,
+        ..OpDef::PLAIN
     },
 ];
 
@@ -349,11 +340,14 @@ fn gated_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
 
 fn matmul_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     let transpose_b = op.flag("transpose_b");
-    if lowering.constant[1] && transpose_b && lowering.inputs[1].is_some_and(|b| b.shape.len() == 2)
-    {
-        return layer_phase(Layer::Linear { activation: None }, lowering);
+    match lowering.weights[1] {
+        Some(WeightForm::Quantized | WeightForm::Packed) => {
+            layer_phase(Layer::Linear { activation: None }, lowering)
+        }
+        Some(WeightForm::Constant | WeightForm::Table) | None => {
+            vec![Phase::whole(MatMul { transpose_b }, lowering)]
+        }
     }
-    vec![Phase::whole(MatMul { transpose_b }, lowering)]
 }
 
 /// A linear layer, whatever its weights.
@@ -364,12 +358,11 @@ enum Layer {
     Gated { activation: UnaryFunction },
 }
 
-/// The phase of `layer`: int8 activations meet quantized blocks, all others packed floats.
+/// The phase of `layer` over the kind of weights that it reads.
 fn layer_phase(layer: Layer, lowering: &Lowering<'_>) -> Vec<Phase> {
-    let is_int8 = lowering.inputs[0].is_some_and(|x| x.dtype == DType::Int8);
-    vec![match is_int8 {
-        true => phase_over(Blocks, layer, lowering),
-        false => phase_over(Floats, layer, lowering),
+    vec![match lowering.weights[1] {
+        Some(WeightForm::Quantized) => phase_over(Blocks, layer, lowering),
+        _ => phase_over(Floats, layer, lowering),
     }]
 }
 
