@@ -15,6 +15,7 @@ mod iq4;
 mod k_quants;
 mod k_quants_write;
 mod legacy;
+mod mxfp4;
 mod table;
 
 use std::fmt;
@@ -22,6 +23,7 @@ use std::fmt;
 use group::GROUP;
 pub(crate) use group::{Group, Minimum};
 pub(crate) use iq4::LEVELS as IQ4_LEVELS;
+pub(crate) use mxfp4::{LEVELS as MXFP4_LEVELS, exponent, power};
 pub use table::BlockFormat;
 pub(crate) use table::{Panel, Regroup};
 
@@ -121,7 +123,7 @@ impl BlockFormat {
     ///
     /// `values` are whole blocks of [`elements`](Self::elements) floats, `out` has room for [`bytes`](Self::bytes) bytes a
     /// block. Where the lengths disagree, only the blocks that have both are read and written, and the rest of `out` stays
-    /// as it is. Blocks of values that are not finite, or whose scale is beyond binary16, mean no finite values either.
+    /// as it is. Blocks of values that are not finite, or whose scale is beyond binary16 where scales are, mean no finite values either.
     ///
     /// # Errors
     /// If the format is only read: see [`is_written`](Self::is_written).

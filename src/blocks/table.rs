@@ -1,7 +1,7 @@
 //! The formats, one row each.
 
 use super::group::{GROUP, Group};
-use super::{each_block, each_write, iq4, k_quants, k_quants_write, legacy};
+use super::{each_block, each_write, iq4, k_quants, k_quants_write, legacy, mxfp4};
 
 /// What is known of a format.
 pub(super) struct Row {
@@ -36,6 +36,9 @@ pub(crate) struct Panel {
     pub scales: usize,
     /// How many are integers.
     pub integers: usize,
+    /// How many are powers of two: bfloat16 in the panel, where the file has the exponent in a byte (see `mxfp4`). Then no half
+    /// is anything else.
+    pub powers: usize,
     /// Ranges of words, and what becomes of each.
     pub regrouped: &'static [(Regroup, usize, usize)],
 }
@@ -45,6 +48,7 @@ const ONE_SCALE: Panel = Panel {
     halves_at: 0,
     scales: 1,
     integers: 0,
+    powers: 0,
     regrouped: &[],
 };
 
@@ -283,5 +287,18 @@ formats! {
         write: None,
         smaller: None,
         panel: Panel { integers: 1, ..ONE_SCALE },
+    }
+
+    /// 4 bits a weight, floats of which 32 share a power of two.
+    Mxfp4 {
+        name: "MXFP4",
+        number: 39,
+        file_type: Some(38),
+        elements: 32,
+        bytes: 17,
+        read: mxfp4::read_mxfp4,
+        write: (mxfp4::write_mxfp4),
+        smaller: None,
+        panel: Panel { scales: 0, powers: 1, ..ONE_SCALE },
     }
 }

@@ -45,6 +45,8 @@ fn tolerance(format: BlockFormat) -> f32 {
         BlockFormat::Q5_0 | BlockFormat::Q5_1 => 1.1 / 16.0,
         BlockFormat::Q5K => 2.0 / 31.0,
         BlockFormat::Q4_0 | BlockFormat::Q4_1 => 1.1 / 8.0,
+        // From 6, the greatest level, to 8, from which on the next power is the scale.
+        BlockFormat::Mxfp4 => 2.0 / 8.0,
         _ => 2.0 / 15.0,
     }
 }

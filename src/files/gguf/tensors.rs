@@ -69,7 +69,7 @@ impl fmt::Display for TensorType {
 }
 
 /// The types that are not block formats of ours: number, name, elements of a block, bytes of a block.
-const OTHERS: [(u32, &str, usize, usize); 22] = [
+const OTHERS: [(u32, &str, usize, usize); 21] = [
     (0, "F32", 1, 4),
     (1, "F16", 1, 2),
     (9, "Q8_1", 32, 40),
@@ -89,7 +89,6 @@ const OTHERS: [(u32, &str, usize, usize); 22] = [
     (30, "BF16", 1, 2),
     (34, "TQ1_0", 256, 54),
     (35, "TQ2_0", 256, 66),
-    (39, "MXFP4", 32, 17),
     (40, "NVFP4", 64, 36),
     (41, "Q1_0", 128, 18),
 ];

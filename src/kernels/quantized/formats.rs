@@ -4,7 +4,7 @@
 use std::marker::PhantomData;
 
 use super::chain::{Block, Kind, WORDS};
-use crate::blocks::{BlockFormat, IQ4_LEVELS};
+use crate::blocks::{BlockFormat, IQ4_LEVELS, MXFP4_LEVELS};
 use crate::kernels::simd::{LANES, Simd, Work};
 
 /// A block format as the kernels read it.
@@ -75,7 +75,7 @@ kinds! {
     Four(4, 8, false, false);
     /// `Q4_1` and `Q4_K`.
     FourAndMinimum(4, 0, false, true);
-    /// `Q5_0`.
+    /// `Q5_0` and `MXFP4`.
     Five(5, 16, false, false);
     /// `Q5_1` and `Q5_K`.
     FiveAndMinimum(5, 0, false, true);
@@ -256,7 +256,26 @@ formats! {
         let scale = simd.to_f32(simd.add_i32(scale, simd.splat_i32(-32)));
         Block::new(simd, weights, simd.mul(simd.load_f16(&halves[0]), scale))
     }
+
+    Mxfp4, Five, |simd, words, halves, _block| {
+        let mut weights = nibbles(simd, words);
+        for weight in &mut weights {
+            *weight = simd.lookup(MXFP4_ABOVE_ZERO, *weight);
+        }
+        Block::new(simd, weights, simd.load_bf16(&halves[0]))
+    }
 }
+
+/// The levels of `MXFP4` above the zero point of its kind.
+const MXFP4_ABOVE_ZERO: [i8; 16] = {
+    let mut levels = MXFP4_LEVELS;
+    let mut i = 0;
+    while i < levels.len() {
+        levels[i] += Five::ZERO as i8;
+        i += 1;
+    }
+    levels
+};
 
 /// The bits of `mask` of each lane, once moved right by `shift`.
 #[inline(always)]

@@ -28,6 +28,7 @@
 //! Q5_0         q − 16                                         D
 //! Q8_0         q                                              D
 //! IQ4_NL       level(q)                                       D
+//! MXFP4        level(q)                                       D, a power of two
 //! Q4_1, Q5_1   q                                              D          −M
 //! Q4_K, Q5_K   q                                              D · s      M · m
 //! IQ4_XS       level(q)                                       D · (s − 32)

@@ -1,11 +1,11 @@
 //! The order of a block's bits in a panel.
 //!
 //! A file's block is some 16-bit halves (its scales), before or after the rest, and the rest. A lane of a panel holds the same
-//! bits: the halves as u16, and the rest as 32-bit words in the file's order. Within them only quants are regrouped, so that each
+//! bits: the halves as u16 (powers of two as bfloat16, which has every one exactly), and the rest as 32-bit words in the file's order. Within them only quants are regrouped, so that each
 //! 32 elements' bits can be taken out with a shift and a mask: byte `c` of the `i`-th of eight words of quants is then
 //! element 4i + c. Which words are regrouped how stands in each format's row ([`Panel`](crate::blocks::Panel)).
 
-use crate::blocks::{BlockFormat, MOST_BYTES, Regroup};
+use crate::blocks::{BlockFormat, MOST_BYTES, Regroup, exponent, power};
 
 /// More than the words of any block.
 const MOST_WORDS: usize = MOST_BYTES / 4;
@@ -14,12 +14,19 @@ const MOST_HALVES: usize = 2;
 
 /// 16-bit halves of a block.
 pub(super) const fn halves(format: BlockFormat) -> usize {
-    format.panel().scales + format.panel().integers
+    let panel = format.panel();
+    panel.scales + panel.integers + panel.powers
+}
+
+/// Bytes of the halves in a file's block.
+const fn halves_bytes(format: BlockFormat) -> usize {
+    let panel = format.panel();
+    2 * (panel.scales + panel.integers) + panel.powers
 }
 
 /// 32-bit words of a block, without its halves.
 pub(super) const fn words(format: BlockFormat) -> usize {
-    (format.bytes() - 2 * halves(format)) / 4
+    (format.bytes() - halves_bytes(format)) / 4
 }
 
 /// Bytes of a block in one lane of a panel.
@@ -30,7 +37,7 @@ pub(super) const fn lane_bytes(format: BlockFormat) -> usize {
 /// Where the words of a file's block begin.
 fn words_at(format: BlockFormat) -> usize {
     match format.panel().halves_at {
-        0 => 2 * halves(format),
+        0 => halves_bytes(format),
         _ => 0,
     }
 }
@@ -57,9 +64,16 @@ impl Lane {
         for (word, bytes) in lane.words[..words(format)].iter_mut().zip(bytes) {
             *word = u32::from_le_bytes(*bytes);
         }
-        let bytes = block[format.panel().halves_at..].as_chunks().0;
-        for (half, bytes) in lane.halves[..halves(format)].iter_mut().zip(bytes) {
-            *half = u16::from_le_bytes(*bytes);
+        let (panel, lane_halves) = (format.panel(), &mut lane.halves[..halves(format)]);
+        let bytes = &block[panel.halves_at..];
+        if panel.powers > 0 {
+            for (half, &byte) in lane_halves.iter_mut().zip(bytes) {
+                *half = (power(byte).to_bits() >> 16) as u16;
+            }
+        } else {
+            for (half, bytes) in lane_halves.iter_mut().zip(bytes.as_chunks().0) {
+                *half = u16::from_le_bytes(*bytes);
+            }
         }
         lane.regroup(format, spread_bits);
         lane
@@ -72,9 +86,16 @@ impl Lane {
         for (word, bytes) in self.words[..words(format)].iter().zip(bytes) {
             *bytes = word.to_le_bytes();
         }
-        let bytes = block[format.panel().halves_at..].as_chunks_mut().0;
-        for (half, bytes) in self.halves[..halves(format)].iter().zip(bytes) {
-            *bytes = half.to_le_bytes();
+        let (panel, lane_halves) = (format.panel(), &self.halves[..halves(format)]);
+        let bytes = &mut block[panel.halves_at..];
+        if panel.powers > 0 {
+            for (half, byte) in lane_halves.iter().zip(bytes) {
+                *byte = exponent(f32::from_bits(u32::from(*half) << 16));
+            }
+        } else {
+            for (half, bytes) in lane_halves.iter().zip(bytes.as_chunks_mut().0) {
+                *bytes = half.to_le_bytes();
+            }
         }
     }
 

@@ -19,6 +19,16 @@ use crate::kernels::testing::{
     bits, bits_of, call, cells, everywhere, int_cells, random, run, unwritten,
 };
 
+/// Writes `scale(i)` as scale number i of a block, or a power of two of about its size.
+fn put_scales(format: BlockFormat, block: &mut [u8], scale: impl Fn(usize) -> f32) {
+    for (i, at) in format.scales().enumerate() {
+        block[at..at + 2].copy_from_slice(&f16::from_f32(scale(i)).to_le_bytes());
+    }
+    if format.panel().powers > 0 {
+        block[0] = (128 + scale(0).abs().max(1e-6).log2() as i32) as u8;
+    }
+}
+
 /// Random blocks [rows, cols]: every bit but those of the f16 scales, which are below 0.1.
 struct Weights {
     rows: usize,
@@ -39,9 +49,7 @@ impl Weights {
             .chunks_exact_mut(format.bytes())
             .zip(scales.chunks_exact(2))
         {
-            for (at, scale) in format.scales().zip(scales) {
-                block[at..at + 2].copy_from_slice(&f16::from_f32(scale / 40.0).to_le_bytes());
-            }
+            put_scales(format, block, |i| scales[i] / 40.0);
         }
         Weights {
             rows,
@@ -217,9 +225,7 @@ fn sums_stay_exact_where_every_product_is_the_largest() {
             .enumerate()
         {
             bytes.fill([0xff, 0x00, 0x80, 0x7f][row % 4]);
-            for at in format.scales() {
-                bytes[at..at + 2].copy_from_slice(&f16::from_f32(0.5).to_le_bytes());
-            }
+            put_scales(format, bytes, |_| 0.5);
         }
         let packed = weights.packed();
         let operands = [Operand::Quantized(&packed), Operand::Absent];
@@ -335,11 +341,13 @@ fn parts_of_rows_begin_and_end_within_blocks() {
 }
 
 #[test]
-fn a_packed_matrix_is_no_larger_than_the_file() {
+fn a_packed_matrix_has_the_bytes_of_the_file_and_of_powers_of_two() {
     for format in BlockFormat::ALL {
         let packed = Weights::new(32, 512, format, 1).packed();
-        let file = 32 * 512 / format.elements() * format.bytes();
-        assert!(packed.bytes() >= file && packed.bytes() < file + 2 * 64);
+        let blocks = 32 * 512 / format.elements();
+        // A power of two takes a byte more than in the file.
+        let bytes = blocks * (format.bytes() + format.panel().powers);
+        assert!(packed.bytes() >= bytes && packed.bytes() < bytes + 2 * 64);
         assert_eq!(
             packed.bytes(),
             QuantizedMatrix::bytes_for(32, 512, format),
