@@ -19,6 +19,7 @@ use crate::plan::ModelPlan;
 
 /// How a cache of prompts' beginnings fares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PrefixStatistics {
     /// Prompts that were looked up.
     pub lookups: u64,

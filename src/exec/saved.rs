@@ -57,6 +57,7 @@ impl Identity {
 
 /// Why a session can't be saved or loaded.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SavedSessionError {
     /// The system could not read or write.
     #[error("can't {action} the session: {source}")]

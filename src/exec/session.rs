@@ -1,5 +1,6 @@
 //! A session: one sequence of tokens, its arena and its place in it.
 
+use std::fmt;
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +15,7 @@ use crate::plan::{Slot, StepPlan};
 
 /// Why a step did not run. The session stands where it stood before the call, unless it says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum StepError {
     /// The tokens would not fit behind those already there.
     #[error(
@@ -130,8 +132,23 @@ pub struct Session {
     reused: usize,
 }
 
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("position", &self.position())
+            .field("context", &self.context())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is given the logits of each chunk.
+type EachChunk<'a> = &'a mut dyn FnMut(&[f32]);
+
 impl Session {
     /// A session without tokens. Takes the whole arena and the lists beside it: nothing is allocated later.
+    ///
+    /// # Errors
+    /// If the system has no memory for it.
     pub fn new(executor: Arc<Executor>, vocabulary: usize) -> Result<Session, ArenaError> {
         let plan = executor.plan();
         let arena = Arena::new(plan.regions().total())?;
@@ -178,11 +195,17 @@ impl Session {
     ///
     /// With a cache of prompts' beginnings (the option `prefix_cache`) a session's first prompt reads only what lies behind
     /// the longest beginning that is there, with the same bits; and the prompt is there for others afterwards.
+    ///
+    /// # Errors
+    /// If there are no tokens, one is not known, they don't fit the context, or the logits are not finite.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<&[f32], StepError> {
         self.run(tokens, None, Reuse::Beginnings, None)
     }
 
     /// As [`Session::prefill`]; stops soon after `cancel` is set, within a chunk too. The chunks done by then stay.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`], and [`StepError::Cancelled`].
     pub fn prefill_until(
         &mut self,
         tokens: &[u32],
@@ -193,6 +216,9 @@ impl Session {
 
     /// As [`Session::prefill`]; `each` is given the logits of each chunk: [chunk, vocabulary] if the model was opened
     /// for all rows, else the last row. All tokens are read, whatever beginnings are known.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`].
     pub fn prefill_each(
         &mut self,
         tokens: &[u32],
@@ -203,6 +229,9 @@ impl Session {
     }
 
     /// As [`Session::prefill_each`]; stops as [`Session::prefill_until`] does.
+    ///
+    /// # Errors
+    /// As [`Session::prefill_until`].
     pub fn prefill_each_until(
         &mut self,
         tokens: &[u32],
@@ -214,11 +243,17 @@ impl Session {
     }
 
     /// Process one token. Gives its logits: `[vocabulary]`.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`].
     pub fn step(&mut self, token: u32) -> Result<&[f32], StepError> {
         self.run(&[token], None, Reuse::Nothing, None)
     }
 
     /// Process the last token again, for its logits: those of a session that was loaded or truncated are gone.
+    ///
+    /// # Errors
+    /// As [`Session::step`], and if no token was read.
     pub fn read_last_again(&mut self) -> Result<&[f32], StepError> {
         let Some(&token) = self.tokens.last() else {
             return Err(StepError::Empty);
@@ -230,6 +265,9 @@ impl Session {
     /// Read `texts` side by side in one step of a bidirectional model: what the model gives for a text has the bits
     /// that [`Session::prefill`] gives for it alone. Together they may have as many tokens as a step, and each as many
     /// as the context has positions; none may be empty.
+    ///
+    /// # Errors
+    /// If the model is not bidirectional, a text is empty or has unknown tokens, or they don't fit in one step.
     pub fn encode(&mut self, texts: &[&[u32]]) -> Result<Encoded<'_>, StepError> {
         let plan = self.executor.plan();
         let (context, chunk) = (plan.options().context, plan.prefill().tokens());
@@ -295,7 +333,7 @@ impl Session {
         tokens: &[u32],
         cancel: Option<&AtomicBool>,
         reuse: Reuse,
-        mut each: Option<&mut dyn FnMut(&[f32])>,
+        mut each: Option<EachChunk<'_>>,
     ) -> Result<&[f32], StepError> {
         let executor = self.executor.clone();
         let plan = executor.plan();
@@ -517,6 +555,9 @@ impl Session {
     }
 
     /// A second session that has read the same tokens and goes its own way from here.
+    ///
+    /// # Errors
+    /// If the system has no memory for it.
     pub fn fork(&self) -> Result<Session, ArenaError> {
         let mut fork = Session::new(self.executor.clone(), self.vocabulary)?;
         fork.arena.copy_range(0, &self.arena, 0..self.arena.bytes());
@@ -532,8 +573,8 @@ impl Session {
     /// are a function of the model and the tokens alone.
     ///
     /// # Errors
-    /// If the model is an encoder, the system can't write, or a row is gone: nothing is written then. Of a model with
-    /// windows the last row may be gone that [`Session::truncate`] does not need.
+    /// If the bytes can't be written, the model is an encoder, or a row is gone, and then nothing is written. Of a model
+    /// with windows the last row may be gone that [`Session::truncate`] does not need.
     pub fn save(&self, to: &mut impl Write) -> Result<(), SavedSessionError> {
         let plan = self.executor.plan();
         for (cache, &held) in plan.caches().iter().zip(&self.held) {
@@ -556,6 +597,9 @@ impl Session {
 
     /// A session as [`Session::save`] wrote it. Its rows are taken as they are, NaN included. Allocates a session's
     /// memory and a row's more, whatever the bytes claim.
+    ///
+    /// # Errors
+    /// If the bytes can't be read, are damaged, or are of another model or a longer context.
     pub fn load(
         executor: Arc<Executor>,
         vocabulary: usize,

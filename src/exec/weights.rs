@@ -70,6 +70,7 @@ impl fmt::Debug for StoredWeight {
 
 /// Why the weights can't be made ready.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum WeightLoadError {
     /// A tensor can't be had or viewed.
     #[error(transparent)]

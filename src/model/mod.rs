@@ -16,6 +16,7 @@ mod source;
 #[cfg(feature = "tokenizer")]
 mod vocabulary;
 
+use std::fmt;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -71,6 +72,7 @@ use crate::text::tokenizer::{Tokenizer, TokenizerError};
 
 /// Why a model can't be opened.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ModelError {
     /// There is no model at the path.
     #[error("{}: {problem}", path.display())]
@@ -155,6 +157,17 @@ pub struct Model {
     shared: Arc<Shared>,
 }
 
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model")
+            .field("graph", &self.shared.compiled.graph_file)
+            .field("context", &self.context())
+            .field("vocabulary", &self.vocabulary())
+            .field("threads", &self.threads())
+            .finish_non_exhaustive()
+    }
+}
+
 struct Shared {
     executor: Arc<Executor>,
     compiled: Compiled,
@@ -168,6 +181,10 @@ struct Shared {
 impl Model {
     /// Open a model: a folder with `config.json` and safetensors files, a GGUF file, or `demo`, the embedded one (write
     /// `./demo` for a folder of that name). Compiles its graph, packs its weights and starts its threads.
+    ///
+    /// # Errors
+    /// If files are missing or damaged, no graph file describes the model, an option is out of its range, memory or threads
+    /// can't be had, or [`Options::progress`] ends the loading.
     pub fn open(source: impl Into<Source>, options: &Options) -> Result<Model, ModelError> {
         let files = ModelFiles::open(&source.into(), options)?;
         let compiled = compile(&files, options)?;
@@ -233,12 +250,18 @@ impl Model {
     }
 
     /// A new sequence. Its memory is what [`Model::plan`] says, taken here and never grown.
+    ///
+    /// # Errors
+    /// If the system has no memory for it.
     pub fn session(&self) -> Result<Session, ArenaError> {
         Session::new(self.shared.executor.clone(), self.vocabulary())
     }
 
     /// The session that [`Session::save`] wrote: the model and its passes must be the same, while threads, chunks, the
     /// instruction set and the context may differ. The next output has the bits it would have had there.
+    ///
+    /// # Errors
+    /// If the bytes can't be read, are damaged, or are of another model or a longer context.
     pub fn load_session(&self, from: &mut impl Read) -> Result<Session, SavedSessionError> {
         Session::load(self.shared.executor.clone(), self.vocabulary(), from)
     }

@@ -37,6 +37,7 @@ pub struct PlanOptions {
 
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PlanError {
     /// A node that no kernel can run.
     #[error("{0}")]

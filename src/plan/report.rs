@@ -15,6 +15,7 @@ use crate::types::DType;
 
 /// Every byte of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct MemoryReport {
     /// Positions the caches hold.
     pub context: usize,
@@ -56,6 +57,7 @@ pub struct MemoryReport {
 
 /// The activations of one step size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct StepReport {
     /// The most tokens of a step.
     pub tokens: usize,
