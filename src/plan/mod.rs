@@ -8,7 +8,11 @@
 mod alias;
 mod bidirectional;
 mod cost;
+mod defect;
+mod draft;
 mod layout;
+mod model_plan;
+mod options;
 pub mod place;
 mod regions;
 mod report;
@@ -17,9 +21,11 @@ mod step;
 mod verify;
 
 pub use bidirectional::{is_bidirectional, reads_texts_together};
-pub use layout::{ModelPlan, PlanError, PlanOptions};
-pub use regions::{Cache, FEW_INPUTS, FEW_OUTPUTS, FrameSizes, Regions, SessionLists};
+pub use defect::PlanDefect;
+pub use layout::PlanError;
+pub use model_plan::ModelPlan;
+pub use options::PlanOptions;
+pub use regions::{Cache, FrameSizes, Regions, SessionLists};
 pub(crate) use report::packed_type;
 pub use report::{MemoryReport, StepReport};
-pub use step::{Slot, Source, Step, StepPlan, WeightNeed};
-pub use verify::PlanDefect;
+pub use step::{FEW_INPUTS, FEW_OUTPUTS, Slot, Source, Step, StepPlan, WeightNeed};
