@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod deep;
 mod memory;
 mod placement;
 mod random;
