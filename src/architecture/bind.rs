@@ -13,7 +13,7 @@ use crate::graph::{Class, Editor, Graph, Name, Value, WeightSource};
 use crate::kernels::call::MAX_RANK;
 use crate::language::diagnostics::{Position, Problem, Problems, nearest};
 use crate::language::value::Value as Setting;
-use crate::ops::{Attribute, Op, named_activation};
+use crate::ops::{Attribute, Op, View, named_activation};
 use crate::types::{DType, Dim, Literal, Type};
 
 /// What a weight file says of its tensors, without their data.
@@ -246,8 +246,12 @@ impl Binder<'_> {
             .max()
             .unwrap_or(Class::Literal);
         let misfits = self.misfits(&op, &classes, &inputs);
-        // Transpose and Slice of a weight are views; a Reshape may have to copy.
-        let computes = class == Class::Weight && !matches!(op.name(), "Transpose" | "Slice");
+        let computes = class == Class::Weight
+            && match op.def().view {
+                Some(View::Transpose | View::Slice) => false,
+                // A Reshape may have to copy.
+                Some(View::Reshape | View::Cast) | None => true,
+            };
         match self.editor.op(op, &inputs, &names) {
             Ok(id) => {
                 misfits

@@ -11,7 +11,7 @@ use crate::files::weight_files::{WeightFiles, WeightFilesError};
 use crate::graph::interpreter::WeightData;
 use crate::graph::{Graph, Kind, NodeId, Value};
 use crate::ops::reference::{Operands, literal_tensor};
-use crate::ops::{Data, Op, Tensor, slice_bounds};
+use crate::ops::{Data, Op, Tensor, View, slice_bounds};
 
 /// Why a weight expression has no value.
 #[derive(Debug, thiserror::Error)]
@@ -134,12 +134,15 @@ impl<'a> WeightExpressions<'a> {
         else {
             return Ok(None);
         };
-        Ok(Some(match op.name() {
-            "Transpose" => {
+        let Some(view) = op.def().view else {
+            return Ok(None);
+        };
+        Ok(Some(match view {
+            View::Transpose => {
                 let perm: Vec<usize> = op.ints("perm").iter().map(|&i| i as usize).collect();
                 x.transpose(&perm)?
             }
-            "Reshape" => {
+            View::Reshape => {
                 let shape: Vec<usize> = self
                     .graph
                     .ty(node.into())
@@ -149,11 +152,11 @@ impl<'a> WeightExpressions<'a> {
                     .collect();
                 x.reshape(&shape)?
             }
-            "Slice" => match slice_bounds(op, x.shape()) {
+            View::Slice => match slice_bounds(op, x.shape()) {
                 Some((axis, start, end)) => x.slice(axis, start, end)?,
                 None => return Ok(None),
             },
-            _ => return Ok(None),
+            View::Cast => return Ok(None),
         }))
     }
 

@@ -4,6 +4,7 @@ mod matrix;
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use self::matrix::Matrix;
@@ -14,7 +15,8 @@ use crate::graph::{Graph, Value};
 use crate::kernels::packed::{PackedMatrix, RowTable};
 use crate::kernels::panel_memory::PanelMemory;
 use crate::kernels::quantized::QuantizedMatrix;
-use crate::plan::{WeightForm, WeightNeed};
+use crate::ops::{View, WeightForm};
+use crate::plan::WeightNeed;
 
 /// One weight, ready to be read.
 pub enum StoredWeight {
@@ -42,6 +44,9 @@ pub enum WeightLoadError {
         /// What the system said.
         error: io::Error,
     },
+    /// The caller wants no more of it.
+    #[error("loading was cancelled")]
+    Cancelled,
     /// A weight that must be a matrix is not.
     #[error("\"{name}\" must be a matrix, found shape {shape:?}")]
     NotMatrix {
@@ -53,13 +58,13 @@ pub enum WeightLoadError {
 }
 
 /// Make the weights ready that a plan needs, packing with `threads` threads. `progress` is told the number of weights
-/// done and of all.
+/// done and of all, and decides whether to go on.
 pub fn load(
     graph: &Graph,
     needs: &[WeightNeed],
     files: &WeightFiles,
     threads: usize,
-    progress: &dyn Fn(usize, usize),
+    progress: &dyn Fn(usize, usize) -> ControlFlow<()>,
 ) -> Result<Vec<StoredWeight>, WeightLoadError> {
     let mut loader = Loader {
         graph,
@@ -71,11 +76,15 @@ pub fn load(
     };
     let mut stored = Vec::with_capacity(needs.len());
     for (done, need) in needs.iter().enumerate() {
-        progress(done, needs.len());
+        if progress(done, needs.len()).is_break() {
+            return Err(WeightLoadError::Cancelled);
+        }
         stored.push(loader.store(need, need.is_shared(needs))?);
     }
-    progress(needs.len(), needs.len());
-    Ok(stored)
+    match progress(needs.len(), needs.len()) {
+        ControlFlow::Continue(()) => Ok(stored),
+        ControlFlow::Break(()) => Err(WeightLoadError::Cancelled),
+    }
 }
 
 /// Bytes of all matrices that will be packed.
@@ -150,7 +159,9 @@ impl Loader<'_> {
     fn matrix(&mut self, value: Value) -> Result<Matrix, WeightLoadError> {
         let node = self.graph.node(value.node);
         let operand = self.graph.inputs(value.node).first().copied().flatten();
-        let cast = node.op().is_some_and(|op| op.name() == "Cast");
+        let cast = node
+            .op()
+            .is_some_and(|op| op.def().view == Some(View::Cast));
         let weight = match operand.filter(|_| cast) {
             Some(operand) => self.expressions.get(operand)?,
             None => self.expressions.get(value)?,

@@ -3,8 +3,9 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
+use super::folder::Folder;
 use super::gguf::{self, GgufFile};
-use super::map::MapError;
+use super::map::{MapError, Mapped};
 use super::safetensors::TensorFile;
 use super::weight::{Weight, WeightError};
 use crate::types::DType;
@@ -187,6 +188,27 @@ impl WeightFile {
             (true, Open::Headers) => GgufFile::open_header(path).map(WeightFile::Gguf),
             (false, Open::Data) => TensorFile::open(path).map(WeightFile::Safetensors),
             (false, Open::Headers) => TensorFile::open_header(path).map(WeightFile::Safetensors),
+        }
+    }
+
+    /// Opens a file of a folder. Of a folder in memory, the whole file is there either way.
+    pub fn open_in(folder: &Folder, file: &str, open: Open) -> Result<Self, TensorFileError> {
+        let path = folder.path(file);
+        let files = match folder {
+            Folder::Disk(_) => return WeightFile::open(&path, open),
+            Folder::Memory { files, .. } => files,
+        };
+        match files.get(file) {
+            Some(bytes) => WeightFile::from_bytes(&path, bytes.clone()),
+            None => Err(ErrorsOf(&path).malformed("there is no such file")),
+        }
+    }
+
+    /// A file held in memory, as what its first bytes say it is; `label` stands for its path in errors.
+    pub fn from_bytes(label: &Path, bytes: Mapped) -> Result<Self, TensorFileError> {
+        match bytes.starts_with(&gguf::MAGIC) {
+            true => GgufFile::from_bytes(label, bytes).map(WeightFile::Gguf),
+            false => TensorFile::from_bytes(label, bytes).map(WeightFile::Safetensors),
         }
     }
 

@@ -35,17 +35,18 @@ pub(super) fn limits(graph: &Graph) -> Result<Limits, Vec<Unbounded>> {
         |limit: &mut Option<usize>, rows: usize| *limit = Some(limit.map_or(rows, |n| n.min(rows)));
     for id in graph.order() {
         let node = graph.node(id);
-        let Some(op) = node.op().filter(|op| op.name() == "Gather") else {
+        let Some((op, lookup)) = node.op().and_then(|op| Some((op, op.def().lookup?))) else {
             continue;
         };
         let inputs = graph.inputs(id);
-        let (Some(Some(table)), Some(Some(ids))) = (inputs.first(), inputs.get(1)) else {
+        let input = |slot: usize| inputs.get(slot).copied().flatten();
+        let (Some(table), Some(ids)) = (input(lookup.table), input(lookup.ids)) else {
             continue;
         };
-        let Some(Dim::Fixed(rows)) = graph.ty(*table).shape.first().copied() else {
+        let Some(Dim::Fixed(rows)) = graph.ty(table).shape.first().copied() else {
             continue;
         };
-        match index(graph, *ids) {
+        match index(graph, ids) {
             Some(Index::Tokens) => least(&mut limits.vocabulary, rows),
             Some(Index::Positions(offset)) if offset >= 0 => {
                 least(
@@ -57,7 +58,7 @@ pub(super) fn limits(graph: &Graph) -> Result<Limits, Vec<Unbounded>> {
                 let message = format!(
                     "{} needs ids that are tokens, or positions plus a number from 0 to {LARGEST_OFFSET}: \"{}\" is neither",
                     op.name(),
-                    graph.name(*ids)
+                    graph.name(ids)
                 );
                 unbounded.push((node.name().clone(), message));
             }

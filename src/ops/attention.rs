@@ -12,7 +12,7 @@ use super::lower::{Form, Lowering, Phase};
 use super::reference::Operands;
 use super::rotary::{check_table, turn};
 use super::tensor::Tensor;
-use super::{Arity, InputDef, Op, OpDef};
+use super::{InputDef, Op, OpDef, State, Tokens};
 use crate::kernels::attention::{AttendCached, Attention, StoreKv, scratch_floats};
 use crate::kernels::elementwise::UnaryFunction;
 use crate::kernels::kv_cache::{BLOCK, Cache};
@@ -56,22 +56,6 @@ const K: InputDef = InputDef::required("k", Form::Tensor);
 const V: InputDef = InputDef::required("v", Form::Tensor);
 const Q: InputDef = InputDef::required("q", Form::Tensor);
 
-const BASE: OpDef = OpDef {
-    name: "",
-    formula: "",
-    attributes: &[],
-    inputs: &[],
-    arity: Arity::Fixed,
-    outputs: &["y"],
-    rank: 30,
-    commutative: false,
-    row_wise: &[],
-    in_place: &[],
-    infer: same,
-    reference: mask_reference,
-    lower: mask_lower,
-};
-
 pub(super) const OPS: &[OpDef] = &[
     OpDef {
         name: "CausalMask",
@@ -81,7 +65,9 @@ pub(super) const OPS: &[OpDef] = &[
         rank: 40,
         in_place: &[(0, 0)],
         infer: mask_infer,
-        ..BASE
+        reference: mask_reference,
+        lower: mask_lower,
+        ..OpDef::PLAIN
     },
     OpDef {
         name: "AttentionScores",
@@ -92,7 +78,7 @@ pub(super) const OPS: &[OpDef] = &[
         infer: scores_infer,
         reference: scores_reference,
         lower: scores_lower,
-        ..BASE
+        ..OpDef::PLAIN
     },
     OpDef {
         name: "Attention",
@@ -100,21 +86,31 @@ pub(super) const OPS: &[OpDef] = &[
                   (Vaswani et al. 2017; Ainslie et al. 2023)",
         attributes: &[SCALE, SOFTCAP, CAUSAL, WINDOW],
         inputs: &[Q, K, V],
+        rank: 30,
+        tokens: |op| Tokens::Text {
+            causal: op.flag("causal"),
+        },
         infer: attention_infer,
         reference: attention_reference,
         lower: attention_lower,
-        ..BASE
+        ..OpDef::PLAIN
     },
     OpDef {
         name: "Cache",
-        formula: "appends this step's k and v to the layer's cache and gives all of it: [S, kv_heads, dim] each. The only op with state",
+        formula: "appends this step's k and v to the layer's cache and gives all of it: [S, kv_heads, dim] each",
         attributes: &[WINDOW],
         inputs: &[K, V],
         outputs: &["keys", "values"],
+        rank: 30,
+        // All positions are handed out, whatever their reader looks at.
+        state: Some(State {
+            keys: 0,
+            window: |_| None,
+        }),
         infer: cache_infer,
         reference: cache_reference,
         lower: cache_lower,
-        ..BASE
+        ..OpDef::PLAIN
     },
     OpDef {
         name: "CachedAttention",
@@ -122,10 +118,11 @@ pub(super) const OPS: &[OpDef] = &[
         attributes: &[SCALE, SOFTCAP, WINDOW, PAIRS],
         inputs: &[Q, K, V, InputDef::optional("table", Form::Tensor)],
         rank: 10,
+        state: Some(State { keys: 1, window }),
         infer: cached_infer,
         reference: cached_reference,
         lower: cached_lower,
-        ..BASE
+        ..OpDef::PLAIN
     },
 ];
 

@@ -6,12 +6,15 @@ use super::lower::{Form, Lowering, Phase};
 use super::program::{MOST_INPUTS, Program, Source, op_of};
 use super::reference::{Operands, literal_tensor};
 use super::tensor::Tensor;
-use super::{Arity, InputDef, Op, OpDef};
+use super::{Arity, InputDef, Op, OpDef, Tokens};
 use crate::kernels::elementwise_chain::ElementwiseChain;
 use crate::types::{DType, Literal, Type};
 
+/// The op that runs a program of elementwise functions, the attribute `program`.
+pub const ELEMENTWISE: &str = "Elementwise";
+
 pub(super) const OPS: &[OpDef] = &[OpDef {
-    name: "Elementwise",
+    name: ELEMENTWISE,
     formula: "the last result of a program over the operands x0, x1, …: t0 = Mul(x0, 0.5); t1 = Tanh(t0). Functions are \
               named as their ops, and GeluTanh, Square, Cube; operands broadcast as NumPy does",
     attributes: &[AttributeDef::required(
@@ -21,10 +24,8 @@ pub(super) const OPS: &[OpDef] = &[OpDef {
     )],
     inputs: &[InputDef::required("x", Form::Any)],
     arity: Arity::Variadic,
-    outputs: &["y"],
     rank: 5,
-    commutative: false,
-    row_wise: &[0, 1, 2, 3, 4, 5, 6, 7],
+    tokens: |_| Tokens::Own(&[0, 1, 2, 3, 4, 5, 6, 7]),
     in_place: &[
         (0, 0),
         (0, 1),
@@ -38,6 +39,7 @@ pub(super) const OPS: &[OpDef] = &[OpDef {
     infer,
     reference,
     lower,
+    ..OpDef::PLAIN
 }];
 
 /// The type of the last step, each step taken for the op of its function.

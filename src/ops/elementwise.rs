@@ -7,7 +7,7 @@ use super::infer::{Types, broadcast, operand, same};
 use super::lower::{Form, Lowering, Phase};
 use super::reference::Operands;
 use super::tensor::{Data, Tensor};
-use super::{Arity, InputDef, Op, OpDef};
+use super::{InputDef, Neutral, Op, OpDef, Tokens};
 use crate::kernels::elementwise::{Binary, BinaryFunction, IntBinary, Unary, UnaryFunction};
 use crate::kernels::simd::Scalar;
 use crate::types::{DType, Type};
@@ -83,17 +83,13 @@ const fn unary(name: &'static str, formula: &'static str) -> OpDef {
     OpDef {
         name,
         formula,
-        attributes: &[],
         inputs: UNARY_INPUTS,
-        arity: Arity::Fixed,
-        outputs: &["y"],
-        rank: 40,
-        commutative: false,
-        row_wise: &[0],
+        tokens: |_| Tokens::Own(&[0]),
         in_place: &[(0, 0)],
         infer: same,
         reference: unary_reference,
         lower: unary_lower,
+        ..OpDef::PLAIN
     }
 }
 
@@ -101,27 +97,34 @@ const fn binary(name: &'static str, formula: &'static str, commutative: bool) ->
     OpDef {
         name,
         formula,
-        attributes: &[],
         inputs: BINARY_INPUTS,
-        arity: Arity::Fixed,
-        outputs: &["y"],
-        rank: 40,
         commutative,
-        row_wise: &[0, 1],
+        tokens: |_| Tokens::Own(&[0, 1]),
         in_place: &[(0, 0), (0, 1)],
         infer: binary_infer,
         reference: binary_reference,
         lower: binary_lower,
+        ..OpDef::PLAIN
     }
 }
 
 pub(super) const OPS: &[OpDef] = &[
     binary("Add", "a + b, broadcast as NumPy does", true),
     binary("Sub", "a − b, broadcast as NumPy does", false),
-    binary("Mul", "a · b, broadcast as NumPy does", true),
+    OpDef {
+        neutral: Some(Neutral {
+            number: 1.0,
+            slots: &[0, 1],
+        }),
+        ..binary("Mul", "a · b, broadcast as NumPy does", true)
+    },
     OpDef {
         // Above Mul, so that a quotient can become a product.
         rank: 41,
+        neutral: Some(Neutral {
+            number: 1.0,
+            slots: &[1],
+        }),
         ..binary("Div", "a / b, broadcast as NumPy does", false)
     },
     binary("Min", "a < b ? a : b, broadcast as NumPy does", false),

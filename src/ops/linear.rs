@@ -9,10 +9,10 @@ use super::attributes::{Attribute, AttributeDef, AttributeKind};
 use super::blocks::quantized_product;
 use super::elementwise::{ACTIVATIONS, GATES, activation, apply};
 use super::infer::{Types, expect_rank, expect_shape, one, operand, width};
-use super::lower::{Form, Lowering, Phase};
+use super::lower::{Form, Lowering, Phase, WeightForm};
 use super::reference::Operands;
 use super::tensor::{Data, Tensor};
-use super::{Arity, InputDef, Op, OpDef};
+use super::{Arity, InputDef, Op, OpDef, Tokens};
 use crate::kernels::call::Kernel;
 use crate::kernels::elementwise::UnaryFunction;
 use crate::kernels::linear::{GatedLinear, Linear, MergedLinear, scratch_floats};
@@ -31,6 +31,8 @@ const ACTIVATION: AttributeDef = AttributeDef::optional(
     "applied after the bias",
 );
 
+const MERGED_LINEAR: &str = "MergedLinear";
+
 pub(super) const OPS: &[OpDef] = &[
     OpDef {
         name: "MatMul",
@@ -46,15 +48,10 @@ pub(super) const OPS: &[OpDef] = &[
             InputDef::required("a", Form::TensorOrInt8),
             InputDef::required("b", Form::PackedOrTensor),
         ],
-        arity: Arity::Fixed,
-        outputs: &["y"],
-        rank: 40,
-        commutative: false,
-        row_wise: &[],
-        in_place: &[],
         infer: matmul_infer,
         reference: matmul_reference,
         lower: matmul_lower,
+        ..OpDef::PLAIN
     },
     OpDef {
         name: "Linear",
@@ -66,18 +63,17 @@ pub(super) const OPS: &[OpDef] = &[
             InputDef::optional("bias", Form::Constant),
             InputDef::optional("residual", Form::Tensor),
         ],
-        arity: Arity::Fixed,
-        outputs: &["y"],
         rank: 20,
-        commutative: false,
-        row_wise: &[0, 3],
+        merged: Some(MERGED_LINEAR),
+        tokens: |_| Tokens::Own(&[0, 3]),
         in_place: &[(0, 3)],
         infer: linear_infer,
         reference: linear_reference,
         lower: linear_lower,
+        ..OpDef::PLAIN
     },
     OpDef {
-        name: "MergedLinear",
+        name: MERGED_LINEAR,
         formula: "yᵢ = x · weightᵢᵀ + biasᵢ for each of `segments` weights, in one step",
         attributes: &[AttributeDef::required(
             "segments",
@@ -90,14 +86,12 @@ pub(super) const OPS: &[OpDef] = &[
             InputDef::optional("bias", Form::Constant),
         ],
         arity: Arity::Segments,
-        outputs: &["y"],
         rank: 10,
-        commutative: false,
-        row_wise: &[0],
-        in_place: &[],
+        tokens: |_| Tokens::Own(&[0]),
         infer: merged_infer,
         reference: merged_reference,
         lower: merged_lower,
+        ..OpDef::PLAIN
     },
     OpDef {
         name: "GatedLinear",
@@ -110,15 +104,12 @@ pub(super) const OPS: &[OpDef] = &[
             InputDef::optional("gate_bias", Form::Constant),
             InputDef::optional("up_bias", Form::Constant),
         ],
-        arity: Arity::Fixed,
-        outputs: &["y"],
         rank: 10,
-        commutative: false,
-        row_wise: &[0],
-        in_place: &[],
+        tokens: |_| Tokens::Own(&[0]),
         infer: gated_infer,
         reference: gated_reference,
         lower: gated_lower,
+        ..OpDef::PLAIN
     },
 ];
 
@@ -352,19 +343,20 @@ fn gated_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
 
 fn matmul_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     let transpose_b = op.flag("transpose_b");
-    if lowering.constant[1] && transpose_b && lowering.inputs[1].is_some_and(|b| b.shape.len() == 2)
-    {
-        return vec![match is_int8(lowering) {
-            true => quantized_phase(QuantizedLinear { activation: None }, lowering),
-            false => packed_phase(Linear { activation: None }, lowering),
-        }];
-    }
-    vec![Phase::whole(MatMul { transpose_b }, lowering)]
+    vec![match lowering.weights[1] {
+        Some(WeightForm::Quantized) => {
+            quantized_phase(QuantizedLinear { activation: None }, lowering)
+        }
+        Some(WeightForm::Packed) => packed_phase(Linear { activation: None }, lowering),
+        Some(WeightForm::Constant | WeightForm::Table) | None => {
+            Phase::whole(MatMul { transpose_b }, lowering)
+        }
+    }]
 }
 
-/// Whether operand 0 is in int8 blocks.
-fn is_int8(lowering: &Lowering<'_>) -> bool {
-    lowering.inputs[0].is_some_and(|x| x.dtype == DType::Int8)
+/// Whether the weights are read in panels of quantized blocks.
+fn is_quantized(lowering: &Lowering<'_>) -> bool {
+    lowering.weights[1] == Some(WeightForm::Quantized)
 }
 
 /// Columns and rows of operand 0.
@@ -389,7 +381,7 @@ fn quantized_phase<K: Kernel>(kernel: K, lowering: &Lowering<'_>) -> Phase {
 
 fn linear_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     let activation = activation(op.text("activation"));
-    vec![match is_int8(lowering) {
+    vec![match is_quantized(lowering) {
         true => quantized_phase(QuantizedLinear { activation }, lowering),
         false => packed_phase(Linear { activation }, lowering),
     }]
@@ -397,7 +389,7 @@ fn linear_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
 
 fn merged_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     let segments = op.output_count();
-    vec![match is_int8(lowering) {
+    vec![match is_quantized(lowering) {
         true => quantized_phase(QuantizedMergedLinear { segments }, lowering),
         false => packed_phase(MergedLinear { segments }, lowering),
     }]
@@ -406,7 +398,7 @@ fn merged_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
 fn gated_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     // The attribute is one of the gates' words, all of which are functions.
     let activation = activation(op.text("activation")).unwrap_or(UnaryFunction::Relu);
-    vec![match is_int8(lowering) {
+    vec![match is_quantized(lowering) {
         true => quantized_phase(QuantizedGatedLinear { activation }, lowering),
         false => packed_phase(GatedLinear { activation }, lowering),
     }]

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::Op;
 use crate::kernels::call::{BoundKernel, Kernel, bind};
 use crate::kernels::simd::Isa;
 use crate::types::{DType, Type};
@@ -56,14 +57,59 @@ impl Form {
     }
 }
 
+/// How a kernel reads a weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WeightForm {
+    /// Dense f32.
+    Constant,
+    /// In panels of 16 rows: F16 and BF16 in their own type, everything else in f32.
+    Packed,
+    /// In panels of 16 rows of quantized blocks.
+    Quantized,
+    /// Row by row, where the file has it.
+    Table,
+}
+
+impl Op {
+    /// How kernels read operand `slot` where it is a weight or literal, for operands of these types. Lowering, the plan
+    /// and the transforms all ask here.
+    pub fn weight_form(&self, slot: usize, inputs: &[Option<&Type>]) -> WeightForm {
+        let ty = |slot: usize| inputs.get(slot).copied().flatten();
+        let panels = match ty(0).is_some_and(|x| x.dtype == DType::Int8) {
+            true => WeightForm::Quantized,
+            false => WeightForm::Packed,
+        };
+        match self.input_def(slot).map(|def| def.form) {
+            Some(Form::Packed) => panels,
+            // One matrix as files store it, [out, in].
+            Some(Form::PackedOrTensor)
+                if self.flag("transpose_b") && ty(slot).is_some_and(|b| b.shape.len() == 2) =>
+            {
+                panels
+            }
+            Some(Form::Table) => WeightForm::Table,
+            Some(
+                Form::PackedOrTensor
+                | Form::Tensor
+                | Form::TensorOrInt8
+                | Form::Any
+                | Form::Constant
+                | Form::Ints
+                | Form::AnyOrInts,
+            )
+            | None => WeightForm::Constant,
+        }
+    }
+}
+
 /// What lowering knows of a node.
 pub struct Lowering<'a> {
     /// Types of the operands by slot.
     pub inputs: &'a [Option<&'a Type>],
     /// Types of the outputs.
     pub outputs: &'a [&'a Type],
-    /// Which operands are weights or literals.
-    pub constant: &'a [bool],
+    /// How operands that are weights or literals are read, by [`Op::weight_form`]; `None` for what depends on the tokens.
+    pub weights: &'a [Option<WeightForm>],
     /// The instruction set.
     pub isa: Isa,
     /// The cache's positions, for ops that have one.
@@ -72,12 +118,21 @@ pub struct Lowering<'a> {
     pub tokens: usize,
 }
 
+/// An operand as a kernel sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Read {
+    /// The op's slot.
+    pub slot: usize,
+    /// How it is read; `None` where it depends on the tokens, or is absent.
+    pub weight: Option<WeightForm>,
+}
+
 /// One kernel of an op. An op with several runs them one after the other, all threads waiting between.
 pub struct Phase {
     /// The kernel.
     pub kernel: Box<dyn BoundKernel>,
-    /// The operands it sees, by the op's slots.
-    pub inputs: SmallVec<[usize; 8]>,
+    /// The operands it sees.
+    pub inputs: SmallVec<[Read; 8]>,
     /// Whether it sees the op's outputs.
     pub outputs: bool,
     /// f32 of scratch for each thread.
@@ -87,7 +142,12 @@ pub struct Phase {
 impl Phase {
     /// A phase that sees every operand and the outputs, without scratch.
     pub fn whole<K: Kernel>(kernel: K, lowering: &Lowering<'_>) -> Phase {
-        let inputs = (0..lowering.inputs.len()).collect();
+        let weight = |slot: usize| lowering.weights.get(slot).copied().flatten();
+        let read = |slot| Read {
+            slot,
+            weight: weight(slot),
+        };
+        let inputs = (0..lowering.inputs.len()).map(read).collect();
         Phase {
             kernel: bind(kernel, lowering.isa),
             inputs,
@@ -103,8 +163,9 @@ impl Phase {
     }
 
     /// The same seeing only those operands.
-    pub fn seeing(mut self, inputs: &[usize]) -> Phase {
-        self.inputs = inputs.into();
+    pub fn seeing(mut self, slots: &[usize]) -> Phase {
+        let read = |slot: &usize| self.inputs.get(*slot).copied();
+        self.inputs = slots.iter().filter_map(read).collect();
         self
     }
 }

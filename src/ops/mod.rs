@@ -9,6 +9,7 @@ mod attention;
 mod attributes;
 mod blocks;
 mod chain;
+mod definition;
 mod elementwise;
 mod infer;
 mod linear;
@@ -26,85 +27,16 @@ use std::fmt;
 use smallvec::SmallVec;
 
 pub use attributes::{Attribute, AttributeDef, AttributeKind, Attributes};
+pub use chain::ELEMENTWISE;
+pub use definition::{Arity, InputDef, Lookup, Neutral, OpDef, Split, State, Tokens, View};
 pub use elementwise::named_activation;
 pub use infer::Types;
-pub use lower::{Form, Lowering, Phase};
-pub use shape::slice_bounds;
+pub use lower::{Form, Lowering, Phase, Read, WeightForm};
+pub use quantized::{CAST, QUANTIZE_ACTIVATIONS};
+pub use shape::{SLICE, slice_bounds};
 pub use tensor::{Data, Tensor};
 
 use crate::types::Type;
-
-/// Everything about one op.
-pub struct OpDef {
-    /// ONNX's or PyTorch's name where it has one.
-    pub name: &'static str,
-    /// The formula, in a line or two.
-    pub formula: &'static str,
-    /// Named attributes, in the order in which a lone positional value fills them.
-    pub attributes: &'static [AttributeDef],
-    /// Operands by slot.
-    pub inputs: &'static [InputDef],
-    /// How many operands there may be.
-    pub arity: Arity,
-    /// Names of the outputs, for documentation; [`Arity::Segments`] repeats the one.
-    pub outputs: &'static [&'static str],
-    /// How far from the machine: primitives are high, fused ops low. A rule must not raise it.
-    pub rank: u32,
-    /// Whether operands 0 and 1 may trade places without changing a bit.
-    pub commutative: bool,
-    /// Operands whose row `t` alone (with weights) gives row `t` of each output; the rows of an output can then be
-    /// computed for some tokens only. Empty where rows mix.
-    pub row_wise: &'static [usize],
-    /// (output, operand) pairs that may share memory.
-    pub in_place: &'static [(usize, usize)],
-    /// Types of the outputs, or what is wrong with the operands.
-    pub infer: fn(&Op, &[Option<&Type>]) -> Result<Types, String>,
-    /// The meaning: plain loops in the fixed order of additions.
-    pub reference: fn(&Op, &reference::Operands<'_>) -> Vec<Tensor>,
-    /// The kernels that run it.
-    pub lower: fn(&Op, &Lowering<'_>) -> Vec<Phase>,
-}
-
-/// One operand of an op.
-pub struct InputDef {
-    /// For documentation and messages.
-    pub name: &'static str,
-    /// Whether it may be absent.
-    pub optional: bool,
-    /// What kernels want of it.
-    pub form: Form,
-}
-
-impl InputDef {
-    /// An operand that must be there.
-    pub const fn required(name: &'static str, form: Form) -> Self {
-        InputDef {
-            name,
-            optional: false,
-            form,
-        }
-    }
-
-    /// An operand that may be absent.
-    pub const fn optional(name: &'static str, form: Form) -> Self {
-        InputDef {
-            name,
-            optional: true,
-            form,
-        }
-    }
-}
-
-/// How many operands and outputs an op has.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Arity {
-    /// As many as the definition lists.
-    Fixed,
-    /// Any number from one up; all are the first operand again.
-    Variadic,
-    /// By the attribute `segments`, n: operand 0, then n of operand 1, then n of operand 2; n outputs.
-    Segments,
-}
 
 /// The tables of all families, in the order in which the reference page lists them.
 static FAMILIES: [&[OpDef]; 8] = [
@@ -217,9 +149,33 @@ impl Op {
         }
     }
 
+    /// The same op with one attribute changed.
+    pub fn with(&self, name: &str, value: Attribute) -> Result<Op, Vec<String>> {
+        let known = self.def.attributes.iter().zip(&self.attributes);
+        let mut given: Vec<_> = known
+            .map(|(def, value)| (def.name, value.clone()))
+            .collect();
+        given.retain(|(known, _)| *known != name);
+        given.push((name, value));
+        Op::new(self.def.name, &given)
+    }
+
     /// Whether the op keeps keys and values from step to step.
     pub fn has_state(&self) -> bool {
-        matches!(self.def.name, "Cache" | "CachedAttention")
+        self.def.state.is_some()
+    }
+
+    /// Which tokens a row of an output depends on.
+    pub fn tokens(&self) -> Tokens {
+        (self.def.tokens)(self)
+    }
+
+    /// Operands whose row `t` alone, with weights, decides row `t` of each output; none where rows mix.
+    pub fn row_wise(&self) -> &'static [usize] {
+        match self.tokens() {
+            Tokens::Own(slots) => slots,
+            Tokens::Text { .. } | Tokens::Step => &[],
+        }
     }
 
     /// How many operand slots the op has, if its attributes fix it.

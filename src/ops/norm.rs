@@ -10,7 +10,7 @@ use super::infer::{Types, expect_shape, one, operand, same, width};
 use super::lower::{Form, Lowering, Phase};
 use super::reference::Operands;
 use super::tensor::Tensor;
-use super::{Arity, InputDef, Op, OpDef};
+use super::{InputDef, Op, OpDef, Tokens};
 use crate::kernels::elementwise::UnaryFunction;
 use crate::kernels::norm::{LayerNorm, Reduce, Reduction, RmsNorm, Softmax};
 use crate::kernels::simd::{LANES, tree};
@@ -24,19 +24,14 @@ pub(super) const EPS: AttributeDef = AttributeDef::optional(
 );
 
 const BASE: OpDef = OpDef {
-    name: "",
-    formula: "",
-    attributes: &[],
     inputs: &[InputDef::required("x", Form::Tensor)],
-    arity: Arity::Fixed,
-    outputs: &["y"],
     rank: 30,
-    commutative: false,
-    row_wise: &[0],
+    tokens: |_| Tokens::Own(&[0]),
     in_place: &[(0, 0)],
     infer: same,
     reference: softmax_reference,
     lower: softmax_lower,
+    ..OpDef::PLAIN
 };
 
 pub(super) const OPS: &[OpDef] = &[
@@ -118,7 +113,7 @@ pub(super) const OPS: &[OpDef] = &[
 const ADDED: OpDef = OpDef {
     outputs: &["sum", "y"],
     rank: 20,
-    row_wise: &[0, 1],
+    tokens: |_| Tokens::Own(&[0, 1]),
     in_place: &[(0, 0), (0, 1), (1, 0), (1, 1)],
     infer: add_norm_infer,
     reference: add_norm_reference,

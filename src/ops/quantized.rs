@@ -13,24 +13,26 @@ use super::lower::{Form, Lowering, Phase};
 use super::norm::{EPS, add_norm_infer, add_norm_reference, norm_infer, norm_rows};
 use super::reference::Operands;
 use super::tensor::Tensor;
-use super::{Arity, InputDef, Op, OpDef};
+use super::{InputDef, Op, OpDef, Tokens, View};
 use crate::kernels::quantized::{BLOCK, QuantizeActivations, QuantizedLayerNorm, QuantizedRmsNorm};
 use crate::types::{DType, Dim, Type};
 
+/// The op that turns activations into int8 blocks.
+pub const QUANTIZE_ACTIVATIONS: &str = "QuantizeActivations";
+
+/// The op that gives elements another type, the attribute `to`.
+pub const CAST: &str = "Cast";
+
 const BASE: OpDef = OpDef {
-    name: "QuantizeActivations",
+    name: QUANTIZE_ACTIVATIONS,
     formula: "blocks of 32 elements of a row: d = max |x| / 127, and round(x · 127 / max |x|), half to even, as signed bytes",
-    attributes: &[],
     inputs: &[InputDef::required("x", Form::Tensor)],
-    arity: Arity::Fixed,
-    outputs: &["y"],
     rank: 30,
-    commutative: false,
-    row_wise: &[0],
-    in_place: &[],
+    tokens: |_| Tokens::Own(&[0]),
     infer: quantize_infer,
     reference: quantize_reference,
     lower: quantize_lower,
+    ..OpDef::PLAIN
 };
 
 pub(super) const OPS: &[OpDef] = &[
@@ -86,7 +88,7 @@ pub(super) const OPS: &[OpDef] = &[
         ..ADDED
     },
     OpDef {
-        name: "Cast",
+        name: CAST,
         formula: "the weight in another type, as files of that type would have it",
         attributes: &[AttributeDef::required(
             "to",
@@ -95,7 +97,8 @@ pub(super) const OPS: &[OpDef] = &[
         )],
         inputs: &[InputDef::required("weight", Form::Constant)],
         rank: 10,
-        row_wise: &[],
+        tokens: |_| Tokens::Step,
+        view: Some(View::Cast),
         infer: cast_infer,
         reference: cast_reference,
         lower: |_, _| Vec::new(),
@@ -108,7 +111,7 @@ const ADDED: OpDef = OpDef {
     attributes: &[EPS],
     outputs: &["sum", "y"],
     rank: 10,
-    row_wise: &[0, 1],
+    tokens: |_| Tokens::Own(&[0, 1]),
     in_place: &[(0, 0), (0, 1)],
     infer: add_norm_quantize_infer,
     reference: add_norm_quantize_reference,

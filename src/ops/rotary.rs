@@ -5,7 +5,7 @@ use super::infer::{Types, expect_rank, expect_shape, one, operand, same};
 use super::lower::{Form, Lowering, Phase};
 use super::reference::Operands;
 use super::tensor::Tensor;
-use super::{Arity, InputDef, Op, OpDef};
+use super::{InputDef, Op, OpDef, Split, Tokens};
 use crate::kernels::math::sin_cos_f32;
 use crate::kernels::rotary::{ApplyRotary, Rope, RopeScaling, RotaryTable, inverse_frequencies};
 use crate::types::{Dim, Shape, Type};
@@ -58,6 +58,9 @@ const ORIGINAL: AttributeDef = AttributeDef::optional(
     "positions the model was first trained on, for llama3 scaling",
 );
 
+const ROTARY_TABLE: &str = "RotaryTable";
+const APPLY_ROTARY: &str = "ApplyRotary";
+
 pub(super) const OPS: &[OpDef] = &[
     OpDef {
         name: "Rope",
@@ -69,51 +72,49 @@ pub(super) const OPS: &[OpDef] = &[
             InputDef::required("positions", Form::Ints),
             InputDef::optional("factors", Form::Constant),
         ],
-        arity: Arity::Fixed,
-        outputs: &["y"],
         rank: 30,
-        commutative: false,
-        row_wise: &[0, 1],
+        split: Some(Split {
+            table: ROTARY_TABLE,
+            apply: APPLY_ROTARY,
+        }),
+        tokens: |_| Tokens::Own(&[0, 1]),
         in_place: &[(0, 0)],
         infer: rope_infer,
         reference: rope_reference,
         lower: rope_lower,
+        ..OpDef::PLAIN
     },
     OpDef {
-        name: "RotaryTable",
+        name: ROTARY_TABLE,
         formula: "the cosines, then the sines, of each position times each frequency",
         attributes: &[BASE, DIMS, ROPE_TYPE, FACTOR, LOW, HIGH, ORIGINAL],
         inputs: &[
             InputDef::required("positions", Form::Ints),
             InputDef::optional("factors", Form::Constant),
         ],
-        arity: Arity::Fixed,
         outputs: &["table"],
         rank: 10,
-        commutative: false,
-        row_wise: &[0],
-        in_place: &[],
+        tokens: |_| Tokens::Own(&[0]),
         infer: table_infer,
         reference: table_reference,
         lower: table_lower,
+        ..OpDef::PLAIN
     },
     OpDef {
-        name: "ApplyRotary",
+        name: APPLY_ROTARY,
         formula: "turn each head by its position's row of the table",
         attributes: &[PAIRS],
         inputs: &[
             InputDef::required("x", Form::Tensor),
             InputDef::required("table", Form::Tensor),
         ],
-        arity: Arity::Fixed,
-        outputs: &["y"],
         rank: 10,
-        commutative: false,
-        row_wise: &[0, 1],
+        tokens: |_| Tokens::Own(&[0, 1]),
         in_place: &[(0, 0)],
         infer: apply_infer,
         reference: apply_reference,
         lower: apply_lower,
+        ..OpDef::PLAIN
     },
 ];
 

@@ -9,25 +9,14 @@ use super::infer::{Types, expect_rank, one, operand};
 use super::lower::{Form, Lowering, Phase};
 use super::reference::Operands;
 use super::tensor::{Data, Tensor};
-use super::{Arity, InputDef, Op, OpDef};
+use super::{Arity, InputDef, Lookup, Op, OpDef, Tokens, View};
 use crate::kernels::shape::{Concat, Copy, Gather, Slice, Transpose};
 use crate::types::{DType, Dim, Shape, Type};
 
-const BASE: OpDef = OpDef {
-    name: "",
-    formula: "",
-    attributes: &[],
-    inputs: &[InputDef::required("x", Form::Tensor)],
-    arity: Arity::Fixed,
-    outputs: &["y"],
-    rank: 40,
-    commutative: false,
-    row_wise: &[],
-    in_place: &[],
-    infer: reshape_infer,
-    reference: reshape_reference,
-    lower: reshape_lower,
-};
+/// The op of a part of one dimension: attributes `axis`, `start` and `end`.
+pub const SLICE: &str = "Slice";
+
+const X: &[InputDef] = &[InputDef::required("x", Form::Tensor)];
 
 const AXIS: AttributeDef = AttributeDef::optional(
     "axis",
@@ -45,9 +34,14 @@ pub(super) const OPS: &[OpDef] = &[
             AttributeKind::Ints,
             "the new dimensions",
         )],
-        row_wise: &[0],
+        tokens: |_| Tokens::Own(&[0]),
         in_place: &[(0, 0)],
-        ..BASE
+        view: Some(View::Reshape),
+        inputs: X,
+        infer: reshape_infer,
+        reference: reshape_reference,
+        lower: reshape_lower,
+        ..OpDef::PLAIN
     },
     OpDef {
         name: "Transpose",
@@ -57,13 +51,15 @@ pub(super) const OPS: &[OpDef] = &[
             AttributeKind::Ints,
             "a permutation of the dimensions",
         )],
+        inputs: X,
+        view: Some(View::Transpose),
         infer: transpose_infer,
         reference: transpose_reference,
         lower: transpose_lower,
-        ..BASE
+        ..OpDef::PLAIN
     },
     OpDef {
-        name: "Slice",
+        name: SLICE,
         formula: "the elements start..end of one dimension; negative positions count from its end",
         attributes: &[
             AXIS,
@@ -79,20 +75,23 @@ pub(super) const OPS: &[OpDef] = &[
                 "past the last element; the dimension's end where absent",
             ),
         ],
+        inputs: X,
+        view: Some(View::Slice),
         infer: slice_infer,
         reference: slice_reference,
         lower: slice_lower,
-        ..BASE
+        ..OpDef::PLAIN
     },
     OpDef {
         name: "Concat",
         formula: "the operands one after the other along one dimension",
         attributes: &[AXIS],
+        inputs: X,
         arity: Arity::Variadic,
         infer: concat_infer,
         reference: concat_reference,
         lower: concat_lower,
-        ..BASE
+        ..OpDef::PLAIN
     },
     OpDef {
         name: "Gather",
@@ -101,11 +100,12 @@ pub(super) const OPS: &[OpDef] = &[
             InputDef::required("table", Form::Table),
             InputDef::required("ids", Form::Ints),
         ],
-        row_wise: &[1],
+        tokens: |_| Tokens::Own(&[1]),
+        lookup: Some(Lookup { table: 0, ids: 1 }),
         infer: gather_infer,
         reference: gather_reference,
         lower: gather_lower,
-        ..BASE
+        ..OpDef::PLAIN
     },
 ];
 

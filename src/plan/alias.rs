@@ -152,15 +152,15 @@ impl Classes {
             let candidates = draft
                 .inputs
                 .iter()
-                .zip(&draft.slots)
-                .filter(|(_, slot)| allowed(**slot));
+                .zip(&draft.reads)
+                .filter(|(_, read)| allowed(read.slot));
             let fitting = candidates.filter_map(|(input, _)| *input).find(|&input| {
                 let Some(class) = self.class(input) else {
                     return false;
                 };
-                let others = draft.inputs.iter().zip(&draft.slots);
+                let others = draft.inputs.iter().zip(&draft.reads);
                 let clash = others
-                    .filter(|(_, slot)| !allowed(**slot))
+                    .filter(|(_, read)| !allowed(read.slot))
                     .any(|(other, _)| other.and_then(|v| self.class(v)) == Some(class));
                 let siblings = (0..graph.node(draft.node).outputs.len()).any(|sibling| {
                     self.class(Value {

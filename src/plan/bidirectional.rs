@@ -1,6 +1,7 @@
 //! Whether tokens see later ones, so that a text can only be read as a whole, and whether a step can read several.
 
 use crate::graph::{Graph, NodeId};
+use crate::ops::Tokens;
 use crate::types::Dim;
 
 /// Whether what a graph gives for a token depends on later tokens: its attention is not causal, or it mixes tokens
@@ -16,13 +17,12 @@ pub fn is_bidirectional(graph: &Graph) -> bool {
         let mut tokens = inputs.iter().enumerate().filter(|(_, input)| {
             input.is_some_and(|value| graph.ty(value).shape.contains(&Dim::Tokens))
         });
-        let open = op.name() == "Attention" && !op.flag("causal");
-        open || !keeps && tokens.any(|(slot, _)| !op.def().row_wise.contains(&slot))
+        let open = op.tokens() == Tokens::Text { causal: false };
+        open || !keeps && tokens.any(|(slot, _)| !op.row_wise().contains(&slot))
     })
 }
 
-/// Whether a step can read several texts side by side: the model reads each whole, and no op but attention, which keeps
-/// to the tokens of a text, mixes tokens.
+/// Whether a step can read several texts side by side: the model reads each whole, and no op mixes tokens of several.
 pub fn reads_texts_together(graph: &Graph) -> bool {
     let tokens_first = |value| graph.ty(value).shape.first() == Some(&Dim::Tokens);
     let keeps_apart = |id: NodeId| {
@@ -33,7 +33,11 @@ pub fn reads_texts_together(graph: &Graph) -> bool {
         inputs.all(|(slot, input)| match input {
             Some(value) if graph.ty(value).shape.contains(&Dim::Tokens) => {
                 tokens_first(value)
-                    && (op.name() == "Attention" || op.def().row_wise.contains(&slot))
+                    && match op.tokens() {
+                        Tokens::Own(slots) => slots.contains(&slot),
+                        Tokens::Text { .. } => true,
+                        Tokens::Step => false,
+                    }
             }
             _ => true,
         })

@@ -7,8 +7,7 @@ use super::verify::{PlanDefect, verify};
 use crate::graph::{Graph, Name, NodeId};
 use crate::kernels::kv_cache::{BLOCK, KvLayout};
 use crate::kernels::simd::Isa;
-use crate::types::ALIGNMENT;
-use crate::types::Dim;
+use crate::types::{ALIGNMENT, Dim, Type};
 
 /// Bytes between the scratch of two threads, so that they share no cache line, nor a pair that is fetched together.
 const THREAD_ALIGNMENT: usize = 128;
@@ -202,8 +201,14 @@ impl ModelPlan {
         let mut caches = Vec::new();
         let mut kv_cache = 0usize;
         for &node in &scheduler.stateful {
-            let window = cache_window(graph, node);
-            let layout = cache_layout(graph, node, window, &options).ok_or_else(too_large)?;
+            let op = graph.node(node).op();
+            let Some((op, state)) = op.and_then(|op| Some((op, op.def().state.as_ref()?))) else {
+                continue;
+            };
+            let window = (state.window)(op);
+            let keys = graph.inputs(node).get(state.keys).copied().flatten();
+            let layout = keys.and_then(|keys| cache_layout(graph.ty(keys), window, &options));
+            let layout = layout.ok_or_else(too_large)?;
             let offset = activations + scratch + kv_cache;
             caches.push(Cache {
                 node,
@@ -271,16 +276,6 @@ impl ModelPlan {
     }
 }
 
-/// How many keys a query of the node sees. `Cache` hands out all of them, whatever its reader looks at.
-fn cache_window(graph: &Graph, node: NodeId) -> Option<usize> {
-    let op = graph
-        .node(node)
-        .op()
-        .filter(|op| op.name() == "CachedAttention")?;
-    let window = op.optional_int("window")?;
-    usize::try_from(window).ok()
-}
-
 /// Positions that a cache keeps: all of the context, or where queries see a window what a step of `chunk` tokens sees
 /// and writes. So many that a whole block is still there when the step that writes its last row is done.
 fn cache_positions(window: Option<usize>, options: &PlanOptions) -> usize {
@@ -288,17 +283,9 @@ fn cache_positions(window: Option<usize>, options: &PlanOptions) -> usize {
     seen.map_or(options.context, |seen| seen.min(options.context))
 }
 
-/// The layout of a node's cache, from the shape of its keys: [T, kv_heads, head_dim].
-fn cache_layout(
-    graph: &Graph,
-    node: NodeId,
-    window: Option<usize>,
-    options: &PlanOptions,
-) -> Option<KvLayout> {
-    let op = graph.node(node).op()?;
-    let slot = op.def().inputs.iter().position(|input| input.name == "k")?;
-    let keys = graph.inputs(node).get(slot).copied().flatten()?;
-    let [_, Dim::Fixed(kv_heads), Dim::Fixed(head_dim)] = graph.ty(keys).shape[..] else {
+/// The layout of a cache for keys of that type, [T, kv_heads, head_dim].
+fn cache_layout(keys: &Type, window: Option<usize>, options: &PlanOptions) -> Option<KvLayout> {
+    let [_, Dim::Fixed(kv_heads), Dim::Fixed(head_dim)] = keys.shape[..] else {
         return None;
     };
     let positions = cache_positions(window, options);

@@ -17,5 +17,5 @@ mod verify;
 pub use bidirectional::{is_bidirectional, reads_texts_together};
 pub use layout::{Cache, ModelPlan, PlanError, PlanOptions, Regions, SessionLists};
 pub use report::{MemoryReport, StepReport};
-pub use schedule::{Slot, Source, Step, StepPlan, WeightForm, WeightNeed};
+pub use schedule::{Slot, Source, Step, StepPlan, WeightNeed};
 pub use verify::{PlanDefect, verify};

@@ -6,10 +6,11 @@ use serde::Serialize;
 use smallvec::SmallVec;
 
 use super::layout::ModelPlan;
-use super::schedule::{StepPlan, WeightForm, WeightNeed};
+use super::schedule::{StepPlan, WeightNeed};
 use crate::kernels::kv_cache::BLOCK;
 use crate::kernels::packed::{PackedMatrix, WeightType};
 use crate::kernels::quantized::QuantizedMatrix;
+use crate::ops::WeightForm;
 use crate::types::DType;
 
 /// Every byte of a plan.

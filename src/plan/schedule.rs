@@ -13,7 +13,7 @@ use super::layout::PlanOptions;
 use super::place::{Buffer, Placement, place, round_up};
 use crate::graph::{Class, Graph, Kind, Name, NodeId, Value};
 use crate::kernels::call::BoundKernel;
-use crate::ops::{Form, Lowering};
+use crate::ops::{Lowering, Read, View, WeightForm};
 use crate::types::ALIGNMENT;
 use crate::types::{DType, Dim, Type};
 
@@ -35,19 +35,6 @@ pub enum Source {
     Arena(Slot),
     /// Entry of [`super::ModelPlan::weights`].
     Weight(usize),
-}
-
-/// How kernels read a weight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum WeightForm {
-    /// Dense f32.
-    Constant,
-    /// In panels of 16 rows: F16 and BF16 in their own type, everything else in f32.
-    Packed,
-    /// In panels of 16 rows of quantized blocks.
-    Quantized,
-    /// Row by row, where the file has it.
-    Table,
 }
 
 /// A weight that steps read.
@@ -134,8 +121,8 @@ pub(super) struct Draft {
     pub kernel: Box<dyn BoundKernel>,
     /// Operand values by slot of the kernel; `None` is absent.
     pub inputs: SmallVec<[Option<Value>; 8]>,
-    /// The op's slots that the kernel's slots stand for.
-    pub slots: SmallVec<[usize; 8]>,
+    /// The op's slots that the kernel's slots stand for, and how each is read.
+    pub reads: SmallVec<[Read; 8]>,
     pub outputs: bool,
     pub scratch: usize,
 }
@@ -180,15 +167,17 @@ impl<'a> Scheduler<'a> {
                 padded.iter().map(|v| v.map(|v| self.graph.ty(v))).collect();
             let outputs: SmallVec<[&Type; 4]> =
                 self.graph.node(id).outputs.iter().map(|o| &o.ty).collect();
-            let constant: SmallVec<[bool; 8]> = padded
-                .iter()
-                .map(|v| v.is_some_and(|v| self.class(v.node) != Class::Activation))
-                .collect();
-            self.check_forms(id, &padded, &constant)?;
+            let weight = |(slot, v): (usize, &Option<Value>)| {
+                let value = v.filter(|v| self.class(v.node) != Class::Activation);
+                value.map(|_| op.weight_form(slot, &types))
+            };
+            let weights: SmallVec<[Option<WeightForm>; 8]> =
+                padded.iter().enumerate().map(weight).collect();
+            self.check_forms(id, &padded, &weights)?;
             let lowering = Lowering {
                 inputs: &types,
                 outputs: &outputs,
-                constant: &constant,
+                weights: &weights,
                 isa: options.isa,
                 context: options.context,
                 tokens,
@@ -199,9 +188,9 @@ impl<'a> Scheduler<'a> {
                     inputs: phase
                         .inputs
                         .iter()
-                        .map(|&slot| padded.get(slot).copied().flatten())
+                        .map(|read| padded.get(read.slot).copied().flatten())
                         .collect(),
-                    slots: phase.inputs,
+                    reads: phase.inputs,
                     kernel: phase.kernel,
                     outputs: phase.outputs,
                     scratch: phase.scratch,
@@ -220,7 +209,7 @@ impl<'a> Scheduler<'a> {
         &self,
         id: NodeId,
         inputs: &[Option<Value>],
-        constant: &[bool],
+        weights: &[Option<WeightForm>],
     ) -> Result<(), String> {
         let node = self.graph.node(id);
         let Some(op) = node.op() else { return Ok(()) };
@@ -228,7 +217,7 @@ impl<'a> Scheduler<'a> {
             let (Some(value), Some(def)) = (value, op.input_def(slot)) else {
                 continue;
             };
-            if let Some(wanted) = def.form.misfit(constant[slot]) {
+            if let Some(wanted) = def.form.misfit(weights[slot].is_some()) {
                 let (name, input) = (node.name(), self.graph.name(*value));
                 return Err(format!(
                     "node \"{name}\": input {slot} ({}) of {} must be {wanted}: \"{input}\" is not",
@@ -254,50 +243,15 @@ impl<'a> Scheduler<'a> {
         Ok(())
     }
 
-    /// The place among the weights of a constant operand.
-    fn weight(&mut self, node: NodeId, slot: usize, value: Value) -> usize {
+    /// The place among the weights of an operand that is read in that form.
+    fn weight(&mut self, value: Value, form: WeightForm) -> usize {
         let ty = self.graph.ty(value).clone();
-        let form = self
-            .graph
-            .node(node)
-            .op()
-            .and_then(|op| op.input_def(slot))
-            .map(|def| def.form);
-        let packed = match self.reads_int8(node) {
-            true => WeightForm::Quantized,
-            false => WeightForm::Packed,
-        };
-        let form = match form {
-            Some(Form::Packed) => packed,
-            Some(Form::PackedOrTensor) if self.is_linear(node) => packed,
-            Some(Form::Table) => WeightForm::Table,
-            _ => WeightForm::Constant,
-        };
         let next = self.weights.len();
         let index = *self.weight_index.entry((value, form)).or_insert(next);
         if index == next {
             self.weights.push(WeightNeed { value, form, ty });
         }
         index
-    }
-
-    /// Whether a product's activations are in int8 blocks.
-    fn reads_int8(&self, node: NodeId) -> bool {
-        let x = self.graph.inputs(node).first().copied().flatten();
-        x.is_some_and(|x| self.graph.ty(x).dtype == DType::Int8)
-    }
-
-    /// Whether a MatMul's second operand is read as a packed weight.
-    fn is_linear(&self, node: NodeId) -> bool {
-        let op = self.graph.node(node).op();
-        let rank = self
-            .graph
-            .inputs(node)
-            .get(1)
-            .copied()
-            .flatten()
-            .map(|b| self.graph.ty(b).shape.len());
-        op.is_some_and(|op| op.flag("transpose_b")) && rank == Some(2)
     }
 
     /// The plan for steps of up to `tokens` tokens.
@@ -340,13 +294,14 @@ impl<'a> Scheduler<'a> {
                 SmallVec::new()
             };
             let mut inputs = SmallVec::new();
-            for (value, slot) in draft.inputs.iter().zip(&draft.slots) {
-                inputs.push(match value {
-                    None => Source::Absent,
-                    Some(value) => match slots.get(value) {
-                        Some(slot) => Source::Arena(slot.clone()),
-                        None => Source::Weight(self.weight(draft.node, *slot, *value)),
-                    },
+            for (value, read) in draft.inputs.iter().zip(&draft.reads) {
+                let Some(value) = *value else {
+                    inputs.push(Source::Absent);
+                    continue;
+                };
+                inputs.push(match read.weight {
+                    Some(form) => Source::Weight(self.weight(value, form)),
+                    None => Source::Arena(slots[&value].clone()),
                 });
             }
             let cache = self.stateful.iter().position(|&id| id == draft.node);
@@ -393,7 +348,8 @@ impl<'a> Scheduler<'a> {
 
 /// Whether the node only sees its operand's bytes in another shape.
 pub(super) fn is_view(graph: &Graph, id: NodeId) -> bool {
-    graph.node(id).op().is_some_and(|op| op.name() == "Reshape")
+    let op = graph.node(id).op();
+    op.is_some_and(|op| op.def().view == Some(View::Reshape))
 }
 
 /// A placement without reuse: each buffer has bytes of its own.

@@ -9,9 +9,6 @@ use super::{Change, is_read, redirect, redirectable};
 use crate::graph::{Graph, GraphError, Kind, Name, NodeId, Value};
 use crate::types::{Literal, Type};
 
-/// Ops that remember: two of them are two memories, even if they are given the same.
-const STATEFUL: [&str; 2] = ["Cache", "CachedAttention"];
-
 /// What makes two nodes equal.
 #[derive(PartialEq, Eq, Hash)]
 enum Key {
@@ -79,7 +76,8 @@ fn key(graph: &Graph, id: NodeId) -> Option<Key> {
         )),
         Kind::Constant(Literal::Int(n)) => Some(Key::Int(*n)),
         Kind::Constant(Literal::Float(x)) => Some(Key::Float(x.to_bits())),
-        Kind::Op(op) if STATEFUL.contains(&op.name()) => None,
+        // Two of them are two memories, even if they are given the same.
+        Kind::Op(op) if op.has_state() => None,
         Kind::Op(op) => {
             let mut inputs = graph.inputs(id);
             if op.def().commutative

@@ -4,10 +4,10 @@
 
 use smallvec::SmallVec;
 
-use super::{Change, is_read, new_op, redirect};
+use super::{Change, is_read, redirect};
 use crate::graph::{Editor, Graph, GraphError, NodeId, Value};
 use crate::ops::reference::{Operands, literal_tensor};
-use crate::ops::{Attribute, Data, Op, Tensor};
+use crate::ops::{Attribute, Data, Neutral, Op, Tensor, View};
 use crate::types::{DType, Literal, Type};
 
 /// Fold every op, operands before the ops that read them, so that one run reaches the end.
@@ -41,11 +41,11 @@ fn fold(editor: &mut Editor<'_>, id: NodeId, op: &Op) -> Result<Option<String>, 
         redirect(editor, id.into(), constant.into())?;
         return Ok(Some(format!("{} of literals is {literal}", op.name())));
     }
-    match op.name() {
-        "Mul" | "Div" => unit_factor(editor, id, op),
-        "Reshape" => reshape(editor, id),
-        "Transpose" => transpose(editor, id, op),
-        _ => Ok(None),
+    match op.def().view {
+        Some(View::Reshape) => reshape(editor, id, op),
+        Some(View::Transpose) => transpose(editor, id, op),
+        Some(View::Slice | View::Cast) => Ok(None),
+        None => neutral(editor, id, op),
     }
 }
 
@@ -74,19 +74,22 @@ fn computed(graph: &Graph, id: NodeId, op: &Op) -> Option<Literal> {
 }
 
 /// x · 1, 1 · x and x / 1 are x, to the bit.
-fn unit_factor(editor: &mut Editor<'_>, id: NodeId, op: &Op) -> Result<Option<String>, GraphError> {
+fn neutral(editor: &mut Editor<'_>, id: NodeId, op: &Op) -> Result<Option<String>, GraphError> {
+    let Some(Neutral { number, slots }) = op.def().neutral else {
+        return Ok(None);
+    };
     let graph = editor.graph();
-    let is_one = |v: Value| match graph.literal(v) {
-        Some(Literal::Int(n)) => n == 1,
-        Some(Literal::Float(x)) => x as f32 == 1.0,
+    let is_neutral = |v: Value| match graph.literal(v) {
+        Some(Literal::Int(n)) => n as f32 == number,
+        Some(Literal::Float(x)) => x as f32 == number,
         None => false,
     };
     let x = match graph.inputs(id)[..] {
-        [Some(x), Some(one)] if is_one(one) => x,
-        [Some(one), Some(x)] if is_one(one) && op.name() == "Mul" => x,
+        [Some(x), Some(b)] if is_neutral(b) && slots.contains(&1) => x,
+        [Some(a), Some(x)] if is_neutral(a) && slots.contains(&0) => x,
         _ => return Ok(None),
     };
-    let what = format!("{} by 1 is removed", op.name());
+    let what = format!("{} by {number} is removed", op.name());
     Ok(redirect(editor, id.into(), x)?.then_some(what))
 }
 
@@ -94,7 +97,12 @@ fn unit_factor(editor: &mut Editor<'_>, id: NodeId, op: &Op) -> Result<Option<St
 fn chain(graph: &Graph, id: NodeId) -> Option<(Value, Option<(Value, Op)>)> {
     let x = first_input(graph, id)?;
     let inner = graph.node(x.node).op();
-    let same = inner.filter(|op| graph.node(id).op().is_some_and(|o| o.name() == op.name()));
+    let same = inner.filter(|op| {
+        graph
+            .node(id)
+            .op()
+            .is_some_and(|o| o.def().view == op.def().view)
+    });
     Some((
         x,
         same.and_then(|op| Some((first_input(graph, x.node)?, op.clone()))),
@@ -106,7 +114,7 @@ fn first_input(graph: &Graph, id: NodeId) -> Option<Value> {
 }
 
 /// A reshape to the shape that is there, or of a reshape.
-fn reshape(editor: &mut Editor<'_>, id: NodeId) -> Result<Option<String>, GraphError> {
+fn reshape(editor: &mut Editor<'_>, id: NodeId, op: &Op) -> Result<Option<String>, GraphError> {
     let Some((x, inner)) = chain(editor.graph(), id) else {
         return Ok(None);
     };
@@ -125,7 +133,7 @@ fn reshape(editor: &mut Editor<'_>, id: NodeId) -> Result<Option<String>, GraphE
     let Some(shape) = reshape_attribute(graph.ty(x), graph.ty(id.into())) else {
         return Ok(None);
     };
-    let op = new_op("Reshape", &[("shape", Attribute::Ints(shape))])?;
+    let op = changed(op, "shape", Attribute::Ints(shape))?;
     replace(editor, id, op, x)?;
     Ok(Some("Reshape of a Reshape becomes one".into()))
 }
@@ -165,9 +173,15 @@ fn transpose(editor: &mut Editor<'_>, id: NodeId, op: &Op) -> Result<Option<Stri
     if is_identity(&perm) && redirect(editor, id.into(), x)? {
         return Ok(Some("Transpose there and back is removed".into()));
     }
-    let op = new_op("Transpose", &[("perm", Attribute::Ints(perm))])?;
+    let op = changed(op, "perm", Attribute::Ints(perm))?;
     replace(editor, id, op, x)?;
     Ok(Some("Transpose of a Transpose becomes one".into()))
+}
+
+/// The op with another value of an attribute.
+fn changed(op: &Op, attribute: &str, value: Attribute) -> Result<Op, GraphError> {
+    op.with(attribute, value)
+        .map_err(|problems| GraphError { problems })
 }
 
 /// Put `op` on `x` in the place of a node with one output, whose name it takes.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Change, new_op};
 use crate::graph::{Class, Editor, Graph, GraphError, NodeId, Value};
-use crate::ops::Attribute;
 use crate::ops::program::{MOST_INPUTS, MOST_STEPS, Program, Source, Step, function_of};
+use crate::ops::{Attribute, ELEMENTWISE};
 use crate::types::{DType, Literal};
 
 /// Replace groups of two or more ops by an Elementwise op each. A group has one value that is read outside, its last, whose
@@ -131,7 +131,7 @@ impl Group {
         }
         let program = Program { steps };
         let op = new_op(
-            "Elementwise",
+            ELEMENTWISE,
             &[("program", Attribute::Text(program.to_string().into()))],
         )?;
         let name = graph.node(self.root).name().clone();

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Change, new_op};
 use crate::graph::{Editor, Graph, GraphError, NodeId, Value};
-use crate::ops::{Attribute, Op};
+use crate::ops::{Attribute, Op, SLICE};
 use crate::types::{DType, Dim, Type};
 
 /// Narrow every output of the graph that has a row per token, [T, …], to [1, …], and what leads to it as far as
@@ -115,10 +115,6 @@ fn can_narrow(graph: &Graph, id: NodeId, op: &Op) -> bool {
     if !outputs.iter().all(|o| has_rows(&o.ty) && only_rows(&o.ty)) {
         return false;
     }
-    // 0 keeps the rows; no other dimension can become T.
-    if op.name() == "Reshape" && op.ints("shape").first() != Some(&0) {
-        return false;
-    }
     let inputs = graph.inputs(id);
     let operands = || {
         let operand = |(slot, v): (usize, &Option<Value>)| Some((slot, graph.ty((*v)?)));
@@ -126,7 +122,7 @@ fn can_narrow(graph: &Graph, id: NodeId, op: &Op) -> bool {
     };
     let fits = |(slot, ty): (usize, &Type)| {
         let is_fixed = ty.shape.iter().all(|d| d.fixed().is_some());
-        is_fixed || op.def().row_wise.contains(&slot) && has_rows(ty) && only_rows(ty)
+        is_fixed || op.row_wise().contains(&slot) && has_rows(ty) && only_rows(ty)
     };
     operands().any(|(_, ty)| has_rows(ty)) && operands().all(fits)
 }
@@ -142,7 +138,7 @@ fn slice(
         return Ok(*slice);
     }
     let op = new_op(
-        "Slice",
+        SLICE,
         &[("axis", Attribute::Int(0)), ("start", Attribute::Int(-1))],
     )?;
     let name = editor.graph().name(value).clone();

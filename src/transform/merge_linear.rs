@@ -4,21 +4,25 @@ use std::collections::HashMap;
 
 use super::{Change, new_op};
 use crate::graph::{Class, Editor, Graph, GraphError, NodeId, Value};
-use crate::ops::Attribute;
+use crate::ops::{Attribute, AttributeDef};
+
+/// What a node multiplies, and the op that it can be a segment of.
+type Segment = (Value, &'static str);
 
 /// The most segments of a step, as MergedLinear's attribute has it.
 const MOST: usize = 7;
 
-/// Merge Linear nodes without activation and residual that read the same value. Weights and biases depend on no
+/// Merge nodes of an op that has a merged form, where they read the same value and have nothing that the merged form
+/// lacks: of Linear, no activation and no residual. Weights and biases depend on no
 /// activation, so that none of the merged nodes can depend on another.
 pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     let classes = graph.classes();
-    let mut groups: Vec<(Value, Vec<NodeId>)> = Vec::new();
-    let mut group_of: HashMap<Value, usize> = HashMap::new();
+    let mut groups: Vec<(Segment, Vec<NodeId>)> = Vec::new();
+    let mut group_of: HashMap<Segment, usize> = HashMap::new();
     for id in graph.order() {
-        if let Some(x) = mergeable(graph, &classes, id) {
-            let at = *group_of.entry(x).or_insert_with(|| {
-                groups.push((x, Vec::new()));
+        if let Some(segment) = mergeable(graph, &classes, id) {
+            let at = *group_of.entry(segment).or_insert_with(|| {
+                groups.push((segment, Vec::new()));
                 groups.len() - 1
             });
             groups[at].1.push(id);
@@ -26,9 +30,9 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     }
     let mut editor = graph.edit();
     let mut changes = Vec::new();
-    for (x, group) in &groups {
+    for (segment, group) in &groups {
         for members in group.chunks(MOST).filter(|members| members.len() > 1) {
-            changes.push(merge(&mut editor, *x, members)?);
+            changes.push(merge(&mut editor, *segment, members)?);
         }
     }
     if !changes.is_empty() {
@@ -37,22 +41,28 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     Ok(changes)
 }
 
-/// What the node multiplies, if it can be a segment.
-fn mergeable(graph: &Graph, classes: &[Class], id: NodeId) -> Option<Value> {
-    let op = graph.node(id).op().filter(|op| op.name() == "Linear")?;
+/// The node as a segment, if it can be one.
+fn mergeable(graph: &Graph, classes: &[Class], id: NodeId) -> Option<Segment> {
+    let op = graph.node(id).op()?;
+    let merged = op.def().merged?;
+    let plain = |(def, value): (&AttributeDef, &Attribute)| *value == def.default;
     let inputs = graph.inputs(id);
     let input = |slot: usize| inputs.get(slot).copied().flatten();
     let class = |v: Value| classes[v.node.index()];
     let (x, weight) = (input(0)?, input(1)?);
-    let fits = op.text("activation") == "none"
-        && input(3).is_none()
+    let fits = op.def().attributes.iter().zip(op.attributes()).all(plain)
+        && inputs.iter().skip(3).all(Option::is_none)
         && class(x) == Class::Activation
         && class(weight) != Class::Activation
         && input(2).is_none_or(|bias| class(bias) != Class::Activation);
-    fits.then_some(x)
+    fits.then_some((x, merged))
 }
 
-fn merge(editor: &mut Editor<'_>, x: Value, members: &[NodeId]) -> Result<Change, GraphError> {
+fn merge(
+    editor: &mut Editor<'_>,
+    (x, merged): Segment,
+    members: &[NodeId],
+) -> Result<Change, GraphError> {
     let graph = editor.graph();
     let input = |id: NodeId, slot: usize| graph.inputs(id).get(slot).copied().flatten();
     let mut inputs = vec![Some(x)];
@@ -64,13 +74,13 @@ fn merge(editor: &mut Editor<'_>, x: Value, members: &[NodeId]) -> Result<Change
         .collect();
     let names: Vec<&str> = names.iter().map(|name| &**name).collect();
     let what = format!(
-        "{} read \"{}\": one MergedLinear of {} segments",
+        "{} read \"{}\": one {merged} of {} segments",
         names.join(", "),
         graph.name(x),
         names.len()
     );
     let op = new_op(
-        "MergedLinear",
+        merged,
         &[("segments", Attribute::Int(members.len() as i64))],
     )?;
     editor.at(members[0]);

@@ -1,9 +1,11 @@
 //! Passes that compute: what a closed rule language can't say because it looks at data, layout or the whole graph.
 //!
 //! What belongs here: one file per transform, each a function from a graph to the list of its changes, and the table
-//! by which the pipeline names them. A transform that changed something also removes what no output depends on. What
-//! does not belong: rewriting one small pattern into another (`passes/*.ron`), the order of passes
-//! (`passes/pipeline.ron`), and anything that reads weights (`files/`).
+//! by which the pipeline names them. A transform that changed something also removes what no output depends on. It
+//! finds its ops by what the table of ops says of them: a view, a state, the op that several merge into, the two that
+//! one splits into. The few ops that a transform puts where no op was are constants of `ops`. What does not belong:
+//! rewriting one small pattern into another (`passes/*.ron`), the order of passes (`passes/pipeline.ron`), and anything
+//! that reads weights (`files/`).
 
 mod common_subexpressions;
 mod dead_nodes;

@@ -3,7 +3,8 @@
 use smallvec::SmallVec;
 
 use crate::graph::{Class, Graph, NodeId, Value};
-use crate::ops::Form;
+use crate::ops::WeightForm;
+use crate::types::Type;
 
 /// A product of activations with one or more matrices [n, k].
 pub(super) struct Product {
@@ -21,22 +22,19 @@ pub(super) fn products(graph: &Graph) -> Vec<Product> {
     let product = |id: NodeId| {
         let op = graph.node(id).op()?;
         let inputs = graph.inputs(id);
+        let types: SmallVec<[Option<&Type>; 8]> =
+            inputs.iter().map(|v| v.map(|v| graph.ty(v))).collect();
         let x = inputs.first().copied().flatten()?;
         if classes[x.node.index()] != Class::Activation {
             return None;
         }
         let matrix = |slot: &usize| {
-            let form = op.input_def(*slot).map(|def| def.form);
+            let packed = match op.weight_form(*slot, &types) {
+                WeightForm::Packed | WeightForm::Quantized => true,
+                WeightForm::Constant | WeightForm::Table => false,
+            };
             let weight = inputs.get(*slot).copied().flatten();
-            weight.is_some_and(|weight| {
-                let is_matrix = graph.ty(weight).shape.len() == 2;
-                let packed = match form {
-                    Some(Form::Packed) => true,
-                    Some(Form::PackedOrTensor) => op.flag("transpose_b"),
-                    _ => false,
-                };
-                packed && is_matrix && classes[weight.node.index()] == Class::Weight
-            })
+            packed && weight.is_some_and(|weight| classes[weight.node.index()] == Class::Weight)
         };
         let weights: SmallVec<[usize; 2]> = (1..inputs.len()).filter(matrix).collect();
         (!weights.is_empty()).then_some(Product { id, x, weights })

@@ -4,6 +4,7 @@ use super::products::{Product, products};
 use super::{Change, new_op};
 use crate::graph::{Graph, GraphError};
 use crate::kernels::quantized::BLOCK;
+use crate::ops::QUANTIZE_ACTIVATIONS;
 use crate::types::{DType, Dim};
 
 /// Put a QuantizeActivations before every product all of whose weights are in quantized blocks. Products that read the
@@ -23,7 +24,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
         if !floats || !graph.ty(x).width().is_some_and(whole) || !weights.iter().all(blocks) {
             continue;
         }
-        let op = new_op("QuantizeActivations", &[])?;
+        let op = new_op(QUANTIZE_ACTIVATIONS, &[])?;
         let (name, product) = (graph.name(x).clone(), graph.node(id).name().clone());
         editor.at(x.node);
         let quantized = editor.op(op, &[Some(x)], &[&format!("{name}/int8")])?;

@@ -3,7 +3,7 @@
 use super::products::{Product, products};
 use super::{Change, Settings, new_op};
 use crate::graph::{Graph, GraphError};
-use crate::ops::Attribute;
+use crate::ops::{Attribute, CAST};
 use crate::types::{DType, Type};
 
 /// Put a Cast behind every matrix of floats that a product reads, to the type that the caller chose. Gains, biases and
@@ -32,7 +32,7 @@ pub(super) fn run(graph: &mut Graph, settings: &Settings) -> Result<Vec<Change>,
             let name = graph.name(weight).clone();
             let to = Attribute::Text(dtype.to_string().into());
             editor.at(weight.node);
-            let op = new_op("Cast", &[("to", to)])?;
+            let op = new_op(CAST, &[("to", to)])?;
             let cast = editor.op(op, &[Some(weight)], &[&format!("{name}/{dtype}")])?;
             editor.rewire(id, slot, cast.into());
             changes.push(Change {

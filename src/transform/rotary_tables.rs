@@ -4,18 +4,19 @@ use std::collections::HashMap;
 
 use super::{Change, new_op};
 use crate::graph::{Graph, GraphError, NodeId, Value};
-use crate::ops::{Attribute, Op};
+use crate::ops::{self, Attribute, Op};
 
 /// What makes two tables equal: attributes as text, positions, frequency factors.
 type Key = (String, Option<Value>, Option<Value>);
 
-/// Replace every Rope by an ApplyRotary that reads a RotaryTable. There is one table for all of equal attributes and
+/// Replace every op that the table of ops splits into a table and its application: Rope by an ApplyRotary that reads a
+/// RotaryTable. There is one table for all of equal attributes and
 /// operands; one that is in the graph already is used too.
 pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     let order = graph.order();
     let mut tables: HashMap<Key, NodeId> = HashMap::new();
     for &id in &order {
-        if let Some(op) = graph.node(id).op().filter(|op| op.name() == "RotaryTable") {
+        if let Some(op) = graph.node(id).op().filter(|op| is_table(op)) {
             let key = key(op, graph.inputs(id).iter().copied());
             tables.entry(key).or_insert(id);
         }
@@ -24,12 +25,13 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     let mut changes = Vec::new();
     for id in order {
         let node = editor.graph().node(id);
-        let Some(rope) = node.op().filter(|op| op.name() == "Rope").cloned() else {
+        let Some((rope, split)) = node.op().and_then(|op| Some((op.clone(), op.def().split?)))
+        else {
             continue;
         };
         let name = node.name().clone();
         let inputs = editor.graph().inputs(id);
-        let table_op = table_of(&rope)?;
+        let table_op = part(&rope, split.table)?;
         let operands = [
             inputs.get(1).copied().flatten(),
             inputs.get(2).copied().flatten(),
@@ -43,8 +45,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
                 *tables.entry(key).or_insert(table)
             }
         };
-        let pairs = Attribute::Text(rope.text("pairs").to_string().into());
-        let apply = new_op("ApplyRotary", &[("pairs", pairs)])?;
+        let apply = part(&rope, split.apply)?;
         let x = inputs.first().copied().flatten();
         let apply = editor.op(apply, &[x, Some(table.into())], &[&name])?;
         editor.replace(id.into(), apply.into())?;
@@ -71,15 +72,22 @@ fn key(table: &Op, operands: impl IntoIterator<Item = Option<Value>>) -> Key {
     )
 }
 
-/// The table of a Rope: the attributes that both have are equal.
-fn table_of(rope: &Op) -> Result<Op, GraphError> {
-    let shared: Vec<(&str, Attribute)> = rope
+/// Whether the op is the table of some other.
+fn is_table(op: &Op) -> bool {
+    let mut splits = ops::table().filter_map(|def| def.split);
+    splits.any(|split| split.table == op.name())
+}
+
+/// One of the two ops that `whole` is split into: the attributes that both have are equal.
+fn part(whole: &Op, name: &'static str) -> Result<Op, GraphError> {
+    let known = ops::find(name).map_or(&[][..], |def| def.attributes);
+    let shared: Vec<(&str, Attribute)> = whole
         .def()
         .attributes
         .iter()
-        .zip(rope.attributes())
-        .filter(|(def, _)| def.name != "pairs")
+        .zip(whole.attributes())
+        .filter(|(def, _)| known.iter().any(|known| known.name == def.name))
         .map(|(def, value)| (def.name, value.clone()))
         .collect();
-    new_op("RotaryTable", &shared)
+    new_op(name, &shared)
 }

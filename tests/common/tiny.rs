@@ -76,13 +76,11 @@ impl Tiny {
 
     /// Options with the folder's graph file.
     pub fn options(&self) -> Options {
-        Options {
-            graph: Some(self.path("graph.ron")),
-            context: Some(24),
-            chunk: Some(8),
-            threads: Some(2),
-            ..Options::default()
-        }
+        Options::new()
+            .graph(self.path("graph.ron"))
+            .context(24)
+            .chunk(8)
+            .threads(2)
     }
 
     pub fn open(&self) -> Result<Model, ModelError> {

@@ -1,6 +1,7 @@
 //! Do plans of arbitrary graphs hold what they promise, and do they compute what the graph means?
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -118,7 +119,10 @@ fn interpreted(graph: &Graph, weights: &SeededWeights) -> Vec<Vec<Vec<u32>>> {
 
 fn executed(graph: &Graph, files: &WeightFiles, threads: usize, isa: Isa) -> Vec<Vec<Vec<u32>>> {
     let plan = ModelPlan::new(graph, graph, options(threads, isa)).unwrap();
-    let stored = weights::load(graph, &plan.weights, files, 1, &|_, _| {}).unwrap();
+    let stored = weights::load(graph, &plan.weights, files, 1, &|_, _| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     let executor = Executor::new(Arc::new(plan), stored, Pool::new(threads).unwrap());
     let mut session = Session::new(Arc::new(executor), VOCAB).unwrap();
     let mut all = Vec::new();

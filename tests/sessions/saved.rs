@@ -30,13 +30,13 @@ fn loaded(model: &Model, bytes: &[u8]) -> Session {
 fn elsewhere(length: usize) -> Vec<Options> {
     let mut all = Vec::new();
     for (i, isa) in Isa::available().into_iter().enumerate() {
-        all.push(Options {
-            isa: Some(isa.name().into()),
-            threads: Some(1 + i % 3),
-            chunk: Some([7, 48, 1024][i % 3]),
-            context: Some(length + 40 * i),
-            ..all_rows()
-        });
+        all.push(
+            all_rows()
+                .isa(isa.name())
+                .threads(1 + i % 3)
+                .chunk([7, 48, 1024][i % 3])
+                .context(length + 40 * i),
+        );
     }
     all
 }

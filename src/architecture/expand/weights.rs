@@ -8,6 +8,7 @@ use crate::architecture::resolve::argument;
 use crate::architecture::weight_table::Rows;
 use crate::language::diagnostics::Problem;
 use crate::language::value::Value;
+use crate::ops::SLICE;
 
 /// The largest dimension of a weight.
 const LARGEST_DIM: i64 = 1 << 31;
@@ -126,7 +127,7 @@ impl<'a> Expander<'a> {
         self.nodes.push(FlatNode {
             names: vec![name.clone()],
             written: vec![weight.name.clone()],
-            op: "Slice".to_owned(),
+            op: SLICE.to_owned(),
             positional: None,
             attributes: attributes
                 .map(|(name, value)| attribute(name, value))

@@ -4,7 +4,8 @@ use smallmind::architecture::ast::{Argument, ArgumentKind, Node, Operand, Operan
 use smallmind::graph::Graph;
 use smallmind::language::diagnostics::Position;
 use smallmind::language::value::Value;
-use smallmind::types::Dim;
+use smallmind::ops::{Op, Tokens};
+use smallmind::types::{Dim, Type};
 
 use super::norms::{norms_before, norms_behind};
 
@@ -219,20 +220,21 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// The width of heads in the first Attention, and of what the first Gather gives.
+/// The width of heads in the first op that attends, and of the first embedding.
 fn widths(graph: &Graph) -> (Option<usize>, Option<usize>) {
-    let width = |name: &str, input: bool| {
-        graph.order().into_iter().find_map(|id| {
-            graph.node(id).op().filter(|op| op.name() == name)?;
-            let value = if input {
-                graph.inputs(id).first().copied().flatten()?
-            } else {
-                id.into()
-            };
-            graph.ty(value).width().and_then(Dim::fixed)
-        })
+    let first = |is: &dyn Fn(&Op) -> bool| {
+        let order = graph.order().into_iter();
+        let mut found = order.filter(|id| graph.node(*id).op().is_some_and(is));
+        found.next()
     };
-    (width("Attention", true), width("Gather", false))
+    let width = |ty: &Type| ty.width().and_then(Dim::fixed);
+    let attention = first(&|op| matches!(op.tokens(), Tokens::Text { .. }));
+    let queries = attention.and_then(|id| graph.inputs(id).first().copied().flatten());
+    let embedding = first(&|op| op.def().lookup.is_some());
+    (
+        queries.and_then(|queries| width(graph.ty(queries))),
+        embedding.and_then(|id| width(graph.ty(id.into()))),
+    )
 }
 
 /// Every change that is tried, the likelier first.

@@ -105,6 +105,11 @@ impl GgufFile {
         Ok(Self::new(label, Mapped::from_vec(header), None, read))
     }
 
+    /// The file, unless it is one of several parts of a model, whose others can't be found by its name.
+    pub fn refuse_part(self) -> Result<Self, TensorFileError> {
+        parts::refuse_part(self)
+    }
+
     /// `head` begins as the file does and holds the header.
     fn new(file: &Path, head: Mapped, bytes: Option<Mapped>, header: Header) -> Self {
         GgufFile {

@@ -61,6 +61,16 @@ pub fn open_parts(path: &Path, open: Open) -> Result<(GgufFile, Vec<GgufFile>), 
     Ok((first, parts))
 }
 
+/// The file, unless it is one of several parts of a model.
+pub(super) fn refuse_part(file: GgufFile) -> Result<GgufFile, TensorFileError> {
+    match file.metadata().integer(COUNT) {
+        None | Some(..=1) => Ok(file),
+        Some(count) => Err(ErrorsOf(file.path()).malformed(format!(
+            "one of {count} parts of a model; merge them into one file first"
+        ))),
+    }
+}
+
 fn open_one(path: &Path, open: Open) -> Result<GgufFile, TensorFileError> {
     match open {
         Open::Data => GgufFile::open(path),

@@ -23,6 +23,7 @@ use tokenizers::{
 
 use self::model::TokenModel;
 pub(crate) use self::pieces::SPACE_MARK;
+use crate::files::folder::Folder;
 use crate::files::gguf::Metadata;
 
 /// What went wrong with a tokenizer.
@@ -93,6 +94,20 @@ impl Tokenizer {
             source: Arc::new(source),
         })?;
         Self::from_bytes(path, &bytes)
+    }
+
+    /// Reads a `tokenizer.json` of a folder.
+    pub fn open_in(folder: &Folder, file: &str) -> Result<Self, TokenizerError> {
+        let path = folder.path(file);
+        match folder {
+            Folder::Memory { files, .. } => match files.get(file) {
+                Some(bytes) => Self::from_bytes(&path, bytes),
+                None => Err(TokenizerError::Missing {
+                    problem: format!("there is no {}", path.display()),
+                }),
+            },
+            Folder::Disk(_) => Self::open(&path),
+        }
     }
 
     /// A tokenizer from a `tokenizer.json`'s contents; `label` stands for its path in errors.
