@@ -6,6 +6,7 @@
 //! that offsets speak of (`exec/`), and changing the graph (`rewrite/`, `transform/`).
 
 mod alias;
+mod alive;
 mod bidirectional;
 mod cost;
 mod layout;

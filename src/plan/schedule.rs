@@ -279,6 +279,8 @@ impl<'a> Scheduler<'a> {
                 )
             })
             .collect();
+        let caches = self.stateful.iter().enumerate();
+        let caches: HashMap<NodeId, usize> = caches.map(|(index, &id)| (id, index)).collect();
         let mut steps = Vec::with_capacity(drafts.len());
         for draft in drafts {
             let node = self.graph.node(draft.node);
@@ -304,7 +306,7 @@ impl<'a> Scheduler<'a> {
                     None => Source::Arena(slots[&value].clone()),
                 });
             }
-            let cache = self.stateful.iter().position(|&id| id == draft.node);
+            let cache = caches.get(&draft.node).copied();
             steps.push(Step {
                 node: draft.node,
                 name,

@@ -1,6 +1,6 @@
 //! The plan's verifier: buffers that live together never overlap, and every read was written.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::layout::ModelPlan;
 use super::place;
@@ -109,12 +109,19 @@ fn verify_steps(graph: &Graph, plan: &StepPlan) -> Result<(), PlanDefect> {
     for id in graph.ids().filter(|&id| graph.node(id).kind == Kind::Input) {
         written.extend(plan.buffer_of.get(&Value::from(id)));
     }
+    // The buffers at an offset by their first steps. At most one with bytes lives at a time.
+    let mut buffers_at: HashMap<usize, Vec<usize>> = HashMap::new();
+    let mut by_first: Vec<usize> = (0..plan.buffers.len()).collect();
+    by_first.sort_by_key(|&i| plan.buffers[i].first);
+    for index in by_first {
+        let offset = plan.placement.offsets[index];
+        buffers_at.entry(offset).or_default().push(index);
+    }
     let buffer_at = |offset: usize, step: usize| {
-        let found = plan.placement.offsets.iter().enumerate().find(|&(i, &o)| {
-            let life = &plan.buffers[i];
-            o == offset && (life.first..=life.last).contains(&step)
-        });
-        found.map(|(i, _)| i)
+        let buffers = buffers_at.get(&offset)?;
+        let begun = buffers.partition_point(|&i| plan.buffers[i].first <= step);
+        let mut begun = buffers.iter().take(begun).rev().copied();
+        begun.find(|&i| plan.buffers[i].last >= step)
     };
     for (number, step) in plan.steps.iter().enumerate() {
         let reads = step.inputs.iter().filter_map(|source| match source {

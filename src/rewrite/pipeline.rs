@@ -99,6 +99,8 @@ pub struct PassOptions {
     pub stop_after: Option<String>,
     /// Whether the graph is verified after each pass, as debug builds always do.
     pub verify: bool,
+    /// Whether the report says where rules nearly fire, which takes a search of its own after each pass.
+    pub near_misses: bool,
     /// What transforms go by.
     pub settings: Settings,
 }
@@ -308,9 +310,11 @@ impl Passes {
                         .iter()
                         .filter(|rule| !options.without.contains(&rule.name));
                     let on: Vec<&Rule> = on.collect();
-                    let done = driver::apply(graph, &on).map_err(|error| PassError::Rules {
-                        pass: pass.name.clone(),
-                        error,
+                    let done = driver::apply(graph, &on, options.near_misses).map_err(|error| {
+                        PassError::Rules {
+                            pass: pass.name.clone(),
+                            error,
+                        }
                     })?;
                     rules.extend(done);
                 }
