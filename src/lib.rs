@@ -91,6 +91,7 @@
 //!
 //! | room | what belongs there | what is absent there |
 //! | --- | --- | --- |
+//! | [`math`] | f64 functions of our own: logarithm, exponential, power | lanes, tensors |
 //! | [`language`] | the one RON grammar: documents, values, expressions, how mistakes are told | tensors and ops |
 //! | [`blocks`] | the formats of quantized weights: sizes, codec, fallback | files, kernels' layouts |
 //! | [`types`] | dimensions, element types, shapes, promises of bits, alignment | graphs, ops, arithmetic |
@@ -128,6 +129,7 @@ pub mod guide;
 pub mod hub;
 pub mod kernels;
 pub mod language;
+pub mod math;
 pub mod model;
 pub mod ops;
 pub mod plan;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::folder_text::vocabulary;
 use super::mixture::{Choice, Types};
-use super::quantize::{Place, Planned, QuantizeError};
+use super::planned::{Place, Planned, QuantizeError};
 use super::{Target, is_matrix};
 use crate::architecture::bind::{Headers, bind, find_tensor};
 use crate::architecture::expand::expand;

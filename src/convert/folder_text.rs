@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 
-use super::quantize::QuantizeError;
+use super::planned::QuantizeError;
 use crate::convert::gguf_file::NewKey;
 use crate::convert::vocabulary::{Known, keys};
 use crate::files::folder::Folder;

@@ -12,6 +12,7 @@ use super::dense::{Activation, Dense};
 use super::pooling::{Pooling, normalize};
 use super::{EmbedError, EmbedOptions};
 use crate::files::folder::Folder;
+use crate::kernels::finite::{NonFinite, non_finite};
 #[cfg(feature = "tokenizer")]
 use crate::model::ModelFiles;
 use crate::model::{RecipeSource, read_json};
@@ -71,15 +72,24 @@ impl Recipe {
         Ok(recipe)
     }
 
-    /// The embedding of a pooled row.
-    pub fn finish(&self, mut row: Vec<f32>) -> Vec<f32> {
+    /// The embedding of text `number`, whose pooled row is `row`. The hidden states were finite, but sums over them, and
+    /// products with a dense layer's weights, may not be.
+    pub fn finish(&self, mut row: Vec<f32>, number: usize) -> Result<Vec<f32>, EmbedError> {
         for layer in &self.layers {
             match layer {
                 Layer::Dense(dense) => row = dense.apply(&row),
                 Layer::Normalize => normalize(&mut row),
             }
         }
-        row
+        match non_finite(&row) {
+            None => Ok(row),
+            Some(NonFinite { first, count }) => Err(EmbedError::NotFinite {
+                text: number,
+                count,
+                width: row.len(),
+                first,
+            }),
+        }
     }
 }
 

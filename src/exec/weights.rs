@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use self::matrix::Matrix;
+pub use self::matrix::MatrixError;
 use crate::architecture::weight_expression::{WeightExpressionError, WeightExpressions};
 use crate::files::weight::ElementType;
 use crate::files::weight_files::WeightFiles;
@@ -47,13 +48,13 @@ pub enum WeightLoadError {
     /// The caller wants no more of it.
     #[error("loading was cancelled")]
     Cancelled,
-    /// A weight that must be a matrix is not.
-    #[error("\"{name}\" must be a matrix, found shape {shape:?}")]
-    NotMatrix {
+    /// A weight that must be a matrix can't be read as one.
+    #[error("\"{name}\" {error}")]
+    Matrix {
         /// The weight's name in the graph.
         name: String,
-        /// Its shape.
-        shape: Vec<usize>,
+        /// What it lacks.
+        error: MatrixError,
     },
 }
 
@@ -144,7 +145,10 @@ impl Loader<'_> {
             return Ok(known.clone());
         }
         let matrix = self.matrix(value)?;
-        let packed = QuantizedMatrix::pack(&mut self.memory, &matrix, self.threads);
+        let blocks = matrix
+            .blocks()
+            .map_err(|error| self.unreadable(value, error))?;
+        let packed = QuantizedMatrix::pack(&mut self.memory, &blocks, self.threads);
         matrix.release();
         let packed = packed.map_err(|error| WeightLoadError::Memory {
             name: self.graph.name(value).to_string(),
@@ -168,9 +172,13 @@ impl Loader<'_> {
         };
         let element = ElementType::try_from(self.graph.ty(value).dtype);
         let element = element.unwrap_or(weight.element_type());
-        Matrix::new(weight, element).map_err(|shape| WeightLoadError::NotMatrix {
+        Matrix::new(weight, element).map_err(|error| self.unreadable(value, error))
+    }
+
+    fn unreadable(&self, value: Value, error: MatrixError) -> WeightLoadError {
+        WeightLoadError::Matrix {
             name: self.graph.name(value).to_string(),
-            shape,
-        })
+            error,
+        }
     }
 }

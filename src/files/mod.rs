@@ -10,6 +10,7 @@ pub mod folder;
 pub mod gguf;
 pub mod map;
 pub mod safetensors;
+mod tensor_file;
 pub mod weight;
 pub mod weight_file;
 pub mod weight_files;

@@ -11,6 +11,8 @@ pub mod attention;
 pub mod call;
 pub mod elementwise;
 pub mod elementwise_chain;
+pub mod finite;
+pub mod float_environment;
 pub mod kv_cache;
 pub mod linear;
 pub mod math;
@@ -20,6 +22,7 @@ pub mod packed;
 pub mod panel_memory;
 pub mod quantized;
 pub mod rotary;
+mod scoring;
 pub mod shape;
 pub mod simd;
 #[cfg(test)]

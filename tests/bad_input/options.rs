@@ -93,10 +93,6 @@ fn tokens_outside_the_vocabulary_are_refused_and_nothing_happens() {
 fn many_threads_run_a_small_model() {
     let tiny = Tiny::new("(\"y\", Softmax, [\"x\"]),");
     let options = tiny.options().threads(40);
-    walk(
-        &mut Model::open(tiny.folder(), &options)
-            .unwrap()
-            .session()
-            .unwrap(),
-    );
+    let model = Model::open(tiny.folder(), &options).unwrap();
+    walk(&mut model.session().unwrap()).unwrap();
 }

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "chat")]
 pub mod converted;
+pub mod damaged;
 pub mod gguf;
 pub mod graph_text;
 pub mod hub;

@@ -2,7 +2,7 @@
 
 use smallmind::files::digest::Digest;
 use smallmind::kernels::simd::Isa;
-use smallmind::{Model, Options, Session};
+use smallmind::{Model, Options, Session, StepError};
 
 use crate::common::{all_rows, argmax, bits, decoders, expected, open, run};
 
@@ -173,7 +173,7 @@ fn a_session_without_tokens_is_saved_too() {
 }
 
 #[test]
-fn rows_are_taken_as_they_are() {
+fn rows_are_taken_as_they_are_and_what_follows_from_them_is_refused() {
     let model = open("demo", &Options::default());
     let mut session = model.session().unwrap();
     session.prefill(&[1, 2, 3]).unwrap();
@@ -185,5 +185,7 @@ fn rows_are_taken_as_they_are() {
     digest.add(&bytes[..end]);
     bytes[end..].copy_from_slice(&digest.value().to_le_bytes());
     let mut session = loaded(&model, &bytes);
-    assert!(session.step(4).unwrap().iter().any(|x| x.is_nan()));
+    let error = session.step(4).unwrap_err();
+    assert!(matches!(error, StepError::NotFinite { token: 3, .. }));
+    assert_eq!((session.position(), session.logits().len()), (3, 0));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::GgufFile;
-use crate::files::weight_file::{ErrorsOf, Open, TensorFileError};
+use crate::files::tensor_file::{ErrorsOf, Open, TensorFileError};
 
 /// The key with the number of parts.
 const COUNT: &str = "split.count";
@@ -61,13 +61,15 @@ pub fn open_parts(path: &Path, open: Open) -> Result<(GgufFile, Vec<GgufFile>), 
     Ok((first, parts))
 }
 
-/// The file, unless it is one of several parts of a model.
-pub(super) fn refuse_part(file: GgufFile) -> Result<GgufFile, TensorFileError> {
-    match file.metadata().integer(COUNT) {
-        None | Some(..=1) => Ok(file),
-        Some(count) => Err(ErrorsOf(file.path()).malformed(format!(
-            "one of {count} parts of a model; merge them into one file first"
-        ))),
+impl GgufFile {
+    /// The file, unless it is one of several parts of a model, whose others can't be found by its name.
+    pub fn refuse_part(self) -> Result<Self, TensorFileError> {
+        match self.metadata().integer(COUNT) {
+            None | Some(..=1) => Ok(self),
+            Some(count) => Err(ErrorsOf(self.path()).malformed(format!(
+                "one of {count} parts of a model; merge them into one file first"
+            ))),
+        }
     }
 }
 

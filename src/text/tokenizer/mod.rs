@@ -24,7 +24,6 @@ use tokenizers::{
 use self::model::TokenModel;
 pub(crate) use self::pieces::SPACE_MARK;
 use crate::files::folder::Folder;
-use crate::files::gguf::Metadata;
 
 /// What went wrong with a tokenizer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -140,17 +139,6 @@ impl Tokenizer {
             ends: Vec::new(),
             vocab_size,
         })
-    }
-
-    /// Builds the tokenizer that a GGUF file's vocabulary describes (`tokenizer.ggml.…`): SentencePiece BPE ("llama"),
-    /// byte-level BPE ("gpt2"), WordPiece ("bert") or Unigram ("t5").
-    pub fn from_gguf(metadata: &Metadata) -> Result<Self, TokenizerError> {
-        gguf::build(metadata)
-    }
-
-    /// Whether a GGUF file's vocabulary is there and of a known kind. Looks at no token, and so costs nothing.
-    pub fn check_gguf(metadata: &Metadata) -> Result<(), TokenizerError> {
-        gguf::check(metadata).map(|_| ())
     }
 
     /// The ids of a text's tokens. `add_special` adds those that belong around a text (BOS, CLS). Special tokens that are
