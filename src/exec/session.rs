@@ -510,7 +510,7 @@ impl Session {
     /// are a function of the model and the tokens alone.
     pub fn save(&self, to: &mut impl Write) -> Result<(), SavedSessionError> {
         let plan = self.executor.plan();
-        let identity = self.executor.identity();
+        let identity = self.executor.identity()?;
         let mut writer = Writer::new(to, identity, plan, &self.tokens)?;
         for (cache, &held) in plan.caches.iter().zip(&self.held) {
             // SAFETY: the session holds its arena, and no step runs while `self` is borrowed.
@@ -532,7 +532,7 @@ impl Session {
         from: &mut impl Read,
     ) -> Result<Session, SavedSessionError> {
         let plan = executor.plan();
-        let mut reader = Reader::new(from, executor.identity(), plan)?;
+        let mut reader = Reader::new(from, executor.identity()?, plan)?;
         let mut session = Session::new(executor.clone(), vocabulary)?;
         reader.tokens(vocabulary, &mut session.tokens)?;
         let position = session.position();

@@ -24,6 +24,7 @@ use crate::graph::{self, Graph, GraphError};
 use crate::language::diagnostics::{Position, Problem, Problems};
 use crate::language::document::{self, Kind, LARGEST_FILE, Tree};
 use crate::language::nearest;
+use crate::language::node::TreeReader;
 use crate::transform::{self, Settings, TransformDef};
 use crate::types::Bits;
 
@@ -417,9 +418,9 @@ fn entry(reader: &mut Reader, tree: &Tree) -> Option<Pass> {
         }
     };
     let [name, bits, doc, steps] = match form.name {
-        Some("Rules" | "Transform") => reader.fields(form, ["name", "bits", "doc", "steps"]),
+        Some("Rules" | "Transform") => reader.named_fields(form, ["name", "bits", "doc", "steps"]),
         Some("Plan") => {
-            let [name, doc] = reader.fields(form, ["name", "doc"]);
+            let [name, doc] = reader.named_fields(form, ["name", "doc"]);
             [name, None, doc, None]
         }
         _ => {
@@ -428,7 +429,7 @@ fn entry(reader: &mut Reader, tree: &Tree) -> Option<Pass> {
         }
     };
     let name = match name {
-        Some(tree) => reader.text(tree)?,
+        Some(tree) => reader.text(tree)?.to_owned(),
         None => {
             reader.problem(tree.position, "a pass needs 'name'");
             return None;
@@ -442,7 +443,7 @@ fn entry(reader: &mut Reader, tree: &Tree) -> Option<Pass> {
             return None;
         }
     };
-    let doc = doc.and_then(|tree| reader.text(tree));
+    let doc = doc.and_then(|tree| reader.text(tree)).map(str::to_owned);
     let prefill = match steps.map(|tree| (tree, reader.text(tree))) {
         None => false,
         Some((_, Some(word))) if word == "prefill" && bits == Bits::Same => true,

@@ -29,14 +29,12 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
             groups.push(group);
         }
     }
-    let mut changes = Vec::with_capacity(groups.len());
-    let mut editor = graph.edit();
-    let mut places = vec![0; order.len()];
+    let mut places = vec![0; graph.id_bound()];
     for (place, id) in order.iter().enumerate() {
-        let size = places.len().max(id.index() + 1);
-        places.resize(size, 0);
         places[id.index()] = place;
     }
+    let mut changes = Vec::with_capacity(groups.len());
+    let mut editor = graph.edit();
     // First to last, as the graph is read. What another group replaces keeps neither node nor name, so that each
     // group's operands are looked up when its turn comes.
     for group in groups.into_iter().rev() {
