@@ -5,8 +5,10 @@
 //! nowhere else. What is absent: what an op means (`ops/`), how files become graphs (`architecture/`), and which changes
 //! are good (`rewrite/`, `transform/`).
 
+#[cfg(feature = "internals")]
 mod dot;
 mod edit;
+#[cfg(any(test, feature = "internals"))]
 pub mod interpreter;
 mod node;
 mod print;
@@ -14,6 +16,7 @@ mod store;
 mod topological_order;
 mod verify;
 
+#[cfg(feature = "internals")]
 pub use dot::print_dot;
 pub use edit::Editor;
 pub use node::{Kind, Name, Node, NodeId, Output, Value, WeightSource};
