@@ -9,10 +9,16 @@ mod elements;
 mod folder;
 #[cfg(feature = "tokenizer")]
 mod folder_text;
+#[cfg(not(feature = "internals"))]
+mod gguf_file;
+#[cfg(feature = "internals")]
 pub mod gguf_file;
 mod mixture;
 mod planned;
 mod quantize;
+#[cfg(not(feature = "internals"))]
+mod to_gguf;
+#[cfg(feature = "internals")]
 pub mod to_gguf;
 #[cfg(feature = "tokenizer")]
 mod vocabulary;

@@ -28,6 +28,7 @@ pub use verify::verify;
 /// Why a graph can't be built or changed in some way. Holds every problem found, not the first.
 #[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
 #[error("{}", problems.join("\n"))]
+#[non_exhaustive]
 pub struct GraphError {
     /// What is wrong, each naming its node.
     pub problems: Vec<String>,

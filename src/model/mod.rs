@@ -16,6 +16,7 @@ mod source;
 #[cfg(feature = "tokenizer")]
 mod vocabulary;
 
+use std::fmt;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -52,7 +53,7 @@ use vocabulary::Vocabulary;
 pub use vocabulary::open_tokenizer;
 
 use crate::exec::arena::ArenaError;
-use crate::exec::executor::Executor;
+use crate::exec::executor::{Executor, ExecutorError};
 use crate::exec::pool::Pool;
 use crate::exec::prefix::{PrefixCache, PrefixCacheError, PrefixStatistics};
 use crate::exec::saved::SavedSessionError;
@@ -71,6 +72,7 @@ use crate::text::tokenizer::{Tokenizer, TokenizerError};
 
 /// Why a model can't be opened.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ModelError {
     /// There is no model at the path.
     #[error("{}: {problem}", path.display())]
@@ -106,6 +108,9 @@ pub enum ModelError {
     /// [`Options::progress`] ended the loading.
     #[error("loading was cancelled")]
     Cancelled,
+    /// The weights or the threads are not what the plan is for.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
     /// The instruction set can't be had.
     #[error(transparent)]
     Isa(#[from] IsaError),
@@ -152,6 +157,17 @@ pub struct Model {
     shared: Arc<Shared>,
 }
 
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model")
+            .field("graph", &self.shared.compiled.graph_file)
+            .field("context", &self.context())
+            .field("vocabulary", &self.vocabulary())
+            .field("threads", &self.threads())
+            .finish_non_exhaustive()
+    }
+}
+
 struct Shared {
     executor: Arc<Executor>,
     compiled: Arc<Compiled>,
@@ -165,6 +181,10 @@ struct Shared {
 impl Model {
     /// Open a model: a folder with `config.json` and safetensors files, a GGUF file, or `demo`, the embedded one (write
     /// `./demo` for a folder of that name). Compiles its graph, packs its weights and starts its threads.
+    ///
+    /// # Errors
+    /// If files are missing or damaged, no graph file describes the model, an option is out of its range, memory or threads
+    /// can't be had, or [`Options::progress`] ends the loading.
     pub fn open(source: impl Into<Source>, options: &Options) -> Result<Model, ModelError> {
         let mut files = ModelFiles::open(&source.into(), options)?;
         let compiled = compile(&files, options)?;
@@ -176,13 +196,13 @@ impl Model {
                 problem,
             });
         };
-        let threads = compiled.plan.options.threads;
+        let threads = compiled.plan.options().threads;
         let progress = |done, all| match &options.progress {
             Some(progress) => progress.tell(Progress { done, all }),
             None => ControlFlow::Continue(()),
         };
         let load = || {
-            let (graph, needs) = (&compiled.prefill, &compiled.plan.weights);
+            let (graph, needs) = (&compiled.prefill, compiled.plan.weights());
             weights::load(graph, needs, &weight_files, threads, &progress)
         };
         #[cfg(not(feature = "tokenizer"))]
@@ -204,7 +224,7 @@ impl Model {
         let plan = compiled.plan.clone();
         let compiled = Arc::new(compiled);
         let identity = identity::identity(compiled.clone(), weight_files);
-        let mut executor = Executor::new(plan, weights, pool).with_identity(identity);
+        let mut executor = Executor::new(plan, weights, pool)?.with_identity(identity);
         if let Some(cache) = prefix_cache(&compiled.plan)? {
             executor = executor.with_prefix_cache(cache);
         }
@@ -231,12 +251,18 @@ impl Model {
     }
 
     /// A new sequence. Its memory is what [`Model::plan`] says, taken here and never grown.
+    ///
+    /// # Errors
+    /// If the system has no memory for it.
     pub fn session(&self) -> Result<Session, ArenaError> {
         Session::new(self.shared.executor.clone(), self.vocabulary())
     }
 
     /// The session that [`Session::save`] wrote: the model and its passes must be the same, while threads, chunks, the
     /// instruction set and the context may differ. The next output has the bits it would have had there.
+    ///
+    /// # Errors
+    /// If the bytes can't be read, are damaged, or are of another model or a longer context.
     pub fn load_session(&self, from: &mut impl Read) -> Result<Session, SavedSessionError> {
         Session::load(self.shared.executor.clone(), self.vocabulary(), from)
     }
@@ -268,7 +294,7 @@ impl Model {
 
     /// Positions a session has.
     pub fn context(&self) -> usize {
-        self.shared.compiled.plan.options.context
+        self.shared.compiled.plan.options().context
     }
 
     /// How many token ids the model knows.
@@ -278,7 +304,7 @@ impl Model {
 
     /// Whether tokens see later ones, as an encoder's do. Such a model reads each text whole and continues none.
     pub fn is_bidirectional(&self) -> bool {
-        self.shared.compiled.plan.bidirectional
+        self.shared.compiled.plan.is_bidirectional()
     }
 
     /// Tokens that end a text.
@@ -293,12 +319,12 @@ impl Model {
 
     /// The instruction set of the kernels.
     pub fn isa(&self) -> Isa {
-        self.shared.compiled.plan.options.isa
+        self.shared.compiled.plan.options().isa
     }
 
     /// Threads that run a step.
     pub fn threads(&self) -> usize {
-        self.shared.compiled.plan.options.threads
+        self.shared.compiled.plan.options().threads
     }
 
     /// Where it is to be read how this model's hidden states become embeddings.
@@ -377,7 +403,7 @@ fn eos_tokens(mut named: Vec<u32>, tokenizer: Option<&Tokenizer>) -> Vec<u32> {
 
 /// The cache of prompts' beginnings that the plan speaks of.
 fn prefix_cache(plan: &ModelPlan) -> Result<Option<PrefixCache>, ModelError> {
-    let value = plan.options.prefix_cache;
+    let value = plan.options().prefix_cache;
     if value == 0 {
         return Ok(None);
     }

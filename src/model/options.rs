@@ -11,6 +11,7 @@ use crate::types::DType;
 
 /// How far loading has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress {
     /// Weights ready.
     pub done: usize,

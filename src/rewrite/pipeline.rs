@@ -45,6 +45,7 @@ fn builtin_files() -> BTreeMap<String, String> {
 
 /// Why passes can't be read or run.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PassError {
     /// Files are wrong: what, for each.
     #[error("{}", lines(.0))]

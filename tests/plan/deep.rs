@@ -21,7 +21,7 @@ fn compile_time(layers: usize, tries: usize) -> Duration {
         let files = ModelFiles::open_headers(&Source::Path(path.clone()), &options).unwrap();
         let compiled = compile(&files, &options).unwrap();
         let time = begun.elapsed();
-        assert_eq!(compiled.plan.caches.len(), layers);
+        assert_eq!(compiled.plan.caches().len(), layers);
         time
     });
     times.min().unwrap()

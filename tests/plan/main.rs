@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod deep;
+mod executor;
 mod memory;
 mod placement;
 mod random;
