@@ -32,8 +32,8 @@ impl Embedder {
     /// where texts are read whole and that is less.
     pub fn max_tokens(&self) -> usize {
         let plan = &self.model.compiled().plan;
-        let room = match plan.bidirectional {
-            true => self.model.context().min(plan.options.chunk),
+        let room = match plan.is_bidirectional() {
+            true => self.model.context().min(plan.options().chunk),
             false => self.model.context(),
         };
         self.recipe.max_tokens.map_or(room, |most| most.min(room))
@@ -103,7 +103,7 @@ impl Embedder {
     /// Texts that are read whole: steps are filled with them, the longest first.
     fn embed_whole(&mut self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>, EmbedError> {
         let plan = &self.model.compiled().plan;
-        let (most_texts, chunk) = (plan.texts, plan.options.chunk);
+        let (most_texts, chunk) = (plan.texts(), plan.options().chunk);
         let mut order: Vec<usize> = (0..texts.len()).collect();
         order.sort_by_key(|&text| std::cmp::Reverse(texts[text].len()));
         let mut embeddings = vec![Vec::new(); texts.len()];

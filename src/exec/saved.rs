@@ -124,6 +124,15 @@ pub enum SavedSessionError {
         "this model sees all tokens of a text from each, as encoders do: its sessions hold nothing to save"
     )]
     Bidirectional,
+    /// A row is gone that reading the last token again needs: the session was shortened as far back as it can be.
+    #[error(
+        "the session can't be saved: it was shortened, and what its last token saw at position {position} is gone; read \
+         the tokens again, or one more of them"
+    )]
+    RowGone {
+        /// The row's position.
+        position: usize,
+    },
     /// No memory for the session.
     #[error(transparent)]
     Arena(#[from] ArenaError),
@@ -137,16 +146,16 @@ pub(super) fn first_saved(cache: &Cache, position: usize) -> usize {
 /// Bytes of a session of `position` tokens, no more than the context.
 fn expected_bytes(plan: &ModelPlan, position: usize) -> u64 {
     let tokens = position as u64 * size_of::<u32>() as u64;
-    let rows = plan.caches.iter().map(|cache| {
+    let rows = plan.caches().iter().map(|cache| {
         let rows = position - first_saved(cache, position);
-        rows as u64 * cache.layout.row_bytes() as u64
+        rows as u64 * cache.layout().row_bytes() as u64
     });
     HEADER + tokens + rows.sum::<u64>() + CHECKSUM
 }
 
 /// Room for the largest row.
 fn row_buffer(plan: &ModelPlan) -> Vec<u8> {
-    let largest = plan.caches.iter().map(|cache| cache.layout.row_bytes());
+    let largest = plan.caches().iter().map(|cache| cache.layout().row_bytes());
     vec![0; largest.max().unwrap_or(0)]
 }
 
@@ -165,7 +174,7 @@ impl<W: Write> Writer<W> {
         plan: &ModelPlan,
         tokens: &[u32],
     ) -> Result<Self, SavedSessionError> {
-        if plan.bidirectional {
+        if plan.is_bidirectional() {
             return Err(SavedSessionError::Bidirectional);
         }
         let mut writer = Writer {
@@ -235,7 +244,7 @@ pub(super) struct Reader<R: Read> {
 impl<R: Read> Reader<R> {
     /// Reads all that comes before the tokens: from then on it is known how many bytes there must be.
     pub fn new(from: R, identity: Identity, plan: &ModelPlan) -> Result<Self, SavedSessionError> {
-        if plan.bidirectional {
+        if plan.is_bidirectional() {
             return Err(SavedSessionError::Bidirectional);
         }
         let mut reader = Reader {
@@ -263,7 +272,7 @@ impl<R: Read> Reader<R> {
         if let Some(differing) = identity.difference(found) {
             return Err(SavedSessionError::OtherModel { differing });
         }
-        let (position, context) = (u64::from_le_bytes(reader.array()?), plan.options.context);
+        let (position, context) = (u64::from_le_bytes(reader.array()?), plan.options().context);
         let fits = usize::try_from(position).ok().filter(|&n| n <= context);
         let fits = fits.ok_or(SavedSessionError::TooLong { position, context });
         reader.position = fits?;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::arena::{Arena, ArenaError};
-use super::executor::{Executor, kv_cache};
+use super::batch::{Batch, BatchError};
+use super::executor::{Ended, Executor, kv_cache};
+use super::frames::Frames;
 use super::saved::{Reader, SavedSessionError, Writer, first_saved};
 use crate::kernels::finite::{NonFinite, non_finite};
 use crate::plan::{Slot, StepPlan};
@@ -68,6 +70,9 @@ pub enum StepError {
     /// No token was given.
     #[error("no token was given")]
     Empty,
+    /// The plan is not for such a step.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
     /// What the model computed is not finite, and so means nothing. Whole chunks that were done before stay.
     #[error(
         "the model's output for token {token} (from 0) is not finite: {count} of {width} numbers are NaN or infinite, the \
@@ -108,6 +113,8 @@ enum Reuse {
 pub struct Session {
     executor: Arc<Executor>,
     arena: Arena,
+    /// Each thread's operands of the steps that have many.
+    frames: Frames,
     /// Every token so far. This and the lists below have the room that the plan states, so that they never grow.
     tokens: Vec<u32>,
     /// Where each text of the last step begins, in tokens, and behind the last where it ends; empty unless it read
@@ -144,14 +151,16 @@ impl Session {
     /// If the system has no memory for it.
     pub fn new(executor: Arc<Executor>, vocabulary: usize) -> Result<Session, ArenaError> {
         let plan = executor.plan();
-        let arena = Arena::new(plan.regions.total())?;
+        let arena = Arena::new(plan.regions().total())?;
         let lists = plan.session_lists();
-        let tokens = Vec::with_capacity(lists.tokens);
-        let starts = Vec::with_capacity(lists.starts);
-        let held = vec![0; lists.held];
+        let frames = Frames::new(lists.frames());
+        let tokens = Vec::with_capacity(lists.tokens());
+        let starts = Vec::with_capacity(lists.starts());
+        let held = vec![0; lists.held()];
         Ok(Session {
             executor,
             arena,
+            frames,
             tokens,
             starts,
             vocabulary,
@@ -174,12 +183,12 @@ impl Session {
 
     /// Positions there are.
     pub fn context(&self) -> usize {
-        self.executor.plan().options.context
+        self.executor.plan().options().context
     }
 
     /// The most tokens of a step.
     pub fn chunk(&self) -> usize {
-        self.executor.plan().prefill.tokens
+        self.executor.plan().prefill().tokens()
     }
 
     /// Process a prompt, or more of one, chunk by chunk. Gives the logits as [`Session::logits`] does.
@@ -261,7 +270,7 @@ impl Session {
     /// If the model is not bidirectional, a text is empty or has unknown tokens, or they don't fit in one step.
     pub fn encode(&mut self, texts: &[&[u32]]) -> Result<Encoded<'_>, StepError> {
         let plan = self.executor.plan();
-        let (context, chunk) = (plan.options.context, plan.prefill.tokens);
+        let (context, chunk) = (plan.options().context, plan.prefill().tokens());
         if texts.is_empty() || texts.iter().any(|text| text.is_empty()) {
             return Err(StepError::Empty);
         }
@@ -269,10 +278,10 @@ impl Session {
             texts: texts.len(),
             reason,
         };
-        if !plan.bidirectional {
+        if !plan.is_bidirectional() {
             return Err(refused("this model reads texts token by token"));
         }
-        if texts.len() > 1 && plan.texts == 1 {
+        if texts.len() > 1 && plan.texts() == 1 {
             return Err(refused(
                 "this model's graph mixes tokens outside of attention",
             ));
@@ -309,10 +318,7 @@ impl Session {
         if texts.len() > 1 {
             self.starts.push(tokens);
         }
-        self.write_inputs(0);
-        let (arena, starts) = (&mut self.arena, &self.starts);
-        self.executor.run(arena, tokens, 0, starts, None);
-        self.last_step = tokens;
+        self.compute(0, None)?;
         self.check_finite(0)?;
         Ok(Encoded {
             rows: self.logits(),
@@ -331,7 +337,7 @@ impl Session {
     ) -> Result<&[f32], StepError> {
         let executor = self.executor.clone();
         let plan = executor.plan();
-        let whole = plan.bidirectional;
+        let whole = plan.is_bidirectional();
         let position = if whole { 0 } else { self.position() };
         let context = self.context();
         if tokens.is_empty() {
@@ -345,7 +351,7 @@ impl Session {
             });
         }
         self.check_known(tokens)?;
-        let chunk = plan.prefill.tokens;
+        let chunk = plan.prefill().tokens();
         if whole {
             if tokens.len() > chunk {
                 return Err(StepError::NotWhole {
@@ -368,17 +374,13 @@ impl Session {
                 return Err(StepError::Cancelled { position: past });
             }
             // Even a step that is cancelled writes over what makes room for its rows.
-            for (held, cache) in self.held.iter_mut().zip(&plan.caches) {
+            for (held, cache) in self.held.iter_mut().zip(plan.caches()) {
                 *held = (*held).max(cache.first_held(past + part.len()));
             }
             self.tokens.extend_from_slice(part);
-            self.write_inputs(past);
-            if !executor.run(&mut self.arena, part.len(), past, &[], cancel) {
-                self.truncate(past);
-                self.last_step = 0;
+            if self.compute(past, cancel)? == Ended::Cancelled {
                 return Err(StepError::Cancelled { position: past });
             }
-            self.last_step = part.len();
             // Rows that nobody is given may hold anything: so an error does not depend on how a prompt is cut.
             if each.is_some() || self.position() == position + tokens.len() {
                 self.check_finite(past)?;
@@ -393,11 +395,31 @@ impl Session {
         Ok(self.logits())
     }
 
+    /// Runs a step over the tokens from position `past` on, which are forgotten again unless it is done.
+    fn compute(&mut self, past: usize, cancel: Option<&AtomicBool>) -> Result<Ended, StepError> {
+        self.write_inputs(past);
+        let batch = Batch {
+            tokens: self.tokens.len() - past,
+            past,
+            sequences: &self.starts,
+        };
+        let ended = self
+            .executor
+            .run(&mut self.arena, &self.frames, batch, cancel);
+        if ended == Ok(Ended::Done) {
+            self.last_step = self.tokens.len() - past;
+        } else {
+            self.truncate(past);
+            self.last_step = 0;
+        }
+        Ok(ended?)
+    }
+
     /// Fails if a row of an output of the last step, which began at position `past`, is not finite. The step's tokens are
     /// then forgotten, and there are no outputs.
     fn check_finite(&mut self, past: usize) -> Result<(), StepError> {
         let plan = self.executor.plan().for_tokens(self.last_step);
-        for (number, slot) in plan.outputs.iter().enumerate() {
+        for (number, slot) in plan.outputs().iter().enumerate() {
             let values = self.output(number);
             let Some(NonFinite { first, .. }) = non_finite(values) else {
                 continue;
@@ -451,15 +473,15 @@ impl Session {
         let plan = self.executor.plan().for_tokens(tokens.len());
         let cells = |slot: &Slot| {
             // SAFETY: the session holds its arena exclusively, and no step runs.
-            unsafe { self.arena.cells::<i32>(slot.offset, tokens.len()) }
+            unsafe { self.arena.cells::<i32>(slot.offset(), tokens.len()) }
         };
         // Ids are below the vocabulary and positions below the context, which both fit.
-        if let Some(slot) = &plan.token_ids {
+        if let Some(slot) = plan.token_ids() {
             for (cell, &token) in cells(slot).iter().zip(tokens) {
                 cell.set(token as i32);
             }
         }
-        if let Some(slot) = &plan.positions {
+        if let Some(slot) = plan.positions() {
             let cells = cells(slot);
             let whole = [0, cells.len()];
             let starts = if self.starts.is_empty() {
@@ -483,10 +505,10 @@ impl Session {
 
     /// Elements of a row of logits.
     pub fn logits_width(&self) -> usize {
-        let outputs = &self.executor.plan().decode.outputs;
+        let outputs = self.executor.plan().decode().outputs();
         outputs
             .first()
-            .and_then(|slot| slot.ty.width())
+            .and_then(|slot| slot.ty().width())
             .map_or(0, |width| width.resolve(1, 1))
     }
 
@@ -499,12 +521,12 @@ impl Session {
     /// An output of the last step by its place in the graph file; empty before the first step.
     pub fn output(&self, number: usize) -> &[f32] {
         let plan: &StepPlan = self.executor.plan().for_tokens(self.last_step);
-        let Some(slot) = plan.outputs.get(number).filter(|_| self.last_step > 0) else {
+        let Some(slot) = plan.outputs().get(number).filter(|_| self.last_step > 0) else {
             return &[];
         };
         let len = slot.shape(self.last_step, self.position()).iter().product();
         // SAFETY: the session holds its arena, and no step runs while `self` is borrowed.
-        let cells = unsafe { self.arena.cells::<f32>(slot.offset, len) };
+        let cells = unsafe { self.arena.cells::<f32>(slot.offset(), len) };
         // SAFETY: a `Cell<f32>` has the layout of an f32, and nothing writes to the arena while `self` is borrowed.
         unsafe { std::slice::from_raw_parts(cells.as_ptr().cast::<f32>(), cells.len()) }
     }
@@ -518,7 +540,7 @@ impl Session {
     /// came with a saved session.
     pub fn truncate(&mut self, position: usize) -> usize {
         if position < self.position() {
-            let caches = &self.executor.plan().caches;
+            let caches = self.executor.plan().caches();
             let mut held = caches.iter().zip(&self.held);
             let there = held.all(|(cache, &first)| first <= cache.first_needed(position));
             self.starts.clear();
@@ -551,17 +573,22 @@ impl Session {
     /// are a function of the model and the tokens alone.
     ///
     /// # Errors
-    /// If the bytes can't be written.
+    /// If the bytes can't be written, the model is an encoder, or a row is gone, and then nothing is written. Of a model
+    /// with windows the last row may be gone that [`Session::truncate`] does not need.
     pub fn save(&self, to: &mut impl Write) -> Result<(), SavedSessionError> {
         let plan = self.executor.plan();
+        for (cache, &held) in plan.caches().iter().zip(&self.held) {
+            let position = first_saved(cache, self.position());
+            if position < held {
+                return Err(SavedSessionError::RowGone { position });
+            }
+        }
         let identity = self.executor.identity();
         let mut writer = Writer::new(to, identity, plan, &self.tokens)?;
-        for (cache, &held) in plan.caches.iter().zip(&self.held) {
+        for cache in plan.caches() {
             // SAFETY: the session holds its arena, and no step runs while `self` is borrowed.
             let rows = unsafe { kv_cache(cache, &self.arena) };
-            let first = first_saved(cache, self.position());
-            debug_assert!(held <= first, "a row that is needed is gone");
-            for position in first..self.position() {
+            for position in first_saved(cache, self.position())..self.position() {
                 writer.row(&rows, position)?;
             }
         }
@@ -583,7 +610,7 @@ impl Session {
         let mut session = Session::new(executor.clone(), vocabulary)?;
         reader.tokens(vocabulary, &mut session.tokens)?;
         let position = session.position();
-        for (cache, held) in plan.caches.iter().zip(&mut session.held) {
+        for (cache, held) in plan.caches().iter().zip(&mut session.held) {
             *held = first_saved(cache, position);
             // SAFETY: this function alone has the session.
             let rows = unsafe { kv_cache(cache, &session.arena) };
@@ -648,6 +675,7 @@ mod tests {
         session.tokens.capacity() * size_of::<u32>()
             + session.starts.capacity() * size_of::<usize>()
             + session.held.capacity() * size_of::<usize>()
+            + session.frames.bytes()
     }
 
     #[test]

@@ -144,7 +144,7 @@ impl Model {
             let mut done = 0;
             let read_all = session.prefill_each_until(&read, cancel, &mut |logits| {
                 let rows = logits.chunks_exact(width);
-                let expected = (read.len() - done).min(self.compiled().plan.prefill.tokens);
+                let expected = (read.len() - done).min(self.compiled().plan.prefill().tokens());
                 if rows.len() != expected {
                     failed = failed.take().or(Some(ScoreError::LastRowOnly));
                     return;

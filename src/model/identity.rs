@@ -56,10 +56,10 @@ pub(super) fn identity(
         }
     }
     let mut caches = Digest::default();
-    for cache in &compiled.plan.caches {
-        let (heads, dim) = (cache.layout.kv_heads(), cache.layout.head_dim());
-        caches.add_field(cache.name.as_bytes());
-        caches.add_field(format!("{heads} {dim} {:?} f32", cache.window).as_bytes());
+    for cache in compiled.plan.caches() {
+        let (heads, dim) = (cache.layout().kv_heads(), cache.layout().head_dim());
+        caches.add_field(cache.name().as_bytes());
+        caches.add_field(format!("{heads} {dim} {:?} f32", cache.window()).as_bytes());
     }
     Ok(Identity {
         graph: text.value(),

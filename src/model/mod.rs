@@ -53,7 +53,7 @@ use vocabulary::Vocabulary;
 pub use vocabulary::open_tokenizer;
 
 use crate::exec::arena::ArenaError;
-use crate::exec::executor::Executor;
+use crate::exec::executor::{Executor, ExecutorError};
 use crate::exec::pool::Pool;
 use crate::exec::prefix::{PrefixCache, PrefixCacheError, PrefixStatistics};
 use crate::exec::saved::SavedSessionError;
@@ -108,6 +108,9 @@ pub enum ModelError {
     /// [`Options::progress`] ended the loading.
     #[error("loading was cancelled")]
     Cancelled,
+    /// The weights or the threads are not what the plan is for.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
     /// The instruction set can't be had.
     #[error(transparent)]
     Isa(#[from] IsaError),
@@ -193,13 +196,13 @@ impl Model {
                 problem,
             });
         };
-        let threads = compiled.plan.options.threads;
+        let threads = compiled.plan.options().threads;
         let progress = |done, all| match &options.progress {
             Some(progress) => progress.tell(Progress { done, all }),
             None => ControlFlow::Continue(()),
         };
         let load = || {
-            let (graph, needs) = (&compiled.prefill, &compiled.plan.weights);
+            let (graph, needs) = (&compiled.prefill, compiled.plan.weights());
             weights::load(graph, needs, weight_files, threads, &progress)
         };
         #[cfg(not(feature = "tokenizer"))]
@@ -220,7 +223,7 @@ impl Model {
         let pool = Pool::new(threads).map_err(ModelError::Threads)?;
         let plan = compiled.plan.clone();
         let identity = identity::identity(&compiled, weight_files)?;
-        let mut executor = Executor::new(plan, weights, pool).with_identity(identity);
+        let mut executor = Executor::new(plan, weights, pool)?.with_identity(identity);
         if let Some(cache) = prefix_cache(&compiled.plan)? {
             executor = executor.with_prefix_cache(cache);
         }
@@ -290,7 +293,7 @@ impl Model {
 
     /// Positions a session has.
     pub fn context(&self) -> usize {
-        self.shared.compiled.plan.options.context
+        self.shared.compiled.plan.options().context
     }
 
     /// How many token ids the model knows.
@@ -300,7 +303,7 @@ impl Model {
 
     /// Whether tokens see later ones, as an encoder's do. Such a model reads each text whole and continues none.
     pub fn is_bidirectional(&self) -> bool {
-        self.shared.compiled.plan.bidirectional
+        self.shared.compiled.plan.is_bidirectional()
     }
 
     /// Tokens that end a text.
@@ -315,12 +318,12 @@ impl Model {
 
     /// The instruction set of the kernels.
     pub fn isa(&self) -> Isa {
-        self.shared.compiled.plan.options.isa
+        self.shared.compiled.plan.options().isa
     }
 
     /// Threads that run a step.
     pub fn threads(&self) -> usize {
-        self.shared.compiled.plan.options.threads
+        self.shared.compiled.plan.options().threads
     }
 
     /// Where it is to be read how this model's hidden states become embeddings.
@@ -399,7 +402,7 @@ fn eos_tokens(mut named: Vec<u32>, tokenizer: Option<&Tokenizer>) -> Vec<u32> {
 
 /// The cache of prompts' beginnings that the plan speaks of.
 fn prefix_cache(plan: &ModelPlan) -> Result<Option<PrefixCache>, ModelError> {
-    let value = plan.options.prefix_cache;
+    let value = plan.options().prefix_cache;
     if value == 0 {
         return Ok(None);
     }

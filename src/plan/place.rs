@@ -14,13 +14,18 @@ pub struct Buffer {
     pub bytes: usize,
     /// The first phase in which the buffer is written.
     pub first: usize,
-    /// The last phase in which the buffer is read or written, at least `first`. Inclusive.
+    /// The last phase in which the buffer is read or written, inclusive. What lies before `first` counts as `first`.
     pub last: usize,
 }
 
 impl Buffer {
+    /// The last phase of its life.
+    fn end(&self) -> usize {
+        self.last.max(self.first)
+    }
+
     fn lives_with(&self, other: &Buffer) -> bool {
-        self.first <= other.last && other.first <= self.last
+        self.first <= other.end() && other.first <= self.end()
     }
 }
 
@@ -109,15 +114,10 @@ pub fn place(buffers: &[Buffer], alignment: usize) -> Placement {
     let alignment = alignment.max(1);
     let rounded: Vec<Buffer> = buffers
         .iter()
-        .map(|buffer| {
-            debug_assert!(
-                buffer.first <= buffer.last,
-                "a buffer ends before it begins: {buffer:?}"
-            );
-            Buffer {
-                bytes: round_up(buffer.bytes, alignment),
-                ..*buffer
-            }
+        .map(|buffer| Buffer {
+            bytes: round_up(buffer.bytes, alignment),
+            last: buffer.end(),
+            ..*buffer
         })
         .collect();
     let (lower_bound, peak) = most_alive(&rounded);

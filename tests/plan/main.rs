@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod executor;
 mod memory;
 mod placement;
 mod random;
