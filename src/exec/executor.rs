@@ -12,20 +12,21 @@ use super::caches::kv_cache;
 use super::frames::Frames;
 use super::pool::{Padded, Pool};
 use super::prefix::PrefixCache;
-use super::saved::Identity;
+use super::saved::{Identity, LazyIdentity};
 use super::weights::StoredWeight;
+use crate::files::weight_files::WeightFilesError;
 use crate::kernels::call::{Call, Operand, QuantizedView, View};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::kv_cache::KvCache;
 use crate::kernels::quantized::activation_words;
-use crate::plan::{FEW_INPUTS, FEW_OUTPUTS, ModelPlan, Slot, Source, Step, StepPlan};
+use crate::plan::{FEW_INPUTS, FEW_OUTPUTS, ModelPlan, Slot, Step, StepInput, StepPlan};
 
 /// What runs a model: shared by all its sessions, each of which brings its arena.
 pub struct Executor {
     plan: Arc<ModelPlan>,
     weights: Vec<StoredWeight>,
     pool: Pool,
-    identity: Identity,
+    identity: LazyIdentity,
     prefixes: Option<PrefixCache>,
 }
 
@@ -112,13 +113,13 @@ impl Executor {
             plan,
             weights,
             pool,
-            identity: Identity::default(),
+            identity: LazyIdentity::known(Identity::default()),
             prefixes: None,
         })
     }
 
     /// The same, its sessions saved as those of `identity`: sessions of executors without one fit each other.
-    pub fn with_identity(mut self, identity: Identity) -> Executor {
+    pub fn with_identity(mut self, identity: LazyIdentity) -> Executor {
         self.identity = identity;
         self
     }
@@ -134,9 +135,12 @@ impl Executor {
         self.prefixes.as_ref()
     }
 
-    /// What its sessions are saved as.
-    pub fn identity(&self) -> Identity {
-        self.identity
+    /// What its sessions are saved as, found when it is first asked for.
+    ///
+    /// # Errors
+    /// If the weight files can't be read.
+    pub fn identity(&self) -> Result<Identity, WeightFilesError> {
+        self.identity.get()
     }
 
     /// The plan.
@@ -270,13 +274,13 @@ impl Run<'_> {
         unsafe { step.kernel().run(&call) };
     }
 
-    fn operand(&self, source: &Source) -> Operand<'_> {
+    fn operand(&self, source: &StepInput) -> Operand<'_> {
         match source {
-            Source::Absent => Operand::Absent,
-            Source::Arena(slot) if slot.is_int() => Operand::Ints(self.ints(slot)),
-            Source::Arena(slot) if slot.is_int8() => Operand::QuantizedTensor(self.blocks(slot)),
-            Source::Arena(slot) => Operand::Tensor(self.view(slot)),
-            Source::Weight(weight) => match &self.executor.weights[*weight] {
+            StepInput::Absent => Operand::Absent,
+            StepInput::Arena(slot) if slot.is_int() => Operand::Ints(self.ints(slot)),
+            StepInput::Arena(slot) if slot.is_int8() => Operand::QuantizedTensor(self.blocks(slot)),
+            StepInput::Arena(slot) => Operand::Tensor(self.view(slot)),
+            StepInput::Weight(weight) => match &self.executor.weights[*weight] {
                 StoredWeight::Constant(data, shape) => Operand::Constant(data, shape),
                 StoredWeight::Packed(matrix) => Operand::Packed(matrix),
                 StoredWeight::Quantized(matrix) => Operand::Quantized(matrix),

@@ -17,9 +17,11 @@
 //! protect against intent: rows made up by somebody give the logits that they give.
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::sync::OnceLock;
 
 use super::arena::ArenaError;
 use crate::files::digest::Digest;
+use crate::files::weight_files::WeightFilesError;
 use crate::kernels::kv_cache::KvCache;
 use crate::plan::{Cache, ModelPlan};
 
@@ -55,6 +57,40 @@ impl Identity {
     }
 }
 
+/// An identity that is found when it is first asked for.
+pub struct LazyIdentity {
+    found: OnceLock<Identity>,
+    find: Box<dyn Fn() -> Result<Identity, WeightFilesError> + Send + Sync>,
+}
+
+impl LazyIdentity {
+    /// What `find` returns. After an error it is asked again.
+    pub fn new(
+        find: impl Fn() -> Result<Identity, WeightFilesError> + Send + Sync + 'static,
+    ) -> LazyIdentity {
+        LazyIdentity {
+            found: OnceLock::new(),
+            find: Box::new(find),
+        }
+    }
+
+    /// An identity that need not be sought.
+    pub fn known(identity: Identity) -> LazyIdentity {
+        LazyIdentity::new(move || Ok(identity))
+    }
+
+    pub(super) fn get(&self) -> Result<Identity, WeightFilesError> {
+        match self.found.get() {
+            Some(identity) => Ok(*identity),
+            // Two threads may both find it: it is the same.
+            None => Ok(*self.found.get_or_init({
+                let identity = (self.find)()?;
+                move || identity
+            })),
+        }
+    }
+}
+
 /// Why a session can't be saved or loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -67,6 +103,9 @@ pub enum SavedSessionError {
         /// The system's answer.
         source: io::Error,
     },
+    /// The model's weights, of which a saved session has a digest, can't be read.
+    #[error(transparent)]
+    Weights(#[from] WeightFilesError),
     /// The bytes begin otherwise than those of a session do.
     #[error("this is no saved session: it begins otherwise")]
     NotASession,
@@ -229,7 +268,7 @@ fn write_error(source: io::Error) -> SavedSessionError {
 }
 
 /// Reads and checks the parts in order.
-pub(super) struct Reader<R: Read> {
+pub(super) struct SavedReader<R: Read> {
     from: BufReader<R>,
     digest: Digest,
     /// Bytes read so far.
@@ -241,13 +280,13 @@ pub(super) struct Reader<R: Read> {
     row: Vec<u8>,
 }
 
-impl<R: Read> Reader<R> {
+impl<R: Read> SavedReader<R> {
     /// Reads all that comes before the tokens: from then on it is known how many bytes there must be.
     pub fn new(from: R, identity: Identity, plan: &ModelPlan) -> Result<Self, SavedSessionError> {
         if plan.is_bidirectional() {
             return Err(SavedSessionError::Bidirectional);
         }
-        let mut reader = Reader {
+        let mut reader = SavedReader {
             from: BufReader::new(from),
             digest: Digest::default(),
             found: 0,

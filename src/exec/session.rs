@@ -10,7 +10,7 @@ use super::batch::{Batch, BatchError};
 use super::caches::kv_cache;
 use super::executor::{Ended, Executor};
 use super::frames::Frames;
-use super::saved::{Reader, SavedSessionError, Writer, first_saved};
+use super::saved::{SavedReader, SavedSessionError, Writer, first_saved};
 use crate::kernels::finite::{NonFinite, non_finite};
 use crate::plan::{Slot, StepPlan};
 
@@ -584,7 +584,7 @@ impl Session {
                 return Err(SavedSessionError::RowGone { position });
             }
         }
-        let identity = self.executor.identity();
+        let identity = self.executor.identity()?;
         let mut writer = Writer::new(to, identity, plan, &self.tokens)?;
         for cache in plan.caches() {
             // SAFETY: the session holds its arena, and no step runs while `self` is borrowed.
@@ -607,7 +607,7 @@ impl Session {
         from: &mut impl Read,
     ) -> Result<Session, SavedSessionError> {
         let plan = executor.plan();
-        let mut reader = Reader::new(from, executor.identity(), plan)?;
+        let mut reader = SavedReader::new(from, executor.identity()?, plan)?;
         let mut session = Session::new(executor.clone(), vocabulary)?;
         reader.tokens(vocabulary, &mut session.tokens)?;
         let position = session.position();

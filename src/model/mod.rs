@@ -46,7 +46,7 @@ pub(crate) use graphs::GGUF_GRAPH;
 pub(crate) use graphs::choose_graph;
 #[cfg(feature = "internals")]
 pub use graphs::{GGUF_GRAPH, GraphOrigin, builtin_graphs};
-pub use options::{Activations, Logits, OnProgress, Options, Progress, Text, Weights};
+pub use options::{Activations, Logits, OnProgress, Options, Progress, Text};
 pub(crate) use recipe_source::RecipeSource;
 pub use source::Source;
 #[cfg(feature = "tokenizer")]
@@ -61,7 +61,7 @@ use crate::exec::prefix::{PrefixCache, PrefixCacheError, PrefixStatistics};
 use crate::exec::saved::SavedSessionError;
 use crate::exec::session::Session;
 use crate::exec::weights;
-use crate::kernels::kv_cache::BLOCK;
+use crate::kernels::kv_cache::KEY_BLOCK;
 use crate::kernels::simd::Isa;
 use crate::plan::{MemoryReport, ModelPlan};
 use crate::rewrite::Report;
@@ -87,7 +87,7 @@ impl fmt::Debug for Model {
 
 struct Shared {
     executor: Arc<Executor>,
-    compiled: Compiled,
+    compiled: Arc<Compiled>,
     recipe_source: RecipeSource,
     #[cfg(feature = "tokenizer")]
     tokenizer: Result<Tokenizer, TokenizerError>,
@@ -103,9 +103,9 @@ impl Model {
     /// If files are missing or damaged, no graph file describes the model, an option is out of its range, memory or threads
     /// can't be had, or [`Options::progress`] ends the loading.
     pub fn open(source: impl Into<Source>, options: &Options) -> Result<Model, ModelError> {
-        let files = ModelFiles::open(&source.into(), options)?;
+        let mut files = ModelFiles::open(&source.into(), options)?;
         let compiled = compile(&files, options)?;
-        let Some(weight_files) = &files.weights else {
+        let Some(weight_files) = files.weights.take() else {
             let problem = "no weights: neither model.safetensors nor model.safetensors.index.json"
                 .to_string();
             return Err(ModelError::NoModel {
@@ -120,7 +120,7 @@ impl Model {
         };
         let load = || {
             let (graph, needs) = (&compiled.prefill, compiled.plan.weights());
-            weights::load(graph, needs, weight_files, threads, &progress)
+            weights::load(graph, needs, &weight_files, threads, &progress)
         };
         #[cfg(not(feature = "tokenizer"))]
         let weights = load()?;
@@ -139,7 +139,8 @@ impl Model {
         };
         let pool = Pool::new(threads).map_err(ModelError::Threads)?;
         let plan = compiled.plan.clone();
-        let identity = identity::identity(&compiled, weight_files)?;
+        let compiled = Arc::new(compiled);
+        let identity = identity::identity(compiled.clone(), weight_files);
         let mut executor = Executor::new(plan, weights, pool)?.with_identity(identity);
         if let Some(cache) = prefix_cache(&compiled.plan)? {
             executor = executor.with_prefix_cache(cache);
@@ -332,7 +333,7 @@ fn prefix_cache(plan: &ModelPlan) -> Result<Option<PrefixCache>, ModelError> {
             range: match PrefixCache::least_bytes(plan) {
                 None => "0, as this model keeps no rows from one step to the next".to_string(),
                 Some(least) => {
-                    format!("0, or {least} bytes and more for a block of {BLOCK} tokens")
+                    format!("0, or {least} bytes and more for a block of {KEY_BLOCK} tokens")
                 }
             },
         }),

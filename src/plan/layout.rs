@@ -9,7 +9,7 @@ use super::place::Placement;
 use super::regions::{Cache, Regions};
 use super::verify::verify;
 use crate::graph::Graph;
-use crate::kernels::kv_cache::{BLOCK, KvLayout};
+use crate::kernels::kv_cache::{KEY_BLOCK, KvLayout};
 use crate::types::{ALIGNMENT, Dim, Type};
 
 /// Bytes between the scratch of two threads, so that they share no cache line, nor a pair that is fetched together.
@@ -135,7 +135,11 @@ impl ModelPlan {
 /// Positions that a cache keeps: all of the context, or where queries see a window what a step of `chunk` tokens sees
 /// and writes. So many that a whole block is still there when the step that writes its last row is done.
 fn cache_positions(window: Option<usize>, options: &PlanOptions) -> usize {
-    let seen = window.map(|window| window.max(BLOCK).saturating_add(options.chunk.max(1) - 1));
+    let seen = window.map(|window| {
+        window
+            .max(KEY_BLOCK)
+            .saturating_add(options.chunk.max(1) - 1)
+    });
     seen.map_or(options.context, |seen| seen.min(options.context))
 }
 

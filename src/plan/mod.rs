@@ -6,6 +6,7 @@
 //! that offsets speak of (`exec/`), and changing the graph (`rewrite/`, `transform/`).
 
 mod alias;
+mod alive;
 mod bidirectional;
 mod cost;
 mod defect;
@@ -26,6 +27,5 @@ pub use layout::PlanError;
 pub use model_plan::ModelPlan;
 pub use options::PlanOptions;
 pub use regions::{Cache, FrameSizes, Regions, SessionLists};
-pub(crate) use report::packed_type;
 pub use report::{MemoryReport, StepReport};
-pub use step::{FEW_INPUTS, FEW_OUTPUTS, Slot, Source, Step, StepPlan, WeightNeed};
+pub use step::{FEW_INPUTS, FEW_OUTPUTS, Slot, Step, StepInput, StepPlan, WeightNeed};

@@ -12,7 +12,7 @@ use super::cost;
 use super::draft::{Draft, Scheduler, is_view};
 use super::options::PlanOptions;
 use super::place::{Buffer, Placement, place, round_up};
-use super::step::{Slot, Source, Step, StepPlan, WeightNeed};
+use super::step::{Slot, Step, StepInput, StepPlan, WeightNeed};
 use crate::graph::{Class, Graph, Kind, NodeId, Value};
 use crate::ops::{Lowering, WeightForm};
 use crate::types::{ALIGNMENT, DType, Type};
@@ -191,12 +191,12 @@ impl<'a> Scheduler<'a> {
             let mut inputs = SmallVec::new();
             for (value, read) in draft.inputs.iter().zip(&draft.reads) {
                 let Some(value) = *value else {
-                    inputs.push(Source::Absent);
+                    inputs.push(StepInput::Absent);
                     continue;
                 };
                 inputs.push(match read.weight {
-                    Some(form) => Source::Weight(self.weight(value, form)),
-                    None => Source::Arena(slots[&value].clone()),
+                    Some(form) => StepInput::Weight(self.weight(value, form)),
+                    None => StepInput::Arena(slots[&value].clone()),
                 });
             }
             steps.push(Step {
