@@ -29,3 +29,4 @@ pub mod simd;
 #[cfg(test)]
 mod testing;
 mod tile;
+pub mod weights;
