@@ -11,6 +11,7 @@ pub mod attention;
 pub mod call;
 pub mod elementwise;
 pub mod elementwise_chain;
+pub mod functions;
 pub mod kv_cache;
 pub mod linear;
 pub mod math;

@@ -28,7 +28,9 @@ use smallvec::SmallVec;
 
 pub use attributes::{Attribute, AttributeDef, AttributeKind, Attributes};
 pub use chain::ELEMENTWISE;
-pub use definition::{Arity, InputDef, Lookup, Neutral, OpDef, Split, State, Tokens, View};
+pub use definition::{
+    Applies, Arity, InputDef, Lookup, Neutral, OpDef, Split, State, Tokens, View,
+};
 pub use elementwise::named_activation;
 pub use infer::Types;
 pub use lower::{Form, Lowering, Phase, Read, WeightForm};
@@ -36,6 +38,7 @@ pub use quantized::{CAST, QUANTIZE_ACTIVATIONS};
 pub use shape::{SLICE, slice_bounds};
 pub use tensor::{Data, Tensor};
 
+pub use crate::kernels::functions::{BinaryFunction, Function, UnaryFunction};
 use crate::types::Type;
 
 /// The tables of all families, in the order in which the reference page lists them.
@@ -163,6 +166,14 @@ impl Op {
     /// Whether the op keeps keys and values from step to step.
     pub fn has_state(&self) -> bool {
         self.def.state.is_some()
+    }
+
+    /// The function of each element, or of each pair, that the op is.
+    pub fn function(&self) -> Option<Function> {
+        match self.def.function? {
+            Applies::Always(function) => Some(function),
+            Applies::By(function) => function(self),
+        }
     }
 
     /// Which tokens a row of an output depends on.

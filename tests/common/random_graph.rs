@@ -4,7 +4,7 @@
 //! Inputs are `tokens` and `positions`, i32[T]; ids stay below [`VOCAB`].
 
 use smallmind::graph::{Graph, NodeId, Value, WeightSource};
-use smallmind::ops::{Attribute, Op};
+use smallmind::ops::{Attribute, Op, OpDef, table};
 use smallmind::types::{DType, Dim, Literal, Type};
 
 /// Rows of the embedding table.
@@ -28,6 +28,15 @@ pub fn graph_of_width(seed: u64, width: usize) -> Graph {
         b.tangle();
     }
     graph
+}
+
+/// The ops of the table that apply a function to that many operands, and need no attribute.
+pub fn applied_ops(arity: usize) -> Vec<&'static str> {
+    let plain = |def: &&OpDef| !def.attributes.iter().any(|attribute| attribute.required);
+    let ops = table().filter(plain);
+    let ops = ops.filter_map(|def| Op::new(def.name, &[]).ok());
+    let applied = ops.filter(|op| op.function().is_some_and(|f| f.arity() == arity));
+    applied.map(|op| op.name()).collect()
 }
 
 struct Builder<'g> {
@@ -390,16 +399,16 @@ impl<'g> Builder<'g> {
         let y = Some(self.pooled());
         match self.below(19) {
             0 | 1 => {
-                let name = self.pick(&["Neg", "Tanh", "Sigmoid", "Relu", "Silu", "Gelu"]);
+                let name = self.pick(&applied_ops(1));
                 self.try_op(name, &[], &[operand]);
             }
             2 | 3 => {
-                let name = self.pick(&["Add", "Sub", "Mul", "Min", "Max"]);
+                let name = self.pick(&applied_ops(2));
                 self.try_op(name, &[], &[operand, y]);
             }
             4 | 5 => {
                 let literal = Some(self.literal());
-                let name = self.pick(&["Add", "Mul", "Div", "Mul", "Min", "Max"]);
+                let name = self.pick(&applied_ops(2));
                 let swapped = self.one_in(2);
                 let pair = [operand, literal];
                 self.try_op(name, &[], &if swapped { [pair[1], pair[0]] } else { pair });

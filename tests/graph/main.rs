@@ -6,5 +6,6 @@ mod dumps;
 mod expressions;
 mod graph_file;
 mod mistakes;
+mod op_names;
 mod ops_page;
 mod tutorial;
