@@ -94,6 +94,12 @@ unary_functions! {
         is_op: true,
         activation: &[],
     } |simd, x| math::exp(simd, x);
+    Log {
+        name: "Log",
+        formula: "ln x, the natural logarithm: −∞ of 0, no number below it",
+        is_op: true,
+        activation: &[],
+    } |simd, x| math::log(simd, x);
     Sqrt {
         name: "Sqrt",
         formula: "√x",
