@@ -202,7 +202,7 @@ impl Op {
     pub fn output_count(&self) -> usize {
         match self.def.arity {
             Arity::Segments => self.segments(),
-            _ => self.def.outputs.len(),
+            Arity::Fixed | Arity::Variadic => self.def.outputs.len(),
         }
     }
 
