@@ -9,6 +9,7 @@ mod attend;
 mod attend_share;
 pub mod attention;
 pub mod call;
+pub mod cast;
 pub mod elementwise;
 pub mod elementwise_chain;
 pub mod functions;

@@ -8,6 +8,7 @@
 mod attention;
 mod attributes;
 mod blocks;
+mod cast;
 mod chain;
 mod definition;
 mod elementwise;
@@ -27,6 +28,7 @@ use std::fmt;
 use smallvec::SmallVec;
 
 pub use attributes::{Attribute, AttributeDef, AttributeKind, Attributes};
+pub use cast::CAST;
 pub use chain::ELEMENTWISE;
 pub use definition::{
     Applies, Arity, InputDef, Lookup, Neutral, OpDef, Split, State, Tokens, View,
@@ -34,7 +36,7 @@ pub use definition::{
 pub use elementwise::named_activation;
 pub use infer::Types;
 pub use lower::{Form, Lowering, Phase, Read, WeightForm};
-pub use quantized::{CAST, QUANTIZE_ACTIVATIONS};
+pub use quantized::QUANTIZE_ACTIVATIONS;
 pub use shape::{SLICE, slice_bounds};
 pub use tensor::{Data, Tensor};
 
@@ -42,8 +44,9 @@ pub use crate::kernels::functions::{BinaryFunction, Function, UnaryFunction};
 use crate::types::Type;
 
 /// The tables of all families, in the order in which the reference page lists them.
-static FAMILIES: [&[OpDef]; 8] = [
+static FAMILIES: [&[OpDef]; 9] = [
     elementwise::OPS,
+    cast::OPS,
     chain::OPS,
     shape::OPS,
     norm::OPS,

@@ -119,8 +119,13 @@ impl<'g> Builder<'g> {
         let names = vec!["v"; op.output_count()];
         let id = self.editor.op(op.clone(), inputs, &names).ok()?;
         self.history.push((op, inputs.to_vec()));
-        self.pool
-            .extend((0..names.len()).map(|output| Value { node: id, output }));
+        for output in 0..names.len() {
+            let value = Value { node: id, output };
+            // Whole numbers do not join the pool.
+            if self.editor.graph().ty(value).dtype != DType::I32 {
+                self.pool.push(value);
+            }
+        }
         Some(id)
     }
 
@@ -397,7 +402,7 @@ impl<'g> Builder<'g> {
         };
         let half = ("start", Attribute::Int((width / 2) as i64));
         let y = Some(self.pooled());
-        match self.below(19) {
+        match self.below(20) {
             0 | 1 => {
                 let name = self.pick(&applied_ops(1));
                 self.try_op(name, &[], &[operand]);
@@ -469,6 +474,16 @@ impl<'g> Builder<'g> {
                 self.try_op("Slice", &[axis.clone(), half], &[operand]);
                 self.try_op("Concat", &[axis], &[operand, y]);
             }
+            18 => {
+                // There and back.
+                let to_ints = [("to", Attribute::word("i32"))];
+                let whole = match self.one_in(4) {
+                    true => Some(self.positions),
+                    false => self.try_op("Cast", &to_ints, &[operand]).map(Value::from),
+                };
+                let to_floats = [("to", Attribute::word("f32"))];
+                self.try_op("Cast", &to_floats, &[whole]);
+            }
             17 if self.one_in(2) => {
                 self.try_op("ReduceMean", &[], &[operand]);
             }
@@ -477,8 +492,6 @@ impl<'g> Builder<'g> {
                 let positions = Some(self.positions);
                 let table = Some(self.weight(&[64, self.width]));
                 if let Some(ids) = self.try_op("Mul", &[], &[positions, one]) {
-                    // Whole numbers do not join the pool.
-                    self.pool.pop();
                     self.try_op("Gather", &[], &[table, Some(ids.into())]);
                 }
             }
