@@ -6,7 +6,6 @@
 
 mod support;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,14 +22,8 @@ const PROMPT: usize = 128;
 /// Which passes run: a name, and the options that say so.
 fn variants() -> Vec<(String, Options)> {
     let passes = Passes::builtin().expect("the built-in passes are well formed");
-    let without = |name: &str| Options {
-        without: BTreeSet::from([name.to_string()]),
-        ..Options::default()
-    };
-    let none = Options {
-        stop_after: Some("none".to_string()),
-        ..Options::default()
-    };
+    let without = |name: &str| Options::new().without([name]);
+    let none = Options::new().stop_after("none");
     let mut variants = vec![("all".to_string(), Options::default())];
     variants.extend(
         passes
@@ -43,10 +36,7 @@ fn variants() -> Vec<(String, Options)> {
 }
 
 fn open(source: &Source, options: &Options, threads: usize) -> Session {
-    let options = Options {
-        threads: Some(threads),
-        ..options.clone()
-    };
+    let options = options.clone().threads(threads);
     let model = Model::open(source.clone(), &options);
     let model = model.unwrap_or_else(|error| panic!("the model can't be opened: {error}"));
     model.session().expect("there is memory for a session")

@@ -1,10 +1,97 @@
-//! SmallMind: a compute-graph compiler with a fused-kernel executor that runs transformers on CPUs.
+//! SmallMind runs transformers on CPUs: a compute-graph compiler with a fused-kernel executor.
+//!
+//! - A [`Model`] is opened once, from a Hugging Face folder, a GGUF file or bytes in memory ([`ModelBytes`]). It is cheap to
+//!   clone and may be used from any thread. [`Options`] choose threads, context, weights and more.
+//! - A [`Session`] is one sequence of tokens: tokens in, logits out. All its memory is taken when it is made.
+//!
+//! # Logits
+//!
+#![cfg_attr(feature = "demo", doc = "```")]
+#![cfg_attr(not(feature = "demo"), doc = "```ignore")]
+//! use smallmind::{Model, Options};
+//!
+//! let model = Model::open("demo", &Options::new().context(128))?; // or a path
+//! println!("{}", model.plan()); // every byte, before anything runs
+//! let mut session = model.session()?;
+//! let logits = session.prefill(&[72, 101, 108, 108, 111])?; // [vocabulary], of the last token
+//! assert_eq!(logits.len(), model.vocabulary());
+//! let logits = session.step(33)?; // after one token more
+//! # assert_eq!(logits.len(), model.vocabulary());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Generating text
+//!
+//! With the feature `tokenizer`, which reads the model's own tokenizer:
+//!
+#![cfg_attr(all(feature = "demo", feature = "tokenizer"), doc = "```")]
+#![cfg_attr(not(all(feature = "demo", feature = "tokenizer")), doc = "```ignore")]
+//! use std::sync::atomic::AtomicBool;
+//!
+//! use smallmind::{GenerateOptions, Model, Options};
+//!
+//! let model = Model::open("demo", &Options::new())?;
+//! let mut session = model.session()?;
+//! let mut options = GenerateOptions::default(); // sampling as llama.cpp does
+//! options.max_tokens = Some(20);
+//! let cancel = AtomicBool::new(false); // another thread may set it
+//! let generation = model.generate(&mut session, "ROMEO:", &options, &cancel, &mut |piece| {
+//!     print!("{piece}");
+//!     true // go on
+//! })?;
+//! assert_eq!(generation.tokens.len(), 20);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Embeddings
+//!
+//! An encoder (BERT, all-MiniLM-L6-v2 and their kin) turns texts into vectors:
+//!
+//! ```no_run
+//! use smallmind::{Model, Options};
+//!
+//! let model = Model::open("path/to/all-MiniLM-L6-v2", &Options::new())?;
+//! # #[cfg(feature = "tokenizer")]
+//! let vectors = model.embed(&["The cat sits outside", "A man is playing guitar"])?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # A model inside your program
+//!
+//! ```no_run
+//! use smallmind::{Model, ModelBytes, Options};
+//!
+//! # fn bytes(_: &str) -> &'static [u8] { &[] }
+//! # macro_rules! include_bytes { ($path:literal) => { bytes($path) } }
+//! let bytes = ModelBytes::gguf(include_bytes!("model.gguf")); // or config, weights and tokenizer of a folder
+//! let model = Model::from_bytes(bytes, &Options::new())?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! | --- | --- |
+//! | none | opening and compiling models, sessions, generating and scoring tokens, embedding token ids |
+//! | `tokenizer` | text in and out: `tokenizer.json` and the vocabularies of GGUF files; writing GGUF files |
+//! | `chat` | conversations: the model's chat template |
+//! | `hub` | downloads from the Hugging Face Hub |
+//! | `demo` | the demo model, of 1.8 MB: the source `"demo"` |
+//! | `cli` | the `smallmind` program, with `tokenizer`, `chat` and `hub` |
+//!
+//! `cli` and `demo` are on by default: a library wants `default-features = false`.
+//!
+//! The library prints nothing, reads no environment variable unless it is asked to, keeps no global state, and answers bad
+//! input with errors.
+//!
+//! # How it works
 //!
 //! The rooms from the ground up; no room imports from one below it in this table, and a test reads the sources to hold
 //! them to it:
 //!
 //! | room | what belongs there | what is absent there |
 //! | --- | --- | --- |
+//! | [`math`] | f64 functions of our own: logarithm, exponential, power | lanes, tensors |
 //! | [`language`] | the one RON grammar: documents, values, expressions, how mistakes are told | tensors and ops |
 //! | [`blocks`] | the formats of quantized weights: sizes, codec, fallback | files, kernels' layouts |
 //! | [`types`] | dimensions, element types, shapes, promises of bits, alignment | graphs, ops, arithmetic |
@@ -25,19 +112,6 @@
 //! | [`convert`] | all that writes GGUF: from file or folder to GGUF file | reading files, what blocks are |
 //! | `hub` | models of the Hugging Face Hub, as paths (feature `hub`) | what the files say |
 //! | [`guide`] | how to write graph files and rewrite rules, as Markdown | code |
-//!
-//! ```
-//! use smallmind::{Model, Options};
-//!
-//! let model = Model::open("demo", &Options::default())?; // or a path
-//! println!("{}", model.plan()); // every byte, before anything runs
-//! let mut session = model.session()?;
-//! let logits = session.prefill(&[72, 101, 108, 108, 111])?; // [vocabulary], of the last token
-//! assert_eq!(logits.len(), model.vocabulary());
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-//!
-//! The library prints nothing, keeps no global state, and answers bad input with errors.
 
 pub mod architecture;
 pub mod blocks;
@@ -55,6 +129,7 @@ pub mod guide;
 pub mod hub;
 pub mod kernels;
 pub mod language;
+pub mod math;
 pub mod model;
 pub mod ops;
 pub mod plan;
@@ -70,9 +145,9 @@ pub use exec::saved::SavedSessionError;
 pub use exec::session::{Encoded, Session, StepError};
 pub use generate::run::{Finish, GenerateError, GenerateOptions, Generation};
 pub use generate::score::{Score, ScoreError};
-pub use model::{Model, ModelError, Options};
+pub use model::{Model, ModelBytes, ModelError, Options};
 
 /// The README's examples, compiled and run with the documentation tests.
-#[cfg(all(doctest, feature = "tokenizer"))]
+#[cfg(all(doctest, feature = "tokenizer", feature = "demo"))]
 #[doc = include_str!("../README.md")]
 pub struct Readme;

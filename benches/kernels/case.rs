@@ -122,7 +122,8 @@ impl Input {
     pub fn quantized_tensor(rows: usize, cols: usize, seed: u32) -> Input {
         let x = Input::tensor(&[rows, cols], seed);
         let case = Case::new(rows, vec![x], &[]).quantized(rows, cols);
-        case.call(&mut |call| bind(QuantizeActivations, Isa::detect()).run(call));
+        // SAFETY: the case has what the kernel asks for, and one thread.
+        case.call(&mut |call| unsafe { bind(QuantizeActivations, Isa::detect()).run(call) });
         let words = case.quantized.map(|(words, _)| words);
         Input::QuantizedTensor(words.unwrap_or_default(), [rows, cols])
     }
@@ -258,7 +259,8 @@ pub fn bench<K: Kernel + Clone>(
             case.call(&mut |call| {
                 bencher.iter(|| {
                     call.drawn.store(0, Ordering::Relaxed);
-                    kernel.run(call);
+                    // SAFETY: the case has what the kernel asks for, and one thread.
+                    unsafe { kernel.run(call) };
                 })
             });
         });

@@ -154,29 +154,17 @@ fn stages(
     load: &Load,
     tokens: &[u32],
 ) -> Result<Vec<Stage>, Failure> {
-    let plain = Options {
-        isa: Some("scalar".into()),
-        threads: Some(1),
-        ..options.clone()
-    };
+    let plain = options.clone().isa("scalar").threads(1);
     let planned = |name: &String| name == "in_place" || name == "reuse_buffers";
-    let unfused = Options {
-        without: names
-            .iter()
-            .filter(|name| !planned(name))
-            .cloned()
-            .collect(),
-        ..plain.clone()
-    };
+    let unfused = plain
+        .clone()
+        .without(names.iter().filter(|name| !planned(name)).cloned());
     let wanted: [(&str, Option<f64>, bool, Options); 6] = [
         (
             "naive: the graph as loaded, plain kernels, no cache, no reuse",
             None,
             false,
-            Options {
-                stop_after: Some(NO_PASS.into()),
-                ..plain.clone()
-            },
+            plain.clone().stop_after(NO_PASS),
         ),
         (
             "phase 1: buffers planned and reused, ops in place",
@@ -191,15 +179,7 @@ fn stages(
             true,
             plain.clone(),
         ),
-        (
-            "SIMD kernels",
-            None,
-            true,
-            Options {
-                threads: Some(1),
-                ..options.clone()
-            },
-        ),
+        ("SIMD kernels", None, true, options.clone().threads(1)),
         ("threads", None, true, options.clone()),
     ];
     let mut variants = Vec::new();

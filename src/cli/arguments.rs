@@ -107,18 +107,18 @@ pub struct ThreadArguments {
 impl GraphArguments {
     /// The library's options, with these choices and no tokenizer.
     pub fn options(&self) -> Options {
-        Options {
-            graph: self.graph.clone(),
-            passes: self.passes.clone(),
-            without: self.without.iter().cloned().collect(),
-            weights: self.weights.map(Into::into),
-            activations: match self.activations {
+        let mut options = Options::new()
+            .without(&self.without)
+            .weights(self.weights.map(model::Weights::from))
+            .activations(match self.activations {
                 Activations::Int8 => model::Activations::Int8,
                 Activations::F32 => model::Activations::F32,
-            },
-            text: Text::Never,
-            ..Options::default()
-        }
+            })
+            .text(Text::Never);
+        options.graph = self.graph.clone();
+        options.passes = self.passes.clone();
+        options.isa = isa_of_environment();
+        options
     }
 
     /// What `--activations` chose, by its name on the command line.
@@ -136,11 +136,10 @@ impl GraphArguments {
 impl PlanArguments {
     /// `options` with these choices too.
     pub fn add_to(&self, options: Options) -> Options {
-        Options {
-            context: self.context,
-            chunk: self.chunk,
-            isa: self.isa.clone(),
-            ..options
+        let options = options.context(self.context).chunk(self.chunk);
+        match &self.isa {
+            Some(isa) => options.isa(isa),
+            None => options,
         }
     }
 }
@@ -148,11 +147,15 @@ impl PlanArguments {
 impl ThreadArguments {
     /// `options` with this choice too.
     pub fn add_to(&self, options: Options) -> Options {
-        Options {
-            threads: self.threads,
-            ..options
-        }
+        options.threads(self.threads)
     }
+}
+
+/// What the environment variable SMALLMIND_ISA says, unless it is empty.
+fn isa_of_environment() -> Option<String> {
+    std::env::var("SMALLMIND_ISA")
+        .ok()
+        .filter(|name| !name.is_empty())
 }
 
 /// The model that a MODEL argument names.

@@ -156,11 +156,8 @@ pub fn bench(arguments: Arguments) -> Result<(), Failure> {
     };
     let mut rows = Vec::new();
     for threads in threads {
-        let options = Options {
-            threads,
-            progress: progress(),
-            ..options.clone()
-        };
+        let mut options = options.clone().threads(threads);
+        options.progress = progress();
         let model = Model::open(source(&arguments.model), &options)?;
         let mut session = model.session()?;
         if batch > 1 && longest > session.context() {
@@ -228,10 +225,7 @@ pub fn bench(arguments: Arguments) -> Result<(), Failure> {
 const ABLATION_PROMPT: usize = 32;
 
 fn ablation(arguments: &Arguments, options: Options) -> Result<(), Failure> {
-    let options = Options {
-        threads: arguments.threads.first().copied(),
-        ..options
-    };
+    let options = options.threads(arguments.threads.first().copied());
     let source = source(&arguments.model);
     let compiled = compile(&ModelFiles::open_headers(&source, &options)?, &options)?;
     let context = compiled.plan.options.context;
@@ -262,10 +256,7 @@ fn context(arguments: &Arguments, options: &Options, longest: usize) -> Result<u
         None => {
             let files = ModelFiles::open_headers(&source(&arguments.model), options)?;
             let usual = compile(&files, options)?.plan.options.context;
-            let enough = Options {
-                context: Some(longest.max(usual)),
-                ..options.clone()
-            };
+            let enough = options.clone().context(Some(longest.max(usual)));
             match compile(&files, &enough) {
                 Ok(compiled) => compiled.plan.options.context,
                 Err(ModelError::Option { .. }) => usual,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use smallmind::model::Logits;
-use smallmind::{Model, Session};
+use smallmind::{Model, Session, StepError};
 
 use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
 use super::compare::{Difference, Fingerprint, argmax, mean_pooled};
@@ -56,7 +56,19 @@ pub fn check(arguments: Arguments) -> Result<(), Failure> {
     let model = Model::open(source.clone(), &options)?;
     let mut session = model.session()?;
     fits(&expected, &model, &session)?;
-    let (found, bits) = compute(&expected, &mut session)?;
+    let diagnosis = |rows: &[f32], question: Question| {
+        let subject = Subject::open(&source, &options, &expected, &hidden, arguments.tolerance)?;
+        print(&subject.diagnose(rows, question)?)
+    };
+    let trace = arguments.trace;
+    let rows = match prompt_rows(&expected, &model, &mut session)? {
+        Prompt::Finite(rows) => rows,
+        Prompt::NotFinite(rows, problem) => {
+            diagnosis(&rows, Question { wrong: true, trace })?;
+            return Err(problem.into());
+        }
+    };
+    let (found, bits) = compute(&expected, rows, &mut session)?;
     if let Some(path) = &arguments.output {
         found.write(path)?;
     }
@@ -69,7 +81,7 @@ pub fn check(arguments: Arguments) -> Result<(), Failure> {
             text,
             "{name}: largest difference {largest:.3e}, mean {mean:.3e} standard deviations"
         );
-        // A difference that is no number is beyond any tolerance, and everything is beyond a tolerance that is none.
+        // NaN in the expected file is beyond any tolerance, and everything is beyond a tolerance that is NaN.
         let order = largest.partial_cmp(&arguments.tolerance);
         if order.is_none_or(|order| order.is_gt()) {
             failures.push(format!(
@@ -94,10 +106,8 @@ pub fn check(arguments: Arguments) -> Result<(), Failure> {
     let _ = writeln!(text, "threads {}", model.threads());
     let _ = writeln!(text, "bits {}", bits.hex());
     print(&text)?;
-    if wrong || arguments.trace {
-        let subject = Subject::open(&source, &options, &expected, &hidden, arguments.tolerance)?;
-        let trace = arguments.trace;
-        print(&subject.diagnose(&found.rows, Question { wrong, trace })?)?;
+    if wrong || trace {
+        diagnosis(&found.rows, Question { wrong, trace })?;
     }
     match failures.is_empty() {
         true => Ok(()),
@@ -133,21 +143,60 @@ fn fits(expected: &Outputs, model: &Model, session: &Session) -> Result<(), Fail
     Ok(())
 }
 
-/// What the model gives, and the fingerprint of all its outputs, the decode steps' included.
-fn compute(expected: &Outputs, session: &mut Session) -> Result<(Outputs, Fingerprint), Failure> {
-    let mut bits = Fingerprint::new();
-    let mut rows = Vec::with_capacity(expected.rows.len());
-    session.prefill_each(&expected.input_ids, &mut |part| {
-        rows.extend_from_slice(part)
-    })?;
-    if rows.len() != expected.rows.len() {
-        return error(format!(
+/// The model's rows for the prompt.
+enum Prompt {
+    /// All of them: [T, width].
+    Finite(Vec<f32>),
+    /// The rows up to the first that is not finite, it and the others NaN: [T, width].
+    NotFinite(Vec<f32>, StepError),
+}
+
+/// What the model computes for the prompt.
+fn prompt_rows(
+    expected: &Outputs,
+    model: &Model,
+    session: &mut Session,
+) -> Result<Prompt, Failure> {
+    let mut read = |tokens: &[u32]| {
+        let mut rows = Vec::with_capacity(expected.rows.len());
+        session.truncate(0);
+        let done = session.prefill_each(tokens, &mut |part| rows.extend_from_slice(part));
+        done.map(|()| rows)
+    };
+    let rows = match read(&expected.input_ids) {
+        Err(problem @ StepError::NotFinite { token, .. }) => {
+            let before = match model.is_bidirectional() {
+                true => &[],
+                false => expected.input_ids.get(..token).unwrap_or_default(),
+            };
+            let mut rows = match before {
+                [] => Vec::new(),
+                before => read(before)?,
+            };
+            rows.resize(expected.rows.len(), f32::NAN);
+            return Ok(Prompt::NotFinite(rows, problem));
+        }
+        rows => rows?,
+    };
+    match rows.len() == expected.rows.len() {
+        true => Ok(Prompt::Finite(rows)),
+        false => error(format!(
             "the model gave {} numbers instead of {} rows of {}: its graph leaves out rows, as prefill dumps do",
             rows.len(),
             expected.input_ids.len(),
             expected.width
-        ));
+        )),
     }
+}
+
+/// What the model gives, of which the prompt's `rows` are known, and the fingerprint of all its outputs, the decode
+/// steps' included.
+fn compute(
+    expected: &Outputs,
+    rows: Vec<f32>,
+    session: &mut Session,
+) -> Result<(Outputs, Fingerprint), Failure> {
+    let mut bits = Fingerprint::new();
     bits.add(&rows);
     let mut greedy = Vec::with_capacity(expected.greedy.len());
     while greedy.len() < expected.greedy.len() {

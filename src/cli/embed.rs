@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use smallmind::model::Text;
-use smallmind::{EmbedOptions, Embedder, Model, Options, Pooling};
+use smallmind::{EmbedOptions, Embedder, Model, Pooling};
 
 use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
 use super::failure::{Failure, error, print};
@@ -80,11 +80,8 @@ pub fn embed(arguments: Arguments) -> Result<(), Failure> {
         _ => false,
     };
     let options = arguments.plan.add_to(arguments.graph.options());
-    let options = Options {
-        text: Text::Needed,
-        progress: progress(),
-        ..arguments.threads.add_to(options)
-    };
+    let mut options = arguments.threads.add_to(options).text(Text::Needed);
+    options.progress = progress();
     let model = Model::open(source(&arguments.model), &options)?;
     let mut embedder = model.embedder(&EmbedOptions {
         pooling: arguments.pooling.map(Pooling::from),

@@ -11,7 +11,7 @@ use smallmind::files::gguf::{Metadata, is_gguf, open_parts};
 use smallmind::files::weight_file::{Open, WeightFile};
 use smallmind::files::weight_files::{WeightFiles, WeightFilesError};
 use smallmind::language::value::Value;
-use smallmind::model::{Configuration, ModelFiles, Source, compile, open_tokenizer};
+use smallmind::model::{Configuration, GraphOrigin, ModelFiles, Source, compile, open_tokenizer};
 use smallmind::plan::MemoryReport;
 
 use super::arguments::{GraphArguments, source};
@@ -37,7 +37,6 @@ const MOST_ELEMENTS: usize = 6;
 const MOST_MISSING: usize = 12;
 /// The longest tokenizer.json or config.json that is read, in bytes.
 const LARGEST_TEXT: u64 = 256 << 20;
-const DEMO_TOKENIZER: &str = include_str!("../../demo/tokenizer.json");
 
 /// What is told of a model.
 #[derive(Serialize)]
@@ -46,6 +45,8 @@ struct Info {
     files: &'static str,
     architecture: Vec<String>,
     graph: Option<String>,
+    /// Whether the graph is the model's own.
+    own_graph: bool,
     parameters: usize,
     bytes: usize,
     tensors: Vec<TensorsOfType>,
@@ -92,9 +93,11 @@ pub fn info(arguments: Arguments) -> Result<(), Failure> {
     let options = arguments.graph.options();
     let mut missing = Vec::new();
     let (mut graph, mut context, mut memory) = (None, None, None);
+    let mut own_graph = false;
     let found = match ModelFiles::open_headers(&source, &options) {
         Ok(files) => {
             graph = Some(files.graph.file.clone());
+            own_graph = files.graph_origin == GraphOrigin::Own;
             match compile(&files, &options) {
                 Ok(compiled) => {
                     let report = MemoryReport::new(&compiled.plan, compiled.weight_bytes);
@@ -138,6 +141,7 @@ pub fn info(arguments: Arguments) -> Result<(), Failure> {
         },
         architecture: architecture(&found.config),
         graph,
+        own_graph,
         parameters: tensors
             .iter()
             .map(|t| t.elements)
@@ -163,7 +167,7 @@ pub fn info(arguments: Arguments) -> Result<(), Failure> {
 /// The files of a model for which there is no graph.
 fn open(source: &Source, missing: &mut Vec<String>) -> Result<Found, Failure> {
     let Source::Path(path) = source else {
-        return error("the embedded model can't be opened");
+        return error("the model can't be opened");
     };
     if path.is_file() && (is_gguf(path) || path.extension().is_some_and(|e| e == "gguf")) {
         let (first, others) = open_parts(path, Open::Headers)?;
@@ -273,10 +277,9 @@ fn tokenizer(source: &Source, config: &Described) -> Option<Tokenizer> {
             problem: problem(),
         });
     }
-    let json = match source {
-        Source::Demo => serde_json::from_str(DEMO_TOKENIZER).ok()?,
-        Source::Path(path) => read_json(&path.join("tokenizer.json")).ok()?,
-    };
+    let folder = source.folder().ok()??;
+    let json = folder.text("tokenizer.json", LARGEST_TEXT).ok()?;
+    let json: Json = serde_json::from_str(&json).ok()?;
     let model = json.get("model")?;
     let known = match model.get("vocab")? {
         Json::Object(tokens) => tokens.len(),
@@ -404,7 +407,13 @@ impl Info {
                 false => self.architecture.join(", "),
             },
         );
-        line("graph", self.graph.clone().unwrap_or_else(none));
+        let own = if self.own_graph {
+            " (the model's own)"
+        } else {
+            ""
+        };
+        let graph = self.graph.clone().map(|graph| graph + own);
+        line("graph", graph.unwrap_or_else(none));
         line("parameters", self.parameters.to_string());
         line(
             "tokenizer",

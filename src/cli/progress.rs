@@ -1,28 +1,30 @@
 //! A progress bar for long loads.
 
 use std::io::{self, IsTerminal};
-use std::sync::{Arc, OnceLock};
+use std::ops::ControlFlow;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use smallmind::model::Progress;
+use smallmind::model::{OnProgress, Progress};
 
 /// How long loading goes on silently.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What draws the progress of a load that begins now; `None` where stderr is no terminal.
-pub fn progress() -> Option<Arc<dyn Fn(Progress) + Send + Sync>> {
+pub fn progress() -> Option<OnProgress> {
     if !io::stderr().is_terminal() {
         return None;
     }
     let begun = Instant::now();
     let shown = OnceLock::new();
-    Some(Arc::new(move |Progress { done, all }| {
+    Some(OnProgress::new(move |Progress { done, all }| {
         if done < all && begun.elapsed() >= PATIENCE {
             shown.get_or_init(|| bar(all)).set_position(done as u64);
         } else if let Some(bar) = shown.get() {
             bar.finish_and_clear();
         }
+        ControlFlow::Continue(())
     }))
 }
 

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
+use smallmind::Model;
 use smallmind::generate::score::Score;
 use smallmind::model::{Logits, Text};
-use smallmind::{Model, Options};
 
 use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
 use super::failure::{Failure, print, print_json};
@@ -67,12 +67,9 @@ struct Next {
 pub fn score(arguments: Arguments) -> Result<(), Failure> {
     let text = read_text(&arguments.file)?;
     let options = arguments.plan.add_to(arguments.graph.options());
-    let options = Options {
-        logits: Logits::All,
-        text: Text::Needed,
-        progress: progress(),
-        ..arguments.threads.add_to(options)
-    };
+    let options = arguments.threads.add_to(options);
+    let mut options = options.logits(Logits::All).text(Text::Needed);
+    options.progress = progress();
     let model = Model::open(source(&arguments.model), &options)?;
     let mut session = model.session()?;
     let cancel = interrupt::catch()?;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::folder_text::vocabulary;
 use super::mixture::{Choice, Types};
-use super::quantize::{Place, Planned, QuantizeError};
+use super::planned::{Place, Planned, QuantizeError};
 use super::{Target, is_matrix};
 use crate::architecture::bind::{Headers, bind, find_tensor};
 use crate::architecture::expand::expand;
@@ -20,7 +20,9 @@ use crate::files::gguf::{GgufFile, TensorType};
 use crate::files::weight_files::WeightFilesError;
 use crate::graph::{Graph, Value as GraphValue};
 use crate::language::value::Value;
-use crate::model::{Configuration, ModelError, ModelFiles, Options, Source, choose_graph};
+use crate::model::{
+    Configuration, GGUF_GRAPH, ModelError, ModelFiles, Options, Source, choose_graph,
+};
 use crate::text::tokenizer::Tokenizer;
 use crate::types::DType;
 
@@ -69,6 +71,9 @@ impl FolderPlan {
         }
         for (key, value) in &made.keys {
             keys.push(new_key(key, value)?);
+        }
+        if let Some(text) = files.own_graph()? {
+            keys.push(NewKey::text(GGUF_GRAPH, &text));
         }
         if let Some(pooling) =
             pooling_type(&files).map_err(|error| QuantizeError::Recipe(Box::new(error)))?
@@ -134,7 +139,7 @@ impl FolderPlan {
         let own = &files.graph;
         let by = match own.architectures.contains(&self.made.architecture) {
             true => own.clone(),
-            false => choose_graph(&config, None)?,
+            false => choose_graph(&config, None, None)?.0,
         };
         let header = |name: &str| Some((name.to_string(), file.header(name)?));
         let headers: Headers = file.names().filter_map(header).collect();

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 
-use super::quantize::QuantizeError;
+use super::planned::QuantizeError;
 use crate::convert::gguf_file::NewKey;
 use crate::convert::vocabulary::{Known, keys};
+use crate::files::folder::Folder;
 use crate::model::{ModelFiles, read_json_up_to};
 use crate::text::template_files::TemplateFileError;
 use crate::text::tokenizer::Tokenizer;
@@ -44,7 +45,8 @@ pub(super) fn vocabulary(
         keys.extend(bos.into_iter().chain(eos));
         return Ok((None, keys));
     }
-    let json: Json = read_json_up_to(&path, LARGEST_TOKENIZER)?;
+    let json = Folder::Disk(folder.clone());
+    let json: Json = read_json_up_to(&json, "tokenizer.json", LARGEST_TOKENIZER)?;
     let tokenizer = Tokenizer::open(&path).map_err(|error| refuse(&path, error.to_string()))?;
     let templates = files.template_files();
     let spelled = templates.tokens()?;

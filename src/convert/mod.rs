@@ -11,6 +11,7 @@ mod folder;
 mod folder_text;
 pub mod gguf_file;
 mod mixture;
+mod planned;
 mod quantize;
 pub mod to_gguf;
 #[cfg(feature = "tokenizer")]
@@ -21,7 +22,8 @@ mod vocabulary_parts;
 mod vocabulary_tokens;
 
 pub use mixture::{Mixture, Types};
-pub use quantize::{Converted, Progress, Quantization, QuantizeError, Report};
+pub use planned::QuantizeError;
+pub use quantize::{Converted, Progress, Quantization, Report};
 
 use crate::blocks::BlockFormat;
 use crate::files::gguf::TensorType;

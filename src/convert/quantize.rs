@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::io::Write;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -16,13 +16,12 @@ use super::elements::{Converter, Loss, float_bytes};
 #[cfg(feature = "tokenizer")]
 use super::folder::{Folder, FolderPlan};
 use super::mixture::{Choice, Types};
+use super::planned::{Place, Planned, QuantizeError};
 use super::{Target, is_matrix};
-use crate::convert::gguf_file::{GgufWriter, NewKey, NewTensor, WriteError};
+use crate::convert::gguf_file::{GgufWriter, NewKey, NewTensor};
 use crate::exec::pool::Pool;
 use crate::files::gguf::{GgufFile, TensorType, is_gguf, open_parts};
-use crate::files::weight_file::{Open, TensorFileError};
-#[cfg(feature = "tokenizer")]
-use crate::graph::Value as GraphValue;
+use crate::files::weight_file::Open;
 
 /// Keys that are not copied: they are about the old file.
 const DROPPED: [&str; 5] = [
@@ -38,99 +37,6 @@ const QUANTIZATION_VERSION: &str = "general.quantization_version";
 const VERSION: u32 = 2;
 /// Elements that a thread converts at once: whole blocks of every format.
 const PIECE: usize = 1 << 19;
-
-/// Why a model could not be quantized.
-#[derive(Debug, thiserror::Error)]
-pub enum QuantizeError {
-    /// What was given is no model that can be read.
-    #[error(
-        "{} is neither a GGUF file nor a folder with config.json and safetensors files",
-        input.display()
-    )]
-    NotGguf {
-        /// What was given.
-        input: PathBuf,
-    },
-    /// The file can't be read.
-    #[error(transparent)]
-    File(#[from] TensorFileError),
-    /// The file's elements are blocks, or of no type that can be converted.
-    #[error(
-        "{}: tensor `{tensor}` is {found} already; files of F32, F16 and BF16 elements can be quantized",
-        file.display()
-    )]
-    NotFloats {
-        /// The file.
-        file: PathBuf,
-        /// The tensor.
-        tensor: String,
-        /// Its type.
-        found: String,
-    },
-    /// Blocks of the target can't be made.
-    #[error("{} is no type to quantize to", target.name())]
-    Target {
-        /// The target.
-        target: Target,
-    },
-    /// Elements that are no finite numbers, or too large for the target.
-    #[error("tensor `{tensor}` has elements that are not finite, or too large for {to}")]
-    NotFinite {
-        /// The tensor.
-        tensor: String,
-        /// What it would have become.
-        to: &'static str,
-    },
-    /// The folder can't be read, or the graph file does not say what a GGUF file of it holds.
-    #[cfg(feature = "tokenizer")]
-    #[error(transparent)]
-    Model(#[from] crate::model::ModelError),
-    /// What the folder says of embeddings can't be said in a GGUF file.
-    #[cfg(feature = "tokenizer")]
-    #[error(transparent)]
-    Recipe(Box<crate::embed::EmbedError>),
-    /// The folder's chat template can't be read.
-    #[cfg(feature = "tokenizer")]
-    #[error(transparent)]
-    Template(#[from] crate::text::template_files::TemplateFileError),
-    /// A tensor's elements can't be made.
-    #[cfg(feature = "tokenizer")]
-    #[error(transparent)]
-    Elements(Box<crate::architecture::weight_expression::WeightExpressionError>),
-    /// The folder's tokenizer can't be said in a GGUF file.
-    #[cfg(feature = "tokenizer")]
-    #[error("{}: {problem}", file.display())]
-    Vocabulary {
-        /// The tokenizer's file.
-        file: PathBuf,
-        /// The part that can't be said, and what was found.
-        problem: String,
-    },
-    /// A parameter's value can't be a key's.
-    #[cfg(feature = "tokenizer")]
-    #[error("the key {key} can't be {value}")]
-    Key {
-        /// The key.
-        key: String,
-        /// The value.
-        value: String,
-    },
-    /// The GGUF file that would be written could not be read.
-    #[cfg(feature = "tokenizer")]
-    #[error("{}: the GGUF file of it could not be read: {problem}", folder.display())]
-    Unreadable {
-        /// The folder.
-        folder: PathBuf,
-        /// Why.
-        problem: String,
-    },
-    /// The new file can't be written.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// The caller's wish.
-    #[error("interrupted")]
-    Interrupted,
-}
 
 /// How much of the input has been converted, in bytes of its tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,30 +88,6 @@ enum Input {
     Parts(Vec<GgufFile>),
     #[cfg(feature = "tokenizer")]
     Folder(Box<Folder>),
-}
-
-/// What shall become of a tensor.
-#[derive(Debug)]
-pub(super) struct Planned {
-    pub place: Place,
-    pub new: NewTensor,
-    /// The type of its elements before.
-    pub from: TensorType,
-    /// `None` if its bytes are copied.
-    pub to: Option<Target>,
-}
-
-/// Where a tensor's elements are.
-#[derive(Debug)]
-pub(super) enum Place {
-    /// In that part, under the same name.
-    Part(usize),
-    /// A value over the folder's weights.
-    #[cfg(feature = "tokenizer")]
-    Value(GraphValue),
-    /// Here, row-major and little-endian.
-    #[cfg(feature = "tokenizer")]
-    Made(Vec<u8>),
 }
 
 impl Quantization {

@@ -5,10 +5,9 @@
 //! y[r]   = activation(sum[r] + b[r])
 //! ```
 
-use std::path::Path;
-
 use super::EmbedError;
-use crate::files::safetensors::TensorFile;
+use crate::files::folder::Folder;
+use crate::files::weight_file::{Open, WeightFile};
 use crate::kernels::math;
 
 /// The layer's function.
@@ -60,18 +59,23 @@ pub(super) struct Dense {
 
 impl Dense {
     /// The layer of a safetensors file with `linear.weight` [out, in] and, where `biased`, `linear.bias` `[out]`.
-    pub fn read(path: &Path, biased: bool, activation: Activation) -> Result<Dense, EmbedError> {
+    pub fn read(
+        folder: &Folder,
+        file: &str,
+        biased: bool,
+        activation: Activation,
+    ) -> Result<Dense, EmbedError> {
         let fail = |problem: String| EmbedError::File {
-            path: path.to_path_buf(),
+            path: folder.path(file),
             problem,
         };
-        if !path.is_file() {
+        if !folder.has(file) {
             return Err(fail(
                 "a dense layer's weights must stand in a safetensors file, and there is none"
                     .to_string(),
             ));
         }
-        let file = TensorFile::open(path)?;
+        let file = WeightFile::open_in(folder, file, Open::Data)?;
         let weight = file.weight("linear.weight")?;
         let [outputs, inputs] = *weight.shape() else {
             let shape = weight.shape();

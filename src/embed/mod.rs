@@ -8,14 +8,16 @@
 //! texts beside it.
 
 mod dense;
+mod options;
 mod pooling;
 mod recipe;
 mod run;
 
 use std::path::PathBuf;
 
+pub use options::EmbedOptions;
 pub use pooling::{Pooling, normalize};
-pub use run::{EmbedOptions, Embedder};
+pub use run::Embedder;
 
 use crate::exec::arena::ArenaError;
 use crate::exec::session::StepError;
@@ -74,6 +76,21 @@ pub enum EmbedError {
         text: usize,
         /// What is wrong.
         error: StepError,
+    },
+    /// An embedding is not finite, though the hidden states were.
+    #[error(
+        "text {text} (from 0): its embedding is not finite: {count} of {width} numbers are NaN or infinite, the first is \
+         number {first}; the model's dense layers are damaged, or its hidden states too large to be added up"
+    )]
+    NotFinite {
+        /// The text's place in the list.
+        text: usize,
+        /// Numbers that are not finite.
+        count: usize,
+        /// Numbers of the embedding.
+        width: usize,
+        /// The place of the first that is not finite.
+        first: usize,
     },
     /// Text can't be read without a tokenizer.
     #[error("the model has no tokenizer that can be read, so that it takes token ids alone")]

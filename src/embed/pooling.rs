@@ -5,7 +5,7 @@
 //! max[j]   = the largest row[t][j], the first tokens first: row > max ? row : max
 //! cls      = row[0]                    last = row[tokens - 1]
 //! normalize(x): lane[0..16] = +0; for j: lane[j % 16] = lane[j % 16] + x[j] · x[j]
-//!               y[j] = x[j] / max(sqrt(tree(lane)), 1e-12)
+//!               y[j] = x[j] / max(sqrt(tree(lane)), 1e-12), or NaN where tree(lane) is infinite
 //! ```
 
 use crate::kernels::simd::{LANES, tree};
@@ -100,13 +100,18 @@ impl Pooler {
     }
 }
 
-/// Brings a row to Euclidean length 1; a row shorter than 1e-12 is divided by that.
+/// Brings a row to Euclidean length 1; a row shorter than 1e-12 is divided by that. A row whose squares are too large to
+/// be added up becomes NaN: divided by infinity it would look like a row of zeros.
 pub fn normalize(row: &mut [f32]) {
     let mut lanes = [0f32; LANES];
     for (j, x) in row.iter().enumerate() {
         lanes[j % LANES] += x * x;
     }
     let squares = tree(lanes, |a, b| a + b);
+    if squares == f32::INFINITY {
+        row.fill(f32::NAN);
+        return;
+    }
     let length = squares.sqrt().max(1e-12);
     row.iter_mut().for_each(|x| *x /= length);
 }
@@ -147,5 +152,8 @@ mod tests {
         let mut zeros = [0.0; 20];
         normalize(&mut zeros);
         assert_eq!(zeros, [0.0; 20]);
+        let mut huge = [1e20, 1.0];
+        normalize(&mut huge);
+        assert!(huge.iter().all(|x| x.is_nan()));
     }
 }

@@ -11,9 +11,16 @@ use serde_json::Value as Json;
 use super::dense::{Activation, Dense};
 use super::pooling::{Pooling, normalize};
 use super::{EmbedError, EmbedOptions};
+use crate::files::folder::Folder;
+use crate::kernels::finite::{NonFinite, non_finite};
 #[cfg(feature = "tokenizer")]
 use crate::model::ModelFiles;
 use crate::model::{RecipeSource, read_json};
+
+/// The list of a folder's modules.
+const MODULES: &str = "modules.json";
+/// The prompts that may stand before texts.
+const PROMPTS: &str = "config_sentence_transformers.json";
 
 /// A module behind pooling.
 #[derive(Debug)]
@@ -42,13 +49,10 @@ impl Recipe {
         options: &EmbedOptions,
         width: usize,
     ) -> Result<Recipe, EmbedError> {
-        let modules = source
-            .folder
-            .as_ref()
-            .map(|folder| folder.join("modules.json"));
-        let mut recipe = match (&source.folder, modules.filter(|path| path.is_file())) {
-            (Some(folder), Some(path)) => of_folder(folder, &path, options.pooling, width)?,
-            _ => Recipe {
+        let folder = source.folder.as_ref();
+        let mut recipe = match folder.filter(|folder| folder.has(MODULES)) {
+            Some(folder) => of_folder(folder, options.pooling, width)?,
+            None => Recipe {
                 prompt: String::new(),
                 lower_case: false,
                 max_tokens: None,
@@ -68,15 +72,24 @@ impl Recipe {
         Ok(recipe)
     }
 
-    /// The embedding of a pooled row.
-    pub fn finish(&self, mut row: Vec<f32>) -> Vec<f32> {
+    /// The embedding of text `number`, whose pooled row is `row`. The hidden states were finite, but sums over them, and
+    /// products with a dense layer's weights, may not be.
+    pub fn finish(&self, mut row: Vec<f32>, number: usize) -> Result<Vec<f32>, EmbedError> {
         for layer in &self.layers {
             match layer {
                 Layer::Dense(dense) => row = dense.apply(&row),
                 Layer::Normalize => normalize(&mut row),
             }
         }
-        row
+        match non_finite(&row) {
+            None => Ok(row),
+            Some(NonFinite { first, count }) => Err(EmbedError::NotFinite {
+                text: number,
+                count,
+                width: row.len(),
+                first,
+            }),
+        }
     }
 }
 
@@ -84,18 +97,18 @@ impl Recipe {
 /// for and no GGUF file says is an error, but for the most tokens of a text.
 #[cfg(feature = "tokenizer")]
 pub(crate) fn pooling_type(files: &ModelFiles) -> Result<Option<u32>, EmbedError> {
-    let path = files.path.join("modules.json");
-    if !path.is_file() {
+    let Some(folder) = files.folder.as_ref().filter(|folder| folder.has(MODULES)) else {
         return Ok(None);
-    }
-    let json = read_json(&path)?;
+    };
+    let path = folder.path(MODULES);
+    let json = read_json(folder, MODULES)?;
     let refuse = |what: &str| Err(problem(&path, format!("no GGUF file can say {what}")));
     let kinds = json.as_array().into_iter().flatten();
     let mut kinds = kinds.filter_map(|module| module.get("type")?.as_str());
     if kinds.any(|kind| kind.ends_with("Dense")) {
         return refuse("that a Dense module follows");
     }
-    let recipe = of_folder(&files.path, &path, None, 0)?;
+    let recipe = of_folder(folder, None, 0)?;
     if !matches!(recipe.layers[..], [Layer::Normalize]) {
         return refuse("that embeddings are not brought to length 1");
     }
@@ -132,21 +145,17 @@ fn problem(path: &Path, problem: impl Into<String>) -> EmbedError {
 }
 
 /// A file that may be missing: null then.
-fn read_optional(path: &Path) -> Result<Json, EmbedError> {
-    match path.is_file() {
-        true => Ok(read_json(path)?),
+fn read_optional(folder: &Folder, file: &str) -> Result<Json, EmbedError> {
+    match folder.has(file) {
+        true => Ok(read_json(folder, file)?),
         false => Ok(Json::Null),
     }
 }
 
-/// The recipe of a folder whose modules.json is at `path`.
-fn of_folder(
-    folder: &Path,
-    path: &Path,
-    given: Option<Pooling>,
-    width: usize,
-) -> Result<Recipe, EmbedError> {
-    let json = read_json(path)?;
+/// The recipe of a folder with a [`MODULES`].
+fn of_folder(folder: &Folder, given: Option<Pooling>, width: usize) -> Result<Recipe, EmbedError> {
+    let path = &folder.path(MODULES);
+    let json = read_json(folder, MODULES)?;
     let Some(modules) = json.as_array() else {
         return Err(problem(path, "expected a list of modules"));
     };
@@ -159,8 +168,7 @@ fn of_folder(
             let message = format!("module {number} (from 0) needs the texts \"type\" and \"path\"");
             return Err(problem(path, message));
         };
-        let part = Path::new(place);
-        let stays = part
+        let stays = Path::new(place)
             .components()
             .all(|c| matches!(c, std::path::Component::Normal(_)));
         if !stays {
@@ -178,8 +186,9 @@ fn of_folder(
                 return Err(problem(path, message));
             }
             "Pooling" if number == 1 => {
-                let path = folder.join(part).join("config.json");
-                let config = read_json(&path)?;
+                let file = within(place, "config.json");
+                let path = folder.path(&file);
+                let config = read_json(folder, &file)?;
                 excludes_prompt =
                     config.get("include_prompt").and_then(Json::as_bool) == Some(false);
                 pooling = Some(match given {
@@ -188,7 +197,7 @@ fn of_folder(
                 });
             }
             "Dense" if pooling.is_some() => {
-                let dense = dense_of(&folder.join(part))?;
+                let dense = dense_of(folder, place)?;
                 if dense.inputs() != width {
                     let message = format!(
                         "the module in \"{place}\" takes rows of {} elements, and rows of {width} come to it",
@@ -220,13 +229,12 @@ fn of_folder(
             "no module is a Pooling, so that a text has no one embedding",
         ));
     };
-    let limits = read_optional(&folder.join("sentence_bert_config.json"))?;
+    let limits = read_optional(folder, "sentence_bert_config.json")?;
     let max_tokens = limits.get("max_seq_length").and_then(Json::as_u64);
-    let prompt_path = folder.join("config_sentence_transformers.json");
-    let prompt = default_prompt(&prompt_path)?;
+    let prompt = default_prompt(folder)?;
     if excludes_prompt && !prompt.is_empty() {
         let message = "the pooling leaves the prompt's tokens out, which is not done here";
-        return Err(problem(&prompt_path, message));
+        return Err(problem(&folder.path(PROMPTS), message));
     }
     Ok(Recipe {
         prompt,
@@ -237,9 +245,17 @@ fn of_folder(
     })
 }
 
+/// The name of a module's file in the model's folder.
+fn within(place: &str, file: &str) -> String {
+    match place.trim_end_matches('/') {
+        "" => file.to_string(),
+        place => format!("{place}/{file}"),
+    }
+}
+
 /// The prompt that stands before texts where the caller chooses none.
-fn default_prompt(path: &Path) -> Result<String, EmbedError> {
-    let config = read_optional(path)?;
+fn default_prompt(folder: &Folder) -> Result<String, EmbedError> {
+    let config = read_optional(folder, PROMPTS)?;
     let Some(name) = config.get("default_prompt_name").and_then(Json::as_str) else {
         return Ok(String::new());
     };
@@ -247,7 +263,7 @@ fn default_prompt(path: &Path) -> Result<String, EmbedError> {
     match prompt.and_then(Json::as_str) {
         Some(prompt) => Ok(prompt.to_string()),
         None => Err(problem(
-            path,
+            &folder.path(PROMPTS),
             format!("default_prompt_name is '{name}', which is not among the prompts"),
         )),
     }
@@ -288,10 +304,11 @@ fn pooling_of(path: &Path, config: &Json) -> Result<Pooling, EmbedError> {
     }
 }
 
-/// The dense layer of a Dense module's folder.
-fn dense_of(folder: &Path) -> Result<Dense, EmbedError> {
-    let path = folder.join("config.json");
-    let config = read_json(&path)?;
+/// The dense layer of a Dense module, whose files lie in `place`.
+fn dense_of(folder: &Folder, place: &str) -> Result<Dense, EmbedError> {
+    let file = within(place, "config.json");
+    let path = folder.path(&file);
+    let config = read_json(folder, &file)?;
     let name = config
         .get("activation_function")
         .and_then(Json::as_str)
@@ -303,5 +320,6 @@ fn dense_of(folder: &Path) -> Result<Dense, EmbedError> {
         return Err(problem(&path, message));
     };
     let biased = config.get("bias").and_then(Json::as_bool) != Some(false);
-    Dense::read(&folder.join("model.safetensors"), biased, activation)
+    let weights = within(place, "model.safetensors");
+    Dense::read(folder, &weights, biased, activation)
 }

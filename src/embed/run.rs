@@ -2,18 +2,9 @@
 
 use super::pooling::Pooler;
 use super::recipe::Recipe;
-use super::{EmbedError, Pooling};
+use super::{EmbedError, EmbedOptions, Pooling};
 use crate::exec::session::{Session, StepError};
 use crate::model::Model;
-
-/// How hidden states become embeddings, where the caller wants it otherwise than the model's files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EmbedOptions {
-    /// The pooling; what the files say where `None`, or the mean if they say nothing.
-    pub pooling: Option<Pooling>,
-    /// Whether embeddings are brought to length 1; as the files say where `None`, or yes if they say nothing.
-    pub normalize: Option<bool>,
-}
 
 /// A model that turns texts into vectors, with a session of its own. Its memory is taken once: a step allocates
 /// nothing, and what is given back is all that is new.
@@ -110,11 +101,13 @@ impl Embedder {
             }
             let (here, later) = rest.split_at(batch.len());
             let encoded = self.session.encode(&batch).map_err(|error| {
-                let of_text = |text: &&usize| {
-                    matches!(error, StepError::UnknownToken { token, .. } if texts[**text].contains(&token))
+                let of_text = |&(place, text): &(usize, &usize)| match error {
+                    StepError::UnknownToken { token, .. } => texts[*text].contains(&token),
+                    StepError::NotFinite { text, .. } => place == text,
+                    // A text that is too long comes first, and with the longest.
+                    _ => true,
                 };
-                // A text that is too long comes first, and with the longest.
-                let text = here.iter().find(of_text).or(here.first());
+                let text = here.iter().enumerate().find(of_text).map(|(_, text)| text);
                 EmbedError::Text {
                     text: text.copied().unwrap_or_default(),
                     error,
@@ -122,7 +115,7 @@ impl Embedder {
             })?;
             for (place, &text) in here.iter().enumerate() {
                 let pooled = self.recipe.pooling.pool(encoded.text(place), self.width);
-                embeddings[text] = self.recipe.finish(pooled);
+                embeddings[text] = self.recipe.finish(pooled, text)?;
             }
             rest = later;
         }
@@ -143,7 +136,7 @@ impl Embedder {
         if pooler.tokens() != text.len() && self.recipe.pooling != Pooling::Last {
             return Err(EmbedError::LastRowOnly);
         }
-        Ok(self.recipe.finish(pooler.finish()))
+        self.recipe.finish(pooler.finish(), number)
     }
 }
 

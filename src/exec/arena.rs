@@ -10,22 +10,13 @@ use std::ptr::NonNull;
 
 use bumpalo::Bump;
 
+use super::machine;
 use crate::kernels::panel_memory::HUGE_PAGE;
 use crate::types::ALIGNMENT;
 
-/// From this size on an arena is compared with the machine's memory: a system that promises more than it has would end
+/// From this size on an arena is compared with the memory that the process may have: a system that promises more than it has would end
 /// the process when the arena is filled.
 const CHECKED: usize = 1 << 30;
-
-/// Bytes of memory that the machine has, where the system tells.
-fn physical_memory() -> Option<usize> {
-    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = info
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kibibytes: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kibibytes.checked_mul(1024)
-}
 
 /// Why there is no arena.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,7 +73,7 @@ impl Arena {
         }
         let layout = Layout::from_size_align(bytes, alignment)
             .map_err(|_| ArenaError::TooLarge { bytes })?;
-        if bytes >= CHECKED && physical_memory().is_some_and(|memory| bytes > memory) {
+        if bytes >= CHECKED && machine::memory().is_some_and(|memory| bytes > memory) {
             return Err(ArenaError::NoMemory { bytes });
         }
         let bump = Bump::new();

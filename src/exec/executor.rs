@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use smallvec::SmallVec;
 
 use super::arena::Arena;
-use super::float_environment::FloatEnvironment;
 use super::pool::{Padded, Pool};
 use super::prefix::PrefixCache;
 use super::saved::Identity;
 use super::weights::StoredWeight;
 use crate::kernels::call::{Call, Operand, QuantizedView, View};
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::kv_cache::KvCache;
 use crate::kernels::quantized::activation_words;
 use crate::plan::{Cache, ModelPlan, Slot, Source, Step, StepPlan};
@@ -180,7 +180,10 @@ impl Run<'_> {
             past: self.past,
             sequences: self.sequences,
         };
-        step.kernel.run(&call);
+        // SAFETY: the plan was verified: operands are the graph's values, of the types that the kernel was chosen for, and
+        // lie apart unless the op may work in place; `run` checked the tokens and the arena, `new` the weights and the
+        // threads. All threads of the step make the same call, each with its own number and scratch.
+        unsafe { step.kernel.run(&call) };
     }
 
     fn operand(&self, source: &Source) -> Operand<'_> {

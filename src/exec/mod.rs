@@ -7,7 +7,7 @@
 
 pub mod arena;
 pub mod executor;
-pub mod float_environment;
+mod machine;
 pub mod pool;
 pub mod prefix;
 pub mod saved;

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::float_environment::FloatEnvironment;
+use crate::kernels::float_environment::FloatEnvironment;
 
 /// How long a thread spins before it yields (in a barrier, and while the caller waits for workers) or parks (a worker
 /// without a job).

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::arena::{Arena, ArenaError};
 use super::executor::{Executor, kv_cache};
 use super::saved::{Reader, SavedSessionError, Writer, first_saved};
+use crate::kernels::finite::{NonFinite, non_finite};
 use crate::plan::{Slot, StepPlan};
 
 /// Why a step did not run. The session stands where it stood before the call, unless it says otherwise.
@@ -65,6 +66,24 @@ pub enum StepError {
     /// No token was given.
     #[error("no token was given")]
     Empty,
+    /// What the model computed is not finite, and so means nothing. Whole chunks that were done before stay.
+    #[error(
+        "the model's output for token {token} (from 0) is not finite: {count} of {width} numbers are NaN or infinite, the \
+         first is number {first}; the weights are damaged, or the graph does not fit them (`smallmind check --trace` \
+         shows where it begins)"
+    )]
+    NotFinite {
+        /// The text's place among those of the step; 0 where it reads one.
+        text: usize,
+        /// The token's place in its text or sequence.
+        token: usize,
+        /// Numbers of the token's row that are not finite.
+        count: usize,
+        /// Numbers of a row: of logits, as many as the vocabulary.
+        width: usize,
+        /// The place of the first in the row: of logits, the token id.
+        first: usize,
+    },
     /// The caller cancelled. Whole chunks that were done before stay.
     #[error("cancelled after {position} positions")]
     Cancelled {
@@ -151,7 +170,7 @@ impl Session {
     /// With a cache of prompts' beginnings (the option `prefix_cache`) a session's first prompt reads only what lies behind
     /// the longest beginning that is there, with the same bits; and the prompt is there for others afterwards.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<&[f32], StepError> {
-        self.run(tokens, None, Reuse::Beginnings, &mut |_| {})
+        self.run(tokens, None, Reuse::Beginnings, None)
     }
 
     /// As [`Session::prefill`]; stops soon after `cancel` is set, within a chunk too. The chunks done by then stay.
@@ -160,7 +179,7 @@ impl Session {
         tokens: &[u32],
         cancel: &AtomicBool,
     ) -> Result<&[f32], StepError> {
-        self.run(tokens, Some(cancel), Reuse::Beginnings, &mut |_| {})
+        self.run(tokens, Some(cancel), Reuse::Beginnings, None)
     }
 
     /// As [`Session::prefill`]; `each` is given the logits of each chunk: [chunk, vocabulary] if the model was opened
@@ -170,7 +189,8 @@ impl Session {
         tokens: &[u32],
         each: &mut dyn FnMut(&[f32]),
     ) -> Result<(), StepError> {
-        self.run(tokens, None, Reuse::Nothing, each).map(|_| ())
+        self.run(tokens, None, Reuse::Nothing, Some(each))
+            .map(|_| ())
     }
 
     /// As [`Session::prefill_each`]; stops as [`Session::prefill_until`] does.
@@ -180,13 +200,13 @@ impl Session {
         cancel: &AtomicBool,
         each: &mut dyn FnMut(&[f32]),
     ) -> Result<(), StepError> {
-        self.run(tokens, Some(cancel), Reuse::Nothing, each)
+        self.run(tokens, Some(cancel), Reuse::Nothing, Some(each))
             .map(|_| ())
     }
 
     /// Process one token. Gives its logits: `[vocabulary]`.
     pub fn step(&mut self, token: u32) -> Result<&[f32], StepError> {
-        self.run(&[token], None, Reuse::Nothing, &mut |_| {})
+        self.run(&[token], None, Reuse::Nothing, None)
     }
 
     /// Process the last token again, for its logits: those of a session that was loaded or truncated are gone.
@@ -255,6 +275,7 @@ impl Session {
         let (arena, starts) = (&mut self.arena, &self.starts);
         self.executor.run(arena, tokens, 0, starts, None);
         self.last_step = tokens;
+        self.check_finite(0)?;
         Ok(Encoded {
             rows: self.logits(),
             width: self.logits_width(),
@@ -268,7 +289,7 @@ impl Session {
         tokens: &[u32],
         cancel: Option<&AtomicBool>,
         reuse: Reuse,
-        each: &mut dyn FnMut(&[f32]),
+        mut each: Option<&mut dyn FnMut(&[f32])>,
     ) -> Result<&[f32], StepError> {
         let executor = self.executor.clone();
         let plan = executor.plan();
@@ -320,12 +341,54 @@ impl Session {
                 return Err(StepError::Cancelled { position: past });
             }
             self.last_step = part.len();
+            // Rows that nobody is given may hold anything: so an error does not depend on how a prompt is cut.
+            if each.is_some() || self.position() == position + tokens.len() {
+                self.check_finite(past)?;
+            }
             if let Some(known) = beginnings {
                 known.keep(plan, &self.tokens, &self.arena, &self.held);
             }
-            each(self.logits());
+            if let Some(each) = &mut each {
+                each(self.logits());
+            }
         }
         Ok(self.logits())
+    }
+
+    /// Fails if a row of an output of the last step, which began at position `past`, is not finite. The step's tokens are
+    /// then forgotten, and there are no outputs.
+    fn check_finite(&mut self, past: usize) -> Result<(), StepError> {
+        let plan = self.executor.plan().for_tokens(self.last_step);
+        for (number, slot) in plan.outputs.iter().enumerate() {
+            let values = self.output(number);
+            let Some(NonFinite { first, .. }) = non_finite(values) else {
+                continue;
+            };
+            let rows = match *slot.shape(self.last_step, self.position()) {
+                [rows, _, ..] if rows <= self.last_step => rows,
+                _ => 1,
+            };
+            let width = values.len() / rows;
+            let row = first / width;
+            let numbers = values.get(row * width..(row + 1) * width);
+            let found = numbers.and_then(non_finite);
+            // An output of fewer rows than tokens has those of the last ones.
+            let token = self.last_step - rows + row;
+            let text = self.starts.partition_point(|&start| start <= token);
+            let text = text.saturating_sub(1);
+            let begun = self.starts.get(text).copied().unwrap_or(0);
+            let error = StepError::NotFinite {
+                text,
+                token: past + token - begun,
+                count: found.map_or(1, |found| found.count),
+                width,
+                first: first % width,
+            };
+            self.truncate(past);
+            self.last_step = 0;
+            return Err(error);
+        }
+        Ok(())
     }
 
     /// How many tokens of the last prompt were not read, because a cache of beginnings had their rows.

@@ -4,9 +4,11 @@ mod matrix;
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use self::matrix::Matrix;
+pub use self::matrix::MatrixError;
 use crate::architecture::weight_expression::{WeightExpressionError, WeightExpressions};
 use crate::files::weight::ElementType;
 use crate::files::weight_files::WeightFiles;
@@ -43,24 +45,27 @@ pub enum WeightLoadError {
         /// What the system said.
         error: io::Error,
     },
-    /// A weight that must be a matrix is not.
-    #[error("\"{name}\" must be a matrix, found shape {shape:?}")]
-    NotMatrix {
+    /// The caller wants no more of it.
+    #[error("loading was cancelled")]
+    Cancelled,
+    /// A weight that must be a matrix can't be read as one.
+    #[error("\"{name}\" {error}")]
+    Matrix {
         /// The weight's name in the graph.
         name: String,
-        /// Its shape.
-        shape: Vec<usize>,
+        /// What it lacks.
+        error: MatrixError,
     },
 }
 
 /// Make the weights ready that a plan needs, packing with `threads` threads. `progress` is told the number of weights
-/// done and of all.
+/// done and of all, and decides whether to go on.
 pub fn load(
     graph: &Graph,
     needs: &[WeightNeed],
     files: &WeightFiles,
     threads: usize,
-    progress: &dyn Fn(usize, usize),
+    progress: &dyn Fn(usize, usize) -> ControlFlow<()>,
 ) -> Result<Vec<StoredWeight>, WeightLoadError> {
     let mut loader = Loader {
         graph,
@@ -72,11 +77,15 @@ pub fn load(
     };
     let mut stored = Vec::with_capacity(needs.len());
     for (done, need) in needs.iter().enumerate() {
-        progress(done, needs.len());
+        if progress(done, needs.len()).is_break() {
+            return Err(WeightLoadError::Cancelled);
+        }
         stored.push(loader.store(need, need.is_shared(needs))?);
     }
-    progress(needs.len(), needs.len());
-    Ok(stored)
+    match progress(needs.len(), needs.len()) {
+        ControlFlow::Continue(()) => Ok(stored),
+        ControlFlow::Break(()) => Err(WeightLoadError::Cancelled),
+    }
 }
 
 /// Bytes of all matrices that will be packed.
@@ -136,7 +145,10 @@ impl Loader<'_> {
             return Ok(known.clone());
         }
         let matrix = self.matrix(value)?;
-        let packed = QuantizedMatrix::pack(&mut self.memory, &matrix, self.threads);
+        let blocks = matrix
+            .blocks()
+            .map_err(|error| self.unreadable(value, error))?;
+        let packed = QuantizedMatrix::pack(&mut self.memory, &blocks, self.threads);
         matrix.release();
         let packed = packed.map_err(|error| WeightLoadError::Memory {
             name: self.graph.name(value).to_string(),
@@ -160,9 +172,13 @@ impl Loader<'_> {
         };
         let element = ElementType::try_from(self.graph.ty(value).dtype);
         let element = element.unwrap_or(weight.element_type());
-        Matrix::new(weight, element).map_err(|shape| WeightLoadError::NotMatrix {
+        Matrix::new(weight, element).map_err(|error| self.unreadable(value, error))
+    }
+
+    fn unreadable(&self, value: Value, error: MatrixError) -> WeightLoadError {
+        WeightLoadError::Matrix {
             name: self.graph.name(value).to_string(),
-            shape,
-        })
+            error,
+        }
     }
 }

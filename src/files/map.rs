@@ -130,6 +130,14 @@ impl Deref for Mapped {
     }
 }
 
+impl PartialEq for Mapped {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Mapped {}
+
 impl fmt::Debug for Mapped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.0 {

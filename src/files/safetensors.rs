@@ -15,8 +15,8 @@ pub use safetensors::tensor::TensorInfo;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
 use super::map::Mapped;
+use super::tensor_file::{ErrorsOf, TensorFileError, TensorHeader};
 use super::weight::{ElementType, Weight};
-use super::weight_file::{ErrorsOf, TensorFileError, TensorHeader};
 use crate::types::DType;
 
 /// The longest header that is read, in bytes: the limit of the format's reference implementation.

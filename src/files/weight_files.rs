@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::folder::Folder;
 use super::map::Mapped;
 use super::safetensors::TensorFile;
 use super::weight::Weight;
@@ -13,6 +14,8 @@ use super::weight_file::{TensorFileError, TensorHeader, WeightFile};
 
 /// The single weight file of a model folder.
 pub const SINGLE_FILE: &str = "model.safetensors";
+/// The largest index that is read, in bytes.
+const LARGEST_INDEX: u64 = 256 << 20;
 /// The index of a model folder whose weights lie in shards.
 pub const INDEX_FILE: &str = "model.safetensors.index.json";
 
@@ -101,23 +104,27 @@ impl WeightFiles {
     /// file, or all parts of a GGUF model of which one is named.
     pub fn open(path: &Path, open: Open) -> Result<Self, WeightFilesError> {
         if path.is_dir() {
-            let (single, index) = (path.join(SINGLE_FILE), path.join(INDEX_FILE));
-            if single.is_file() {
-                Self::from_files(vec![WeightFile::open(&single, open)?])
-            } else if index.is_file() {
-                Self::open_index(&index, open)
-            } else {
-                Err(WeightFilesError::NoWeights {
-                    folder: path.to_path_buf(),
-                })
+            return Self::open_folder(&Folder::Disk(path.to_path_buf()), open);
+        }
+        let name = path.file_name().and_then(|name| name.to_str());
+        match name.filter(|name| name.ends_with(".json")) {
+            Some(index) => {
+                let folder = path.parent().unwrap_or(Path::new(""));
+                Self::open_index(&Folder::Disk(folder.to_path_buf()), index, open)
             }
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "json")
-        {
-            Self::open_index(path, open)
+            None => Self::from_files(WeightFile::open_all(path, open)?),
+        }
+    }
+
+    /// Opens the weights of a model's folder: [`SINGLE_FILE`], else [`INDEX_FILE`].
+    pub fn open_folder(folder: &Folder, open: Open) -> Result<Self, WeightFilesError> {
+        if folder.has(SINGLE_FILE) {
+            Self::from_files(vec![WeightFile::open_in(folder, SINGLE_FILE, open)?])
+        } else if folder.has(INDEX_FILE) {
+            Self::open_index(folder, INDEX_FILE, open)
         } else {
-            Self::from_files(WeightFile::open_all(path, open)?)
+            let folder = folder.name();
+            Err(WeightFilesError::NoWeights { folder })
         }
     }
 
@@ -151,18 +158,19 @@ impl WeightFiles {
         Ok(WeightFiles { files, places })
     }
 
-    fn open_index(index: &Path, open: Open) -> Result<Self, WeightFilesError> {
+    fn open_index(folder: &Folder, file: &str, open: Open) -> Result<Self, WeightFilesError> {
+        let index = folder.path(file);
         let bad = |problem| WeightFilesError::Index {
-            index: index.to_path_buf(),
-            problem,
+            index: index.clone(),
+            problem: format!("cannot read the index: {problem}"),
         };
-        let text = std::fs::read(index).map_err(|e| bad(format!("cannot read the index: {e}")))?;
-        let Index { weight_map } = serde_json::from_slice(&text)
-            .map_err(|e| bad(format!("cannot read the index: {e}")))?;
-        let folder = index.parent().unwrap_or(Path::new(""));
+        let text = folder.text(file, LARGEST_INDEX);
+        let text = text.map_err(|error| bad(error.problem))?;
+        let Index { weight_map } =
+            serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
         let mut shards: BTreeMap<&str, WeightFile> = BTreeMap::new();
         for (tensor, shard) in &weight_map {
-            let names = || (index.to_path_buf(), tensor.clone(), shard.clone());
+            let names = || (index.clone(), tensor.clone(), shard.clone());
             if !shards.contains_key(shard.as_str()) {
                 let (index, tensor, name) = names();
                 if !is_inside(shard) {
@@ -172,7 +180,7 @@ impl WeightFiles {
                         shard: name,
                     });
                 }
-                let file = WeightFile::open(&folder.join(shard), open);
+                let file = WeightFile::open_in(folder, shard, open);
                 let file = file.map_err(|source| WeightFilesError::Shard {
                     index,
                     tensor,

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::sampler::{Sampler, SamplerError, SamplerOptions};
+use super::sampler::{SampleError, Sampler, SamplerError, SamplerOptions};
 use super::stop::EmptyStopString;
 use crate::exec::session::{Session, StepError};
 use crate::model::Model;
@@ -74,6 +74,9 @@ pub enum GenerateError {
     /// A sampler's option is out of its range.
     #[error(transparent)]
     Sampler(#[from] SamplerError),
+    /// No token can be chosen from the logits.
+    #[error(transparent)]
+    Sample(#[from] SampleError),
     /// A stop string is empty.
     #[error(transparent)]
     Stop(#[from] EmptyStopString),
@@ -150,7 +153,7 @@ impl Model {
             {
                 break Finish::Length;
             }
-            let token = sampler.sample(session.logits_row(), session.tokens());
+            let token = sampler.sample(session.logits_row(), session.tokens())?;
             generation.tokens.push(token);
             if self.eos_tokens().contains(&token) || options.stop_tokens.contains(&token) {
                 break Finish::EndOfText;

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use rand_core::Rng;
 use rand_pcg::Pcg64;
 
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::math::exp_f32;
 
 /// How tokens are chosen. The stages run in llama.cpp's default order: repetition penalty, top-k, top-p, min-p,
@@ -104,6 +105,28 @@ pub struct SamplerError {
     pub range: &'static str,
 }
 
+/// Why no token was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SampleError {
+    /// Some logits are not numbers that a token can be chosen by.
+    #[error(
+        "no token can be chosen: {count} of the logits are NaN or +inf, the first belongs to token {first}"
+    )]
+    NotFinite {
+        /// The first token whose logit is NaN or +inf.
+        first: u32,
+        /// How many there are.
+        count: usize,
+    },
+    /// Every token is forbidden.
+    #[error("no token can be chosen: all {tokens} logits are -inf")]
+    AllForbidden {
+        /// Tokens of the vocabulary.
+        tokens: usize,
+    },
+}
+
 /// The stream number of the generator; PCG's own default.
 const STREAM: u128 = 0x0a02_bdbf_7bb3_c0a7_ac28_fa16_a64a_bf96;
 
@@ -159,20 +182,21 @@ impl Sampler {
     /// Chooses a token. `logits` are as many as the vocabulary (further ones are ignored); `recent` is the sequence so far,
     /// or at least the penalty's window of it.
     ///
-    /// Ties go to the lowest id. A NaN logit counts as -inf, +inf as the largest finite number. A token at -inf is never
-    /// chosen, unless all are: then the choice is 0.
-    pub fn sample(&mut self, logits: &[f32], recent: &[u32]) -> u32 {
-        self.collect(logits);
+    /// Ties go to the lowest id. A token at -inf is never chosen.
+    ///
+    /// # Errors
+    /// If a logit is NaN or +inf, or if all are -inf. No random number is drawn then.
+    pub fn sample(&mut self, logits: &[f32], recent: &[u32]) -> Result<u32, SampleError> {
+        let _environment = FloatEnvironment::set_default();
+        self.collect(logits)?;
         self.penalize(recent);
+        let tokens = self.candidates.len();
+        let forbidden = SampleError::AllForbidden { tokens };
         if self.options.temperature == 0.0 {
-            return self
-                .candidates
-                .iter()
-                .min_by(|a, b| by_rank(a, b))
-                .filter(possible)
-                .map_or(0, |best| best.id);
+            let first = self.candidates.iter().min_by(|a, b| by_rank(a, b));
+            let first = first.filter(|first| first.logit > f32::NEG_INFINITY);
+            return first.map(|first| first.id).ok_or(forbidden);
         }
-        let uniform = (self.random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
         self.keep_top_k();
         let largest = self
             .candidates
@@ -180,8 +204,9 @@ impl Sampler {
             .map(|c| c.logit)
             .fold(f32::NEG_INFINITY, f32::max);
         if largest == f32::NEG_INFINITY {
-            return 0;
+            return Err(forbidden);
         }
+        let uniform = (self.random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
         for candidate in &mut self.candidates {
             candidate.weight = exp_f32(candidate.logit - largest);
         }
@@ -189,26 +214,32 @@ impl Sampler {
         let min_p = self.options.min_p;
         self.candidates
             .retain(|candidate| candidate.weight >= min_p);
-        self.draw(uniform, largest)
+        Ok(self.draw(uniform, largest))
     }
 
-    /// Makes every token a candidate.
-    fn collect(&mut self, logits: &[f32]) {
+    /// Makes every token a candidate, if each has a logit that is finite or -inf.
+    fn collect(&mut self, logits: &[f32]) -> Result<(), SampleError> {
         self.candidates.clear();
         let logits = logits.iter().take(self.seen.len());
-        self.candidates.extend(logits.zip(0..).map(|(&logit, id)| {
-            // Adding zero makes -0 equal to +0 in the total order.
-            let logit = if logit.is_nan() {
-                f32::NEG_INFINITY
-            } else {
-                logit.min(f32::MAX) + 0.0
-            };
-            Candidate {
-                logit,
-                id,
-                weight: 0.0,
-            }
-        }));
+        let mut bad = false;
+        self.candidates
+            .extend(logits.clone().zip(0..).map(|(&logit, id)| {
+                bad |= odd(logit);
+                Candidate {
+                    // Adding zero makes -0 equal to +0 in the total order.
+                    logit: logit + 0.0,
+                    id,
+                    weight: 0.0,
+                }
+            }));
+        if !bad {
+            return Ok(());
+        }
+        let mut odd = (0..).zip(logits).filter(|(_, logit)| odd(**logit));
+        Err(SampleError::NotFinite {
+            first: odd.next().map_or(0, |(first, _)| first),
+            count: 1 + odd.count(),
+        })
     }
 
     /// Applies the repetition penalty, once to each token. Candidates still stand at their ids.
@@ -303,6 +334,7 @@ impl Sampler {
     }
 }
 
-fn possible(candidate: &&Candidate) -> bool {
-    candidate.logit > f32::NEG_INFINITY
+/// Whether a logit is NaN or +inf.
+fn odd(logit: f32) -> bool {
+    logit.is_nan() || logit == f32::INFINITY
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::run::GenerateError;
 use crate::exec::session::{Session, StepError};
-use crate::kernels::math::{exp_f64, ln_f64, sum_exp_f64};
+use crate::math::{exp_f64, ln_f64, sum_exp_f64};
 use crate::model::Model;
 
 /// How probable a text is to a model.
@@ -55,12 +55,6 @@ pub enum ScoreError {
         width: usize,
         /// Ids that the model knows.
         vocabulary: usize,
-    },
-    /// Logits that are no numbers.
-    #[error("the logits after token {token} (from 0) are not finite")]
-    NotFinite {
-        /// The token's place in the text.
-        token: usize,
     },
 }
 
@@ -143,7 +137,7 @@ impl Model {
             session.truncate(0);
             // Place in `read` of the chunk's first token.
             let mut done = 0;
-            session.prefill_each_until(&read, cancel, &mut |logits| {
+            let read_all = session.prefill_each_until(&read, cancel, &mut |logits| {
                 let rows = logits.chunks_exact(width);
                 let expected = (read.len() - done).min(self.compiled().plan.prefill.tokens);
                 if rows.len() != expected {
@@ -161,10 +155,7 @@ impl Model {
                         continue;
                     }
                     let row = &row[..vocabulary];
-                    let Some(normalizer) = log_sum_exp(row) else {
-                        failed = Some(ScoreError::NotFinite { token: at - 1 });
-                        continue;
-                    };
+                    let normalizer = log_sum_exp(row);
                     match tokens.get(at) {
                         Some(&token) if wanted => {
                             let logit = row.get(token as usize).copied().unwrap_or_default();
@@ -174,7 +165,8 @@ impl Model {
                     }
                 }
                 done += expected;
-            })?;
+            });
+            read_all.map_err(|error| in_text(error, &window))?;
             if let Some(error) = failed {
                 return Err(error);
             }
@@ -204,10 +196,20 @@ impl Model {
     }
 }
 
-/// ln Σ eˣ over a row of logits; `None` if it is not finite. The sum runs in the order of the ids.
-fn log_sum_exp(row: &[f32]) -> Option<f64> {
+/// An error of a window's tokens as one of the text's.
+fn in_text(mut error: StepError, window: &Window) -> StepError {
+    if let StepError::NotFinite { token, .. } = &mut error
+        && let Some(later) = token.checked_sub(window.begun)
+    {
+        *token = later + window.start;
+    }
+    error
+}
+
+/// ln Σ eˣ over a row of finite logits. The sum runs in the order of the ids.
+fn log_sum_exp(row: &[f32]) -> f64 {
     let largest = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    Some(largest + ln_f64(sum_exp_f64(row, largest))).filter(|log| log.is_finite())
+    largest + ln_f64(sum_exp_f64(row, largest))
 }
 
 /// The `top` largest logits as ln p, the largest first and of equal ones the lowest id.
@@ -257,16 +259,15 @@ mod tests {
 
     #[test]
     fn probabilities_of_a_row_add_up_to_one() {
-        let row = [1.5, -2.0, 1.5, 80.0, f32::NEG_INFINITY, 79.0];
-        let all = most_probable(&row, log_sum_exp(&row).unwrap(), 9);
+        let row = [1.5, -2.0, 1.5, 80.0, f32::MIN, 79.0];
+        let all = most_probable(&row, log_sum_exp(&row), 9);
         let ids: Vec<u32> = all.iter().map(|(id, _)| *id).collect();
         assert_eq!(ids, [3, 5, 0, 2, 1, 4]);
         let sum: f64 = all.iter().map(|(_, log)| log.exp()).sum();
         assert!((sum - 1.0).abs() < 1e-12, "{sum}");
-        let two = most_probable(&row, log_sum_exp(&row).unwrap(), 2);
+        let two = most_probable(&row, log_sum_exp(&row), 2);
         assert_eq!(two, all[..2]);
-        assert_eq!(log_sum_exp(&[f32::NAN, f32::INFINITY]), None);
-        assert_eq!(log_sum_exp(&[f32::NAN, 0.0]), None);
-        assert_eq!(log_sum_exp(&[f32::NEG_INFINITY]), None);
+        // Far beyond what e to them could be.
+        assert_eq!(log_sum_exp(&[f32::MAX, f32::MIN]), f64::from(f32::MAX));
     }
 }

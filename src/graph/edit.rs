@@ -19,6 +19,13 @@ pub struct Editor<'g> {
     place: Option<u32>,
 }
 
+impl Graph {
+    /// Begin to change the graph.
+    pub fn edit(&mut self) -> Editor<'_> {
+        Editor::new(self)
+    }
+}
+
 impl<'g> Editor<'g> {
     pub(super) fn new(graph: &'g mut Graph) -> Self {
         Editor {

@@ -9,7 +9,6 @@ use petgraph::visit::{EdgeRef, IntoEdgeReferences};
 use smallvec::{SmallVec, smallvec};
 
 use super::GraphError;
-use super::edit::Editor;
 use super::node::{Kind, Name, Node, NodeId, Value};
 use crate::ops::{Op, Types};
 use crate::types::{DType, Literal, Type};
@@ -65,11 +64,6 @@ impl Graph {
     /// A graph without nodes.
     pub fn new() -> Self {
         Graph::default()
-    }
-
-    /// Begin to change the graph.
-    pub fn edit(&mut self) -> Editor<'_> {
-        Editor::new(self)
     }
 
     /// A node.

@@ -7,18 +7,13 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use super::attend_share::{Unit, Units};
-use super::attention::Scoring;
+use super::attend_share::{TILE, UNIT, Unit, Units, tile_queries, tile_rows};
 use super::call::{Call, View};
 use super::kv_cache::BLOCK;
 use super::math;
 use super::rotary;
+use super::scoring::Scoring;
 use super::simd::{LANES, Simd};
-
-/// Queries that walk the context together, at most: a unit of work.
-pub(super) const UNIT: usize = 64;
-/// Queries in a register tile, at most.
-pub(super) const TILE: usize = 8;
 
 /// The queries of a step, and where their results go.
 pub(super) struct Queries<'a> {
@@ -119,26 +114,6 @@ pub(super) fn attend<S: Simd, C: Context>(
     for unit in Units::of(call, queries.heads / kv_heads, kv_heads) {
         let context = context_of(unit.tokens.clone(), unit.kv_head);
         unit.attend(simd, call, queries, &context, &scratch);
-    }
-}
-
-/// How many of `left` queries the next tile takes: a tile of eight with two rows to spare costs more than two others.
-#[inline(always)]
-pub(super) fn tile_queries(left: usize) -> usize {
-    if left > TILE - 2 {
-        left.min(TILE)
-    } else {
-        left.min(TILE / 2)
-    }
-}
-
-/// Rows of the register tile that computes `queries` queries, of which there are at most [`TILE`].
-#[inline(always)]
-pub(super) fn tile_rows(queries: usize) -> usize {
-    match queries {
-        5.. => TILE,
-        3.. => TILE / 2,
-        _ => queries,
     }
 }
 

@@ -4,8 +4,32 @@
 
 use std::ops::Range;
 
-use super::attend::{UNIT, tile_queries, tile_rows};
 use super::call::Call;
+
+/// Queries that walk the context together, at most: a unit of work.
+pub(super) const UNIT: usize = 64;
+/// Queries in a register tile, at most.
+pub(super) const TILE: usize = 8;
+
+/// How many of `left` queries the next tile takes: a tile of eight with two rows to spare costs more than two others.
+#[inline(always)]
+pub(super) fn tile_queries(left: usize) -> usize {
+    if left > TILE - 2 {
+        left.min(TILE)
+    } else {
+        left.min(TILE / 2)
+    }
+}
+
+/// Rows of the register tile that computes `queries` queries, of which there are at most [`TILE`].
+#[inline(always)]
+pub(super) fn tile_rows(queries: usize) -> usize {
+    match queries {
+        5.. => TILE,
+        3.. => TILE / 2,
+        _ => queries,
+    }
+}
 
 /// Queries of one sequence and KV head that walk the context together.
 pub(super) struct Unit {

@@ -23,53 +23,15 @@
 //! in a panel of 16, and their lanes are masked; their values are never read. The walk itself is in `attend.rs`.
 
 use std::cell::Cell;
-use std::ops::Range;
 
 use super::attend::{Context, Queries, attend};
 use super::call::{Call, Kernel, View};
 use super::kv_cache::{BLOCK, KvCache};
-use super::math;
 use super::rotary;
+use super::scoring::Scoring;
 use super::simd::{LANES, Simd};
 
 pub use super::attend::scratch_floats;
-
-/// How dot products become scores, and which keys have one.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Scoring {
-    pub scale: f32,
-    pub causal: bool,
-    pub window: Option<usize>,
-    pub softcap: Option<f32>,
-}
-
-impl Scoring {
-    /// The keys below `context` that the query at `position` sees.
-    #[inline(always)]
-    pub fn visible(&self, position: usize, context: usize) -> Range<usize> {
-        if !self.causal {
-            return 0..context;
-        }
-        let end = context.min(position + 1);
-        let start = self
-            .window
-            .map_or(0, |window| (position + 1).saturating_sub(window));
-        start.min(end)..end
-    }
-
-    /// The scores of dot products.
-    #[inline(always)]
-    pub fn apply<S: Simd>(&self, simd: S, dot: S::F32) -> S::F32 {
-        let score = simd.mul(dot, simd.splat(self.scale));
-        match self.softcap {
-            Some(softcap) => {
-                let softcap = simd.splat(softcap);
-                simd.mul(softcap, math::tanh(simd, simd.div(score, softcap)))
-            }
-            None => score,
-        }
-    }
-}
 
 /// Attention over plain tensors.
 ///
@@ -91,7 +53,7 @@ pub struct Attention {
 // SAFETY: a thread writes only the rows (token, head) of its share.
 unsafe impl Kernel for Attention {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let (k, v) = (call.tensor(1), call.tensor(2));
         let [context, kv_heads, dim] = *k.shape() else {
             unreachable!("k is [S, KV, D]")
@@ -194,7 +156,7 @@ pub struct StoreKv {
 // SAFETY: a thread writes only the (token, head) rows of its share, and reads nothing of the cache.
 unsafe impl Kernel for StoreKv {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let Some(cache) = call.cache else {
             unreachable!("StoreKv without a cache")
         };
@@ -247,7 +209,7 @@ pub struct AttendCached {
 // SAFETY: a thread writes only the rows (token, head) of its share; nothing writes the cache.
 unsafe impl Kernel for AttendCached {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let Some(cache) = call.cache else {
             unreachable!("AttendCached without a cache")
         };

@@ -51,11 +51,20 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// A view of `cells` as `shape` (at most [`MAX_RANK`] dimensions, whose product is the number of cells).
+    /// A view of `cells` as `shape`.
+    ///
+    /// # Panics
+    /// If the shape has more than [`MAX_RANK`] dimensions, or their product is not the number of cells: a defect of the
+    /// caller.
+    #[inline]
     pub fn new(cells: &'a [Cell<f32>], shape: &[usize]) -> Self {
         let mut dims = [1; MAX_RANK];
         dims[..shape.len()].copy_from_slice(shape);
-        debug_assert_eq!(cells.len(), shape.iter().product::<usize>());
+        assert_eq!(
+            cells.len(),
+            dims.iter().product::<usize>(),
+            "elements of {shape:?}"
+        );
         View {
             cells,
             dims,
@@ -98,11 +107,18 @@ pub struct QuantizedView<'a> {
 }
 
 impl<'a> QuantizedView<'a> {
-    /// A view of `words` (as many as [`activation_words`](super::quantized::activation_words) says) as [rows, cols];
-    /// `cols` is a multiple of 32.
+    /// A view of `words` as [rows, cols].
+    ///
+    /// # Panics
+    /// If `cols` is not a multiple of 32, or the words are not as many as
+    /// [`activation_words`](super::quantized::activation_words) says: a defect of the caller.
     pub fn new(words: &'a [Cell<i32>], rows: usize, cols: usize) -> Self {
         let (blocks, rest) = words.as_chunks();
-        debug_assert!(rest.is_empty() && blocks.len() * BLOCK == rows * cols);
+        assert!(
+            rest.is_empty() && cols.is_multiple_of(BLOCK) && blocks.len() == rows * (cols / BLOCK),
+            "{} words are not the blocks of [{rows}, {cols}]",
+            words.len()
+        );
         QuantizedView { blocks, rows, cols }
     }
 
@@ -308,13 +324,33 @@ pub unsafe trait Kernel: Send + Sync + 'static {
 
     /// Compute this thread's share. Implementations are `#[inline(always)]`, as is everything they call over `S`, so
     /// that the whole body is compiled with the instruction set's features.
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>);
+    ///
+    /// # Safety
+    /// As [`BoundKernel::run`].
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>);
 }
 
-/// A kernel bound to the instruction set it runs on.
-pub trait BoundKernel: Send + Sync {
+/// A kernel bound to the instruction set it runs on. [`bind`] makes it; nothing outside of this file can.
+///
+/// # Safety
+/// As [`Kernel`].
+pub unsafe trait BoundKernel: Send + Sync + sealed::Sealed {
     /// Compute this thread's share of the step.
-    fn run(&self, call: &Call<'_>);
+    ///
+    /// # Safety
+    /// - The operands are those that the kernel is for: their number, kinds and types, shapes that belong together, ids
+    ///   that are rows of their table, scratch as long as it asks for, and a cache with room for `tokens` more positions.
+    /// - No output shares memory with another output or with an input, but where the kernel may write over that input:
+    ///   the output then has the input's first element, type and shape.
+    /// - Other threads that touch these operands, or this cache, meanwhile run the same kernel on the same call, each
+    ///   with another number below `threads` and with scratch of its own. They draw from the same `drawn`, which was 0
+    ///   before the first of them began.
+    unsafe fn run(&self, call: &Call<'_>);
+}
+
+mod sealed {
+    /// What only this file implements.
+    pub trait Sealed {}
 }
 
 struct Bound<K, S> {
@@ -322,14 +358,17 @@ struct Bound<K, S> {
     simd: S,
 }
 
-impl<K: Kernel, S: Simd> BoundKernel for Bound<K, S> {
-    fn run(&self, call: &Call<'_>) {
+impl<K: Kernel, S: Simd> sealed::Sealed for Bound<K, S> {}
+
+// SAFETY: the kernel keeps the promise.
+unsafe impl<K: Kernel, S: Simd> BoundKernel for Bound<K, S> {
+    unsafe fn run(&self, call: &Call<'_>) {
         let kernel = &self.kernel;
         self.simd.run(Share { kernel, call });
     }
 }
 
-/// One thread's share of a step.
+/// One thread's share of a step: made only where [`BoundKernel::run`] was called as it asks for.
 struct Share<'a, K> {
     kernel: &'a K,
     call: &'a Call<'a>,
@@ -338,7 +377,8 @@ struct Share<'a, K> {
 impl<K: Kernel> Work for Share<'_, K> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        self.kernel.run(simd, self.call);
+        // SAFETY: whoever made the share was promised what the kernel asks for.
+        unsafe { self.kernel.run(simd, self.call) };
     }
 }
 

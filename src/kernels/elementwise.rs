@@ -26,7 +26,7 @@ pub struct Unary {
 // SAFETY: a thread writes, and reads, the elements of its share alone.
 unsafe impl Kernel for Unary {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let y = call.outputs[0].cells;
         let share = call.share_elements(y.len());
         let x = &call.tensor(0).cells[share.clone()];
@@ -110,7 +110,7 @@ impl Binary {
 // shape, so the thread reads that operand at the elements of its share alone.
 unsafe impl Kernel for Binary {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let y = call.outputs[0];
         let (a, a_dims) = Source::of(&call.inputs[0]);
         let (b, b_dims) = Source::of(&call.inputs[1]);
@@ -170,7 +170,7 @@ pub struct IntBinary {
 // that is shorter is not the output's memory.
 unsafe impl Kernel for IntBinary {
     #[inline(always)]
-    fn run<S: Simd>(&self, _: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, _: S, call: &Call<'_>) {
         let y = call.int_output;
         let at = |input: usize, i: usize| match call.inputs[input] {
             Operand::Ints(cells) if cells.len() == y.len() => cells[i].get(),

@@ -169,7 +169,7 @@ impl ElementwiseChain {
 // it has the output's shape, so the thread reads that operand at the elements of its share alone.
 unsafe impl Kernel for ElementwiseChain {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let y = call.outputs[0];
         let elements = y.cells.len();
         let mut inputs = [elementwise::Source::Slice(&[]); MOST_INPUTS];

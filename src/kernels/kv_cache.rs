@@ -133,7 +133,7 @@ pub struct Cache;
 // SAFETY: a thread touches only the heads of its share, in the cache and in the outputs.
 unsafe impl Kernel for Cache {
     #[inline(always)]
-    fn run<S: Simd>(&self, _simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, _simd: S, call: &Call<'_>) {
         let Some(cache) = call.cache else {
             unreachable!("Cache without a cache")
         };

@@ -103,7 +103,7 @@ pub struct Linear {
 // SAFETY: a thread writes only the columns of its panels for the tokens of its pieces, and reads the residual only there.
 unsafe impl Kernel for Linear {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         linear::<S, PackedMatrix>(simd, call, self.activation);
     }
 }
@@ -168,7 +168,7 @@ pub struct MergedLinear {
 // SAFETY: a thread writes only the columns of its panels for the tokens of its pieces.
 unsafe impl Kernel for MergedLinear {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         merged::<S, PackedMatrix>(simd, call, self.segments);
     }
 }
@@ -235,7 +235,7 @@ pub struct GatedLinear {
 // SAFETY: a thread writes only the columns of its panels for the tokens of its pieces.
 unsafe impl Kernel for GatedLinear {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         gated::<S, PackedMatrix>(simd, call, self.activation);
     }
 }

@@ -19,8 +19,8 @@
 
 use std::cell::Cell;
 
-use super::attention::Scoring;
 use super::call::{Call, Kernel, Operand};
+use super::scoring::Scoring;
 use super::simd::{LANES, Simd};
 
 /// Output rows at once.
@@ -39,7 +39,7 @@ pub struct MatMul {
 // SAFETY: a thread writes only the rows of its share.
 unsafe impl Kernel for MatMul {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         match call.inputs[1] {
             Operand::Constant(data, shape) => self.multiply(simd, call, data, shape),
             _ => {
@@ -115,7 +115,7 @@ pub struct AttentionScores {
 // SAFETY: a thread writes only the rows of its share.
 unsafe impl Kernel for AttentionScores {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let scoring = Scoring {
             scale: self.scale,
             causal: self.causal,

@@ -12,6 +12,8 @@ pub mod call;
 pub mod cast;
 pub mod elementwise;
 pub mod elementwise_chain;
+pub mod finite;
+pub mod float_environment;
 pub mod functions;
 pub mod kv_cache;
 pub mod linear;
@@ -22,6 +24,7 @@ pub mod packed;
 pub mod panel_memory;
 pub mod quantized;
 pub mod rotary;
+mod scoring;
 pub mod shape;
 pub mod simd;
 #[cfg(test)]

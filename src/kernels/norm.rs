@@ -95,7 +95,7 @@ pub struct RmsNorm {
 // SAFETY: a thread reads and writes the rows of its share alone; `gain` is written by nobody.
 unsafe impl Kernel for RmsNorm {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let y = call.outputs[usize::from(self.residual)];
         rms_norm(simd, call, (self.eps, self.residual), y);
     }
@@ -146,7 +146,7 @@ pub struct LayerNorm {
 // SAFETY: a thread reads and writes the rows of its share alone; `gain` and `bias` are written by nobody.
 unsafe impl Kernel for LayerNorm {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let y = call.outputs[usize::from(self.residual)];
         layer_norm(simd, call, (self.eps, self.residual), y);
     }
@@ -203,7 +203,7 @@ pub struct Softmax;
 // SAFETY: a thread reads and writes the rows of its share alone.
 unsafe impl Kernel for Softmax {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let x = call.tensor(0);
         let y = call.outputs[0];
         let width = x.width();
@@ -251,7 +251,7 @@ pub struct Reduce {
 // SAFETY: a thread writes one element for each row of its share, and nobody writes the input.
 unsafe impl Kernel for Reduce {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let x = call.tensor(0);
         let y = call.outputs[0].cells;
         for row in call.share(x.rows()) {

@@ -6,7 +6,8 @@
 use std::cell::Cell;
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Builder;
 
 use half::{bf16, f16};
 
@@ -200,18 +201,35 @@ pub(super) fn split_panels(
         .map(move |(panel, data)| (panel * LANES..rows.min((panel + 1) * LANES), data))
 }
 
-/// Gives each of `panels` to `fill`, on `threads` threads.
+/// Gives each of `panels` to `fill`, on `threads` threads: this one, and as many others as the system grants.
 pub(super) fn on_threads<P: Send>(panels: &mut [P], threads: usize, fill: impl Fn(&mut P) + Sync) {
+    share_out(panels, threads, Builder::new, fill);
+}
+
+/// [`on_threads`], the others started by what `builder` returns.
+fn share_out<P: Send>(
+    panels: &mut [P],
+    threads: usize,
+    builder: impl Fn() -> Builder,
+    fill: impl Fn(&mut P) + Sync,
+) {
     let share = panels.len().div_ceil(threads.max(1)).max(1);
-    if panels.len() <= share {
-        panels.iter_mut().for_each(fill);
-        return;
-    }
-    let fill = &fill;
-    std::thread::scope(|scope| {
-        for part in panels.chunks_mut(share) {
-            scope.spawn(move || part.iter_mut().for_each(fill));
+    let others = panels.len().div_ceil(share).saturating_sub(1);
+    let parts = Mutex::new(panels.chunks_mut(share));
+    let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        while let Some(part) = next() {
+            part.iter_mut().for_each(&fill);
         }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..others {
+            // Whoever is there takes the parts of a thread that is refused.
+            if builder().spawn_scoped(scope, work).is_err() {
+                break;
+            }
+        }
+        work();
     });
 }
 
@@ -411,6 +429,27 @@ mod tests {
                         }
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn panels_are_filled_once_each_whether_threads_are_granted_or_refused() {
+        let too_much = || Builder::new().stack_size(1 << 60);
+        assert!(too_much().spawn(|| ()).is_err());
+        for threads in [0, 1, 2, 3, 100] {
+            for count in [0, 1, 2, 7, 50] {
+                let mut panels = vec![0; count];
+                share_out(&mut panels, threads, too_much, |panel| *panel += 1);
+                assert!(
+                    panels.iter().all(|&filled| filled == 1),
+                    "{threads} {count}"
+                );
+                on_threads(&mut panels, threads, |panel| *panel += 1);
+                assert!(
+                    panels.iter().all(|&filled| filled == 2),
+                    "{threads} {count}"
+                );
             }
         }
     }

@@ -24,8 +24,9 @@ use std::cell::Cell;
 use std::f64::consts::PI;
 
 use super::call::{Call, Kernel, View};
-use super::math::{pow_f64, sin_cos};
+use super::math::sin_cos;
 use super::simd::{LANES, Simd};
+use crate::math::pow_f64;
 
 /// How a model stretches its rotary frequencies to contexts longer than it was first trained on. Formulas as in Hugging
 /// Face transformers, `modeling_rope_utils.py`.
@@ -156,7 +157,7 @@ pub struct RotaryTable {
 // SAFETY: a thread writes the rows of its share alone; nobody writes positions or factors.
 unsafe impl Kernel for RotaryTable {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let (positions, factors) = (call.ints(0), call.optional_constant(1));
         let table = call.outputs[0];
         for t in call.share(table.rows()) {
@@ -181,7 +182,7 @@ pub struct ApplyRotary {
 // SAFETY: a thread reads and writes the heads of its share alone; nobody writes the table.
 unsafe impl Kernel for ApplyRotary {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let (x, table, y) = (call.tensor(0), call.tensor(1), call.outputs[0]);
         let heads = heads_of(x);
         for row in call.share(x.rows()) {
@@ -215,7 +216,7 @@ impl Rope {
 // SAFETY: a thread reads and writes the heads of its share and its own scratch alone; nobody writes positions or factors.
 unsafe impl Kernel for Rope {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let (x, y) = (call.tensor(0), call.outputs[0]);
         let (positions, factors) = (call.ints(1), call.optional_constant(2));
         let table = &call.scratch[..self.scratch()];

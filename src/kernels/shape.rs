@@ -31,7 +31,7 @@ pub struct Copy;
 // SAFETY: a thread reads and writes the elements of its share alone.
 unsafe impl Kernel for Copy {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let y = call.outputs[0].cells;
         let share = call.share_elements(y.len());
         copy(simd, &call.tensor(0).cells[share.clone()], &y[share]);
@@ -48,7 +48,7 @@ pub struct Transpose {
 // SAFETY: a thread writes the rows of its share alone, and nobody writes the input.
 unsafe impl Kernel for Transpose {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let (x, y) = (call.tensor(0), call.outputs[0]);
         let lead = MAX_RANK - self.perm.len();
         let x_strides = strides(padded(x.shape()));
@@ -82,7 +82,7 @@ pub struct Slice {
 // SAFETY: a thread writes the rows of its share alone, and nobody writes the input.
 unsafe impl Kernel for Slice {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let (x, y) = (call.tensor(0), call.outputs[0]);
         let length = x.shape()[self.axis] as i64;
         // As ONNX has it, a start beyond either end means that end.
@@ -111,7 +111,7 @@ pub struct Concat {
 // SAFETY: inputs go to different parts of the output, and of each input a thread copies the rows of its share alone.
 unsafe impl Kernel for Concat {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let y = call.outputs[0];
         let y_strides = strides(padded(y.shape()));
         let stride = y_strides[MAX_RANK - y.shape().len() + self.axis];
@@ -136,7 +136,7 @@ pub struct Gather;
 // SAFETY: a thread writes the rows of its share alone; nobody writes the table or the ids.
 unsafe impl Kernel for Gather {
     #[inline(always)]
-    fn run<S: Simd>(&self, _: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, _: S, call: &Call<'_>) {
         let Operand::Rows(table) = call.inputs[0] else {
             unreachable!("input 0 is not a table of rows");
         };
@@ -158,7 +158,7 @@ pub struct CausalMask {
 // SAFETY: a thread reads and writes the rows of its share alone.
 unsafe impl Kernel for CausalMask {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let (x, y) = (call.tensor(0), call.outputs[0]);
         let tokens = tokens_of(x);
         let hidden = simd.splat(f32::NEG_INFINITY);

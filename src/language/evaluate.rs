@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::diagnostics::unknown;
 use super::expression::{Expression, ExpressionError, Function, Kind, Node, Operator};
 use super::value::{LARGEST_LIST, Value};
-use crate::kernels::math::pow_f64;
+use crate::math::pow_f64;
 
 /// The longest list that `range` makes and that `for` goes through.
 const LONGEST_RANGE: i64 = 4096;

@@ -229,13 +229,8 @@ pub fn threads(options: &Options) -> Result<usize, ModelError> {
 }
 
 fn isa(options: &Options) -> Result<Isa, ModelError> {
-    let named = options
-        .isa
-        .clone()
-        .or_else(|| std::env::var("SMALLMIND_ISA").ok())
-        .filter(|name| !name.is_empty());
-    Ok(match named {
-        Some(name) => Isa::named(&name)?,
+    Ok(match &options.isa {
+        Some(name) => Isa::named(name)?,
         None => Isa::detect(),
     })
 }

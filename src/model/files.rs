@@ -1,63 +1,28 @@
-//! Finding a model's files.
+//! Finding and opening a model's files.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
 use super::configuration::Configuration;
-use super::graphs::{builtin_graphs, demo};
+use super::graphs::{GraphOrigin, choose_graph};
+use super::source::{CONFIG, GGUF, Place, Source};
 #[cfg(feature = "tokenizer")]
 use super::vocabulary::Vocabulary;
 use super::{ModelError, Options};
 use crate::architecture::ast::ModelFile;
 use crate::architecture::bind::{Headers, headers};
-use crate::architecture::parameters::{ConfigJson, ParameterSource};
-use crate::architecture::syntax;
-use crate::files::gguf::{is_gguf, open_parts};
-use crate::files::map::Mapped;
-use crate::files::weight_file::WeightFile;
+use crate::architecture::parameters::ConfigJson;
+use crate::files::folder::{Folder, read_text};
+use crate::files::gguf::{GgufFile, open_parts};
+use crate::files::weight_file::{TensorFileError, WeightFile};
 use crate::files::weight_files::{Open, WeightFiles, WeightFilesError};
-use crate::language::diagnostics::{Position, Problem, Problems, nearest, shortened};
-
-/// Where a model comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The model that the library carries.
-    Demo,
-    /// A folder, a GGUF file, or a `config.json` alone (which is enough to compile, but not to run).
-    Path(PathBuf),
-}
-
-impl From<&str> for Source {
-    fn from(text: &str) -> Self {
-        if text == "demo" {
-            Source::Demo
-        } else {
-            Source::Path(text.into())
-        }
-    }
-}
-
-impl From<&Path> for Source {
-    fn from(path: &Path) -> Self {
-        Source::Path(path.into())
-    }
-}
-
-impl From<PathBuf> for Source {
-    fn from(path: PathBuf) -> Self {
-        Source::Path(path)
-    }
-}
-
-impl From<&PathBuf> for Source {
-    fn from(path: &PathBuf) -> Self {
-        Source::Path(path.clone())
-    }
-}
+use crate::language::diagnostics::{Position, Problem, Problems};
 
 /// The largest graph or configuration file that is read, in bytes.
-const LARGEST_TEXT: u64 = 16 << 20;
+pub(super) const LARGEST_TEXT: u64 = 16 << 20;
+/// What a folder says of generating text.
+const GENERATION: &str = "generation_config.json";
 
 /// A model's files, found and opened, the weights not yet read.
 pub struct ModelFiles {
@@ -69,99 +34,87 @@ pub struct ModelFiles {
     pub weights: Option<WeightFiles>,
     /// The graph file.
     pub graph: ModelFile,
-    /// What the caller named.
-    pub source: Source,
+    /// Where the graph file comes from.
+    pub graph_origin: GraphOrigin,
+    /// The model's folder, on disk or in memory, if it has one.
+    pub folder: Option<Folder>,
 }
 
 impl ModelFiles {
     /// Find and open the files of a model.
+    ///
+    /// # Errors
+    /// If there is no model, a file can't be read, or no graph file describes the architecture.
     pub fn open(source: &Source, options: &Options) -> Result<ModelFiles, ModelError> {
         ModelFiles::find(source, options, Open::Data)
     }
 
     /// The same, but of the weights only the headers: enough to compile and plan.
+    ///
+    /// # Errors
+    /// As [`ModelFiles::open`].
     pub fn open_headers(source: &Source, options: &Options) -> Result<ModelFiles, ModelError> {
         ModelFiles::find(source, options, Open::Headers)
     }
 
     fn find(source: &Source, options: &Options, open: Open) -> Result<ModelFiles, ModelError> {
-        let path = match source {
-            Source::Demo => return ModelFiles::demo(options),
-            Source::Path(path) => path,
-        };
-        if !path.exists() {
-            let problem = "there is no such file or folder".to_string();
-            return Err(ModelError::NoModel {
-                path: path.clone(),
-                problem,
-            });
+        let given = options.graph.as_deref();
+        match Place::of(source)? {
+            Place::Folder(folder) => ModelFiles::of_folder(folder, given, open),
+            Place::Config(path) => {
+                let text = read_text(&path, LARGEST_TEXT)?;
+                let config = configuration(&path.display().to_string(), &text, None)?;
+                ModelFiles::new(path, config, None, None, given)
+            }
+            Place::Gguf(path) => {
+                let (first, others) = open_parts(&path, open).map_err(WeightFilesError::File)?;
+                let config = Configuration::Gguf(first.metadata().clone());
+                let parts = [first].into_iter().chain(others);
+                let weights = WeightFiles::from_files(parts.map(WeightFile::Gguf).collect())?;
+                ModelFiles::new(path, config, Some(weights), None, given)
+            }
+            Place::GgufBytes(folder) => {
+                let file = gguf_in_memory(&folder).map_err(WeightFilesError::File)?;
+                let config = Configuration::Gguf(file.metadata().clone());
+                let weights = WeightFiles::from_files(vec![WeightFile::Gguf(file)])?;
+                ModelFiles::new(folder.name(), config, Some(weights), Some(folder), given)
+            }
         }
-        if is_gguf_file(path) {
-            return ModelFiles::gguf(path, options, open);
-        }
-        let (folder, config) = if path.is_dir() {
-            (Some(path.as_path()), path.join("config.json"))
-        } else {
-            (None, path.clone())
-        };
-        if !config.is_file() || config.extension().is_none_or(|e| e != "json") {
-            let problem =
-                "no model: expected a folder with config.json and safetensors files, or a GGUF file"
-                    .to_string();
-            return Err(ModelError::NoModel {
-                path: path.clone(),
-                problem,
-            });
-        }
-        let text = read_text(&config)?;
-        let weights = match folder {
-            None => None,
-            Some(folder) => match WeightFiles::open(folder, open) {
-                Ok(files) => Some(files),
-                Err(WeightFilesError::NoWeights { .. }) => None,
-                Err(error) => return Err(error.into()),
-            },
-        };
-        let generation = folder
-            .map(|f| f.join("generation_config.json"))
-            .filter(|p| p.is_file());
-        let generation = generation.map(|path| read_json(&path)).transpose()?;
-        let config = configuration(&config.display().to_string(), &text, generation)?;
-        ModelFiles::new(source.clone(), config, weights, options)
     }
 
-    fn gguf(path: &Path, options: &Options, open: Open) -> Result<ModelFiles, ModelError> {
-        let (first, others) = open_parts(path, open).map_err(WeightFilesError::File)?;
-        let config = Configuration::Gguf(first.metadata().clone());
-        let parts = [first].into_iter().chain(others);
-        let weights = WeightFiles::from_files(parts.map(WeightFile::Gguf).collect())?;
-        ModelFiles::new(path.into(), config, Some(weights), options)
-    }
-
-    fn demo(options: &Options) -> Result<ModelFiles, ModelError> {
-        let weights =
-            WeightFiles::from_bytes("demo/model.safetensors", Mapped::from_static(demo::WEIGHTS))?;
-        let config = configuration("demo/config.json", demo::CONFIG, None)?;
-        ModelFiles::new(Source::Demo, config, Some(weights), options)
+    fn of_folder(
+        folder: Folder,
+        given: Option<&Path>,
+        open: Open,
+    ) -> Result<ModelFiles, ModelError> {
+        let text = folder.text(CONFIG, LARGEST_TEXT)?;
+        let weights = match WeightFiles::open_folder(&folder, open) {
+            Ok(files) => Some(files),
+            Err(WeightFilesError::NoWeights { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let generation = folder.has(GENERATION);
+        let generation = generation.then(|| read_json(&folder, GENERATION));
+        let label = folder.path(CONFIG).display().to_string();
+        let config = configuration(&label, &text, generation.transpose()?)?;
+        ModelFiles::new(folder.name(), config, weights, Some(folder), given)
     }
 
     fn new(
-        source: Source,
+        path: PathBuf,
         config: Configuration,
         weights: Option<WeightFiles>,
-        options: &Options,
+        folder: Option<Folder>,
+        given: Option<&Path>,
     ) -> Result<ModelFiles, ModelError> {
-        let graph = choose_graph(&config, options.graph.as_deref())?;
-        let path = match &source {
-            Source::Demo => demo::NAME.into(),
-            Source::Path(path) => path.clone(),
-        };
+        let (graph, graph_origin) = choose_graph(&config, folder.as_ref(), given)?;
         Ok(ModelFiles {
             path,
-            source,
             config,
             weights,
             graph,
+            graph_origin,
+            folder,
         })
     }
 
@@ -170,34 +123,49 @@ impl ModelFiles {
         self.weights.as_ref().map(headers)
     }
 
+    /// The text of the folder's own graph file, if that describes the model.
+    #[cfg(feature = "tokenizer")]
+    pub(crate) fn own_graph(&self) -> Result<Option<String>, ModelError> {
+        use super::source::OWN_GRAPH;
+        match (&self.graph_origin, &self.folder) {
+            (GraphOrigin::Own, Some(folder)) if folder.has(OWN_GRAPH) => {
+                Ok(Some(folder.text(OWN_GRAPH, LARGEST_TEXT)?.into_owned()))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Where the chat template may stand.
     #[cfg(feature = "tokenizer")]
     pub(crate) fn template_files(&self) -> crate::text::template_files::TemplateFiles {
         use crate::text::template_files::TemplateFiles;
-        match (&self.config, &self.source) {
+        match (&self.config, &self.folder) {
             (Configuration::Gguf(metadata), _) => TemplateFiles::Gguf(metadata.clone()),
-            (Configuration::Folder { .. }, Source::Demo) => TemplateFiles::Demo,
-            (Configuration::Folder { .. }, Source::Path(path)) => {
-                TemplateFiles::Folder(path.clone())
-            }
+            (_, Some(folder)) => TemplateFiles::Folder(folder.clone()),
+            (_, None) => TemplateFiles::Folder(Folder::Disk(self.path.clone())),
         }
     }
 
     /// Where the tokenizer comes from.
     #[cfg(feature = "tokenizer")]
     pub(super) fn vocabulary(&self) -> Vocabulary {
-        match (&self.config, &self.source) {
+        match (&self.config, &self.folder) {
             (Configuration::Gguf(metadata), _) => Vocabulary::Gguf(metadata.clone()),
-            (Configuration::Folder { .. }, Source::Demo) => Vocabulary::Demo,
-            (Configuration::Folder { .. }, Source::Path(path)) => Vocabulary::Folder(path.clone()),
+            (_, Some(folder)) => Vocabulary::Folder(folder.clone()),
+            (_, None) => Vocabulary::Folder(Folder::Disk(self.path.clone())),
         }
     }
 }
 
-/// Whether a path is that of a GGUF file, by its name or by its first bytes.
-pub(super) fn is_gguf_file(path: &Path) -> bool {
-    let named_gguf = path.extension().is_some_and(|e| e == "gguf");
-    path.is_file() && (named_gguf || is_gguf(path))
+/// The GGUF file of a model in memory, which is whole.
+pub(super) fn gguf_in_memory(folder: &Folder) -> Result<GgufFile, TensorFileError> {
+    match WeightFile::open_in(folder, GGUF, Open::Data)? {
+        WeightFile::Gguf(file) => file.refuse_part(),
+        WeightFile::Safetensors(file) => Err(TensorFileError::Malformed {
+            file: file.path().to_path_buf(),
+            problem: "no GGUF file: it does not begin with \"GGUF\"".to_string(),
+        }),
+    }
 }
 
 /// The configuration that a config.json's text gives; `name` is what messages call it.
@@ -216,89 +184,20 @@ fn configuration(
     })
 }
 
-fn read_text(path: &Path) -> Result<String, ModelError> {
-    read_text_up_to(path, LARGEST_TEXT)
+/// A JSON file of a folder, of no more than [`LARGEST_TEXT`] bytes.
+pub(crate) fn read_json(folder: &Folder, file: &str) -> Result<Json, ModelError> {
+    read_json_up_to(folder, file, LARGEST_TEXT)
 }
 
-fn read_text_up_to(path: &Path, most: u64) -> Result<String, ModelError> {
-    let fail = |problem: String| ModelError::NoModel {
-        path: path.to_path_buf(),
-        problem,
-    };
-    let size = std::fs::metadata(path)
-        .map_err(|e| fail(format!("can't be read: {e}")))?
-        .len();
-    if size > most {
-        return Err(fail(format!("{size} bytes are too many for a text file")));
-    }
-    std::fs::read_to_string(path).map_err(|e| fail(format!("can't be read: {e}")))
-}
-
-/// A JSON file, of no more than [`LARGEST_TEXT`] bytes.
-pub(crate) fn read_json(path: &Path) -> Result<Json, ModelError> {
-    read_json_up_to(path, LARGEST_TEXT)
-}
-
-/// A JSON file, of no more than `most` bytes.
-pub(crate) fn read_json_up_to(path: &Path, most: u64) -> Result<Json, ModelError> {
-    let text = read_text_up_to(path, most)?;
+/// A JSON file of a folder, of no more than `most` bytes.
+pub(crate) fn read_json_up_to(folder: &Folder, file: &str, most: u64) -> Result<Json, ModelError> {
+    let text = folder.text(file, most)?;
     serde_json::from_str(&text).map_err(|error| {
         let position = Position {
             line: error.line().max(1),
             column: error.column().max(1),
         };
-        Problems::one(
-            path.display().to_string(),
-            Problem::new(position, error.to_string()),
-        )
-        .into()
+        let problem = Problem::new(position, error.to_string());
+        Problems::one(folder.path(file).display().to_string(), problem).into()
     })
-}
-
-/// The graph file that the caller named, or the built-in one for the architecture that the configuration names.
-pub(crate) fn choose_graph(
-    config: &Configuration,
-    given: Option<&Path>,
-) -> Result<ModelFile, ModelError> {
-    if let Some(path) = given {
-        return Ok(syntax::parse(
-            &path.display().to_string(),
-            &read_text(path)?,
-        )?);
-    }
-    let names = config.architectures();
-    for name in &names {
-        // A file that lists the name has it in quotes: the others need not be parsed.
-        let quoted = format!("\"{name}\"");
-        for (file, text) in builtin_graphs().filter(|(_, text)| text.contains(&quoted)) {
-            let graph = syntax::parse(&file, text)?;
-            if graph.architectures.contains(name) {
-                return Ok(graph);
-            }
-        }
-    }
-    let mut known = Vec::new();
-    for (file, text) in builtin_graphs() {
-        known.extend(syntax::parse(&file, text)?.architectures);
-    }
-    let message = match names.first() {
-        None => match config {
-            Configuration::Folder { .. } => {
-                "neither \"architectures\" nor \"model_type\" names the architecture".to_string()
-            }
-            Configuration::Gguf(_) => {
-                "no text \"general.architecture\" names the architecture".to_string()
-            }
-        },
-        Some(name) => {
-            let near = nearest(name, known.iter().map(String::as_str));
-            let near = near.map_or(String::new(), |near| format!(", the nearest is '{near}'"));
-            let name = shortened(name, 100);
-            format!(
-                "no graph file for the architecture '{name}'{near}; known are {}. A graph file of your own can be given (--graph FILE; the guide to graph files, src/guide/graphs.md, tells how to write one)",
-                known.join(", ")
-            )
-        }
-    };
-    Err(Problems::one(config.describe(), Problem::new(Position::START, message)).into())
 }

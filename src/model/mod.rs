@@ -3,6 +3,7 @@
 //! What belongs here: finding a model's files, choosing its graph, compiling it, and the [`Model`] that sessions are
 //! made of. What does not: any of the steps themselves, each of which has a room of its own.
 
+mod bytes;
 mod compile;
 mod configuration;
 mod files;
@@ -11,22 +12,30 @@ mod identity;
 mod limits;
 mod options;
 mod recipe_source;
+mod source;
 #[cfg(feature = "tokenizer")]
 mod vocabulary;
 
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use bytes::ModelBytes;
 pub use compile::{Compiled, compile, threads};
 pub use configuration::Configuration;
+pub use files::ModelFiles;
 pub(crate) use files::read_json;
-pub use files::{ModelFiles, Source};
 #[cfg(feature = "tokenizer")]
-pub(crate) use files::{choose_graph, read_json_up_to};
-pub use graphs::builtin_graphs;
-pub use options::{Activations, Logits, Options, Progress, Text, Weights};
+pub(crate) use files::read_json_up_to;
+#[cfg(feature = "tokenizer")]
+pub(crate) use graphs::choose_graph;
+pub use graphs::{GGUF_GRAPH, GraphOrigin, builtin_graphs};
+pub use options::{Activations, Logits, OnProgress, Options, Progress, Text, Weights};
 pub(crate) use recipe_source::RecipeSource;
+pub use source::Source;
+#[cfg(feature = "tokenizer")]
+use vocabulary::Vocabulary;
 #[cfg(feature = "tokenizer")]
 pub use vocabulary::open_tokenizer;
 
@@ -37,6 +46,7 @@ use crate::exec::prefix::{PrefixCache, PrefixCacheError, PrefixStatistics};
 use crate::exec::saved::SavedSessionError;
 use crate::exec::session::Session;
 use crate::exec::weights::{self, WeightLoadError};
+use crate::files::folder::FolderError;
 use crate::files::weight_files::WeightFilesError;
 use crate::graph::GraphError;
 use crate::kernels::kv_cache::BLOCK;
@@ -58,6 +68,11 @@ pub enum ModelError {
         /// What is missing.
         problem: String,
     },
+    /// The demo is asked for, and this build has none.
+    #[error(
+        "the demo is not part of this build: the cargo feature `demo` adds it (write ./demo for a folder of that name)"
+    )]
+    NoDemo,
     /// Something is wrong with the graph file, the configuration, or how they and the weights fit together.
     #[error(transparent)]
     Problems(#[from] Problems),
@@ -75,7 +90,10 @@ pub enum ModelError {
     Plan(#[from] PlanError),
     /// A weight can't be made ready.
     #[error(transparent)]
-    Weights(#[from] WeightLoadError),
+    Weights(WeightLoadError),
+    /// [`Options::progress`] ended the loading.
+    #[error("loading was cancelled")]
+    Cancelled,
     /// The instruction set can't be had.
     #[error(transparent)]
     Isa(#[from] IsaError),
@@ -99,6 +117,21 @@ pub enum ModelError {
     #[cfg(feature = "tokenizer")]
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+}
+
+impl From<WeightLoadError> for ModelError {
+    fn from(error: WeightLoadError) -> Self {
+        match error {
+            WeightLoadError::Cancelled => ModelError::Cancelled,
+            error => ModelError::Weights(error),
+        }
+    }
+}
+
+impl From<FolderError> for ModelError {
+    fn from(FolderError { path, problem }: FolderError) -> Self {
+        ModelError::NoModel { path, problem }
+    }
 }
 
 /// A model, ready to run. Cheap to clone; clones share weights and threads, and may be used from any thread.
@@ -132,24 +165,23 @@ impl Model {
             });
         };
         let threads = compiled.plan.options.threads;
-        let progress = |done, all| {
-            if let Some(progress) = &options.progress {
-                progress(Progress { done, all });
-            }
+        let progress = |done, all| match &options.progress {
+            Some(progress) => progress.tell(Progress { done, all }),
+            None => ControlFlow::Continue(()),
         };
+        let load = || {
+            let (graph, needs) = (&compiled.prefill, &compiled.plan.weights);
+            weights::load(graph, needs, weight_files, threads, &progress)
+        };
+        #[cfg(not(feature = "tokenizer"))]
+        let weights = load()?;
         #[cfg(feature = "tokenizer")]
-        let tokenizer = begin_tokenizer(&files, options.text)?;
-        let weights = weights::load(
-            &compiled.prefill,
-            &compiled.plan.weights,
-            weight_files,
-            threads,
-            &progress,
-        )?;
-        #[cfg(feature = "tokenizer")]
-        let tokenizer = match tokenizer {
-            Ok(building) => Ok(finish_tokenizer(building)?),
-            Err(missing) => Err(missing),
+        let (weights, tokenizer) = match vocabulary(&files, options.text)? {
+            Ok(vocabulary) => {
+                let (weights, tokenizer) = beside(load, || vocabulary.build());
+                (weights?, Ok(tokenizer??))
+            }
+            Err(missing) => (load()?, Err(missing)),
         };
         #[cfg(feature = "tokenizer")]
         let compiled = Compiled {
@@ -175,6 +207,14 @@ impl Model {
                 template_files: files.template_files(),
             }),
         })
+    }
+
+    /// Open a model whose files the program holds, without touching any other.
+    ///
+    /// # Errors
+    /// As [`Model::open`]; what is wrong with a file names it as a folder would have it (`config.json`, `model.gguf`).
+    pub fn from_bytes(bytes: ModelBytes, options: &Options) -> Result<Model, ModelError> {
+        Model::open(bytes, options)
     }
 
     /// A new sequence. Its memory is what [`Model::plan`] says, taken here and never grown.
@@ -271,41 +311,43 @@ impl Model {
     }
 }
 
-/// A tokenizer that is being built.
+/// What the tokenizer is made of. The inner error says what is missing, where that is no reason to refuse the model.
 #[cfg(feature = "tokenizer")]
-type Building = std::thread::JoinHandle<Result<Tokenizer, TokenizerError>>;
-
-/// Starts to build the tokenizer on a thread of its own. The inner error says what is missing, where that is no reason to
-/// refuse the model.
-#[cfg(feature = "tokenizer")]
-fn begin_tokenizer(
+fn vocabulary(
     files: &ModelFiles,
     text: Text,
-) -> Result<Result<Building, TokenizerError>, ModelError> {
+) -> Result<Result<Vocabulary, TokenizerError>, ModelError> {
     let vocabulary = files.vocabulary();
     match (text, vocabulary.check()) {
-        (Text::Never, _) => {
-            return Ok(Err(TokenizerError::Missing {
-                problem: "the model was opened without its tokenizer".to_string(),
-            }));
-        }
-        (Text::IfAny, Err(missing @ TokenizerError::Missing { .. })) => return Ok(Err(missing)),
-        (_, checked) => checked?,
+        (Text::Never, _) => Ok(Err(TokenizerError::Missing {
+            problem: "the model was opened without its tokenizer".to_string(),
+        })),
+        (Text::IfAny, Err(missing @ TokenizerError::Missing { .. })) => Ok(Err(missing)),
+        (_, Err(error)) => Err(error.into()),
+        (_, Ok(())) => Ok(Ok(vocabulary)),
     }
-    let thread = std::thread::Builder::new().name("tokenizer".to_string());
-    let building = thread.spawn(move || vocabulary.build());
-    building.map(Ok).map_err(ModelError::Threads)
 }
 
+/// What both give, `other` on a thread of its own, which has ended when this returns; after `here`, if the system grants
+/// no thread.
 #[cfg(feature = "tokenizer")]
-fn finish_tokenizer(building: Building) -> Result<Tokenizer, ModelError> {
-    match building.join() {
-        Ok(built) => Ok(built?),
-        Err(_) => {
-            let problem = std::io::Error::other("the one that builds the tokenizer failed");
-            Err(ModelError::Threads(problem))
-        }
-    }
+fn beside<A, B: Send>(
+    here: impl FnOnce() -> A,
+    other: impl Fn() -> B + Sync,
+) -> (A, Result<B, ModelError>) {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("tokenizer".to_string());
+        let started = thread.spawn_scoped(scope, &other);
+        let here = here();
+        let other = match started {
+            Err(_) => Ok(other()),
+            Ok(thread) => thread.join().map_err(|_| {
+                let problem = std::io::Error::other("the one that builds the tokenizer failed");
+                ModelError::Threads(problem)
+            }),
+        };
+        (here, other)
+    })
 }
 
 /// What the files name as ends of texts, then what the vocabulary spells like one.

@@ -1,6 +1,8 @@
 //! What a caller may choose when opening a model.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,6 +16,28 @@ pub struct Progress {
     pub done: usize,
     /// Weights in all.
     pub all: usize,
+}
+
+/// What is told how loading goes, and decides whether it goes on. Clones share the function.
+#[derive(Clone)]
+pub struct OnProgress(Arc<dyn Fn(Progress) -> ControlFlow<()> + Send + Sync>);
+
+impl OnProgress {
+    /// Asks `function`, from the thread that loads.
+    pub fn new(function: impl Fn(Progress) -> ControlFlow<()> + Send + Sync + 'static) -> Self {
+        OnProgress(Arc::new(function))
+    }
+
+    /// Tells the function.
+    pub(super) fn tell(&self, progress: Progress) -> ControlFlow<()> {
+        (self.0)(progress)
+    }
+}
+
+impl fmt::Debug for OnProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnProgress")
+    }
 }
 
 /// Which logits a prompt step computes.
@@ -85,8 +109,16 @@ pub enum Text {
     Needed,
 }
 
-/// Choices for [`super::Model::open`]. The default is what most callers want.
-#[derive(Clone, Default)]
+/// Choices for [`super::Model::open`]. The default is what most callers want; each method changes one choice.
+///
+/// ```
+/// use smallmind::Options;
+///
+/// let options = Options::new().threads(2).context(1024);
+/// assert_eq!(options.threads, Some(2));
+/// ```
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Options {
     /// Threads that run a step; where `None`, all that the system grants the process, or one alone for steps too small
     /// to gain from more.
@@ -113,13 +145,108 @@ pub struct Options {
     pub without: BTreeSet<String>,
     /// Stop after this pass.
     pub stop_after: Option<String>,
-    /// The instruction set: `scalar`, `avx2` or `avx512`. Where `None`, the environment variable `SMALLMIND_ISA`, or
-    /// else the widest the CPU has.
+    /// The instruction set: `scalar`, `avx2` or `avx512`; the widest that the CPU has where `None`.
     pub isa: Option<String>,
-    /// A graph file instead of the built-in one for the model's architecture.
+    /// A graph file instead of the model's own, or of the built-in one for its architecture.
     pub graph: Option<PathBuf>,
     /// A folder of passes instead of the built-in ones.
     pub passes: Option<PathBuf>,
-    /// Told how loading goes, from the calling thread.
-    pub progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
+    /// Told how loading goes, from the calling thread, before each weight and after the last. What it returns decides
+    /// whether loading goes on: after [`ControlFlow::Break`] it is [`super::ModelError::Cancelled`], and nothing of the
+    /// model is left.
+    pub progress: Option<OnProgress>,
+}
+
+impl Options {
+    /// What most callers want.
+    pub fn new() -> Options {
+        Options::default()
+    }
+
+    /// [`Options::threads`].
+    pub fn threads(mut self, threads: impl Into<Option<usize>>) -> Options {
+        self.threads = threads.into();
+        self
+    }
+
+    /// [`Options::context`], in positions.
+    pub fn context(mut self, positions: impl Into<Option<usize>>) -> Options {
+        self.context = positions.into();
+        self
+    }
+
+    /// [`Options::chunk`], in tokens.
+    pub fn chunk(mut self, tokens: impl Into<Option<usize>>) -> Options {
+        self.chunk = tokens.into();
+        self
+    }
+
+    /// [`Options::logits`].
+    pub fn logits(mut self, logits: Logits) -> Options {
+        self.logits = logits;
+        self
+    }
+
+    /// [`Options::activations`].
+    pub fn activations(mut self, activations: Activations) -> Options {
+        self.activations = activations;
+        self
+    }
+
+    /// [`Options::weights`].
+    pub fn weights(mut self, weights: impl Into<Option<Weights>>) -> Options {
+        self.weights = weights.into();
+        self
+    }
+
+    /// [`Options::text`].
+    pub fn text(mut self, text: Text) -> Options {
+        self.text = text;
+        self
+    }
+
+    /// [`Options::prefix_cache`], in bytes.
+    pub fn prefix_cache(mut self, bytes: usize) -> Options {
+        self.prefix_cache = bytes;
+        self
+    }
+
+    /// [`Options::without`]: these passes or rules, and no others.
+    pub fn without<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Options {
+        self.without = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// [`Options::stop_after`].
+    pub fn stop_after(mut self, pass: impl Into<String>) -> Options {
+        self.stop_after = Some(pass.into());
+        self
+    }
+
+    /// [`Options::isa`].
+    pub fn isa(mut self, name: impl Into<String>) -> Options {
+        self.isa = Some(name.into());
+        self
+    }
+
+    /// [`Options::graph`].
+    pub fn graph(mut self, file: impl Into<PathBuf>) -> Options {
+        self.graph = Some(file.into());
+        self
+    }
+
+    /// [`Options::passes`].
+    pub fn passes(mut self, folder: impl Into<PathBuf>) -> Options {
+        self.passes = Some(folder.into());
+        self
+    }
+
+    /// [`Options::progress`].
+    pub fn progress(
+        mut self,
+        function: impl Fn(Progress) -> ControlFlow<()> + Send + Sync + 'static,
+    ) -> Options {
+        self.progress = Some(OnProgress::new(function));
+        self
+    }
 }

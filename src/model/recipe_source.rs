@@ -1,14 +1,13 @@
 //! Where it stands how hidden states become embeddings.
 
-use std::path::PathBuf;
-
 use super::{Configuration, ModelFiles};
+use crate::files::folder::Folder;
 
 /// Where a model's recipe is to be read.
 #[derive(Clone, Debug)]
 pub(crate) struct RecipeSource {
     /// The model's folder, if it has one.
-    pub(crate) folder: Option<PathBuf>,
+    pub(crate) folder: Option<Folder>,
     /// GGUF's `{arch}.pooling_type`.
     pub(crate) pooling_type: Option<i64>,
 }
@@ -26,7 +25,7 @@ impl RecipeSource {
             Configuration::Folder { .. } => None,
         };
         RecipeSource {
-            folder: Some(files.path.clone()).filter(|path| path.is_dir()),
+            folder: files.folder.clone(),
             pooling_type,
         }
     }

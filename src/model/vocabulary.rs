@@ -1,10 +1,9 @@
 //! Finding a model's tokenizer, for which no weight and no graph is needed.
 
-use std::path::{Path, PathBuf};
-
-use super::files::{Source, is_gguf_file};
-use super::graphs::demo;
+use super::files::gguf_in_memory;
+use super::source::{Place, Source, TOKENIZER};
 use super::{ModelError, TokenizerError};
+use crate::files::folder::Folder;
 use crate::files::gguf::{GgufFile, Metadata};
 use crate::files::weight_files::WeightFilesError;
 use crate::text::tokenizer::Tokenizer;
@@ -12,42 +11,40 @@ use crate::text::tokenizer::Tokenizer;
 /// Where a model's tokenizer comes from.
 #[derive(Clone, Debug)]
 pub(super) enum Vocabulary {
-    /// The library itself.
-    Demo,
     /// The `tokenizer.json` of a folder, if there is one.
-    Folder(PathBuf),
+    Folder(Folder),
     /// A GGUF file.
     Gguf(Metadata),
 }
 
 impl Vocabulary {
     fn of(source: &Source) -> Result<Vocabulary, ModelError> {
-        let path = match source {
-            Source::Demo => return Ok(Vocabulary::Demo),
-            Source::Path(path) => path,
-        };
-        if !path.exists() {
-            return Err(ModelError::NoModel {
-                path: path.clone(),
-                problem: "there is no such file or folder".to_string(),
-            });
+        // A tokenizer alone is enough: the folder needs no config.json.
+        if let Source::Path(path) = source
+            && path.is_dir()
+        {
+            return Ok(Vocabulary::Folder(Folder::Disk(path.clone())));
         }
-        if is_gguf_file(path) {
-            let file = GgufFile::open_header(path).map_err(WeightFilesError::File)?;
-            return Ok(Vocabulary::Gguf(file.metadata().clone()));
-        }
-        Ok(Vocabulary::Folder(path.clone()))
+        Ok(match Place::of(source)? {
+            Place::Folder(folder) => Vocabulary::Folder(folder),
+            Place::Config(path) => Vocabulary::Folder(Folder::Disk(path)),
+            Place::Gguf(path) => {
+                let file = GgufFile::open_header(&path).map_err(WeightFilesError::File)?;
+                Vocabulary::Gguf(file.metadata().clone())
+            }
+            Place::GgufBytes(folder) => {
+                let file = gguf_in_memory(&folder).map_err(WeightFilesError::File)?;
+                Vocabulary::Gguf(file.metadata().clone())
+            }
+        })
     }
 
     /// Whether there is a tokenizer of a known kind, which costs next to nothing to know.
     pub fn check(&self) -> Result<(), TokenizerError> {
         match self {
-            Vocabulary::Demo => Ok(()),
-            Vocabulary::Folder(folder) if !folder.join("tokenizer.json").is_file() => {
-                Err(TokenizerError::Missing {
-                    problem: "the model has no tokenizer.json".to_string(),
-                })
-            }
+            Vocabulary::Folder(folder) if !folder.has(TOKENIZER) => Err(TokenizerError::Missing {
+                problem: "the model has no tokenizer.json".to_string(),
+            }),
             Vocabulary::Folder(_) => Ok(()),
             Vocabulary::Gguf(metadata) => Tokenizer::check_gguf(metadata),
         }
@@ -57,10 +54,7 @@ impl Vocabulary {
     pub fn build(&self) -> Result<Tokenizer, TokenizerError> {
         self.check()?;
         match self {
-            Vocabulary::Demo => {
-                Tokenizer::from_bytes(Path::new("demo/tokenizer.json"), demo::TOKENIZER)
-            }
-            Vocabulary::Folder(folder) => Tokenizer::open(&folder.join("tokenizer.json")),
+            Vocabulary::Folder(folder) => Tokenizer::open_in(folder, TOKENIZER),
             Vocabulary::Gguf(metadata) => Tokenizer::from_gguf(metadata),
         }
     }

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::guard::{Condition, Guard};
 use super::parse::{self, RawRule};
+use super::rule::{Condition, Guard};
 use super::rule::{Operand, Origin, PatternNode, Reach, Rule, RuleValue, ValueId};
 use super::shadow::shadows;
 use crate::language::diagnostics::{Position, Problem, Problems};

@@ -4,10 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::check::Checker;
 use super::context::NONE;
-use super::guard::{Condition, Guard, SIGNATURES};
+use super::guard::SIGNATURES;
 use super::parse::{
     self, RawArgument, RawFormula, RawGuard, RawNode, RawOperandKind, RawRule, RawTerm,
 };
+use super::rule::{Condition, Guard};
 use super::rule::{EmitNode, Formula, Origin, Source, Target, Term, ValueId};
 use crate::language::diagnostics::Position;
 use crate::language::nearest;

@@ -1,48 +1,13 @@
 //! Guards: the closed set of questions a rule may ask beyond its pattern.
 
 use super::context::{Context, quoted};
-use super::rule::{Formula, ValueId};
+use super::rule::{Condition, Formula, Guard, NEAR, ValueId};
 use crate::graph::{Class, Value};
 use crate::language::value::Value as Number;
-
-/// How far a number may lie from the one a rule names, relative to it.
-pub const NEAR: f64 = 1e-6;
 
 /// Whether `found` is `wanted`, give or take [`NEAR`].
 pub fn near(found: f64, wanted: f64) -> bool {
     (found - wanted).abs() <= NEAR * wanted.abs()
-}
-
-/// A condition, with the text by which reports call it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Guard {
-    /// As the rule file writes it.
-    pub text: String,
-    /// What it asks.
-    pub condition: Condition,
-}
-
-/// What a guard asks. `src/guide/passes.md` documents each for those who write rules.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Condition {
-    /// The two values have equal shapes.
-    SameShape(ValueId, ValueId),
-    /// The two values have equal shapes and element types.
-    SameType(ValueId, ValueId),
-    /// The value depends on weights, and on no input of a step.
-    IsWeight(ValueId),
-    /// The value depends on an input of a step.
-    IsActivation(ValueId),
-    /// The value is a number written in the graph file.
-    Literal(ValueId),
-    /// The value has so many dimensions.
-    Rank(ValueId, usize),
-    /// The expression is a number within [`NEAR`] of this one.
-    Near(Formula, f64),
-    /// The two expressions are equal; absent attributes equal each other alone.
-    Equal(Formula, Formula),
-    /// The condition does not hold.
-    Not(Box<Condition>),
 }
 
 /// How guards are written: name and arguments.

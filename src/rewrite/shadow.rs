@@ -3,7 +3,8 @@
 //! An earlier rule shadows a later one if its pattern, laid over the later one's with both anchors together, covers it
 //! and demands nothing that the later one doesn't demand too.
 
-use super::guard::{Condition, near};
+use super::guard::near;
+use super::rule::Condition;
 use super::rule::{Formula, Operand, Origin, Reach, Rule, ValueId};
 
 /// What a value of the earlier rule is in the later one.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
+use crate::files::folder::{Folder, FolderError, read_text};
 use crate::files::gguf::Metadata;
 
 /// The key of a GGUF file's template.
@@ -41,15 +42,19 @@ pub enum TemplateFileError {
     },
 }
 
+impl From<FolderError> for TemplateFileError {
+    fn from(FolderError { path, problem }: FolderError) -> Self {
+        TemplateFileError::Read { path, problem }
+    }
+}
+
 /// The files of a model that may have a chat template.
 #[derive(Clone, Debug)]
 pub enum TemplateFiles {
     /// A folder, with `chat_template.jinja`, `tokenizer_config.json` or `chat_template.json`.
-    Folder(PathBuf),
+    Folder(Folder),
     /// A GGUF file.
     Gguf(Metadata),
-    /// The model that the library carries, which has none.
-    Demo,
 }
 
 impl TemplateFiles {
@@ -60,10 +65,6 @@ impl TemplateFiles {
             places: places.to_string(),
         };
         match self {
-            TemplateFiles::Demo => Err(missing(
-                "the demo".to_string(),
-                "template inside, since it was not trained on conversations",
-            )),
             TemplateFiles::Gguf(metadata) => match metadata.get(GGUF_TEMPLATE) {
                 Some(value) if value.as_str().is_some() => {
                     let text = value.as_str().unwrap_or_default().to_string();
@@ -75,13 +76,14 @@ impl TemplateFiles {
                 )),
             },
             TemplateFiles::Folder(folder) => {
-                let path = folder.join("chat_template.jinja");
-                if path.is_file() {
-                    return Ok((path.display().to_string(), read(&path)?));
+                const JINJA: &str = "chat_template.jinja";
+                if folder.has(JINJA) {
+                    let text = folder.text(JINJA, LARGEST_FILE)?.into_owned();
+                    return Ok((folder.path(JINJA).display().to_string(), text));
                 }
                 for name in ["tokenizer_config.json", "chat_template.json"] {
-                    let path = folder.join(name);
-                    let Some(json) = read_json(&path)? else {
+                    let path = folder.path(name);
+                    let Some(json) = read_json(folder, name)? else {
                         continue;
                     };
                     if let Some(text) = template_of(&path, &json)? {
@@ -89,7 +91,7 @@ impl TemplateFiles {
                     }
                 }
                 Err(missing(
-                    folder.display().to_string(),
+                    folder.name().display().to_string(),
                     "file chat_template.jinja, and no key \"chat_template\" in tokenizer_config.json or \
                      chat_template.json",
                 ))
@@ -104,7 +106,7 @@ impl TemplateFiles {
             return Ok(tokens);
         };
         for name in ["special_tokens_map.json", "tokenizer_config.json"] {
-            let json = read_json(&folder.join(name))?;
+            let json = read_json(folder, name)?;
             let entries = json.as_ref().and_then(Json::as_object);
             for (key, value) in entries.into_iter().flatten() {
                 // A token is a text, or a record with its text and how it is matched.
@@ -148,27 +150,17 @@ fn template_of(path: &Path, json: &Json) -> Result<Option<String>, TemplateFileE
 
 /// The text of a file.
 pub(crate) fn read(path: &Path) -> Result<String, TemplateFileError> {
-    let fail = |problem: String| TemplateFileError::Read {
-        path: path.to_path_buf(),
-        problem,
-    };
-    let size = std::fs::metadata(path)
-        .map_err(|error| fail(format!("can't be read: {error}")))?
-        .len();
-    if size > LARGEST_FILE {
-        return Err(fail(format!("{size} bytes are too many for a text file")));
-    }
-    std::fs::read_to_string(path).map_err(|error| fail(format!("can't be read: {error}")))
+    Ok(read_text(path, LARGEST_FILE)?)
 }
 
-/// The JSON of a file; `None` where there is no such file.
-fn read_json(path: &Path) -> Result<Option<Json>, TemplateFileError> {
-    if !path.is_file() {
+/// The JSON of a folder's file; `None` where there is no such file.
+fn read_json(folder: &Folder, file: &str) -> Result<Option<Json>, TemplateFileError> {
+    if !folder.has(file) {
         return Ok(None);
     }
-    let json = serde_json::from_str(&read(path)?);
+    let json = serde_json::from_str(&folder.text(file, LARGEST_FILE)?);
     json.map(Some).map_err(|error| TemplateFileError::Read {
-        path: path.to_path_buf(),
+        path: folder.path(file),
         problem: error.to_string(),
     })
 }

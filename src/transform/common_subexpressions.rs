@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 
 use smallvec::SmallVec;
 
-use super::{Change, is_read, redirect, redirectable};
+use super::change::{Change, is_read, redirect, redirectable};
 use crate::graph::{Graph, GraphError, Kind, Name, NodeId, Value};
 use crate::types::{Literal, Type};
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::Change;
+use super::change::Change;
 use crate::graph::{Graph, GraphError, Name};
 
 /// Remove every op, weight and literal that no output of the graph depends on; inputs stay. Ops are reported.

@@ -4,7 +4,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Change, is_read, redirect};
+use super::change::{Change, is_read, redirect};
 use crate::graph::{Editor, Graph, GraphError, NodeId, Value};
 use crate::ops::reference::{Operands, literal_tensor};
 use crate::ops::{Attribute, Data, Neutral, Op, Tensor, View};

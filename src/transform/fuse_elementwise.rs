@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Change, new_op};
+use super::change::{Change, new_op};
 use crate::graph::{Class, Editor, Graph, GraphError, NodeId, Value};
 use crate::ops::program::{MOST_INPUTS, MOST_STEPS, Program, Source, Step};
 use crate::ops::{Attribute, ELEMENTWISE, Op};

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Change, new_op};
+use super::change::{Change, new_op};
 use crate::graph::{Editor, Graph, GraphError, NodeId, Value};
 use crate::ops::{Attribute, Op, SLICE};
 use crate::types::{DType, Dim, Type};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Change, new_op};
+use super::change::{Change, new_op};
 use crate::graph::{Class, Editor, Graph, GraphError, NodeId, Value};
 use crate::ops::{Attribute, AttributeDef};
 

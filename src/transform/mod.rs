@@ -7,6 +7,7 @@
 //! rewriting one small pattern into another (`passes/*.ron`), the order of passes (`passes/pipeline.ron`), and anything
 //! that reads weights (`files/`).
 
+mod change;
 mod common_subexpressions;
 mod dead_nodes;
 mod fold_constants;
@@ -18,38 +19,8 @@ mod quantize_activations;
 mod quantize_weights;
 mod rotary_tables;
 
-use crate::graph::{Editor, Graph, GraphError, Value};
-use crate::ops::{Attribute, Op};
 use crate::types::Bits;
-use crate::types::DType;
-
-/// A transform, as the pipeline names it.
-pub struct TransformDef {
-    /// The name in `passes/pipeline.ron`.
-    pub name: &'static str,
-    /// What it does to the model's output.
-    pub bits: Bits,
-    /// What it does, in a sentence.
-    pub doc: &'static str,
-    /// Changes the graph and says what it changed. After an error the graph may be changed in part.
-    pub run: fn(&mut Graph, &Settings) -> Result<Vec<Change>, GraphError>,
-}
-
-/// What a caller may choose that transforms go by.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// The type that matrices of floats become; they keep theirs where `None`.
-    pub weights: Option<DType>,
-}
-
-/// One thing that a transform did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// The name of the value it was done to, as it was before.
-    pub at: String,
-    /// What was done, as a sentence.
-    pub what: String,
-}
+pub use change::{Change, Settings, TransformDef};
 
 static TRANSFORMS: [TransformDef; 9] = [
     TransformDef {
@@ -119,38 +90,6 @@ pub fn all() -> &'static [TransformDef] {
 /// The transform of that name.
 pub fn find(name: &str) -> Option<&'static TransformDef> {
     all().iter().find(|def| def.name == name)
-}
-
-/// An op of the table; a problem with its attributes is an error of the graph.
-fn new_op(name: &str, attributes: &[(&str, Attribute)]) -> Result<Op, GraphError> {
-    Op::new(name, attributes).map_err(|problems| GraphError { problems })
-}
-
-/// Whether [`redirect`] can be done: the types are equal, and an output of the graph would not lose its name.
-fn redirectable(graph: &Graph, from: Value, to: Value) -> bool {
-    let free = || !graph.is_output(to) && graph.node(to.node).op().is_some();
-    graph.ty(from) == graph.ty(to) && (!graph.is_output(from) || free())
-}
-
-/// Whoever reads `from` reads `to` instead. `to` keeps its name unless `from` is an output of the graph, whose name it
-/// then takes. Gives false and changes nothing where that is not [`redirectable`].
-fn redirect(editor: &mut Editor<'_>, from: Value, to: Value) -> Result<bool, GraphError> {
-    if !redirectable(editor.graph(), from, to) {
-        return Ok(false);
-    }
-    if editor.graph().is_output(from) {
-        editor.replace(from, to)?;
-    } else {
-        for (user, slot) in editor.graph().users(from) {
-            editor.rewire(user, slot, to);
-        }
-    }
-    Ok(true)
-}
-
-/// Whether some node or the graph itself reads the value.
-fn is_read(graph: &Graph, value: Value) -> bool {
-    graph.is_output(value) || !graph.users(value).is_empty()
 }
 
 #[cfg(test)]

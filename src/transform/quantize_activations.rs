@@ -1,7 +1,7 @@
 //! Int8 activations for products with quantized weights.
 
+use super::change::{Change, new_op};
 use super::products::{Product, products};
-use super::{Change, new_op};
 use crate::graph::{Graph, GraphError};
 use crate::kernels::quantized::BLOCK;
 use crate::ops::QUANTIZE_ACTIVATIONS;

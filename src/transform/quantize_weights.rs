@@ -1,7 +1,7 @@
 //! Weights in a narrower type than their file's.
 
+use super::change::{Change, Settings, new_op};
 use super::products::{Product, products};
-use super::{Change, Settings, new_op};
 use crate::graph::{Graph, GraphError};
 use crate::ops::{Attribute, CAST};
 use crate::types::{DType, Type};

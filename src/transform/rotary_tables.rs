@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Change, new_op};
+use super::change::{Change, new_op};
 use crate::graph::{Graph, GraphError, NodeId, Value};
 use crate::ops::{self, Attribute, Op};
 

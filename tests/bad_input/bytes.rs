@@ -138,10 +138,7 @@ fn a_damaged_graph_file_is_refused_or_compiles_in_time() {
             let graph = builtin_graphs().find(|(path, _)| *path == file).unwrap().1;
             let folder = folder(name, weights);
             let path = folder.path().join("graph.ron");
-            let options = Options {
-                graph: Some(path.clone()),
-                ..Options::default()
-            };
+            let options = Options::new().graph(path.clone());
             for _ in 0..375 {
                 let text = damaged(graph, &mut random);
                 fs::write(&path, &text).unwrap();

@@ -304,10 +304,7 @@ fn a_long_context_in_the_configuration_is_capped() {
 fn the_longest_context_of_a_rotary_model_runs_or_is_an_error() {
     // 2^24 positions of 3 layers of 2 · 2 · 8 floats are 6 GiB, of 48 layers 96.
     let folder = fixture("llama", |config| config["num_hidden_layers"] = json!(400));
-    let options = Options {
-        context: Some(1 << 24),
-        ..Options::default()
-    };
+    let options = Options::new().context(1 << 24);
     let config = folder.path().join("config.json");
     let compiled = compile(
         &ModelFiles::open_headers(&config.into(), &options).unwrap(),

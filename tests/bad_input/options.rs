@@ -15,91 +15,52 @@ fn refusal(name: &str, options: &Options) -> String {
 fn options_out_of_range_are_refused_with_the_range() {
     let cases: [(Options, &str); 10] = [
         (
-            Options {
-                context: Some(0),
-                ..Options::default()
-            },
+            Options::new().context(0),
             "context is 0; it must be from 1 to 16777216",
         ),
         (
-            Options {
-                context: Some(1_000_000_000_000),
-                ..Options::default()
-            },
+            Options::new().context(1_000_000_000_000),
             "context is 1000000000000; it must be from 1 to 16777216",
         ),
         (
-            Options {
-                context: Some(usize::MAX),
-                ..Options::default()
-            },
+            Options::new().context(usize::MAX),
             "context is 18446744073709551615; it must be from 1 to 16777216",
         ),
         (
-            Options {
-                threads: Some(0),
-                ..Options::default()
-            },
+            Options::new().threads(0),
             "threads is 0; it must be from 1 to 1024",
         ),
         (
-            Options {
-                threads: Some(1_000_000),
-                ..Options::default()
-            },
+            Options::new().threads(1_000_000),
             "threads is 1000000; it must be from 1 to 1024",
         ),
+        (Options::new().chunk(0), "chunk is 0; it must be 1 or more"),
         (
-            Options {
-                chunk: Some(0),
-                ..Options::default()
-            },
-            "chunk is 0; it must be 1 or more",
-        ),
-        (
-            Options {
-                isa: Some("sse9".to_string()),
-                ..Options::default()
-            },
+            Options::new().isa("sse9"),
             "unknown instruction set 'sse9': expected scalar, avx2 or avx512",
         ),
         (
-            Options {
-                without: ["linaer".to_string()].into(),
-                ..Options::default()
-            },
+            Options::new().without(["linaer"]),
             "unknown pass or rule 'linaer', did you mean 'linear'?",
         ),
         (
-            Options {
-                stop_after: Some("fold".to_string()),
-                ..Options::default()
-            },
+            Options::new().stop_after("fold"),
             "unknown pass 'fold'; known are fold_constants, raise_powers, raise_norm, raise_activation, raise_rotary, raise_attention, quantize_weights, quantize_activations, rotary_tables, common_subexpressions, fuse_attention, fuse_norm, quantize_norm, linear, gate, merge_linear, fuse_elementwise, dead_nodes, last_row, in_place, reuse_buffers",
         ),
         (
-            Options {
-                graph: Some("no/such.ron".into()),
-                ..Options::default()
-            },
+            Options::new().graph("no/such.ron"),
             "no/such.ron: can't be read: No such file or directory (os error 2)",
         ),
     ];
     for (options, expected) in cases {
         assert_eq!(refusal("llama", &options), expected);
     }
-    let long = Options {
-        context: Some(129),
-        ..Options::default()
-    };
+    let long = Options::new().context(129);
     assert_eq!(
         refusal("gpt2", &long),
         "context is 129; it must be from 1 to 128, the positions that the model's tables have"
     );
-    let chunk = Options {
-        chunk: Some(usize::MAX),
-        ..Options::default()
-    };
+    let chunk = Options::new().chunk(usize::MAX);
     assert_eq!(
         Model::open(data("llama"), &chunk).unwrap().plan().chunk,
         256
@@ -131,14 +92,7 @@ fn tokens_outside_the_vocabulary_are_refused_and_nothing_happens() {
 #[test]
 fn many_threads_run_a_small_model() {
     let tiny = Tiny::new("(\"y\", Softmax, [\"x\"]),");
-    let options = Options {
-        threads: Some(40),
-        ..tiny.options()
-    };
-    walk(
-        &mut Model::open(tiny.folder(), &options)
-            .unwrap()
-            .session()
-            .unwrap(),
-    );
+    let options = tiny.options().threads(40);
+    let model = Model::open(tiny.folder(), &options).unwrap();
+    walk(&mut model.session().unwrap()).unwrap();
 }

@@ -60,12 +60,7 @@ const TOKENS: usize = 44;
 const LENGTH: usize = 40;
 
 fn small(name: &str) -> Model {
-    let options = Options {
-        context: Some(64),
-        threads: Some(1),
-        chunk: Some(16),
-        ..Options::default()
-    };
+    let options = Options::new().context(64).threads(1).chunk(16);
     open(name, &options)
 }
 
@@ -156,10 +151,7 @@ fn another_model_is_told_by_what_differs() {
         other => panic!("{:?}", other.err()),
     };
     assert_eq!(differing(&small("qwen2")), "graph after passes");
-    let options = Options {
-        stop_after: Some("none".into()),
-        ..Options::default()
-    };
+    let options = Options::new().stop_after("none");
     assert_eq!(differing(&open("llama", &options)), "graph after passes");
     // One element of one tensor.
     let folder = tempfile::tempdir().unwrap();

@@ -14,6 +14,7 @@ mod gguf;
 mod hub;
 mod info;
 mod mistakes;
+mod not_finite;
 mod quantize;
 mod quantized;
 mod run;

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use smallmind::Options;
 use smallmind::graph::Value;
 use smallmind::graph::interpreter::Interpreter;
 use smallmind::model::{ModelFiles, compile};
@@ -92,10 +91,7 @@ impl Case {
 
 /// The expected tensors of a fixture, and what its right graph gives at these values.
 fn write_hidden(model: &str, expected_file: &Path, path: &Path, values: &[&str]) {
-    let options = Options {
-        stop_after: Some("none".into()),
-        ..all_rows()
-    };
+    let options = all_rows().stop_after("none");
     let files = ModelFiles::open(&source(model), &options).unwrap();
     let mut graph = compile(&files, &options).unwrap().prefill;
     let outputs: Vec<Value> = values

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use half::{bf16, f16};
 use serde_json::Value as Json;
+use smallmind::Model;
 use smallmind::files::weight_files::{Open, WeightFiles};
 use smallmind::model::Activations;
-use smallmind::{Model, Options};
 
 use super::{all_rows, data, write_f32};
 
@@ -34,10 +34,7 @@ pub fn open_bytes(bytes: &[u8]) -> Model {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
     fs::write(&path, bytes).unwrap();
-    let options = Options {
-        activations: Activations::F32,
-        ..all_rows()
-    };
+    let options = all_rows().activations(Activations::F32);
     Model::open(path, &options).unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "chat")]
 pub mod converted;
+pub mod damaged;
 pub mod gguf;
 pub mod graph_text;
 pub mod hub;
@@ -37,6 +38,7 @@ static FOLDERS: LazyLock<Vec<Folder>> = LazyLock::new(|| {
     let mut names: Vec<String> = entries
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| data(name).join("expected.safetensors").is_file())
+        .filter(|name| cfg!(feature = "demo") || name != "demo")
         .collect();
     names.sort();
     let folders = names.into_iter().map(|name| {
@@ -137,10 +139,7 @@ pub fn expected(name: &str) -> Expected {
 
 /// Options that compute all rows of logits.
 pub fn all_rows() -> Options {
-    Options {
-        logits: Logits::All,
-        ..Options::default()
-    }
+    Options::new().logits(Logits::All)
 }
 
 pub fn open(name: &str, options: &Options) -> Model {

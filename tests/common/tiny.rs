@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
 use safetensors::tensor::{TensorView, serialize_to_file};
-use smallmind::{Model, ModelError, Options, Session};
+use smallmind::{Model, ModelError, Options, Session, StepError};
 use tempfile::TempDir;
 
 /// The tensors of the file and their shapes.
@@ -76,13 +76,11 @@ impl Tiny {
 
     /// Options with the folder's graph file.
     pub fn options(&self) -> Options {
-        Options {
-            graph: Some(self.path("graph.ron")),
-            context: Some(24),
-            chunk: Some(8),
-            threads: Some(2),
-            ..Options::default()
-        }
+        Options::new()
+            .graph(self.path("graph.ron"))
+            .context(24)
+            .chunk(8)
+            .threads(2)
     }
 
     pub fn open(&self) -> Result<Model, ModelError> {
@@ -105,11 +103,9 @@ pub fn floats(shape: &[usize]) -> Vec<u8> {
 }
 
 /// Prompt chunks, single steps and a prompt behind them: every plan runs, with a past and without.
-pub fn walk(session: &mut Session) {
-    session
-        .prefill(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
-        .unwrap();
-    session.step(3).unwrap();
-    session.step(15).unwrap();
-    session.prefill(&[0, 7]).unwrap();
+pub fn walk(session: &mut Session) -> Result<(), StepError> {
+    session.prefill(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])?;
+    session.step(3)?;
+    session.step(15)?;
+    session.prefill(&[0, 7]).map(|_| ())
 }

@@ -58,13 +58,12 @@ fn texts_of_one_step_have_the_bits_that_each_has_alone() {
     let mut expected = None;
     for isa in Isa::available() {
         for threads in [1, 2, 3] {
-            let options = Options {
-                isa: Some(isa.name().into()),
-                threads: Some(threads),
-                context: Some(300),
-                chunk: Some(600),
-                ..tiny.options()
-            };
+            let options = tiny
+                .options()
+                .isa(isa.name())
+                .threads(threads)
+                .context(300)
+                .chunk(600);
             let model = Model::open(tiny.folder(), &options).unwrap();
             let mut session = model.session().unwrap();
             let expected = expected.get_or_insert_with(|| alone(&mut session, &ragged));
@@ -109,11 +108,7 @@ fn a_fork_has_the_texts_of_its_original() {
 fn a_step_of_texts_may_have_more_tokens_than_the_context() {
     let tiny = tiny();
     let plan = |chunk| {
-        let options = Options {
-            context: Some(24),
-            chunk,
-            ..tiny.options()
-        };
+        let options = tiny.options().context(24).chunk(chunk);
         Model::open(tiny.folder(), &options).unwrap().plan()
     };
     assert_eq!(plan(None).chunk, 512);
@@ -121,11 +116,7 @@ fn a_step_of_texts_may_have_more_tokens_than_the_context() {
     assert!(plan(Some(100)).activations > plan(Some(24)).activations);
     // A decoder's step reads one text.
     let decoder = |chunk| {
-        let options = Options {
-            context: Some(24),
-            chunk,
-            ..Options::default()
-        };
+        let options = Options::new().context(24).chunk(chunk);
         open("demo", &options).plan().chunk
     };
     assert_eq!((decoder(None), decoder(Some(100))), (24, 24));
@@ -167,10 +158,7 @@ fn models_that_read_one_text_a_step_say_so() {
         "2 texts were given, but this model reads texts token by token, so that a step reads one text"
     );
     // Products with weights are as general as those that mix tokens, until a pass has made them linear layers.
-    let options = Options {
-        stop_after: Some("none".into()),
-        ..Options::default()
-    };
+    let options = Options::new().stop_after("none");
     let mut unfused = open("bert", &options).session().unwrap();
     let error = unfused.encode(&[&[1], &[2]]).unwrap_err().to_string();
     assert!(
@@ -187,11 +175,8 @@ fn embeddings_come_in_the_callers_order_whatever_the_steps() {
     let texts = texts(&lengths, 16);
     let mut expected: Option<Vec<Vec<u32>>> = None;
     for (chunk, stop_after) in [(24, None), (40, None), (1000, None), (24, Some("none"))] {
-        let options = Options {
-            chunk: Some(chunk),
-            stop_after: stop_after.map(str::to_string),
-            ..tiny.options()
-        };
+        let mut options = tiny.options().chunk(chunk);
+        options.stop_after = stop_after.map(str::to_string);
         let model = Model::open(tiny.folder(), &options).unwrap();
         let mut embedder = model.embedder(&EmbedOptions::default()).unwrap();
         let embeddings = embedder.embed_tokens(&slices(&texts)).unwrap();
@@ -250,10 +235,7 @@ fn a_causal_graph_whose_output_is_a_hidden_state_gives_embeddings() {
         (Logits::All, Pooling::Mean),
         (Logits::Last, Pooling::Mean),
     ] {
-        let options = Options {
-            logits,
-            ..tiny.options()
-        };
+        let options = tiny.options().logits(logits);
         let model = Model::open(tiny.folder(), &options).unwrap();
         assert!(!model.is_bidirectional());
         let options = EmbedOptions {

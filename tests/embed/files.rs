@@ -331,10 +331,7 @@ fn gguf(pooling_type: Option<u32>) -> (tempfile::TempDir, Model) {
     }
     let writer = writer.tensor("token_embd.weight", &[8, 16], 0, values.collect());
     std::fs::write(&file, writer.bytes()).unwrap();
-    let options = Options {
-        graph: Some(graph_file),
-        ..Options::default()
-    };
+    let options = Options::new().graph(graph_file);
     let model = Model::open(file, &options).unwrap();
     (folder, model)
 }

@@ -54,11 +54,7 @@ fn embeddings_of_a_batch_are_those_of_sentence_transformers() {
             continue; // Minutes, for what the fixtures show.
         }
         for threads in [1, 2] {
-            let options = Options {
-                isa: Some(isa.name().into()),
-                threads: Some(threads),
-                ..Options::default()
-            };
+            let options = Options::new().isa(isa.name()).threads(threads);
             let model = Model::open(&folder, &options).unwrap();
             let embeddings = model.embed_tokens(&tokens).unwrap();
             for (case, found) in cases.iter().zip(&embeddings) {

@@ -16,10 +16,7 @@ use tempfile::TempDir;
 const PLAIN: &str = "{% for m in messages %}{{ m.role[0]|upper }}: {{ m.content }}\n{% endfor %}A:";
 
 fn demo(context: usize) -> Conversation {
-    let options = Options {
-        context: Some(context),
-        ..Options::default()
-    };
+    let options = Options::new().context(context);
     with_template(&Model::open("demo", &options).unwrap(), PLAIN)
 }
 

@@ -4,5 +4,6 @@
 mod common;
 mod conversation;
 mod model;
+mod not_finite;
 mod sampler;
 mod score;

@@ -103,13 +103,7 @@ fn as_many_tokens_come_as_were_asked_for() {
 
 #[test]
 fn text_without_a_limit_ends_where_the_context_does() {
-    let model = crate::common::open(
-        "demo",
-        &Options {
-            context: Some(20),
-            ..Options::default()
-        },
-    );
+    let model = crate::common::open("demo", &Options::new().context(20));
     let mut session = model.session().unwrap();
     let (pieces, generation) = generate(&model, &mut session, PROMPT, &greedy(None));
     assert_eq!(generation.finish, Finish::ContextFull);
@@ -119,13 +113,7 @@ fn text_without_a_limit_ends_where_the_context_does() {
 
 #[test]
 fn a_prompt_that_fills_the_context_gives_one_token() {
-    let model = crate::common::open(
-        "demo",
-        &Options {
-            context: Some(PROMPT.len()),
-            ..Options::default()
-        },
-    );
+    let model = crate::common::open("demo", &Options::new().context(Some(PROMPT.len())));
     let first = text(&demo(), &greedy(Some(1)));
     for (most, finish) in [
         (Some(1), Finish::Length),
@@ -143,13 +131,7 @@ fn a_prompt_that_fills_the_context_gives_one_token() {
 
 #[test]
 fn a_prompt_longer_than_the_context_is_an_error_and_the_session_goes_on() {
-    let model = crate::common::open(
-        "demo",
-        &Options {
-            context: Some(12),
-            ..Options::default()
-        },
-    );
+    let model = crate::common::open("demo", &Options::new().context(12));
     let mut session = model.session().unwrap();
     session.prefill(&[84, 104]).unwrap();
     let before = bits(session.logits());
@@ -391,14 +373,7 @@ fn cancelling_between_tokens_ends_the_text_and_the_session_goes_on() {
 
 /// Cancels a prompt on the way and reads it to the end afterwards; gives the position at which it stopped.
 fn cancel_within(prompt: &[u32], chunk: usize) -> usize {
-    let model = crate::common::open(
-        "llama",
-        &Options {
-            context: Some(8192),
-            chunk: Some(chunk),
-            ..Options::default()
-        },
-    );
+    let model = crate::common::open("llama", &Options::new().context(8192).chunk(chunk));
     let mut whole = model.session().unwrap();
     let begun = Instant::now();
     whole.prefill(prompt).unwrap();
@@ -583,10 +558,7 @@ fn sessions_come_and_go() {
 
 #[test]
 fn sessions_of_one_model_run_at_the_same_time() {
-    let options = Options {
-        threads: Some(3),
-        ..Options::default()
-    };
+    let options = Options::new().threads(3);
     let model = crate::common::open("demo", &options);
     let expected = text(&model, &greedy(Some(40)));
     std::thread::scope(|scope| {

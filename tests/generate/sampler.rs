@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use rand_core::Rng;
 use rand_pcg::Pcg64;
-use smallmind::generate::sampler::{Sampler, SamplerOptions};
+use smallmind::generate::sampler::{SampleError, Sampler, SamplerOptions};
 
 /// Everything kept, temperature 1, no penalty.
 fn open() -> SamplerOptions {
@@ -14,16 +14,15 @@ fn open() -> SamplerOptions {
 }
 
 fn once(options: SamplerOptions, logits: &[f32], recent: &[u32]) -> u32 {
-    Sampler::new(options, logits.len())
-        .unwrap()
-        .sample(logits, recent)
+    let mut sampler = Sampler::new(options, logits.len()).unwrap();
+    sampler.sample(logits, recent).unwrap()
 }
 
 /// The tokens that come up in many draws, with how often.
 fn counts(options: &SamplerOptions, logits: &[f32], draws: usize) -> Vec<usize> {
     let mut sampler = Sampler::new(options.clone(), logits.len()).unwrap();
     let mut counts = vec![0; logits.len()];
-    (0..draws).for_each(|_| counts[sampler.sample(logits, &[]) as usize] += 1);
+    (0..draws).for_each(|_| counts[sampler.sample(logits, &[]).unwrap() as usize] += 1);
     counts
 }
 
@@ -45,23 +44,42 @@ fn greedy_takes_the_largest_and_of_equals_the_lowest_id() {
 }
 
 #[test]
-fn odd_logits_are_survived_greedily_and_by_draw() {
+fn forbidden_tokens_are_never_chosen() {
     for options in [SamplerOptions::greedy(), open(), SamplerOptions::default()] {
         let choose = |logits: &[f32]| once(options.clone(), logits, &[]);
-        assert_eq!(choose(&[NAN, -INF, 3.0, NAN]), 2);
-        assert_eq!(choose(&[0.0, INF, 3.0]), 1);
-        assert_eq!(choose(&[NAN, NAN]), 0);
-        assert_eq!(choose(&[-INF, -INF]), 0);
-        assert_eq!(choose(&[]), 0);
+        assert_eq!(choose(&[-INF, -INF, 3.0, -INF]), 2);
         assert_eq!(choose(&[f32::MIN, f32::MAX]), 1);
+    }
+}
+
+#[test]
+fn logits_that_mean_nothing_are_refused_and_no_random_number_is_drawn() {
+    for options in [SamplerOptions::greedy(), open(), SamplerOptions::default()] {
+        let mut sampler = Sampler::new(options.clone(), 4).unwrap();
+        let mut untouched = sampler.clone();
+        let not_finite = |first, count| Err(SampleError::NotFinite { first, count });
+        let forbidden = |tokens| Err(SampleError::AllForbidden { tokens });
+        for (logits, refusal) in [
+            (&[1.0, NAN, -INF, NAN][..], not_finite(1, 2)),
+            (&[0.0, INF, 3.0, 1.0], not_finite(1, 1)),
+            (&[NAN, NAN, NAN, NAN], not_finite(0, 4)),
+            (&[-INF, -INF, -INF, -INF], forbidden(4)),
+            (&[], forbidden(0)),
+        ] {
+            assert_eq!(sampler.sample(logits, &[]), refusal, "{logits:?}");
+        }
+        let logits = [1.0, 1.0, 1.0, 1.0];
+        for _ in 0..50 {
+            assert_eq!(sampler.sample(&logits, &[]), untouched.sample(&logits, &[]));
+        }
     }
 }
 
 #[test]
 fn more_or_fewer_logits_than_the_vocabulary_are_survived() {
     let mut sampler = Sampler::new(SamplerOptions::greedy(), 2).unwrap();
-    assert_eq!(sampler.sample(&[0.0, 1.0, 9.0], &[]), 1);
-    assert_eq!(sampler.sample(&[0.0], &[]), 0);
+    assert_eq!(sampler.sample(&[0.0, 1.0, 9.0], &[]), Ok(1));
+    assert_eq!(sampler.sample(&[0.0], &[]), Ok(0));
 }
 
 #[test]
@@ -172,7 +190,10 @@ fn the_penalty_divides_positive_and_multiplies_negative_logits_once() {
     assert_eq!(once(options(2.0, 1), &[1.6, 3.0], &[1, u32::MAX]), 1);
     // A second call sees the tokens anew.
     let mut sampler = Sampler::new(options(2.0, 64), 2).unwrap();
-    assert_eq!([0, 1].map(|_| sampler.sample(&[1.6, 3.0], &[1])), [0, 0]);
+    assert_eq!(
+        [0, 1].map(|_| sampler.sample(&[1.6, 3.0], &[1])),
+        [Ok(0), Ok(0)]
+    );
 }
 
 #[test]
@@ -198,7 +219,7 @@ fn the_seed_decides_the_tokens() {
     let run = |seed| {
         let mut sampler = Sampler::new(SamplerOptions { seed, ..open() }, 256).unwrap();
         (0..16)
-            .map(|_| sampler.sample(&[0.0; 256], &[]))
+            .map(|_| sampler.sample(&[0.0; 256], &[]).unwrap())
             .collect::<Vec<_>>()
     };
     assert_eq!(run(1), run(1));
@@ -267,7 +288,7 @@ proptest! {
     ) {
         let options = SamplerOptions { temperature, top_k, top_p, min_p, seed, ..open() };
         let mut sampler = Sampler::new(options.clone(), logits.len()).unwrap();
-        let found: Vec<u32> = (0..4).map(|_| sampler.sample(&logits, &[])).collect();
+        let found: Vec<u32> = (0..4).map(|_| sampler.sample(&logits, &[]).unwrap()).collect();
         prop_assert_eq!(found, reference(&options, &logits, 4));
     }
 
@@ -281,7 +302,16 @@ proptest! {
     ) {
         let logits: Vec<f32> = bits.iter().map(|&bits| f32::from_bits(bits)).collect();
         let options = SamplerOptions { temperature, top_p, repetition_penalty, ..SamplerOptions::default() };
-        let id = once(options, &logits, &recent) as usize;
-        prop_assert!(id < logits.len().max(1));
+        let mut sampler = Sampler::new(options, logits.len()).unwrap();
+        let odd = |logit: &f32| logit.is_nan() || *logit == INF;
+        match sampler.sample(&logits, &recent) {
+            Ok(id) => prop_assert!(logits[id as usize] > -INF && !logits.iter().any(odd)),
+            Err(SampleError::NotFinite { first, count }) => {
+                prop_assert_eq!(logits.iter().position(odd), Some(first as usize));
+                prop_assert_eq!(logits.iter().filter(|logit| odd(logit)).count(), count);
+            }
+            // The penalty makes tokens impossible that were improbable beyond measure.
+            Err(_) => prop_assert!(logits.iter().all(|logit| *logit < 0.1 * f32::MIN)),
+        }
     }
 }

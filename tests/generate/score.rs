@@ -56,12 +56,7 @@ fn neither_chunks_nor_threads_nor_instruction_sets_change_a_bit() {
     let tokens = expected("llama").input_ids;
     let plain = score("llama", &tokens, all_rows()).unwrap();
     for chunk in [1, 3, tokens.len()] {
-        let options = Options {
-            chunk: Some(chunk),
-            threads: Some(1),
-            isa: Some("scalar".to_string()),
-            ..all_rows()
-        };
+        let options = all_rows().chunk(chunk).threads(1).isa("scalar");
         assert_eq!(score("llama", &tokens, options).unwrap(), plain, "{chunk}");
     }
 }
@@ -70,10 +65,7 @@ fn neither_chunks_nor_threads_nor_instruction_sets_change_a_bit() {
 fn a_text_longer_than_the_context_is_scored_window_by_window() {
     let tokens = expected("llama").input_ids;
     let context = tokens.len() / 2;
-    let options = Options {
-        context: Some(context),
-        ..all_rows()
-    };
+    let options = all_rows().context(context);
     let found = score("llama", &tokens, options).unwrap();
     assert_eq!(found.scored, tokens.len() - 1);
 
@@ -125,10 +117,7 @@ fn what_can_not_be_scored_is_an_error() {
         refusal("demo", &[1, 70000], all_rows()),
         "token 70000 is not in the vocabulary of 256"
     );
-    let one = Options {
-        context: Some(1),
-        ..all_rows()
-    };
+    let one = all_rows().context(1);
     assert_eq!(
         refusal("demo", &[1, 2], one),
         "the context has 1 positions; a score needs two at least"

@@ -26,10 +26,7 @@ fn a_dump_after_any_pass_loads_to_the_same_graph() {
     let passes = Passes::builtin().unwrap();
     for name in models() {
         for pass in ["none"].into_iter().chain(passes.names()) {
-            let options = Options {
-                stop_after: Some(pass.to_string()),
-                ..Options::default()
-            };
+            let options = Options::new().stop_after(pass);
             let files = ModelFiles::open_headers(&source(name), &options).unwrap();
             let compiled = compile(&files, &options).unwrap();
             for graph in [&compiled.decode, &compiled.prefill] {
@@ -52,10 +49,7 @@ fn a_model_runs_from_its_dump_with_the_same_bits() {
         let compiled = model.compiled();
         let text = print_ignoring(&compiled.decode, "hf", &compiled.ignore);
         std::fs::write(&path, text).unwrap();
-        let options = Options {
-            graph: Some(path),
-            ..all_rows()
-        };
+        let options = all_rows().graph(path);
         let again = Model::open(data(name), &options).unwrap();
         let (dumped, _, _) = run(&mut again.session().unwrap(), &prompt, 0);
         assert_eq!(

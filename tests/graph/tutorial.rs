@@ -18,10 +18,7 @@ fn problems(text: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("olmo.ron");
     std::fs::write(&path, text).unwrap();
-    let options = Options {
-        graph: Some(path),
-        ..Options::default()
-    };
+    let options = Options::new().graph(path);
     let files = ModelFiles::open_headers(&Source::Path(data("olmo")), &options).unwrap();
     match compile(&files, &options) {
         Ok(_) => String::new(),

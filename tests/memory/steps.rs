@@ -13,14 +13,12 @@ pub fn prompts_and_steps_allocate_nothing_and_fit_the_plan() {
             for (threads, stop_after) in [(1, None), (2, None), (2, Some("none".to_string()))] {
                 // Only prompts whose last row alone is computed are shared.
                 let shares = logits == Logits::Last && stop_after.is_none();
-                let options = Options {
-                    threads: Some(threads),
-                    chunk: Some(16),
-                    logits,
-                    stop_after,
-                    prefix_cache: 8 << 20,
-                    ..Options::default()
-                };
+                let mut options = Options::new()
+                    .threads(threads)
+                    .chunk(16)
+                    .logits(logits)
+                    .prefix_cache(8 << 20);
+                options.stop_after = stop_after;
                 let model = open(name, &options);
                 let prompt = expected(name).input_ids;
                 let prompt: Vec<u32> = prompt.into_iter().cycle().take(100).collect();
@@ -59,12 +57,10 @@ pub fn prompts_and_steps_allocate_nothing_and_fit_the_plan() {
         let file = written(&mixed(family));
         for activations in [Activations::Int8, Activations::F32] {
             for threads in [1, 2] {
-                let options = Options {
-                    threads: Some(threads),
-                    chunk: Some(16),
-                    activations,
-                    ..Options::default()
-                };
+                let options = Options::new()
+                    .threads(threads)
+                    .chunk(16)
+                    .activations(activations);
                 let model = Model::open(&file.path, &options).unwrap();
                 let mut session = model.session().unwrap();
                 session.step(prompt[0]).unwrap();

@@ -11,11 +11,9 @@ pub fn steps_of_texts_allocate_nothing() {
         let ones: Vec<&[u32]> = prompt.chunks(1).collect();
         let ragged: [&[u32]; 4] = [&prompt, &prompt[..1], &prompt[2..9], &prompt];
         for threads in [1, 2] {
-            let options = Options {
-                threads: Some(threads),
-                chunk: Some(3 * prompt.len()),
-                ..Options::default()
-            };
+            let options = Options::new()
+                .threads(threads)
+                .chunk(Some(3 * prompt.len()));
             let mut session = open(name, &options).session().unwrap();
             // The first job lets the pool's threads come to life.
             session.step(prompt[0]).unwrap();

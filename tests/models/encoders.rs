@@ -42,10 +42,7 @@ fn a_step_holds_the_longest_text_unless_told_otherwise() {
         (model.context(), model.session().unwrap().chunk()),
         (128, 512)
     );
-    let options = Options {
-        chunk: Some(8),
-        ..Options::default()
-    };
+    let options = Options::new().chunk(8);
     let mut session = open("bert", &options).session().unwrap();
     session.prefill(&[1, 2, 3]).unwrap();
     let refused = session.prefill(&[1; 9]).unwrap_err();
@@ -96,11 +93,8 @@ fn attention_in_primitives_is_read_whole_too() {
     let folder = tempfile::tempdir().unwrap();
     let expected = expected("bert");
     for stop_after in [None, Some("none".to_string())] {
-        let options = Options {
-            graph: Some(spelled_out(&folder)),
-            stop_after,
-            ..all_rows()
-        };
+        let mut options = all_rows().graph(spelled_out(&folder));
+        options.stop_after = stop_after;
         let model = Model::open(data("bert"), &options).unwrap();
         assert!(model.is_bidirectional());
         let mut session = model.session().unwrap();

@@ -63,10 +63,7 @@ fn a_dump_of_such_a_file_runs_it() {
     let compiled = model.compiled();
     let text = print_ignoring(&compiled.decode, "gguf", &compiled.ignore);
     std::fs::write(&graph, text).unwrap();
-    let options = Options {
-        graph: Some(graph),
-        ..all_rows()
-    };
+    let options = all_rows().graph(graph);
     let again = Model::open(&file.path, &options).unwrap();
     assert!(output("qwen2", &model) == output("qwen2", &again));
 }

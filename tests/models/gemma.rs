@@ -37,12 +37,10 @@ fn references() -> Vec<Reference> {
 }
 
 fn open(path: &Path, activations: Activations) -> Session {
-    let options = Options {
-        activations,
-        logits: Logits::All,
-        context: Some(256),
-        ..Options::default()
-    };
+    let options = Options::new()
+        .activations(activations)
+        .logits(Logits::All)
+        .context(256);
     let model = Model::open(path, &options).unwrap_or_else(|error| panic!("{error}"));
     model.session().unwrap()
 }

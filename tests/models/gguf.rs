@@ -236,10 +236,7 @@ fn what_the_graph_file_does_not_support_is_refused() {
 /// The scale of scores in the graph as loaded.
 fn attention_scale(writer: &Writer) -> f64 {
     let folder = TempDir::new().unwrap();
-    let options = Options {
-        stop_after: Some("none".into()),
-        ..Options::default()
-    };
+    let options = Options::new().stop_after("none");
     let source = Source::from(written(&folder, writer));
     let files = ModelFiles::open_headers(&source, &options).unwrap();
     let graph = compile(&files, &options).unwrap().decode;
@@ -349,10 +346,10 @@ fn text_needs_a_vocabulary_and_ids_do_not() {
 #[test]
 fn where_text_is_needed_a_model_without_it_is_refused_before_its_weights_are_read() {
     let folder = TempDir::new().unwrap();
-    let options = |text| Options {
-        text,
-        progress: Some(std::sync::Arc::new(|_| panic!("a weight was read"))),
-        ..Options::default()
+    let options = |text| {
+        Options::new()
+            .text(text)
+            .progress(|_| panic!("a weight was read"))
     };
     for (kind, expected) in [
         (None, "tokenizer.ggml.model is missing"),

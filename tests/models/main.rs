@@ -6,6 +6,8 @@ mod encoders;
 mod fused;
 mod gemma;
 mod gguf;
+mod in_memory;
+mod own_graph;
 mod quantized;
 mod right;
 mod same_bits;

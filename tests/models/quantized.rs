@@ -18,12 +18,10 @@ const PROMPT: [u32; 11] = [3, 1, 4, 15, 9, 2, 6, 53, 5, 8, 7];
 const NEXT: [u32; 3] = [70, 0, 31];
 
 fn options(activations: Activations) -> Options {
-    Options {
-        logits: Logits::All,
-        activations,
-        threads: Some(2),
-        ..Options::default()
-    }
+    Options::new()
+        .logits(Logits::All)
+        .activations(activations)
+        .threads(2)
 }
 
 /// Logits of the prompt's tokens, then of single steps.
@@ -85,10 +83,7 @@ fn with_float_activations_every_format_has_the_bits_of_its_floats() {
 fn the_pass_that_quantizes_can_be_left_out_instead() {
     let file = written(&mixed(Family::Llama));
     let exact = logits(&file, &options(Activations::F32));
-    let without = Options {
-        without: ["quantize_activations".to_string()].into(),
-        ..options(Activations::Int8)
-    };
+    let without = options(Activations::Int8).without(["quantize_activations"]);
     assert_eq!(bits(&logits(&file, &without)), bits(&exact));
     assert_ne!(
         bits(&logits(&file, &options(Activations::Int8))),
@@ -120,12 +115,10 @@ fn int8_products_have_the_same_bits_on_every_machine_and_however_they_are_split(
         for isa in Isa::available() {
             for threads in [1, 2, 3] {
                 for chunk in [1, 7, PROMPT.len()] {
-                    let options = Options {
-                        isa: Some(isa.name().to_string()),
-                        threads: Some(threads),
-                        chunk: Some(chunk),
-                        ..options(Activations::Int8)
-                    };
+                    let options = options(Activations::Int8)
+                        .isa(isa.name())
+                        .threads(threads)
+                        .chunk(chunk);
                     let found = bits(&logits(&file, &options));
                     assert_eq!(
                         found,
@@ -144,10 +137,7 @@ fn every_format_has_the_same_bits_on_every_machine() {
     for format in BlockFormat::ALL {
         let file = written(&of(Family::Llama, format));
         let on = |isa: Isa| {
-            let options = Options {
-                isa: Some(isa.name().to_string()),
-                ..options(Activations::Int8)
-            };
+            let options = options(Activations::Int8).isa(isa.name());
             bits(&logits(&file, &options))
         };
         let all: Vec<_> = Isa::available().into_iter().map(on).collect();
@@ -233,10 +223,7 @@ fn a_dump_names_formats_and_loads_again_to_the_same_bits() {
     let folder = TempDir::new().unwrap();
     let dump = folder.path().join("dump.ron");
     std::fs::write(&dump, text).unwrap();
-    let again = Options {
-        graph: Some(dump),
-        ..options.clone()
-    };
+    let again = options.clone().graph(dump);
     assert_eq!(bits(&logits(&file, &again)), bits(&logits(&file, &options)));
     let weights = graph
         .ids()
@@ -273,10 +260,7 @@ fn weights_of_floats_become_the_blocks_that_a_file_of_blocks_has() {
             (name != "token_embd.weight").then_some(format)
         }));
         for activations in [Activations::Int8, Activations::F32] {
-            let cast = Options {
-                weights: Some(weights),
-                ..options(activations)
-            };
+            let cast = options(activations).weights(weights);
             let expected = bits(&logits(&blocks, &options(activations)));
             assert_eq!(bits(&logits(&floats, &cast)), expected, "{format}");
             let again = bits(&interpreted(&floats, &cast));
@@ -293,10 +277,7 @@ fn weights_of_floats_become_halves() {
     let file = folder("llama");
     let plain = Model::open(&file.path, &options(Activations::Int8)).unwrap();
     for weights in [Weights::F16, Weights::BF16] {
-        let cast = Options {
-            weights: Some(weights),
-            ..options(Activations::Int8)
-        };
+        let cast = options(Activations::Int8).weights(weights);
         let model = Model::open(&file.path, &cast).unwrap();
         assert_eq!(model.plan().packed_weights * 2, plain.plan().packed_weights);
         let found = bits(&logits(&file, &cast));
@@ -314,10 +295,7 @@ fn rows_that_are_no_blocks_of_256_get_blocks_of_32_and_others_stay() {
         ("gpt2", Weights::Q4_0, "Q4_0"),
     ] {
         let file = folder(name);
-        let cast = Options {
-            weights: Some(weights),
-            ..options(Activations::Int8)
-        };
+        let cast = options(Activations::Int8).weights(weights);
         let model = Model::open(&file.path, &cast).unwrap();
         let text = smallmind::graph::print(&model.compiled().decode, "hf");
         assert!(
@@ -335,14 +313,8 @@ fn the_last_row_alone_has_the_bits_that_it_has_among_all() {
     for family in FAMILIES {
         let file = written(&mixed(family));
         for without in [&[][..], &["merge_linear", "gate"]] {
-            let all = Options {
-                without: without.iter().map(|name| name.to_string()).collect(),
-                ..options(Activations::Int8)
-            };
-            let last = Options {
-                logits: Logits::Last,
-                ..all.clone()
-            };
+            let all = options(Activations::Int8).without(without.iter().copied());
+            let last = all.clone().logits(Logits::Last);
             let prompt = |options: &Options| {
                 let model = Model::open(&file.path, options).unwrap();
                 let mut session = model.session().unwrap();
@@ -357,18 +329,12 @@ fn the_last_row_alone_has_the_bits_that_it_has_among_all() {
 #[test]
 fn a_dump_of_cast_weights_loads_again_without_being_told_to() {
     let file = folder("llama");
-    let cast = Options {
-        weights: Some(Weights::Q4_0),
-        ..options(Activations::Int8)
-    };
+    let cast = options(Activations::Int8).weights(Weights::Q4_0);
     let model = Model::open(&file.path, &cast).unwrap();
     let dump = file.folder.path().join("dump.ron");
     let text = smallmind::graph::print(&model.compiled().decode, "hf");
     std::fs::write(&dump, text).unwrap();
-    let again = Options {
-        graph: Some(dump),
-        ..options(Activations::Int8)
-    };
+    let again = options(Activations::Int8).graph(dump);
     assert_eq!(bits(&logits(&file, &again)), bits(&logits(&file, &cast)));
 }
 
@@ -382,10 +348,7 @@ fn a_graph_that_cuts_through_blocks_is_refused_by_name() {
         )
     };
     let path = file.folder.path().join("graph.ron");
-    let refused = Options {
-        graph: Some(path.clone()),
-        ..options(Activations::Int8)
-    };
+    let refused = options(Activations::Int8).graph(path.clone());
     let open = |node: &str| {
         std::fs::write(&path, graph(node)).unwrap();
         Model::open(&file.path, &refused)

@@ -34,10 +34,7 @@ fn fused_graphs_give_the_expected_logits_and_tokens() {
 #[test]
 fn unfused_graphs_give_the_expected_logits_and_tokens() {
     for name in models() {
-        let options = Options {
-            stop_after: Some("none".into()),
-            ..all_rows()
-        };
+        let options = all_rows().stop_after("none");
         agrees(name, &open(name, &options), &expected(name));
     }
 }
@@ -66,10 +63,8 @@ fn interpret(graph: &Graph, files: &ModelFiles, expected: &Expected) -> (Vec<f32
 fn the_scalar_reference_gives_the_expected_logits_and_tokens_fused_and_unfused() {
     for name in models() {
         for stop_after in [None, Some("none".to_string())] {
-            let options = Options {
-                stop_after,
-                ..all_rows()
-            };
+            let mut options = all_rows();
+            options.stop_after = stop_after;
             let files = ModelFiles::open(&source(name), &options).unwrap();
             let compiled = compile(&files, &options).unwrap();
             let expected = expected(name);
@@ -88,10 +83,8 @@ fn the_scalar_reference_gives_the_expected_logits_and_tokens_fused_and_unfused()
 fn kernels_give_the_bits_of_the_scalar_reference() {
     for name in models() {
         for stop_after in [None, Some("none".to_string())] {
-            let options = Options {
-                stop_after,
-                ..all_rows()
-            };
+            let mut options = all_rows();
+            options.stop_after = stop_after;
             let files = ModelFiles::open(&source(name), &options).unwrap();
             let compiled = compile(&files, &options).unwrap();
             let expected = expected(name);

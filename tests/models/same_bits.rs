@@ -27,12 +27,7 @@ fn output_of(session: &mut Session, prompt: &[u32]) -> Vec<u32> {
 
 /// One thread, plain Rust, the whole prompt at once.
 fn plain() -> Options {
-    Options {
-        threads: Some(1),
-        isa: Some("scalar".into()),
-        chunk: Some(1024),
-        ..all_rows()
-    }
+    all_rows().threads(1).isa("scalar").chunk(1024)
 }
 
 #[test]
@@ -41,11 +36,7 @@ fn instruction_sets_and_threads_agree() {
         let expected = output(name, &plain());
         for isa in Isa::available() {
             for threads in [1, 2, 3] {
-                let options = Options {
-                    threads: Some(threads),
-                    isa: Some(isa.name().into()),
-                    ..plain()
-                };
+                let options = plain().threads(threads).isa(isa.name());
                 assert!(
                     output(name, &options) == expected,
                     "{name} on {} with {threads} threads",
@@ -59,18 +50,11 @@ fn instruction_sets_and_threads_agree() {
 #[test]
 fn chunks_agree() {
     for name in decoders() {
-        let whole = Options {
-            isa: None,
-            ..plain()
-        };
+        let whole = plain();
         let expected = output(name, &whole);
         for chunk in [1, 7, 16, 48, 100] {
             for threads in [1, 2] {
-                let options = Options {
-                    chunk: Some(chunk),
-                    threads: Some(threads),
-                    ..whole.clone()
-                };
+                let options = whole.clone().chunk(chunk).threads(threads);
                 assert!(
                     output(name, &options) == expected,
                     "{name} in chunks of {chunk}, {threads} threads"
@@ -156,21 +140,13 @@ fn passes_that_declare_the_same_bits_keep_them() {
             .iter()
             .filter(|pass| passes.bits(pass) == Some(Bits::Same))
         {
-            let options = Options {
-                without: [pass.clone()].into(),
-                ..all_rows()
-            };
+            let options = all_rows().without([pass]);
             assert!(output(name, &options) == expected, "{name} without {pass}");
         }
         let without = names
             .iter()
-            .filter(|pass| passes.bits(pass) == Some(Bits::Same))
-            .cloned()
-            .collect();
-        let options = Options {
-            without,
-            ..all_rows()
-        };
+            .filter(|pass| passes.bits(pass) == Some(Bits::Same));
+        let options = all_rows().without(without);
         assert!(
             output(name, &options) == expected,
             "{name} without any of them"

@@ -43,12 +43,7 @@ fn activations_lie_within_two_percent_of_the_lower_bound() {
             vec!["in_place"],
             vec!["fuse_attention", "fuse_norm", "linear"],
         ] {
-            let without = without.into_iter().map(str::to_string).collect();
-            let options = Options {
-                chunk: Some(512),
-                without,
-                ..Options::default()
-            };
+            let options = Options::new().chunk(512).without(without);
             let report = plan(folder.path(), &config, &options);
             assert_eq!(report.prefill.tokens, 512);
             assert!(within_two_percent(&report.decode), "{:?}", report.decode);
@@ -92,11 +87,7 @@ fn layers_with_a_window_keep_what_a_step_sees() {
         (600, 512, 640),
         (32768, 1, 512),
     ] {
-        let options = Options {
-            context: Some(context),
-            chunk: Some(chunk),
-            ..Options::default()
-        };
+        let options = Options::new().context(context).chunk(chunk);
         let report = plan(folder.path(), &gemma3(18), &options);
         let whole = usize::next_multiple_of(context, 64);
         assert_eq!(report.kv_cache, (15 * kept + 3 * whole) * row);
@@ -108,10 +99,7 @@ fn layers_with_a_window_keep_what_a_step_sees() {
             kept < context
         );
         // Without the fused op the whole context is handed out, and so it is kept.
-        let options = Options {
-            without: ["fuse_attention".to_string()].into(),
-            ..options
-        };
+        let options = options.without(["fuse_attention"]);
         let unfused = plan(folder.path(), &gemma3(18), &options);
         assert_eq!(unfused.kv_cache, unfused.kv_cache_without_windows);
     }
@@ -119,10 +107,7 @@ fn layers_with_a_window_keep_what_a_step_sees() {
 
 #[test]
 fn reuse_switched_off_needs_what_the_report_says() {
-    let off = |name: &str| Options {
-        without: [name.to_string()].into(),
-        ..Options::default()
-    };
+    let off = |name: &str| Options::new().without([name]);
     let with = Model::open("demo", &Options::default()).unwrap().plan();
     let without = Model::open("demo", &off("reuse_buffers")).unwrap().plan();
     assert!(without.prefill.bytes > 2 * with.prefill.bytes);
@@ -135,10 +120,7 @@ fn a_tiny_model_decodes_on_one_thread_unless_told_otherwise() {
     let folder = tempfile::tempdir().unwrap();
     let tiny = r#"{"architectures": ["GPT2LMHeadModel"], "n_embd": 64, "n_layer": 3, "n_head": 4,
                    "n_positions": 128, "vocab_size": 323}"#;
-    let two = Options {
-        threads: Some(2),
-        ..Options::default()
-    };
+    let two = Options::new().threads(2);
     assert_eq!(plan(folder.path(), tiny, &two).decode.threads, 2);
     assert_eq!(
         plan(folder.path(), tiny, &Options::default())

@@ -17,10 +17,7 @@ const MODELS: [&str; 2] = ["mistral-long", "gemma3-long"];
 const CHUNK: usize = 48;
 
 fn options() -> Options {
-    Options {
-        chunk: Some(CHUNK),
-        ..all_rows()
-    }
+    all_rows().chunk(CHUNK)
 }
 
 /// Every output bit of a prompt and some steps.

@@ -278,7 +278,10 @@ fn executed(graph: &Graph, files: &WeightFiles, threads: usize, isa: Isa) -> Vec
         prefix_cache: 0,
     };
     let plan = ModelPlan::new(graph, graph, options).unwrap();
-    let stored = weights::load(graph, &plan.weights, files, 1, &|_, _| {}).unwrap();
+    let stored = weights::load(graph, &plan.weights, files, 1, &|_, _| {
+        std::ops::ControlFlow::Continue(())
+    })
+    .unwrap();
     let executor = Executor::new(Arc::new(plan), stored, Pool::new(threads).unwrap());
     let mut session = Session::new(Arc::new(executor), VOCAB).unwrap();
     let mut all = Vec::new();

@@ -17,10 +17,7 @@ const MODELS: [(&str, &str); 4] = [
 ];
 
 fn spelled(graph: &str) -> Options {
-    Options {
-        graph: Some(data("spelled").join(format!("{graph}.ron"))),
-        ..all_rows()
-    }
+    all_rows().graph(data("spelled").join(format!("{graph}.ron")))
 }
 
 /// The graph with numbers for names: each op after its operands, those of the first output first.
@@ -85,10 +82,8 @@ fn whole_and_spelled_models_compile_to_the_same_graph() {
 fn spelled_models_give_the_expected_logits_raised_or_not() {
     for (name, graph) in MODELS {
         for stop_after in [None, Some("none".to_owned())] {
-            let options = Options {
-                stop_after,
-                ..spelled(graph)
-            };
+            let mut options = spelled(graph);
+            options.stop_after = stop_after;
             let expected = expected(name);
             let model = Model::open(data(name), &options).unwrap();
             let steps = expected.greedy.len();
@@ -103,12 +98,7 @@ fn spelled_models_give_the_expected_logits_raised_or_not() {
 
 #[test]
 fn spelled_models_run_in_few_elementwise_loops_where_nothing_is_raised() {
-    let options = Options {
-        without: ["raise_norm", "raise_activation", "raise_rotary"]
-            .map(str::to_owned)
-            .into(),
-        ..spelled("llama")
-    };
+    let options = spelled("llama").without(["raise_norm", "raise_activation", "raise_rotary"]);
     let files = ModelFiles::open_headers(&source("llama"), &options).unwrap();
     let graph = compile(&files, &options).unwrap().decode;
     let programs: Vec<String> = graph

@@ -10,11 +10,7 @@ const STEPS: usize = 3;
 const ROOMY: usize = 64 << 20;
 
 fn options(prefix_cache: usize) -> Options {
-    Options {
-        prefix_cache,
-        chunk: Some(100),
-        ..Options::default()
-    }
+    Options::new().prefix_cache(prefix_cache).chunk(100)
 }
 
 fn statistics(model: &Model) -> PrefixStatistics {
@@ -98,10 +94,7 @@ fn chunks_of_any_size_keep_whole_blocks() {
         let tokens = prompt(name, 200, 0);
         let expected = output(&open(name, &options(0)), &tokens).0;
         for chunk in [1, 7, 64, 130, 200] {
-            let options = Options {
-                chunk: Some(chunk),
-                ..options(ROOMY)
-            };
+            let options = options(ROOMY).chunk(chunk);
             let model = open(name, &options);
             assert_eq!(output(&model, &tokens).1, 0);
             assert_eq!(statistics(&model).rows_used, 192, "{name}, {chunk}");
@@ -229,13 +222,7 @@ fn sessions_in_several_threads_share_one_cache() {
 
 #[test]
 fn models_that_give_all_rows_read_all_tokens() {
-    let model = open(
-        "demo",
-        &Options {
-            prefix_cache: ROOMY,
-            ..crate::common::all_rows()
-        },
-    );
+    let model = open("demo", &crate::common::all_rows().prefix_cache(ROOMY));
     let tokens = prompt("demo", 130, 0);
     for _ in 0..2 {
         let mut session = model.session().unwrap();

@@ -2,7 +2,7 @@
 
 use smallmind::files::digest::Digest;
 use smallmind::kernels::simd::Isa;
-use smallmind::{Model, Options, Session};
+use smallmind::{Model, Options, Session, StepError};
 
 use crate::common::{all_rows, argmax, bits, decoders, expected, open, run};
 
@@ -30,13 +30,13 @@ fn loaded(model: &Model, bytes: &[u8]) -> Session {
 fn elsewhere(length: usize) -> Vec<Options> {
     let mut all = Vec::new();
     for (i, isa) in Isa::available().into_iter().enumerate() {
-        all.push(Options {
-            isa: Some(isa.name().into()),
-            threads: Some(1 + i % 3),
-            chunk: Some([7, 48, 1024][i % 3]),
-            context: Some(length + 40 * i),
-            ..all_rows()
-        });
+        all.push(
+            all_rows()
+                .isa(isa.name())
+                .threads(1 + i % 3)
+                .chunk([7, 48, 1024][i % 3])
+                .context(length + 40 * i),
+        );
     }
     all
 }
@@ -173,7 +173,7 @@ fn a_session_without_tokens_is_saved_too() {
 }
 
 #[test]
-fn rows_are_taken_as_they_are() {
+fn rows_are_taken_as_they_are_and_what_follows_from_them_is_refused() {
     let model = open("demo", &Options::default());
     let mut session = model.session().unwrap();
     session.prefill(&[1, 2, 3]).unwrap();
@@ -185,5 +185,7 @@ fn rows_are_taken_as_they_are() {
     digest.add(&bytes[..end]);
     bytes[end..].copy_from_slice(&digest.value().to_le_bytes());
     let mut session = loaded(&model, &bytes);
-    assert!(session.step(4).unwrap().iter().any(|x| x.is_nan()));
+    let error = session.step(4).unwrap_err();
+    assert!(matches!(error, StepError::NotFinite { token: 3, .. }));
+    assert_eq!((session.position(), session.logits().len()), (3, 0));
 }

@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use crate::blocks::BlockFormat;
+use crate::blocks::{BlockFormat, OnlyRead};
 use crate::files::weight::{ElementType, Weight};
 use crate::kernels::packed::{PackSource, RowSource, WeightType};
 use crate::kernels::quantized::BlockSource;
@@ -10,7 +10,30 @@ use crate::kernels::quantized::BlockSource;
 /// The most elements of a block, and the most bytes.
 const LARGEST_BLOCK: usize = 256;
 
-/// A weight [rows, cols], read as elements of `element`.
+/// Why a weight can't be read as a matrix.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MatrixError {
+    /// It has not two dimensions.
+    #[error("must be a matrix, found shape {0:?}")]
+    Shape(Vec<usize>),
+    /// It is to be cast to a format that can't be written.
+    #[error("can't be cast: {0}")]
+    OnlyRead(#[from] OnlyRead),
+    /// Its rows are not whole blocks.
+    #[error("has rows of {cols} elements, which are not whole {format} blocks of {}", format.elements())]
+    Rows {
+        /// Elements of a row.
+        cols: usize,
+        /// The format of the blocks.
+        format: BlockFormat,
+    },
+    /// It is to be read block by block, and is not made of blocks.
+    #[error("must consist of quantized blocks, found {0}")]
+    NotBlocks(ElementType),
+}
+
+/// A weight [rows, cols], read as elements of `element`. Where they are blocks, rows are whole blocks, and blocks of the
+/// format can be made if the weight has others.
 pub(super) struct Matrix {
     weight: Weight,
     element: ElementType,
@@ -19,17 +42,41 @@ pub(super) struct Matrix {
 }
 
 impl Matrix {
-    /// The shape, if it has not two dimensions.
-    pub fn new(weight: Weight, element: ElementType) -> Result<Matrix, Vec<usize>> {
+    /// `weight` as a matrix of `element`s.
+    pub fn new(weight: Weight, element: ElementType) -> Result<Matrix, MatrixError> {
         let [rows, cols] = *weight.shape() else {
-            return Err(weight.shape().to_vec());
+            return Err(MatrixError::Shape(weight.shape().to_vec()));
         };
-        Ok(Matrix {
+        let matrix = Matrix {
             weight,
             element,
             rows,
             cols,
-        })
+        };
+        if let ElementType::Blocks(format) = element {
+            if !cols.is_multiple_of(format.elements()) {
+                return Err(MatrixError::Rows { cols, format });
+            }
+            if matrix.is_cast() {
+                // Nothing is asked for but whether it can be done.
+                format.quantize(&[], &mut [])?;
+            }
+        }
+        Ok(matrix)
+    }
+
+    /// The matrix as blocks, if its elements are such.
+    pub fn blocks(&self) -> Result<MatrixBlocks<'_>, MatrixError> {
+        let format = self.element.blocks();
+        // Rows differ in nothing but where they begin: what holds of the first holds of all.
+        let lie_in_blocks = || self.rows == 0 || matches!(self.weight.row_blocks(0), Ok(Some(_)));
+        let format = format.filter(|_| self.is_cast() || lie_in_blocks());
+        format
+            .map(|format| MatrixBlocks {
+                matrix: self,
+                format,
+            })
+            .ok_or(MatrixError::NotBlocks(self.element))
     }
 
     /// To be called when the matrix has been read and packed: the file's pages are not needed any more.
@@ -44,7 +91,7 @@ impl Matrix {
     /// The elements `start..start + out.len()` of a row as floats, before any cast.
     fn floats(&self, row: usize, start: usize, out: &mut [f32]) {
         let part = self.weight.copy_row_part_f32(row, start, out);
-        debug_assert!(part.is_ok(), "a part outside of the matrix was asked for");
+        part.unwrap_or_else(|error| outside(&error));
     }
 
     /// One block of a row, counted in blocks, made of floats.
@@ -52,8 +99,9 @@ impl Matrix {
         let mut values = [0.0; LARGEST_BLOCK];
         let values = &mut values[..format.elements()];
         self.floats(row, block * format.elements(), values);
+        // `new` has found that the format can be written.
         let made = format.quantize(values, out);
-        debug_assert!(made.is_ok(), "a cast to a format that is only read");
+        made.unwrap_or_else(|error| outside(&error));
     }
 
     /// The elements `start..start + out.len()` of a row as floats, after the cast.
@@ -110,8 +158,7 @@ impl PackSource for Matrix {
     fn copy_bits(&self, row: usize, start: usize, out: &mut [u32]) {
         if !self.is_cast() {
             let part = self.weight.copy_row_part_bits(row, start, out);
-            debug_assert!(part.is_ok(), "a part outside of the matrix was asked for");
-            return;
+            return part.unwrap_or_else(|error| outside(&error));
         }
         let mut values = [0.0; LARGEST_BLOCK];
         for (i, out) in out.chunks_mut(LARGEST_BLOCK).enumerate() {
@@ -128,34 +175,39 @@ impl PackSource for Matrix {
     }
 }
 
-impl BlockSource for Matrix {
+/// A [`Matrix`] of blocks.
+pub(super) struct MatrixBlocks<'a> {
+    matrix: &'a Matrix,
+    format: BlockFormat,
+}
+
+impl BlockSource for MatrixBlocks<'_> {
     fn rows(&self) -> usize {
-        self.rows
+        self.matrix.rows
     }
 
     fn cols(&self) -> usize {
-        self.cols
+        self.matrix.cols
     }
 
     fn format(&self) -> BlockFormat {
-        // The planner asks for panels of blocks only where the type is one of blocks.
-        self.element.blocks().unwrap_or(BlockFormat::Q8_0)
+        self.format
     }
 
     fn copy_blocks(&self, row: usize, first: usize, out: &mut [u8]) {
-        let format = self.format();
-        if self.is_cast() {
-            for (i, out) in out.chunks_exact_mut(format.bytes()).enumerate() {
-                self.block(format, row, first + i, out);
+        let bytes = self.format.bytes();
+        if self.matrix.is_cast() {
+            for (i, out) in out.chunks_exact_mut(bytes).enumerate() {
+                self.matrix.block(self.format, row, first + i, out);
             }
             return;
         }
-        let blocks = self.weight.row_blocks(row).ok().flatten();
-        let start = first * format.bytes();
-        match blocks.and_then(|blocks| blocks.get(start..start + out.len())) {
-            Some(blocks) => out.copy_from_slice(blocks),
-            None => debug_assert!(false, "blocks outside of the matrix were asked for"),
-        }
+        let blocks = match self.matrix.weight.row_blocks(row) {
+            Ok(blocks) => blocks.unwrap_or_default(),
+            Err(error) => outside(&error),
+        };
+        let start = first * bytes;
+        out.copy_from_slice(&blocks[start..start + out.len()]);
     }
 }
 
@@ -171,4 +223,10 @@ impl RowSource for Matrix {
     fn copy_part(&self, row: usize, start: usize, out: &mut [f32]) {
         self.cast(row, start, out);
     }
+}
+
+/// What is asked of a matrix that was found to have it: packers and tables keep to its rows and columns.
+#[cold]
+fn outside(error: &dyn std::error::Error) -> ! {
+    panic!("defect of whoever reads a matrix: {error}")
 }

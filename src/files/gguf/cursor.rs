@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::MAX_HEADER_BYTES;
+/// The longest header that is read, in bytes: metadata and tensor descriptions.
+pub const MAX_HEADER_BYTES: usize = 256 << 20;
 
 /// Why reading a header stopped.
 #[derive(Debug)]

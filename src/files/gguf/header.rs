@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 
-use super::MAGIC;
 use super::cursor::{Cursor, Stop};
 use super::metadata::{Entry, ValueType, integer_at};
-use super::tensors::{TensorEntry, TensorType, check_extents};
+use super::tensors::{Described, TensorEntry, TensorType, check_extents};
 
+/// The bytes that every GGUF file begins with.
+pub const MAGIC: [u8; 4] = *b"GGUF";
 /// The most metadata keys, and the most tensors.
 const MOST_ENTRIES: u64 = 1 << 20;
 /// The fewest bytes of a metadata entry: the key's length, a type, a value of one byte.
@@ -105,16 +106,6 @@ fn alignment(bytes: &[u8], metadata: &BTreeMap<String, Entry>) -> Result<u64, St
             "metadata key `{ALIGNMENT}` must be a power of two below 2^32"
         ))),
     }
-}
-
-/// A tensor as the header describes it.
-pub(super) struct Described {
-    pub name: String,
-    pub tensor_type: TensorType,
-    /// Outermost first.
-    pub shape: Vec<usize>,
-    /// Bytes from the start of the data.
-    pub offset: u64,
 }
 
 fn read_tensors(cursor: &mut Cursor<'_>, count: u64) -> Result<Vec<Described>, Stop> {

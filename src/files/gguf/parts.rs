@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::GgufFile;
-use crate::files::weight_file::{ErrorsOf, Open, TensorFileError};
+use crate::files::tensor_file::{ErrorsOf, Open, TensorFileError};
 
 /// The key with the number of parts.
 const COUNT: &str = "split.count";
@@ -59,6 +59,18 @@ pub fn open_parts(path: &Path, open: Open) -> Result<(GgufFile, Vec<GgufFile>), 
     check_tensors(&parts)?;
     let first = parts.remove(0);
     Ok((first, parts))
+}
+
+impl GgufFile {
+    /// The file, unless it is one of several parts of a model, whose others can't be found by its name.
+    pub fn refuse_part(self) -> Result<Self, TensorFileError> {
+        match self.metadata().integer(COUNT) {
+            None | Some(..=1) => Ok(self),
+            Some(count) => Err(ErrorsOf(self.path()).malformed(format!(
+                "one of {count} parts of a model; merge them into one file first"
+            ))),
+        }
+    }
 }
 
 fn open_one(path: &Path, open: Open) -> Result<GgufFile, TensorFileError> {

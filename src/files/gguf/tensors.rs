@@ -6,8 +6,17 @@ use std::fmt;
 use std::ops::Range;
 
 use super::cursor::Stop;
-use super::header::Described;
 use crate::blocks::BlockFormat;
+
+/// A tensor as the header describes it.
+pub(super) struct Described {
+    pub name: String,
+    pub tensor_type: TensorType,
+    /// Outermost first.
+    pub shape: Vec<usize>,
+    /// Bytes from the start of the data.
+    pub offset: u64,
+}
 
 /// The type of a tensor's elements, by the number that files give it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,5 +1,7 @@
 //! Attention against its pseudocode as plain loops, bit for bit.
 
+use std::ops::Range;
+
 use super::*;
 use crate::kernels::call::Operand;
 use crate::kernels::kv_cache::KvLayout;

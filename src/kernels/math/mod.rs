@@ -2,13 +2,10 @@
 //! is built from them, as polynomials that do the same IEEE operations on every instruction set.
 //!
 //! What belongs here: f32 functions over [`Lanes`](super::simd::Lanes) (`functions`), the same for one f32 (`*_f32`, for
-//! the reference ops and the sampler), and f64 functions for constants that are computed when a model is loaded
-//! and for scores (`double`). What does not: anything that walks a tensor.
+//! the reference ops and the sampler). What is absent: f64 functions (`math/`), and anything that walks a tensor.
 
-mod double;
 mod functions;
 
-pub use double::{exp_f64, ln_f64, pow_f64, sum_exp_f64};
 pub use functions::*;
 
 use super::simd::Single;

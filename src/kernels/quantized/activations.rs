@@ -72,7 +72,7 @@ pub struct QuantizeActivations;
 // SAFETY: a thread writes the blocks of its share alone, and nobody writes the input.
 unsafe impl Kernel for QuantizeActivations {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let x = call.tensor(0).cells.as_chunks::<BLOCK>().0;
         let y = call.quantized_output().blocks;
         let share = call.share(y.len());

@@ -59,7 +59,7 @@ unsafe impl Kernel for QuantizedLinear {
     const INT8: bool = true;
 
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         linear::linear::<S, QuantizedMatrix>(simd, call, self.activation);
     }
 }
@@ -79,7 +79,7 @@ unsafe impl Kernel for QuantizedMergedLinear {
     const INT8: bool = true;
 
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         linear::merged::<S, QuantizedMatrix>(simd, call, self.segments);
     }
 }
@@ -99,7 +99,7 @@ unsafe impl Kernel for QuantizedGatedLinear {
     const INT8: bool = true;
 
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         linear::gated::<S, QuantizedMatrix>(simd, call, self.activation);
     }
 }

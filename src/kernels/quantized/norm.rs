@@ -19,7 +19,7 @@ pub struct QuantizedRmsNorm {
 // SAFETY: a thread reads and writes the rows of its share alone; `gain` is written by nobody.
 unsafe impl Kernel for QuantizedRmsNorm {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         norm::rms_norm(
             simd,
             call,
@@ -43,7 +43,7 @@ pub struct QuantizedLayerNorm {
 // SAFETY: a thread reads and writes the rows of its share alone; `gain` and `bias` are written by nobody.
 unsafe impl Kernel for QuantizedLayerNorm {
     #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         norm::layer_norm(
             simd,
             call,

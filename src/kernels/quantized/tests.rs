@@ -244,8 +244,9 @@ struct WithoutVnni<K>(K);
 
 // SAFETY: as for `K`.
 unsafe impl<K: Kernel> Kernel for WithoutVnni<K> {
-    fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
-        self.0.run(simd, call);
+    unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { self.0.run(simd, call) };
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::array::from_fn;
 
+use std::cell::Cell;
+
 use super::*;
 
 /// Everything arithmetic can do with three vectors, as bits. NaN is one value here: its payload is outside the promise.

@@ -6,15 +6,11 @@ use std::array::from_fn;
 
 #[cfg(target_arch = "x86_64")]
 use super::avx2::Pair;
+use super::lanes::LANES;
+use super::scalar::Scalar;
+use super::vector::Transpose;
 #[cfg(target_arch = "x86_64")]
 use super::{Avx2, Avx512};
-use super::{LANES, Lanes, Scalar};
-
-/// What turns a block of sixteen rows.
-pub trait Transpose: Lanes {
-    /// Lane j of row i becomes lane i of row j.
-    fn transpose(self, rows: [Self::F32; LANES]) -> [Self::F32; LANES];
-}
 
 impl Transpose for Scalar {
     #[inline(always)]

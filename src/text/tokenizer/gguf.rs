@@ -51,6 +51,19 @@ const ENDS: [&str; 16] = [
     "<｜end▁of▁sentence｜>",
 ];
 
+impl Tokenizer {
+    /// Builds the tokenizer that a GGUF file's vocabulary describes (`tokenizer.ggml.…`): SentencePiece BPE ("llama"),
+    /// byte-level BPE ("gpt2"), WordPiece ("bert") or Unigram ("t5").
+    pub fn from_gguf(metadata: &Metadata) -> Result<Self, TokenizerError> {
+        build(metadata)
+    }
+
+    /// Whether a GGUF file's vocabulary is there and of a known kind. Looks at no token, and so costs nothing.
+    pub fn check_gguf(metadata: &Metadata) -> Result<(), TokenizerError> {
+        check(metadata).map(|_| ())
+    }
+}
+
 /// The kinds of vocabularies.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {

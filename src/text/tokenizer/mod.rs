@@ -23,7 +23,7 @@ use tokenizers::{
 
 use self::model::TokenModel;
 pub(crate) use self::pieces::SPACE_MARK;
-use crate::files::gguf::Metadata;
+use crate::files::folder::Folder;
 
 /// What went wrong with a tokenizer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -95,6 +95,20 @@ impl Tokenizer {
         Self::from_bytes(path, &bytes)
     }
 
+    /// Reads a `tokenizer.json` of a folder.
+    pub fn open_in(folder: &Folder, file: &str) -> Result<Self, TokenizerError> {
+        let path = folder.path(file);
+        match folder {
+            Folder::Memory { files, .. } => match files.get(file) {
+                Some(bytes) => Self::from_bytes(&path, bytes),
+                None => Err(TokenizerError::Missing {
+                    problem: format!("there is no {}", path.display()),
+                }),
+            },
+            Folder::Disk(_) => Self::open(&path),
+        }
+    }
+
     /// A tokenizer from a `tokenizer.json`'s contents; `label` stands for its path in errors.
     pub fn from_bytes(label: &Path, bytes: &[u8]) -> Result<Self, TokenizerError> {
         let malformed = |problem: String| TokenizerError::Malformed {
@@ -125,17 +139,6 @@ impl Tokenizer {
             ends: Vec::new(),
             vocab_size,
         })
-    }
-
-    /// Builds the tokenizer that a GGUF file's vocabulary describes (`tokenizer.ggml.…`): SentencePiece BPE ("llama"),
-    /// byte-level BPE ("gpt2"), WordPiece ("bert") or Unigram ("t5").
-    pub fn from_gguf(metadata: &Metadata) -> Result<Self, TokenizerError> {
-        gguf::build(metadata)
-    }
-
-    /// Whether a GGUF file's vocabulary is there and of a known kind. Looks at no token, and so costs nothing.
-    pub fn check_gguf(metadata: &Metadata) -> Result<(), TokenizerError> {
-        gguf::check(metadata).map(|_| ())
     }
 
     /// The ids of a text's tokens. `add_special` adds those that belong around a text (BOS, CLS). Special tokens that are

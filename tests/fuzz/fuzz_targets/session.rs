@@ -14,11 +14,7 @@ struct Saved {
 static SAVED: OnceLock<Saved> = OnceLock::new();
 
 fn saved() -> Saved {
-    let options = Options {
-        threads: Some(1),
-        context: Some(64),
-        ..Options::default()
-    };
+    let options = Options::new().threads(1).context(64);
     let model = Model::open("demo", &options).expect("the demo opens");
     let mut session = model.session().expect("a session");
     session

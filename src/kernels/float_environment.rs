@@ -76,9 +76,7 @@ mod mxcsr {
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
     use super::*;
-    use crate::exec::pool::Pool;
     use std::hint::black_box;
-    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Flush to zero, denormals are zero, round toward zero.
     const FOREIGN: u32 = DEFAULT | 0x8000 | 0x0040 | 0x6000;
@@ -113,33 +111,15 @@ mod tests {
     }
 
     #[test]
-    fn every_thread_of_a_job_runs_in_the_default_environment() {
-        for threads in 1..=3 {
-            let pool = Pool::new(threads).unwrap();
-            let in_default = AtomicUsize::new(0);
-            let after = with_mxcsr(FOREIGN, || {
-                pool.run(&|_, _| {
-                    if mxcsr::read() & CONTROL == DEFAULT {
-                        in_default.fetch_add(1, Ordering::Relaxed);
-                    }
-                });
-                mxcsr::read()
+    fn a_panic_restores_the_callers_environment() {
+        let after = with_mxcsr(FOREIGN, || {
+            let panicked = std::panic::catch_unwind(|| {
+                let _guard = FloatEnvironment::set_default();
+                std::panic::resume_unwind(Box::new(mxcsr::read() & CONTROL));
             });
-            assert_eq!(in_default.into_inner(), threads);
-            assert_eq!(after & CONTROL, FOREIGN);
-        }
-    }
-
-    #[test]
-    fn a_panic_in_a_job_restores_the_callers_environment() {
-        for threads in 1..=2 {
-            let pool = Pool::new(threads).unwrap();
-            let after = with_mxcsr(FOREIGN, || {
-                let run = || pool.run(&|_, _| std::panic::resume_unwind(Box::new("stop")));
-                let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err();
-                (panicked, mxcsr::read() & CONTROL)
-            });
-            assert_eq!(after, (true, FOREIGN));
-        }
+            let inside = panicked.unwrap_err().downcast::<u32>().unwrap();
+            (*inside, mxcsr::read() & CONTROL)
+        });
+        assert_eq!(after, (DEFAULT, FOREIGN));
     }
 }

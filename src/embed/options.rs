@@ -1,0 +1,12 @@
+//! What a caller may choose of embeddings.
+
+use super::Pooling;
+
+/// How hidden states become embeddings, where the caller wants it otherwise than the model's files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EmbedOptions {
+    /// The pooling; what the files say where `None`, or the mean if they say nothing.
+    pub pooling: Option<Pooling>,
+    /// Whether embeddings are brought to length 1; as the files say where `None`, or yes if they say nothing.
+    pub normalize: Option<bool>,
+}

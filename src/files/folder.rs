@@ -1,0 +1,101 @@
+//! A model's folder: files by name, on disk or in memory.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::map::Mapped;
+
+/// Why a file of a folder can't be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {problem}", path.display())]
+pub struct FolderError {
+    /// What messages call the file.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// Files by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Folder {
+    /// A folder of the file system.
+    Disk(PathBuf),
+    /// Files that the program holds. Cloning shares their bytes.
+    Memory {
+        /// What messages call the folder; empty where it has no name.
+        name: PathBuf,
+        /// The files by name. A name may have folders in it, with `/` between them.
+        files: BTreeMap<String, Mapped>,
+    },
+}
+
+impl Folder {
+    /// What messages call the folder; on disk, its path.
+    pub fn name(&self) -> PathBuf {
+        match self {
+            Folder::Memory { name, .. } if name.as_os_str().is_empty() => "model in memory".into(),
+            Folder::Disk(name) | Folder::Memory { name, .. } => name.clone(),
+        }
+    }
+
+    /// What messages call a file of the folder; on disk, its path.
+    pub fn path(&self, file: &str) -> PathBuf {
+        match self {
+            Folder::Disk(path) => path.join(file),
+            Folder::Memory { name, .. } => name.join(file),
+        }
+    }
+
+    /// Whether there is a file of that name.
+    pub fn has(&self, file: &str) -> bool {
+        match self {
+            Folder::Disk(path) => path.join(file).is_file(),
+            Folder::Memory { files, .. } => files.contains_key(file),
+        }
+    }
+
+    /// The text of a file of at most `most` bytes.
+    ///
+    /// # Errors
+    /// If there is no such file, it is longer, or it is not UTF-8.
+    pub fn text(&self, file: &str, most: u64) -> Result<Cow<'_, str>, FolderError> {
+        let files = match self {
+            Folder::Disk(path) => return read_text(&path.join(file), most).map(Cow::Owned),
+            Folder::Memory { files, .. } => files,
+        };
+        let fail = |problem: String| FolderError {
+            path: self.path(file),
+            problem,
+        };
+        let Some(bytes) = files.get(file) else {
+            return Err(fail("there is no such file".to_string()));
+        };
+        check_size(bytes.len() as u64, most).map_err(fail)?;
+        let text = std::str::from_utf8(bytes);
+        text.map(Cow::Borrowed)
+            .map_err(|error| fail(format!("can't be read: {error}")))
+    }
+}
+
+/// The text of a file on disk, of at most `most` bytes.
+///
+/// # Errors
+/// If there is no such file, it is longer, or it is not UTF-8.
+pub fn read_text(path: &Path, most: u64) -> Result<String, FolderError> {
+    let fail = |problem: String| FolderError {
+        path: path.to_path_buf(),
+        problem,
+    };
+    let metadata =
+        std::fs::metadata(path).map_err(|error| fail(format!("can't be read: {error}")))?;
+    check_size(metadata.len(), most).map_err(fail)?;
+    std::fs::read_to_string(path).map_err(|error| fail(format!("can't be read: {error}")))
+}
+
+fn check_size(bytes: u64, most: u64) -> Result<(), String> {
+    match bytes > most {
+        true => Err(format!("{bytes} bytes are too many for a text file")),
+        false => Ok(()),
+    }
+}

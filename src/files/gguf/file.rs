@@ -1,0 +1,209 @@
+//! One GGUF file whose header has been checked.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::cursor::{MAX_HEADER_BYTES, Stop};
+use super::header::{Header, MAGIC, read_header};
+use super::metadata::Metadata;
+use super::tensors::{TensorEntry, TensorType};
+use crate::files::map::{MapError, Mapped};
+use crate::files::tensor_file::{ErrorsOf, TensorFileError, TensorHeader};
+use crate::files::weight::{ElementType, Weight};
+
+/// How much of a file is read at first where only its header is wanted, in bytes.
+const FIRST_READ: usize = 64 << 10;
+
+/// A GGUF file whose header has been checked: every tensor's bytes lie in the file, aligned and without overlaps. Only of
+/// types that are not known the extent is not known either.
+#[derive(Debug)]
+pub struct GgufFile {
+    /// The whole file; `None` if only the header was opened.
+    bytes: Option<Mapped>,
+    metadata: Metadata,
+    tensors: BTreeMap<String, TensorEntry>,
+}
+
+impl GgufFile {
+    /// Maps the file and checks its header. Tensor data is not touched.
+    pub fn open(path: &Path) -> Result<Self, TensorFileError> {
+        Self::from_bytes(path, Mapped::open(path)?)
+    }
+
+    /// Checks the header of a whole file held in `bytes`; `label` stands for its path in errors.
+    pub fn from_bytes(label: &Path, bytes: Mapped) -> Result<Self, TensorFileError> {
+        let available = bytes.len() as u64;
+        let header = read_header(&bytes, available, true).map_err(|stop| refusal(label, stop))?;
+        Ok(Self::new(label, bytes.clone(), Some(bytes), header))
+    }
+
+    /// Reads the header alone: metadata, names, types and shapes, for which the data need not be there. Everything but
+    /// the file's length is checked as in [`GgufFile::open`].
+    pub fn open_header(path: &Path) -> Result<Self, TensorFileError> {
+        let io = ErrorsOf(path).io("read");
+        let mut input = File::open(path).map_err(&io)?;
+        let metadata = input.metadata().map_err(&io)?;
+        if !metadata.is_file() {
+            let path = path.to_path_buf();
+            return Err(MapError::NotAFile { path }.into());
+        }
+        let mut available = metadata.len();
+        let mut bytes = Vec::new();
+        let mut wanted = FIRST_READ;
+        loop {
+            // What the header claims to need was compared with the file's length, so that no lie makes this large.
+            let more = wanted.saturating_sub(bytes.len());
+            input
+                .by_ref()
+                .take(more as u64)
+                .read_to_end(&mut bytes)
+                .map_err(&io)?;
+            if bytes.len() < wanted {
+                available = bytes.len() as u64;
+            }
+            match read_header(&bytes, available, false) {
+                Ok(header) => return Ok(Self::new(path, Mapped::from_vec(bytes), None, header)),
+                Err(Stop::More(needed)) => {
+                    wanted = needed
+                        .max(bytes.len().saturating_mul(2))
+                        .min(MAX_HEADER_BYTES);
+                }
+                Err(stop) => return Err(refusal(path, stop)),
+            }
+        }
+    }
+
+    /// The file that begins with `header`, all of it, and is `length` bytes long; `label` stands for its path in errors.
+    pub fn from_header(
+        label: &Path,
+        header: Vec<u8>,
+        length: u64,
+    ) -> Result<Self, TensorFileError> {
+        let read = read_header(&header, length, false).map_err(|stop| refusal(label, stop))?;
+        Ok(Self::new(label, Mapped::from_vec(header), None, read))
+    }
+
+    /// `head` begins as the file does and holds the header.
+    fn new(file: &Path, head: Mapped, bytes: Option<Mapped>, header: Header) -> Self {
+        GgufFile {
+            bytes,
+            metadata: Metadata::new(file.to_path_buf(), head, header.metadata),
+            tensors: header.tensors,
+        }
+    }
+
+    /// The file's path, or the label it was given.
+    pub fn path(&self) -> &Path {
+        self.metadata.path()
+    }
+
+    /// What the file says of its model.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The tensors' names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// A tensor as it lies in the file.
+    pub fn tensor(&self, name: &str) -> Option<StoredTensor<'_>> {
+        let entry = self.tensors.get(name)?;
+        let bytes = self.bytes.as_ref();
+        Some(StoredTensor {
+            tensor_type: entry.tensor_type,
+            shape: &entry.shape,
+            start: entry.bytes.start,
+            bytes: bytes.map(|bytes| bytes.get(entry.bytes.clone()).unwrap_or_default()),
+        })
+    }
+
+    /// Type and shape of a tensor.
+    pub fn header(&self, name: &str) -> Option<TensorHeader> {
+        let entry = self.tensors.get(name)?;
+        Some(TensorHeader {
+            dtype: element_type(entry.tensor_type).map(Into::into),
+            written: entry.tensor_type.to_string(),
+            shape: entry.shape.clone(),
+        })
+    }
+
+    /// A tensor's bytes as the file has them.
+    pub fn bytes(&self, name: &str) -> Result<&[u8], TensorFileError> {
+        let errors = ErrorsOf(self.path());
+        let entry = self.tensors.get(name);
+        let entry = entry.ok_or_else(|| errors.not_found(name))?;
+        let bytes = self.bytes.as_ref();
+        let bytes = bytes.ok_or_else(|| errors.header_only(name))?;
+        Ok(bytes.get(entry.bytes.clone()).unwrap_or_default())
+    }
+
+    /// Bytes that a tensor takes in the file; `None` if there is none of that name, or its type is not known.
+    pub fn stored_bytes(&self, name: &str) -> Option<usize> {
+        let entry = self.tensors.get(name)?;
+        Some(entry.bytes.len()).filter(|&bytes| bytes > 0)
+    }
+
+    /// A tensor as a view of the file.
+    pub fn weight(&self, name: &str) -> Result<Weight, TensorFileError> {
+        let errors = ErrorsOf(self.path());
+        let entry = self
+            .tensors
+            .get(name)
+            .ok_or_else(|| errors.not_found(name))?;
+        let bytes = self
+            .bytes
+            .as_ref()
+            .ok_or_else(|| errors.header_only(name))?;
+        let Some(element) = element_type(entry.tensor_type) else {
+            let expected = "F32, F16, BF16 or quantized blocks that are known";
+            return Err(errors.element_type(name, entry.tensor_type, expected));
+        };
+        Weight::new(bytes.clone(), entry.bytes.start, element, &entry.shape)
+            .map_err(|source| errors.view(name, source))
+    }
+}
+
+/// What the elements of a tensor are, if weights can have such.
+fn element_type(tensor_type: TensorType) -> Option<ElementType> {
+    match tensor_type {
+        TensorType::F32 => Some(ElementType::F32),
+        TensorType::F16 => Some(ElementType::F16),
+        TensorType::BF16 => Some(ElementType::BF16),
+        other => other.block_format().map(ElementType::Blocks),
+    }
+}
+
+/// A tensor as it lies in a file.
+#[derive(Debug, Clone, Copy)]
+pub struct StoredTensor<'a> {
+    /// The elements' type.
+    pub tensor_type: TensorType,
+    /// Dimensions, outermost first; at least one, none of them 0.
+    pub shape: &'a [usize],
+    /// Where its data starts, in bytes from the file's start.
+    pub start: usize,
+    /// Its data; `None` if only the header was opened. Empty if the type is not known.
+    pub bytes: Option<&'a [u8]>,
+}
+
+/// Whether a file begins as GGUF files do.
+pub fn is_gguf(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    read.is_ok() && magic == MAGIC
+}
+
+/// What is wrong with the header, as an error that names the file.
+fn refusal(file: &Path, stop: Stop) -> TensorFileError {
+    let errors = ErrorsOf(file);
+    match stop {
+        Stop::Bad(problem) => errors.malformed(problem),
+        Stop::BadTensor { tensor, problem } => errors.bad_tensor(&tensor, problem),
+        // The reader asks for more only where the file has more.
+        Stop::More(needed) => errors.malformed(format!("the header needs {needed} bytes")),
+    }
+}

@@ -1,0 +1,69 @@
+//! What a transform is, what it did, and the changes that several transforms make.
+
+use crate::graph::{Editor, Graph, GraphError, Value};
+use crate::ops::{Attribute, Op};
+use crate::types::{Bits, DType};
+
+/// A transform, as the pipeline names it.
+pub struct TransformDef {
+    /// The name in `passes/pipeline.ron`.
+    pub name: &'static str,
+    /// What it does to the model's output.
+    pub bits: Bits,
+    /// What it does, in a sentence.
+    pub doc: &'static str,
+    /// Changes the graph and says what it changed. After an error the graph may be changed in part.
+    pub run: fn(&mut Graph, &Settings) -> Result<Vec<Change>, GraphError>,
+}
+
+/// What a caller may choose that transforms go by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// The type that matrices of floats become; they keep theirs where `None`.
+    pub weights: Option<DType>,
+}
+
+/// One thing that a transform did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The name of the value it was done to, as it was before.
+    pub at: String,
+    /// What was done, as a sentence.
+    pub what: String,
+}
+
+/// An op of the table; a problem with its attributes is an error of the graph.
+pub(super) fn new_op(name: &str, attributes: &[(&str, Attribute)]) -> Result<Op, GraphError> {
+    Op::new(name, attributes).map_err(|problems| GraphError { problems })
+}
+
+/// Whether [`redirect`] can be done: the types are equal, and an output of the graph would not lose its name.
+pub(super) fn redirectable(graph: &Graph, from: Value, to: Value) -> bool {
+    let free = || !graph.is_output(to) && graph.node(to.node).op().is_some();
+    graph.ty(from) == graph.ty(to) && (!graph.is_output(from) || free())
+}
+
+/// Whoever reads `from` reads `to` instead. `to` keeps its name unless `from` is an output of the graph, whose name it
+/// then takes. Gives false and changes nothing where that is not [`redirectable`].
+pub(super) fn redirect(
+    editor: &mut Editor<'_>,
+    from: Value,
+    to: Value,
+) -> Result<bool, GraphError> {
+    if !redirectable(editor.graph(), from, to) {
+        return Ok(false);
+    }
+    if editor.graph().is_output(from) {
+        editor.replace(from, to)?;
+    } else {
+        for (user, slot) in editor.graph().users(from) {
+            editor.rewire(user, slot, to);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether some node or the graph itself reads the value.
+pub(super) fn is_read(graph: &Graph, value: Value) -> bool {
+    graph.is_output(value) || !graph.users(value).is_empty()
+}
