@@ -17,7 +17,7 @@ pub struct Cast;
 // SAFETY: a thread writes, and reads, the elements of its share alone.
 unsafe impl Kernel for Cast {
     #[inline(always)]
-    fn run<S: Simd>(&self, _: S, call: &Call<'_>) {
+    unsafe fn run<S: Simd>(&self, _: S, call: &Call<'_>) {
         match call.outputs.first() {
             Some(y) => {
                 let share = call.share_elements(y.cells.len());

@@ -6,6 +6,5 @@ mod dumps;
 mod expressions;
 mod graph_file;
 mod mistakes;
-mod op_names;
 mod ops_page;
 mod tutorial;
