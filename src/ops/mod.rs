@@ -2,8 +2,9 @@
 //!
 //! What belongs here: an [`OpDef`] per op, with its attributes, operands, shape rule, plain reference and the kernel
 //! that runs it, in one file per family; and the [`mod@reference`] interpreter, the oracle that runs any graph with them.
-//! Adding an op is an entry in its family's table, a kernel and a test. What does not belong: SIMD (`kernels/`), and
-//! which ops become which (`passes/*.ron`).
+//! Adding an op is an entry in its family's table, a kernel and a test; one that applies a function to each element is a
+//! row of the functions' table (`kernels/functions.rs`). No other room names an op, or decides again what a row says.
+//! What does not belong: SIMD (`kernels/`), and which ops become which (`passes/*.ron`).
 
 mod attention;
 mod attributes;
@@ -184,11 +185,13 @@ impl Op {
         (self.def.tokens)(self)
     }
 
-    /// Operands whose row `t` alone, with weights, decides row `t` of each output; none where rows mix.
-    pub fn row_wise(&self) -> &'static [usize] {
+    /// Whether row `t` of an operand of that type, with weights and rows `t` of the others, decides row `t` of each
+    /// output, so that no other token is seen.
+    pub fn keeps_rows(&self, slot: usize, operand: &Type) -> bool {
         match self.tokens() {
-            Tokens::Own(slots) => slots,
-            Tokens::Text { .. } | Tokens::Step => &[],
+            Tokens::Own(slots) => slots.contains(&slot),
+            Tokens::OwnRow(slots) => slots.contains(&slot) && operand.shape.len() > 1,
+            Tokens::Text { .. } | Tokens::Step => false,
         }
     }
 

@@ -26,7 +26,7 @@ pub(super) const EPS: AttributeDef = AttributeDef::optional(
 const BASE: OpDef = OpDef {
     inputs: &[InputDef::required("x", Form::Tensor)],
     rank: 30,
-    tokens: |_| Tokens::Own(&[0]),
+    tokens: |_| Tokens::OwnRow(&[0]),
     in_place: &[(0, 0)],
     infer: same,
     reference: softmax_reference,
@@ -119,7 +119,7 @@ pub(super) const OPS: &[OpDef] = &[
 const ADDED: OpDef = OpDef {
     outputs: &["sum", "y"],
     rank: 20,
-    tokens: |_| Tokens::Own(&[0, 1]),
+    tokens: |_| Tokens::OwnRow(&[0, 1]),
     in_place: &[(0, 0), (0, 1), (1, 0), (1, 1)],
     infer: add_norm_infer,
     reference: add_norm_reference,

@@ -219,9 +219,18 @@ fn arbitrary(seed: u64) -> String {
     }
     let last = count - 1;
     let other = 4 + below(count - 4);
+    // No number and the infinite ones become numbers, as a session refuses the others.
+    let outputs = if other == last {
+        vec![last]
+    } else {
+        vec![other, last]
+    };
+    for n in &outputs {
+        text.push_str(&format!("m{n} = Max v{n} -1e30\no{n} = Min m{n} 1e30\n"));
+    }
     text.push_str(&match other == last {
-        true => format!("out v{last}"),
-        false => format!("out v{last} v{other}"),
+        true => format!("out o{last}"),
+        false => format!("out o{last} o{other}"),
     });
     text
 }

@@ -4,8 +4,12 @@ use std::path::{Path, PathBuf};
 
 use smallmind::ops::table;
 
-/// Folders whose words are not those of the table, and why.
-const OTHER_WORDS: [(&str, &str); 2] = [
+/// Files and folders whose words are not asked of the table, and why.
+const OTHER_WORDS: [(&str, &str); 3] = [
+    (
+        "kernels/functions.rs",
+        "its rows are where the elementwise ops have their names from",
+    ),
     (
         "cli/diagnose",
         "it changes graph files, in which ops stand by name",
