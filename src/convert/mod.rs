@@ -21,11 +21,12 @@ mod vocabulary_parts;
 #[cfg(feature = "tokenizer")]
 mod vocabulary_tokens;
 
+pub use crate::blocks::BlockFormat;
+pub use crate::exec::pool::Pool;
 pub use mixture::{Mixture, Types};
 pub use planned::QuantizeError;
 pub use quantize::{Converted, Progress, Quantization, Report};
 
-use crate::blocks::BlockFormat;
 use crate::files::gguf::TensorType;
 
 /// Parts of the names of tensors that stay as they are, though they have two dimensions.
@@ -57,20 +58,14 @@ pub enum Target {
 }
 
 impl Target {
-    /// Every target there is.
-    pub const ALL: [Target; 11] = [
-        Target::Blocks(BlockFormat::Q4_0),
-        Target::Blocks(BlockFormat::Q4_1),
-        Target::Blocks(BlockFormat::Q5_0),
-        Target::Blocks(BlockFormat::Q5_1),
-        Target::Blocks(BlockFormat::Q8_0),
-        Target::Blocks(BlockFormat::Q4K),
-        Target::Blocks(BlockFormat::Q5K),
-        Target::Blocks(BlockFormat::Q6K),
-        Target::F16,
-        Target::BF16,
-        Target::F32,
-    ];
+    /// Every target there is: the formats that can be written, and floats.
+    pub fn all() -> impl Iterator<Item = Target> {
+        let written = BlockFormat::ALL
+            .into_iter()
+            .filter(|format| format.is_written());
+        let floats = [Target::F16, Target::BF16, Target::F32];
+        written.map(Target::Blocks).chain(floats)
+    }
 
     /// Its name in GGUF files.
     pub fn name(self) -> &'static str {
@@ -94,22 +89,12 @@ impl Target {
 
     /// The number that `general.file_type` has for files whose matrices are mostly of this type; `None` where there is none.
     pub fn file_type(self) -> Option<u32> {
-        Some(match self {
-            Target::F32 => 0,
-            Target::F16 => 1,
-            Target::BF16 => 32,
-            Target::Blocks(format) => match format {
-                BlockFormat::Q4_0 => 2,
-                BlockFormat::Q4_1 => 3,
-                BlockFormat::Q8_0 => 7,
-                BlockFormat::Q5_0 => 8,
-                BlockFormat::Q5_1 => 9,
-                BlockFormat::Q4K => 14,
-                BlockFormat::Q5K => 16,
-                BlockFormat::Q6K => 18,
-                _ => return None,
-            },
-        })
+        match self {
+            Target::F32 => Some(0),
+            Target::F16 => Some(1),
+            Target::BF16 => Some(32),
+            Target::Blocks(format) => format.file_type(),
+        }
     }
 
     /// What a matrix with rows of `row` elements becomes: the target, or where rows are no whole blocks of it, the nearest

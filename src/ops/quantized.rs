@@ -8,11 +8,11 @@ use smallvec::SmallVec;
 use super::blocks::quantize;
 use super::infer::{Types, operand, width};
 use super::lower::{Form, Lowering, Phase};
-use super::norm::{EPS, add_norm_infer, add_norm_reference, norm_infer, norm_rows};
+use super::norm::{EPS, add_norm_infer, add_norm_reference, norm_infer, norm_phase, norm_rows};
 use super::reference::Operands;
 use super::tensor::Tensor;
 use super::{InputDef, Op, OpDef, Tokens};
-use crate::kernels::quantized::{BLOCK, QuantizeActivations, QuantizedLayerNorm, QuantizedRmsNorm};
+use crate::kernels::quantized::{BLOCK, Int8, QuantizeActivations};
 use crate::types::{DType, Dim, Type};
 
 /// The op that turns activations into int8 blocks.
@@ -145,10 +145,5 @@ fn quantize_lower(_: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
 }
 
 fn norm_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    let eps = op.float("eps") as f32;
-    let residual = op.def().outputs.len() == 2;
-    vec![match op.name().ends_with("RmsNorm") {
-        true => Phase::whole(QuantizedRmsNorm { eps, residual }, lowering),
-        false => Phase::whole(QuantizedLayerNorm { eps, residual }, lowering),
-    }]
+    norm_phase(op, Int8, lowering)
 }
