@@ -15,13 +15,14 @@ use std::sync::{Mutex, PoisonError};
 use super::elements::{Converter, Loss, float_bytes};
 #[cfg(feature = "tokenizer")]
 use super::folder::{Folder, FolderPlan};
+use super::is_matrix;
 use super::mixture::{Choice, Types};
 use super::planned::{Place, Planned, QuantizeError};
-use super::{Target, is_matrix};
 use crate::convert::gguf_file::{GgufWriter, NewKey, NewTensor};
 use crate::exec::pool::Pool;
 use crate::files::gguf::{GgufFile, TensorType, is_gguf, open_parts};
 use crate::files::weight_file::Open;
+use crate::types::DType;
 
 /// Keys that are not copied: they are about the old file.
 const DROPPED: [&str; 5] = [
@@ -40,6 +41,7 @@ const PIECE: usize = 1 << 19;
 
 /// How much of the input has been converted, in bytes of its tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress {
     /// Bytes converted.
     pub done: u64,
@@ -49,17 +51,19 @@ pub struct Progress {
 
 /// A tensor whose type changed.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Converted {
     /// Its name.
     pub name: String,
     /// What it has become.
-    pub to: Target,
+    pub to: DType,
     /// The root mean square of what its elements lost, in that of its elements.
     pub error: f64,
 }
 
 /// What became of a model.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Report {
     /// Tensors that were converted, in the order of the new file.
     pub converted: Vec<Converted>,
@@ -97,6 +101,9 @@ impl Quantization {
     ///
     /// What would be written of a folder is read back here and compared with the folder: see src/guide/graphs.md for what the
     /// graph file must say, and for what is an error.
+    ///
+    /// # Errors
+    /// If the input can't be read, has no graph file, or holds something that a GGUF file can't say.
     pub fn plan(
         input: &Path,
         types: impl Into<Types>,
@@ -157,12 +164,12 @@ impl Quantization {
                 }
                 let row = tensor.shape.last().copied().unwrap_or(1);
                 let to = wanted.then(|| choice.target(name, row));
-                let to = to.filter(|to| to.tensor_type() != from);
+                let to = to.filter(|&to| TensorType::of(to) != Some(from));
                 tensors.push(Planned {
                     place: Place::Part(part),
                     new: NewTensor {
                         name: name.to_string(),
-                        tensor_type: to.map_or(from, Target::tensor_type),
+                        tensor_type: to.and_then(TensorType::of).unwrap_or(from),
                         shape: tensor.shape.to_vec(),
                     },
                     from,
@@ -181,6 +188,9 @@ impl Quantization {
     /// thread holds 2^19 elements. Of a folder, one tensor at a time is in memory.
     ///
     /// `progress` is told after each piece, and may ask to stop.
+    ///
+    /// # Errors
+    /// If a tensor can't be read or quantized, the output can't be written, or `progress` ends it.
     pub fn write(
         &self,
         out: impl Write,
@@ -232,7 +242,7 @@ impl Quantization {
             };
             let (name, error) = (tensor.new.name.clone(), tensor_loss.relative());
             if !error.is_finite() {
-                let (tensor, to) = (name, to.name());
+                let (tensor, to) = (name, super::name(to));
                 return Err(QuantizeError::NotFinite { tensor, to });
             }
             loss = loss.and(tensor_loss);
@@ -282,7 +292,7 @@ fn convert<'c>(
     converters: &'c mut [Mutex<Converter>],
     wave: &[u8],
     from: TensorType,
-    to: Target,
+    to: DType,
 ) -> Result<impl Iterator<Item = &'c Converter>, QuantizeError> {
     let piece = PIECE * float_bytes(from).unwrap_or(1);
     let used = wave.len().div_ceil(piece);

@@ -3,6 +3,7 @@
 mod matrix;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -10,10 +11,9 @@ use std::sync::Arc;
 use self::matrix::Matrix;
 pub use self::matrix::MatrixError;
 use crate::architecture::weight_expression::{WeightExpressionError, WeightExpressions};
-use crate::files::weight::ElementType;
 use crate::files::weight_files::WeightFiles;
 use crate::graph::{Graph, Value};
-use crate::kernels::packed::{PackedMatrix, RowTable};
+use crate::kernels::packed::{PackedMatrix, RowTable, packed_type};
 use crate::kernels::panel_memory::PanelMemory;
 use crate::kernels::quantized::QuantizedMatrix;
 use crate::ops::{View, WeightForm};
@@ -31,8 +31,45 @@ pub enum StoredWeight {
     Table(RowTable),
 }
 
+impl StoredWeight {
+    /// Whether it is what `need` asks for: in that form, and of that type.
+    pub(super) fn is_what(&self, need: &WeightNeed) -> bool {
+        let ty = need.ty();
+        let mut dims = ty.shape.iter().map(|dim| dim.fixed());
+        let mut is = |shape: &[usize]| dims.by_ref().eq(shape.iter().map(|&dim| Some(dim)));
+        match (self, need.form()) {
+            (StoredWeight::Constant(data, shape), WeightForm::Constant) => {
+                is(shape) && data.len() == shape.iter().product::<usize>()
+            }
+            (StoredWeight::Packed(matrix), WeightForm::Packed) => {
+                is(&[matrix.rows(), matrix.cols()]) && matrix.dtype() == packed_type(ty.dtype)
+            }
+            (StoredWeight::Quantized(matrix), WeightForm::Quantized) => {
+                is(&[matrix.rows(), matrix.cols()]) && ty.dtype.blocks() == Some(matrix.format())
+            }
+            (StoredWeight::Table(table), WeightForm::Table) => is(&[table.rows(), table.cols()]),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for StoredWeight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoredWeight::Constant(_, shape) => write!(f, "dense f32 {shape:?}"),
+            StoredWeight::Packed(matrix) => {
+                let (rows, cols) = (matrix.rows(), matrix.cols());
+                write!(f, "panels of {} [{rows}, {cols}]", matrix.dtype())
+            }
+            StoredWeight::Quantized(matrix) => write!(f, "panels of {matrix:?}"),
+            StoredWeight::Table(table) => write!(f, "a table [{}, {}]", table.rows(), table.cols()),
+        }
+    }
+}
+
 /// Why the weights can't be made ready.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum WeightLoadError {
     /// A tensor can't be had or viewed.
     #[error(transparent)]
@@ -91,7 +128,7 @@ pub fn load(
 /// Bytes of all matrices that will be packed.
 fn panel_bytes(needs: &[WeightNeed]) -> usize {
     let packed =
-        |need: &&WeightNeed| matches!(need.form, WeightForm::Packed | WeightForm::Quantized);
+        |need: &&WeightNeed| matches!(need.form(), WeightForm::Packed | WeightForm::Quantized);
     let sizes = needs
         .iter()
         .filter(packed)
@@ -113,30 +150,30 @@ impl Loader<'_> {
     /// `shared` says that rows are read from the panels of the same value.
     fn store(&mut self, need: &WeightNeed, shared: bool) -> Result<StoredWeight, WeightLoadError> {
         let memory = |error| WeightLoadError::Memory {
-            name: self.graph.name(need.value).to_string(),
+            name: self.graph.name(need.value()).to_string(),
             error,
         };
         if shared {
-            let matrix = self.quantized(need.value)?;
+            let matrix = self.quantized(need.value())?;
             return Ok(StoredWeight::Table(RowTable::new(matrix)));
         }
-        match need.form {
+        match need.form() {
             WeightForm::Constant => {
-                let weight = self.expressions.get(need.value)?;
+                let weight = self.expressions.get(need.value())?;
                 let shape = weight.shape().to_vec();
                 Ok(StoredWeight::Constant(weight.to_f32(), shape))
             }
             WeightForm::Table => {
-                let table = Arc::new(self.matrix(need.value)?);
+                let table = Arc::new(self.matrix(need.value())?);
                 Ok(StoredWeight::Table(RowTable::new(table)))
             }
             WeightForm::Packed => {
-                let matrix = self.matrix(need.value)?;
+                let matrix = self.matrix(need.value())?;
                 let packed = PackedMatrix::pack(&mut self.memory, &matrix, self.threads);
                 matrix.release();
                 packed.map(StoredWeight::Packed).map_err(memory)
             }
-            WeightForm::Quantized => Ok(StoredWeight::Quantized(self.quantized(need.value)?)),
+            WeightForm::Quantized => Ok(StoredWeight::Quantized(self.quantized(need.value())?)),
         }
     }
 
@@ -170,8 +207,9 @@ impl Loader<'_> {
             Some(operand) => self.expressions.get(operand)?,
             None => self.expressions.get(value)?,
         };
-        let element = ElementType::try_from(self.graph.ty(value).dtype);
-        let element = element.unwrap_or(weight.element_type());
+        let element = self.graph.ty(value).dtype;
+        let element = Some(element).filter(|element| element.is_float());
+        let element = element.unwrap_or(weight.dtype());
         Matrix::new(weight, element).map_err(|error| self.unreadable(value, error))
     }
 

@@ -4,7 +4,7 @@ use super::attributes::{AttributeDef, AttributeKind};
 use super::elementwise::{binary_tensor, binary_type, unary_tensor};
 use super::infer::{Types, operand};
 use super::lower::{Form, Lowering, Phase};
-use super::program::{MOST_INPUTS, Program, Source};
+use super::program::{ChainInput, MOST_INPUTS, Program};
 use super::reference::{Operands, literal_tensor};
 use super::tensor::Tensor;
 use super::{Arity, InputDef, Op, OpDef, Tokens};
@@ -64,9 +64,9 @@ fn infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     let mut types: Vec<Type> = Vec::with_capacity(program.steps.len());
     for (n, step) in program.steps.iter().enumerate() {
         let source = |at: usize| match step.sources.get(at) {
-            Some(Source::Input(slot)) => operand(inputs, *slot),
-            Some(Source::Result(n)) => Ok(&types[*n]),
-            Some(Source::Number(_)) => Ok(&number),
+            Some(ChainInput::Input(slot)) => operand(inputs, *slot),
+            Some(ChainInput::Result(n)) => Ok(&types[*n]),
+            Some(ChainInput::Number(_)) => Ok(&number),
             None => Err(format!("operand {at} of step {n} is absent")),
         };
         let ty = match step.function {
@@ -92,14 +92,14 @@ fn reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
             .sources
             .iter()
             .map(|source| match source {
-                Source::Number(x) => literal_tensor(Literal::Float(*x)),
+                ChainInput::Number(x) => literal_tensor(Literal::Float(*x)),
                 _ => Tensor::f32([], vec![0.0]),
             })
             .collect();
         let tensor = |at: usize| match step.sources[at] {
-            Source::Input(slot) => operands.get(slot),
-            Source::Result(n) => &results[n],
-            Source::Number(_) => &numbers[at],
+            ChainInput::Input(slot) => operands.get(slot),
+            ChainInput::Result(n) => &results[n],
+            ChainInput::Number(_) => &numbers[at],
         };
         let result = match step.function {
             Function::Unary(function) => unary_tensor(function, tensor(0)),

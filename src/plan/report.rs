@@ -6,15 +6,15 @@ use serde::Serialize;
 use smallvec::SmallVec;
 
 use super::layout::ModelPlan;
-use super::schedule::{StepPlan, WeightNeed};
-use crate::kernels::kv_cache::BLOCK;
-use crate::kernels::packed::{PackedMatrix, WeightType};
+use super::step::{StepPlan, WeightNeed};
+use crate::kernels::kv_cache::KEY_BLOCK;
+use crate::kernels::packed::{PackedMatrix, packed_type};
 use crate::kernels::quantized::QuantizedMatrix;
 use crate::ops::WeightForm;
-use crate::types::DType;
 
 /// Every byte of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct MemoryReport {
     /// Positions the caches hold.
     pub context: usize,
@@ -56,6 +56,7 @@ pub struct MemoryReport {
 
 /// The activations of one step size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct StepReport {
     /// The most tokens of a step.
     pub tokens: usize,
@@ -108,7 +109,9 @@ impl MemoryReport {
             .clone()
             .filter(|cache| cache.layout.capacity() < context);
         let whole = caches.fold(0usize, |sum, cache| {
-            let rows = context.next_multiple_of(BLOCK).max(cache.layout.capacity());
+            let rows = context
+                .next_multiple_of(KEY_BLOCK)
+                .max(cache.layout.capacity());
             sum.saturating_add(cache.layout.row_bytes().saturating_mul(rows))
         });
         MemoryReport {
@@ -145,19 +148,9 @@ impl WeightNeed {
             (WeightForm::Quantized, &[rows, cols], Some(format)) => {
                 QuantizedMatrix::bytes_for(rows, cols, format)
             }
-            (_, &[rows, cols], _) => PackedMatrix::bytes_for(rows, cols, weight_type(ty.dtype)),
+            (_, &[rows, cols], _) => PackedMatrix::bytes_for(rows, cols, packed_type(ty.dtype)),
             _ => 0,
         }
-    }
-}
-
-/// The packed type of an element type.
-pub(crate) fn weight_type(dtype: DType) -> WeightType {
-    match dtype {
-        DType::F16 => WeightType::F16,
-        DType::BF16 => WeightType::BF16,
-        // Quantized blocks are packed as the floats that they mean.
-        _ => WeightType::F32,
     }
 }
 

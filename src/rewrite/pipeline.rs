@@ -17,13 +17,14 @@ use include_dir::{Dir, include_dir};
 
 use super::check;
 use super::driver::{self, DriverError};
-use super::parse::Reader;
+use super::parse::RuleReader;
 use super::report::{ChangeReport, PassReport, Report};
 use super::rule::Rule;
 use crate::graph::{self, Graph, GraphError};
 use crate::language::diagnostics::{Position, Problem, Problems};
 use crate::language::document::{self, Kind, LARGEST_FILE, Tree};
 use crate::language::nearest;
+use crate::language::node::TreeReader;
 use crate::transform::{self, Settings, TransformDef};
 use crate::types::Bits;
 
@@ -44,6 +45,7 @@ fn builtin_files() -> BTreeMap<String, String> {
 
 /// Why passes can't be read or run.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PassError {
     /// Files are wrong: what, for each.
     #[error("{}", lines(.0))]
@@ -99,6 +101,8 @@ pub struct PassOptions {
     pub stop_after: Option<String>,
     /// Whether the graph is verified after each pass, as debug builds always do.
     pub verify: bool,
+    /// Whether the report says where rules nearly fire, which takes a search of its own after each pass.
+    pub near_misses: bool,
     /// What transforms go by.
     pub settings: Settings,
 }
@@ -312,9 +316,11 @@ impl Passes {
                         .iter()
                         .filter(|rule| !options.without.contains(&rule.name));
                     let on: Vec<&Rule> = on.collect();
-                    let done = driver::apply(graph, &on).map_err(|error| PassError::Rules {
-                        pass: pass.name.clone(),
-                        error,
+                    let done = driver::apply(graph, &on, options.near_misses).map_err(|error| {
+                        PassError::Rules {
+                            pass: pass.name.clone(),
+                            error,
+                        }
                     })?;
                     rules.extend(done);
                 }
@@ -355,7 +361,7 @@ fn read(directory: &Path, files: &BTreeMap<String, String>) -> Result<Passes, Ve
     let text = files.get(PIPELINE).map_or("", String::as_str);
     let tree = document::parse(&file, text).map_err(|problems| vec![problems])?;
     let mut wrong: Vec<Problems> = Vec::new();
-    let mut reader = Reader::default();
+    let mut reader = RuleReader::default();
     let list = match &tree.kind {
         Kind::Form(form) if form.name == Some("Pipeline") && form.fields.is_empty() => {
             match form.arguments.as_slice() {
@@ -407,7 +413,7 @@ fn read(directory: &Path, files: &BTreeMap<String, String>) -> Result<Passes, Ve
 }
 
 /// One entry of the pipeline; the rules of a pass of rules are still to be read.
-fn entry(reader: &mut Reader, tree: &Tree) -> Option<Pass> {
+fn entry(reader: &mut RuleReader, tree: &Tree) -> Option<Pass> {
     let expected = "Rules(…), Transform(…) or Plan(…)";
     let form = match &tree.kind {
         Kind::Form(form) => form,
@@ -417,9 +423,9 @@ fn entry(reader: &mut Reader, tree: &Tree) -> Option<Pass> {
         }
     };
     let [name, bits, doc, steps] = match form.name {
-        Some("Rules" | "Transform") => reader.fields(form, ["name", "bits", "doc", "steps"]),
+        Some("Rules" | "Transform") => reader.named_fields(form, ["name", "bits", "doc", "steps"]),
         Some("Plan") => {
-            let [name, doc] = reader.fields(form, ["name", "doc"]);
+            let [name, doc] = reader.named_fields(form, ["name", "doc"]);
             [name, None, doc, None]
         }
         _ => {
@@ -428,7 +434,7 @@ fn entry(reader: &mut Reader, tree: &Tree) -> Option<Pass> {
         }
     };
     let name = match name {
-        Some(tree) => reader.text(tree)?,
+        Some(tree) => reader.text(tree)?.to_owned(),
         None => {
             reader.problem(tree.position, "a pass needs 'name'");
             return None;
@@ -442,7 +448,7 @@ fn entry(reader: &mut Reader, tree: &Tree) -> Option<Pass> {
             return None;
         }
     };
-    let doc = doc.and_then(|tree| reader.text(tree));
+    let doc = doc.and_then(|tree| reader.text(tree)).map(str::to_owned);
     let prefill = match steps.map(|tree| (tree, reader.text(tree))) {
         None => false,
         Some((_, Some(word))) if word == "prefill" && bits == Bits::Same => true,
@@ -479,7 +485,12 @@ fn entry(reader: &mut Reader, tree: &Tree) -> Option<Pass> {
 }
 
 /// Names stand once, and a pass promises no more than what it does keeps.
-fn check_entry(reader: &mut Reader, tree: &Tree, pass: &Pass, names: &mut BTreeMap<String, usize>) {
+fn check_entry(
+    reader: &mut RuleReader,
+    tree: &Tree,
+    pass: &Pass,
+    names: &mut BTreeMap<String, usize>,
+) {
     let rules = pass.rules().iter().map(|rule| rule.name.clone());
     for name in std::iter::once(pass.name.clone()).chain(rules) {
         let line = tree.position.line;

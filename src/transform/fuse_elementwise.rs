@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::change::{Change, new_op};
 use crate::graph::{Class, Editor, Graph, GraphError, NodeId, Value};
-use crate::ops::program::{MOST_INPUTS, MOST_STEPS, Program, Source, Step};
+use crate::ops::program::{ChainInput, MOST_INPUTS, MOST_STEPS, Program, Step};
 use crate::ops::{Attribute, ELEMENTWISE, Op};
 use crate::types::{DType, Literal};
 
@@ -29,12 +29,16 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
             groups.push(group);
         }
     }
+    let mut places = vec![0; graph.id_bound()];
+    for (place, id) in order.iter().enumerate() {
+        places[id.index()] = place;
+    }
     let mut changes = Vec::with_capacity(groups.len());
     let mut editor = graph.edit();
     // First to last, as the graph is read. What another group replaces keeps neither node nor name, so that each
     // group's operands are looked up when its turn comes.
     for group in groups.into_iter().rev() {
-        changes.push(group.fuse(&mut editor, &order)?);
+        changes.push(group.fuse(&mut editor, &places)?);
     }
     if !changes.is_empty() {
         editor.sweep();
@@ -99,26 +103,24 @@ impl Group {
         Group { root, members }
     }
 
-    /// Put an Elementwise op in the place of the group.
-    fn fuse(&self, editor: &mut Editor<'_>, order: &[NodeId]) -> Result<Change, GraphError> {
+    /// Put an Elementwise op in the place of the group. `places` are the nodes' places in the order, by
+    /// [`NodeId::index`].
+    fn fuse(&self, editor: &mut Editor<'_>, places: &[usize]) -> Result<Change, GraphError> {
         let graph = editor.graph();
-        let members: Vec<NodeId> = order
-            .iter()
-            .copied()
-            .filter(|id| self.members.contains(id))
-            .collect();
+        let mut members: Vec<NodeId> = self.members.iter().copied().collect();
+        members.sort_by_key(|id| places[id.index()]);
         let mut inputs: Vec<Option<Value>> = Vec::new();
         let mut steps = Vec::with_capacity(members.len());
         for &id in &members {
             let mut source = |value: Value| {
                 if let Some(n) = members.iter().position(|&member| member == value.node) {
-                    return Source::Result(n);
+                    return ChainInput::Result(n);
                 }
                 if let Some(x) = number(graph, value) {
-                    return Source::Number(x);
+                    return ChainInput::Number(x);
                 }
                 let slot = inputs.iter().position(|input| *input == Some(value));
-                Source::Input(slot.unwrap_or_else(|| {
+                ChainInput::Input(slot.unwrap_or_else(|| {
                     inputs.push(Some(value));
                     inputs.len() - 1
                 }))

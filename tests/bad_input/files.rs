@@ -312,7 +312,7 @@ fn the_longest_context_of_a_rotary_model_runs_or_is_an_error() {
         &options,
     )
     .unwrap();
-    assert_eq!(compiled.plan.regions.kv_cache, 400 << 31);
+    assert_eq!(compiled.plan.regions().kv_cache(), 400 << 31);
 }
 
 #[test]

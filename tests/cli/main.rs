@@ -17,6 +17,8 @@ mod mistakes;
 mod not_finite;
 mod quantize;
 mod quantized;
+#[cfg(target_os = "linux")]
+mod refused_threads;
 mod run;
 mod score;
 mod tokenize;

@@ -27,6 +27,7 @@ use crate::files::folder::Folder;
 
 /// What went wrong with a tokenizer.
 #[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
 pub enum TokenizerError {
     /// There is no tokenizer, or none of a known kind.
     #[error("{problem}, so it can neither read nor write text")]
@@ -87,6 +88,9 @@ pub struct Tokenizer {
 
 impl Tokenizer {
     /// Reads a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// If the file can't be read, or its tokenizer can't be used.
     pub fn open(path: &Path) -> Result<Self, TokenizerError> {
         let bytes = std::fs::read(path).map_err(|source| TokenizerError::Read {
             file: path.to_path_buf(),
@@ -96,6 +100,9 @@ impl Tokenizer {
     }
 
     /// Reads a `tokenizer.json` of a folder.
+    ///
+    /// # Errors
+    /// If there is no such file, it can't be read, or its tokenizer can't be used.
     pub fn open_in(folder: &Folder, file: &str) -> Result<Self, TokenizerError> {
         let path = folder.path(file);
         match folder {
@@ -110,6 +117,9 @@ impl Tokenizer {
     }
 
     /// A tokenizer from a `tokenizer.json`'s contents; `label` stands for its path in errors.
+    ///
+    /// # Errors
+    /// If the tokenizer can't be used.
     pub fn from_bytes(label: &Path, bytes: &[u8]) -> Result<Self, TokenizerError> {
         let malformed = |problem: String| TokenizerError::Malformed {
             file: label.to_path_buf(),
@@ -143,6 +153,9 @@ impl Tokenizer {
 
     /// The ids of a text's tokens. `add_special` adds those that belong around a text (BOS, CLS). Special tokens that are
     /// spelled out in the text are these tokens, as chat templates need it.
+    ///
+    /// # Errors
+    /// If the tokenizer fails on the text.
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>, TokenizerError> {
         let encoding = self
             .pipeline
@@ -158,6 +171,9 @@ impl Tokenizer {
 
     /// The ids of a text's tokens with those that belong around it, at most `most` of both together: of a longer text the
     /// end is cut, and what belongs behind it stays.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
     pub fn encode_cut(&self, text: &str, most: usize) -> Result<Vec<u32>, TokenizerError> {
         let failed = |e| self.error("encode", e);
         let mut encoding = self.pipeline.encode_fast(text, false).map_err(failed)?;
@@ -178,6 +194,9 @@ impl Tokenizer {
 
     /// The ids of a text's tokens, none of them special: nothing is put around the text, and special tokens that it spells
     /// out are read as text.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
     pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         let plain = self.plain.get_or_init(|| {
             let mut plain = self.pipeline.clone();
@@ -192,6 +211,9 @@ impl Tokenizer {
 
     /// The text of tokens. Unknown ids give nothing; bytes that are not UTF-8 give U+FFFD. `skip_special` leaves out
     /// special tokens (BOS, end of turn).
+    ///
+    /// # Errors
+    /// If the tokenizer fails on the tokens.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, TokenizerError> {
         if let Some(text) = self.pipeline.get_model().decode(ids, skip_special) {
             return Ok(text);
