@@ -1,14 +1,19 @@
-//! A row of the table: everything about one op. A column that another room needs stands here, so that the room asks the
+//! An op, and a row of the table: everything about one op. A column that another room needs stands here, so that the room asks the
 //! table and not for a name.
 
-use super::Op;
-use super::attributes::AttributeDef;
-use super::infer::Types;
-use super::lower::{Form, Lowering, Phase};
+use std::fmt;
+
+use smallvec::SmallVec;
+
+use super::attributes::{Attribute, AttributeDef, Attributes};
+use super::lower::{Form, Lowering, Phase, WeightForm};
 use super::reference::Operands;
 use super::tensor::Tensor;
 use crate::kernels::functions::Function;
-use crate::types::Type;
+use crate::types::{DType, Type};
+
+/// The types of an op's outputs.
+pub type Types = SmallVec<[Type; 2]>;
 
 /// Everything about one op.
 #[derive(Clone, Copy)]
@@ -198,4 +203,248 @@ pub struct Split {
     pub table: &'static str,
     /// The op of the first operand and the table.
     pub apply: &'static str,
+}
+
+/// An op with its attributes.
+#[derive(Clone)]
+pub struct Op {
+    pub(super) def: &'static OpDef,
+    pub(super) attributes: Attributes,
+}
+
+impl Op {
+    /// The definition.
+    pub fn def(&self) -> &'static OpDef {
+        self.def
+    }
+
+    /// The name.
+    pub fn name(&self) -> &'static str {
+        self.def.name
+    }
+
+    /// The attributes' values, in the definition's order.
+    pub fn attributes(&self) -> &[Attribute] {
+        &self.attributes
+    }
+
+    /// An attribute's value.
+    pub fn attribute(&self, name: &str) -> Option<&Attribute> {
+        let at = self.def.attributes.iter().position(|a| a.name == name)?;
+        self.attributes.get(at)
+    }
+
+    /// An integer attribute; 0 where it is absent.
+    pub fn int(&self, name: &str) -> i64 {
+        self.optional_int(name).unwrap_or(0)
+    }
+
+    /// An integer attribute that may be absent.
+    pub fn optional_int(&self, name: &str) -> Option<i64> {
+        match self.attribute(name) {
+            Some(Attribute::Int(n)) => Some(*n),
+            _ => None,
+        }
+    }
+
+    /// A float attribute; 0 where it is absent.
+    pub fn float(&self, name: &str) -> f64 {
+        self.optional_float(name).unwrap_or(0.0)
+    }
+
+    /// A float attribute that may be absent.
+    pub fn optional_float(&self, name: &str) -> Option<f64> {
+        match self.attribute(name) {
+            Some(Attribute::Float(x)) => Some(*x),
+            _ => None,
+        }
+    }
+
+    /// A boolean attribute.
+    pub fn flag(&self, name: &str) -> bool {
+        matches!(self.attribute(name), Some(Attribute::Bool(true)))
+    }
+
+    /// A text attribute; empty where it is absent.
+    pub fn text(&self, name: &str) -> &str {
+        match self.attribute(name) {
+            Some(Attribute::Text(text)) => text,
+            _ => "",
+        }
+    }
+
+    /// A list attribute.
+    pub fn ints(&self, name: &str) -> &[i64] {
+        match self.attribute(name) {
+            Some(Attribute::Ints(list)) => list,
+            _ => &[],
+        }
+    }
+
+    /// Whether the op keeps keys and values from step to step.
+    pub fn has_state(&self) -> bool {
+        self.def.state.is_some()
+    }
+
+    /// The function of each element, or of each pair, that the op is.
+    pub fn function(&self) -> Option<Function> {
+        match self.def.function? {
+            Applies::Always(function) => Some(function),
+            Applies::By(function) => function(self),
+        }
+    }
+
+    /// Which tokens a row of an output depends on.
+    pub fn tokens(&self) -> Tokens {
+        (self.def.tokens)(self)
+    }
+
+    /// Whether row `t` of an operand of that type, with weights and rows `t` of the others, decides row `t` of each
+    /// output, so that no other token is seen.
+    pub fn keeps_rows(&self, slot: usize, operand: &Type) -> bool {
+        match self.tokens() {
+            Tokens::Own(slots) => slots.contains(&slot),
+            Tokens::OwnRow(slots) => slots.contains(&slot) && operand.shape.len() > 1,
+            Tokens::Text { .. } | Tokens::Step => false,
+        }
+    }
+
+    /// How many operand slots the op has, if its attributes fix it.
+    pub fn slots(&self) -> Option<usize> {
+        match self.def.arity {
+            Arity::Fixed => Some(self.def.inputs.len()),
+            Arity::Variadic => None,
+            Arity::Segments => Some(1 + 2 * self.segments()),
+        }
+    }
+
+    /// How many outputs it has.
+    pub fn output_count(&self) -> usize {
+        match self.def.arity {
+            Arity::Segments => self.segments(),
+            Arity::Fixed | Arity::Variadic => self.def.outputs.len(),
+        }
+    }
+
+    fn segments(&self) -> usize {
+        usize::try_from(self.int("segments")).unwrap_or(0)
+    }
+
+    /// The definition of operand `slot`.
+    pub fn input_def(&self, slot: usize) -> Option<&'static InputDef> {
+        match self.def.arity {
+            Arity::Fixed => self.def.inputs.get(slot),
+            Arity::Variadic => self.def.inputs.first(),
+            Arity::Segments if slot == 0 => self.def.inputs.first(),
+            Arity::Segments if slot <= self.segments() => self.def.inputs.get(1),
+            Arity::Segments => self
+                .def
+                .inputs
+                .get(2)
+                .filter(|_| slot <= 2 * self.segments()),
+        }
+    }
+
+    /// Types of the outputs for operands of those types.
+    pub fn infer(&self, inputs: &[Option<&Type>]) -> Result<Types, String> {
+        if let Some(slots) = self.slots()
+            && inputs.len() > slots
+        {
+            return Err(format!(
+                "{} takes at most {slots} inputs, found {}",
+                self.name(),
+                inputs.len()
+            ));
+        }
+        let slots = self.slots().unwrap_or(inputs.len()).max(1);
+        for slot in 0..slots {
+            let Some(def) = self.input_def(slot) else {
+                continue;
+            };
+            let ty = inputs.get(slot).copied().flatten();
+            match ty {
+                None if !def.optional => {
+                    return Err(format!(
+                        "{} needs input {slot} ({}), which is absent",
+                        self.name(),
+                        def.name
+                    ));
+                }
+                Some(ty) if !def.form.accepts(ty.dtype) => {
+                    return Err(format!(
+                        "{}: input {slot} ({}) can't be {ty}",
+                        self.name(),
+                        def.name
+                    ));
+                }
+                _ => {}
+            }
+        }
+        let mut padded: SmallVec<[Option<&Type>; 8]> = inputs.into();
+        padded.resize(slots.max(inputs.len()), None);
+        (self.def.infer)(self, &padded).map_err(|problem| format!("{}: {problem}", self.name()))
+    }
+}
+
+impl PartialEq for Op {
+    fn eq(&self, other: &Self) -> bool {
+        self.def.name == other.def.name && self.attributes == other.attributes
+    }
+}
+
+impl fmt::Debug for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// As a graph file writes it, defaults left out: `RmsNorm(eps: 1e-5)`.
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.def.name)?;
+        let mut separator = "(";
+        for (def, value) in self.def.attributes.iter().zip(&self.attributes) {
+            if *value != def.default {
+                write!(f, "{separator}{}: {value}", def.name)?;
+                separator = ", ";
+            }
+        }
+        if separator != "(" {
+            f.write_str(")")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Op {
+    /// How kernels read operand `slot` where it is a weight or literal, for operands of these types. Lowering, the plan
+    /// and the transforms all ask here.
+    pub fn weight_form(&self, slot: usize, inputs: &[Option<&Type>]) -> WeightForm {
+        let ty = |slot: usize| inputs.get(slot).copied().flatten();
+        let panels = match ty(0).is_some_and(|x| x.dtype == DType::Int8) {
+            true => WeightForm::Quantized,
+            false => WeightForm::Packed,
+        };
+        match self.input_def(slot).map(|def| def.form) {
+            Some(Form::Packed) => panels,
+            // One matrix as files store it, [out, in].
+            Some(Form::PackedOrTensor)
+                if self.flag("transpose_b") && ty(slot).is_some_and(|b| b.shape.len() == 2) =>
+            {
+                panels
+            }
+            Some(Form::Table) => WeightForm::Table,
+            Some(
+                Form::PackedOrTensor
+                | Form::Tensor
+                | Form::TensorOrInt8
+                | Form::Any
+                | Form::Constant
+                | Form::Ints
+                | Form::AnyOrInts,
+            )
+            | None => WeightForm::Constant,
+        }
+    }
 }

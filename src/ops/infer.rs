@@ -2,11 +2,9 @@
 
 use smallvec::SmallVec;
 
-use super::Op;
+use super::definition::Op;
+pub(super) use super::definition::Types;
 use crate::types::{DType, Dim, Shape, Type};
-
-/// The types of an op's outputs.
-pub type Types = SmallVec<[Type; 2]>;
 
 /// An operand that [`Op::infer`] has seen to be there.
 pub(super) fn operand<'t>(inputs: &[Option<&'t Type>], slot: usize) -> Result<&'t Type, String> {

@@ -2,7 +2,6 @@
 
 use smallvec::SmallVec;
 
-use super::Op;
 use crate::kernels::call::{BoundKernel, Kernel, bind};
 use crate::kernels::simd::Isa;
 use crate::types::{DType, Type};
@@ -66,38 +65,6 @@ pub enum WeightForm {
     Quantized,
     /// Row by row, where the file has it.
     Table,
-}
-
-impl Op {
-    /// How kernels read operand `slot` where it is a weight or literal, for operands of these types. Lowering, the plan
-    /// and the transforms all ask here.
-    pub fn weight_form(&self, slot: usize, inputs: &[Option<&Type>]) -> WeightForm {
-        let ty = |slot: usize| inputs.get(slot).copied().flatten();
-        let panels = match ty(0).is_some_and(|x| x.dtype == DType::Int8) {
-            true => WeightForm::Quantized,
-            false => WeightForm::Packed,
-        };
-        match self.input_def(slot).map(|def| def.form) {
-            Some(Form::Packed) => panels,
-            // One matrix as files store it, [out, in].
-            Some(Form::PackedOrTensor)
-                if self.flag("transpose_b") && ty(slot).is_some_and(|b| b.shape.len() == 2) =>
-            {
-                panels
-            }
-            Some(Form::Table) => WeightForm::Table,
-            Some(
-                Form::PackedOrTensor
-                | Form::Tensor
-                | Form::TensorOrInt8
-                | Form::Any
-                | Form::Constant
-                | Form::Ints
-                | Form::AnyOrInts,
-            )
-            | None => WeightForm::Constant,
-        }
-    }
 }
 
 /// What lowering knows of a node.
