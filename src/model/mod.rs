@@ -225,7 +225,7 @@ impl Model {
         let identity = identity::identity(&compiled, weight_files)?;
         let mut executor = Executor::new(plan, weights, pool)?.with_identity(identity);
         if let Some(cache) = prefix_cache(&compiled.plan)? {
-            executor = executor.with_prefix_cache(cache);
+            executor = executor.with_prefix_cache(cache)?;
         }
         let executor = Arc::new(executor);
         Ok(Model {
