@@ -11,8 +11,9 @@ use super::batch::{Batch, BatchError};
 use super::frames::Frames;
 use super::pool::{Padded, Pool};
 use super::prefix::PrefixCache;
-use super::saved::Identity;
+use super::saved::{Identity, LazyIdentity};
 use super::weights::StoredWeight;
+use crate::files::weight_files::WeightFilesError;
 use crate::kernels::call::{Call, Operand, QuantizedView, View};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::kv_cache::KvCache;
@@ -24,7 +25,7 @@ pub struct Executor {
     plan: Arc<ModelPlan>,
     weights: Vec<StoredWeight>,
     pool: Pool,
-    identity: Identity,
+    identity: LazyIdentity,
     prefixes: Option<PrefixCache>,
 }
 
@@ -124,13 +125,13 @@ impl Executor {
             plan,
             weights,
             pool,
-            identity: Identity::default(),
+            identity: LazyIdentity::known(Identity::default()),
             prefixes: None,
         })
     }
 
     /// The same, its sessions saved as those of `identity`: sessions of executors without one fit each other.
-    pub fn with_identity(mut self, identity: Identity) -> Executor {
+    pub fn with_identity(mut self, identity: LazyIdentity) -> Executor {
         self.identity = identity;
         self
     }
@@ -152,9 +153,12 @@ impl Executor {
         self.prefixes.as_ref()
     }
 
-    /// What its sessions are saved as.
-    pub fn identity(&self) -> Identity {
-        self.identity
+    /// What its sessions are saved as, found when it is first asked for.
+    ///
+    /// # Errors
+    /// If the weight files can't be read.
+    pub fn identity(&self) -> Result<Identity, WeightFilesError> {
+        self.identity.get()
     }
 
     /// The plan.

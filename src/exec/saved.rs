@@ -17,9 +17,11 @@
 //! protect against intent: rows made up by somebody give the logits that they give.
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::sync::OnceLock;
 
 use super::arena::ArenaError;
 use crate::files::digest::Digest;
+use crate::files::weight_files::WeightFilesError;
 use crate::kernels::kv_cache::KvCache;
 use crate::plan::{Cache, ModelPlan};
 
@@ -55,6 +57,40 @@ impl Identity {
     }
 }
 
+/// An identity that is found when it is first asked for.
+pub struct LazyIdentity {
+    found: OnceLock<Identity>,
+    find: Box<dyn Fn() -> Result<Identity, WeightFilesError> + Send + Sync>,
+}
+
+impl LazyIdentity {
+    /// What `find` returns. After an error it is asked again.
+    pub fn new(
+        find: impl Fn() -> Result<Identity, WeightFilesError> + Send + Sync + 'static,
+    ) -> LazyIdentity {
+        LazyIdentity {
+            found: OnceLock::new(),
+            find: Box::new(find),
+        }
+    }
+
+    /// An identity that need not be sought.
+    pub fn known(identity: Identity) -> LazyIdentity {
+        LazyIdentity::new(move || Ok(identity))
+    }
+
+    pub(super) fn get(&self) -> Result<Identity, WeightFilesError> {
+        match self.found.get() {
+            Some(identity) => Ok(*identity),
+            // Two threads may both find it: it is the same.
+            None => Ok(*self.found.get_or_init({
+                let identity = (self.find)()?;
+                move || identity
+            })),
+        }
+    }
+}
+
 /// Why a session can't be saved or loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -67,6 +103,9 @@ pub enum SavedSessionError {
         /// The system's answer.
         source: io::Error,
     },
+    /// The model's weights, of which a saved session has a digest, can't be read.
+    #[error(transparent)]
+    Weights(#[from] WeightFilesError),
     /// The bytes begin otherwise than those of a session do.
     #[error("this is no saved session: it begins otherwise")]
     NotASession,

@@ -583,7 +583,7 @@ impl Session {
                 return Err(SavedSessionError::RowGone { position });
             }
         }
-        let identity = self.executor.identity();
+        let identity = self.executor.identity()?;
         let mut writer = Writer::new(to, identity, plan, &self.tokens)?;
         for cache in plan.caches() {
             // SAFETY: the session holds its arena, and no step runs while `self` is borrowed.
@@ -606,7 +606,7 @@ impl Session {
         from: &mut impl Read,
     ) -> Result<Session, SavedSessionError> {
         let plan = executor.plan();
-        let mut reader = Reader::new(from, executor.identity(), plan)?;
+        let mut reader = Reader::new(from, executor.identity()?, plan)?;
         let mut session = Session::new(executor.clone(), vocabulary)?;
         reader.tokens(vocabulary, &mut session.tokens)?;
         let position = session.position();

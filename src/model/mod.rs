@@ -170,7 +170,7 @@ impl fmt::Debug for Model {
 
 struct Shared {
     executor: Arc<Executor>,
-    compiled: Compiled,
+    compiled: Arc<Compiled>,
     recipe_source: RecipeSource,
     #[cfg(feature = "tokenizer")]
     tokenizer: Result<Tokenizer, TokenizerError>,
@@ -186,9 +186,9 @@ impl Model {
     /// If files are missing or damaged, no graph file describes the model, an option is out of its range, memory or threads
     /// can't be had, or [`Options::progress`] ends the loading.
     pub fn open(source: impl Into<Source>, options: &Options) -> Result<Model, ModelError> {
-        let files = ModelFiles::open(&source.into(), options)?;
+        let mut files = ModelFiles::open(&source.into(), options)?;
         let compiled = compile(&files, options)?;
-        let Some(weight_files) = &files.weights else {
+        let Some(weight_files) = files.weights.take() else {
             let problem = "no weights: neither model.safetensors nor model.safetensors.index.json"
                 .to_string();
             return Err(ModelError::NoModel {
@@ -203,7 +203,7 @@ impl Model {
         };
         let load = || {
             let (graph, needs) = (&compiled.prefill, compiled.plan.weights());
-            weights::load(graph, needs, weight_files, threads, &progress)
+            weights::load(graph, needs, &weight_files, threads, &progress)
         };
         #[cfg(not(feature = "tokenizer"))]
         let weights = load()?;
@@ -222,7 +222,8 @@ impl Model {
         };
         let pool = Pool::new(threads).map_err(ModelError::Threads)?;
         let plan = compiled.plan.clone();
-        let identity = identity::identity(&compiled, weight_files)?;
+        let compiled = Arc::new(compiled);
+        let identity = identity::identity(compiled.clone(), weight_files);
         let mut executor = Executor::new(plan, weights, pool)?.with_identity(identity);
         if let Some(cache) = prefix_cache(&compiled.plan)? {
             executor = executor.with_prefix_cache(cache)?;

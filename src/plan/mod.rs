@@ -7,6 +7,7 @@
 //! changing the graph (`rewrite/`, `transform/`).
 
 mod alias;
+mod alive;
 mod bidirectional;
 mod cost;
 mod layout;

@@ -50,7 +50,7 @@ pub struct RuleReport {
     pub name: String,
     /// The first value that each application replaced, in the order of the applications.
     pub fired: Vec<String>,
-    /// Where it nearly fired, in the graph as the pass leaves it.
+    /// Where it nearly fired, in the graph as the pass leaves it; empty unless [`super::PassOptions::near_misses`] asks.
     pub near: Vec<NearMiss>,
 }
 
