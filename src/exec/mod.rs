@@ -8,6 +8,7 @@
 
 pub mod arena;
 pub mod batch;
+mod encoded;
 pub mod executor;
 pub mod frames;
 mod machine;
@@ -15,4 +16,5 @@ pub mod pool;
 pub mod prefix;
 pub mod saved;
 pub mod session;
+mod step_error;
 pub mod weights;
