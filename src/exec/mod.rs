@@ -8,6 +8,7 @@
 
 pub mod arena;
 pub mod batch;
+mod caches;
 mod encoded;
 pub mod executor;
 pub mod frames;

@@ -268,7 +268,7 @@ fn write_error(source: io::Error) -> SavedSessionError {
 }
 
 /// Reads and checks the parts in order.
-pub(super) struct Reader<R: Read> {
+pub(super) struct SavedReader<R: Read> {
     from: BufReader<R>,
     digest: Digest,
     /// Bytes read so far.
@@ -280,13 +280,13 @@ pub(super) struct Reader<R: Read> {
     row: Vec<u8>,
 }
 
-impl<R: Read> Reader<R> {
+impl<R: Read> SavedReader<R> {
     /// Reads all that comes before the tokens: from then on it is known how many bytes there must be.
     pub fn new(from: R, identity: Identity, plan: &ModelPlan) -> Result<Self, SavedSessionError> {
         if plan.is_bidirectional() {
             return Err(SavedSessionError::Bidirectional);
         }
-        let mut reader = Reader {
+        let mut reader = SavedReader {
             from: BufReader::new(from),
             digest: Digest::default(),
             found: 0,
@@ -397,5 +397,36 @@ impl<R: Read> Reader<R> {
         self.found += filled as u64;
         self.digest.add(bytes);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn an_identity_is_sought_when_it_is_asked_for_and_again_after_an_error() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let identity = LazyIdentity::new(move || match count.fetch_add(1, Ordering::Relaxed) {
+            0 => Err(WeightFilesError::NotFound {
+                tensor: "x".to_string(),
+                nearest: None,
+            }),
+            _ => Ok(Identity {
+                weights: 7,
+                ..Identity::default()
+            }),
+        });
+        assert_eq!(asked.load(Ordering::Relaxed), 0);
+        let error = SavedSessionError::from(identity.get().unwrap_err());
+        assert!(error.to_string().contains("`x`"), "{error}");
+        for _ in 0..2 {
+            assert_eq!(identity.get().unwrap().weights, 7);
+            assert_eq!(asked.load(Ordering::Relaxed), 2);
+        }
     }
 }

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::arena::{Arena, ArenaError};
 use super::batch::Batch;
+use super::caches::kv_cache;
 pub use super::encoded::Encoded;
-use super::executor::{Ended, Executor, kv_cache};
+use super::executor::{Ended, Executor};
 use super::frames::Frames;
-use super::saved::{Reader, SavedSessionError, Writer, first_saved};
+use super::saved::{SavedReader, SavedSessionError, Writer, first_saved};
 pub use super::step_error::StepError;
 use crate::kernels::finite::{NonFinite, non_finite};
 use crate::plan::{Slot, StepPlan};
@@ -522,7 +523,7 @@ impl Session {
         from: &mut impl Read,
     ) -> Result<Session, SavedSessionError> {
         let plan = executor.plan();
-        let mut reader = Reader::new(from, executor.identity()?, plan)?;
+        let mut reader = SavedReader::new(from, executor.identity()?, plan)?;
         let mut session = Session::new(executor.clone(), vocabulary)?;
         reader.tokens(vocabulary, &mut session.tokens)?;
         let position = session.position();

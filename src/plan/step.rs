@@ -5,11 +5,15 @@ use std::collections::HashMap;
 use smallvec::SmallVec;
 
 use super::place::{Buffer, Placement};
-use super::regions::{FEW_INPUTS, FEW_OUTPUTS};
 use crate::graph::{Name, NodeId, Value};
 use crate::kernels::call::BoundKernel;
 use crate::ops::WeightForm;
 use crate::types::{DType, Dim, Type};
+
+/// Inputs of a step that a thread has room for without a list of its own: more than nearly all ops have.
+pub const FEW_INPUTS: usize = 16;
+/// Outputs of a step, likewise.
+pub const FEW_OUTPUTS: usize = 8;
 
 /// A place in the activations region and how its bytes are seen.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +56,7 @@ impl Slot {
 
 /// Where an operand of a step comes from.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Source {
+pub enum StepInput {
     /// An optional operand that is not there.
     Absent,
     /// The activations region.
@@ -101,7 +105,7 @@ pub struct Step {
     /// Its number among the node's phases, from 0, and how many these are.
     pub(super) phase: (usize, usize),
     pub(super) kernel: Box<dyn BoundKernel>,
-    pub(super) inputs: SmallVec<[Source; 6]>,
+    pub(super) inputs: SmallVec<[StepInput; 6]>,
     /// For each input the node's operand that it is.
     pub(super) operands: SmallVec<[usize; 6]>,
     pub(super) outputs: SmallVec<[Slot; 2]>,
@@ -118,7 +122,7 @@ impl Step {
 
     /// What the kernel reads.
     #[inline]
-    pub fn inputs(&self) -> &[Source] {
+    pub fn inputs(&self) -> &[StepInput] {
         &self.inputs
     }
 
