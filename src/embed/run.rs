@@ -4,6 +4,7 @@ use super::pooling::Pooler;
 use super::recipe::Recipe;
 use super::{EmbedError, EmbedOptions, Pooling};
 use crate::exec::session::{Session, StepError};
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::model::Model;
 
 /// A model that turns texts into vectors, with a session of its own. Its memory is taken once: a step allocates
@@ -66,6 +67,7 @@ impl Embedder {
     /// The embeddings of texts given as token ids, in their order. The ids are taken as they are; a text longer than
     /// the context is an error.
     pub fn embed_tokens(&mut self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>, EmbedError> {
+        let _environment = FloatEnvironment::set_default();
         if let Some(text) = texts.iter().position(|text| text.is_empty()) {
             let error = StepError::Empty;
             return Err(EmbedError::Text { text, error });
@@ -143,6 +145,7 @@ impl Embedder {
 impl Model {
     /// An embedder: what turns texts into vectors with this model. An error where the model's output are logits.
     pub fn embedder(&self, options: &EmbedOptions) -> Result<Embedder, EmbedError> {
+        let _environment = FloatEnvironment::set_default();
         let session = self.session()?;
         let width = session.logits_width();
         if width >= self.vocabulary() {

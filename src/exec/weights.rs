@@ -13,6 +13,7 @@ use crate::architecture::weight_expression::{WeightExpressionError, WeightExpres
 use crate::files::weight::ElementType;
 use crate::files::weight_files::WeightFiles;
 use crate::graph::{Graph, Value};
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::packed::{PackedMatrix, RowTable};
 use crate::kernels::panel_memory::PanelMemory;
 use crate::kernels::quantized::QuantizedMatrix;
@@ -67,6 +68,7 @@ pub fn load(
     threads: usize,
     progress: &dyn Fn(usize, usize) -> ControlFlow<()>,
 ) -> Result<Vec<StoredWeight>, WeightLoadError> {
+    let _environment = FloatEnvironment::set_default();
     let mut loader = Loader {
         graph,
         expressions: WeightExpressions::new(graph, files),

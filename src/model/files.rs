@@ -17,6 +17,7 @@ use crate::files::folder::{Folder, read_text};
 use crate::files::gguf::{GgufFile, open_parts};
 use crate::files::weight_file::{TensorFileError, WeightFile};
 use crate::files::weight_files::{Open, WeightFiles, WeightFilesError};
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::language::diagnostics::{Position, Problem, Problems};
 
 /// The largest graph or configuration file that is read, in bytes.
@@ -58,6 +59,7 @@ impl ModelFiles {
     }
 
     fn find(source: &Source, options: &Options, open: Open) -> Result<ModelFiles, ModelError> {
+        let _environment = FloatEnvironment::set_default();
         let given = options.graph.as_deref();
         match Place::of(source)? {
             Place::Folder(folder) => ModelFiles::of_folder(folder, given, open),

@@ -6,6 +6,7 @@ use super::{ModelError, TokenizerError};
 use crate::files::folder::Folder;
 use crate::files::gguf::{GgufFile, Metadata};
 use crate::files::weight_files::WeightFilesError;
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::text::tokenizer::Tokenizer;
 
 /// Where a model's tokenizer comes from.
@@ -63,5 +64,6 @@ impl Vocabulary {
 /// The tokenizer of a model: of the demo, of a folder with `tokenizer.json`, or of a GGUF file, which may hold nothing but
 /// its vocabulary. No weight is read, and the architecture need not be known.
 pub fn open_tokenizer(source: impl Into<Source>) -> Result<Tokenizer, ModelError> {
+    let _environment = FloatEnvironment::set_default();
     Ok(Vocabulary::of(&source.into())?.build()?)
 }

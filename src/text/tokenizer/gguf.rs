@@ -18,6 +18,7 @@ use super::precompiled::precompiled;
 use super::sentence_piece::SentencePiece;
 use super::{Pipeline, Tokenizer, TokenizerError};
 use crate::files::gguf::Metadata;
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::language::diagnostics::{nearest, shortened};
 
 const MODEL: &str = "tokenizer.ggml.model";
@@ -55,6 +56,7 @@ impl Tokenizer {
     /// Builds the tokenizer that a GGUF file's vocabulary describes (`tokenizer.ggml.…`): SentencePiece BPE ("llama"),
     /// byte-level BPE ("gpt2"), WordPiece ("bert") or Unigram ("t5").
     pub fn from_gguf(metadata: &Metadata) -> Result<Self, TokenizerError> {
+        let _environment = FloatEnvironment::set_default();
         build(metadata)
     }
 

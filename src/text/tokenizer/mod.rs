@@ -24,6 +24,7 @@ use tokenizers::{
 use self::model::TokenModel;
 pub(crate) use self::pieces::SPACE_MARK;
 use crate::files::folder::Folder;
+use crate::kernels::float_environment::FloatEnvironment;
 
 /// What went wrong with a tokenizer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -111,6 +112,7 @@ impl Tokenizer {
 
     /// A tokenizer from a `tokenizer.json`'s contents; `label` stands for its path in errors.
     pub fn from_bytes(label: &Path, bytes: &[u8]) -> Result<Self, TokenizerError> {
+        let _environment = FloatEnvironment::set_default();
         let malformed = |problem: String| TokenizerError::Malformed {
             file: label.to_path_buf(),
             problem,
@@ -144,6 +146,7 @@ impl Tokenizer {
     /// The ids of a text's tokens. `add_special` adds those that belong around a text (BOS, CLS). Special tokens that are
     /// spelled out in the text are these tokens, as chat templates need it.
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>, TokenizerError> {
+        let _environment = FloatEnvironment::set_default();
         let encoding = self
             .pipeline
             .encode_fast(text, add_special)
@@ -159,6 +162,7 @@ impl Tokenizer {
     /// The ids of a text's tokens with those that belong around it, at most `most` of both together: of a longer text the
     /// end is cut, and what belongs behind it stays.
     pub fn encode_cut(&self, text: &str, most: usize) -> Result<Vec<u32>, TokenizerError> {
+        let _environment = FloatEnvironment::set_default();
         let failed = |e| self.error("encode", e);
         let mut encoding = self.pipeline.encode_fast(text, false).map_err(failed)?;
         let [before, after] = &self.around;
@@ -179,6 +183,7 @@ impl Tokenizer {
     /// The ids of a text's tokens, none of them special: nothing is put around the text, and special tokens that it spells
     /// out are read as text.
     pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        let _environment = FloatEnvironment::set_default();
         let plain = self.plain.get_or_init(|| {
             let mut plain = self.pipeline.clone();
             plain.set_encode_special_tokens(true);
