@@ -7,6 +7,7 @@
 mod byte_level;
 mod distrust;
 pub(crate) mod gguf;
+mod memory;
 mod model;
 mod pieces;
 pub(crate) mod pre_tokenizers;
@@ -117,6 +118,10 @@ impl Tokenizer {
             file: label.to_path_buf(),
             problem,
         };
+        let commas = bytes.iter().filter(|byte| **byte == b',').count();
+        memory::FILE
+            .ensure(commas, bytes.len())
+            .map_err(malformed)?;
         distrust::check_file(bytes).map_err(malformed)?;
         let inner = tokenizers::Tokenizer::from_bytes(bytes)
             .map_err(|error| malformed(error.to_string()))?;
