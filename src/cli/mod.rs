@@ -13,6 +13,7 @@ mod chat_commands;
 mod chat_input;
 mod check;
 mod compare;
+mod completions;
 mod diagnose;
 mod dump;
 mod embed;
@@ -98,6 +99,8 @@ subcommands! {
     Score(score::Arguments) => score::score,
     /// Print the token ids of a text, or the text of token ids
     Tokenize(tokenize::Arguments) => tokenize::tokenize,
+    /// Print a script that completes arguments in a shell
+    Completions(completions::Arguments) => completions::completions,
 }
 
 /// The program: parses the arguments, runs the subcommand and gives the exit code: 0, also when stdout is closed early;
