@@ -70,14 +70,13 @@
 //!
 //! # Features
 //!
-//! | feature | what it adds |
-//! | --- | --- |
-//! | none | opening and compiling models, sessions, generating and scoring tokens, embedding token ids |
-//! | `tokenizer` | text in and out: `tokenizer.json` and the vocabularies of GGUF files; writing GGUF files |
-//! | `chat` | conversations: the model's chat template |
-//! | `hub` | downloads from the Hugging Face Hub |
-//! | `demo` | the demo model, of 1.8 MB: the source `"demo"` |
-//! | `cli` | the `smallmind` program, with `tokenizer`, `chat` and `hub` |
+//! - Without any: opening and compiling models, sessions, generating and scoring tokens, embedding token ids
+//! - `tokenizer`: text in and out, by `tokenizer.json` and the vocabularies of GGUF files; writing GGUF files
+//! - `chat`: conversations, by the model's chat template
+//! - `hub`: downloads from the Hugging Face Hub
+//! - `demo`: the demo model, of 1.8 MB, which is the source `"demo"`
+//! - `cli`: the `smallmind` program, with `tokenizer`, `chat` and `hub`
+//! - `internals`: the rooms below as modules, for the program, tests and benches; they change without notice
 //!
 //! `cli` and `demo` are on by default: a library wants `default-features = false`.
 //!
@@ -113,31 +112,81 @@
 //! | `hub` | models of the Hugging Face Hub, as paths (feature `hub`) | what the files say |
 //! | [`guide`] | how to write graph files and rewrite rules, as Markdown | code |
 
-pub mod architecture;
-pub mod blocks;
 #[cfg(feature = "chat")]
 pub mod chat;
 pub mod convert;
 pub mod embed;
-pub mod exec;
-pub mod files;
 pub mod generate;
-pub mod graph;
 #[allow(rustdoc::broken_intra_doc_links)] // Shapes, such as [T, width], are not links.
 pub mod guide;
 #[cfg(feature = "hub")]
 pub mod hub;
-pub mod kernels;
-pub mod language;
-pub mod math;
 pub mod model;
-pub mod ops;
-pub mod plan;
-pub mod rewrite;
 #[cfg(feature = "tokenizer")]
 pub mod text;
+
+// The other rooms are not API. With the feature `internals` the program, tests and benches see them; without it the
+// compiler finds what nobody uses.
+#[cfg(feature = "internals")]
+pub mod architecture;
+#[cfg(feature = "internals")]
+pub mod blocks;
+#[cfg(feature = "internals")]
+pub mod exec;
+#[cfg(feature = "internals")]
+pub mod files;
+#[cfg(feature = "internals")]
+pub mod graph;
+#[cfg(feature = "internals")]
+pub mod kernels;
+#[cfg(feature = "internals")]
+pub mod language;
+#[cfg(feature = "internals")]
+pub mod math;
+#[cfg(feature = "internals")]
+pub mod ops;
+#[cfg(feature = "internals")]
+pub mod plan;
+#[cfg(feature = "internals")]
+pub mod rewrite;
+#[cfg(feature = "internals")]
 pub mod transform;
+#[cfg(feature = "internals")]
 pub mod types;
+
+#[cfg(not(feature = "internals"))]
+mod architecture;
+#[cfg(not(feature = "internals"))]
+mod blocks;
+#[cfg(not(feature = "internals"))]
+mod exec;
+#[cfg(not(feature = "internals"))]
+#[allow(unused_imports)] // Names that a room passes on to the program.
+mod files;
+#[cfg(not(feature = "internals"))]
+#[allow(unused_imports)] // Names that a room passes on to the program.
+mod graph;
+#[cfg(not(feature = "internals"))]
+#[allow(unused_imports)] // Names that a room passes on to the program.
+mod kernels;
+#[cfg(not(feature = "internals"))]
+mod language;
+#[cfg(not(feature = "internals"))]
+mod math;
+#[cfg(not(feature = "internals"))]
+#[allow(unused_imports)] // Names that a room passes on to the program.
+mod ops;
+#[cfg(not(feature = "internals"))]
+#[allow(unused_imports)] // Names that a room passes on to the program.
+mod plan;
+#[cfg(not(feature = "internals"))]
+#[allow(unused_imports)] // Names that a room passes on to the program.
+mod rewrite;
+#[cfg(not(feature = "internals"))]
+#[allow(unused_imports)] // Names that a room passes on to the program.
+mod transform;
+#[cfg(not(feature = "internals"))]
+mod types;
 
 pub use embed::{EmbedError, EmbedOptions, Embedder, Pooling};
 pub use exec::prefix::PrefixStatistics;
@@ -147,6 +196,27 @@ pub use generate::hook::{HookResult, LogitsHook};
 pub use generate::run::{Finish, GenerateError, GenerateOptions, Generation};
 pub use generate::score::{Score, ScoreError};
 pub use model::{Model, ModelBytes, ModelError, Options};
+pub use plan::{MemoryReport, StepReport};
+
+/// What the errors of opening and running a model are made of.
+pub mod error {
+    pub use crate::architecture::weight_expression::WeightExpressionError;
+    pub use crate::exec::arena::ArenaError;
+    pub use crate::exec::weights::WeightLoadError;
+    pub use crate::files::map::MapError;
+    pub use crate::files::weight::WeightError;
+    pub use crate::files::weight_file::TensorFileError;
+    pub use crate::files::weight_files::WeightFilesError;
+    pub use crate::graph::GraphError;
+    pub use crate::kernels::simd::IsaError;
+    pub use crate::language::diagnostics::{Position, Problem, Problems};
+    pub use crate::plan::PlanError;
+    pub use crate::rewrite::PassError;
+    #[cfg(feature = "tokenizer")]
+    pub use crate::text::template_files::TemplateFileError;
+    #[cfg(feature = "tokenizer")]
+    pub use crate::text::tokenizer::TokenizerError;
+}
 
 /// The README's examples, compiled and run with the documentation tests.
 #[cfg(all(doctest, feature = "tokenizer", feature = "demo"))]

@@ -1,9 +1,5 @@
 //! Where a model's parameters come from: config.json, or the keys of a GGUF file, through one trait.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
 use crate::files::gguf::Metadata;
 use crate::language::diagnostics::{Position, Problem, Problems};
 use crate::language::value::Value;
@@ -37,9 +33,6 @@ pub trait ParameterSource {
     fn kind(&self) -> SourceKind;
 }
 
-/// The longest config.json, in bytes.
-const LARGEST_CONFIG: u64 = 16 << 20;
-
 /// A model's config.json. Paths go into objects: `rope_parameters.rope_theta`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfigJson {
@@ -48,20 +41,6 @@ pub struct ConfigJson {
 }
 
 impl ConfigJson {
-    /// Reads a file.
-    pub fn read(path: &Path) -> Result<ConfigJson, Problems> {
-        let name = path.display().to_string();
-        let fail = |message: String| Problems::one(&name, Problem::new(Position::START, message));
-        let mut text = String::new();
-        File::open(path)
-            .and_then(|file| file.take(LARGEST_CONFIG + 1).read_to_string(&mut text))
-            .map_err(|error| fail(format!("can't be read: {error}")))?;
-        if text.len() as u64 > LARGEST_CONFIG {
-            return Err(fail(format!("a file longer than {LARGEST_CONFIG} bytes")));
-        }
-        ConfigJson::parse(&name, &text)
-    }
-
     /// Reads a text. `name` is what messages call it.
     pub fn parse(name: &str, text: &str) -> Result<ConfigJson, Problems> {
         let fail = |position, message: String| Problems::one(name, Problem::new(position, message));
@@ -164,7 +143,5 @@ mod tests {
         );
         assert!(ConfigJson::parse("config.json", "[1]").is_err());
         assert!(ConfigJson::parse("config.json", &"[".repeat(100_000)).is_err());
-        let missing = ConfigJson::read(Path::new("/nowhere/config.json")).unwrap_err();
-        assert!(missing.to_string().contains("can't be read"), "{missing}");
     }
 }

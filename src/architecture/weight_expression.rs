@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use crate::files::map::Mapped;
 use crate::files::weight::{ElementType, Weight, WeightError};
 use crate::files::weight_files::{WeightFiles, WeightFilesError};
+#[cfg(any(test, feature = "internals"))]
 use crate::graph::interpreter::WeightData;
 use crate::graph::{Graph, Kind, NodeId, Value};
 use crate::ops::reference::{Operands, literal_tensor};
@@ -190,6 +191,7 @@ fn made(tensor: Tensor) -> Result<Weight, WeightError> {
     }
 }
 
+#[cfg(any(test, feature = "internals"))]
 impl WeightData for WeightFiles {
     fn load(&self, tensor: &str) -> Result<Tensor, String> {
         self.weight(tensor)

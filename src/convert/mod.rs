@@ -21,11 +21,12 @@ mod vocabulary_parts;
 #[cfg(feature = "tokenizer")]
 mod vocabulary_tokens;
 
+pub use crate::blocks::BlockFormat;
+pub use crate::exec::pool::Pool;
 pub use mixture::{Mixture, Types};
 pub use planned::QuantizeError;
 pub use quantize::{Converted, Progress, Quantization, Report};
 
-use crate::blocks::BlockFormat;
 use crate::files::gguf::TensorType;
 
 /// Parts of the names of tensors that stay as they are, though they have two dimensions.

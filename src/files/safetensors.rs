@@ -3,7 +3,6 @@
 //! Element types, header entries and writing come from the `safetensors` crate. The checks are made here because an
 //! error should name the file and the tensor, and because sums of offsets must not overflow whatever the header says.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::fs::File;
@@ -98,6 +97,7 @@ impl TensorFile {
     }
 
     /// Type, shape and place of a tensor.
+    #[cfg(any(test, feature = "internals"))]
     pub fn get(&self, name: &str) -> Option<&TensorInfo> {
         self.tensors.get(name)
     }
@@ -118,6 +118,7 @@ impl TensorFile {
     }
 
     /// Bytes that a tensor takes in the file; `None` if there is none of that name.
+    #[cfg(any(test, feature = "internals"))]
     pub fn stored_bytes(&self, name: &str) -> Option<usize> {
         let (start, end) = self.tensors.get(name)?.data_offsets;
         end.checked_sub(start)
@@ -144,6 +145,7 @@ impl TensorFile {
     }
 
     /// The elements of an F32 tensor, row-major.
+    #[cfg(any(test, feature = "internals"))]
     pub fn read_f32(&self, name: &str) -> Result<Vec<f32>, TensorFileError> {
         let (info, bytes) = self.data(name)?;
         match info.dtype {
@@ -161,6 +163,7 @@ impl TensorFile {
     }
 
     /// The elements of an I64 or I32 tensor, row-major.
+    #[cfg(any(test, feature = "internals"))]
     pub fn read_i64(&self, name: &str) -> Result<Vec<i64>, TensorFileError> {
         let (info, bytes) = self.data(name)?;
         let data = self.tensor_bytes(info, bytes);
@@ -331,69 +334,4 @@ impl<'de> Visitor<'de> for HeaderVisitor {
         }
         Ok(Header(tensors))
     }
-}
-
-/// A tensor to be written, row-major.
-#[derive(Debug, Clone, Copy)]
-pub struct NewTensor<'a> {
-    /// Its name, unique in the file.
-    pub name: &'a str,
-    /// Its dimensions, outermost first.
-    pub shape: &'a [usize],
-    /// Its elements, as many as the shape says.
-    pub elements: Elements<'a>,
-}
-
-/// The elements of a tensor to be written.
-#[derive(Debug, Clone, Copy)]
-pub enum Elements<'a> {
-    /// Written as F32.
-    F32(&'a [f32]),
-    /// Written as I64.
-    I64(&'a [i64]),
-}
-
-impl safetensors::View for NewTensor<'_> {
-    fn dtype(&self) -> Dtype {
-        match self.elements {
-            Elements::F32(_) => Dtype::F32,
-            Elements::I64(_) => Dtype::I64,
-        }
-    }
-
-    fn shape(&self) -> &[usize] {
-        self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        match self.elements {
-            Elements::F32(values) => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            Elements::I64(values) => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        }
-    }
-
-    fn data_len(&self) -> usize {
-        match self.elements {
-            Elements::F32(values) => size_of_val(values),
-            Elements::I64(values) => size_of_val(values),
-        }
-    }
-}
-
-/// Writes a safetensors file, replacing whatever stands at `path` by a rename, so that a mapping of it stays whole.
-pub fn write_tensors(path: &Path, tensors: &[NewTensor<'_>]) -> Result<(), TensorFileError> {
-    let malformed = |problem: String| ErrorsOf(path).malformed(problem);
-    let mut seen = HashSet::new();
-    if let Some(twice) = tensors.iter().find(|tensor| !seen.insert(tensor.name)) {
-        return Err(malformed(format!(
-            "tensor `{}` is to be written twice",
-            twice.name
-        )));
-    }
-    let named = tensors.iter().map(|&tensor| (tensor.name, tensor));
-    let bytes = safetensors::serialize(named, None).map_err(|e| malformed(e.to_string()))?;
-    let mut partial = path.as_os_str().to_os_string();
-    partial.push(".partial");
-    let written = std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path));
-    written.map_err(ErrorsOf(path).io("write"))
 }

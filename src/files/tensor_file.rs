@@ -164,5 +164,7 @@ pub enum Open {
     /// Map the files: names, types, shapes and data.
     Data,
     /// Read the headers alone: names, types and shapes. The data may be missing.
+    #[cfg_attr(not(feature = "internals"), allow(dead_code))]
+    // What the program's `plan` needs.
     Headers,
 }

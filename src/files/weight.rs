@@ -170,6 +170,7 @@ impl Weight {
     }
 
     /// Elements from one index to the next, for each axis.
+    #[cfg(any(test, feature = "internals"))]
     pub fn strides(&self) -> &[usize] {
         &self.strides
     }
@@ -318,6 +319,7 @@ impl Weight {
 
     /// The bits of one element in its own type (F16 and BF16 in the lower half, elements of blocks as F32), or `None` if
     /// `index` lies outside.
+    #[cfg(any(test, feature = "internals"))]
     pub fn element_bits(&self, index: &[usize]) -> Option<u32> {
         if index.len() != self.shape.len() || index.iter().zip(&self.shape).any(|(i, dim)| i >= dim)
         {

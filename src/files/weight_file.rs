@@ -53,6 +53,7 @@ impl WeightFile {
     }
 
     /// Opens a file and, if it is one part of a GGUF model, all other parts. The first has the metadata.
+    #[cfg(any(test, feature = "internals"))]
     pub fn open_all(path: &Path, open: Open) -> Result<Vec<Self>, TensorFileError> {
         if !gguf::is_gguf(path) {
             return Ok(vec![WeightFile::open(path, open)?]);
@@ -87,6 +88,7 @@ impl WeightFile {
     }
 
     /// Bytes that a tensor takes in the file; `None` if there is none of that name, or its type is not known.
+    #[cfg(any(test, feature = "internals"))]
     pub fn stored_bytes(&self, name: &str) -> Option<usize> {
         match self {
             WeightFile::Safetensors(file) => file.stored_bytes(name),

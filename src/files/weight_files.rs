@@ -102,6 +102,7 @@ pub struct WeightFiles {
 impl WeightFiles {
     /// Opens a model folder ([`SINGLE_FILE`], else [`INDEX_FILE`]), an index (`*.json`), a single safetensors or GGUF
     /// file, or all parts of a GGUF model of which one is named.
+    #[cfg(any(test, feature = "internals"))]
     pub fn open(path: &Path, open: Open) -> Result<Self, WeightFilesError> {
         if path.is_dir() {
             return Self::open_folder(&Folder::Disk(path.to_path_buf()), open);
@@ -129,6 +130,7 @@ impl WeightFiles {
     }
 
     /// A safetensors file held in memory; `label` stands for the file's path in errors.
+    #[cfg(any(test, feature = "internals"))]
     pub fn from_bytes(label: &str, bytes: Mapped) -> Result<Self, WeightFilesError> {
         let file = TensorFile::from_bytes(Path::new(label), bytes)?;
         Self::from_files(vec![WeightFile::Safetensors(file)])
@@ -215,6 +217,7 @@ impl WeightFiles {
     }
 
     /// Bytes that a tensor takes in its file; `None` if there is none of that name, or its type is not known.
+    #[cfg(any(test, feature = "internals"))]
     pub fn stored_bytes(&self, name: &str) -> Option<usize> {
         self.holder(name)?.stored_bytes(name)
     }

@@ -5,14 +5,17 @@
 //! nowhere else. What is absent: what an op means (`ops/`), how files become graphs (`architecture/`), and which changes
 //! are good (`rewrite/`, `transform/`).
 
+#[cfg(feature = "internals")]
 mod dot;
 mod edit;
+#[cfg(any(test, feature = "internals"))]
 pub mod interpreter;
 mod node;
 mod print;
 mod store;
 mod verify;
 
+#[cfg(feature = "internals")]
 pub use dot::print_dot;
 pub use edit::Editor;
 pub use node::{Kind, Name, Node, NodeId, Output, Value, WeightSource};

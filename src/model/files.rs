@@ -36,6 +36,7 @@ pub struct ModelFiles {
     /// The graph file.
     pub graph: ModelFile,
     /// Where the graph file comes from.
+    #[cfg_attr(not(feature = "internals"), allow(dead_code))] // Shown by the program.
     pub graph_origin: GraphOrigin,
     /// The model's folder, on disk or in memory, if it has one.
     pub folder: Option<Folder>,
@@ -54,6 +55,7 @@ impl ModelFiles {
     ///
     /// # Errors
     /// As [`ModelFiles::open`].
+    #[cfg(feature = "internals")]
     pub fn open_headers(source: &Source, options: &Options) -> Result<ModelFiles, ModelError> {
         ModelFiles::find(source, options, Open::Headers)
     }

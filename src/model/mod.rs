@@ -24,14 +24,26 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use bytes::ModelBytes;
+#[cfg(not(feature = "internals"))]
+pub(crate) use compile::{Compiled, compile};
+#[cfg(feature = "internals")]
 pub use compile::{Compiled, compile, threads};
+#[cfg(not(feature = "internals"))]
+pub(crate) use configuration::Configuration;
+#[cfg(feature = "internals")]
 pub use configuration::Configuration;
+#[cfg(not(feature = "internals"))]
+pub(crate) use files::ModelFiles;
+#[cfg(feature = "internals")]
 pub use files::ModelFiles;
 pub(crate) use files::read_json;
 #[cfg(feature = "tokenizer")]
 pub(crate) use files::read_json_up_to;
+#[cfg(all(feature = "tokenizer", not(feature = "internals")))]
+pub(crate) use graphs::GGUF_GRAPH;
 #[cfg(feature = "tokenizer")]
 pub(crate) use graphs::choose_graph;
+#[cfg(feature = "internals")]
 pub use graphs::{GGUF_GRAPH, GraphOrigin, builtin_graphs};
 pub use options::{Activations, Logits, OnProgress, Options, Progress, Text, Weights};
 pub(crate) use recipe_source::RecipeSource;
@@ -151,7 +163,7 @@ struct Shared {
     recipe_source: RecipeSource,
     #[cfg(feature = "tokenizer")]
     tokenizer: Result<Tokenizer, TokenizerError>,
-    #[cfg(feature = "tokenizer")]
+    #[cfg(feature = "chat")]
     template_files: crate::text::template_files::TemplateFiles,
 }
 
@@ -214,7 +226,7 @@ impl Model {
                 recipe_source: RecipeSource::of(&files),
                 #[cfg(feature = "tokenizer")]
                 tokenizer,
-                #[cfg(feature = "tokenizer")]
+                #[cfg(feature = "chat")]
                 template_files: files.template_files(),
             }),
         })
@@ -259,6 +271,7 @@ impl Model {
     }
 
     /// The graphs, the plan and the parameters.
+    #[cfg_attr(not(feature = "internals"), doc(hidden))]
     pub fn compiled(&self) -> &Compiled {
         &self.shared.compiled
     }
@@ -316,7 +329,7 @@ impl Model {
     }
 
     /// Where the chat template may stand.
-    #[cfg(feature = "tokenizer")]
+    #[cfg(feature = "chat")]
     pub(crate) fn template_files(&self) -> &crate::text::template_files::TemplateFiles {
         &self.shared.template_files
     }

@@ -117,6 +117,7 @@ pub struct Passes {
 struct Pass {
     name: String,
     bits: Bits,
+    #[cfg_attr(not(feature = "internals"), allow(dead_code))] // Shown by the program.
     doc: String,
     /// Whether the pass is for the graph of prompt steps alone.
     prefill: bool,
@@ -199,18 +200,21 @@ impl Passes {
     }
 
     /// The names of a pass's rules, in their order; none for what is no pass of rules.
+    #[cfg(any(test, feature = "internals"))]
     pub fn rules(&self, pass: &str) -> impl Iterator<Item = &str> {
         let passes = self.passes.iter().filter(move |p| p.name == pass);
         passes.flat_map(Pass::rules).map(|rule| rule.name.as_str())
     }
 
     /// What a pass or plan switch is for, in a sentence.
+    #[cfg(any(test, feature = "internals"))]
     pub fn doc(&self, pass: &str) -> Option<&str> {
         let pass = self.passes.iter().find(|p| p.name == pass)?;
         Some(&pass.doc)
     }
 
     /// How far a pass or rule may move bits.
+    #[cfg(any(test, feature = "internals"))]
     pub fn bits(&self, name: &str) -> Option<Bits> {
         self.passes.iter().find_map(|pass| match pass.name == name {
             true => Some(pass.bits),

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
-use crate::files::folder::{Folder, FolderError, read_text};
+#[cfg(feature = "chat")]
+use crate::files::folder::read_text;
+use crate::files::folder::{Folder, FolderError};
 use crate::files::gguf::Metadata;
 
 /// The key of a GGUF file's template.
@@ -149,6 +151,7 @@ fn template_of(path: &Path, json: &Json) -> Result<Option<String>, TemplateFileE
 }
 
 /// The text of a file.
+#[cfg(feature = "chat")]
 pub(crate) fn read(path: &Path) -> Result<String, TemplateFileError> {
     Ok(read_text(path, LARGEST_FILE)?)
 }

@@ -9,6 +9,7 @@ pub mod graph_text;
 pub mod hub;
 pub mod quantized;
 pub mod random_graph;
+pub mod safetensors_file;
 pub mod same_bits;
 pub mod seeded_weights;
 pub mod sentences;
@@ -19,7 +20,8 @@ pub mod zeros;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use smallmind::files::safetensors::{Elements, NewTensor, TensorFile, write_tensors};
+use safetensors_file::{Elements, NewTensor, write_tensors};
+use smallmind::files::safetensors::TensorFile;
 use smallmind::model::{Logits, Source};
 use smallmind::{Model, Options, Session};
 
@@ -93,7 +95,7 @@ pub fn write_f32<N: AsRef<str>>(path: &Path, tensors: &[(N, Vec<usize>, Vec<f32>
         shape,
         elements: Elements::F32(values),
     });
-    write_tensors(path, &new.collect::<Vec<_>>()).unwrap();
+    write_tensors(path, &new.collect::<Vec<_>>());
 }
 
 pub fn data(name: &str) -> PathBuf {

@@ -76,6 +76,7 @@ impl GgufFile {
     }
 
     /// The file that begins with `header`, all of it, and is `length` bytes long; `label` stands for its path in errors.
+    #[cfg(any(test, feature = "tokenizer", feature = "internals"))]
     pub fn from_header(
         label: &Path,
         header: Vec<u8>,
@@ -142,6 +143,7 @@ impl GgufFile {
     }
 
     /// Bytes that a tensor takes in the file; `None` if there is none of that name, or its type is not known.
+    #[cfg(feature = "internals")]
     pub fn stored_bytes(&self, name: &str) -> Option<usize> {
         let entry = self.tensors.get(name)?;
         Some(entry.bytes.len()).filter(|&bytes| bytes > 0)

@@ -23,6 +23,7 @@ pub fn tanh_f32(x: f32) -> f32 {
 }
 
 /// [`erf`] of one f32.
+#[cfg(test)]
 pub fn erf_f32(x: f32) -> f32 {
     erf(Single, x)
 }
@@ -38,6 +39,7 @@ pub fn silu_f32(x: f32) -> f32 {
 }
 
 /// [`gelu_tanh`] of one f32.
+#[cfg(test)]
 pub fn gelu_tanh_f32(x: f32) -> f32 {
     gelu_tanh(Single, x)
 }
