@@ -33,17 +33,20 @@ fn bash_completes_a_subcommand_and_an_option() {
         .stdout;
     let mut stdin = bash.stdin.take().unwrap();
     stdin.write_all(&script).unwrap();
-    let ask = |words: &str, place: usize| {
+    // What bash sets and calls when these words are there, the last of them to be completed.
+    let ask = |words: &[&str]| {
+        let [.., before, last] = words else {
+            panic!("too few words")
+        };
         format!(
-            "\nCOMP_WORDS=({words}); COMP_CWORD={place}; _smallmind smallmind; echo \"${{COMPREPLY[@]}}\"\n"
+            "\nCOMP_WORDS=({}); COMP_CWORD={}; _smallmind smallmind '{last}' '{before}'; echo \"${{COMPREPLY[@]}}\"\n",
+            words.join(" "),
+            words.len() - 1
         )
     };
-    stdin
-        .write_all(ask("smallmind quan", 1).as_bytes())
-        .unwrap();
-    stdin
-        .write_all(ask("smallmind run --logit", 2).as_bytes())
-        .unwrap();
+    for words in [&["smallmind", "quan"][..], &["smallmind", "run", "--logit"]] {
+        stdin.write_all(ask(words).as_bytes()).unwrap();
+    }
     drop(stdin);
     let answers = bash.wait_with_output().unwrap();
     assert_eq!(
