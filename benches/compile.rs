@@ -58,7 +58,7 @@ fn planned(compiled: &Compiled) -> ModelPlan {
     let plan = ModelPlan::new(
         &compiled.decode,
         &compiled.prefill,
-        compiled.plan.options.clone(),
+        compiled.plan.options().clone(),
     );
     plan.unwrap_or_else(|error| panic!("there is no plan: {error}"))
 }

@@ -112,6 +112,9 @@
 //! | `hub` | models of the Hugging Face Hub, as paths (feature `hub`) | what the files say |
 //! | [`guide`] | how to write graph files and rewrite rules, as Markdown | code |
 
+// What a caller may do is documented in full; the rooms inside may be briefer.
+#![cfg_attr(not(feature = "internals"), warn(clippy::missing_errors_doc))]
+
 #[cfg(feature = "chat")]
 pub mod chat;
 pub mod convert;

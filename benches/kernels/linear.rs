@@ -5,7 +5,7 @@
 
 use criterion::{Criterion, Throughput};
 use smallmind::kernels::elementwise::UnaryFunction;
-use smallmind::kernels::linear::{GatedLinear, Linear, MergedLinear, scratch_floats};
+use smallmind::kernels::linear::{Floats, GatedLinear, Linear, MergedLinear, Weights as _};
 use smallmind::kernels::matmul::MatMul;
 use smallmind::kernels::packed::{PackedMatrix, WeightType};
 
@@ -54,7 +54,10 @@ fn linear(
     type_name: &str,
 ) {
     let name = format!("{} {cols} to {rows} {type_name}", tokens_of(tokens));
-    let kernel = Linear { activation: None };
+    let kernel = Linear {
+        activation: None,
+        weights: Floats,
+    };
     bench(
         criterion,
         "Linear",
@@ -69,7 +72,8 @@ fn linear(
                 Input::Absent,
                 Input::Absent,
             ];
-            Case::new(tokens, inputs, &[&[tokens, rows]]).scratch(scratch_floats(cols, tokens))
+            Case::new(tokens, inputs, &[&[tokens, rows]])
+                .scratch(Floats::scratch_floats(cols, tokens))
         },
     );
 }
@@ -82,6 +86,7 @@ fn epilogue(criterion: &mut Criterion, tokens: usize) {
         tokens_of(tokens)
     );
     let kernel = Linear {
+        weights: Floats,
         activation: Some(UnaryFunction::GeluTanh),
     };
     bench(
@@ -97,7 +102,8 @@ fn epilogue(criterion: &mut Criterion, tokens: usize) {
                 Input::constant(&[rows], 3),
                 Input::tensor(&[tokens, rows], 4),
             ];
-            Case::new(tokens, inputs, &[&[tokens, rows]]).scratch(scratch_floats(cols, tokens))
+            Case::new(tokens, inputs, &[&[tokens, rows]])
+                .scratch(Floats::scratch_floats(cols, tokens))
         },
     );
 }
@@ -106,7 +112,10 @@ fn epilogue(criterion: &mut Criterion, tokens: usize) {
 fn merged(criterion: &mut Criterion, tokens: usize) {
     let (cols, rows) = (576, [576, 192, 192]);
     let name = format!("{} {cols} to 576, 192, 192 f32", tokens_of(tokens));
-    let kernel = MergedLinear { segments: 3 };
+    let kernel = MergedLinear {
+        segments: 3,
+        weights: Floats,
+    };
     let counts = counts(tokens, cols, rows.iter().sum(), WeightType::F32);
     bench(criterion, "MergedLinear", &name, kernel, counts, || {
         let mut inputs = vec![Input::tensor(&[tokens, cols], 1)];
@@ -114,7 +123,7 @@ fn merged(criterion: &mut Criterion, tokens: usize) {
         inputs.extend(rows.map(|_| Input::Absent));
         let outputs = rows.map(|rows| [tokens, rows]);
         let outputs: Vec<_> = outputs.iter().map(|shape| &shape[..]).collect();
-        Case::new(tokens, inputs, &outputs).scratch(scratch_floats(cols, tokens))
+        Case::new(tokens, inputs, &outputs).scratch(Floats::scratch_floats(cols, tokens))
     });
 }
 
@@ -122,6 +131,7 @@ fn gated(criterion: &mut Criterion, tokens: usize) {
     let (cols, rows) = (576, 1536);
     let name = format!("{} {cols} to {rows} f32, silu", tokens_of(tokens));
     let kernel = GatedLinear {
+        weights: Floats,
         activation: UnaryFunction::Silu,
     };
     let counts = counts(tokens, cols, 2 * rows, WeightType::F32);
@@ -133,7 +143,7 @@ fn gated(criterion: &mut Criterion, tokens: usize) {
             Input::Absent,
             Input::Absent,
         ];
-        Case::new(tokens, inputs, &[&[tokens, rows]]).scratch(scratch_floats(cols, tokens))
+        Case::new(tokens, inputs, &[&[tokens, rows]]).scratch(Floats::scratch_floats(cols, tokens))
     });
 }
 

@@ -1,7 +1,7 @@
 //! Norms, softmax and mean: reductions of rows.
 
 use criterion::Criterion;
-use smallmind::kernels::norm::{LayerNorm, Reduce, Reduction, RmsNorm, Softmax};
+use smallmind::kernels::norm::{Floats, LayerNorm, Reduce, Reduction, RmsNorm, Softmax};
 
 use super::case::{Case, Input, bench, count, floats};
 
@@ -18,6 +18,7 @@ pub fn all(criterion: &mut Criterion) {
             // x and y; with a residual that and the sum too.
             let counts = || floats(if residual { 4 } else { 2 } * tokens * WIDTH);
             let kernel = RmsNorm {
+                output: Floats,
                 eps: 1e-5,
                 residual,
             };
@@ -25,6 +26,7 @@ pub fn all(criterion: &mut Criterion) {
                 norm(tokens, residual, 1)
             });
             let kernel = LayerNorm {
+                output: Floats,
                 eps: 1e-5,
                 residual,
             };

@@ -4,9 +4,8 @@
 
 use criterion::{Criterion, Throughput};
 use smallmind::blocks::BlockFormat;
-use smallmind::kernels::quantized::{
-    QuantizeActivations, QuantizedLinear, QuantizedMatrix, scratch_floats,
-};
+use smallmind::kernels::linear::{Linear, Weights as _};
+use smallmind::kernels::quantized::{Blocks, QuantizeActivations, QuantizedMatrix};
 
 use super::case::{Case, Input, bench, count, floats, tokens_of};
 
@@ -41,7 +40,10 @@ fn linear(criterion: &mut Criterion, tokens: usize, cols: usize, rows: usize, fo
         1 => Throughput::BytesDecimal(QuantizedMatrix::bytes_for(rows, cols, format) as u64),
         _ => count(2 * tokens * cols * rows),
     };
-    let kernel = QuantizedLinear { activation: None };
+    let kernel = Linear {
+        activation: None,
+        weights: Blocks,
+    };
     bench(criterion, "QuantizedLinear", &name, kernel, counts, || {
         let inputs = vec![
             Input::quantized_tensor(tokens, cols, 1),
@@ -49,7 +51,7 @@ fn linear(criterion: &mut Criterion, tokens: usize, cols: usize, rows: usize, fo
             Input::Absent,
             Input::Absent,
         ];
-        Case::new(tokens, inputs, &[&[tokens, rows]]).scratch(scratch_floats(cols, tokens))
+        Case::new(tokens, inputs, &[&[tokens, rows]]).scratch(Blocks::scratch_floats(cols, tokens))
     });
 }
 

@@ -127,9 +127,9 @@ pub struct FlatOutput {
 
 /// The most iterations of one Repeat.
 const MOST_ITERATIONS: i64 = 4096;
-/// The most nodes after expansion. The largest published models have a twentieth; compiling takes seconds here, and its
-/// time grows faster than the nodes.
-const MOST_NODES: usize = 1 << 16;
+/// The most nodes after expansion: 64 in each of the most iterations. The largest published models have a hundredth;
+/// compiling takes seconds here.
+const MOST_NODES: usize = 1 << 18;
 /// The most statements visited, inputs and values of attributes, together.
 const MOST_WORK: usize = 4_000_000;
 

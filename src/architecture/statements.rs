@@ -7,6 +7,7 @@ use super::syntax::{PREDEFINED, Reader};
 use crate::language::diagnostics::nearest;
 use crate::language::document::{Form, Kind, Tree};
 use crate::language::expression::is_name;
+use crate::language::node::{InputForm, NodeForm, OpForm, TreeReader};
 
 /// An op with its attributes, as a node holds them.
 struct OpCall {
@@ -28,7 +29,7 @@ impl Reader {
             }
         };
         match form.name {
-            None => self.node(tree, form).map(Statement::Node),
+            None => self.node(tree).map(Statement::Node),
             Some("Repeat") => self.repeat(tree, form),
             Some("If") => self.condition(tree, form),
             Some(name) => {
@@ -68,7 +69,7 @@ impl Reader {
         }
         self.all_variables.insert(name.clone());
         self.variables.push(name.clone());
-        let body = self.items(Some(body), Self::statement);
+        let body = self.list(Some(body), Self::statement);
         self.variables.pop();
         Some(Statement::Repeat {
             position: tree.position,
@@ -84,8 +85,8 @@ impl Reader {
             return None;
         };
         let condition = self.formula(condition);
-        let yes = self.items(Some(yes), Self::statement);
-        let no = self.items(Some(no), Self::statement);
+        let yes = self.list(Some(yes), Self::statement);
+        let no = self.list(Some(no), Self::statement);
         Some(Statement::If {
             condition: condition?,
             yes,
@@ -93,21 +94,9 @@ impl Reader {
         })
     }
 
-    fn node(&mut self, tree: &Tree, form: &Form) -> Option<Node> {
-        let [names, op, inputs] = form.arguments.as_slice() else {
-            self.expected("a node (\"name\", Op, [\"input\", …])", tree);
-            return None;
-        };
-        let names = match &names.kind {
-            Kind::Text(name, _) => vec![(name.clone(), names.position)],
-            Kind::List(_) => self.items(Some(names), |reader, item| {
-                Some((reader.text(item)?.to_owned(), item.position))
-            }),
-            _ => {
-                self.expected("a name or a list of names", names);
-                return None;
-            }
-        };
+    fn node(&mut self, tree: &Tree) -> Option<Node> {
+        let NodeForm { names, op, inputs } = self.node_form(tree, "input")?;
+        let names = self.names(names)?;
         self.subject = names.first().map(|(name, _)| ("node", name.clone()));
         if names.is_empty() {
             self.problem(tree.position, "a node needs at least one name");
@@ -125,7 +114,7 @@ impl Reader {
             }
         }
         let op = self.op(op);
-        let inputs = self.items(Some(inputs), Self::operand);
+        let inputs = self.list(Some(inputs), Self::operand);
         self.subject = None;
         let op = op?;
         Some(Node {
@@ -139,15 +128,11 @@ impl Reader {
     }
 
     fn op(&mut self, tree: &Tree) -> Option<OpCall> {
-        let Kind::Form(Form {
-            name: Some(name),
+        let OpForm {
+            name,
             arguments,
-            fields,
-        }) = &tree.kind
-        else {
-            self.expected("an op: Name or Name(attribute: value)", tree);
-            return None;
-        };
+            attributes: fields,
+        } = self.op_form(tree)?;
         if let Some(second) = arguments.get(1) {
             self.problem(
                 second.position,
@@ -166,7 +151,7 @@ impl Reader {
             attributes.extend(value.map(|value| (name, value)));
         }
         Some(OpCall {
-            op: self.name((*name).to_owned(), tree.position),
+            op: self.name(name.to_owned(), tree.position),
             positional,
             attributes,
         })
@@ -184,22 +169,11 @@ impl Reader {
     }
 
     fn operand(&mut self, tree: &Tree) -> Option<Operand> {
-        let kind = match &tree.kind {
-            Kind::Text(name, _) if name.is_empty() => OperandKind::Absent,
-            Kind::Text(name, _) => OperandKind::Name(name.clone()),
-            Kind::Integer(_) | Kind::Float(_) => OperandKind::Literal(self.argument(tree)?),
-            Kind::Form(Form {
-                name: Some("Num"),
-                arguments,
-                ..
-            }) if arguments.len() == 1 => OperandKind::Literal(self.argument(arguments.first()?)?),
-            _ => {
-                self.expected(
-                    "an input: \"name\", \"\", a number or Num(\"expression\")",
-                    tree,
-                );
-                return None;
-            }
+        let expected = "an input: \"name\", \"\", a number or Num(\"expression\")";
+        let kind = match self.input_form(tree, expected)? {
+            InputForm::Absent => OperandKind::Absent,
+            InputForm::Name(name) => OperandKind::Name(name.to_owned()),
+            InputForm::Number(tree) => OperandKind::Literal(self.argument(tree)?),
         };
         let position = tree.position;
         Some(Operand { position, kind })

@@ -26,6 +26,7 @@ use super::ast::{
 use crate::language::diagnostics::{Position, Problem, Problems, unknown};
 use crate::language::document::{self, Form, Kind, Tree};
 use crate::language::expression::{Expression, is_name};
+use crate::language::node::TreeReader;
 use crate::language::value::Value;
 
 /// Names that every graph has without binding them: token ids and their positions in the sequence, both of shape `[T]`.
@@ -64,8 +65,8 @@ pub(super) struct Reader {
     pub(super) all_variables: BTreeSet<String>,
 }
 
-impl Reader {
-    pub(super) fn problem(&mut self, position: Position, message: impl Into<String>) {
+impl TreeReader for Reader {
+    fn problem(&mut self, position: Position, message: impl Into<String>) {
         let problem = Problem::new(position, message);
         self.problems.push(match &self.subject {
             Some(("node", name)) => problem.of(name),
@@ -73,12 +74,9 @@ impl Reader {
             None => problem,
         });
     }
+}
 
-    pub(super) fn expected(&mut self, expected: &str, found: &Tree) {
-        let message = format!("expected {expected}, found {}", found.describe());
-        self.problem(found.position, message);
-    }
-
+impl Reader {
     /// `name`, with a problem noted if it is so long that repeating it could fill the memory.
     pub(super) fn name(&mut self, name: String, position: Position) -> String {
         if name.len() > LONGEST_NAME {
@@ -109,7 +107,7 @@ impl Reader {
             gguf,
             nodes,
             outputs,
-        ] = self.fields(tree, "Model", known);
+        ] = self.form_fields(tree, "Model", known);
         for (name, field) in [("nodes", nodes), ("outputs", outputs)] {
             if field.is_none() && self.problems.is_empty() {
                 self.problem(tree.position, format!("Model has no '{name}'"));
@@ -121,11 +119,11 @@ impl Reader {
             prefixes: self.texts(prefixes),
             ignore: self.texts(ignore),
             params: self.entries(params, "parameter", Self::param),
-            require: self.items(require, Self::requirement),
+            require: self.list(require, Self::requirement),
             weights: self.entries(weights, "weight", Self::weight),
             gguf: gguf.and_then(|tree| self.gguf(tree)),
-            nodes: self.items(nodes, Self::statement),
-            outputs: self.items(outputs, Self::placed_name),
+            nodes: self.list(nodes, Self::statement),
+            outputs: self.list(outputs, Self::placed_name),
         };
         if prefixes.is_none() {
             model.prefixes.push(String::new());
@@ -167,7 +165,7 @@ impl Reader {
 
     fn gguf(&mut self, tree: &Tree) -> Option<GgufStatement> {
         let known = ["architecture", "keys", "tensors", "differs"];
-        let [architecture, keys, tensors, differs] = self.fields(tree, "Gguf", known);
+        let [architecture, keys, tensors, differs] = self.form_fields(tree, "Gguf", known);
         if architecture.is_none() && self.problems.is_empty() {
             self.problem(tree.position, "gguf has no 'architecture'");
         }
@@ -176,7 +174,7 @@ impl Reader {
         };
         let keys = self.entries(keys, "key", named);
         let tensors = self.entries(tensors, "tensor", named);
-        let differs = self.items(differs, Self::placed_name);
+        let differs = self.list(differs, Self::placed_name);
         for Output { position, name } in &differs {
             if !self.params.contains(name) {
                 let params: BTreeSet<&str> = self.params.iter().map(String::as_str).collect();
@@ -194,13 +192,12 @@ impl Reader {
     }
 
     /// The values of the fields that `known` lists, of a form that may bear `name`.
-    fn fields<'t, const N: usize>(
+    fn form_fields<'t, const N: usize>(
         &mut self,
         tree: &'t Tree,
         name: &str,
         known: [&str; N],
     ) -> [Option<&'t Tree<'t>>; N] {
-        let mut values = [None; N];
         let form = match &tree.kind {
             Kind::Form(form) if form.arguments.is_empty() => form,
             _ => {
@@ -208,7 +205,7 @@ impl Reader {
                     &format!("{name}({}: …, …)", known.first().unwrap_or(&"")),
                     tree,
                 );
-                return values;
+                return [None; N];
             }
         };
         if let Some(found) = form.name.filter(|found| *found != name) {
@@ -216,40 +213,18 @@ impl Reader {
                 tree.position,
                 format!("expected {name}(…), found {found}(…)"),
             );
-            return values;
+            return [None; N];
         }
-        for field in &form.fields {
-            let index = known.iter().position(|known| *known == field.name);
-            match index.and_then(|index| values.get_mut(index)) {
-                None => self.problem(field.position, unknown("field", field.name, known)),
-                Some(Some(_)) => {
-                    self.problem(
-                        field.position,
-                        format!("the field '{}' stands twice", field.name),
-                    );
-                }
-                Some(value) => *value = Some(&field.value),
-            }
-        }
-        values
+        self.fields(form, known)
     }
 
     /// What `read` makes of each item of a list, if there is one.
-    pub(super) fn items<T>(
+    pub(super) fn list<T>(
         &mut self,
         tree: Option<&Tree>,
         mut read: impl FnMut(&mut Self, &Tree) -> Option<T>,
     ) -> Vec<T> {
-        match tree.map(|tree| (tree, &tree.kind)) {
-            None => Vec::new(),
-            Some((_, Kind::List(items))) => {
-                items.iter().filter_map(|item| read(self, item)).collect()
-            }
-            Some((tree, _)) => {
-                self.expected("a list […]", tree);
-                Vec::new()
-            }
-        }
+        tree.map_or_else(Vec::new, |tree| self.items(tree, &mut read))
     }
 
     /// What `read` makes of each entry of a map, if there is one. Names stand once.
@@ -283,18 +258,8 @@ impl Reader {
         values
     }
 
-    pub(super) fn text<'t>(&mut self, tree: &'t Tree) -> Option<&'t str> {
-        match &tree.kind {
-            Kind::Text(text, _) => Some(text),
-            _ => {
-                self.expected("a text in \"double quotes\"", tree);
-                None
-            }
-        }
-    }
-
     fn texts(&mut self, tree: Option<&Tree>) -> Vec<String> {
-        self.items(tree, |reader, item| reader.text(item).map(str::to_owned))
+        self.list(tree, |reader, item| reader.text(item).map(str::to_owned))
     }
 
     pub(super) fn formula(&mut self, tree: &Tree) -> Option<Formula> {
@@ -370,7 +335,7 @@ impl Reader {
             Kind::Form(_) => {
                 let noted = self.problems.len();
                 let known = ["hf", "gguf", "default", "to_gguf"];
-                let [hf, gguf, default, to_gguf] = self.fields(tree, "Key", known);
+                let [hf, gguf, default, to_gguf] = self.form_fields(tree, "Key", known);
                 if hf.is_none() && gguf.is_none() && self.problems.len() == noted {
                     self.problem(tree.position, "Key needs 'hf' or 'gguf' paths");
                 }
@@ -428,7 +393,7 @@ impl Reader {
         self.weights.insert(name.to_owned());
         let noted = self.problems.len();
         let known = ["shape", "hf", "gguf", "optional", "or", "to_gguf"];
-        let [shape, hf, gguf, optional, or, to_gguf] = self.fields(tree, "Weight", known);
+        let [shape, hf, gguf, optional, or, to_gguf] = self.form_fields(tree, "Weight", known);
         if self.problems.len() == noted {
             if shape.is_none() {
                 self.problem(tree.position, "the weight has no 'shape'");
@@ -440,7 +405,7 @@ impl Reader {
                 );
             }
         }
-        let shape = self.items(shape, Self::argument);
+        let shape = self.list(shape, Self::argument);
         let hf = hf.and_then(|tree| self.template(tree));
         let gguf = gguf.and_then(|tree| self.template(tree));
         let optional = match optional.map(|tree| (tree, &tree.kind)) {
@@ -452,7 +417,7 @@ impl Reader {
             }
         };
         let or = or.and_then(|tree| self.alternative(tree));
-        let to_gguf = self.items(to_gguf, Self::step);
+        let to_gguf = self.list(to_gguf, Self::step);
         let mentioned: BTreeSet<&str> = hf
             .iter()
             .chain(&gguf)

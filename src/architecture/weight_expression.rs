@@ -16,6 +16,7 @@ use crate::ops::{Data, Op, Tensor, View, slice_bounds};
 
 /// Why a weight expression has no value.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum WeightExpressionError {
     /// A tensor can't be had from the weight files.
     #[error(transparent)]

@@ -17,32 +17,30 @@
 //! | 8..136 | 16 bytes a group; byte i of a group: the four bits of its elements i and 16 + i |
 
 use super::field::{field, scale};
+use super::group::Group;
+use super::legacy::nibbles;
 
 /// What the four bits mean.
 pub(crate) const LEVELS: [i8; 16] = [
     -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
 ];
 
-/// `out[i]` = d · the level of element i of 32, whose four bits 16 bytes hold.
-fn levels(d: f32, bytes: &[u8; 16], out: &mut [f32; 32]) {
-    let (first, second) = out.split_at_mut(16);
-    for ((first, second), &byte) in first.iter_mut().zip(second).zip(bytes) {
-        *first = d * f32::from(LEVELS[usize::from(byte & 15)]);
-        *second = d * f32::from(LEVELS[usize::from(byte >> 4)]);
-    }
+/// The levels of 32 elements whose four bits 16 bytes hold.
+#[inline(always)]
+fn levels(bytes: &[u8; 16]) -> [i8; 32] {
+    nibbles(bytes).map(|number| LEVELS[usize::from(number)])
 }
 
-pub(super) fn read_iq4_nl(block: &[u8; 18], out: &mut [f32; 32]) {
-    levels(scale::<0, _>(block), field::<2, 16, _>(block), out);
+#[inline(always)]
+pub(super) fn read_iq4_nl(block: &[u8; 18], _: usize) -> Group {
+    Group::new(scale::<0, _>(block), levels(field::<2, 16, _>(block)))
 }
 
-pub(super) fn read_iq4_xs(block: &[u8; 136], out: &mut [f32; 256]) {
-    let d = scale::<0, _>(block);
+#[inline(always)]
+pub(super) fn read_iq4_xs(block: &[u8; 136], number: usize) -> Group {
     let high = u16::from_le_bytes(*field::<2, 2, _>(block));
     let low = u32::from_le_bytes(*field::<4, 4, _>(block));
-    let groups = field::<8, 128, _>(block).as_chunks().0;
-    for (g, (bytes, out)) in groups.iter().zip(out.as_chunks_mut().0).enumerate() {
-        let s = (low >> (4 * g) & 15) as i8 | ((high >> (2 * g) & 3) << 4) as i8;
-        levels(d * f32::from(s - 32), bytes, out);
-    }
+    let s = (low >> (4 * number) & 15) as i8 | ((high >> (2 * number) & 3) << 4) as i8;
+    let bytes = &field::<8, 128, _>(block).as_chunks().0[number];
+    Group::new(scale::<0, _>(block) * f32::from(s - 32), levels(bytes))
 }

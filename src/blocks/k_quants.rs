@@ -5,7 +5,7 @@
 //! | bytes | |
 //! | --- | --- |
 //! | 0..16 | byte g: s of group g in the lower four bits, m in the upper |
-//! | 16..80 | two bits an element, [quarters](spread_two_bits) |
+//! | 16..80 | two bits an element, [quarters](two_bits) |
 //! | 80..82, 82..84 | scales d and dmin |
 //!
 //! Q3_K, 16 groups of 16. An element is (d · (s − 32)) · (q − 4).
@@ -13,7 +13,7 @@
 //! | bytes | |
 //! | --- | --- |
 //! | 0..32 | bit j of byte i: the third bit of element 32j + i |
-//! | 32..96 | the lower two bits an element, [quarters](spread_two_bits) |
+//! | 32..96 | the lower two bits an element, [quarters](two_bits) |
 //! | 96..108 | s: bytes 0..8 hold the lower four bits of groups i and 8 + i, bytes 8..12 two bits each of groups i, 4 + i, 8 + i, 12 + i |
 //! | 108..110 | scale d |
 //!
@@ -39,154 +39,127 @@
 //! | bytes | |
 //! | --- | --- |
 //! | 0..128 | 64 bytes each 128 elements; byte i: the lower four bits of elements i and 64 + i |
-//! | 128..192 | the upper two bits an element, [quarters](spread_two_bits) |
+//! | 128..192 | the upper two bits an element, [quarters](two_bits) |
 //! | 192..208 | byte g: s of group g, signed |
 //! | 208..210 | scale d |
 
 use super::field::{field, scale};
+use super::group::{Group, Minimum};
+use super::legacy::less;
 
-/// Two bits an element, 32 bytes each 128 elements: bits 2j, 2j + 1 of byte i belong to element 32j + i of the 128.
-fn spread_two_bits(bytes: &[u8; 64]) -> [u8; 256] {
-    let mut out = [0; 256];
-    for (half, out) in bytes
-        .as_chunks::<32>()
-        .0
-        .iter()
-        .zip(out.as_chunks_mut::<128>().0)
-    {
-        for (j, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-            for (out, byte) in out.iter_mut().zip(half) {
-                *out = byte >> (2 * j) & 3;
-            }
-        }
-    }
-    out
+/// Two bits an element, 32 bytes each 128 elements: bits 2j, 2j + 1 of byte i belong to element 32j + i of the 128. The
+/// numbers 0..4 of the `number`-th 32 elements.
+#[inline(always)]
+fn two_bits(bytes: &[u8; 64], number: usize) -> [u8; 32] {
+    bytes.as_chunks().0[number / 4].map(|byte: u8| byte >> (2 * (number % 4)) & 3)
 }
 
-/// Four bits an element, 32 bytes each 64 elements: byte i belongs to elements i and 32 + i of the 64.
-fn spread_four_bits(bytes: &[u8; 128]) -> [u8; 256] {
-    let mut out = [0; 256];
-    for (bytes, out) in bytes
-        .as_chunks::<32>()
-        .0
-        .iter()
-        .zip(out.as_chunks_mut::<64>().0)
-    {
-        let (first, second) = out.split_at_mut(32);
-        for ((first, second), byte) in first.iter_mut().zip(second).zip(bytes) {
-            *first = byte & 15;
-            *second = byte >> 4;
-        }
-    }
-    out
+/// Four bits an element, 32 bytes each 64 elements: byte i belongs to elements i and 32 + i of the 64. The numbers 0..16 of
+/// the `number`-th 32 elements.
+#[inline(always)]
+fn four_bits(bytes: &[u8; 128], number: usize) -> [u8; 32] {
+    bytes.as_chunks().0[number / 2].map(|byte: u8| byte >> (4 * (number % 2)) & 15)
 }
 
-/// The scale and the minimum of each of 8 groups, 0..64.
+/// Numbers with one bit more, bit SHIFT: bit j of byte i belongs to element i of the j-th 32.
+#[inline(always)]
+fn with_bit<const SHIFT: u8>(numbers: [u8; 32], bytes: &[u8; 32], number: usize) -> [u8; 32] {
+    let mut numbers = numbers;
+    for (with, byte) in numbers.iter_mut().zip(bytes) {
+        *with |= (byte >> number & 1) << SHIFT;
+    }
+    numbers
+}
+
+/// The scale and the minimum of the `g`-th of 8 groups, 0..64.
 ///
 /// Of the groups 0..4, byte g holds s in its lower six bits, and byte 4 + g holds m. Of the groups 4..8, byte 4 + g holds the
 /// lower four bits of s and, above them, of m; their upper two bits are the upper two of bytes g − 4 and g.
-fn scales_and_minimums(bytes: &[u8; 12]) -> [(u8, u8); 8] {
-    std::array::from_fn(|g| {
-        if g < 4 {
-            (bytes[g] & 63, bytes[g + 4] & 63)
-        } else {
-            let both = bytes[g + 4];
-            (
-                both & 15 | bytes[g - 4] >> 6 << 4,
-                both >> 4 | bytes[g] >> 6 << 4,
-            )
-        }
-    })
-}
-
-/// `out = scale · q − minimum` for the `N` elements of each group.
-fn from_minimum<const N: usize>(
-    groups: impl Iterator<Item = (f32, f32)>,
-    numbers: &[u8; 256],
-    out: &mut [f32; 256],
-) {
-    let numbers = numbers.as_chunks::<N>().0;
-    for (((scale, minimum), numbers), out) in groups.zip(numbers).zip(out.as_chunks_mut::<N>().0) {
-        for (out, &q) in out.iter_mut().zip(numbers) {
-            *out = scale * f32::from(q) - minimum;
-        }
+#[inline(always)]
+fn scale_and_minimum(bytes: &[u8; 12], g: usize) -> (u8, u8) {
+    if g < 4 {
+        (bytes[g] & 63, bytes[g + 4] & 63)
+    } else {
+        let both = bytes[g + 4];
+        (
+            both & 15 | bytes[g - 4] >> 6 << 4,
+            both >> 4 | bytes[g] >> 6 << 4,
+        )
     }
 }
 
-/// `out = scale · (q − zero)` for the 16 elements of each group.
-fn centred(groups: impl Iterator<Item = f32>, numbers: &[u8; 256], zero: i8, out: &mut [f32; 256]) {
-    let numbers = numbers.as_chunks::<16>().0;
-    for ((scale, numbers), out) in groups.zip(numbers).zip(out.as_chunks_mut::<16>().0) {
-        for (out, &q) in out.iter_mut().zip(numbers) {
-            *out = scale * f32::from(q as i8 - zero);
-        }
+/// The two bytes of the `number`-th 32 elements' halves.
+#[inline(always)]
+fn of_halves(bytes: &[u8; 16], number: usize) -> [u8; 2] {
+    bytes.as_chunks().0[number]
+}
+
+/// Elements (d · s) · (q − zero), with an s for each 16.
+#[inline(always)]
+fn by_halves<const ZERO: i8>(d: f32, factors: [i8; 2], numbers: [u8; 32]) -> Group {
+    Group {
+        factors,
+        ..Group::new(d, less::<ZERO>(numbers))
     }
 }
 
-pub(super) fn read_q2_k(block: &[u8; 84], out: &mut [f32; 256]) {
-    let (d, dmin) = (scale::<80, _>(block), scale::<82, _>(block));
-    let groups = field::<0, 16, _>(block).iter();
-    let groups = groups.map(|byte| (d * f32::from(byte & 15), dmin * f32::from(byte >> 4)));
-    let numbers = spread_two_bits(field::<16, 64, _>(block));
-    from_minimum::<16>(groups, &numbers, out);
+/// A group of a Q4_K or Q5_K block, which begin alike.
+#[inline(always)]
+fn by_six_bits<const BYTES: usize>(block: &[u8; BYTES], numbers: [u8; 32], number: usize) -> Group {
+    let (s, m) = scale_and_minimum(field::<4, 12, _>(block), number);
+    let (d, dmin) = (scale::<0, _>(block), scale::<2, _>(block));
+    Group::with_minimum(d * f32::from(s), dmin * f32::from(m), less::<0>(numbers))
 }
 
-pub(super) fn read_q3_k(block: &[u8; 110], out: &mut [f32; 256]) {
-    let d = scale::<108, _>(block);
+#[inline(always)]
+pub(super) fn read_q2_k(block: &[u8; 84], number: usize) -> Group {
+    let scales = of_halves(field::<0, 16, _>(block), number);
+    let numbers = two_bits(field::<16, 64, _>(block), number);
+    Group {
+        minimum: Minimum::Halves(scale::<82, _>(block), scales.map(|byte| byte >> 4)),
+        ..by_halves::<0>(
+            scale::<80, _>(block),
+            scales.map(|byte| (byte & 15) as i8),
+            numbers,
+        )
+    }
+}
+
+#[inline(always)]
+pub(super) fn read_q3_k(block: &[u8; 110], number: usize) -> Group {
     let low = field::<96, 8, _>(block);
     let high = field::<104, 4, _>(block);
-    let groups = (0..16).map(|g| {
+    let factors = [2 * number, 2 * number + 1].map(|g| {
         let low = low[g % 8] >> (g / 8 * 4) & 15;
         let high = high[g % 4] >> (g / 4 * 2) & 3;
-        d * f32::from((low | high << 4) as i8 - 32)
+        (low | high << 4) as i8 - 32
     });
-    let mut numbers = spread_two_bits(field::<32, 64, _>(block));
-    let third = field::<0, 32, _>(block);
-    for (j, numbers) in numbers.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-        for (number, byte) in numbers.iter_mut().zip(third) {
-            *number |= (byte >> j & 1) << 2;
-        }
+    let numbers = two_bits(field::<32, 64, _>(block), number);
+    let numbers = with_bit::<2>(numbers, field::<0, 32, _>(block), number);
+    by_halves::<4>(scale::<108, _>(block), factors, numbers)
+}
+
+#[inline(always)]
+pub(super) fn read_q4_k(block: &[u8; 144], number: usize) -> Group {
+    by_six_bits(block, four_bits(field::<16, 128, _>(block), number), number)
+}
+
+#[inline(always)]
+pub(super) fn read_q5_k(block: &[u8; 176], number: usize) -> Group {
+    let numbers = four_bits(field::<48, 128, _>(block), number);
+    let numbers = with_bit::<4>(numbers, field::<16, 32, _>(block), number);
+    by_six_bits(block, numbers, number)
+}
+
+#[inline(always)]
+pub(super) fn read_q6_k(block: &[u8; 210], number: usize) -> Group {
+    // The 64 bytes of 128 elements hold the first two and the last two of their four groups.
+    let (half, group) = (number / 4, number % 4);
+    let low = field::<0, 128, _>(block).as_chunks::<32>().0[2 * half + group % 2];
+    let mut numbers = two_bits(field::<128, 64, _>(block), number);
+    for (number, byte) in numbers.iter_mut().zip(low) {
+        *number = *number << 4 | byte >> (4 * (group / 2)) & 15;
     }
-    centred(groups, &numbers, 4, out);
-}
-
-pub(super) fn read_q4_k(block: &[u8; 144], out: &mut [f32; 256]) {
-    let numbers = spread_four_bits(field::<16, 128, _>(block));
-    from_minimum::<32>(six_bit_groups(block), &numbers, out);
-}
-
-pub(super) fn read_q5_k(block: &[u8; 176], out: &mut [f32; 256]) {
-    let mut numbers = spread_four_bits(field::<48, 128, _>(block));
-    let fifth = field::<16, 32, _>(block);
-    for (g, numbers) in numbers.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-        for (number, byte) in numbers.iter_mut().zip(fifth) {
-            *number |= (byte >> g & 1) << 4;
-        }
-    }
-    from_minimum::<32>(six_bit_groups(block), &numbers, out);
-}
-
-/// Scale and minimum of each group of a Q4_K or Q5_K block, which begin alike.
-fn six_bit_groups<const BYTES: usize>(block: &[u8; BYTES]) -> impl Iterator<Item = (f32, f32)> {
-    let (d, dmin) = (scale::<0, _>(block), scale::<2, _>(block));
-    let groups = scales_and_minimums(field::<4, 12, _>(block));
-    groups
-        .into_iter()
-        .map(move |(s, m)| (d * f32::from(s), dmin * f32::from(m)))
-}
-
-pub(super) fn read_q6_k(block: &[u8; 210], out: &mut [f32; 256]) {
-    let d = scale::<208, _>(block);
-    let groups = field::<192, 16, _>(block).iter();
-    let groups = groups.map(|&byte| d * f32::from(byte as i8));
-    let mut numbers = spread_two_bits(field::<128, 64, _>(block));
-    let low = field::<0, 128, _>(block).as_chunks::<64>().0;
-    for (low, numbers) in low.iter().zip(numbers.as_chunks_mut::<128>().0) {
-        let (first, second) = numbers.split_at_mut(64);
-        for ((first, second), byte) in first.iter_mut().zip(second).zip(low) {
-            *first = *first << 4 | byte & 15;
-            *second = *second << 4 | byte >> 4;
-        }
-    }
-    centred(groups, &numbers, 32, out);
+    let factors = of_halves(field::<192, 16, _>(block), number).map(|byte| byte as i8);
+    by_halves::<32>(scale::<208, _>(block), factors, numbers)
 }

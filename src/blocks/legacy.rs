@@ -20,9 +20,11 @@
 //! the number ±127 (Q8_0). Numbers are nearest ones under the unrounded d, which is then rounded to binary16.
 
 use super::field::{field, field_mut, put_scale, scale};
+use super::group::Group;
 
 /// The numbers 0..16 of the 32 elements whose four bits 16 bytes hold.
-fn nibbles(bytes: &[u8; 16]) -> [u8; 32] {
+#[inline(always)]
+pub(super) fn nibbles(bytes: &[u8; 16]) -> [u8; 32] {
     let mut numbers = [0; 32];
     let (first, second) = numbers.split_at_mut(16);
     for ((first, second), byte) in first.iter_mut().zip(second).zip(bytes) {
@@ -33,6 +35,7 @@ fn nibbles(bytes: &[u8; 16]) -> [u8; 32] {
 }
 
 /// The numbers 0..32 of 32 elements: lower four bits in `low`, fifth bits in `high`.
+#[inline(always)]
 fn five_bits(high: &[u8; 4], low: &[u8; 16]) -> [u8; 32] {
     let high = u32::from_le_bytes(*high);
     let mut numbers = nibbles(low);
@@ -42,49 +45,46 @@ fn five_bits(high: &[u8; 4], low: &[u8; 16]) -> [u8; 32] {
     numbers
 }
 
-/// `out[i] = d · (numbers[i] − zero)`.
-fn centred(d: f32, numbers: [u8; 32], zero: i8, out: &mut [f32; 32]) {
-    for (out, number) in out.iter_mut().zip(numbers) {
-        *out = d * f32::from(number as i8 - zero);
-    }
+/// Numbers less their zero point.
+#[inline(always)]
+pub(super) fn less<const ZERO: i8>(numbers: [u8; 32]) -> [i8; 32] {
+    numbers.map(|number| number as i8 - ZERO)
 }
 
-/// `out[i] = d · numbers[i] + m`.
-fn from_minimum(d: f32, m: f32, numbers: [u8; 32], out: &mut [f32; 32]) {
-    for (out, number) in out.iter_mut().zip(numbers) {
-        *out = d * f32::from(number) + m;
-    }
-}
-
-pub(super) fn read_q4_0(block: &[u8; 18], out: &mut [f32; 32]) {
-    centred(
+#[inline(always)]
+pub(super) fn read_q4_0(block: &[u8; 18], _: usize) -> Group {
+    Group::new(
         scale::<0, _>(block),
-        nibbles(field::<2, 16, _>(block)),
-        8,
-        out,
-    );
+        less::<8>(nibbles(field::<2, 16, _>(block))),
+    )
 }
 
-pub(super) fn read_q4_1(block: &[u8; 20], out: &mut [f32; 32]) {
-    let numbers = nibbles(field::<4, 16, _>(block));
-    from_minimum(scale::<0, _>(block), scale::<2, _>(block), numbers, out);
+#[inline(always)]
+pub(super) fn read_q4_1(block: &[u8; 20], _: usize) -> Group {
+    let numbers = less::<0>(nibbles(field::<4, 16, _>(block)));
+    Group::with_minimum(scale::<0, _>(block), -scale::<2, _>(block), numbers)
 }
 
-pub(super) fn read_q5_0(block: &[u8; 22], out: &mut [f32; 32]) {
+#[inline(always)]
+pub(super) fn read_q5_0(block: &[u8; 22], _: usize) -> Group {
     let numbers = five_bits(field::<2, 4, _>(block), field::<6, 16, _>(block));
-    centred(scale::<0, _>(block), numbers, 16, out);
+    Group::new(scale::<0, _>(block), less::<16>(numbers))
 }
 
-pub(super) fn read_q5_1(block: &[u8; 24], out: &mut [f32; 32]) {
+#[inline(always)]
+pub(super) fn read_q5_1(block: &[u8; 24], _: usize) -> Group {
     let numbers = five_bits(field::<4, 4, _>(block), field::<8, 16, _>(block));
-    from_minimum(scale::<0, _>(block), scale::<2, _>(block), numbers, out);
+    Group::with_minimum(
+        scale::<0, _>(block),
+        -scale::<2, _>(block),
+        less::<0>(numbers),
+    )
 }
 
-pub(super) fn read_q8_0(block: &[u8; 34], out: &mut [f32; 32]) {
-    let d = scale::<0, _>(block);
-    for (out, &byte) in out.iter_mut().zip(field::<2, 32, _>(block)) {
-        *out = d * f32::from(byte as i8);
-    }
+#[inline(always)]
+pub(super) fn read_q8_0(block: &[u8; 34], _: usize) -> Group {
+    let numbers = field::<2, 32, _>(block).map(|byte| byte as i8);
+    Group::new(scale::<0, _>(block), numbers)
 }
 
 /// The first element of the largest magnitude; 0 where all are zeros.
@@ -121,7 +121,7 @@ fn numbers(values: &[f32; 32], minimum: f32, inverse: f32, zero: f32, last: u8) 
 }
 
 /// The lower four bits of the numbers, elements i and 16 + i in byte i.
-fn put_nibbles(numbers: &[u8; 32], bytes: &mut [u8; 16]) {
+pub(super) fn put_nibbles(numbers: &[u8; 32], bytes: &mut [u8; 16]) {
     let (first, second) = numbers.split_at(16);
     for ((byte, first), second) in bytes.iter_mut().zip(first).zip(second) {
         *byte = first & 15 | second << 4;

@@ -1,5 +1,6 @@
 //! A conversation: messages and a session that has read them.
 
+use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
@@ -12,6 +13,7 @@ use crate::model::Model;
 
 /// Why there is no answer. The conversation stands where it stood before.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ChatError {
     /// The template can't render the messages.
     #[error(transparent)]
@@ -37,6 +39,7 @@ pub enum ChatError {
 
 /// What an answer took.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Turn {
     /// What ended the answer.
     pub finish: Finish,
@@ -87,8 +90,20 @@ pub struct Conversation {
     turn_ends: Vec<u32>,
 }
 
+impl fmt::Debug for Conversation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conversation")
+            .field("model", &self.model)
+            .field("messages", &self.messages)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Conversation {
     /// A conversation without messages. Takes a session's memory.
+    ///
+    /// # Errors
+    /// If the system has no memory for the session.
     pub fn new(model: &Model, template: ChatTemplate) -> Result<Conversation, ChatError> {
         if model.is_bidirectional() {
             return Err(GenerateError::Bidirectional.into());
@@ -160,6 +175,9 @@ impl Conversation {
     ///
     /// Afterwards the answer, without spaces and line ends around it, is the last message, whatever ended it; only a turn
     /// that was cancelled before the answer began leaves no message at all.
+    ///
+    /// # Errors
+    /// If the template refuses the messages, the conversation does not fit the context, or generating fails.
     pub fn say(
         &mut self,
         text: &str,
@@ -234,6 +252,9 @@ impl Conversation {
 
     /// The tokens of the conversation, to its next answer's beginning. Special tokens stand in the template's text, the
     /// one that begins a text too, so that the tokenizer adds none.
+    ///
+    /// # Errors
+    /// If the template refuses the messages, or the tokenizer fails.
     pub fn tokens(&self) -> Result<Vec<u32>, ChatError> {
         let text = self.template.render(&self.messages, true, self.now)?;
         Ok(self.model.encode_more(&text)?)

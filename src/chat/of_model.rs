@@ -10,12 +10,18 @@ use crate::text::template_files::read;
 impl Model {
     /// The model's chat template: of a folder `chat_template.jinja`, or else `chat_template` in `tokenizer_config.json` or
     /// `chat_template.json`; of a GGUF file `tokenizer.chat_template`.
+    ///
+    /// # Errors
+    /// If there is none, or it is not a template that can be rendered.
     pub fn chat_template(&self) -> Result<ChatTemplate, TemplateError> {
         let (file, text) = self.template_files().text()?;
         ChatTemplate::parse(&file, &text, self.template_tokens()?)
     }
 
     /// The template in a file of the caller's, for this model's special tokens.
+    ///
+    /// # Errors
+    /// If the file can't be read, or is not a template that can be rendered.
     pub fn chat_template_from(&self, file: &Path) -> Result<ChatTemplate, TemplateError> {
         let text = read(file)?;
         ChatTemplate::parse(&file.display().to_string(), &text, self.template_tokens()?)

@@ -25,6 +25,7 @@ const SHOWN: usize = 120;
 
 /// Why there is no text for the messages.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TemplateError {
     /// No template can be had from the files.
     #[error(transparent)]
@@ -103,6 +104,9 @@ pub struct ChatTemplate {
 impl ChatTemplate {
     /// A template from its text. `file` is what messages call it; `tokens` are the special tokens that it may name, by
     /// the names that it has for them: `bos_token`, `eos_token`.
+    ///
+    /// # Errors
+    /// If the text is not a template.
     pub fn parse(
         file: &str,
         text: &str,
@@ -142,6 +146,9 @@ impl ChatTemplate {
 
     /// The text for these messages; with `add_generation_prompt` it ends where the assistant's answer begins. `now` is
     /// the time that the template may ask for.
+    ///
+    /// # Errors
+    /// If the template fails, as many do for messages in an order that they don't expect.
     pub fn render(
         &self,
         messages: &[Message],

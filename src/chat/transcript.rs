@@ -33,6 +33,9 @@ struct Record<'a> {
 }
 
 /// The messages in a file: `{"messages": [{"role": "user", "content": "…"}, …]}`, or the list alone.
+///
+/// # Errors
+/// If the file can't be read, or is not such a list.
 pub fn read(path: &Path) -> Result<Vec<Message>, TranscriptError> {
     let fail = |problem: String| TranscriptError {
         path: path.to_path_buf(),
@@ -60,6 +63,9 @@ pub fn read(path: &Path) -> Result<Vec<Message>, TranscriptError> {
 }
 
 /// Write messages to a file, as [`read`] reads them.
+///
+/// # Errors
+/// If the file can't be written.
 pub fn write(path: &Path, messages: &[Message]) -> Result<(), TranscriptError> {
     let fail = |problem: String| TranscriptError {
         path: path.to_path_buf(),

@@ -174,7 +174,7 @@ pub fn bench(arguments: Arguments) -> Result<(), Failure> {
             model_n_params: parameters(&model),
             isa: model.isa().name().to_string(),
             n_threads: model.threads(),
-            n_chunk: model.compiled().plan.options.chunk,
+            n_chunk: model.compiled().plan.options().chunk,
             n_context: model.context(),
             passes_off: arguments.graph.without.clone(),
             activations: arguments.graph.activations().to_string(),
@@ -228,7 +228,7 @@ fn ablation(arguments: &Arguments, options: Options) -> Result<(), Failure> {
     let options = options.threads(arguments.threads.first().copied());
     let source = source(&arguments.model);
     let compiled = compile(&ModelFiles::open_headers(&source, &options)?, &options)?;
-    let context = compiled.plan.options.context;
+    let context = compiled.plan.options().context;
     let generated = arguments.n_gen.iter().copied().max().unwrap_or(0);
     if generated == 0 || context < 2 {
         return error("an ablation generates tokens: -n must be 1 or more, and the context 2");
@@ -255,10 +255,10 @@ fn context(arguments: &Arguments, options: &Options, longest: usize) -> Result<u
         Some(context) => context,
         None => {
             let files = ModelFiles::open_headers(&source(&arguments.model), options)?;
-            let usual = compile(&files, options)?.plan.options.context;
+            let usual = compile(&files, options)?.plan.options().context;
             let enough = options.clone().context(Some(longest.max(usual)));
             match compile(&files, &enough) {
-                Ok(compiled) => compiled.plan.options.context,
+                Ok(compiled) => compiled.plan.options().context,
                 Err(ModelError::Option { .. }) => usual,
                 Err(error) => return Err(error.into()),
             }

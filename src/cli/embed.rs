@@ -83,10 +83,11 @@ pub fn embed(arguments: Arguments) -> Result<(), Failure> {
     let mut options = arguments.threads.add_to(options).text(Text::Needed);
     options.progress = progress();
     let model = Model::open(source(&arguments.model), &options)?;
-    let mut embedder = model.embedder(&EmbedOptions {
-        pooling: arguments.pooling.map(Pooling::from),
-        normalize: arguments.no_normalize.then_some(false),
-    })?;
+    let mut embedder = model.embedder(
+        &EmbedOptions::new()
+            .pooling(arguments.pooling.map(Pooling::from))
+            .normalize(arguments.no_normalize.then_some(false)),
+    )?;
     let mut index = 0;
     if !from_stdin {
         return print_embeddings(&mut embedder, &arguments.texts, &mut index);

@@ -22,7 +22,7 @@ pub struct Arguments {
 
 /// Run the subcommand.
 pub fn explain(arguments: Arguments) -> Result<(), Failure> {
-    let options = arguments.graph.options();
+    let options = arguments.graph.options().near_misses(true);
     let files = ModelFiles::open_headers(&source(&arguments.model), &options)?;
     let compiled = compile(&files, &options)?;
     if arguments.json {

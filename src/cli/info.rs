@@ -101,7 +101,7 @@ pub fn info(arguments: Arguments) -> Result<(), Failure> {
             match compile(&files, &options) {
                 Ok(compiled) => {
                     let report = MemoryReport::new(&compiled.plan, compiled.weight_bytes);
-                    context = Some(compiled.plan.options.context);
+                    context = Some(compiled.plan.options().context);
                     memory = Some(
                         report.packed_weights
                             + report.dense_weights

@@ -18,7 +18,7 @@ pub fn progress() -> Option<OnProgress> {
     }
     let begun = Instant::now();
     let shown = OnceLock::new();
-    Some(OnProgress::new(move |Progress { done, all }| {
+    Some(OnProgress::new(move |Progress { done, all, .. }| {
         if done < all && begun.elapsed() >= PATIENCE {
             shown.get_or_init(|| bar(all)).set_position(done as u64);
         } else if let Some(bar) = shown.get() {

@@ -125,7 +125,7 @@ fn bar() -> ProgressBar {
 /// What became of how many tensors, and of the size.
 fn summary(output: &Path, types: Types, report: &Report) -> String {
     let mut became = String::new();
-    for to in Target::ALL {
+    for to in Target::all() {
         let tensors = report.converted.iter().filter(|tensor| tensor.to == to);
         let rows = match types {
             Types::All(target) if to != target => {

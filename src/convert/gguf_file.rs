@@ -124,11 +124,6 @@ impl NewKey {
         bytes.extend(values.flatten());
         Self::new(key, ValueType::Array, bytes)
     }
-
-    /// The key.
-    pub fn key(&self) -> &str {
-        &self.key
-    }
 }
 
 /// A length, then as many bytes.

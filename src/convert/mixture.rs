@@ -81,7 +81,7 @@ impl Types {
     /// All of them: mixtures and single types.
     pub fn all() -> impl Iterator<Item = Types> {
         let mixed = Mixture::ALL.into_iter().map(Types::Mixed);
-        Target::ALL.into_iter().map(Types::All).chain(mixed)
+        Target::all().map(Types::All).chain(mixed)
     }
 
     /// Its name.

@@ -9,10 +9,16 @@ mod elements;
 mod folder;
 #[cfg(feature = "tokenizer")]
 mod folder_text;
+#[cfg(not(feature = "internals"))]
+mod gguf_file;
+#[cfg(feature = "internals")]
 pub mod gguf_file;
 mod mixture;
 mod planned;
 mod quantize;
+#[cfg(not(feature = "internals"))]
+mod to_gguf;
+#[cfg(feature = "internals")]
 pub mod to_gguf;
 #[cfg(feature = "tokenizer")]
 mod vocabulary;
@@ -58,20 +64,14 @@ pub enum Target {
 }
 
 impl Target {
-    /// Every target there is.
-    pub const ALL: [Target; 11] = [
-        Target::Blocks(BlockFormat::Q4_0),
-        Target::Blocks(BlockFormat::Q4_1),
-        Target::Blocks(BlockFormat::Q5_0),
-        Target::Blocks(BlockFormat::Q5_1),
-        Target::Blocks(BlockFormat::Q8_0),
-        Target::Blocks(BlockFormat::Q4K),
-        Target::Blocks(BlockFormat::Q5K),
-        Target::Blocks(BlockFormat::Q6K),
-        Target::F16,
-        Target::BF16,
-        Target::F32,
-    ];
+    /// Every target there is: the formats that can be written, and floats.
+    pub fn all() -> impl Iterator<Item = Target> {
+        let written = BlockFormat::ALL
+            .into_iter()
+            .filter(|format| format.is_written());
+        let floats = [Target::F16, Target::BF16, Target::F32];
+        written.map(Target::Blocks).chain(floats)
+    }
 
     /// Its name in GGUF files.
     pub fn name(self) -> &'static str {
@@ -95,22 +95,12 @@ impl Target {
 
     /// The number that `general.file_type` has for files whose matrices are mostly of this type; `None` where there is none.
     pub fn file_type(self) -> Option<u32> {
-        Some(match self {
-            Target::F32 => 0,
-            Target::F16 => 1,
-            Target::BF16 => 32,
-            Target::Blocks(format) => match format {
-                BlockFormat::Q4_0 => 2,
-                BlockFormat::Q4_1 => 3,
-                BlockFormat::Q8_0 => 7,
-                BlockFormat::Q5_0 => 8,
-                BlockFormat::Q5_1 => 9,
-                BlockFormat::Q4K => 14,
-                BlockFormat::Q5K => 16,
-                BlockFormat::Q6K => 18,
-                _ => return None,
-            },
-        })
+        match self {
+            Target::F32 => Some(0),
+            Target::F16 => Some(1),
+            Target::BF16 => Some(32),
+            Target::Blocks(format) => format.file_type(),
+        }
     }
 
     /// What a matrix with rows of `row` elements becomes: the target, or where rows are no whole blocks of it, the nearest

@@ -11,6 +11,7 @@ use crate::graph::Value as GraphValue;
 
 /// Why a model could not be quantized.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum QuantizeError {
     /// What was given is no model that can be read.
     #[error(

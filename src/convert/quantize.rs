@@ -41,6 +41,7 @@ const PIECE: usize = 1 << 19;
 
 /// How much of the input has been converted, in bytes of its tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress {
     /// Bytes converted.
     pub done: u64,
@@ -50,6 +51,7 @@ pub struct Progress {
 
 /// A tensor whose type changed.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Converted {
     /// Its name.
     pub name: String,
@@ -61,6 +63,7 @@ pub struct Converted {
 
 /// What became of a model.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Report {
     /// Tensors that were converted, in the order of the new file.
     pub converted: Vec<Converted>,
@@ -98,6 +101,9 @@ impl Quantization {
     ///
     /// What would be written of a folder is read back here and compared with the folder: see src/guide/graphs.md for what the
     /// graph file must say, and for what is an error.
+    ///
+    /// # Errors
+    /// If the input can't be read, has no graph file, or holds something that a GGUF file can't say.
     pub fn plan(
         input: &Path,
         types: impl Into<Types>,
@@ -183,6 +189,9 @@ impl Quantization {
     /// thread holds 2^19 elements. Of a folder, one tensor at a time is in memory.
     ///
     /// `progress` is told after each piece, and may ask to stop.
+    ///
+    /// # Errors
+    /// If a tensor can't be read or quantized, the output can't be written, or `progress` ends it.
     pub fn write(
         &self,
         out: impl Write,

@@ -28,6 +28,7 @@ pub(crate) use recipe::pooling_type;
 
 /// Why there is no embedding.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EmbedError {
     /// The model's output is no hidden state.
     #[error(

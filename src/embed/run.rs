@@ -1,5 +1,7 @@
 //! The loop from texts to embeddings: tokens, steps filled with texts, pooling.
 
+use std::fmt;
+
 use super::pooling::Pooler;
 use super::recipe::Recipe;
 use super::{EmbedError, EmbedOptions, Pooling};
@@ -17,13 +19,22 @@ pub struct Embedder {
     width: usize,
 }
 
+impl fmt::Debug for Embedder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Embedder")
+            .field("model", &self.model)
+            .field("recipe", &self.recipe)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Embedder {
     /// The most tokens of a text, special ones included: what the model's files say, or else the context, or a step's
     /// where texts are read whole and that is less.
     pub fn max_tokens(&self) -> usize {
         let plan = &self.model.compiled().plan;
-        let room = match plan.bidirectional {
-            true => self.model.context().min(plan.options.chunk),
+        let room = match plan.is_bidirectional() {
+            true => self.model.context().min(plan.options().chunk),
             false => self.model.context(),
         };
         self.recipe.max_tokens.map_or(room, |most| most.min(room))
@@ -46,6 +57,9 @@ impl Embedder {
 
     /// The tokens of a text as they are embedded: with those that the tokenizer puts around it, and without the end of
     /// a text that has more than [`Embedder::max_tokens`]. What the tokenizer puts behind a text stays.
+    ///
+    /// # Errors
+    /// If the model has no tokenizer, or that fails.
     #[cfg(feature = "tokenizer")]
     pub fn tokens(&self, text: &str) -> Result<Vec<u32>, EmbedError> {
         let tokenizer = self.model.tokenizer().ok_or(EmbedError::NoTokenizer)?;
@@ -54,6 +68,9 @@ impl Embedder {
     }
 
     /// The embeddings of texts, in their order. Texts of more than [`Embedder::max_tokens`] tokens are cut.
+    ///
+    /// # Errors
+    /// If the model has no tokenizer, that fails, or a text can't be read.
     #[cfg(feature = "tokenizer")]
     pub fn embed(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
         let tokens: Vec<Vec<u32>> = texts
@@ -66,6 +83,9 @@ impl Embedder {
 
     /// The embeddings of texts given as token ids, in their order. The ids are taken as they are; a text longer than
     /// the context is an error.
+    ///
+    /// # Errors
+    /// If a text is empty, is longer than the context, or has ids that the model does not know.
     pub fn embed_tokens(&mut self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>, EmbedError> {
         let _environment = FloatEnvironment::set_default();
         if let Some(text) = texts.iter().position(|text| text.is_empty()) {
@@ -85,7 +105,7 @@ impl Embedder {
     /// Texts that are read whole: steps are filled with them, the longest first.
     fn embed_whole(&mut self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>, EmbedError> {
         let plan = &self.model.compiled().plan;
-        let (most_texts, chunk) = (plan.texts, plan.options.chunk);
+        let (most_texts, chunk) = (plan.texts(), plan.options().chunk);
         let mut order: Vec<usize> = (0..texts.len()).collect();
         order.sort_by_key(|&text| std::cmp::Reverse(texts[text].len()));
         let mut embeddings = vec![Vec::new(); texts.len()];
@@ -144,6 +164,9 @@ impl Embedder {
 
 impl Model {
     /// An embedder: what turns texts into vectors with this model. An error where the model's output are logits.
+    ///
+    /// # Errors
+    /// If the output is logits, the files ask for something that is not done here, or there is no memory for a session.
     pub fn embedder(&self, options: &EmbedOptions) -> Result<Embedder, EmbedError> {
         let _environment = FloatEnvironment::set_default();
         let session = self.session()?;
@@ -163,12 +186,18 @@ impl Model {
     /// The embeddings of texts, in their order, as the model's files say: pooled, passed through dense layers if there
     /// are any, and normalised. Texts longer than the files' limit are cut. Takes a session for the call; to keep one,
     /// or to choose otherwise, use [`Model::embedder`].
+    ///
+    /// # Errors
+    /// As [`Model::embedder`] and [`Embedder::embed`].
     #[cfg(feature = "tokenizer")]
     pub fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
         self.embedder(&EmbedOptions::default())?.embed(texts)
     }
 
     /// The embeddings of texts given as token ids. See [`Model::embed`].
+    ///
+    /// # Errors
+    /// As [`Model::embedder`] and [`Embedder::embed_tokens`].
     pub fn embed_tokens(&self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>, EmbedError> {
         self.embedder(&EmbedOptions::default())?.embed_tokens(texts)
     }

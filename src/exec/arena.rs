@@ -20,6 +20,7 @@ const CHECKED: usize = 1 << 30;
 
 /// Why there is no arena.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ArenaError {
     /// The system did not give the memory.
     #[error("the plan needs an arena of {bytes} bytes ({} MiB), and the system does not give that much memory", bytes >> 20)]

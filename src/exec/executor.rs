@@ -7,28 +7,66 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use smallvec::SmallVec;
 
 use super::arena::Arena;
+use super::batch::{Batch, BatchError};
+use super::frames::Frames;
 use super::pool::{Padded, Pool};
 use super::prefix::PrefixCache;
-use super::saved::Identity;
+use super::saved::{Identity, LazyIdentity};
 use super::weights::StoredWeight;
+use crate::files::weight_files::WeightFilesError;
 use crate::kernels::call::{Call, Operand, QuantizedView, View};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::kv_cache::KvCache;
 use crate::kernels::quantized::activation_words;
-use crate::plan::{Cache, ModelPlan, Slot, Source, Step, StepPlan};
-
-/// Operands that fit into a step's frame; no op has more.
-const OPERANDS: usize = 16;
-/// Outputs that fit into a step's frame; no op has more.
-const OUTPUTS: usize = 8;
+use crate::plan::{Cache, FEW_INPUTS, FEW_OUTPUTS, ModelPlan, Slot, Source, Step, StepPlan};
 
 /// What runs a model: shared by all its sessions, each of which brings its arena.
 pub struct Executor {
     plan: Arc<ModelPlan>,
     weights: Vec<StoredWeight>,
     pool: Pool,
-    identity: Identity,
+    identity: LazyIdentity,
     prefixes: Option<PrefixCache>,
+}
+
+/// Why there is no executor: what it was given does not fit the plan.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExecutorError {
+    /// The pool has another number of threads.
+    #[error("the plan is for {expected} threads, and the pool has {found}")]
+    Threads {
+        /// Threads of the plan.
+        expected: usize,
+        /// Threads of the pool.
+        found: usize,
+    },
+    /// There are more weights, or fewer.
+    #[error("the plan reads {expected} weights, and {found} are there")]
+    WeightCount {
+        /// Weights of the plan.
+        expected: usize,
+        /// Weights given.
+        found: usize,
+    },
+    /// A weight has another form or shape.
+    #[error("weight {number} (from 0) must be {expected}, found {found}")]
+    Weight {
+        /// Its place in [`ModelPlan::weights`].
+        number: usize,
+        /// What the plan's steps read.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+}
+
+/// How a step ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All is computed.
+    Done,
+    /// The caller cancelled. Outputs are undefined, and so are the caches from the step's first position on.
+    Cancelled,
 }
 
 /// A step as all its threads see it.
@@ -36,9 +74,8 @@ struct Run<'a> {
     executor: &'a Executor,
     plan: &'a StepPlan,
     arena: &'a Arena,
-    tokens: usize,
-    past: usize,
-    sequences: &'a [usize],
+    frames: &'a Frames,
+    batch: Batch<'a>,
     cancel: Option<&'a AtomicBool>,
     /// Whether to stop after a step, by the step's parity: thread 0 writes one while the others may still read the
     /// other.
@@ -49,18 +86,39 @@ struct Run<'a> {
 
 impl Executor {
     /// An executor of `plan`, whose weights are in the plan's order.
-    pub fn new(plan: Arc<ModelPlan>, weights: Vec<StoredWeight>, pool: Pool) -> Executor {
-        Executor {
+    pub fn new(
+        plan: Arc<ModelPlan>,
+        weights: Vec<StoredWeight>,
+        pool: Pool,
+    ) -> Result<Executor, ExecutorError> {
+        let (expected, found) = (plan.options().threads, pool.threads());
+        if expected != found {
+            return Err(ExecutorError::Threads { expected, found });
+        }
+        let (expected, found) = (plan.weights().len(), weights.len());
+        if expected != found {
+            return Err(ExecutorError::WeightCount { expected, found });
+        }
+        for (number, (need, weight)) in plan.weights().iter().zip(&weights).enumerate() {
+            if !weight.is_what(need) {
+                return Err(ExecutorError::Weight {
+                    number,
+                    expected: format!("{} as {:?}", need.ty(), need.form()),
+                    found: format!("{weight:?}"),
+                });
+            }
+        }
+        Ok(Executor {
             plan,
             weights,
             pool,
-            identity: Identity::default(),
+            identity: LazyIdentity::known(Identity::default()),
             prefixes: None,
-        }
+        })
     }
 
     /// The same, its sessions saved as those of `identity`: sessions of executors without one fit each other.
-    pub fn with_identity(mut self, identity: Identity) -> Executor {
+    pub fn with_identity(mut self, identity: LazyIdentity) -> Executor {
         self.identity = identity;
         self
     }
@@ -76,9 +134,12 @@ impl Executor {
         self.prefixes.as_ref()
     }
 
-    /// What its sessions are saved as.
-    pub fn identity(&self) -> Identity {
-        self.identity
+    /// What its sessions are saved as, found when it is first asked for.
+    ///
+    /// # Errors
+    /// If the weight files can't be read.
+    pub fn identity(&self) -> Result<Identity, WeightFilesError> {
+        self.identity.get()
     }
 
     /// The plan.
@@ -86,46 +147,54 @@ impl Executor {
         &self.plan
     }
 
-    /// Run one step over the `tokens` tokens whose ids and positions stand in their slots of `arena`, `past` positions
-    /// into the sequence. `sequences` says where each of several sequences begins and the last ends, as
-    /// [`Call::sequences`] does; it is empty for one. Gives `false` if `cancel` was set before the end; the outputs are then undefined, and so are
-    /// the caches from position `past` on.
+    /// Run one step over the tokens of `batch`, whose ids and positions stand in their slots of `arena`; `frames` are as
+    /// the plan says.
+    ///
+    /// # Errors
+    /// If the batch is none that the plan is for, or the arena is another plan's. Nothing was computed then.
     pub fn run(
         &self,
         arena: &mut Arena,
-        tokens: usize,
-        past: usize,
-        sequences: &[usize],
+        frames: &Frames,
+        batch: Batch<'_>,
         cancel: Option<&AtomicBool>,
-    ) -> bool {
-        let stop = [AtomicBool::new(false), AtomicBool::new(false)];
-        let plan = self.plan.for_tokens(tokens);
+    ) -> Result<Ended, BatchError> {
+        batch.check(&self.plan)?;
+        let (expected, found) = (self.plan.regions().total(), arena.bytes());
+        if expected != found {
+            return Err(BatchError::Arena { expected, found });
+        }
+        let plan = self.plan.for_tokens(batch.tokens);
         let run = Run {
             executor: self,
             plan,
             arena,
-            tokens,
-            past,
-            sequences,
+            frames,
+            batch,
             cancel,
-            stop,
+            stop: [AtomicBool::new(false), AtomicBool::new(false)],
             drawn: [0, 0].map(|drawn| Padded(AtomicUsize::new(drawn))),
         };
-        if plan.threads == 1 {
+        if plan.threads() == 1 {
             let _environment = FloatEnvironment::set_default();
             run.walk(0, || {});
         } else {
             self.pool
                 .run(&|thread, barrier| run.walk(thread, || barrier.wait()));
         }
-        !run.stop.iter().any(|stop| stop.load(Ordering::Relaxed))
+        let stopped = run.stop.iter().any(|stop| stop.load(Ordering::Relaxed));
+        Ok(if stopped {
+            Ended::Cancelled
+        } else {
+            Ended::Done
+        })
     }
 }
 
 impl Run<'_> {
     /// One thread's way through the plan; `wait` returns when all threads have called it.
     fn walk(&self, thread: usize, wait: impl Fn()) {
-        for (number, step) in self.plan.steps.iter().enumerate() {
+        for (number, step) in self.plan.steps().iter().enumerate() {
             self.step(step, thread, &self.drawn[number % 2].0);
             let stop = &self.stop[number % 2];
             if thread == 0 {
@@ -146,44 +215,62 @@ impl Run<'_> {
 
     /// One thread's share of one step.
     fn step(&self, step: &Step, thread: usize, drawn: &AtomicUsize) {
-        // Filled in place: collecting would move the frame once more.
-        let mut inputs: SmallVec<[Operand<'_>; OPERANDS]> = SmallVec::new();
-        for source in &step.inputs {
-            inputs.push(self.operand(source));
+        if step.has_many_operands() {
+            return self.frames.with(thread, |inputs, outputs| {
+                self.step_in(step, thread, drawn, inputs, outputs);
+            });
         }
-        let mut outputs: SmallVec<[View<'_>; OUTPUTS]> = SmallVec::new();
+        let mut inputs: SmallVec<[Operand<'_>; FEW_INPUTS]> = SmallVec::new();
+        let mut outputs: SmallVec<[View<'_>; FEW_OUTPUTS]> = SmallVec::new();
+        self.step_in(step, thread, drawn, &mut inputs, &mut outputs);
+    }
+
+    /// The same with empty lists for its operands.
+    #[inline(always)]
+    fn step_in<'a>(
+        &'a self,
+        step: &'a Step,
+        thread: usize,
+        drawn: &AtomicUsize,
+        inputs: &mut impl List<Operand<'a>>,
+        outputs: &mut impl List<View<'a>>,
+    ) {
+        // Filled in place: collecting would move the frame once more.
+        for source in step.inputs() {
+            inputs.add(self.operand(source));
+        }
         let mut int_output: &[Cell<i32>] = &[];
         let mut quantized_output = None;
-        for slot in &step.outputs {
+        for slot in step.outputs() {
             if slot.is_int() {
                 int_output = self.ints(slot);
             } else if slot.is_int8() {
                 quantized_output = Some(self.blocks(slot));
             } else {
-                outputs.push(self.view(slot));
+                outputs.add(self.view(slot));
             }
         }
-        let regions = &self.executor.plan.regions;
+        let regions = self.executor.plan.regions();
         // SAFETY: the scratch region has `scratch_per_thread` bytes for each thread, and only this thread sees its own.
-        let scratch = unsafe { self.arena.cells(regions.scratch_of(thread), step.scratch) };
+        let scratch = unsafe { self.arena.cells(regions.scratch_of(thread), step.scratch()) };
         let call = Call {
-            inputs: &inputs,
-            outputs: &outputs,
+            inputs: inputs.items(),
+            outputs: outputs.items(),
             int_output,
             quantized_output,
             scratch,
-            cache: step.cache.map(|cache| self.cache(cache)),
+            cache: step.cache().map(|cache| self.cache(cache)),
             thread,
-            threads: self.plan.threads,
+            threads: self.plan.threads(),
             drawn,
-            tokens: self.tokens,
-            past: self.past,
-            sequences: self.sequences,
+            tokens: self.batch.tokens,
+            past: self.batch.past,
+            sequences: self.batch.sequences,
         };
         // SAFETY: the plan was verified: operands are the graph's values, of the types that the kernel was chosen for, and
-        // lie apart unless the op may work in place; `run` checked the tokens and the arena, `new` the weights and the
-        // threads. All threads of the step make the same call, each with its own number and scratch.
-        unsafe { step.kernel.run(&call) };
+        // lie apart unless the op may work in place. `Executor::new` checked the weights and the threads, `run` the batch
+        // and the arena. All threads of the step make the same call, each with its own number and scratch.
+        unsafe { step.kernel().run(&call) };
     }
 
     fn operand(&self, source: &Source) -> Operand<'_> {
@@ -202,34 +289,63 @@ impl Run<'_> {
     }
 
     fn view(&self, slot: &Slot) -> View<'_> {
-        let shape = slot.shape(self.tokens, self.past + self.tokens);
+        let shape = slot.shape(self.batch.tokens, self.batch.end());
         let len = shape.iter().product();
         // SAFETY: the plan gives each buffer bytes that no other buffer of the same phase has, `run` holds the arena
         // exclusively, and the kernels' contract keeps threads to their own shares of a step.
-        View::new(unsafe { self.arena.cells(slot.offset, len) }, &shape)
+        View::new(unsafe { self.arena.cells(slot.offset(), len) }, &shape)
     }
 
     fn ints(&self, slot: &Slot) -> &[Cell<i32>] {
-        let len = slot
-            .shape(self.tokens, self.past + self.tokens)
-            .iter()
-            .product();
+        let shape = slot.shape(self.batch.tokens, self.batch.end());
+        let len = shape.iter().product();
         // SAFETY: as in `view`.
-        unsafe { self.arena.cells(slot.offset, len) }
+        unsafe { self.arena.cells(slot.offset(), len) }
     }
 
     fn blocks(&self, slot: &Slot) -> QuantizedView<'_> {
-        let shape = slot.shape(self.tokens, self.past + self.tokens);
+        let shape = slot.shape(self.batch.tokens, self.batch.end());
         let cols = shape.last().copied().unwrap_or(0);
         let rows = shape.iter().product::<usize>() / cols.max(1);
         // SAFETY: as in `view`.
-        let words = unsafe { self.arena.cells(slot.offset, activation_words(rows, cols)) };
+        let words = unsafe {
+            self.arena
+                .cells(slot.offset(), activation_words(rows, cols))
+        };
         QuantizedView::new(words, rows, cols)
     }
 
     fn cache(&self, number: usize) -> KvCache<'_> {
         // SAFETY: as in `view`; the cache's bytes belong to this node alone.
-        unsafe { kv_cache(&self.executor.plan.caches[number], self.arena) }
+        unsafe { kv_cache(&self.executor.plan.caches()[number], self.arena) }
+    }
+}
+
+/// A list that a step's operands are put into: on the stack, or of a [`Frames`].
+trait List<T> {
+    fn add(&mut self, item: T);
+    fn items(&self) -> &[T];
+}
+
+impl<T, A: smallvec::Array<Item = T>> List<T> for SmallVec<A> {
+    #[inline(always)]
+    fn add(&mut self, item: T) {
+        self.push(item);
+    }
+
+    #[inline(always)]
+    fn items(&self) -> &[T] {
+        self
+    }
+}
+
+impl<T> List<T> for Vec<T> {
+    fn add(&mut self, item: T) {
+        self.push(item);
+    }
+
+    fn items(&self) -> &[T] {
+        self
     }
 }
 
@@ -238,18 +354,18 @@ impl Run<'_> {
 /// # Safety
 /// As [`Arena::cells`].
 pub(super) unsafe fn kv_cache<'a>(cache: &Cache, arena: &'a Arena) -> KvCache<'a> {
-    let floats = cache.layout.floats();
-    let values = cache.offset + floats * size_of::<f32>();
+    let floats = cache.layout().floats();
+    let values = cache.offset() + floats * size_of::<f32>();
     // SAFETY: the caller's promise is passed on.
     let (keys, values) = unsafe {
         (
-            arena.cells(cache.offset, floats),
+            arena.cells(cache.offset(), floats),
             arena.cells(values, floats),
         )
     };
     KvCache {
         keys,
         values,
-        layout: cache.layout,
+        layout: cache.layout(),
     }
 }

@@ -6,7 +6,9 @@
 //! `plan/`), and arithmetic (`kernels/`). Once a session exists, nothing here allocates but what saves it.
 
 pub mod arena;
+pub mod batch;
 pub mod executor;
+pub mod frames;
 mod machine;
 pub mod pool;
 pub mod prefix;

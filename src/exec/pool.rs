@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::cell::UnsafeCell;
+use std::fmt;
 use std::hint::spin_loop;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -181,9 +182,20 @@ pub struct Pool {
     callers: Mutex<()>,
 }
 
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Pool {
     /// A pool of `threads` threads: whoever calls [`Pool::run`], and `threads - 1` workers named `smallmind-1` and so
     /// on, which are started now and end when the pool is dropped.
+    ///
+    /// # Errors
+    /// If the system refuses a thread.
     pub fn new(threads: usize) -> io::Result<Pool> {
         if threads == 0 {
             let message = "a thread pool needs at least one thread: the caller's own";

@@ -19,6 +19,7 @@ use crate::plan::ModelPlan;
 
 /// How a cache of prompts' beginnings fares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PrefixStatistics {
     /// Prompts that were looked up.
     pub lookups: u64,
@@ -141,13 +142,13 @@ impl PrefixCache {
         store.statistics.hits += u64::from(found > 0);
         let position = found * BLOCK;
         store.statistics.tokens_reused += position as u64;
-        for (cache, held) in plan.caches.iter().zip(held) {
+        for (cache, held) in plan.caches().iter().zip(held) {
             *held = cache.first_needed(position) / BLOCK * BLOCK;
         }
         let mut slot = last;
         for block in (0..found).rev() {
             let mut from = slot as usize * store.slot_bytes;
-            for cache in &plan.caches {
+            for cache in plan.caches() {
                 let first = cache.first_needed(position);
                 // SAFETY: the session's arena is borrowed exclusively.
                 let rows = unsafe { kv_cache(cache, arena) };
@@ -175,7 +176,7 @@ impl PrefixCache {
                 return;
             };
             let mut to = slot as usize * store.slot_bytes;
-            for cache in &plan.caches {
+            for cache in plan.caches() {
                 // SAFETY: the session lends its arena, and none of its steps runs.
                 let rows = unsafe { kv_cache(cache, arena) };
                 to += store.copy(to, &rows, block, Some(Copy::In));
@@ -237,6 +238,6 @@ impl Store {
 
 /// Bytes of a block of rows of all layers.
 fn slot_bytes(plan: &ModelPlan) -> usize {
-    let rows = plan.caches.iter().map(|cache| cache.layout.row_bytes());
+    let rows = plan.caches().iter().map(|cache| cache.layout().row_bytes());
     rows.sum::<usize>() * BLOCK
 }

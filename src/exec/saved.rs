@@ -17,9 +17,11 @@
 //! protect against intent: rows made up by somebody give the logits that they give.
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::sync::OnceLock;
 
 use super::arena::ArenaError;
 use crate::files::digest::Digest;
+use crate::files::weight_files::WeightFilesError;
 use crate::kernels::kv_cache::KvCache;
 use crate::plan::{Cache, ModelPlan};
 
@@ -55,8 +57,43 @@ impl Identity {
     }
 }
 
+/// An identity that is found when it is first asked for.
+pub struct LazyIdentity {
+    found: OnceLock<Identity>,
+    find: Box<dyn Fn() -> Result<Identity, WeightFilesError> + Send + Sync>,
+}
+
+impl LazyIdentity {
+    /// What `find` returns. After an error it is asked again.
+    pub fn new(
+        find: impl Fn() -> Result<Identity, WeightFilesError> + Send + Sync + 'static,
+    ) -> LazyIdentity {
+        LazyIdentity {
+            found: OnceLock::new(),
+            find: Box::new(find),
+        }
+    }
+
+    /// An identity that need not be sought.
+    pub fn known(identity: Identity) -> LazyIdentity {
+        LazyIdentity::new(move || Ok(identity))
+    }
+
+    pub(super) fn get(&self) -> Result<Identity, WeightFilesError> {
+        match self.found.get() {
+            Some(identity) => Ok(*identity),
+            // Two threads may both find it: it is the same.
+            None => Ok(*self.found.get_or_init({
+                let identity = (self.find)()?;
+                move || identity
+            })),
+        }
+    }
+}
+
 /// Why a session can't be saved or loaded.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SavedSessionError {
     /// The system could not read or write.
     #[error("can't {action} the session: {source}")]
@@ -66,6 +103,9 @@ pub enum SavedSessionError {
         /// The system's answer.
         source: io::Error,
     },
+    /// The model's weights, of which a saved session has a digest, can't be read.
+    #[error(transparent)]
+    Weights(#[from] WeightFilesError),
     /// The bytes begin otherwise than those of a session do.
     #[error("this is no saved session: it begins otherwise")]
     NotASession,
@@ -123,6 +163,15 @@ pub enum SavedSessionError {
         "this model sees all tokens of a text from each, as encoders do: its sessions hold nothing to save"
     )]
     Bidirectional,
+    /// A row is gone that reading the last token again needs: the session was shortened as far back as it can be.
+    #[error(
+        "the session can't be saved: it was shortened, and what its last token saw at position {position} is gone; read \
+         the tokens again, or one more of them"
+    )]
+    RowGone {
+        /// The row's position.
+        position: usize,
+    },
     /// No memory for the session.
     #[error(transparent)]
     Arena(#[from] ArenaError),
@@ -136,16 +185,16 @@ pub(super) fn first_saved(cache: &Cache, position: usize) -> usize {
 /// Bytes of a session of `position` tokens, no more than the context.
 fn expected_bytes(plan: &ModelPlan, position: usize) -> u64 {
     let tokens = position as u64 * size_of::<u32>() as u64;
-    let rows = plan.caches.iter().map(|cache| {
+    let rows = plan.caches().iter().map(|cache| {
         let rows = position - first_saved(cache, position);
-        rows as u64 * cache.layout.row_bytes() as u64
+        rows as u64 * cache.layout().row_bytes() as u64
     });
     HEADER + tokens + rows.sum::<u64>() + CHECKSUM
 }
 
 /// Room for the largest row.
 fn row_buffer(plan: &ModelPlan) -> Vec<u8> {
-    let largest = plan.caches.iter().map(|cache| cache.layout.row_bytes());
+    let largest = plan.caches().iter().map(|cache| cache.layout().row_bytes());
     vec![0; largest.max().unwrap_or(0)]
 }
 
@@ -164,7 +213,7 @@ impl<W: Write> Writer<W> {
         plan: &ModelPlan,
         tokens: &[u32],
     ) -> Result<Self, SavedSessionError> {
-        if plan.bidirectional {
+        if plan.is_bidirectional() {
             return Err(SavedSessionError::Bidirectional);
         }
         let mut writer = Writer {
@@ -234,7 +283,7 @@ pub(super) struct Reader<R: Read> {
 impl<R: Read> Reader<R> {
     /// Reads all that comes before the tokens: from then on it is known how many bytes there must be.
     pub fn new(from: R, identity: Identity, plan: &ModelPlan) -> Result<Self, SavedSessionError> {
-        if plan.bidirectional {
+        if plan.is_bidirectional() {
             return Err(SavedSessionError::Bidirectional);
         }
         let mut reader = Reader {
@@ -262,7 +311,7 @@ impl<R: Read> Reader<R> {
         if let Some(differing) = identity.difference(found) {
             return Err(SavedSessionError::OtherModel { differing });
         }
-        let (position, context) = (u64::from_le_bytes(reader.array()?), plan.options.context);
+        let (position, context) = (u64::from_le_bytes(reader.array()?), plan.options().context);
         let fits = usize::try_from(position).ok().filter(|&n| n <= context);
         let fits = fits.ok_or(SavedSessionError::TooLong { position, context });
         reader.position = fits?;

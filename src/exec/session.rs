@@ -1,11 +1,14 @@
 //! A session: one sequence of tokens, its arena and its place in it.
 
+use std::fmt;
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::arena::{Arena, ArenaError};
-use super::executor::{Executor, kv_cache};
+use super::batch::{Batch, BatchError};
+use super::executor::{Ended, Executor, kv_cache};
+use super::frames::Frames;
 use super::saved::{Reader, SavedSessionError, Writer, first_saved};
 use crate::kernels::finite::{NonFinite, non_finite};
 use crate::kernels::float_environment::FloatEnvironment;
@@ -13,6 +16,7 @@ use crate::plan::{Slot, StepPlan};
 
 /// Why a step did not run. The session stands where it stood before the call, unless it says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum StepError {
     /// The tokens would not fit behind those already there.
     #[error(
@@ -67,6 +71,9 @@ pub enum StepError {
     /// No token was given.
     #[error("no token was given")]
     Empty,
+    /// The plan is not for such a step.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
     /// What the model computed is not finite, and so means nothing. Whole chunks that were done before stay.
     #[error(
         "the model's output for token {token} (from 0) is not finite: {count} of {width} numbers are NaN or infinite, the \
@@ -107,6 +114,8 @@ enum Reuse {
 pub struct Session {
     executor: Arc<Executor>,
     arena: Arena,
+    /// Each thread's operands of the steps that have many.
+    frames: Frames,
     /// Every token so far. This and the lists below have the room that the plan states, so that they never grow.
     tokens: Vec<u32>,
     /// Where each text of the last step begins, in tokens, and behind the last where it ends; empty unless it read
@@ -124,18 +133,35 @@ pub struct Session {
     reused: usize,
 }
 
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("position", &self.position())
+            .field("context", &self.context())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is given the logits of each chunk.
+type EachChunk<'a> = &'a mut dyn FnMut(&[f32]);
+
 impl Session {
     /// A session without tokens. Takes the whole arena and the lists beside it: nothing is allocated later.
+    ///
+    /// # Errors
+    /// If the system has no memory for it.
     pub fn new(executor: Arc<Executor>, vocabulary: usize) -> Result<Session, ArenaError> {
         let plan = executor.plan();
-        let arena = Arena::new(plan.regions.total())?;
+        let arena = Arena::new(plan.regions().total())?;
         let lists = plan.session_lists();
-        let tokens = Vec::with_capacity(lists.tokens);
-        let starts = Vec::with_capacity(lists.starts);
-        let held = vec![0; lists.held];
+        let frames = Frames::new(lists.frames());
+        let tokens = Vec::with_capacity(lists.tokens());
+        let starts = Vec::with_capacity(lists.starts());
+        let held = vec![0; lists.held()];
         Ok(Session {
             executor,
             arena,
+            frames,
             tokens,
             starts,
             vocabulary,
@@ -158,23 +184,29 @@ impl Session {
 
     /// Positions there are.
     pub fn context(&self) -> usize {
-        self.executor.plan().options.context
+        self.executor.plan().options().context
     }
 
     /// The most tokens of a step.
     pub fn chunk(&self) -> usize {
-        self.executor.plan().prefill.tokens
+        self.executor.plan().prefill().tokens()
     }
 
     /// Process a prompt, or more of one, chunk by chunk. Gives the logits as [`Session::logits`] does.
     ///
     /// With a cache of prompts' beginnings (the option `prefix_cache`) a session's first prompt reads only what lies behind
     /// the longest beginning that is there, with the same bits; and the prompt is there for others afterwards.
+    ///
+    /// # Errors
+    /// If there are no tokens, one is not known, they don't fit the context, or the logits are not finite.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<&[f32], StepError> {
         self.run(tokens, None, Reuse::Beginnings, None)
     }
 
     /// As [`Session::prefill`]; stops soon after `cancel` is set, within a chunk too. The chunks done by then stay.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`], and [`StepError::Cancelled`].
     pub fn prefill_until(
         &mut self,
         tokens: &[u32],
@@ -185,6 +217,9 @@ impl Session {
 
     /// As [`Session::prefill`]; `each` is given the logits of each chunk: [chunk, vocabulary] if the model was opened
     /// for all rows, else the last row. All tokens are read, whatever beginnings are known.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`].
     pub fn prefill_each(
         &mut self,
         tokens: &[u32],
@@ -195,6 +230,9 @@ impl Session {
     }
 
     /// As [`Session::prefill_each`]; stops as [`Session::prefill_until`] does.
+    ///
+    /// # Errors
+    /// As [`Session::prefill_until`].
     pub fn prefill_each_until(
         &mut self,
         tokens: &[u32],
@@ -206,11 +244,17 @@ impl Session {
     }
 
     /// Process one token. Gives its logits: `[vocabulary]`.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`].
     pub fn step(&mut self, token: u32) -> Result<&[f32], StepError> {
         self.run(&[token], None, Reuse::Nothing, None)
     }
 
     /// Process the last token again, for its logits: those of a session that was loaded or truncated are gone.
+    ///
+    /// # Errors
+    /// As [`Session::step`], and if no token was read.
     pub fn read_last_again(&mut self) -> Result<&[f32], StepError> {
         let Some(&token) = self.tokens.last() else {
             return Err(StepError::Empty);
@@ -222,9 +266,12 @@ impl Session {
     /// Read `texts` side by side in one step of a bidirectional model: what the model gives for a text has the bits
     /// that [`Session::prefill`] gives for it alone. Together they may have as many tokens as a step, and each as many
     /// as the context has positions; none may be empty.
+    ///
+    /// # Errors
+    /// If the model is not bidirectional, a text is empty or has unknown tokens, or they don't fit in one step.
     pub fn encode(&mut self, texts: &[&[u32]]) -> Result<Encoded<'_>, StepError> {
         let plan = self.executor.plan();
-        let (context, chunk) = (plan.options.context, plan.prefill.tokens);
+        let (context, chunk) = (plan.options().context, plan.prefill().tokens());
         if texts.is_empty() || texts.iter().any(|text| text.is_empty()) {
             return Err(StepError::Empty);
         }
@@ -232,10 +279,10 @@ impl Session {
             texts: texts.len(),
             reason,
         };
-        if !plan.bidirectional {
+        if !plan.is_bidirectional() {
             return Err(refused("this model reads texts token by token"));
         }
-        if texts.len() > 1 && plan.texts == 1 {
+        if texts.len() > 1 && plan.texts() == 1 {
             return Err(refused(
                 "this model's graph mixes tokens outside of attention",
             ));
@@ -272,10 +319,7 @@ impl Session {
         if texts.len() > 1 {
             self.starts.push(tokens);
         }
-        self.write_inputs(0);
-        let (arena, starts) = (&mut self.arena, &self.starts);
-        self.executor.run(arena, tokens, 0, starts, None);
-        self.last_step = tokens;
+        self.compute(0, None)?;
         self.check_finite(0)?;
         Ok(Encoded {
             rows: self.logits(),
@@ -290,11 +334,11 @@ impl Session {
         tokens: &[u32],
         cancel: Option<&AtomicBool>,
         reuse: Reuse,
-        mut each: Option<&mut dyn FnMut(&[f32])>,
+        mut each: Option<EachChunk<'_>>,
     ) -> Result<&[f32], StepError> {
         let executor = self.executor.clone();
         let plan = executor.plan();
-        let whole = plan.bidirectional;
+        let whole = plan.is_bidirectional();
         let position = if whole { 0 } else { self.position() };
         let context = self.context();
         if tokens.is_empty() {
@@ -308,7 +352,7 @@ impl Session {
             });
         }
         self.check_known(tokens)?;
-        let chunk = plan.prefill.tokens;
+        let chunk = plan.prefill().tokens();
         if whole {
             if tokens.len() > chunk {
                 return Err(StepError::NotWhole {
@@ -331,17 +375,13 @@ impl Session {
                 return Err(StepError::Cancelled { position: past });
             }
             // Even a step that is cancelled writes over what makes room for its rows.
-            for (held, cache) in self.held.iter_mut().zip(&plan.caches) {
+            for (held, cache) in self.held.iter_mut().zip(plan.caches()) {
                 *held = (*held).max(cache.first_held(past + part.len()));
             }
             self.tokens.extend_from_slice(part);
-            self.write_inputs(past);
-            if !executor.run(&mut self.arena, part.len(), past, &[], cancel) {
-                self.truncate(past);
-                self.last_step = 0;
+            if self.compute(past, cancel)? == Ended::Cancelled {
                 return Err(StepError::Cancelled { position: past });
             }
-            self.last_step = part.len();
             // Rows that nobody is given may hold anything: so an error does not depend on how a prompt is cut.
             if each.is_some() || self.position() == position + tokens.len() {
                 self.check_finite(past)?;
@@ -356,12 +396,32 @@ impl Session {
         Ok(self.logits())
     }
 
+    /// Runs a step over the tokens from position `past` on, which are forgotten again unless it is done.
+    fn compute(&mut self, past: usize, cancel: Option<&AtomicBool>) -> Result<Ended, StepError> {
+        self.write_inputs(past);
+        let batch = Batch {
+            tokens: self.tokens.len() - past,
+            past,
+            sequences: &self.starts,
+        };
+        let ended = self
+            .executor
+            .run(&mut self.arena, &self.frames, batch, cancel);
+        if ended == Ok(Ended::Done) {
+            self.last_step = self.tokens.len() - past;
+        } else {
+            self.truncate(past);
+            self.last_step = 0;
+        }
+        Ok(ended?)
+    }
+
     /// Fails if a row of an output of the last step, which began at position `past`, is not finite. The step's tokens are
     /// then forgotten, and there are no outputs.
     fn check_finite(&mut self, past: usize) -> Result<(), StepError> {
         let _environment = FloatEnvironment::set_default();
         let plan = self.executor.plan().for_tokens(self.last_step);
-        for (number, slot) in plan.outputs.iter().enumerate() {
+        for (number, slot) in plan.outputs().iter().enumerate() {
             let values = self.output(number);
             let Some(NonFinite { first, .. }) = non_finite(values) else {
                 continue;
@@ -415,15 +475,15 @@ impl Session {
         let plan = self.executor.plan().for_tokens(tokens.len());
         let cells = |slot: &Slot| {
             // SAFETY: the session holds its arena exclusively, and no step runs.
-            unsafe { self.arena.cells::<i32>(slot.offset, tokens.len()) }
+            unsafe { self.arena.cells::<i32>(slot.offset(), tokens.len()) }
         };
         // Ids are below the vocabulary and positions below the context, which both fit.
-        if let Some(slot) = &plan.token_ids {
+        if let Some(slot) = plan.token_ids() {
             for (cell, &token) in cells(slot).iter().zip(tokens) {
                 cell.set(token as i32);
             }
         }
-        if let Some(slot) = &plan.positions {
+        if let Some(slot) = plan.positions() {
             let cells = cells(slot);
             let whole = [0, cells.len()];
             let starts = if self.starts.is_empty() {
@@ -447,10 +507,10 @@ impl Session {
 
     /// Elements of a row of logits.
     pub fn logits_width(&self) -> usize {
-        let outputs = &self.executor.plan().decode.outputs;
+        let outputs = self.executor.plan().decode().outputs();
         outputs
             .first()
-            .and_then(|slot| slot.ty.width())
+            .and_then(|slot| slot.ty().width())
             .map_or(0, |width| width.resolve(1, 1))
     }
 
@@ -463,12 +523,12 @@ impl Session {
     /// An output of the last step by its place in the graph file; empty before the first step.
     pub fn output(&self, number: usize) -> &[f32] {
         let plan: &StepPlan = self.executor.plan().for_tokens(self.last_step);
-        let Some(slot) = plan.outputs.get(number).filter(|_| self.last_step > 0) else {
+        let Some(slot) = plan.outputs().get(number).filter(|_| self.last_step > 0) else {
             return &[];
         };
         let len = slot.shape(self.last_step, self.position()).iter().product();
         // SAFETY: the session holds its arena, and no step runs while `self` is borrowed.
-        let cells = unsafe { self.arena.cells::<f32>(slot.offset, len) };
+        let cells = unsafe { self.arena.cells::<f32>(slot.offset(), len) };
         // SAFETY: a `Cell<f32>` has the layout of an f32, and nothing writes to the arena while `self` is borrowed.
         unsafe { std::slice::from_raw_parts(cells.as_ptr().cast::<f32>(), cells.len()) }
     }
@@ -482,7 +542,7 @@ impl Session {
     /// came with a saved session.
     pub fn truncate(&mut self, position: usize) -> usize {
         if position < self.position() {
-            let caches = &self.executor.plan().caches;
+            let caches = self.executor.plan().caches();
             let mut held = caches.iter().zip(&self.held);
             let there = held.all(|(cache, &first)| first <= cache.first_needed(position));
             self.starts.clear();
@@ -497,6 +557,9 @@ impl Session {
     }
 
     /// A second session that has read the same tokens and goes its own way from here.
+    ///
+    /// # Errors
+    /// If the system has no memory for it.
     pub fn fork(&self) -> Result<Session, ArenaError> {
         let mut fork = Session::new(self.executor.clone(), self.vocabulary)?;
         fork.arena.copy_range(0, &self.arena, 0..self.arena.bytes());
@@ -510,16 +573,24 @@ impl Session {
 
     /// Write the tokens and the rows of the caches that continuing from here, or from the last token, needs. The bytes
     /// are a function of the model and the tokens alone.
+    ///
+    /// # Errors
+    /// If the bytes can't be written, the model is an encoder, or a row is gone, and then nothing is written. Of a model
+    /// with windows the last row may be gone that [`Session::truncate`] does not need.
     pub fn save(&self, to: &mut impl Write) -> Result<(), SavedSessionError> {
         let plan = self.executor.plan();
-        let identity = self.executor.identity();
+        for (cache, &held) in plan.caches().iter().zip(&self.held) {
+            let position = first_saved(cache, self.position());
+            if position < held {
+                return Err(SavedSessionError::RowGone { position });
+            }
+        }
+        let identity = self.executor.identity()?;
         let mut writer = Writer::new(to, identity, plan, &self.tokens)?;
-        for (cache, &held) in plan.caches.iter().zip(&self.held) {
+        for cache in plan.caches() {
             // SAFETY: the session holds its arena, and no step runs while `self` is borrowed.
             let rows = unsafe { kv_cache(cache, &self.arena) };
-            let first = first_saved(cache, self.position());
-            debug_assert!(held <= first, "a row that is needed is gone");
-            for position in first..self.position() {
+            for position in first_saved(cache, self.position())..self.position() {
                 writer.row(&rows, position)?;
             }
         }
@@ -528,17 +599,20 @@ impl Session {
 
     /// A session as [`Session::save`] wrote it. Its rows are taken as they are, NaN included. Allocates a session's
     /// memory and a row's more, whatever the bytes claim.
+    ///
+    /// # Errors
+    /// If the bytes can't be read, are damaged, or are of another model or a longer context.
     pub fn load(
         executor: Arc<Executor>,
         vocabulary: usize,
         from: &mut impl Read,
     ) -> Result<Session, SavedSessionError> {
         let plan = executor.plan();
-        let mut reader = Reader::new(from, executor.identity(), plan)?;
+        let mut reader = Reader::new(from, executor.identity()?, plan)?;
         let mut session = Session::new(executor.clone(), vocabulary)?;
         reader.tokens(vocabulary, &mut session.tokens)?;
         let position = session.position();
-        for (cache, held) in plan.caches.iter().zip(&mut session.held) {
+        for (cache, held) in plan.caches().iter().zip(&mut session.held) {
             *held = first_saved(cache, position);
             // SAFETY: this function alone has the session.
             let rows = unsafe { kv_cache(cache, &session.arena) };
@@ -603,6 +677,7 @@ mod tests {
         session.tokens.capacity() * size_of::<u32>()
             + session.starts.capacity() * size_of::<usize>()
             + session.held.capacity() * size_of::<usize>()
+            + session.frames.bytes()
     }
 
     #[test]

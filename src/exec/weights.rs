@@ -3,6 +3,7 @@
 mod matrix;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::kernels::packed::{PackedMatrix, RowTable};
 use crate::kernels::panel_memory::PanelMemory;
 use crate::kernels::quantized::QuantizedMatrix;
 use crate::ops::{View, WeightForm};
-use crate::plan::WeightNeed;
+use crate::plan::{WeightNeed, packed_type};
 
 /// One weight, ready to be read.
 pub enum StoredWeight {
@@ -32,8 +33,45 @@ pub enum StoredWeight {
     Table(RowTable),
 }
 
+impl StoredWeight {
+    /// Whether it is what `need` asks for: in that form, and of that type.
+    pub(super) fn is_what(&self, need: &WeightNeed) -> bool {
+        let ty = need.ty();
+        let mut dims = ty.shape.iter().map(|dim| dim.fixed());
+        let mut is = |shape: &[usize]| dims.by_ref().eq(shape.iter().map(|&dim| Some(dim)));
+        match (self, need.form()) {
+            (StoredWeight::Constant(data, shape), WeightForm::Constant) => {
+                is(shape) && data.len() == shape.iter().product::<usize>()
+            }
+            (StoredWeight::Packed(matrix), WeightForm::Packed) => {
+                is(&[matrix.rows(), matrix.cols()]) && matrix.weight_type() == packed_type(ty.dtype)
+            }
+            (StoredWeight::Quantized(matrix), WeightForm::Quantized) => {
+                is(&[matrix.rows(), matrix.cols()]) && ty.dtype.blocks() == Some(matrix.format())
+            }
+            (StoredWeight::Table(table), WeightForm::Table) => is(&[table.rows(), table.cols()]),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for StoredWeight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoredWeight::Constant(_, shape) => write!(f, "dense f32 {shape:?}"),
+            StoredWeight::Packed(matrix) => {
+                let (rows, cols) = (matrix.rows(), matrix.cols());
+                write!(f, "panels of {:?} [{rows}, {cols}]", matrix.weight_type())
+            }
+            StoredWeight::Quantized(matrix) => write!(f, "panels of {matrix:?}"),
+            StoredWeight::Table(table) => write!(f, "a table [{}, {}]", table.rows(), table.cols()),
+        }
+    }
+}
+
 /// Why the weights can't be made ready.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum WeightLoadError {
     /// A tensor can't be had or viewed.
     #[error(transparent)]
@@ -93,7 +131,7 @@ pub fn load(
 /// Bytes of all matrices that will be packed.
 fn panel_bytes(needs: &[WeightNeed]) -> usize {
     let packed =
-        |need: &&WeightNeed| matches!(need.form, WeightForm::Packed | WeightForm::Quantized);
+        |need: &&WeightNeed| matches!(need.form(), WeightForm::Packed | WeightForm::Quantized);
     let sizes = needs
         .iter()
         .filter(packed)
@@ -115,30 +153,30 @@ impl Loader<'_> {
     /// `shared` says that rows are read from the panels of the same value.
     fn store(&mut self, need: &WeightNeed, shared: bool) -> Result<StoredWeight, WeightLoadError> {
         let memory = |error| WeightLoadError::Memory {
-            name: self.graph.name(need.value).to_string(),
+            name: self.graph.name(need.value()).to_string(),
             error,
         };
         if shared {
-            let matrix = self.quantized(need.value)?;
+            let matrix = self.quantized(need.value())?;
             return Ok(StoredWeight::Table(RowTable::new(matrix)));
         }
-        match need.form {
+        match need.form() {
             WeightForm::Constant => {
-                let weight = self.expressions.get(need.value)?;
+                let weight = self.expressions.get(need.value())?;
                 let shape = weight.shape().to_vec();
                 Ok(StoredWeight::Constant(weight.to_f32(), shape))
             }
             WeightForm::Table => {
-                let table = Arc::new(self.matrix(need.value)?);
+                let table = Arc::new(self.matrix(need.value())?);
                 Ok(StoredWeight::Table(RowTable::new(table)))
             }
             WeightForm::Packed => {
-                let matrix = self.matrix(need.value)?;
+                let matrix = self.matrix(need.value())?;
                 let packed = PackedMatrix::pack(&mut self.memory, &matrix, self.threads);
                 matrix.release();
                 packed.map(StoredWeight::Packed).map_err(memory)
             }
-            WeightForm::Quantized => Ok(StoredWeight::Quantized(self.quantized(need.value)?)),
+            WeightForm::Quantized => Ok(StoredWeight::Quantized(self.quantized(need.value())?)),
         }
     }
 

@@ -4,11 +4,8 @@ use std::fmt;
 
 use half::{bf16, f16};
 
-use crate::blocks::BlockFormat;
+use crate::blocks::{BlockFormat, MOST_ELEMENTS};
 use crate::types::DType;
-
-/// The most elements of a block.
-const LARGEST_BLOCK: usize = 256;
 
 /// The type of a weight's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -126,7 +123,7 @@ fn dequantize<T>(
     out: &mut [T],
     convert: impl Fn(f32) -> T,
 ) {
-    let mut values = [0.0; LARGEST_BLOCK];
+    let mut values = [0.0; MOST_ELEMENTS];
     let values = &mut values[..format.elements()];
     let (mut block, mut skip) = (skip / values.len(), skip % values.len());
     let mut out = out.iter_mut();

@@ -10,6 +10,7 @@ use memmap2::Mmap;
 
 /// Why a file could not be mapped.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum MapError {
     /// The operating system refused to open, inspect or map the file.
     #[error("cannot {action} {}: {source}", path.display())]

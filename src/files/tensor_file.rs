@@ -9,6 +9,7 @@ use crate::types::DType;
 
 /// What is wrong with a weight file, or with what was asked of it.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TensorFileError {
     /// The file could not be mapped.
     #[error(transparent)]

@@ -18,6 +18,7 @@ pub type Dims = SmallVec<[usize; 4]>;
 
 /// Why a view could not be made or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum WeightError {
     /// The number of elements does not fit in memory's address range.
     #[error("shape {shape:?} has too many elements")]

@@ -21,6 +21,7 @@ pub const INDEX_FILE: &str = "model.safetensors.index.json";
 
 /// Why a model's weights could not be opened or read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum WeightFilesError {
     /// One of the files is unusable, or a tensor is not of the type asked for.
     #[error(transparent)]

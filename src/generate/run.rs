@@ -41,6 +41,7 @@ impl Default for GenerateOptions {
 
 /// What ended a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Finish {
     /// As many tokens as were asked for.
     Length,
@@ -58,6 +59,7 @@ pub enum Finish {
 
 /// What was generated.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Generation {
     /// What ended it.
     pub finish: Finish,
@@ -75,6 +77,7 @@ pub struct Generation {
 
 /// Why there is no text.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum GenerateError {
     /// The prompt can't be read.
     #[error(transparent)]
@@ -109,6 +112,10 @@ impl Model {
     /// prompt goes on behind the session's last token.
     ///
     /// Nothing but the generation's token list is allocated, and a row of logits for a hook, each once.
+    ///
+    /// # Errors
+    /// If an option is out of its range, the model reads texts whole, the prompt does not fit the context, the model's
+    /// logits are not finite, the hook fails, or every token is forbidden.
     pub fn generate_tokens(
         &self,
         session: &mut Session,
@@ -199,6 +206,9 @@ impl Model {
 
     /// The tokens of a prompt, with those that the tokenizer puts around it. An empty prompt becomes the token that
     /// begins a text.
+    ///
+    /// # Errors
+    /// If the model has no tokenizer, or that fails.
     #[cfg(feature = "tokenizer")]
     pub fn encode(&self, prompt: &str) -> Result<Vec<u32>, GenerateError> {
         let tokenizer = self.text_tokenizer()?;
@@ -214,6 +224,9 @@ impl Model {
 
     /// The tokens of a text that goes on behind others, or spells out every special token that it wants: none is put
     /// around it.
+    ///
+    /// # Errors
+    /// As [`Model::encode`].
     #[cfg(feature = "tokenizer")]
     pub fn encode_more(&self, text: &str) -> Result<Vec<u32>, GenerateError> {
         Ok(self.text_tokenizer()?.encode(text, false)?)
@@ -222,6 +235,9 @@ impl Model {
     /// Continue the session with `prompt` and then with text of the model's own, which `each` is given piece by piece,
     /// never half a character. Returning `false` from it stops like cancelling does. Only the first prompt of a session
     /// gets the tokens that the tokenizer puts around one.
+    ///
+    /// # Errors
+    /// As [`Model::generate_tokens`], and if the model has no tokenizer or that fails.
     #[cfg(feature = "tokenizer")]
     pub fn generate(
         &self,
@@ -240,6 +256,9 @@ impl Model {
     }
 
     /// As [`Model::generate`], from a prompt's tokens.
+    ///
+    /// # Errors
+    /// As [`Model::generate`].
     #[cfg(feature = "tokenizer")]
     pub fn generate_from(
         &self,

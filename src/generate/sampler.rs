@@ -43,6 +43,9 @@ impl SamplerOptions {
     }
 
     /// Whether every value lies in its range.
+    ///
+    /// # Errors
+    /// The first value that does not.
     pub fn validate(&self) -> Result<(), SamplerError> {
         let within = |option, value: f32, good: bool, range| match good {
             true => Ok(()),
@@ -182,6 +185,9 @@ pub struct Sampler {
 
 impl Sampler {
     /// A sampler for logits over `vocab_size` tokens.
+    ///
+    /// # Errors
+    /// If an option is out of its range.
     pub fn new(options: SamplerOptions, vocab_size: usize) -> Result<Self, SamplerError> {
         options.validate()?;
         let mut biased = options.logit_bias.iter().map(|&(token, _)| token);

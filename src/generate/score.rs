@@ -10,6 +10,7 @@ use crate::model::Model;
 
 /// How probable a text is to a model.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Score {
     /// Tokens of the text, with those that the tokenizer puts around it.
     pub tokens: usize,
@@ -25,6 +26,7 @@ pub struct Score {
 
 /// Why a text has no score.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ScoreError {
     /// The tokens can't be read.
     #[error(transparent)]
@@ -106,6 +108,9 @@ impl Model {
     /// those that follow. So each token is predicted once, from half a context at least.
     ///
     /// Logits are read chunk by chunk, as the plan has room for them; sums are f64 in the order of the tokens.
+    ///
+    /// # Errors
+    /// If there are fewer than two tokens, one is not known, they don't fit, or the model gives the last row alone.
     pub fn score_tokens(
         &self,
         session: &mut Session,
@@ -141,7 +146,7 @@ impl Model {
             let mut done = 0;
             let read_all = session.prefill_each_until(&read, cancel, &mut |logits| {
                 let rows = logits.chunks_exact(width);
-                let expected = (read.len() - done).min(self.compiled().plan.prefill.tokens);
+                let expected = (read.len() - done).min(self.compiled().plan.prefill().tokens());
                 if rows.len() != expected {
                     failed = failed.take().or(Some(ScoreError::LastRowOnly));
                     return;
@@ -185,6 +190,9 @@ impl Model {
     }
 
     /// [`Model::score_tokens`] of a text's tokens, with those that the tokenizer puts around it.
+    ///
+    /// # Errors
+    /// As [`Model::score_tokens`], and if the model has no tokenizer or that fails.
     #[cfg(feature = "tokenizer")]
     pub fn score(
         &self,

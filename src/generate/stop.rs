@@ -31,6 +31,9 @@ pub struct StopStrings {
 
 impl StopStrings {
     /// Watches for `stops`, none of them empty. With no stop strings all text is shown at once.
+    ///
+    /// # Errors
+    /// If one of them is empty.
     pub fn new(stops: Vec<String>) -> Result<Self, EmptyStopString> {
         match stops.iter().position(String::is_empty) {
             Some(index) => Err(EmptyStopString { index }),

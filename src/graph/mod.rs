@@ -13,6 +13,7 @@ pub mod interpreter;
 mod node;
 mod print;
 mod store;
+mod topological_order;
 mod verify;
 
 #[cfg(feature = "internals")]
@@ -21,11 +22,13 @@ pub use edit::Editor;
 pub use node::{Kind, Name, Node, NodeId, Output, Value, WeightSource};
 pub use print::{print, print_ignoring};
 pub use store::{Class, Graph};
+pub use topological_order::TopologicalOrder;
 pub use verify::verify;
 
 /// Why a graph can't be built or changed in some way. Holds every problem found, not the first.
 #[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
 #[error("{}", problems.join("\n"))]
+#[non_exhaustive]
 pub struct GraphError {
     /// What is wrong, each naming its node.
     pub problems: Vec<String>,

@@ -1,7 +1,7 @@
 //! The graph itself, read-only: everything that asks and nothing that changes.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::BinaryHeap;
 
 use petgraph::Direction;
 use petgraph::stable_graph::StableDiGraph;
@@ -200,38 +200,5 @@ impl Graph {
             };
         }
         classes
-    }
-
-    /// Whether `to` can be reached from `from` along edges, without entering the nodes that `barred` names.
-    ///
-    /// Searched from both ends in turn, until one of them has nowhere to go: most questions are about neighbours in a
-    /// large graph.
-    pub fn reaches(&self, from: NodeId, to: NodeId, barred: &[NodeId]) -> bool {
-        if from == to {
-            return true;
-        }
-        if barred.contains(&to) {
-            return false;
-        }
-        let mut seen = [HashSet::from([from]), HashSet::from([to])];
-        let mut stacks = [vec![from], vec![to]];
-        loop {
-            for (side, direction) in [Direction::Outgoing, Direction::Incoming]
-                .into_iter()
-                .enumerate()
-            {
-                let Some(id) = stacks[side].pop() else {
-                    return false;
-                };
-                for next in self.inner.neighbors_directed(id.0, direction).map(NodeId) {
-                    if seen[1 - side].contains(&next) {
-                        return true;
-                    }
-                    if !barred.contains(&next) && seen[side].insert(next) {
-                        stacks[side].push(next);
-                    }
-                }
-            }
-        }
     }
 }

@@ -23,6 +23,10 @@ const LARGEST_INDEX: u64 = 64 << 20;
 /// The Hub is asked which revision is the newest; what the cache has of it is not fetched again. Where the Hub can't be
 /// reached, the revision that was fetched last is taken from the cache. A download that ended early goes on where it
 /// ended.
+///
+/// # Errors
+/// If the Hub does not show the repository, nothing in it is a model that can be chosen, a file can't be fetched, or the
+/// cache lacks what an unreachable Hub would give.
 pub fn fetch(name: &HubName, options: &HubOptions) -> Result<PathBuf, HubError> {
     let hub = Hub::new(name, options)?;
     let unreachable = match options.offline {

@@ -17,6 +17,7 @@ pub use options::{HubOptions, OnTransfer, Transfer};
 
 /// Why a model can't be fetched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum HubError {
     /// The name is none.
     #[error(

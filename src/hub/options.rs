@@ -1,6 +1,7 @@
 //! Where models are fetched from and to.
 
 use std::env;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ const ENDPOINT: &str = "https://huggingface.co";
 
 /// How far the download of a file has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Transfer {
     /// The file.
     pub file: String,
@@ -25,6 +27,7 @@ pub type OnTransfer = Arc<dyn Fn(&Transfer) + Send + Sync>;
 
 /// Where models are fetched from and to.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct HubOptions {
     /// The folder of the cache, with a folder for each repository.
     pub cache: PathBuf,
@@ -38,10 +41,60 @@ pub struct HubOptions {
     pub progress: Option<OnTransfer>,
 }
 
+impl fmt::Debug for HubOptions {
+    /// Everything but the token itself.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubOptions")
+            .field("cache", &self.cache)
+            .field("endpoint", &self.endpoint)
+            .field("token", &self.token.as_ref().map(|_| "…"))
+            .field("offline", &self.offline)
+            .finish_non_exhaustive()
+    }
+}
+
 impl HubOptions {
+    /// The Hub itself and this cache, without a token. No environment variable is read.
+    pub fn new(cache: impl Into<PathBuf>) -> HubOptions {
+        HubOptions {
+            cache: cache.into(),
+            endpoint: ENDPOINT.to_string(),
+            token: None,
+            offline: false,
+            progress: None,
+        }
+    }
+
+    /// [`HubOptions::endpoint`].
+    pub fn endpoint(mut self, address: impl AsRef<str>) -> HubOptions {
+        self.endpoint = address.as_ref().trim_end_matches('/').to_string();
+        self
+    }
+
+    /// [`HubOptions::token`].
+    pub fn token(mut self, token: impl Into<Option<String>>) -> HubOptions {
+        self.token = token.into();
+        self
+    }
+
+    /// [`HubOptions::offline`].
+    pub fn offline(mut self, offline: bool) -> HubOptions {
+        self.offline = offline;
+        self
+    }
+
+    /// [`HubOptions::progress`].
+    pub fn progress(mut self, function: impl Fn(&Transfer) + Send + Sync + 'static) -> HubOptions {
+        self.progress = Some(Arc::new(function));
+        self
+    }
+
     /// As the environment has it for all programs of the Hub: the cache is `HF_HUB_CACHE`, or `hub` in `HF_HOME`, or in
     /// `huggingface` of `XDG_CACHE_HOME` or `~/.cache`; the token is `HF_TOKEN`, or the file `HF_TOKEN_PATH`, or `token`
     /// beside the cache; the address is `HF_ENDPOINT`; `HF_HUB_OFFLINE` set to 1 asks the cache alone.
+    ///
+    /// # Errors
+    /// If neither the variables nor a home folder say where the cache is.
     pub fn from_env() -> Result<HubOptions, HubError> {
         let text = |name: &str| env::var(name).ok().filter(|value| !value.trim().is_empty());
         let path = |name: &str| text(name).map(PathBuf::from);
@@ -59,13 +112,10 @@ impl HubOptions {
             let value = value.to_ascii_lowercase();
             ["1", "on", "yes", "true"].contains(&value.as_str())
         });
-        Ok(HubOptions {
-            cache: cache.ok_or(HubError::NoCache)?,
-            endpoint: endpoint.trim_end_matches('/').to_string(),
-            token: token.map(|token| token.trim().to_string()),
-            offline,
-            progress: None,
-        })
+        Ok(HubOptions::new(cache.ok_or(HubError::NoCache)?)
+            .endpoint(endpoint)
+            .token(token.map(|token| token.trim().to_string()))
+            .offline(offline))
     }
 }
 

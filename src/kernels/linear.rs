@@ -14,8 +14,9 @@
 //! ```
 //!
 //! The lanes are 16 rows of the weights, so that each output's operations are exactly these. The chain is in `tile.rs`.
-//! Threads share the panels of 16 rows, and the tokens where there are many. What comes after the sum is written once for every
-//! kind of `Weights`; quantized ones have a sum of their own.
+//! Threads share the panels of 16 rows, and the tokens where there are many. The kernels are written once for every kind of
+//! [`Weights`]: floats have the chain above, in `tile.rs`; quantized blocks have the sum of int8 blocks that `quantized`
+//! writes down.
 
 use std::cell::Cell;
 
@@ -25,17 +26,23 @@ use super::packed::{PackedMatrix, PanelWeights};
 use super::simd::{LANES, Simd};
 use super::tile;
 
-/// Weights [rows, cols] in panels of 16 rows.
-pub(super) trait Weights: Sized + 'static {
+/// A kind of weights [rows, cols] in panels of 16 rows, and how activations are multiplied with them.
+pub trait Weights: Copy + Send + Sync + 'static {
+    /// A matrix of them.
+    type Matrix: 'static;
     /// One panel.
     type Panel<'a>: Copy;
+    /// Whether int8 is multiplied: see [`Kernel::INT8`].
+    const INT8: bool;
 
+    /// Floats of scratch that each thread of a linear kernel needs for `tokens` rows of `cols` activations.
+    fn scratch_floats(cols: usize, tokens: usize) -> usize;
     /// Input `i` of `call`.
-    fn operand<'a>(call: &Call<'a>, i: usize) -> &'a Self;
-    /// How many panels.
-    fn panels(&self) -> usize;
-    /// Panel `panel`.
-    fn panel(&self, panel: usize) -> Self::Panel<'_>;
+    fn operand<'a>(call: &Call<'a>, i: usize) -> &'a Self::Matrix;
+    /// How many panels a matrix has.
+    fn panels(matrix: &Self::Matrix) -> usize;
+    /// Panel `panel` of a matrix.
+    fn panel(matrix: &Self::Matrix, panel: usize) -> Self::Panel<'_>;
     /// Computes this thread's part of the `units` units of `product` for every row of input 0.
     fn products<S: Simd, const U: usize, P: Product<U, Self>>(
         simd: S,
@@ -46,32 +53,42 @@ pub(super) trait Weights: Sized + 'static {
 }
 
 /// Sums of 16 rows for tokens one after the other.
-pub(super) type Sums<'a> = &'a [[Cell<f32>; LANES]];
+pub type Sums<'a> = &'a [[Cell<f32>; LANES]];
 
 /// What a linear kernel computes, in units of `U` panels whose sums belong together.
-pub(super) trait Product<const U: usize, W: Weights> {
+pub trait Product<const U: usize, W: Weights> {
     /// The panels of unit `unit`, each as long as the activations' rows.
     fn panels(&self, unit: usize) -> [W::Panel<'_>; U];
     /// Takes the unit's sums for the tokens from `first` on, each panel's in a slice, and writes their outputs.
     fn finish<S: Simd>(&self, simd: S, unit: usize, first: usize, sums: [Sums<'_>; U]);
 }
 
-impl Weights for PackedMatrix {
+/// Weights of floats; activations are f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Floats;
+
+impl Weights for Floats {
+    type Matrix = PackedMatrix;
     type Panel<'a> = PanelWeights<'a>;
+    const INT8: bool = false;
+
+    fn scratch_floats(cols: usize, tokens: usize) -> usize {
+        tile::scratch_floats(cols, tokens)
+    }
 
     #[inline(always)]
-    fn operand<'a>(call: &Call<'a>, i: usize) -> &'a Self {
+    fn operand<'a>(call: &Call<'a>, i: usize) -> &'a PackedMatrix {
         call.packed(i)
     }
 
     #[inline(always)]
-    fn panels(&self) -> usize {
-        self.panels()
+    fn panels(matrix: &PackedMatrix) -> usize {
+        matrix.panels()
     }
 
     #[inline(always)]
-    fn panel(&self, panel: usize) -> PanelWeights<'_> {
-        self.panel(panel)
+    fn panel(matrix: &PackedMatrix, panel: usize) -> PanelWeights<'_> {
+        matrix.panel(panel)
     }
 
     #[inline(always)]
@@ -85,48 +102,37 @@ impl Weights for PackedMatrix {
     }
 }
 
-/// Floats of scratch that each thread of a linear kernel needs for `tokens` rows of `cols` activations.
-pub fn scratch_floats(cols: usize, tokens: usize) -> usize {
-    tile::scratch_floats(cols, tokens)
-}
-
 /// y = activation(x · wᵀ + bias) + residual.
 ///
-/// Inputs: x [.., cols], w packed [rows, cols], bias `[rows]` or absent, residual [.., rows] or absent. Output: [.., rows],
+/// Inputs: x [.., cols], w [rows, cols], bias `[rows]` or absent, residual [.., rows] or absent. Output: [.., rows],
 /// which may be the residual's memory.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Linear {
+pub struct Linear<W> {
     /// Applied after the bias.
     pub activation: Option<UnaryFunction>,
+    /// The kind of weights.
+    pub weights: W,
 }
 
 // SAFETY: a thread writes only the columns of its panels for the tokens of its pieces, and reads the residual only there.
-unsafe impl Kernel for Linear {
+unsafe impl<W: Weights> Kernel for Linear<W> {
+    const INT8: bool = W::INT8;
+
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
-        linear::<S, PackedMatrix>(simd, call, self.activation);
+        let one = One::<W> {
+            weights: W::operand(call, 1),
+            bias: call.optional_constant(2),
+            activation: self.activation,
+            residual: call.optional_tensor(3),
+            output: call.outputs[0],
+        };
+        W::products(simd, call, W::panels(one.weights), &one);
     }
 }
 
-/// A thread's share of a linear layer of any [`Weights`], given its attribute.
-#[inline(always)]
-pub(super) fn linear<S: Simd, W: Weights>(
-    simd: S,
-    call: &Call<'_>,
-    activation: Option<UnaryFunction>,
-) {
-    let one = One {
-        weights: W::operand(call, 1),
-        bias: call.optional_constant(2),
-        activation,
-        residual: call.optional_tensor(3),
-        output: call.outputs[0],
-    };
-    W::products(simd, call, one.weights.panels(), &one);
-}
-
-struct One<'a, W> {
-    weights: &'a W,
+struct One<'a, W: Weights> {
+    weights: &'a W::Matrix,
     bias: Option<&'a [f32]>,
     activation: Option<UnaryFunction>,
     residual: Option<View<'a>>,
@@ -136,7 +142,7 @@ struct One<'a, W> {
 impl<W: Weights> Product<1, W> for One<'_, W> {
     #[inline(always)]
     fn panels(&self, unit: usize) -> [W::Panel<'_>; 1] {
-        [self.weights.panel(unit)]
+        [W::panel(self.weights, unit)]
     }
 
     #[inline(always)]
@@ -157,30 +163,29 @@ impl<W: Weights> Product<1, W> for One<'_, W> {
 
 /// Several linear layers of the same activations; their panels are shared out as if they were one layer's.
 ///
-/// Inputs: x [.., cols], then `segments` packed weights [rows_i, cols], then as many biases `[rows_i]`, each of which may
-/// be absent. Outputs: [.., rows_i].
+/// Inputs: x [.., cols], then `segments` weights [rows_i, cols], then as many biases `[rows_i]`, each of which may be
+/// absent. Outputs: [.., rows_i].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MergedLinear {
+pub struct MergedLinear<W> {
     /// How many layers.
     pub segments: usize,
+    /// The kind of weights.
+    pub weights: W,
 }
 
 // SAFETY: a thread writes only the columns of its panels for the tokens of its pieces.
-unsafe impl Kernel for MergedLinear {
+unsafe impl<W: Weights> Kernel for MergedLinear<W> {
+    const INT8: bool = W::INT8;
+
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
-        merged::<S, PackedMatrix>(simd, call, self.segments);
+        let segments = self.segments;
+        let panels = (0..segments)
+            .map(|i| W::panels(W::operand(call, 1 + i)))
+            .sum();
+        let merged = Merged { call, segments };
+        W::products(simd, call, panels, &merged);
     }
-}
-
-/// A thread's share of merged linear layers of any [`Weights`], given their number.
-#[inline(always)]
-pub(super) fn merged<S: Simd, W: Weights>(simd: S, call: &Call<'_>, segments: usize) {
-    let panels = (0..segments)
-        .map(|i| W::operand(call, 1 + i).panels())
-        .sum();
-    let merged = Merged { call, segments };
-    W::products(simd, call, panels, &merged);
 }
 
 struct Merged<'a> {
@@ -191,13 +196,14 @@ struct Merged<'a> {
 impl Merged<'_> {
     /// The segment that holds panel `unit` of them all, its weights, and the panel's number within it.
     #[inline(always)]
-    fn find<W: Weights>(&self, mut unit: usize) -> (usize, &W, usize) {
+    fn find<W: Weights>(&self, mut unit: usize) -> (usize, &W::Matrix, usize) {
         for segment in 0..self.segments {
             let weights = W::operand(self.call, 1 + segment);
-            if unit < weights.panels() {
+            let panels = W::panels(weights);
+            if unit < panels {
                 return (segment, weights, unit);
             }
-            unit -= weights.panels();
+            unit -= panels;
         }
         unreachable!("more panels than the segments hold")
     }
@@ -207,7 +213,7 @@ impl<W: Weights> Product<1, W> for Merged<'_> {
     #[inline(always)]
     fn panels(&self, unit: usize) -> [W::Panel<'_>; 1] {
         let (_, weights, panel) = self.find::<W>(unit);
-        [weights.panel(panel)]
+        [W::panel(weights, panel)]
     }
 
     #[inline(always)]
@@ -224,39 +230,37 @@ impl<W: Weights> Product<1, W> for Merged<'_> {
 
 /// y = activation(x · gateᵀ + gate_bias) · (x · upᵀ + up_bias).
 ///
-/// Inputs: x [.., cols], gate and up packed [rows, cols], gate_bias and up_bias `[rows]`, each of which may be absent.
-/// Output: [.., rows].
+/// Inputs: x [.., cols], gate and up [rows, cols], gate_bias and up_bias `[rows]`, each of which may be absent. Output:
+/// [.., rows].
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct GatedLinear {
+pub struct GatedLinear<W> {
     /// Applied to the gate.
     pub activation: UnaryFunction,
+    /// The kind of weights.
+    pub weights: W,
 }
 
 // SAFETY: a thread writes only the columns of its panels for the tokens of its pieces.
-unsafe impl Kernel for GatedLinear {
+unsafe impl<W: Weights> Kernel for GatedLinear<W> {
+    const INT8: bool = W::INT8;
+
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
-        gated::<S, PackedMatrix>(simd, call, self.activation);
+        let gated = Gated::<W> {
+            gate: W::operand(call, 1),
+            up: W::operand(call, 2),
+            gate_bias: call.optional_constant(3),
+            up_bias: call.optional_constant(4),
+            activation: self.activation,
+            output: call.outputs[0],
+        };
+        W::products(simd, call, W::panels(gated.gate), &gated);
     }
 }
 
-/// A thread's share of a gated linear layer of any [`Weights`], given its attribute.
-#[inline(always)]
-pub(super) fn gated<S: Simd, W: Weights>(simd: S, call: &Call<'_>, activation: UnaryFunction) {
-    let gated = Gated {
-        gate: W::operand(call, 1),
-        up: W::operand(call, 2),
-        gate_bias: call.optional_constant(3),
-        up_bias: call.optional_constant(4),
-        activation,
-        output: call.outputs[0],
-    };
-    W::products(simd, call, gated.gate.panels(), &gated);
-}
-
-struct Gated<'a, W> {
-    gate: &'a W,
-    up: &'a W,
+struct Gated<'a, W: Weights> {
+    gate: &'a W::Matrix,
+    up: &'a W::Matrix,
     gate_bias: Option<&'a [f32]>,
     up_bias: Option<&'a [f32]>,
     activation: UnaryFunction,
@@ -266,7 +270,7 @@ struct Gated<'a, W> {
 impl<W: Weights> Product<2, W> for Gated<'_, W> {
     #[inline(always)]
     fn panels(&self, unit: usize) -> [W::Panel<'_>; 2] {
-        [self.gate.panel(unit), self.up.panel(unit)]
+        [W::panel(self.gate, unit), W::panel(self.up, unit)]
     }
 
     #[inline(always)]
@@ -402,7 +406,13 @@ mod tests {
             .map(|(y, width)| View::new(y, &[tokens, *width]))
             .collect();
         let call = crate::kernels::testing::call(&inputs, &views);
-        run(kernel, isa, threads, scratch_floats(cols, tokens), &call);
+        run(
+            kernel,
+            isa,
+            threads,
+            <Floats as super::Weights>::scratch_floats(cols, tokens),
+            &call,
+        );
         memory.iter().map(|y| bits(y)).collect()
     }
 
@@ -425,7 +435,10 @@ mod tests {
                 let expected = bits_of(&weights.chains(&x, None));
                 let packed = weights.packed();
                 everywhere(|isa, threads| {
-                    let kernel = Linear { activation: None };
+                    let kernel = Linear {
+                        activation: None,
+                        weights: Floats,
+                    };
                     let operands = [Operand::Packed(&packed), Operand::Absent, Operand::Absent];
                     let y = outputs_of(&kernel, (isa, threads), (&x, tokens), &operands, &[rows]);
                     assert!(
@@ -464,11 +477,18 @@ mod tests {
                     Operand::Tensor(y),
                 ];
                 let kernel = Linear {
+                    weights: Floats,
                     activation: Some(UnaryFunction::Silu),
                 };
                 let outputs = [y];
                 let call = crate::kernels::testing::call(&inputs, &outputs);
-                run(&kernel, isa, threads, scratch_floats(cols, tokens), &call);
+                run(
+                    &kernel,
+                    isa,
+                    threads,
+                    <Floats as super::Weights>::scratch_floats(cols, tokens),
+                    &call,
+                );
                 assert!(
                     bits(y.cells) == bits_of(&expected),
                     "{tokens} {isa:?} {threads}"
@@ -496,7 +516,10 @@ mod tests {
             let mut operands: Vec<_> = packed.iter().map(Operand::Packed).collect();
             operands.extend([Operand::Absent, optional(Some(&bias)), Operand::Absent]);
             everywhere(|isa, threads| {
-                let kernel = MergedLinear { segments: 3 };
+                let kernel = MergedLinear {
+                    segments: 3,
+                    weights: Floats,
+                };
                 let y = outputs_of(
                     &kernel,
                     (isa, threads),
@@ -543,6 +566,7 @@ mod tests {
                 ];
                 everywhere(|isa, threads| {
                     let kernel = GatedLinear {
+                        weights: Floats,
                         activation: UnaryFunction::GeluTanh,
                     };
                     let y = outputs_of(&kernel, (isa, threads), (&x, tokens), &operands, &[rows]);

@@ -37,14 +37,36 @@ use super::call::{Call, Kernel, View};
 use super::math;
 use super::simd::{LANES, Simd};
 
-/// Where a norm's result goes.
-pub(super) trait RowOutput {
-    /// Writes row `row`, sixteen elements at a time: `each(at)` gives those from `at` on, a multiple of 16, and is called
+/// A kind of rows that a norm's result goes to.
+pub trait NormOutput: Copy + Send + Sync + 'static {
+    /// The rows.
+    type Rows<'a>: NormRows;
+
+    /// The rows of `call`: its output `i` if they are floats, or else its quantized output.
+    fn rows<'a>(call: &Call<'a>, i: usize) -> Self::Rows<'a>;
+}
+
+/// Rows that a norm's result goes to.
+pub trait NormRows {
+    /// Writes row `row`, sixteen elements at a time: `each(at)` returns those from `at` on, a multiple of 16, and is called
     /// once for each, in order.
     fn write_row<S: Simd>(&self, simd: S, row: usize, each: impl Fn(usize) -> S::F32);
 }
 
-impl RowOutput for View<'_> {
+/// Rows of f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Floats;
+
+impl NormOutput for Floats {
+    type Rows<'a> = View<'a>;
+
+    #[inline(always)]
+    fn rows<'a>(call: &Call<'a>, i: usize) -> View<'a> {
+        call.outputs[i]
+    }
+}
+
+impl NormRows for View<'_> {
     #[inline(always)]
     fn write_row<S: Simd>(&self, simd: S, row: usize, each: impl Fn(usize) -> S::F32) {
         let row = self.row(row);
@@ -83,116 +105,99 @@ fn gain_at<S: Simd>(simd: S, gain: Option<&[f32]>, at: usize) -> S::F32 {
 }
 
 /// Root mean square norm: inputs `[x, gain]`, outputs `[y]`; with a residual, inputs `[x, residual, gain]` and outputs
-/// `[sum, y]`. Tensors are [.., width], `gain` a constant `[width]` or absent, which is 1.
+/// `[sum, y]`. Tensors are [.., width], `gain` a constant `[width]` or absent, which is 1. A quantized `y` is not among the
+/// outputs, has a width that is a multiple of 32, and lies in other memory.
 #[derive(Clone, Copy, Debug)]
-pub struct RmsNorm {
+pub struct RmsNorm<Y> {
     /// Added to the mean of squares.
     pub eps: f32,
-    /// Whether a second input is added first, and the sum given out too.
+    /// Whether a second input is added first, and the sum is an output too.
     pub residual: bool,
+    /// The kind of `y`.
+    pub output: Y,
 }
 
 // SAFETY: a thread reads and writes the rows of its share alone; `gain` is written by nobody.
-unsafe impl Kernel for RmsNorm {
+unsafe impl<Y: NormOutput> Kernel for RmsNorm<Y> {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
-        let y = call.outputs[usize::from(self.residual)];
-        rms_norm(simd, call, (self.eps, self.residual), y);
-    }
-}
-
-/// A thread's rows of [`RmsNorm`], given its attributes; the result goes to `y`.
-#[inline(always)]
-pub(super) fn rms_norm<S: Simd>(
-    simd: S,
-    call: &Call<'_>,
-    (eps, residual): (f32, bool),
-    y: impl RowOutput,
-) {
-    let x = call.tensor(0);
-    let gain = call.optional_constant(1 + usize::from(residual));
-    let residual = residual.then(|| call.tensor(1));
-    for row in call.share(x.rows()) {
-        // Without a residual the sum is x itself, and is not written.
-        let sum = match residual {
-            Some(_) => call.outputs[0].row(row),
-            None => x.row(row),
-        };
-        let residual = residual.map(|residual| residual.row(row));
-        let mut squares = simd.zero();
-        add_residual(simd, x.row(row), residual, sum, |s| {
-            squares = simd.mul_add(s, s, squares)
-        });
-        let scale = 1.0 / (simd.sum(squares) / x.width() as f32 + eps).sqrt();
-        let scale = simd.splat(scale);
-        y.write_row(simd, row, |at| {
-            let s = simd.mul(simd.load_at(sum, at), scale);
-            simd.mul(s, gain_at(simd, gain, at))
-        });
+        let y = Y::rows(call, usize::from(self.residual));
+        let x = call.tensor(0);
+        let gain = call.optional_constant(1 + usize::from(self.residual));
+        let residual = self.residual.then(|| call.tensor(1));
+        for row in call.share(x.rows()) {
+            // Without a residual the sum is x itself, and is not written.
+            let sum = match residual {
+                Some(_) => call.outputs[0].row(row),
+                None => x.row(row),
+            };
+            let residual = residual.map(|residual| residual.row(row));
+            let mut squares = simd.zero();
+            add_residual(simd, x.row(row), residual, sum, |s| {
+                squares = simd.mul_add(s, s, squares)
+            });
+            let scale = 1.0 / (simd.sum(squares) / x.width() as f32 + self.eps).sqrt();
+            let scale = simd.splat(scale);
+            y.write_row(simd, row, |at| {
+                let s = simd.mul(simd.load_at(sum, at), scale);
+                simd.mul(s, gain_at(simd, gain, at))
+            });
+        }
     }
 }
 
 /// Layer norm: inputs `[x, gain]` or `[x, gain, bias]`, outputs `[y]`; with a residual, inputs `[x, residual, gain]` or
 /// `[x, residual, gain, bias]` and outputs `[sum, y]`. Tensors are [.., width], `gain` and `bias` constants `[width]`; an
-/// absent `gain` is 1.
+/// absent `gain` is 1. A quantized `y` is as that of [`RmsNorm`].
 #[derive(Clone, Copy, Debug)]
-pub struct LayerNorm {
+pub struct LayerNorm<Y> {
     /// Added to the variance.
     pub eps: f32,
-    /// Whether a second input is added first, and the sum given out too.
+    /// Whether a second input is added first, and the sum is an output too.
     pub residual: bool,
+    /// The kind of `y`.
+    pub output: Y,
 }
 
 // SAFETY: a thread reads and writes the rows of its share alone; `gain` and `bias` are written by nobody.
-unsafe impl Kernel for LayerNorm {
+unsafe impl<Y: NormOutput> Kernel for LayerNorm<Y> {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
-        let y = call.outputs[usize::from(self.residual)];
-        layer_norm(simd, call, (self.eps, self.residual), y);
-    }
-}
-
-/// A thread's rows of [`LayerNorm`], given its attributes; the result goes to `y`.
-#[inline(always)]
-pub(super) fn layer_norm<S: Simd>(
-    simd: S,
-    call: &Call<'_>,
-    (eps, residual): (f32, bool),
-    y: impl RowOutput,
-) {
-    let x = call.tensor(0);
-    let gain = call.optional_constant(1 + usize::from(residual));
-    let bias = call.optional_constant(2 + usize::from(residual));
-    let residual = residual.then(|| call.tensor(1));
-    let width = x.width();
-    for row in call.share(x.rows()) {
-        let sum = match residual {
-            Some(_) => call.outputs[0].row(row),
-            None => x.row(row),
-        };
-        let residual = residual.map(|residual| residual.row(row));
-        let mut total = simd.zero();
-        add_residual(simd, x.row(row), residual, sum, |s| {
-            total = simd.add(total, s)
-        });
-        let mean = simd.splat(simd.sum(total) / width as f32);
-        let mut squares = simd.zero();
-        for at in (0..width).step_by(LANES) {
-            let d = simd.sub(simd.load_at(sum, at), mean);
-            // Lanes past the end would hold −mean.
-            let d = simd.select(simd.lanes_between(0, width - at), d, simd.zero());
-            squares = simd.mul_add(d, d, squares);
-        }
-        let scale = 1.0 / (simd.sum(squares) / width as f32 + eps).sqrt();
-        let scale = simd.splat(scale);
-        y.write_row(simd, row, |at| {
-            let d = simd.mul(simd.sub(simd.load_at(sum, at), mean), scale);
-            let gain = gain_at(simd, gain, at);
-            match bias {
-                Some(bias) => simd.mul_add(d, gain, simd.load_slice_at(bias, at)),
-                None => simd.mul(d, gain),
+        let y = Y::rows(call, usize::from(self.residual));
+        let x = call.tensor(0);
+        let gain = call.optional_constant(1 + usize::from(self.residual));
+        let bias = call.optional_constant(2 + usize::from(self.residual));
+        let residual = self.residual.then(|| call.tensor(1));
+        let width = x.width();
+        for row in call.share(x.rows()) {
+            let sum = match residual {
+                Some(_) => call.outputs[0].row(row),
+                None => x.row(row),
+            };
+            let residual = residual.map(|residual| residual.row(row));
+            let mut total = simd.zero();
+            add_residual(simd, x.row(row), residual, sum, |s| {
+                total = simd.add(total, s)
+            });
+            let mean = simd.splat(simd.sum(total) / width as f32);
+            let mut squares = simd.zero();
+            for at in (0..width).step_by(LANES) {
+                let d = simd.sub(simd.load_at(sum, at), mean);
+                // Lanes past the end would hold −mean.
+                let d = simd.select(simd.lanes_between(0, width - at), d, simd.zero());
+                squares = simd.mul_add(d, d, squares);
             }
-        });
+            let scale = 1.0 / (simd.sum(squares) / width as f32 + self.eps).sqrt();
+            let scale = simd.splat(scale);
+            y.write_row(simd, row, |at| {
+                let d = simd.mul(simd.sub(simd.load_at(sum, at), mean), scale);
+                let gain = gain_at(simd, gain, at);
+                match bias {
+                    Some(bias) => simd.mul_add(d, gain, simd.load_slice_at(bias, at)),
+                    None => simd.mul(d, gain),
+                }
+            });
+        }
     }
 }
 
@@ -402,6 +407,7 @@ mod tests {
                 let kernel = RmsNorm {
                     eps: 1e-5,
                     residual,
+                    output: Floats,
                 };
                 check_norm(&kernel, residual, &[&gain], width, |row| {
                     rms_norm(row, &gain, 1e-5)
@@ -422,6 +428,7 @@ mod tests {
                 let kernel = LayerNorm {
                     eps: 1e-5,
                     residual,
+                    output: Floats,
                 };
                 let plain = |row: &[f32]| layer_norm(row, &gain, None, 1e-5);
                 check_norm(&kernel, residual, &[&gain], width, plain);
@@ -440,10 +447,22 @@ mod tests {
             let (ones, bias) = (vec![1.0; width], random(width, 10));
             for residual in [false, true] {
                 let eps = 1e-5;
-                check_norm(&RmsNorm { eps, residual }, residual, &[], width, |row| {
-                    rms_norm(row, &ones, eps)
-                });
-                let kernel = LayerNorm { eps, residual };
+                check_norm(
+                    &RmsNorm {
+                        eps,
+                        residual,
+                        output: Floats,
+                    },
+                    residual,
+                    &[],
+                    width,
+                    |row| rms_norm(row, &ones, eps),
+                );
+                let kernel = LayerNorm {
+                    eps,
+                    residual,
+                    output: Floats,
+                };
                 let plain = |row: &[f32]| layer_norm(row, &ones, None, eps);
                 check_norm(&kernel, residual, &[], width, plain);
                 let biased = |row: &[f32]| layer_norm(row, &ones, Some(&bias), eps);

@@ -14,8 +14,8 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use super::call::{Call, View};
-use super::linear::{Product, Sums};
-use super::packed::{PackedMatrix, PanelWeights};
+use super::linear::{Floats, Product, Sums};
+use super::packed::PanelWeights;
 use super::simd::{LANES, Simd};
 
 /// Columns in a block: a token tile's part of the activations stays in the first cache, and two panels' in the second.
@@ -78,7 +78,7 @@ fn block_rows(tokens: usize, pairs: usize, threads: usize) -> usize {
 ///
 /// One row: threads share the units. Several: they draw pieces of a block of tokens and some units each.
 #[inline(always)]
-pub(super) fn products<S: Simd, const U: usize, P: Product<U, PackedMatrix>>(
+pub(super) fn products<S: Simd, const U: usize, P: Product<U, Floats>>(
     simd: S,
     call: &Call<'_>,
     units: usize,
@@ -154,7 +154,7 @@ struct Span<'a, const U: usize, P> {
     rows: usize,
 }
 
-impl<'a, const U: usize, P: Product<U, PackedMatrix>> Span<'a, U, P> {
+impl<'a, const U: usize, P: Product<U, Floats>> Span<'a, U, P> {
     #[inline(always)]
     fn new(product: &'a P, units: Range<usize>, start: usize, rows: usize) -> Self {
         let mut panels = [PanelWeights::F32(&[]); SPAN];
@@ -343,7 +343,7 @@ impl Block<'_> {
     /// The products of a span's units, through `sums`, `[panel][rows][16]`. From the span's last pair of panels it is
     /// `next_pair` pairs to those that are read next.
     #[inline(always)]
-    fn products<S: Simd, const U: usize, P: Product<U, PackedMatrix>>(
+    fn products<S: Simd, const U: usize, P: Product<U, Floats>>(
         self,
         simd: S,
         span: &Span<'_, U, P>,
@@ -417,7 +417,7 @@ impl Block<'_> {
     /// Where a span (with all its sums, and the first panel's place in it) is given, it is finished tile by tile: the
     /// sums are still near, and writing outputs overlaps with the next tile's work.
     #[inline(always)]
-    fn tiles<S: Simd, E: Element, const P: usize, const U: usize, Q: Product<U, PackedMatrix>>(
+    fn tiles<S: Simd, E: Element, const P: usize, const U: usize, Q: Product<U, Floats>>(
         self,
         simd: S,
         part: Part<'_>,

@@ -100,6 +100,9 @@ impl Problems {
     }
 
     /// `value` if nothing is wrong, else the problems sorted by position.
+    ///
+    /// # Errors
+    /// The problems, if there are any.
     pub fn check<T>(file: &str, mut problems: Vec<Problem>, value: T) -> Result<T, Problems> {
         if problems.is_empty() {
             return Ok(value);

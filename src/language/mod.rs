@@ -1,6 +1,6 @@
 //! The language: the one RON grammar in which graphs, rules and dumps are written.
 //!
-//! What belongs here: documents that know where everything stands, values, expressions over parameters and what they
+//! What belongs here: documents that know where everything stands, the form of a node, values, expressions over parameters and what they
 //! mean, and how mistakes are told (positions, problems, nearest names). What is absent: tensors, ops, and what any
 //! document says.
 
@@ -9,5 +9,6 @@ pub mod document;
 pub mod evaluate;
 pub mod expression;
 pub mod nearest;
+pub mod node;
 mod references;
 pub mod value;

@@ -100,6 +100,7 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         without,
         stop_after: options.stop_after.clone(),
         verify: cfg!(debug_assertions),
+        near_misses: options.near_misses,
         settings: Settings {
             weights: options.weights.map(|weights| weights.dtype()),
         },

@@ -1,7 +1,9 @@
 //! What makes two models the same to a saved session.
 
+use std::sync::Arc;
+
 use super::Compiled;
-use crate::exec::saved::Identity;
+use crate::exec::saved::{Identity, LazyIdentity};
 use crate::files::digest::Digest;
 use crate::files::weight_files::{WeightFiles, WeightFilesError};
 use crate::graph::{Kind, print};
@@ -13,7 +15,12 @@ const PART: usize = 256;
 /// Parts of a larger tensor: the first begins at its beginning, the last ends at its end.
 const PARTS: usize = 4;
 
-/// The identity of a compiled model.
+/// The identity of a compiled model, found when it is first asked for. Until the model is dropped its files stay open.
+pub(super) fn identity(compiled: Arc<Compiled>, files: WeightFiles) -> LazyIdentity {
+    LazyIdentity::new(move || find(&compiled, &files))
+}
+
+/// What tells two models apart:
 ///
 /// - `graph`: the text of the graph that steps of one token run, after the passes: its ops, attributes, names and shapes,
 ///   and the names, shapes and types of its weights.
@@ -21,10 +28,7 @@ const PARTS: usize = 4;
 ///   all of up to 4096, else four parts of 256 bytes spread evenly. Files that differ elsewhere alone count as the same.
 ///
 /// - `caches`: for each layer's cache its name, heads, head_dim, window and type of elements.
-pub(super) fn identity(
-    compiled: &Compiled,
-    files: &WeightFiles,
-) -> Result<Identity, WeightFilesError> {
+fn find(compiled: &Compiled, files: &WeightFiles) -> Result<Identity, WeightFilesError> {
     let graph = &compiled.decode;
     let mut text = Digest::default();
     text.add(print(graph, compiled.source.name()).as_bytes());
@@ -56,10 +60,10 @@ pub(super) fn identity(
         }
     }
     let mut caches = Digest::default();
-    for cache in &compiled.plan.caches {
-        let (heads, dim) = (cache.layout.kv_heads(), cache.layout.head_dim());
-        caches.add_field(cache.name.as_bytes());
-        caches.add_field(format!("{heads} {dim} {:?} f32", cache.window).as_bytes());
+    for cache in compiled.plan.caches() {
+        let (heads, dim) = (cache.layout().kv_heads(), cache.layout().head_dim());
+        caches.add_field(cache.name().as_bytes());
+        caches.add_field(format!("{heads} {dim} {:?} f32", cache.window()).as_bytes());
     }
     Ok(Identity {
         graph: text.value(),

@@ -18,6 +18,7 @@ mod source;
 #[cfg(feature = "tokenizer")]
 mod vocabulary;
 
+use std::fmt;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -56,7 +57,7 @@ pub use vocabulary::open_tokenizer;
 #[cfg(feature = "tokenizer")]
 use self::beside::beside;
 use crate::exec::arena::ArenaError;
-use crate::exec::executor::Executor;
+use crate::exec::executor::{Executor, ExecutorError};
 use crate::exec::pool::Pool;
 use crate::exec::prefix::{PrefixCache, PrefixCacheError, PrefixStatistics};
 use crate::exec::saved::SavedSessionError;
@@ -76,6 +77,7 @@ use crate::text::tokenizer::{Tokenizer, TokenizerError};
 
 /// Why a model can't be opened.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ModelError {
     /// There is no model at the path.
     #[error("{}: {problem}", path.display())]
@@ -111,6 +113,9 @@ pub enum ModelError {
     /// [`Options::progress`] ended the loading.
     #[error("loading was cancelled")]
     Cancelled,
+    /// The weights or the threads are not what the plan is for.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
     /// The instruction set can't be had.
     #[error(transparent)]
     Isa(#[from] IsaError),
@@ -157,9 +162,20 @@ pub struct Model {
     shared: Arc<Shared>,
 }
 
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model")
+            .field("graph", &self.shared.compiled.graph_file)
+            .field("context", &self.context())
+            .field("vocabulary", &self.vocabulary())
+            .field("threads", &self.threads())
+            .finish_non_exhaustive()
+    }
+}
+
 struct Shared {
     executor: Arc<Executor>,
-    compiled: Compiled,
+    compiled: Arc<Compiled>,
     recipe_source: RecipeSource,
     #[cfg(feature = "tokenizer")]
     tokenizer: Result<Tokenizer, TokenizerError>,
@@ -170,11 +186,15 @@ struct Shared {
 impl Model {
     /// Open a model: a folder with `config.json` and safetensors files, a GGUF file, or `demo`, the embedded one (write
     /// `./demo` for a folder of that name). Compiles its graph, packs its weights and starts its threads.
+    ///
+    /// # Errors
+    /// If files are missing or damaged, no graph file describes the model, an option is out of its range, memory or threads
+    /// can't be had, or [`Options::progress`] ends the loading.
     pub fn open(source: impl Into<Source>, options: &Options) -> Result<Model, ModelError> {
         let _environment = FloatEnvironment::set_default();
-        let files = ModelFiles::open(&source.into(), options)?;
+        let mut files = ModelFiles::open(&source.into(), options)?;
         let compiled = compile(&files, options)?;
-        let Some(weight_files) = &files.weights else {
+        let Some(weight_files) = files.weights.take() else {
             let problem = "no weights: neither model.safetensors nor model.safetensors.index.json"
                 .to_string();
             return Err(ModelError::NoModel {
@@ -182,14 +202,14 @@ impl Model {
                 problem,
             });
         };
-        let threads = compiled.plan.options.threads;
+        let threads = compiled.plan.options().threads;
         let progress = |done, all| match &options.progress {
             Some(progress) => progress.tell(Progress { done, all }),
             None => ControlFlow::Continue(()),
         };
         let load = || {
-            let (graph, needs) = (&compiled.prefill, &compiled.plan.weights);
-            weights::load(graph, needs, weight_files, threads, &progress)
+            let (graph, needs) = (&compiled.prefill, compiled.plan.weights());
+            weights::load(graph, needs, &weight_files, threads, &progress)
         };
         #[cfg(not(feature = "tokenizer"))]
         let weights = load()?;
@@ -213,8 +233,9 @@ impl Model {
         };
         let pool = Pool::new(threads).map_err(ModelError::Threads)?;
         let plan = compiled.plan.clone();
-        let identity = identity::identity(&compiled, weight_files)?;
-        let mut executor = Executor::new(plan, weights, pool).with_identity(identity);
+        let compiled = Arc::new(compiled);
+        let identity = identity::identity(compiled.clone(), weight_files);
+        let mut executor = Executor::new(plan, weights, pool)?.with_identity(identity);
         if let Some(cache) = prefix_cache(&compiled.plan)? {
             executor = executor.with_prefix_cache(cache);
         }
@@ -241,12 +262,18 @@ impl Model {
     }
 
     /// A new sequence. Its memory is what [`Model::plan`] says, taken here and never grown.
+    ///
+    /// # Errors
+    /// If the system has no memory for it.
     pub fn session(&self) -> Result<Session, ArenaError> {
         Session::new(self.shared.executor.clone(), self.vocabulary())
     }
 
     /// The session that [`Session::save`] wrote: the model and its passes must be the same, while threads, chunks, the
     /// instruction set and the context may differ. The next output has the bits it would have had there.
+    ///
+    /// # Errors
+    /// If the bytes can't be read, are damaged, or are of another model or a longer context.
     pub fn load_session(&self, from: &mut impl Read) -> Result<Session, SavedSessionError> {
         Session::load(self.shared.executor.clone(), self.vocabulary(), from)
     }
@@ -278,7 +305,7 @@ impl Model {
 
     /// Positions a session has.
     pub fn context(&self) -> usize {
-        self.shared.compiled.plan.options.context
+        self.shared.compiled.plan.options().context
     }
 
     /// How many token ids the model knows.
@@ -288,7 +315,7 @@ impl Model {
 
     /// Whether tokens see later ones, as an encoder's do. Such a model reads each text whole and continues none.
     pub fn is_bidirectional(&self) -> bool {
-        self.shared.compiled.plan.bidirectional
+        self.shared.compiled.plan.is_bidirectional()
     }
 
     /// Tokens that end a text.
@@ -303,12 +330,12 @@ impl Model {
 
     /// The instruction set of the kernels.
     pub fn isa(&self) -> Isa {
-        self.shared.compiled.plan.options.isa
+        self.shared.compiled.plan.options().isa
     }
 
     /// Threads that run a step.
     pub fn threads(&self) -> usize {
-        self.shared.compiled.plan.options.threads
+        self.shared.compiled.plan.options().threads
     }
 
     /// Where it is to be read how this model's hidden states become embeddings.
@@ -365,7 +392,7 @@ fn eos_tokens(mut named: Vec<u32>, tokenizer: Option<&Tokenizer>) -> Vec<u32> {
 
 /// The cache of prompts' beginnings that the plan speaks of.
 fn prefix_cache(plan: &ModelPlan) -> Result<Option<PrefixCache>, ModelError> {
-    let value = plan.options.prefix_cache;
+    let value = plan.options().prefix_cache;
     if value == 0 {
         return Ok(None);
     }

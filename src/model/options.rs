@@ -11,6 +11,7 @@ use crate::types::DType;
 
 /// How far loading has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress {
     /// Weights ready.
     pub done: usize,
@@ -145,6 +146,8 @@ pub struct Options {
     pub without: BTreeSet<String>,
     /// Stop after this pass.
     pub stop_after: Option<String>,
+    /// Whether [`super::Model::report`] says where rules nearly fired; opening then takes longer.
+    pub near_misses: bool,
     /// The instruction set: `scalar`, `avx2` or `avx512`; the widest that the CPU has where `None`.
     pub isa: Option<String>,
     /// A graph file instead of the model's own, or of the built-in one for its architecture.
@@ -220,6 +223,12 @@ impl Options {
     /// [`Options::stop_after`].
     pub fn stop_after(mut self, pass: impl Into<String>) -> Options {
         self.stop_after = Some(pass.into());
+        self
+    }
+
+    /// [`Options::near_misses`].
+    pub fn near_misses(mut self, wanted: bool) -> Options {
+        self.near_misses = wanted;
         self
     }
 

@@ -63,6 +63,9 @@ impl Vocabulary {
 
 /// The tokenizer of a model: of the demo, of a folder with `tokenizer.json`, or of a GGUF file, which may hold nothing but
 /// its vocabulary. No weight is read, and the architecture need not be known.
+///
+/// # Errors
+/// If there is no model, or its tokenizer is missing or can't be used.
 pub fn open_tokenizer(source: impl Into<Source>) -> Result<Tokenizer, ModelError> {
     let _environment = FloatEnvironment::set_default();
     Ok(Vocabulary::of(&source.into())?.build()?)

@@ -1,11 +1,9 @@
 //! The plain meaning of int8 blocks, and of their products with quantized weights.
 //!
-//! `kernels/quantized` writes the arithmetic down; this is the same in plain loops over the files' bytes.
-
-use half::f16;
+//! `kernels/quantized` writes the arithmetic down; this is the same in plain loops over what the files' bytes mean.
 
 use super::tensor::{Data, Tensor};
-use crate::blocks::BlockFormat;
+use crate::blocks::{BlockFormat, Group, Minimum};
 use crate::kernels::quantized::{BLOCK, BLOCK_WORDS};
 
 /// 32 activations as bytes, and what multiplies them.
@@ -71,146 +69,25 @@ pub(super) fn quantize(x: &Tensor) -> Tensor {
     }
 }
 
-/// What a format takes off 32 weights.
-enum Minimum {
-    /// Nothing.
-    None,
-    /// The same of each.
-    Whole(f32),
-    /// A multiple of the float of each, one for the first and one for the last 16.
-    Halves(f32, [i32; 2]),
-}
-
-/// 32 weights: element i is d · ints[i] less the minimum.
-struct Weights {
-    ints: [i32; BLOCK],
-    d: f32,
-    minimum: Minimum,
-}
-
-impl Weights {
-    /// The `number`-th 32 weights of a block.
-    fn of(format: BlockFormat, block: &[u8], number: usize) -> Weights {
-        let float = |at: usize| f16::from_le_bytes([block[at], block[at + 1]]).to_f32();
-        let byte = |at: usize| i32::from(block[at]);
-        // 16 bytes from `at` on, the first 16 elements in low and the last in high nibbles.
-        let nibble = |at: usize, i: usize| byte(at + i % 16) >> (4 * (i / 16)) & 15;
-        // 32 bytes from `at` on, two 32-blocks side by side in low and high nibbles.
-        let pair = |at: usize, i: usize| byte(at + number / 2 * 32 + i) >> (4 * (number % 2)) & 15;
-        // 32 bytes from `at` on, four 32-blocks side by side in two bits each.
-        let two_bits = |at: usize, i: usize| {
-            let (half, quarter) = (number / 4, number % 4);
-            byte(at + 32 * half + i) >> (2 * quarter) & 3
-        };
-        // One bit of each of 32 elements.
-        let bit = |at: usize, i: usize| byte(at + i / 8) >> (i % 8) & 1;
-        // The 6-bit scale and minimum of eight in twelve bytes.
-        let six_bits = |at: usize| match number {
-            0..4 => (byte(at + number) & 63, byte(at + number + 4) & 63),
-            _ => {
-                let low = byte(at + number + 4);
-                let (scale, minimum) = (byte(at + number - 4) >> 6, byte(at + number) >> 6);
-                (low & 15 | scale << 4, low >> 4 | minimum << 4)
-            }
-        };
-        let ints = |int: &dyn Fn(usize) -> i32| std::array::from_fn(int);
-        let plain = |ints, d| Weights {
-            ints,
-            d,
-            minimum: Minimum::None,
-        };
-        match format {
-            BlockFormat::Q4_0 => plain(ints(&|i| nibble(2, i) - 8), float(0)),
-            BlockFormat::Q5_0 => {
-                let int = |i| (nibble(6, i) | bit(2, i) << 4) - 16;
-                plain(ints(&int), float(0))
-            }
-            BlockFormat::Q8_0 => plain(ints(&|i| i32::from(block[2 + i] as i8)), float(0)),
-            BlockFormat::Iq4Nl => plain(ints(&|i| LEVELS[nibble(2, i) as usize]), float(0)),
-            BlockFormat::Q4_1 => Weights {
-                ints: ints(&|i| nibble(4, i)),
-                d: float(0),
-                minimum: Minimum::Whole(-float(2)),
-            },
-            BlockFormat::Q5_1 => Weights {
-                ints: ints(&|i| nibble(8, i) | bit(4, i) << 4),
-                d: float(0),
-                minimum: Minimum::Whole(-float(2)),
-            },
-            BlockFormat::Q4K => {
-                let (scale, minimum) = six_bits(4);
-                Weights {
-                    ints: ints(&|i| pair(16, i)),
-                    d: float(0) * scale as f32,
-                    minimum: Minimum::Whole(float(2) * minimum as f32),
-                }
-            }
-            BlockFormat::Q5K => {
-                let (scale, minimum) = six_bits(4);
-                Weights {
-                    ints: ints(&|i| pair(48, i) | (byte(16 + i) >> number & 1) << 4),
-                    d: float(0) * scale as f32,
-                    minimum: Minimum::Whole(float(2) * minimum as f32),
-                }
-            }
-            BlockFormat::Iq4Xs => {
-                let low = byte(4 + number / 2) >> (4 * (number % 2)) & 15;
-                let high = (byte(2) | byte(3) << 8) >> (2 * number) & 3;
-                let int = |i| LEVELS[nibble(8 + 16 * number, i) as usize];
-                plain(ints(&int), float(0) * ((low | high << 4) - 32) as f32)
-            }
-            BlockFormat::Q6K => {
-                let int = |i: usize| {
-                    let (half, quarter) = (number / 4, number % 4);
-                    let low = byte(64 * half + 32 * (quarter % 2) + i) >> (4 * (quarter / 2)) & 15;
-                    let scale = i32::from(block[192 + 2 * number + i / 16] as i8);
-                    scale * ((low | two_bits(128, i) << 4) - 32)
-                };
-                plain(ints(&int), float(208))
-            }
-            BlockFormat::Q3K => {
-                let scale = |which: usize| {
-                    let low = byte(96 + which % 8) >> (4 * (which / 8)) & 15;
-                    let high = byte(104 + which % 4) >> (2 * (which / 4)) & 3;
-                    (low | high << 4) - 32
-                };
-                let int = |i: usize| {
-                    let high = byte(i) >> number & 1;
-                    scale(2 * number + i / 16) * ((two_bits(32, i) | high << 2) - 4)
-                };
-                plain(ints(&int), float(108))
-            }
-            BlockFormat::Q2K => {
-                let scales = |i: usize| byte(2 * number + i);
-                Weights {
-                    ints: ints(&|i| (scales(i / 16) & 15) * two_bits(16, i)),
-                    d: float(80),
-                    minimum: Minimum::Halves(float(82), [scales(0) >> 4, scales(1) >> 4]),
-                }
-            }
-        }
-    }
-
-    /// `sum` and the product with 32 activations.
-    fn add_to(&self, sum: f32, x: &Activations) -> f32 {
-        let products = self.ints.iter().zip(&x.quants);
-        let dot: i32 = products.map(|(w, x)| w * x).sum();
-        let sum = (self.d * x.scale).mul_add(dot as f32, sum);
-        match self.minimum {
-            Minimum::None => sum,
-            Minimum::Whole(m) => (-m).mul_add(x.scale * x.sum(0..BLOCK) as f32, sum),
-            Minimum::Halves(m, [first, last]) => {
-                let dot = first * x.sum(0..16) + last * x.sum(16..32);
-                (-(m * x.scale)).mul_add(dot as f32, sum)
-            }
+/// `sum` and the product of 32 weights with as many activations.
+fn add_to(sum: f32, w: &Group, x: &Activations) -> f32 {
+    let products = w.ints.iter().zip(&x.quants);
+    let products = products.map(|(&w, x)| i32::from(w) * x).collect::<Vec<_>>();
+    let halves = products.chunks_exact(BLOCK / 2).zip(w.factors);
+    let dot: i32 = halves
+        .map(|(products, factor)| i32::from(factor) * products.iter().sum::<i32>())
+        .sum();
+    let sum = (w.d * x.scale).mul_add(dot as f32, sum);
+    match w.minimum {
+        Minimum::None => sum,
+        Minimum::Whole(m) => (-m).mul_add(x.scale * x.sum(0..BLOCK) as f32, sum),
+        Minimum::Halves(m, factors) => {
+            let [first, last] = factors.map(i32::from);
+            let dot = first * x.sum(0..16) + last * x.sum(16..32);
+            (-(m * x.scale)).mul_add(dot as f32, sum)
         }
     }
 }
-
-/// What the 4-bit numbers of `IQ4_NL` and `IQ4_XS` stand for.
-const LEVELS: [i32; 16] = [
-    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
-];
 
 /// x [rows, k] in int8 blocks · wᵀ [k, n] in quantized blocks + bias `[n]`.
 pub(super) fn quantized_product(
@@ -235,8 +112,9 @@ pub(super) fn quantized_product(
         let weights = blocks.chunks_exact(k / format.elements() * format.bytes());
         for (j, weights) in weights.enumerate() {
             let sum = row.iter().enumerate().fold(0f32, |sum, (b, x)| {
-                let block = &weights[b / groups * format.bytes()..][..format.bytes()];
-                Weights::of(format, block, b % groups).add_to(sum, x)
+                let block = &weights[b / groups * format.bytes()..];
+                let group = format.group(block, b % groups);
+                group.map_or(f32::NAN, |group| add_to(sum, &group, x))
             });
             y.push(bias.as_ref().map_or(sum, |bias| sum + bias[j]));
         }

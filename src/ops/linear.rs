@@ -13,13 +13,10 @@ use super::lower::{Form, Lowering, Phase, WeightForm};
 use super::reference::Operands;
 use super::tensor::{Data, Tensor};
 use super::{Arity, InputDef, Op, OpDef, Tokens};
-use crate::kernels::call::Kernel;
 use crate::kernels::elementwise::UnaryFunction;
-use crate::kernels::linear::{GatedLinear, Linear, MergedLinear, scratch_floats};
+use crate::kernels::linear::{Floats, GatedLinear, Linear, MergedLinear, Weights};
 use crate::kernels::matmul::MatMul;
-use crate::kernels::quantized::{
-    self, QuantizedGatedLinear, QuantizedLinear, QuantizedMergedLinear,
-};
+use crate::kernels::quantized::Blocks;
 use crate::types::{DType, Dim, Type};
 
 /// Of GatedLinear, which always has one.
@@ -343,63 +340,69 @@ fn gated_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
 
 fn matmul_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     let transpose_b = op.flag("transpose_b");
-    vec![match lowering.weights[1] {
-        Some(WeightForm::Quantized) => {
-            quantized_phase(QuantizedLinear { activation: None }, lowering)
+    match lowering.weights[1] {
+        Some(WeightForm::Quantized | WeightForm::Packed) => {
+            layer_phase(Layer::Linear { activation: None }, lowering)
         }
-        Some(WeightForm::Packed) => packed_phase(Linear { activation: None }, lowering),
         Some(WeightForm::Constant | WeightForm::Table) | None => {
-            Phase::whole(MatMul { transpose_b }, lowering)
+            vec![Phase::whole(MatMul { transpose_b }, lowering)]
         }
+    }
+}
+
+/// A linear layer, whatever its weights.
+#[derive(Clone, Copy)]
+enum Layer {
+    Linear { activation: Option<UnaryFunction> },
+    Merged { segments: usize },
+    Gated { activation: UnaryFunction },
+}
+
+/// The phase of `layer` over the kind of weights that it reads.
+fn layer_phase(layer: Layer, lowering: &Lowering<'_>) -> Vec<Phase> {
+    vec![match lowering.weights[1] {
+        Some(WeightForm::Quantized) => phase_over(Blocks, layer, lowering),
+        _ => phase_over(Floats, layer, lowering),
     }]
 }
 
-/// Whether the weights are read in panels of quantized blocks.
-fn is_quantized(lowering: &Lowering<'_>) -> bool {
-    lowering.weights[1] == Some(WeightForm::Quantized)
-}
-
-/// Columns and rows of operand 0.
-fn size(lowering: &Lowering<'_>) -> (usize, usize) {
+/// The phase of `layer` over one kind of weights, with the scratch that the size of operand 0 asks for.
+fn phase_over<W: Weights>(weights: W, layer: Layer, lowering: &Lowering<'_>) -> Phase {
+    let phase = match layer {
+        Layer::Linear { activation } => {
+            let kernel = Linear {
+                activation,
+                weights,
+            };
+            Phase::whole(kernel, lowering)
+        }
+        Layer::Merged { segments } => Phase::whole(MergedLinear { segments, weights }, lowering),
+        Layer::Gated { activation } => {
+            let kernel = GatedLinear {
+                activation,
+                weights,
+            };
+            Phase::whole(kernel, lowering)
+        }
+    };
     let width = lowering.inputs[0].and_then(|x| x.width());
     let cols = width.and_then(Dim::fixed).unwrap_or(0);
     let elements = lowering.inputs[0].map_or(0, |x| x.elements(lowering.tokens, lowering.context));
-    (cols, elements / cols.max(1))
-}
-
-/// A phase of a kernel over packed weights, with the scratch that the size of operand 0 asks for.
-fn packed_phase<K: Kernel>(kernel: K, lowering: &Lowering<'_>) -> Phase {
-    let (cols, rows) = size(lowering);
-    Phase::whole(kernel, lowering).with_scratch(scratch_floats(cols, rows))
-}
-
-/// The same for a kernel over int8 activations and quantized weights.
-fn quantized_phase<K: Kernel>(kernel: K, lowering: &Lowering<'_>) -> Phase {
-    let (cols, rows) = size(lowering);
-    Phase::whole(kernel, lowering).with_scratch(quantized::scratch_floats(cols, rows))
+    phase.with_scratch(W::scratch_floats(cols, elements / cols.max(1)))
 }
 
 fn linear_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     let activation = activation(op.text("activation"));
-    vec![match is_quantized(lowering) {
-        true => quantized_phase(QuantizedLinear { activation }, lowering),
-        false => packed_phase(Linear { activation }, lowering),
-    }]
+    layer_phase(Layer::Linear { activation }, lowering)
 }
 
 fn merged_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     let segments = op.output_count();
-    vec![match is_quantized(lowering) {
-        true => quantized_phase(QuantizedMergedLinear { segments }, lowering),
-        false => packed_phase(MergedLinear { segments }, lowering),
-    }]
+    layer_phase(Layer::Merged { segments }, lowering)
 }
 
 fn gated_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     // The attribute is one of the gates' words, all of which are functions.
     let activation = activation(op.text("activation")).unwrap_or(UnaryFunction::Relu);
-    vec![match is_quantized(lowering) {
-        true => quantized_phase(QuantizedGatedLinear { activation }, lowering),
-        false => packed_phase(GatedLinear { activation }, lowering),
-    }]
+    layer_phase(Layer::Gated { activation }, lowering)
 }

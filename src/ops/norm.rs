@@ -12,7 +12,7 @@ use super::reference::Operands;
 use super::tensor::Tensor;
 use super::{InputDef, Op, OpDef, Tokens};
 use crate::kernels::elementwise::UnaryFunction;
-use crate::kernels::norm::{LayerNorm, Reduce, Reduction, RmsNorm, Softmax};
+use crate::kernels::norm::{Floats, LayerNorm, NormOutput, Reduce, Reduction, RmsNorm, Softmax};
 use crate::kernels::simd::{LANES, tree};
 use crate::types::{Dim, Type};
 
@@ -45,7 +45,7 @@ pub(super) const OPS: &[OpDef] = &[
         ],
         infer: norm_infer,
         reference: rms_norm_reference,
-        lower: rms_norm_lower,
+        lower: norm_lower,
         ..BASE
     },
     OpDef {
@@ -59,7 +59,7 @@ pub(super) const OPS: &[OpDef] = &[
         ],
         infer: norm_infer,
         reference: layer_norm_reference,
-        lower: layer_norm_lower,
+        lower: norm_lower,
         ..BASE
     },
     OpDef {
@@ -71,7 +71,7 @@ pub(super) const OPS: &[OpDef] = &[
             InputDef::required("residual", Form::Tensor),
             InputDef::optional("gain", Form::Constant),
         ],
-        lower: rms_norm_lower,
+        lower: norm_lower,
         ..ADDED
     },
     OpDef {
@@ -84,7 +84,7 @@ pub(super) const OPS: &[OpDef] = &[
             InputDef::optional("gain", Form::Constant),
             InputDef::optional("bias", Form::Constant),
         ],
-        lower: layer_norm_lower,
+        lower: norm_lower,
         ..ADDED
     },
     OpDef {
@@ -301,26 +301,32 @@ fn reduce_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     vec![Tensor::f32(shape, data)]
 }
 
-fn rms_norm_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    let residual = op.name() == "AddRmsNorm";
-    vec![Phase::whole(
-        RmsNorm {
-            eps: op.float("eps") as f32,
-            residual,
-        },
-        lowering,
-    )]
+/// The phase of a norm op whose `y` is of one kind.
+pub(super) fn norm_phase<Y: NormOutput>(op: &Op, output: Y, lowering: &Lowering<'_>) -> Vec<Phase> {
+    let eps = op.float("eps") as f32;
+    let residual = op.def().outputs.len() == 2;
+    vec![match op.name().ends_with("RmsNorm") {
+        true => Phase::whole(
+            RmsNorm {
+                eps,
+                residual,
+                output,
+            },
+            lowering,
+        ),
+        false => Phase::whole(
+            LayerNorm {
+                eps,
+                residual,
+                output,
+            },
+            lowering,
+        ),
+    }]
 }
 
-fn layer_norm_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    let residual = op.name() == "AddLayerNorm";
-    vec![Phase::whole(
-        LayerNorm {
-            eps: op.float("eps") as f32,
-            residual,
-        },
-        lowering,
-    )]
+fn norm_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
+    norm_phase(op, Floats, lowering)
 }
 
 fn softmax_lower(_: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {

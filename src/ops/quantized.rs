@@ -10,11 +10,12 @@ use super::attributes::{AttributeDef, AttributeKind};
 use super::blocks::quantize;
 use super::infer::{Types, operand, width};
 use super::lower::{Form, Lowering, Phase};
-use super::norm::{EPS, add_norm_infer, add_norm_reference, norm_infer, norm_rows};
+use super::norm::{EPS, add_norm_infer, add_norm_reference, norm_infer, norm_phase, norm_rows};
 use super::reference::Operands;
 use super::tensor::Tensor;
 use super::{InputDef, Op, OpDef, Tokens, View};
-use crate::kernels::quantized::{BLOCK, QuantizeActivations, QuantizedLayerNorm, QuantizedRmsNorm};
+use crate::blocks::BlockFormat;
+use crate::kernels::quantized::{BLOCK, Int8, QuantizeActivations};
 use crate::types::{DType, Dim, Type};
 
 /// The op that turns activations into int8 blocks.
@@ -92,7 +93,7 @@ pub(super) const OPS: &[OpDef] = &[
         formula: "the weight in another type, as files of that type would have it",
         attributes: &[AttributeDef::required(
             "to",
-            AttributeKind::Choice(&TYPES),
+            AttributeKind::Choice(&DType::WEIGHTS),
             "the type's name",
         )],
         inputs: &[InputDef::required("weight", Form::Constant)],
@@ -118,12 +119,6 @@ const ADDED: OpDef = OpDef {
     lower: norm_lower,
     ..BASE
 };
-
-/// The types that weights can be cast to.
-const TYPES: [&str; 15] = [
-    "f32", "f16", "bf16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K",
-    "Q6_K", "IQ4_NL", "IQ4_XS",
-];
 
 /// The type of `x` in int8 blocks.
 fn quantized(x: &Type) -> Result<Type, String> {
@@ -159,10 +154,7 @@ fn cast_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     let dtype = dtype.ok_or_else(|| format!("there is no type {}", op.text("to")))?;
     let (unit, _) = dtype.unit();
     let whole = |width: Dim| width.fixed().is_some_and(|width| width % unit == 0);
-    let written = dtype
-        .blocks()
-        .is_none_or(|format| format.quantize(&[], &mut []).is_ok());
-    if !written {
+    if !dtype.blocks().is_none_or(BlockFormat::is_written) {
         return Err(format!("blocks of {dtype} are read, not made"));
     }
     if !x.dtype.is_float() || unit > 1 && !x.width().is_some_and(whole) {
@@ -217,10 +209,5 @@ fn quantize_lower(_: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
 }
 
 fn norm_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    let eps = op.float("eps") as f32;
-    let residual = op.def().outputs.len() == 2;
-    vec![match op.name().ends_with("RmsNorm") {
-        true => Phase::whole(QuantizedRmsNorm { eps, residual }, lowering),
-        false => Phase::whole(QuantizedLayerNorm { eps, residual }, lowering),
-    }]
+    norm_phase(op, Int8, lowering)
 }

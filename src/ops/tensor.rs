@@ -27,10 +27,17 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// An f32 tensor; `data` holds the shape's product of elements.
+    /// An f32 tensor.
+    ///
+    /// # Panics
+    /// If `data` does not hold the shape's product of elements: a defect of the caller.
     pub fn f32(shape: impl Into<Vec<usize>>, data: Vec<f32>) -> Tensor {
         let shape = shape.into();
-        debug_assert_eq!(shape.iter().product::<usize>(), data.len());
+        assert_eq!(
+            shape.iter().product::<usize>(),
+            data.len(),
+            "elements of {shape:?}"
+        );
         Tensor {
             shape,
             data: Data::F32(data),

@@ -29,6 +29,11 @@ pub fn reads_texts_together(graph: &Graph) -> bool {
         let Some(op) = graph.node(id).op() else {
             return true;
         };
+        // What is kept, or as long as the context, is one sequence's.
+        let mut outputs = graph.node(id).outputs.iter();
+        if op.has_state() || outputs.any(|output| output.ty.shape.contains(&Dim::Context)) {
+            return false;
+        }
         let mut inputs = graph.inputs(id).into_iter().enumerate();
         inputs.all(|(slot, input)| match input {
             Some(value) if graph.ty(value).shape.contains(&Dim::Tokens) => {

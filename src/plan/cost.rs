@@ -3,7 +3,7 @@
 //! It weighs what a second thread saves, half of the arithmetic, against what it costs, a meeting behind each step.
 //! Both are estimates of a machine of today; they decide about time alone, never about bits.
 
-use super::schedule::{Source, Step, WeightNeed};
+use super::step::{Source, Step, WeightNeed};
 use crate::ops::WeightForm;
 
 /// Bytes of weights that a thread multiplies with one token in a nanosecond, from the second-level cache. A model in

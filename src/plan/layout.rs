@@ -2,9 +2,11 @@
 
 use super::bidirectional::{is_bidirectional, reads_texts_together};
 use super::place::Placement;
-use super::schedule::{Scheduler, StepPlan, WeightNeed};
+use super::regions::{Cache, FrameSizes, Regions, SessionLists};
+use super::schedule::Scheduler;
+use super::step::{StepPlan, WeightNeed};
 use super::verify::{PlanDefect, verify};
-use crate::graph::{Graph, Name, NodeId};
+use crate::graph::Graph;
 use crate::kernels::kv_cache::{BLOCK, KvLayout};
 use crate::kernels::simd::Isa;
 use crate::types::{ALIGNMENT, Dim, Type};
@@ -35,6 +37,7 @@ pub struct PlanOptions {
 
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PlanError {
     /// A node that no kernel can run.
     #[error("{0}")]
@@ -54,104 +57,18 @@ pub enum PlanError {
     Defect(#[from] PlanDefect),
 }
 
-/// The cache of one layer.
-#[derive(Clone, Debug)]
-pub struct Cache {
-    /// The node it belongs to.
-    pub node: NodeId,
-    /// The node's name.
-    pub name: Name,
-    /// How keys and values lie.
-    pub layout: KvLayout,
-    /// Bytes from the arena's beginning to the keys; the values follow them.
-    pub offset: usize,
-    /// How many keys a query sees, its own included; `None` where it sees all, and where all are handed out. With a window
-    /// the layout may have room for less than the context: positions then take the place of those that no query sees any
-    /// more.
-    pub window: Option<usize>,
-}
-
-impl Cache {
-    /// The first position whose row the token at `position` needs.
-    pub fn first_needed(&self, position: usize) -> usize {
-        let before = self.window.map(|window| window.saturating_sub(1));
-        before.map_or(0, |before| position.saturating_sub(before))
-    }
-
-    /// The first position whose row is still there once `end` positions were written.
-    pub fn first_held(&self, end: usize) -> usize {
-        end.saturating_sub(self.layout.capacity())
-    }
-
-    /// Bytes of the keys and values.
-    pub fn bytes(&self) -> usize {
-        2 * self.layout.floats() * size_of::<f32>()
-    }
-}
-
-/// The regions of the arena, in bytes, one after the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Regions {
-    /// Activations: the larger of the step sizes' needs. Begins at 0.
-    pub activations: usize,
-    /// Scratch of all threads.
-    pub scratch: usize,
-    /// Keys and values of all layers.
-    pub kv_cache: usize,
-    /// Bytes of scratch each thread has.
-    pub scratch_per_thread: usize,
-}
-
-impl Regions {
-    /// The whole arena.
-    pub fn total(&self) -> usize {
-        self.activations + self.scratch + self.kv_cache
-    }
-
-    /// Where a thread's scratch begins.
-    pub fn scratch_of(&self, thread: usize) -> usize {
-        self.activations + thread * self.scratch_per_thread
-    }
-}
-
-/// The lists that a session has besides its arena, as long as they ever get: they are taken whole with the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionLists {
-    /// Token ids, u32: as many as the context or a step has room for.
-    pub tokens: usize,
-    /// Where each text of a step begins, and behind the last where it ends, usize; none where steps read one text.
-    pub starts: usize,
-    /// For each cache the first position whose row is there, usize.
-    pub held: usize,
-}
-
-impl SessionLists {
-    /// Bytes of all of them.
-    pub fn bytes(&self) -> usize {
-        let tokens = self.tokens.saturating_mul(size_of::<u32>());
-        let places = self.starts.saturating_add(self.held);
-        tokens.saturating_add(places.saturating_mul(size_of::<usize>()))
-    }
-}
-
 /// Every decision about running a graph: what runs, in which order, on which bytes.
+///
+/// A plan was verified when it was made, and cannot be changed.
 pub struct ModelPlan {
-    /// Steps of one token.
-    pub decode: StepPlan,
-    /// Steps of up to a chunk of tokens.
-    pub prefill: StepPlan,
-    /// The arena.
-    pub regions: Regions,
-    /// A cache for each node with state.
-    pub caches: Vec<Cache>,
-    /// The weights that the steps read, and how.
-    pub weights: Vec<WeightNeed>,
-    /// Whether tokens see later ones: each text is then read in one step that begins at position 0.
-    pub bidirectional: bool,
-    /// The most texts of a step: as many as there are tokens in it where texts can be read side by side, else 1.
-    pub texts: usize,
-    /// What the plan was made for.
-    pub options: PlanOptions,
+    pub(super) decode: StepPlan,
+    pub(super) prefill: StepPlan,
+    pub(super) regions: Regions,
+    pub(super) caches: Vec<Cache>,
+    pub(super) weights: Vec<WeightNeed>,
+    pub(super) bidirectional: bool,
+    pub(super) texts: usize,
+    pub(super) options: PlanOptions,
 }
 
 impl ModelPlan {
@@ -248,6 +165,46 @@ impl ModelPlan {
         Ok(plan)
     }
 
+    /// Steps of one token.
+    pub fn decode(&self) -> &StepPlan {
+        &self.decode
+    }
+
+    /// Steps of up to a chunk of tokens.
+    pub fn prefill(&self) -> &StepPlan {
+        &self.prefill
+    }
+
+    /// The arena.
+    pub fn regions(&self) -> Regions {
+        self.regions
+    }
+
+    /// A cache for each node with state.
+    pub fn caches(&self) -> &[Cache] {
+        &self.caches
+    }
+
+    /// The weights that the steps read, and how.
+    pub fn weights(&self) -> &[WeightNeed] {
+        &self.weights
+    }
+
+    /// Whether tokens see later ones: each text is then read in one step that begins at position 0.
+    pub fn is_bidirectional(&self) -> bool {
+        self.bidirectional
+    }
+
+    /// The most texts of a step: as many as there are tokens in it where texts can be read side by side, else 1.
+    pub fn texts(&self) -> usize {
+        self.texts
+    }
+
+    /// What the plan was made for.
+    pub fn options(&self) -> &PlanOptions {
+        &self.options
+    }
+
     /// The lists of a session.
     pub fn session_lists(&self) -> SessionLists {
         SessionLists {
@@ -257,6 +214,7 @@ impl ModelPlan {
                 texts => texts.saturating_add(1),
             },
             held: self.caches.len(),
+            frames: FrameSizes::of([&self.decode, &self.prefill]),
         }
     }
 

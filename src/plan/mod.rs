@@ -6,16 +6,21 @@
 //! that offsets speak of (`exec/`), and changing the graph (`rewrite/`, `transform/`).
 
 mod alias;
+mod alive;
 mod bidirectional;
 mod cost;
 mod layout;
 pub mod place;
+mod regions;
 mod report;
 mod schedule;
+mod step;
 mod verify;
 
 pub use bidirectional::{is_bidirectional, reads_texts_together};
-pub use layout::{Cache, ModelPlan, PlanError, PlanOptions, Regions, SessionLists};
+pub use layout::{ModelPlan, PlanError, PlanOptions};
+pub use regions::{Cache, FEW_INPUTS, FEW_OUTPUTS, FrameSizes, Regions, SessionLists};
+pub(crate) use report::packed_type;
 pub use report::{MemoryReport, StepReport};
-pub use schedule::{Slot, Source, Step, StepPlan, WeightNeed};
-pub use verify::{PlanDefect, verify};
+pub use step::{Slot, Source, Step, StepPlan, WeightNeed};
+pub use verify::PlanDefect;

@@ -7,6 +7,8 @@
 
 use std::cmp::Reverse;
 
+use super::alive::Alive;
+
 /// Memory that one alias class of values needs, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Buffer {
@@ -14,13 +16,18 @@ pub struct Buffer {
     pub bytes: usize,
     /// The first phase in which the buffer is written.
     pub first: usize,
-    /// The last phase in which the buffer is read or written, at least `first`. Inclusive.
+    /// The last phase in which the buffer is read or written, inclusive. What lies before `first` counts as `first`.
     pub last: usize,
 }
 
 impl Buffer {
+    /// The last phase of its life.
+    fn end(&self) -> usize {
+        self.last.max(self.first)
+    }
+
     fn lives_with(&self, other: &Buffer) -> bool {
-        self.first <= other.last && other.first <= self.last
+        self.first <= other.end() && other.first <= self.end()
     }
 }
 
@@ -101,7 +108,8 @@ pub enum Overlap {
     },
 }
 
-/// Work allowed for one placement, in pairs of buffers compared.
+/// Work allowed for one placement, in pairs of a buffer and one that has its place already. Each is counted though only
+/// those that live together are looked at, so that a plan of thousands of buffers tries few orders.
 const WORK: usize = 24_000_000;
 
 /// Give every buffer an offset, a multiple of `alignment` bytes, such that no two that live in the same phase overlap.
@@ -109,15 +117,10 @@ pub fn place(buffers: &[Buffer], alignment: usize) -> Placement {
     let alignment = alignment.max(1);
     let rounded: Vec<Buffer> = buffers
         .iter()
-        .map(|buffer| {
-            debug_assert!(
-                buffer.first <= buffer.last,
-                "a buffer ends before it begins: {buffer:?}"
-            );
-            Buffer {
-                bytes: round_up(buffer.bytes, alignment),
-                ..*buffer
-            }
+        .map(|buffer| Buffer {
+            bytes: round_up(buffer.bytes, alignment),
+            last: buffer.end(),
+            ..*buffer
         })
         .collect();
     let (lower_bound, peak) = most_alive(&rounded);
@@ -235,15 +238,6 @@ fn most_alive(buffers: &[Buffer]) -> (usize, usize) {
     (usize::try_from(most).unwrap_or(usize::MAX), peak)
 }
 
-/// A buffer that already has its place.
-#[derive(Clone, Copy)]
-struct Placed {
-    start: usize,
-    end: usize,
-    first: usize,
-    last: usize,
-}
-
 /// The search for a good order. `best_*` hold the smallest placement found so far.
 struct Search<'a> {
     buffers: &'a [Buffer],
@@ -254,16 +248,19 @@ struct Search<'a> {
     best_bytes: usize,
     best_offsets: Vec<usize>,
     best_order: Vec<usize>,
-    /// Work left, in pairs of buffers compared.
+    /// Work left, in pairs of buffers.
     work: usize,
-    /// Scratch: buffers placed so far in this try, by offset.
-    placed: Vec<Placed>,
+    /// Scratch: buffers placed so far in this try.
+    placed: Alive,
+    /// Scratch: where the buffers that live with the next one lie, first and one past the last byte.
+    taken: Vec<(usize, usize)>,
     /// Scratch: offsets of this try.
     offsets: Vec<usize>,
 }
 
 impl<'a> Search<'a> {
     fn new(buffers: &'a [Buffer], lower_bound: usize, peak: usize, alignment: usize) -> Self {
+        let lives: Vec<_> = buffers.iter().map(|b| (b.first, b.last)).collect();
         Search {
             buffers,
             lower_bound,
@@ -273,7 +270,8 @@ impl<'a> Search<'a> {
             best_offsets: vec![0; buffers.len()],
             best_order: Vec::new(),
             work: WORK,
-            placed: Vec::with_capacity(buffers.len()),
+            placed: Alive::new(&lives),
+            taken: Vec::new(),
             offsets: vec![0; buffers.len()],
         }
     }
@@ -285,35 +283,32 @@ impl<'a> Search<'a> {
         let mut bytes = 0;
         for (rank, &index) in order.iter().enumerate() {
             let buffer = &self.buffers[index];
+            self.taken.clear();
+            let (buffers, offsets, taken) = (self.buffers, &self.offsets, &mut self.taken);
+            self.placed.with(index, |other| {
+                let start = offsets[other];
+                taken.push((start, start.saturating_add(buffers[other].bytes)));
+            });
+            self.taken.sort_unstable();
             let mut start = 0usize;
-            for other in &self.placed {
-                if other.first <= buffer.last && buffer.first <= other.last {
-                    if other.start.saturating_sub(start) >= buffer.bytes {
-                        break;
-                    }
-                    start = start.max(other.end);
+            for &(other_start, other_end) in &self.taken {
+                if other_start.saturating_sub(start) >= buffer.bytes {
+                    break;
                 }
+                start = start.max(other_end);
             }
-            self.work = self.work.saturating_sub(self.placed.len() + 16);
+            self.work = self.work.saturating_sub(rank + 16);
             let end = start.saturating_add(buffer.bytes);
             if end > limit {
                 return Err(rank);
             }
             bytes = bytes.max(end);
             self.offsets[index] = start;
-            let at = self.placed.partition_point(|other| other.start <= start);
-            self.placed.insert(
-                at,
-                Placed {
-                    start,
-                    end,
-                    first: buffer.first,
-                    last: buffer.last,
-                },
-            );
+            self.placed.add(index);
         }
         Ok(bytes)
     }
+
     /// Try `order` and keep its placement if it is the smallest so far.
     fn consider(&mut self, order: &[usize]) {
         let limit = self.best_bytes.saturating_sub(self.alignment);

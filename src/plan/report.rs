@@ -6,7 +6,7 @@ use serde::Serialize;
 use smallvec::SmallVec;
 
 use super::layout::ModelPlan;
-use super::schedule::{StepPlan, WeightNeed};
+use super::step::{StepPlan, WeightNeed};
 use crate::kernels::kv_cache::BLOCK;
 use crate::kernels::packed::{PackedMatrix, WeightType};
 use crate::kernels::quantized::QuantizedMatrix;
@@ -15,6 +15,7 @@ use crate::types::DType;
 
 /// Every byte of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct MemoryReport {
     /// Positions the caches hold.
     pub context: usize,
@@ -56,6 +57,7 @@ pub struct MemoryReport {
 
 /// The activations of one step size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct StepReport {
     /// The most tokens of a step.
     pub tokens: usize,
@@ -145,14 +147,14 @@ impl WeightNeed {
             (WeightForm::Quantized, &[rows, cols], Some(format)) => {
                 QuantizedMatrix::bytes_for(rows, cols, format)
             }
-            (_, &[rows, cols], _) => PackedMatrix::bytes_for(rows, cols, weight_type(ty.dtype)),
+            (_, &[rows, cols], _) => PackedMatrix::bytes_for(rows, cols, packed_type(ty.dtype)),
             _ => 0,
         }
     }
 }
 
 /// The packed type of an element type.
-pub(crate) fn weight_type(dtype: DType) -> WeightType {
+pub(crate) fn packed_type(dtype: DType) -> WeightType {
     match dtype {
         DType::F16 => WeightType::F16,
         DType::BF16 => WeightType::BF16,

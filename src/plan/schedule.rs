@@ -11,98 +11,11 @@ use super::alias::Classes;
 use super::cost;
 use super::layout::PlanOptions;
 use super::place::{Buffer, Placement, place, round_up};
-use crate::graph::{Class, Graph, Kind, Name, NodeId, Value};
+use super::step::{Slot, Source, Step, StepPlan, WeightNeed};
+use crate::graph::{Class, Graph, Kind, NodeId, Value};
 use crate::kernels::call::BoundKernel;
 use crate::ops::{Lowering, Read, View, WeightForm};
-use crate::types::ALIGNMENT;
-use crate::types::{DType, Dim, Type};
-
-/// A place in the activations region and how its bytes are seen.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Slot {
-    /// Bytes from the beginning of the activations region.
-    pub offset: usize,
-    /// Element type and shape; `T` and `S` are filled in at each step.
-    pub ty: Type,
-}
-
-/// Where an operand of a step comes from.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Source {
-    /// An optional operand that is not there.
-    Absent,
-    /// The activations region.
-    Arena(Slot),
-    /// Entry of [`super::ModelPlan::weights`].
-    Weight(usize),
-}
-
-/// A weight that steps read.
-#[derive(Clone, Debug, PartialEq)]
-pub struct WeightNeed {
-    /// The value of the graph: a weight, a literal, or an expression of those.
-    pub value: Value,
-    /// How it is read.
-    pub form: WeightForm,
-    /// Its type.
-    pub ty: Type,
-}
-
-impl WeightNeed {
-    /// Whether its bytes are those of another need: rows of a table are read from the panels of blocks, where there are
-    /// such of the same value.
-    pub fn is_shared(&self, needs: &[WeightNeed]) -> bool {
-        let same = |need: &&WeightNeed| need.value == self.value;
-        let mut others = needs.iter().filter(same);
-        self.form == WeightForm::Table && others.any(|need| need.form == WeightForm::Quantized)
-    }
-}
-
-/// One step of the plan.
-pub struct Step {
-    /// The node it computes, or one phase of.
-    pub node: NodeId,
-    /// The node's name.
-    pub name: Name,
-    /// The op's name.
-    pub op: &'static str,
-    /// What runs.
-    pub kernel: Box<dyn BoundKernel>,
-    /// Its operands.
-    pub inputs: SmallVec<[Source; 6]>,
-    /// Its outputs.
-    pub outputs: SmallVec<[Slot; 2]>,
-    /// Scratch each thread needs, in f32.
-    pub scratch: usize,
-    /// Entry of [`super::ModelPlan::caches`].
-    pub cache: Option<usize>,
-}
-
-/// The plan of one step size.
-pub struct StepPlan {
-    /// The most tokens of a step.
-    pub tokens: usize,
-    /// Threads that run a step.
-    pub threads: usize,
-    /// What runs, in order.
-    pub steps: Vec<Step>,
-    /// Where each value lies that the steps use.
-    pub slots: HashMap<Value, Slot>,
-    /// Where the token ids are to be written before a step.
-    pub token_ids: Option<Slot>,
-    /// Where the positions are to be written before a step.
-    pub positions: Option<Slot>,
-    /// Where the graph's outputs stand after a step.
-    pub outputs: Vec<Slot>,
-    /// The buffers: one for each class of values that share memory.
-    pub buffers: Vec<Buffer>,
-    /// Which buffer each value lies in.
-    pub buffer_of: HashMap<Value, usize>,
-    /// Where the buffers lie.
-    pub placement: Placement,
-    /// Bytes that buffers of their own for all values would take, views not counted.
-    pub unshared: usize,
-}
+use crate::types::{ALIGNMENT, DType, Type};
 
 /// What every step size of a graph shares while it is scheduled.
 pub(super) struct Scheduler<'a> {
@@ -118,6 +31,8 @@ pub(super) struct Scheduler<'a> {
 /// One kernel call before its operands have places.
 pub(super) struct Draft {
     pub node: NodeId,
+    /// Its number among the node's phases, from 0, and how many these are.
+    pub phase: (usize, usize),
     pub kernel: Box<dyn BoundKernel>,
     /// Operand values by slot of the kernel; `None` is absent.
     pub inputs: SmallVec<[Option<Value>; 8]>,
@@ -182,9 +97,12 @@ impl<'a> Scheduler<'a> {
                 context: options.context,
                 tokens,
             };
-            for phase in (op.def().lower)(op, &lowering) {
+            let phases = (op.def().lower)(op, &lowering);
+            let count = phases.len();
+            for (number, phase) in phases.into_iter().enumerate() {
                 drafts.push(Draft {
                     node: id,
+                    phase: (number, count),
                     inputs: phase
                         .inputs
                         .iter()
@@ -279,6 +197,8 @@ impl<'a> Scheduler<'a> {
                 )
             })
             .collect();
+        let caches = self.stateful.iter().enumerate();
+        let cache_of: HashMap<NodeId, usize> = caches.map(|(i, &id)| (id, i)).collect();
         let mut steps = Vec::with_capacity(drafts.len());
         for draft in drafts {
             let node = self.graph.node(draft.node);
@@ -304,16 +224,17 @@ impl<'a> Scheduler<'a> {
                     None => Source::Arena(slots[&value].clone()),
                 });
             }
-            let cache = self.stateful.iter().position(|&id| id == draft.node);
             steps.push(Step {
                 node: draft.node,
                 name,
                 op,
+                phase: draft.phase,
                 kernel: draft.kernel,
                 inputs,
+                operands: draft.reads.iter().map(|read| read.slot).collect(),
                 outputs,
                 scratch: draft.scratch,
-                cache,
+                cache: cache_of.get(&draft.node).copied(),
             });
         }
         let input = |name: &str| self.graph.find(name).and_then(|v| slots.get(&v)).cloned();
@@ -334,7 +255,6 @@ impl<'a> Scheduler<'a> {
             tokens,
             threads,
             steps,
-            slots,
             token_ids,
             positions,
             outputs,
@@ -365,26 +285,5 @@ fn side_by_side(buffers: &[Buffer]) -> Placement {
         offsets,
         bytes: offset,
         ..shared
-    }
-}
-
-impl Slot {
-    /// Its shape in a step of `tokens` tokens that ends with `context` positions.
-    pub fn shape(&self, tokens: usize, context: usize) -> SmallVec<[usize; 4]> {
-        self.ty
-            .shape
-            .iter()
-            .map(|d: &Dim| d.resolve(tokens, context))
-            .collect()
-    }
-
-    /// Whether it holds whole numbers.
-    pub fn is_int(&self) -> bool {
-        self.ty.dtype == DType::I32
-    }
-
-    /// Whether it holds int8 blocks.
-    pub fn is_int8(&self) -> bool {
-        self.ty.dtype == DType::Int8
     }
 }

@@ -10,7 +10,7 @@ use super::context::{Bound, Context, Match, number_attribute, quoted};
 use super::matcher::{Outcome, Search};
 use super::report::{NearMiss, RuleReport};
 use super::rule::{EmitNode, Rule, Source, Term, ValueId};
-use crate::graph::{Class, Editor, Graph, GraphError, NodeId, Value};
+use crate::graph::{Class, Editor, Graph, GraphError, NodeId, TopologicalOrder, Value};
 use crate::ops::{Op, Types};
 use crate::types::{DType, Literal, Type};
 
@@ -35,8 +35,12 @@ pub enum DriverError {
 }
 
 /// Apply `rules` until none fires; gives what each did. Nodes that no output depends on are removed first, so that they
-/// stand in no rule's way.
-pub fn apply(graph: &mut Graph, rules: &[&Rule]) -> Result<Vec<RuleReport>, DriverError> {
+/// stand in no rule's way. With `near_misses` the reports say where rules nearly fire in the graph that is left.
+pub fn apply(
+    graph: &mut Graph,
+    rules: &[&Rule],
+    near_misses: bool,
+) -> Result<Vec<RuleReport>, DriverError> {
     graph.edit().sweep();
     let classes = graph.classes();
     let mut by_anchor: HashMap<&str, Vec<usize>> = HashMap::new();
@@ -53,6 +57,7 @@ pub fn apply(graph: &mut Graph, rules: &[&Rule]) -> Result<Vec<RuleReport>, Driv
     let mut driver = Driver {
         dead: vec![false; classes.len()],
         classes,
+        order: TopologicalOrder::new(&[]),
         budget: budget(graph, rules),
         fired: 0,
         reports: reports.collect(),
@@ -61,7 +66,9 @@ pub fn apply(graph: &mut Graph, rules: &[&Rule]) -> Result<Vec<RuleReport>, Driv
         by_anchor,
     };
     while driver.round()? {}
-    driver.explain();
+    if near_misses {
+        driver.explain();
+    }
     Ok(driver.reports)
 }
 
@@ -88,6 +95,8 @@ struct Driver<'g, 'r> {
     classes: Vec<Class>,
     /// Matched nodes that an application has replaced, by [`NodeId::index`]. They are removed after each round.
     dead: Vec<bool>,
+    /// The order of the nodes that are not dead.
+    order: TopologicalOrder,
     budget: usize,
     fired: usize,
     reports: Vec<RuleReport>,
@@ -97,7 +106,9 @@ impl Driver<'_, '_> {
     /// Visit every node once; whether any rule fired.
     fn round(&mut self) -> Result<bool, DriverError> {
         let before = self.fired;
-        for id in self.editor.graph().order() {
+        let order = self.editor.graph().order();
+        self.order = TopologicalOrder::new(&order);
+        for id in order {
             // What a rule emits is visited at once, so that chains fold in one round.
             let mut waiting = vec![id];
             while let Some(id) = waiting.pop() {
@@ -220,7 +231,7 @@ impl Driver<'_, '_> {
                         .copied()
                         .filter(|n| *n != node)
                         .collect();
-                    if graph.reaches(user, node, &others) {
+                    if self.order.reaches(graph, user, node, &others) {
                         let inside = quoted(graph.node(node).name());
                         return Err(format!(
                             "{name} is read by {reader}, on which {inside} depends, so that one op for both would be a cycle"
@@ -288,11 +299,13 @@ impl Driver<'_, '_> {
                 }
             }
         }
-        for node in found.nodes.iter().flatten() {
+        let replaced: Vec<NodeId> = found.nodes.iter().flatten().copied().collect();
+        for node in &replaced {
             if let Some(dead) = self.dead.get_mut(node.index()) {
                 *dead = true;
             }
         }
+        self.order.replace(self.editor.graph(), &replaced, &added);
         added.reverse();
         Ok(added)
     }
@@ -300,6 +313,7 @@ impl Driver<'_, '_> {
     fn constant(&mut self, x: f64) -> Value {
         let id = self.editor.constant(Literal::Float(x));
         self.register(id);
+        self.order.add_leaf(id);
         id.into()
     }
 
@@ -319,7 +333,9 @@ impl Driver<'_, '_> {
 
     /// Note where rules nearly fire in the graph as it is now.
     fn explain(&mut self) {
-        for id in self.editor.graph().order() {
+        let order = self.editor.graph().order();
+        self.order = TopologicalOrder::new(&order);
+        for id in order {
             for index in self.candidates(id) {
                 let Some(&rule) = self.rules.get(index) else {
                     continue;
@@ -419,7 +435,7 @@ mod tests {
         let operands = [Some(weight.into()), Some(weight.into())];
         let product = editor.op(op, &operands, &["y"]).unwrap();
         editor.set_outputs(vec![product.into()]);
-        let error = apply(&mut graph, &[&rules[0]]).unwrap_err();
+        let error = apply(&mut graph, &[&rules[0]], false).unwrap_err();
         assert!(matches!(error, DriverError::Budget { .. }), "{error}");
     }
 }

@@ -10,7 +10,7 @@
 use crate::language::diagnostics::{Position, Problem, Problems};
 use crate::language::document::{self, Form, Kind, Tree};
 use crate::language::expression::Expression;
-use crate::language::nearest;
+use crate::language::node::{InputForm, OpForm, TreeReader};
 use crate::language::value::Value as Number;
 use crate::types::Bits;
 
@@ -99,70 +99,28 @@ pub(super) struct Reader {
     subject: Option<String>,
 }
 
-impl Reader {
-    pub fn problem(&mut self, position: Position, message: impl Into<String>) {
+impl TreeReader for Reader {
+    fn problem(&mut self, position: Position, message: impl Into<String>) {
         let message = match &self.subject {
             Some(rule) => format!("rule \"{rule}\": {}", message.into()),
             None => message.into(),
         };
         self.problems.push(Problem::new(position, message));
     }
+}
 
-    pub fn expected(&mut self, expected: &str, found: &Tree) {
-        let message = format!("expected {expected}, found {}", found.describe());
-        self.problem(found.position, message);
-    }
-
-    pub fn items<T>(
-        &mut self,
-        tree: &Tree,
-        mut read: impl FnMut(&mut Self, &Tree) -> Option<T>,
-    ) -> Vec<T> {
-        match &tree.kind {
-            Kind::List(items) => items.iter().filter_map(|item| read(self, item)).collect(),
-            _ => {
-                self.expected("a list […]", tree);
-                Vec::new()
-            }
-        }
-    }
-
-    pub fn text(&mut self, tree: &Tree) -> Option<String> {
-        match &tree.kind {
-            Kind::Text(text, _) => Some(text.clone()),
-            _ => {
-                self.expected("a text in \"double quotes\"", tree);
-                None
-            }
-        }
-    }
-
+impl Reader {
     /// The fields that `known` lists of a form whose name the caller has checked.
-    pub fn fields<'t, const N: usize>(
+    pub fn named_fields<'t, const N: usize>(
         &mut self,
         form: &'t Form<'t>,
         known: [&str; N],
     ) -> [Option<&'t Tree<'t>>; N] {
-        let mut values = [None; N];
         if let Some(first) = form.arguments.first() {
             let known = known.join(", ");
             self.problem(first.position, format!("values here have names: {known}"));
         }
-        for field in &form.fields {
-            let index = known.iter().position(|known| *known == field.name);
-            match index.and_then(|index| values.get_mut(index)) {
-                None => {
-                    let message = nearest::unknown("field", field.name, known);
-                    self.problem(field.position, message);
-                }
-                Some(Some(_)) => {
-                    let message = format!("the field '{}' stands twice", field.name);
-                    self.problem(field.position, message);
-                }
-                Some(value) => *value = Some(&field.value),
-            }
-        }
-        values
+        self.fields(form, known)
     }
 
     /// `Same` or `Within(number)`.
@@ -191,8 +149,8 @@ impl Reader {
             }
         };
         let known = ["name", "match", "guard", "emit", "bits"];
-        let [name, pattern, guard, emit, bits] = self.fields(form, known);
-        let name = name.and_then(|tree| self.text(tree));
+        let [name, pattern, guard, emit, bits] = self.named_fields(form, known);
+        let name = name.and_then(|tree| self.text(tree)).map(str::to_owned);
         self.subject.clone_from(&name);
         let missing = [
             ("name", name.is_none()),
@@ -221,42 +179,20 @@ impl Reader {
     }
 
     fn node(&mut self, tree: &Tree) -> Option<RawNode> {
-        let parts = match &tree.kind {
-            Kind::Form(form) if form.name.is_none() => form.arguments.as_slice(),
-            _ => &[],
-        };
-        let [outputs, op, inputs] = parts else {
-            self.expected("a node (\"name\", Op, [\"operand\", …])", tree);
-            return None;
-        };
-        let outputs = match &outputs.kind {
-            Kind::Text(name, _) => vec![(name.clone(), outputs.position)],
-            Kind::List(_) => self.items(outputs, |reader, item| {
-                Some((reader.text(item)?, item.position))
-            }),
-            _ => {
-                self.expected("a name or a list of names", outputs);
-                return None;
-            }
-        };
-        let op_form = match &op.kind {
-            Kind::Form(form) => form,
-            _ => {
-                self.expected("an op: Name or Name(attribute: value)", op);
-                return None;
-            }
-        };
-        let Some(name) = op_form.name else {
-            self.expected("an op: Name or Name(attribute: value)", op);
-            return None;
-        };
-        if let Some(argument) = op_form.arguments.first() {
+        let node = self.node_form(tree, "operand")?;
+        let outputs = self.names(node.names)?;
+        let OpForm {
+            name,
+            arguments,
+            attributes,
+        } = self.op_form(node.op)?;
+        if let Some(argument) = arguments.first() {
             self.problem(
                 argument.position,
                 format!("attributes of {name} have names here"),
             );
         }
-        let attributes = op_form.fields.iter().filter_map(|field| {
+        let attributes = attributes.iter().filter_map(|field| {
             Some(RawAttribute {
                 name: field.name.to_owned(),
                 position: field.position,
@@ -267,9 +203,9 @@ impl Reader {
         Some(RawNode {
             position: tree.position,
             outputs,
-            op: (name.to_owned(), op.position),
+            op: (name.to_owned(), node.op.position),
             attributes,
-            inputs: self.items(inputs, Self::operand),
+            inputs: self.items(node.inputs, Self::operand),
         })
     }
 
@@ -307,36 +243,17 @@ impl Reader {
     }
 
     fn operand(&mut self, tree: &Tree) -> Option<RawOperand> {
-        let kind = match &tree.kind {
-            Kind::Text(text, _) if text.is_empty() => RawOperandKind::Absent,
-            Kind::Text(text, _) => match text.strip_suffix('?') {
-                Some(name) => RawOperandKind::Name {
-                    name: name.to_owned(),
-                    optional: true,
-                },
-                None => RawOperandKind::Name {
-                    name: text.clone(),
-                    optional: false,
-                },
-            },
-            Kind::Form(Form {
-                name: Some("Num"),
-                arguments,
-                ..
-            }) => match arguments.as_slice() {
-                [argument] => RawOperandKind::Number(self.number(argument)?),
-                _ => {
-                    self.expected("Num(number)", tree);
-                    return None;
+        let expected = "an operand: \"name\", \"name?\", \"\" or a number";
+        let kind = match self.input_form(tree, expected)? {
+            InputForm::Absent => RawOperandKind::Absent,
+            InputForm::Name(text) => {
+                let name = text.strip_suffix('?');
+                RawOperandKind::Name {
+                    name: name.unwrap_or(text).to_owned(),
+                    optional: name.is_some(),
                 }
-            },
-            _ => match number(tree) {
-                Some(x) => RawOperandKind::Number(x),
-                None => {
-                    self.expected("an operand: \"name\", \"name?\", \"\" or a number", tree);
-                    return None;
-                }
-            },
+            }
+            InputForm::Number(tree) => RawOperandKind::Number(self.number(tree)?),
         };
         Some(RawOperand {
             position: tree.position,

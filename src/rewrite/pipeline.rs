@@ -25,6 +25,7 @@ use crate::kernels::float_environment::FloatEnvironment;
 use crate::language::diagnostics::{Position, Problem, Problems};
 use crate::language::document::{self, Kind, LARGEST_FILE, Tree};
 use crate::language::nearest;
+use crate::language::node::TreeReader;
 use crate::transform::{self, Settings, TransformDef};
 use crate::types::Bits;
 
@@ -45,6 +46,7 @@ fn builtin_files() -> BTreeMap<String, String> {
 
 /// Why passes can't be read or run.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PassError {
     /// Files are wrong: what, for each.
     #[error("{}", lines(.0))]
@@ -100,6 +102,8 @@ pub struct PassOptions {
     pub stop_after: Option<String>,
     /// Whether the graph is verified after each pass, as debug builds always do.
     pub verify: bool,
+    /// Whether the report says where rules nearly fire, which takes a search of its own after each pass.
+    pub near_misses: bool,
     /// What transforms go by.
     pub settings: Settings,
 }
@@ -314,9 +318,11 @@ impl Passes {
                         .iter()
                         .filter(|rule| !options.without.contains(&rule.name));
                     let on: Vec<&Rule> = on.collect();
-                    let done = driver::apply(graph, &on).map_err(|error| PassError::Rules {
-                        pass: pass.name.clone(),
-                        error,
+                    let done = driver::apply(graph, &on, options.near_misses).map_err(|error| {
+                        PassError::Rules {
+                            pass: pass.name.clone(),
+                            error,
+                        }
                     })?;
                     rules.extend(done);
                 }
@@ -419,9 +425,9 @@ fn entry(reader: &mut Reader, tree: &Tree) -> Option<Pass> {
         }
     };
     let [name, bits, doc, steps] = match form.name {
-        Some("Rules" | "Transform") => reader.fields(form, ["name", "bits", "doc", "steps"]),
+        Some("Rules" | "Transform") => reader.named_fields(form, ["name", "bits", "doc", "steps"]),
         Some("Plan") => {
-            let [name, doc] = reader.fields(form, ["name", "doc"]);
+            let [name, doc] = reader.named_fields(form, ["name", "doc"]);
             [name, None, doc, None]
         }
         _ => {
@@ -430,7 +436,7 @@ fn entry(reader: &mut Reader, tree: &Tree) -> Option<Pass> {
         }
     };
     let name = match name {
-        Some(tree) => reader.text(tree)?,
+        Some(tree) => reader.text(tree)?.to_owned(),
         None => {
             reader.problem(tree.position, "a pass needs 'name'");
             return None;
@@ -444,7 +450,7 @@ fn entry(reader: &mut Reader, tree: &Tree) -> Option<Pass> {
             return None;
         }
     };
-    let doc = doc.and_then(|tree| reader.text(tree));
+    let doc = doc.and_then(|tree| reader.text(tree)).map(str::to_owned);
     let prefill = match steps.map(|tree| (tree, reader.text(tree))) {
         None => false,
         Some((_, Some(word))) if word == "prefill" && bits == Bits::Same => true,

@@ -8,6 +8,7 @@ use crate::types::Bits;
 
 /// What every pass of a run did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// The passes that ran, in their order.
     pub passes: Vec<PassReport>,
@@ -15,6 +16,7 @@ pub struct Report {
 
 /// What one pass did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct PassReport {
     /// Its name in the pipeline.
     pub name: String,
@@ -32,6 +34,7 @@ pub struct PassReport {
 
 /// One change that a transform made.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ChangeReport {
     /// The node.
     pub at: String,
@@ -41,12 +44,13 @@ pub struct ChangeReport {
 
 /// What one rule did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct RuleReport {
     /// Its name.
     pub name: String,
     /// The first value that each application replaced, in the order of the applications.
     pub fired: Vec<String>,
-    /// Where it nearly fired, in the graph as the pass leaves it.
+    /// Where it nearly fired, in the graph as the pass leaves it; empty unless [`super::PassOptions::near_misses`] asks.
     pub near: Vec<NearMiss>,
 }
 

@@ -42,6 +42,9 @@ impl<'a> TextStream<'a> {
     }
 
     /// A text that goes on after `prompt`, whose own text is not given out.
+    ///
+    /// # Errors
+    /// If the tokenizer can't decode the prompt.
     pub fn after(
         tokenizer: &'a Tokenizer,
         skip_special: bool,
@@ -63,6 +66,9 @@ impl<'a> TextStream<'a> {
     }
 
     /// Adds a token and gives out the text that has become settled, often none.
+    ///
+    /// # Errors
+    /// If the tokenizer can't decode the token.
     pub fn push(&mut self, id: u32) -> Result<String, TokenizerError> {
         self.ids.push(id);
         let text = self.decode(&self.ids)?;
@@ -92,6 +98,9 @@ impl<'a> TextStream<'a> {
     }
 
     /// The text is over: the rest, in which unfinished characters are U+FFFD.
+    ///
+    /// # Errors
+    /// If the tokenizer can't decode what is left.
     pub fn flush(&mut self) -> Result<String, TokenizerError> {
         let text = self.decode(&self.ids)?;
         let rest = match text.strip_prefix(self.given.as_str()) {

@@ -17,6 +17,7 @@ const LARGEST_FILE: u64 = 16 << 20;
 
 /// Why no template can be had from files.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TemplateFileError {
     /// No template was found.
     #[error("{model} has no chat template: there is no {places}. Give one (--template FILE)")]

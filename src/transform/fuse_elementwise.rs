@@ -29,12 +29,16 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
             groups.push(group);
         }
     }
+    let mut places = vec![0; graph.id_bound()];
+    for (place, id) in order.iter().enumerate() {
+        places[id.index()] = place;
+    }
     let mut changes = Vec::with_capacity(groups.len());
     let mut editor = graph.edit();
     // First to last, as the graph is read. What another group replaces keeps neither node nor name, so that each
     // group's operands are looked up when its turn comes.
     for group in groups.into_iter().rev() {
-        changes.push(group.fuse(&mut editor, &order)?);
+        changes.push(group.fuse(&mut editor, &places)?);
     }
     if !changes.is_empty() {
         editor.sweep();
@@ -99,14 +103,12 @@ impl Group {
         Group { root, members }
     }
 
-    /// Put an Elementwise op in the place of the group.
-    fn fuse(&self, editor: &mut Editor<'_>, order: &[NodeId]) -> Result<Change, GraphError> {
+    /// Put an Elementwise op in the place of the group. `places` are the nodes' places in the order, by
+    /// [`NodeId::index`].
+    fn fuse(&self, editor: &mut Editor<'_>, places: &[usize]) -> Result<Change, GraphError> {
         let graph = editor.graph();
-        let members: Vec<NodeId> = order
-            .iter()
-            .copied()
-            .filter(|id| self.members.contains(id))
-            .collect();
+        let mut members: Vec<NodeId> = self.members.iter().copied().collect();
+        members.sort_by_key(|id| places[id.index()]);
         let mut inputs: Vec<Option<Value>> = Vec::new();
         let mut steps = Vec::with_capacity(members.len());
         for &id in &members {

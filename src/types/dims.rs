@@ -72,6 +72,22 @@ pub enum DType {
 }
 
 impl DType {
+    /// The names of the types that weights can have.
+    pub const WEIGHTS: [&str; 3 + BlockFormat::ALL.len()] = {
+        let mut all = [""; 3 + BlockFormat::ALL.len()];
+        let mut i = 0;
+        while i < all.len() {
+            all[i] = match i {
+                0 => DType::F32.name(),
+                1 => DType::F16.name(),
+                2 => DType::BF16.name(),
+                _ => BlockFormat::ALL[i - 3].name(),
+            };
+            i += 1;
+        }
+        all
+    };
+
     /// How many elements are stored together, and how many bytes they take. Rows are made of whole such units.
     pub fn unit(self) -> (usize, usize) {
         match self {
@@ -87,11 +103,23 @@ impl DType {
         !matches!(self, DType::I32 | DType::Int8)
     }
 
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DType::F32 => "f32",
+            DType::F16 => "f16",
+            DType::BF16 => "bf16",
+            DType::I32 => "i32",
+            DType::Blocks(format) => format.name(),
+            DType::Int8 => "int8",
+        }
+    }
+
     /// The type of weights of that name, in any case.
     pub fn named(name: &str) -> Option<DType> {
         let plain = [DType::F32, DType::F16, DType::BF16].into_iter();
         let mut known = plain.chain(BlockFormat::ALL.map(DType::Blocks));
-        known.find(|known| known.to_string().eq_ignore_ascii_case(name))
+        known.find(|known| known.name().eq_ignore_ascii_case(name))
     }
 
     /// The format, if it is one of quantized blocks.
@@ -105,14 +133,7 @@ impl DType {
 
 impl fmt::Display for DType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            DType::F32 => "f32",
-            DType::F16 => "f16",
-            DType::BF16 => "bf16",
-            DType::I32 => "i32",
-            DType::Blocks(format) => format.name(),
-            DType::Int8 => "int8",
-        })
+        f.write_str(self.name())
     }
 }
 

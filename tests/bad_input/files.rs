@@ -6,6 +6,7 @@ use std::path::Path;
 use safetensors::Dtype;
 use safetensors::tensor::{TensorView, serialize_to_file};
 use serde_json::{Value, json};
+use smallmind::blocks::BlockFormat;
 use smallmind::model::{ModelFiles, Source, compile};
 use smallmind::{Model, Options};
 use tempfile::TempDir;
@@ -311,7 +312,7 @@ fn the_longest_context_of_a_rotary_model_runs_or_is_an_error() {
         &options,
     )
     .unwrap();
-    assert_eq!(compiled.plan.regions.kv_cache, 400 << 31);
+    assert_eq!(compiled.plan.regions().kv_cache(), 400 << 31);
 }
 
 #[test]
@@ -321,22 +322,22 @@ fn a_tensor_of_another_type_or_shape_is_refused_with_both() {
         (
             Dtype::I64,
             vec![16],
-            "graph.ron:3:11: weight \"embed\": tensor 'embed' must be [16, 8], the file has [16]\ngraph.ron:3:11: weight \"embed\": tensor 'embed' is I64, expected F32, F16, BF16 or one of GGUF's Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS",
+            "graph.ron:3:11: weight \"embed\": tensor 'embed' must be [16, 8], the file has [16]\ngraph.ron:3:11: weight \"embed\": tensor 'embed' is I64, expected F32, F16, BF16 or one of GGUF's FORMATS",
         ),
         (
             Dtype::F64,
             vec![16],
-            "graph.ron:3:11: weight \"embed\": tensor 'embed' must be [16, 8], the file has [16]\ngraph.ron:3:11: weight \"embed\": tensor 'embed' is F64, expected F32, F16, BF16 or one of GGUF's Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS",
+            "graph.ron:3:11: weight \"embed\": tensor 'embed' must be [16, 8], the file has [16]\ngraph.ron:3:11: weight \"embed\": tensor 'embed' is F64, expected F32, F16, BF16 or one of GGUF's FORMATS",
         ),
         (
             Dtype::U8,
             vec![16, 8],
-            "graph.ron:3:11: weight \"embed\": tensor 'embed' is U8, expected F32, F16, BF16 or one of GGUF's Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS",
+            "graph.ron:3:11: weight \"embed\": tensor 'embed' is U8, expected F32, F16, BF16 or one of GGUF's FORMATS",
         ),
         (
             Dtype::F8_E4M3,
             vec![16, 8],
-            "graph.ron:3:11: weight \"embed\": tensor 'embed' is F8_E4M3, expected F32, F16, BF16 or one of GGUF's Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS",
+            "graph.ron:3:11: weight \"embed\": tensor 'embed' is F8_E4M3, expected F32, F16, BF16 or one of GGUF's FORMATS",
         ),
         (
             Dtype::F16,
@@ -364,6 +365,8 @@ fn a_tensor_of_another_type_or_shape_is_refused_with_both() {
         let bytes = &narrow[..elements * dtype.bitsize() / 8];
         let view = TensorView::new(dtype, shape, bytes).unwrap();
         serialize_to_file([("embed", view)], None, &tiny.path("model.safetensors")).unwrap();
+        let formats = BlockFormat::ALL.map(BlockFormat::name).join(", ");
+        let expected = expected.replace("FORMATS", &formats);
         assert_eq!(tiny.refusal(), expected, "{dtype:?}");
     }
 }

@@ -105,5 +105,6 @@ fn explain_tells_what_each_pass_did() {
         passes.iter().any(|pass| pass["name"] == "raise_attention"),
         "{report}"
     );
-    assert!(stdout(["explain", "demo"]).contains("raise_attention"));
+    let text = stdout(["explain", "demo"]);
+    assert!(text.contains("raise_attention") && text.contains("        not at \""));
 }

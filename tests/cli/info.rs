@@ -37,6 +37,25 @@ fn the_demo_is_told_of() {
 }
 
 #[test]
+fn a_models_own_graph_is_told_of() {
+    let folder = TempDir::new().unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        fs::copy(data("qwen3").join(file), folder.path().join(file)).unwrap();
+    }
+    let graph = concat!(env!("CARGO_MANIFEST_DIR"), "/graphs/qwen3.ron");
+    let own = folder.path().join("model.ron");
+    fs::copy(graph, &own).unwrap();
+    let text = told(folder.path(), ".");
+    assert!(text.contains("model.ron (the model's own)"), "{text}");
+    let info = |more: &[&str]| {
+        let path = folder.path().to_str().unwrap();
+        json(["info", path, "--json"].iter().chain(more))
+    };
+    assert_eq!(info(&[])["own_graph"], true);
+    assert_eq!(info(&["--graph", graph])["own_graph"], false);
+}
+
+#[test]
 fn a_gguf_file_is_told_of() {
     let folder = TempDir::new().unwrap();
     let text = "{{ bos_token }}\u{1b}[31m".repeat(20);

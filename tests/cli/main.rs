@@ -18,6 +18,8 @@ mod mistakes;
 mod not_finite;
 mod quantize;
 mod quantized;
+#[cfg(target_os = "linux")]
+mod refused_threads;
 mod run;
 mod score;
 mod tokenize;

@@ -26,24 +26,6 @@ pub enum Family {
     Gpt2,
 }
 
-/// A format's number in GGUF files.
-pub fn number(format: BlockFormat) -> u32 {
-    match format {
-        BlockFormat::Q4_0 => 2,
-        BlockFormat::Q4_1 => 3,
-        BlockFormat::Q5_0 => 6,
-        BlockFormat::Q5_1 => 7,
-        BlockFormat::Q8_0 => 8,
-        BlockFormat::Q2K => 10,
-        BlockFormat::Q3K => 11,
-        BlockFormat::Q4K => 12,
-        BlockFormat::Q5K => 13,
-        BlockFormat::Q6K => 14,
-        BlockFormat::Iq4Nl => 20,
-        BlockFormat::Iq4Xs => 23,
-    }
-}
-
 /// A fixed sequence that looks random, in −1..1.
 fn noise(name: &str, count: usize) -> impl Iterator<Item = f32> {
     let mut state = name.bytes().fold(0x9e37_79b9_u64, |hash, byte| {
@@ -67,21 +49,18 @@ pub fn blocks(format: BlockFormat, name: &str, values: &[f32]) -> Vec<u8> {
     for (byte, noise) in bytes.iter_mut().zip(noise) {
         *byte = (noise * 127.0) as i8 as u8;
     }
-    // Where the scales in binary16 stand, and about how many times them the largest element is.
-    let (places, times): (&[usize], f32) = match format {
-        BlockFormat::Q2K => (&[80, 82], 30.0),
-        BlockFormat::Q3K => (&[108], 100.0),
-        BlockFormat::Iq4Xs => (&[0], 127.0 * 32.0),
-        _ => (&[0], 127.0),
-    };
-    let largest = values.iter().fold(0f32, |largest, x| largest.max(x.abs()));
-    let scale = f16::from_f32(largest / times).to_le_bytes();
-    for block in bytes.chunks_exact_mut(format.bytes()) {
-        for &place in places {
-            block[place..place + 2].copy_from_slice(&scale);
+    let largest = |values: &[f32]| values.iter().fold(0f32, |largest, x| largest.max(x.abs()));
+    let mut scale = |scale: f32| {
+        for block in bytes.chunks_exact_mut(format.bytes()) {
+            for at in format.scales() {
+                block[at..at + 2].copy_from_slice(&f16::from_f32(scale).to_le_bytes());
+            }
         }
-    }
-    bytes
+        bytes.clone()
+    };
+    let mut of_scale_one = vec![0.0; values.len()];
+    format.dequantize(&scale(1.0), &mut of_scale_one);
+    scale(largest(values) / largest(&of_scale_one))
 }
 
 fn floats(values: &[f32]) -> Vec<u8> {
@@ -156,9 +135,12 @@ pub fn model(family: Family, format_of: impl Fn(&str) -> Option<BlockFormat>) ->
         let dims: Vec<u64> = shape.iter().rev().map(|&dim| dim as u64).collect();
         let format = format_of(&name).filter(|_| shape.len() == 2);
         writer = match format {
-            Some(format) => {
-                writer.tensor(&name, &dims, number(format), blocks(format, &name, &values))
-            }
+            Some(format) => writer.tensor(
+                &name,
+                &dims,
+                format.number(),
+                blocks(format, &name, &values),
+            ),
             None => writer.tensor(&name, &dims, 0, floats(&values)),
         };
     }
@@ -169,9 +151,7 @@ pub fn model(family: Family, format_of: impl Fn(&str) -> Option<BlockFormat>) ->
 pub fn widened(writer: &Writer) -> Writer {
     let mut wide = writer.clone();
     for tensor in &mut wide.tensors {
-        let format = BlockFormat::ALL
-            .iter()
-            .find(|f| number(**f) == tensor.number);
+        let format = BlockFormat::numbered(tensor.number);
         if let Some(format) = format {
             let mut values = vec![0.0; tensor.dims.iter().product::<u64>() as usize];
             format.dequantize(&tensor.bytes, &mut values);

@@ -1,10 +1,22 @@
 //! Weights without a file: every element is a function of the tensor's name, its place and a seed.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
+use safetensors::tensor::{Dtype, TensorView};
+use smallmind::Session;
+use smallmind::exec::executor::Executor;
+use smallmind::exec::pool::Pool;
+use smallmind::exec::weights::{self, StoredWeight};
+use smallmind::files::map::Mapped;
+use smallmind::files::weight_files::WeightFiles;
 use smallmind::graph::interpreter::WeightData;
 use smallmind::graph::{Graph, Kind};
 use smallmind::ops::Tensor;
+use smallmind::plan::{ModelPlan, PlanOptions};
+
+use super::graph_text::VOCAB;
 
 /// Tensors for the weights of a graph, and of every graph that passes make of it.
 pub struct SeededWeights {
@@ -27,6 +39,25 @@ impl SeededWeights {
         }
         SeededWeights { seed, shapes }
     }
+
+    /// The weights that `graph` names, as a file.
+    pub fn files(&self, graph: &Graph) -> WeightFiles {
+        let mut data = HashMap::new();
+        for id in graph.ids() {
+            if let Kind::Weight(source) = &graph.node(id).kind {
+                let tensor = self.load(&source.tensor).unwrap();
+                let floats = tensor.floats();
+                let bytes: Vec<u8> = floats.iter().flat_map(|x| x.to_le_bytes()).collect();
+                data.insert(source.tensor.to_string(), (tensor.shape.clone(), bytes));
+            }
+        }
+        let views = data.iter().map(|(name, (shape, bytes))| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap();
+            (name.clone(), view)
+        });
+        let bytes = safetensors::serialize(views, None).unwrap();
+        WeightFiles::from_bytes("random", Mapped::from_vec(bytes)).unwrap()
+    }
 }
 
 impl WeightData for SeededWeights {
@@ -38,6 +69,21 @@ impl WeightData for SeededWeights {
         let data = (0..shape.iter().product::<usize>() as u64).map(element);
         Ok(Tensor::f32(shape.clone(), data.collect()))
     }
+}
+
+/// The weights of `files` as `plan` reads them.
+pub fn stored(graph: &Graph, plan: &ModelPlan, files: &WeightFiles) -> Vec<StoredWeight> {
+    let go_on = |_, _| ControlFlow::Continue(());
+    weights::load(graph, plan.weights(), files, 1, &go_on).unwrap()
+}
+
+/// A session of `graph` alone, with the weights of `files`.
+pub fn session(graph: &Graph, files: &WeightFiles, options: PlanOptions) -> Session {
+    let threads = options.threads;
+    let plan = ModelPlan::new(graph, graph, options).unwrap();
+    let stored = stored(graph, &plan, files);
+    let executor = Executor::new(Arc::new(plan), stored, Pool::new(threads).unwrap()).unwrap();
+    Session::new(Arc::new(executor), VOCAB).unwrap()
 }
 
 /// SplitMix64's output function (Steele et al. 2014).

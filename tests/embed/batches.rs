@@ -238,10 +238,9 @@ fn a_causal_graph_whose_output_is_a_hidden_state_gives_embeddings() {
         let options = tiny.options().logits(logits);
         let model = Model::open(tiny.folder(), &options).unwrap();
         assert!(!model.is_bidirectional());
-        let options = EmbedOptions {
-            pooling: Some(pooling),
-            normalize: Some(false),
-        };
+        let options = EmbedOptions::new()
+            .pooling(Some(pooling))
+            .normalize(Some(false));
         let mut embedder = model.embedder(&options).unwrap();
         rows.push(embedder.embed_tokens(&slices(&texts)));
     }

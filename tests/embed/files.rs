@@ -92,18 +92,14 @@ fn the_caller_may_choose_otherwise() {
         (None, Pooling::Cls.pool(&rows, WIDTH)),
         (Some(true), normalized(Pooling::Cls.pool(&rows, WIDTH))),
     ] {
-        let options = EmbedOptions {
-            pooling: Some(Pooling::Cls),
-            normalize,
-        };
+        let options = EmbedOptions::new()
+            .pooling(Some(Pooling::Cls))
+            .normalize(normalize);
         let mut embedder = embedder_with(&sentences, &options).unwrap();
         assert_eq!(embedder.embed(&[TEXT]).unwrap(), [expected]);
     }
     let sentences = Sentences::new();
-    let options = EmbedOptions {
-        normalize: Some(false),
-        ..EmbedOptions::default()
-    };
+    let options = EmbedOptions::new().normalize(Some(false));
     let mut embedder = embedder_with(&sentences, &options).unwrap();
     let expected = Pooling::Mean.pool(&rows, WIDTH);
     assert_eq!(embedder.embed(&[TEXT]).unwrap(), [expected]);
@@ -299,10 +295,9 @@ fn what_modules_ask_for_in_vain_is_named() {
         );
     }
     // A choice of the caller's needs none of the files'.
-    let options = EmbedOptions {
-        pooling: Some(Pooling::Mean),
-        normalize: None,
-    };
+    let options = EmbedOptions::new()
+        .pooling(Some(Pooling::Mean))
+        .normalize(None);
     assert!(embedder_with(&sentences, &options).is_ok());
 }
 
@@ -363,10 +358,9 @@ fn a_gguf_files_pooling_type_is_followed() {
             error.starts_with(&format!("the file's pooling_type is {number}, ")),
             "{error}"
         );
-        let options = EmbedOptions {
-            pooling: Some(Pooling::Max),
-            normalize: None,
-        };
+        let options = EmbedOptions::new()
+            .pooling(Some(Pooling::Max))
+            .normalize(None);
         assert!(model.embedder(&options).is_ok());
     }
 }

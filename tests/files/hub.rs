@@ -12,13 +12,7 @@ use tempfile::TempDir;
 use crate::common::hub::{Hub, NAME, SHA};
 
 fn options(hub: &Hub, cache: &TempDir) -> HubOptions {
-    HubOptions {
-        cache: cache.path().to_path_buf(),
-        endpoint: hub.endpoint.clone(),
-        token: None,
-        offline: false,
-        progress: None,
-    }
+    HubOptions::new(cache.path()).endpoint(&hub.endpoint)
 }
 
 fn fetched(name: &str, options: &HubOptions) -> Result<PathBuf, HubError> {
@@ -67,16 +61,10 @@ fn without_the_hub_the_cache_is_enough() {
     let (hub, cache) = (llama(), TempDir::new().unwrap());
     let first = fetched(NAME, &options(&hub, &cache)).unwrap();
     // Nobody listens on this port.
-    let unreachable = HubOptions {
-        endpoint: "http://127.0.0.1:1".to_string(),
-        ..options(&hub, &cache)
-    };
+    let unreachable = options(&hub, &cache).endpoint("http://127.0.0.1:1");
     assert_eq!(fetched(NAME, &unreachable).unwrap(), first);
     hub.asked();
-    let offline = HubOptions {
-        offline: true,
-        ..options(&hub, &cache)
-    };
+    let offline = options(&hub, &cache).offline(true);
     assert_eq!(fetched(NAME, &offline).unwrap(), first);
     assert!(hub.asked().is_empty());
     let message = fetched("org/other", &unreachable).unwrap_err().to_string();
@@ -159,10 +147,7 @@ fn a_token_opens_what_is_closed_and_its_lack_is_told() {
         "{error}"
     );
     assert!(error.to_string().contains("set HF_TOKEN"), "{error}");
-    let with = |token: &str| HubOptions {
-        token: Some(token.to_string()),
-        ..options(&hub, &cache)
-    };
+    let with = |token: &str| options(&hub, &cache).token(token.to_string());
     let message = fetched(NAME, &with("wrong")).unwrap_err().to_string();
     assert!(
         message.contains("has its account access?") && !message.contains("wrong"),
@@ -232,12 +217,8 @@ fn progress_tells_how_much_has_arrived() {
     let cache = TempDir::new().unwrap();
     let told = Arc::new(Mutex::new(Vec::new()));
     let into = told.clone();
-    let options = HubOptions {
-        progress: Some(Arc::new(move |transfer| {
-            into.lock().unwrap().push(transfer.clone())
-        })),
-        ..options(&hub, &cache)
-    };
+    let options =
+        options(&hub, &cache).progress(move |transfer| into.lock().unwrap().push(transfer.clone()));
     fetched(NAME, &options).unwrap();
     let told = told.lock().unwrap();
     assert!(
@@ -284,10 +265,7 @@ fn a_file_with_another_digest_than_the_hub_states_is_removed_and_told() {
     let path = model.join("snapshots").join(SHA).join("m-Q8_0.gguf");
     assert!(fs::symlink_metadata(path).is_err());
     // It is no part of what the cache offers without the Hub, either.
-    let offline = HubOptions {
-        offline: true,
-        ..options(&hub, &cache)
-    };
+    let offline = options(&hub, &cache).offline(true);
     assert!(matches!(
         fetched(NAME, &offline),
         Err(HubError::Offline { .. })

@@ -5,6 +5,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod operands;
 mod steps;
 mod texts;
 
@@ -50,4 +51,5 @@ fn allocations(work: impl FnOnce()) -> u64 {
 fn running_allocates_nothing() {
     steps::prompts_and_steps_allocate_nothing_and_fit_the_plan();
     texts::steps_of_texts_allocate_nothing();
+    operands::steps_of_many_operands_allocate_nothing();
 }

@@ -257,10 +257,9 @@ const CASES: [(&str, Case); 14] = [
         let model = Model::open(inputs.sentences.path(), &Options::default()).unwrap();
         let mut all = Vec::new();
         for pooling in Pooling::ALL {
-            let options = EmbedOptions {
-                pooling: Some(pooling),
-                normalize: Some(pooling == Pooling::Mean),
-            };
+            let options = EmbedOptions::new()
+                .pooling(pooling)
+                .normalize(pooling == Pooling::Mean);
             let mut embedder = model.embedder(&options).unwrap();
             for row in embedder.embed(&["zero one two", "three"]).unwrap() {
                 all.extend(bits(&row));

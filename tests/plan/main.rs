@@ -2,6 +2,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod deep;
+mod executor;
 mod memory;
 mod placement;
 mod random;

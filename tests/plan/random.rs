@@ -1,29 +1,20 @@
 //! Do plans of arbitrary graphs hold what they promise, and do they compute what the graph means?
 
-use std::collections::HashMap;
-use std::ops::ControlFlow;
-use std::sync::Arc;
-
 use proptest::prelude::*;
-use safetensors::tensor::{Dtype, TensorView};
+use smallmind::StepError;
 use smallmind::blocks::BlockFormat;
-use smallmind::exec::executor::Executor;
-use smallmind::exec::pool::Pool;
-use smallmind::exec::weights;
-use smallmind::files::map::Mapped;
 use smallmind::files::weight_files::WeightFiles;
-use smallmind::graph::interpreter::{Interpreter, WeightData};
-use smallmind::graph::{Graph, Kind, verify};
+use smallmind::graph::interpreter::Interpreter;
+use smallmind::graph::{Graph, verify};
 use smallmind::kernels::simd::Isa;
 use smallmind::ops::Tensor;
 use smallmind::plan::{ModelPlan, PlanOptions, StepPlan, is_bidirectional};
 use smallmind::rewrite::{PassOptions, Passes};
 use smallmind::transform::Settings;
 use smallmind::types::DType;
-use smallmind::{Session, StepError};
 
-use crate::common::random_graph::{VOCAB, arbitrary_graph, graph_of_width};
-use crate::common::seeded_weights::SeededWeights;
+use crate::common::random_graph::{arbitrary_graph, graph_of_width};
+use crate::common::seeded_weights::{SeededWeights, session};
 
 const CONTEXT: usize = 48;
 const CHUNK: usize = 9;
@@ -41,30 +32,6 @@ fn options(threads: usize, isa: Isa) -> PlanOptions {
     }
 }
 
-/// The seeded weights as a weight file.
-fn files(graph: &Graph, weights: &SeededWeights) -> WeightFiles {
-    let mut data = HashMap::new();
-    for id in graph.ids() {
-        if let Kind::Weight(source) = &graph.node(id).kind {
-            let tensor = weights.load(&source.tensor).unwrap();
-            let bytes: Vec<u8> = tensor
-                .floats()
-                .iter()
-                .flat_map(|x| x.to_le_bytes())
-                .collect();
-            data.insert(source.tensor.to_string(), (tensor.shape, bytes));
-        }
-    }
-    let views = data.iter().map(|(name, (shape, bytes))| {
-        (
-            name.clone(),
-            TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap(),
-        )
-    });
-    let bytes = safetensors::serialize(views, None).unwrap();
-    WeightFiles::from_bytes("random", Mapped::from_vec(bytes)).unwrap()
-}
-
 /// Whether every output is an f32 value (others are refused), and steps continue each other, as the interpreter's do.
 fn plannable(graph: &Graph) -> bool {
     !is_bidirectional(graph)
@@ -76,7 +43,11 @@ fn plannable(graph: &Graph) -> bool {
 
 /// Buffers whose bytes meet never live in the same phase, by plain comparison of all pairs.
 fn disjoint(plan: &StepPlan) -> bool {
-    let all: Vec<_> = plan.buffers.iter().zip(&plan.placement.offsets).collect();
+    let all: Vec<_> = plan
+        .buffers()
+        .iter()
+        .zip(&plan.placement().offsets)
+        .collect();
     let meet = |(a, x): (&_, usize), (b, y): (&_, usize)| {
         let (a, b): (
             &smallmind::plan::place::Buffer,
@@ -120,13 +91,7 @@ fn interpreted(graph: &Graph, weights: &SeededWeights) -> Vec<Vec<Vec<u32>>> {
 }
 
 fn executed(graph: &Graph, files: &WeightFiles, threads: usize, isa: Isa) -> Vec<Vec<Vec<u32>>> {
-    let plan = ModelPlan::new(graph, graph, options(threads, isa)).unwrap();
-    let stored = weights::load(graph, &plan.weights, files, 1, &|_, _| {
-        ControlFlow::Continue(())
-    })
-    .unwrap();
-    let executor = Executor::new(Arc::new(plan), stored, Pool::new(threads).unwrap());
-    let mut session = Session::new(Arc::new(executor), VOCAB).unwrap();
+    let mut session = session(graph, files, options(threads, isa));
     let mut all = Vec::new();
     for step in STEPS {
         match session.prefill(step) {
@@ -157,10 +122,10 @@ proptest! {
         verify(&graph).unwrap();
         prop_assume!(plannable(&graph));
         let plan = ModelPlan::new(&graph, &graph, options(2, Isa::detect())).unwrap();
-        for plan in [&plan.decode, &plan.prefill] {
+        for plan in [plan.decode(), plan.prefill()] {
             prop_assert!(disjoint(plan));
-            prop_assert!(plan.placement.bytes >= plan.placement.lower_bound);
-            prop_assert!(plan.placement.bytes <= plan.unshared + 64 * plan.buffers.len());
+            prop_assert!(plan.placement().bytes >= plan.placement().lower_bound);
+            prop_assert!(plan.placement().bytes <= plan.unshared() + 64 * plan.buffers().len());
         }
     }
 
@@ -178,8 +143,8 @@ proptest! {
         verify(&graph).unwrap();
         prop_assume!(plannable(&graph));
         let plan = ModelPlan::new(&graph, &graph, options(2, Isa::detect())).unwrap();
-        prop_assert!(disjoint(&plan.decode) && disjoint(&plan.prefill));
-        let files = files(&graph, &weights);
+        prop_assert!(disjoint(plan.decode()) && disjoint(plan.prefill()));
+        let files = weights.files(&graph);
         let expected = interpreted(&graph, &weights);
         for isa in Isa::available() {
             prop_assert_eq!(&executed(&graph, &files, threads, isa), &expected, "{}", isa.name());
@@ -194,7 +159,7 @@ proptest! {
         }
         prop_assume!(plannable(&graph));
         let weights = SeededWeights::new(&graph, 7);
-        let files = files(&graph, &weights);
+        let files = weights.files(&graph);
         let expected = interpreted(&graph, &weights);
         for isa in Isa::available() {
             prop_assert_eq!(&executed(&graph, &files, threads, isa), &expected, "{}", isa.name());

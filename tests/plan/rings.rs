@@ -1,15 +1,11 @@
 //! Do layers that keep only their window's rows lose anything that is needed?
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use smallmind::kernels::kv_cache::KvLayout;
-use smallmind::model::{Compiled, ModelFiles, compile};
-use smallmind::plan::{PlanDefect, verify};
 use smallmind::{Options, Session, StepError};
 
-use crate::common::{all_rows, bits, expected, open, run, source};
+use crate::common::{all_rows, bits, expected, open, run};
 
 /// Both see windows of 48 positions, the second in five of six layers; their texts have 600 tokens.
 const MODELS: [&str; 2] = ["mistral-long", "gemma3-long"];
@@ -110,45 +106,5 @@ fn forks_have_rings_of_their_own() {
         // What the fork holds is its own affair too: 404 positions, of which the last 128 are there.
         assert_eq!(fork.truncate(330), 330);
         assert_eq!(fork.truncate(320), 0);
-    }
-}
-
-fn compiled() -> Compiled {
-    let options = options();
-    let files = ModelFiles::open(&source(MODELS[0]), &options).unwrap();
-    compile(&files, &options).unwrap()
-}
-
-#[test]
-fn the_verifier_refuses_a_ring_too_small_for_a_step() {
-    let mut compiled = compiled();
-    let plan = Arc::get_mut(&mut compiled.plan).unwrap();
-    let layout = plan.caches[1].layout;
-    plan.caches[1].layout = KvLayout::new(layout.kv_heads(), layout.head_dim(), 64);
-    let defect = verify(&compiled.decode, &compiled.prefill, &compiled.plan).unwrap_err();
-    // A window of 48, and the other 47 tokens of a step.
-    assert!(
-        matches!(
-            defect,
-            PlanDefect::Room {
-                capacity: 64,
-                needed: 95,
-                ..
-            }
-        ),
-        "{defect}"
-    );
-}
-
-#[test]
-fn the_verifier_refuses_caches_that_share_bytes_or_leave_the_arena() {
-    for shift in [-64, 64] {
-        let mut compiled = compiled();
-        let plan = Arc::get_mut(&mut compiled.plan).unwrap();
-        let last = plan.caches.last_mut().unwrap();
-        last.offset = last.offset.checked_add_signed(shift).unwrap();
-        let name = last.name.to_string();
-        let defect = verify(&compiled.decode, &compiled.prefill, &compiled.plan).unwrap_err();
-        assert!(matches!(&defect, PlanDefect::Region { name: found, .. } if *found == name));
     }
 }

@@ -25,6 +25,7 @@ fn with_rules(rules: &str) -> Passes {
 fn run(passes: &Passes, graph: &mut Graph) -> Report {
     let options = PassOptions {
         verify: true,
+        near_misses: true,
         ..PassOptions::default()
     };
     passes
@@ -55,6 +56,23 @@ const ADD_NORM: &str = r#"[Rule(
     emit: [(["s", "y"], AddLayerNorm(eps: "y.eps"), ["x", "r", "g", "b?"])],
     bits: Same,
 )]"#;
+
+#[test]
+fn near_misses_are_told_only_where_asked_for() {
+    let text = "x = activation 8
+        y = Pow x | exponent=3.0
+        out y";
+    let passes = Passes::builtin().unwrap();
+    for near_misses in [false, true] {
+        let options = PassOptions {
+            near_misses,
+            ..PassOptions::default()
+        };
+        let report = passes.run(&mut graph(text), &options).unwrap();
+        let near = &report.rule("square").unwrap().near;
+        assert_eq!(!near.is_empty(), near_misses, "{near:?}");
+    }
+}
 
 #[test]
 fn a_match_whose_outside_path_comes_back_is_refused() {

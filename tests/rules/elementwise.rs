@@ -1,29 +1,21 @@
 //! Do chains of elementwise ops become one loop where they may, and does the loop give their bits?
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use proptest::prelude::*;
-use safetensors::tensor::{Dtype, TensorView};
+use smallmind::Options;
 use smallmind::architecture::bind::bind;
 use smallmind::architecture::expand::expand;
 use smallmind::architecture::syntax;
-use smallmind::exec::executor::Executor;
-use smallmind::exec::pool::Pool;
-use smallmind::exec::weights;
-use smallmind::files::map::Mapped;
 use smallmind::files::weight_files::WeightFiles;
-use smallmind::graph::interpreter::{Interpreter, WeightData};
-use smallmind::graph::{Graph, Kind, print, verify};
+use smallmind::graph::interpreter::Interpreter;
+use smallmind::graph::{Graph, print, verify};
 use smallmind::kernels::simd::Isa;
 use smallmind::model::{ModelFiles, Source};
 use smallmind::ops::Op;
-use smallmind::plan::{ModelPlan, PlanOptions};
+use smallmind::plan::PlanOptions;
 use smallmind::transform::{self, Settings};
-use smallmind::{Options, Session};
 
-use crate::common::graph_text::{VOCAB, graph};
-use crate::common::seeded_weights::SeededWeights;
+use crate::common::graph_text::graph;
+use crate::common::seeded_weights::{SeededWeights, session};
 
 fn fuse(graph: &mut Graph) -> usize {
     let def = transform::find("fuse_elementwise").unwrap();
@@ -245,27 +237,6 @@ fn interpreted(graph: &Graph, weights: &SeededWeights) -> Vec<Vec<u32>> {
     all
 }
 
-fn files(graph: &Graph, weights: &SeededWeights) -> WeightFiles {
-    let mut data = HashMap::new();
-    for id in graph.ids() {
-        if let Kind::Weight(source) = &graph.node(id).kind {
-            let tensor = weights.load(&source.tensor).unwrap();
-            let bytes = tensor
-                .floats()
-                .iter()
-                .flat_map(|x| x.to_le_bytes())
-                .collect::<Vec<u8>>();
-            data.insert(source.tensor.to_string(), (tensor.shape, bytes));
-        }
-    }
-    let views = data.iter().map(|(name, (shape, bytes))| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap();
-        (name.clone(), view)
-    });
-    let bytes = safetensors::serialize(views, None).unwrap();
-    WeightFiles::from_bytes("random", Mapped::from_vec(bytes)).unwrap()
-}
-
 fn executed(graph: &Graph, files: &WeightFiles, threads: usize, isa: Isa) -> Vec<Vec<u32>> {
     let options = PlanOptions {
         context: 16,
@@ -277,13 +248,7 @@ fn executed(graph: &Graph, files: &WeightFiles, threads: usize, isa: Isa) -> Vec
         reuse_buffers: true,
         prefix_cache: 0,
     };
-    let plan = ModelPlan::new(graph, graph, options).unwrap();
-    let stored = weights::load(graph, &plan.weights, files, 1, &|_, _| {
-        std::ops::ControlFlow::Continue(())
-    })
-    .unwrap();
-    let executor = Executor::new(Arc::new(plan), stored, Pool::new(threads).unwrap());
-    let mut session = Session::new(Arc::new(executor), VOCAB).unwrap();
+    let mut session = session(graph, files, options);
     let mut all = Vec::new();
     for step in STEPS {
         session.prefill(step).unwrap();
@@ -302,7 +267,7 @@ proptest! {
         let mut fused = graph(&text);
         fuse(&mut fused);
         let weights = SeededWeights::new(&plain, 7);
-        let files = files(&plain, &weights);
+        let files = weights.files(&plain);
         let wanted = interpreted(&plain, &weights);
         prop_assert_eq!(&interpreted(&fused, &weights), &wanted, "{}", text);
         for isa in Isa::available() {

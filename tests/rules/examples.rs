@@ -35,6 +35,7 @@ fn only(passes: &Passes, rule: &str) -> PassOptions {
     }
     PassOptions {
         without,
+        near_misses: true,
         ..PassOptions::default()
     }
 }

@@ -2,7 +2,7 @@
 
 use smallmind::files::digest::Digest;
 use smallmind::kernels::simd::Isa;
-use smallmind::{Model, Options, Session, StepError};
+use smallmind::{Model, Options, SavedSessionError, Session, StepError};
 
 use crate::common::{all_rows, argmax, bits, decoders, expected, open, run};
 
@@ -159,6 +159,26 @@ fn a_loaded_session_forks_and_is_saved_again() {
     assert!(saved(&fork) == saved(&session));
     assert_eq!(fork.truncate(20), 0);
     assert!(output(&mut loaded, &prompt[30..]) == output(&mut session, &prompt[30..]));
+}
+
+#[test]
+fn a_session_whose_last_token_can_not_be_read_again_is_not_saved() {
+    let model = open("mistral", &all_rows());
+    let prompt = expected("mistral").input_ids;
+    let mut session = model.session().unwrap();
+    session.prefill(&prompt[..30]).unwrap();
+    let mut loaded = loaded(&model, &saved(&session));
+    // The token at 29 sees 14 to 29; its rows are there. The one at 28 sees 13.
+    assert_eq!(loaded.truncate(29), 29);
+    let mut bytes = Vec::new();
+    let error = loaded.save(&mut bytes).unwrap_err();
+    assert!(
+        matches!(error, SavedSessionError::RowGone { position: 13 }),
+        "{error}"
+    );
+    assert!(bytes.is_empty());
+    loaded.prefill(&prompt[29..30]).unwrap();
+    assert!(saved(&loaded) == saved(&session));
 }
 
 #[test]

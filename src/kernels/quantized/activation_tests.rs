@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use super::*;
 use crate::kernels::call::{Kernel, Operand, QuantizedView, View};
-use crate::kernels::norm::{LayerNorm, RmsNorm};
+use crate::kernels::norm::{self, LayerNorm, RmsNorm};
 use crate::kernels::simd::Isa;
 use crate::kernels::testing::{bits, call, cells, everywhere, int_cells, random, run, unwritten};
 
@@ -156,14 +156,30 @@ fn quantized_norms_are_the_norm_and_then_the_quantizer() {
     for width in [32, 96, 640] {
         for residual in [false, true] {
             check_norm(
-                &RmsNorm { eps, residual },
-                &QuantizedRmsNorm { eps, residual },
+                &RmsNorm {
+                    eps,
+                    residual,
+                    output: norm::Floats,
+                },
+                &RmsNorm {
+                    eps,
+                    residual,
+                    output: Int8,
+                },
                 residual,
                 (4, width),
             );
             check_norm(
-                &LayerNorm { eps, residual },
-                &QuantizedLayerNorm { eps, residual },
+                &LayerNorm {
+                    eps,
+                    residual,
+                    output: norm::Floats,
+                },
+                &LayerNorm {
+                    eps,
+                    residual,
+                    output: Int8,
+                },
                 residual,
                 (4, width),
             );

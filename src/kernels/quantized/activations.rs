@@ -14,7 +14,7 @@
 use std::cell::Cell;
 
 use crate::kernels::call::{Call, Kernel, QuantizedView};
-use crate::kernels::norm::RowOutput;
+use crate::kernels::norm::{NormOutput, NormRows};
 use crate::kernels::simd::{LANES, Simd};
 pub use crate::types::{INT8_BLOCK as BLOCK, INT8_BLOCK_WORDS as BLOCK_WORDS};
 
@@ -83,7 +83,20 @@ unsafe impl Kernel for QuantizeActivations {
     }
 }
 
-impl RowOutput for QuantizedView<'_> {
+/// Rows of int8 blocks: the bits of a norm's result in floats, and then of [`QuantizeActivations`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Int8;
+
+impl NormOutput for Int8 {
+    type Rows<'a> = QuantizedView<'a>;
+
+    #[inline(always)]
+    fn rows<'a>(call: &Call<'a>, _: usize) -> QuantizedView<'a> {
+        call.quantized_output()
+    }
+}
+
+impl NormRows for QuantizedView<'_> {
     #[inline(always)]
     fn write_row<S: Simd>(&self, simd: S, row: usize, each: impl Fn(usize) -> S::F32) {
         for (i, block) in self.row(row).iter().enumerate() {

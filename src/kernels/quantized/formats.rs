@@ -1,9 +1,11 @@
 //! Taking a 32-block of 16 rows apart in registers, format by format. The layouts are in `regroup`, the formulas at the
 //! room's top.
 
+use std::marker::PhantomData;
+
 use super::chain::{Block, Kind, WORDS};
-use crate::blocks::{BlockFormat, IQ4_LEVELS};
-use crate::kernels::simd::{LANES, Simd};
+use crate::blocks::{BlockFormat, IQ4_LEVELS, MXFP4_LEVELS};
+use crate::kernels::simd::{LANES, Simd, Work};
 
 /// A block format as the kernels read it.
 pub(super) trait Format: Send + Sync + 'static {
@@ -19,6 +21,38 @@ pub(super) trait Format: Send + Sync + 'static {
         halves: &[[u16; LANES]],
         block: usize,
     ) -> Block<S>;
+}
+
+/// Something that is done with a panel, whatever its format.
+pub(super) trait FormatWork: Sized {
+    /// Does it for `F`.
+    fn run<S: Simd, F: Format>(self, simd: S);
+}
+
+/// Something that is done with blocks taken apart, whatever their kind.
+pub(super) trait KindWork: Sized {
+    /// Does it for `K`.
+    fn run<S: Simd, K: Kind>(self, simd: S);
+}
+
+/// `W` for the format `F`, as work to be compiled in a function of its own.
+struct OfFormat<W, F>(W, PhantomData<F>);
+
+impl<W: FormatWork, F: Format> Work for OfFormat<W, F> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        self.0.run::<S, F>(simd);
+    }
+}
+
+/// `W` for the kind `K`, as work to be compiled in a function of its own.
+struct OfKind<W, K>(W, PhantomData<K>);
+
+impl<W: KindWork, K: Kind> Work for OfKind<W, K> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        self.0.run::<S, K>(simd);
+    }
 }
 
 /// Declares kinds: their bits, zero point, whether they have halves, whether a minimum.
@@ -41,7 +75,7 @@ kinds! {
     Four(4, 8, false, false);
     /// `Q4_1` and `Q4_K`.
     FourAndMinimum(4, 0, false, true);
-    /// `Q5_0`.
+    /// `Q5_0` and `MXFP4`.
     Five(5, 16, false, false);
     /// `Q5_1` and `Q5_K`.
     FiveAndMinimum(5, 0, false, true);
@@ -55,7 +89,7 @@ kinds! {
     SixByHalves(6, 32, true, false);
 }
 
-/// Declares formats: the type is named as the format is.
+/// Declares formats, all that there are: the type is named as the format is.
 macro_rules! formats {
     ($($name:ident, $kind:ident, |$simd:ident, $words:ident, $halves:ident, $block:ident| $body:block)*) => {
         $(
@@ -76,6 +110,22 @@ macro_rules! formats {
                 $body
             }
         })*
+
+        /// Does `work` for `format`.
+        #[inline(always)]
+        pub(super) fn for_format<S: Simd, W: FormatWork>(simd: S, format: BlockFormat, work: W) {
+            match format {
+                $(BlockFormat::$name => simd.run(OfFormat(work, PhantomData::<$name>)),)*
+            }
+        }
+
+        /// Does `work` for the kind of `format`.
+        #[inline(always)]
+        pub(super) fn for_kind<S: Simd, W: KindWork>(simd: S, format: BlockFormat, work: W) {
+            match format {
+                $(BlockFormat::$name => simd.run(OfKind(work, PhantomData::<$kind>)),)*
+            }
+        }
     };
 }
 
@@ -193,11 +243,11 @@ formats! {
     }
 
     Iq4Nl, Eight, |simd, words, halves, _block| {
-        Block::new(simd, levels(simd, words), simd.load_f16(&halves[0]))
+        Block::new(simd, levels(simd, words, IQ4_LEVELS), simd.load_f16(&halves[0]))
     }
 
     Iq4Xs, Eight, |simd, words, halves, block| {
-        let weights = levels(simd, &words[1 + 4 * block..]);
+        let weights = levels(simd, &words[1 + 4 * block..], IQ4_LEVELS);
         // The second half is 16 integer bits: as a bfloat16's they come to stand in the high half of the lane.
         let high = simd.bits(simd.load_bf16(&halves[1]));
         let high = field(simd, high, 16 + 2 * block, 0x3);
@@ -206,7 +256,26 @@ formats! {
         let scale = simd.to_f32(simd.add_i32(scale, simd.splat_i32(-32)));
         Block::new(simd, weights, simd.mul(simd.load_f16(&halves[0]), scale))
     }
+
+    Mxfp4, Five, |simd, words, halves, _block| {
+        let mut weights = nibbles(simd, words);
+        for weight in &mut weights {
+            *weight = simd.lookup(MXFP4_ABOVE_ZERO, *weight);
+        }
+        Block::new(simd, weights, simd.load_bf16(&halves[0]))
+    }
 }
+
+/// The levels of `MXFP4` above the zero point of its kind.
+const MXFP4_ABOVE_ZERO: [i8; 16] = {
+    let mut levels = MXFP4_LEVELS;
+    let mut i = 0;
+    while i < levels.len() {
+        levels[i] += Five::ZERO as i8;
+        i += 1;
+    }
+    levels
+};
 
 /// The bits of `mask` of each lane, once moved right by `shift`.
 #[inline(always)]
@@ -264,10 +333,10 @@ fn two_bits<S: Simd>(simd: S, words: &[[u32; LANES]], block: usize) -> [S::I32; 
 
 /// Weights that are levels, as signed bytes.
 #[inline(always)]
-fn levels<S: Simd>(simd: S, words: &[[u32; LANES]]) -> [S::I32; WORDS] {
+fn levels<S: Simd>(simd: S, words: &[[u32; LANES]], levels: [i8; 16]) -> [S::I32; WORDS] {
     let mut weights = nibbles(simd, words);
     for weight in &mut weights {
-        *weight = simd.signed_bytes(simd.lookup(IQ4_LEVELS, *weight));
+        *weight = simd.signed_bytes(simd.lookup(levels, *weight));
     }
     weights
 }

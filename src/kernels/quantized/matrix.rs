@@ -10,16 +10,12 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 
-use super::regroup::{Lane, halves, words};
-use crate::blocks::BlockFormat;
+use super::regroup::{Lane, halves, lane_bytes, words};
+use crate::blocks::{BlockFormat, MOST_BYTES, MOST_ELEMENTS};
 use crate::kernels::packed::{self, RowSource};
 use crate::kernels::panel_memory::{PanelMemory, PanelStorage};
 use crate::kernels::simd::LANES;
 
-/// The largest block of a file, bytes.
-const MOST_BYTES: usize = 210;
-/// The most elements of a block.
-const MOST_ELEMENTS: usize = 256;
 /// Panels begin at multiples of this many bytes.
 const ALIGNMENT: usize = 64;
 
@@ -161,7 +157,7 @@ impl QuantizedMatrix {
     /// Bytes from one panel to the next: those that `zeroed` found to be possible.
     #[inline(always)]
     fn panel_stride(&self) -> usize {
-        (self.cols / self.format.elements() * self.format.bytes() * LANES)
+        (self.cols / self.format.elements() * lane_bytes(self.format) * LANES)
             .next_multiple_of(ALIGNMENT)
     }
 }
@@ -169,7 +165,7 @@ impl QuantizedMatrix {
 /// Bytes of a panel of `cols` columns.
 fn panel_bytes(cols: usize, format: BlockFormat) -> Option<usize> {
     (cols / format.elements())
-        .checked_mul(format.bytes() * LANES)?
+        .checked_mul(lane_bytes(format) * LANES)?
         .checked_next_multiple_of(ALIGNMENT)
 }
 
@@ -181,7 +177,7 @@ impl fmt::Debug for QuantizedMatrix {
 
 /// One panel: see the top of this file.
 #[derive(Clone, Copy)]
-pub(in crate::kernels) struct QuantizedPanel<'a> {
+pub struct QuantizedPanel<'a> {
     pub(super) format: BlockFormat,
     /// `[blocks][words][16]`.
     pub(super) words: &'a [[u32; LANES]],

@@ -28,6 +28,7 @@
 //! Q5_0         q − 16                                         D
 //! Q8_0         q                                              D
 //! IQ4_NL       level(q)                                       D
+//! MXFP4        level(q)                                       D, a power of two
 //! Q4_1, Q5_1   q                                              D          −M
 //! Q4_K, Q5_K   q                                              D · s      M · m
 //! IQ4_XS       level(q)                                       D · (s − 32)
@@ -47,13 +48,11 @@ mod chain;
 mod formats;
 mod linear;
 mod matrix;
-mod norm;
 mod regroup;
 #[cfg(test)]
 mod tests;
 mod tile;
 
-pub use activations::{BLOCK, BLOCK_WORDS, QuantizeActivations, activation_words};
-pub use linear::{QuantizedGatedLinear, QuantizedLinear, QuantizedMergedLinear, scratch_floats};
-pub use matrix::{BlockSource, QuantizedMatrix, QuantizedPanelMut};
-pub use norm::{QuantizedLayerNorm, QuantizedRmsNorm};
+pub use activations::{BLOCK, BLOCK_WORDS, Int8, QuantizeActivations, activation_words};
+pub use linear::Blocks;
+pub use matrix::{BlockSource, QuantizedMatrix, QuantizedPanel, QuantizedPanelMut};

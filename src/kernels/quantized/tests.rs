@@ -8,9 +8,10 @@ use half::f16;
 
 use super::activation_tests::{Quants, quantized_words};
 use super::*;
-use crate::blocks::{BlockFormat, IQ4_LEVELS};
+use crate::blocks::{BlockFormat, Group, Minimum};
 use crate::kernels::call::{Call, Kernel, Operand, QuantizedView, View};
 use crate::kernels::elementwise::UnaryFunction;
+use crate::kernels::linear::{GatedLinear, Linear, MergedLinear, Weights as _};
 use crate::kernels::packed::{RowSource, RowTable};
 use crate::kernels::panel_memory::PanelMemory;
 use crate::kernels::simd::{Isa, Simd, Single};
@@ -18,116 +19,13 @@ use crate::kernels::testing::{
     bits, bits_of, call, cells, everywhere, int_cells, random, run, unwritten,
 };
 
-/// 32 elements of a row, as the formulas have them.
-struct Small {
-    d: f32,
-    minimum: f32,
-    /// Integers without the factor of their 16 elements.
-    weights: [i32; 32],
-    factors: [i32; 2],
-    minimums: [i32; 2],
-}
-
-impl Small {
-    fn plain(d: f32, minimum: f32, weights: [i32; 32]) -> Small {
-        Small {
-            d,
-            minimum,
-            weights,
-            factors: [1, 1],
-            minimums: [1, 1],
-        }
+/// Writes `scale(i)` as scale number i of a block, or a power of two of about its size.
+fn put_scales(format: BlockFormat, block: &mut [u8], scale: impl Fn(usize) -> f32) {
+    for (i, at) in format.scales().enumerate() {
+        block[at..at + 2].copy_from_slice(&f16::from_f32(scale(i)).to_le_bytes());
     }
-
-    /// The f32 that element `i` means, computed as the reference computes it.
-    fn value(&self, i: usize) -> f32 {
-        let d = self.d * self.factors[i / 16] as f32;
-        d * self.weights[i] as f32 - self.minimum * self.minimums[i / 16] as f32
-    }
-}
-
-/// The 32-block number `number` of a file's block.
-fn small(format: BlockFormat, block: &[u8], number: usize) -> Small {
-    let half = |at: usize| f16::from_le_bytes([block[at], block[at + 1]]).to_f32();
-    let nibble = |at: usize, i: usize| i32::from(block[at + i % 16] >> (i / 16 * 4) & 15);
-    let bit = |at: usize, i: usize| i32::from(block[at + i / 8] >> (i % 8) & 1);
-    let weights = |f: &dyn Fn(usize) -> i32| std::array::from_fn(f);
-    let signed = |byte: u8| i32::from(byte as i8);
-    let level = |nibble: i32| i32::from(IQ4_LEVELS[nibble as usize]);
-    // Two bits of 32 elements of each of four 32-blocks.
-    let two =
-        |at: usize, i: usize| i32::from(block[at + number / 4 * 32 + i] >> (number % 4 * 2) & 3);
-    // Nibbles of 32 elements of each of two 32-blocks.
-    let four =
-        |at: usize, i: usize| i32::from(block[at + number / 2 * 32 + i] >> (number % 2 * 4) & 15);
-    // Bits of 32 elements of each of eight 32-blocks.
-    let one = |at: usize, i: usize| i32::from(block[at + i] >> number & 1);
-    let six_bits = |at: usize, second: usize| {
-        let (j, bytes) = (number, &block[at..]);
-        i32::from(match (j < 4, second) {
-            (true, _) => bytes[j + 4 * second] & 63,
-            (false, 0) => bytes[j + 4] & 15 | bytes[j - 4] >> 6 << 4,
-            (false, _) => bytes[j + 4] >> 4 | bytes[j] >> 6 << 4,
-        })
-    };
-    match format {
-        BlockFormat::Q4_0 => Small::plain(half(0), 0.0, weights(&|i| nibble(2, i) - 8)),
-        BlockFormat::Q4_1 => Small::plain(half(0), -half(2), weights(&|i| nibble(4, i))),
-        BlockFormat::Q5_0 => Small::plain(
-            half(0),
-            0.0,
-            weights(&|i| nibble(6, i) + 16 * bit(2, i) - 16),
-        ),
-        BlockFormat::Q5_1 => Small::plain(
-            half(0),
-            -half(2),
-            weights(&|i| nibble(8, i) + 16 * bit(4, i)),
-        ),
-        BlockFormat::Q8_0 => Small::plain(half(0), 0.0, weights(&|i| signed(block[2 + i]))),
-        BlockFormat::Q2K => Small {
-            factors: [0, 1].map(|j| i32::from(block[2 * number + j] & 15)),
-            minimums: [0, 1].map(|j| i32::from(block[2 * number + j] >> 4)),
-            ..Small::plain(half(80), half(82), weights(&|i| two(16, i)))
-        },
-        BlockFormat::Q3K => Small {
-            factors: [0, 1].map(|j| {
-                let j = 2 * number + j;
-                let low = block[96 + j % 8] >> (j / 8 * 4) & 15;
-                let high = block[104 + j % 4] >> (j / 4 * 2) & 3;
-                i32::from(low | high << 4) - 32
-            }),
-            ..Small::plain(half(108), 0.0, weights(&|i| two(32, i) + 4 * one(0, i) - 4))
-        },
-        BlockFormat::Q4K => Small::plain(
-            half(0) * six_bits(4, 0) as f32,
-            half(2) * six_bits(4, 1) as f32,
-            weights(&|i| four(16, i)),
-        ),
-        BlockFormat::Q5K => Small::plain(
-            half(0) * six_bits(4, 0) as f32,
-            half(2) * six_bits(4, 1) as f32,
-            weights(&|i| four(48, i) + 16 * one(16, i)),
-        ),
-        BlockFormat::Q6K => Small {
-            factors: [0, 1].map(|j| signed(block[192 + 2 * number + j])),
-            ..Small::plain(
-                half(208),
-                0.0,
-                weights(&|i| {
-                    let at = number / 4 * 64 + number % 2 * 32 + i;
-                    let low = block[at] >> (number % 4 / 2 * 4) & 15;
-                    i32::from(low) + 16 * two(128, i) - 32
-                }),
-            )
-        },
-        BlockFormat::Iq4Nl => Small::plain(half(0), 0.0, weights(&|i| level(nibble(2, i)))),
-        BlockFormat::Iq4Xs => {
-            let high = u16::from_le_bytes([block[2], block[3]]) >> (2 * number) & 3;
-            let low = block[4 + number / 2] >> (number % 2 * 4) & 15;
-            let scale = i32::from(low) + 16 * i32::from(high) - 32;
-            let levels = weights(&|i| level(nibble(8 + 16 * number, i)));
-            Small::plain(half(0) * scale as f32, 0.0, levels)
-        }
+    if format.panel().powers > 0 {
+        block[0] = (128 + scale(0).abs().max(1e-6).log2() as i32) as u8;
     }
 }
 
@@ -147,20 +45,11 @@ impl Weights {
             .map(|x| (x.to_bits() >> 8) as u8 ^ x.to_bits() as u8)
             .collect();
         let scales = random(2 * blocks, seed + 1);
-        let halves: &[usize] = match format {
-            BlockFormat::Q2K => &[80, 82],
-            BlockFormat::Q3K => &[108],
-            BlockFormat::Q6K => &[208],
-            BlockFormat::Q4_1 | BlockFormat::Q5_1 | BlockFormat::Q4K | BlockFormat::Q5K => &[0, 2],
-            _ => &[0],
-        };
         for (block, scales) in bytes
             .chunks_exact_mut(format.bytes())
             .zip(scales.chunks_exact(2))
         {
-            for (at, scale) in halves.iter().zip(scales) {
-                block[*at..at + 2].copy_from_slice(&f16::from_f32(scale / 40.0).to_le_bytes());
-            }
+            put_scales(format, block, |i| scales[i] / 40.0);
         }
         Weights {
             rows,
@@ -176,12 +65,11 @@ impl Weights {
     }
 
     /// The 32-blocks of a row.
-    fn smalls(&self, row: usize) -> Vec<Small> {
-        let blocks = self.row(row).chunks_exact(self.format.bytes());
-        let count = self.format.elements() / 32;
-        blocks
-            .flat_map(|block| (0..count).map(move |number| small(self.format, block, number)))
-            .collect()
+    fn groups(&self, row: usize) -> Vec<Group> {
+        let (format, count) = (self.format, self.format.elements() / 32);
+        let blocks = self.row(row).chunks_exact(format.bytes());
+        let groups = |block| (0..count).map(move |number| format.group(block, number).unwrap());
+        blocks.flat_map(groups).collect()
     }
 
     fn packed(&self) -> QuantizedMatrix {
@@ -190,30 +78,27 @@ impl Weights {
 
     /// The sums of [tokens, cols] activations, plus the bias: [tokens, rows].
     fn sums(&self, x: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-        let rows: Vec<_> = (0..self.rows).map(|row| self.smalls(row)).collect();
+        let rows: Vec<_> = (0..self.rows).map(|row| self.groups(row)).collect();
         let mut y = Vec::new();
         for x in x.chunks_exact(self.cols) {
             let x: Vec<_> = x.chunks_exact(32).map(Quants::of).collect();
             for (r, row) in rows.iter().enumerate() {
                 let sum = row.iter().zip(&x).fold(0.0, |sum, (w, x)| {
-                    let dot: i32 = (0..32)
-                        .map(|i| w.factors[i / 16] * w.weights[i] * x.quants[i])
-                        .sum();
+                    let by_halves = |weights: &dyn Fn(usize) -> i32| -> i32 {
+                        (0..32).map(|i| weights(i) * x.quants[i]).sum()
+                    };
+                    let dot = by_halves(&|i| i32::from(w.factors[i / 16]) * i32::from(w.ints[i]));
                     let sum = (w.d * x.scale).mul_add(dot as f32, sum);
-                    match self.format {
-                        BlockFormat::Q2K => {
-                            let minimums: i32 =
-                                (0..32).map(|i| w.minimums[i / 16] * x.quants[i]).sum();
-                            (-(w.minimum * x.scale)).mul_add(minimums as f32, sum)
-                        }
-                        BlockFormat::Q4_1
-                        | BlockFormat::Q5_1
-                        | BlockFormat::Q4K
-                        | BlockFormat::Q5K => {
+                    match w.minimum {
+                        Minimum::None => sum,
+                        Minimum::Whole(m) => {
                             let total: i32 = x.quants.iter().sum();
-                            (-w.minimum).mul_add(x.scale * total as f32, sum)
+                            (-m).mul_add(x.scale * total as f32, sum)
                         }
-                        _ => sum,
+                        Minimum::Halves(m, factors) => {
+                            let minimums = by_halves(&|i| i32::from(factors[i / 16]));
+                            (-(m * x.scale)).mul_add(minimums as f32, sum)
+                        }
                     }
                 });
                 y.push(bias.map_or(sum, |bias| sum + bias[r]));
@@ -274,7 +159,13 @@ fn outputs_of<K: Kernel + Clone>(
         .map(|(y, width)| View::new(y, &[tokens, *width]))
         .collect();
     let call = call(&inputs, &views);
-    run(kernel, isa, threads, scratch_floats(cols, tokens), &call);
+    run(
+        kernel,
+        isa,
+        threads,
+        Blocks::scratch_floats(cols, tokens),
+        &call,
+    );
     memory.iter().map(|y| bits(y)).collect()
 }
 
@@ -289,7 +180,10 @@ fn cols_of(format: BlockFormat) -> [usize; 2] {
 
 #[test]
 fn every_format_sums_as_its_formula_says() {
-    let kernel = QuantizedLinear { activation: None };
+    let kernel = Linear {
+        activation: None,
+        weights: Blocks,
+    };
     for format in BlockFormat::ALL {
         for cols in cols_of(format) {
             let weights = Weights::new(35, cols, format, 3);
@@ -317,7 +211,10 @@ fn every_format_sums_as_its_formula_says() {
 
 #[test]
 fn sums_stay_exact_where_every_product_is_the_largest() {
-    let kernel = QuantizedLinear { activation: None };
+    let kernel = Linear {
+        activation: None,
+        weights: Blocks,
+    };
     for format in BlockFormat::ALL {
         let cols = format.elements();
         let mut weights = Weights::new(16, cols, format, 3);
@@ -328,18 +225,7 @@ fn sums_stay_exact_where_every_product_is_the_largest() {
             .enumerate()
         {
             bytes.fill([0xff, 0x00, 0x80, 0x7f][row % 4]);
-            for at in [0, 2, 80, 82, 108, 208] {
-                let halves = match format {
-                    BlockFormat::Q2K => at == 80 || at == 82,
-                    BlockFormat::Q3K => at == 108,
-                    BlockFormat::Q6K => at == 208,
-                    BlockFormat::Iq4Xs => at == 0,
-                    _ => at == 0 || at == 2 && regroup::halves(format) == 2,
-                };
-                if halves {
-                    bytes[at..at + 2].copy_from_slice(&f16::from_f32(0.5).to_le_bytes());
-                }
-            }
+            put_scales(format, bytes, |_| 0.5);
         }
         let packed = weights.packed();
         let operands = [Operand::Quantized(&packed), Operand::Absent];
@@ -356,7 +242,10 @@ fn sums_stay_exact_where_every_product_is_the_largest() {
 
 #[test]
 fn many_tokens_are_each_as_if_alone() {
-    let kernel = QuantizedLinear { activation: None };
+    let kernel = Linear {
+        activation: None,
+        weights: Blocks,
+    };
     for (format, cols) in [(BlockFormat::Q5_0, 672), (BlockFormat::Q6K, 512)] {
         let weights = Weights::new(17, cols, format, 8);
         let packed = weights.packed();
@@ -382,7 +271,10 @@ fn the_sum_is_near_that_of_the_unquantized_activations() {
         let packed = weights.packed();
         let x = random(cols, 22);
         let y = outputs_of(
-            &QuantizedLinear { activation: None },
+            &Linear {
+                activation: None,
+                weights: Blocks,
+            },
             (Isa::detect(), 1),
             (&x, 1),
             &[Operand::Quantized(&packed), Operand::Absent],
@@ -428,10 +320,6 @@ fn packed_rows_read_as_the_files_floats() {
                 let got = unwritten(cols);
                 table.copy_row(row, &got);
                 assert!(bits(&got) == bits_of(&want), "{format} {row}");
-                let oracle = weights.smalls(row);
-                for (i, want) in want.iter().enumerate() {
-                    assert_eq!(oracle[i / 32].value(i % 32), *want, "{format} {row} {i}");
-                }
             }
         }
     }
@@ -453,11 +341,13 @@ fn parts_of_rows_begin_and_end_within_blocks() {
 }
 
 #[test]
-fn a_packed_matrix_is_no_larger_than_the_file() {
+fn a_packed_matrix_has_the_bytes_of_the_file_and_of_powers_of_two() {
     for format in BlockFormat::ALL {
         let packed = Weights::new(32, 512, format, 1).packed();
-        let file = 32 * 512 / format.elements() * format.bytes();
-        assert!(packed.bytes() >= file && packed.bytes() < file + 2 * 64);
+        let blocks = 32 * 512 / format.elements();
+        // A power of two takes a byte more than in the file.
+        let bytes = blocks * (format.bytes() + format.panel().powers);
+        assert!(packed.bytes() >= bytes && packed.bytes() < bytes + 2 * 64);
         assert_eq!(
             packed.bytes(),
             QuantizedMatrix::bytes_for(32, 512, format),
@@ -511,10 +401,14 @@ fn segments_and_gates_may_differ_in_format() {
             Operand::Quantized(&up_packed),
         ];
         everywhere(|isa, threads| {
-            let kernel = QuantizedMergedLinear { segments: 3 };
+            let kernel = MergedLinear {
+                segments: 3,
+                weights: Blocks,
+            };
             let y = outputs_of(&kernel, (isa, threads), (&x, tokens), &operands, &rows);
             assert!(y == merged, "{tokens} {isa:?} {threads}");
-            let kernel = QuantizedGatedLinear {
+            let kernel = GatedLinear {
+                weights: Blocks,
                 activation: UnaryFunction::Silu,
             };
             let y = outputs_of(
@@ -544,7 +438,8 @@ fn bias_activation_and_residual_follow_the_sum() {
         .collect();
     everywhere(|isa, threads| {
         let residual = cells(&residual);
-        let kernel = QuantizedLinear {
+        let kernel = Linear {
+            weights: Blocks,
             activation: Some(UnaryFunction::Silu),
         };
         let operands = [
@@ -564,7 +459,10 @@ fn a_block_that_is_not_finite_makes_every_sum_it_meets_nan() {
     let mut x = random(2 * 96, 1);
     x[40] = f32::INFINITY;
     everywhere(|isa, threads| {
-        let kernel = QuantizedLinear { activation: None };
+        let kernel = Linear {
+            activation: None,
+            weights: Blocks,
+        };
         let operands = [Operand::Quantized(&packed), Operand::Absent];
         let y = outputs_of(&kernel, (isa, threads), (&x, 2), &operands, &[16]);
         let nan = |y: &[u32]| y.iter().filter(|y| f32::from_bits(**y).is_nan()).count();

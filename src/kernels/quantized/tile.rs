@@ -5,18 +5,17 @@
 //! sums stay in registers over all columns.
 
 use std::cell::Cell;
-use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::activations::{BLOCK, BLOCK_WORDS};
 use super::chain::{Block, Kind, MOST_STORED};
-use super::formats::{self, Format};
-use super::matrix::{QuantizedMatrix, QuantizedPanel};
+use super::formats::{Format, FormatWork, KindWork, for_format, for_kind};
+use super::linear::Blocks;
+use super::matrix::QuantizedPanel;
 use super::regroup;
-use crate::blocks::BlockFormat;
 use crate::kernels::call::{Call, QuantizedView};
 use crate::kernels::linear::{Product, Sums};
-use crate::kernels::simd::{LANES, Simd, Work};
+use crate::kernels::simd::{LANES, Simd};
 
 /// Tokens that share one taking apart of a panel: with far fewer that work shows, with far more their activations leave
 /// the second cache. A multiple of every instruction set's tokens at once.
@@ -43,7 +42,7 @@ pub(super) fn scratch_floats(cols: usize, tokens: usize) -> usize {
 ///
 /// One row: threads share the units. Several: they draw some units each.
 #[inline(always)]
-pub(super) fn products<S: Simd, const U: usize, P: Product<U, QuantizedMatrix>>(
+pub(super) fn products<S: Simd, const U: usize, P: Product<U, Blocks>>(
     simd: S,
     call: &Call<'_>,
     units: usize,
@@ -65,7 +64,7 @@ pub(super) fn products<S: Simd, const U: usize, P: Product<U, QuantizedMatrix>>(
 
 /// Computes units `units` for every row of `x`, of which there is one or more.
 #[inline(always)]
-fn units_for<S: Simd, const U: usize, P: Product<U, QuantizedMatrix>>(
+fn units_for<S: Simd, const U: usize, P: Product<U, Blocks>>(
     simd: S,
     x: QuantizedView<'_>,
     units: Range<usize>,
@@ -94,34 +93,6 @@ fn units_for<S: Simd, const U: usize, P: Product<U, QuantizedMatrix>>(
     }
 }
 
-/// Something that is done with a panel, whatever its format.
-trait PanelWork: Sized {
-    fn run<S: Simd, F: Format>(self, simd: S);
-}
-
-/// `W` for the format `F`, as work to be compiled in a function of its own.
-struct Of<W, F>(W, PhantomData<F>);
-
-impl<W: PanelWork, F: Format> Work for Of<W, F> {
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        self.0.run::<S, F>(simd);
-    }
-}
-
-/// Does `work` for `format`.
-#[inline(always)]
-fn for_format<S: Simd, W: PanelWork>(simd: S, format: BlockFormat, work: W) {
-    macro_rules! dispatch {
-        ($($name:ident)*) => {
-            match format {
-                $(BlockFormat::$name => simd.run(Of(work, PhantomData::<formats::$name>)),)*
-            }
-        };
-    }
-    dispatch!(Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2K Q3K Q4K Q5K Q6K Iq4Nl Iq4Xs);
-}
-
 /// The sums of one panel's rows with one token.
 #[inline(always)]
 fn one_token<S: Simd>(
@@ -139,11 +110,11 @@ struct OneToken<'a> {
     sum: &'a [Cell<f32>; LANES],
 }
 
-impl PanelWork for OneToken<'_> {
+impl FormatWork for OneToken<'_> {
     #[inline(always)]
     fn run<S: Simd, F: Format>(self, simd: S) {
         let mut sum = simd.zero();
-        let (count, lines) = (small_blocks::<F>(), regroup::words(F::FORMAT));
+        let (count, lines) = const { (small_blocks::<F>(), regroup::words(F::FORMAT)) };
         let blocks = file_blocks::<F>(self.panel);
         for ((words, halves), x) in blocks.zip(self.x.chunks_exact(count)) {
             for (i, x) in x.iter().enumerate() {
@@ -163,8 +134,14 @@ impl PanelWork for OneToken<'_> {
 fn file_blocks<'a, F: Format>(
     panel: QuantizedPanel<'a>,
 ) -> impl Iterator<Item = (&'a [[u32; LANES]], &'a [[u16; LANES]])> {
-    let words = panel.words.chunks_exact(regroup::words(F::FORMAT));
-    words.zip(panel.halves.chunks_exact(regroup::halves(F::FORMAT)))
+    let words = panel
+        .words
+        .chunks_exact(const { regroup::words(F::FORMAT) });
+    words.zip(
+        panel
+            .halves
+            .chunks_exact(const { regroup::halves(F::FORMAT) }),
+    )
 }
 
 /// 32-blocks of a block of the file.
@@ -189,17 +166,7 @@ fn many_tokens<S: Simd>(
         tokens,
         sums,
     };
-    macro_rules! dispatch {
-        ($($name:ident)*) => {
-            match panel.format {
-                $(BlockFormat::$name => simd.run(OfKind(
-                    tiles,
-                    PhantomData::<<formats::$name as Format>::Kind>,
-                )),)*
-            }
-        };
-    }
-    dispatch!(Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2K Q3K Q4K Q5K Q6K Iq4Nl Iq4Xs);
+    for_kind(simd, panel.format, tiles);
 }
 
 struct TakeApart<'a> {
@@ -207,10 +174,10 @@ struct TakeApart<'a> {
     stored: &'a [[Cell<f32>; LANES]],
 }
 
-impl PanelWork for TakeApart<'_> {
+impl FormatWork for TakeApart<'_> {
     #[inline(always)]
     fn run<S: Simd, F: Format>(self, simd: S) {
-        let count = small_blocks::<F>();
+        let count = const { small_blocks::<F>() };
         let stored = self.stored.chunks_exact(count * F::Kind::STORED);
         for ((words, halves), stored) in file_blocks::<F>(self.panel).zip(stored) {
             for (i, stored) in stored.chunks_exact(F::Kind::STORED).enumerate() {
@@ -231,20 +198,16 @@ struct Tiles<'a> {
     sums: &'a [[Cell<f32>; LANES]],
 }
 
-/// [`Tiles`] of blocks of kind `K`, as work to be compiled in a function of its own.
-struct OfKind<'a, K>(Tiles<'a>, PhantomData<K>);
-
-impl<K: Kind> Work for OfKind<'_, K> {
+impl KindWork for Tiles<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let tiles = self.0;
-        for first in tiles.tokens.clone().step_by(S::INT8_TOKENS) {
-            let count = S::INT8_TOKENS.min(tiles.tokens.end - first);
-            let sums = &tiles.sums[first - tiles.tokens.start..][..count];
+    fn run<S: Simd, K: Kind>(self, simd: S) {
+        for first in self.tokens.clone().step_by(S::INT8_TOKENS) {
+            let count = S::INT8_TOKENS.min(self.tokens.end - first);
+            let sums = &self.sums[first - self.tokens.start..][..count];
             if S::INT8_TOKENS == 8 {
-                tiles.tile::<S, K, 8>(simd, first, sums);
+                self.tile::<S, K, 8>(simd, first, sums);
             } else {
-                tiles.tile::<S, K, 4>(simd, first, sums);
+                self.tile::<S, K, 4>(simd, first, sums);
             }
         }
     }

@@ -40,6 +40,7 @@ pub enum Isa {
 
 /// An instruction set that was asked for and can't be had.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum IsaError {
     /// Not a name of an instruction set.
     #[error("unknown instruction set '{0}': expected scalar, avx2 or avx512")]

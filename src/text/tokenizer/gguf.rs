@@ -56,12 +56,18 @@ const ENDS: [&str; 16] = [
 impl Tokenizer {
     /// Builds the tokenizer that a GGUF file's vocabulary describes (`tokenizer.ggml.…`): SentencePiece BPE ("llama"),
     /// byte-level BPE ("gpt2"), WordPiece ("bert") or Unigram ("t5").
+    ///
+    /// # Errors
+    /// If there is no vocabulary, or it is of an unknown kind or damaged.
     pub fn from_gguf(metadata: &Metadata) -> Result<Self, TokenizerError> {
         let _environment = FloatEnvironment::set_default();
         build(metadata)
     }
 
     /// Whether a GGUF file's vocabulary is there and of a known kind. Looks at no token, and so costs nothing.
+    ///
+    /// # Errors
+    /// If there is no vocabulary, or it is of an unknown kind.
     pub fn check_gguf(metadata: &Metadata) -> Result<(), TokenizerError> {
         check(metadata).map(|_| ())
     }

@@ -29,6 +29,7 @@ use crate::kernels::float_environment::FloatEnvironment;
 
 /// What went wrong with a tokenizer.
 #[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
 pub enum TokenizerError {
     /// There is no tokenizer, or none of a known kind.
     #[error("{problem}, so it can neither read nor write text")]
@@ -89,6 +90,9 @@ pub struct Tokenizer {
 
 impl Tokenizer {
     /// Reads a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// If the file can't be read, or its tokenizer can't be used.
     pub fn open(path: &Path) -> Result<Self, TokenizerError> {
         let bytes = std::fs::read(path).map_err(|source| TokenizerError::Read {
             file: path.to_path_buf(),
@@ -98,6 +102,9 @@ impl Tokenizer {
     }
 
     /// Reads a `tokenizer.json` of a folder.
+    ///
+    /// # Errors
+    /// If there is no such file, it can't be read, or its tokenizer can't be used.
     pub fn open_in(folder: &Folder, file: &str) -> Result<Self, TokenizerError> {
         let path = folder.path(file);
         match folder {
@@ -112,6 +119,9 @@ impl Tokenizer {
     }
 
     /// A tokenizer from a `tokenizer.json`'s contents; `label` stands for its path in errors.
+    ///
+    /// # Errors
+    /// If the tokenizer can't be used.
     pub fn from_bytes(label: &Path, bytes: &[u8]) -> Result<Self, TokenizerError> {
         let _environment = FloatEnvironment::set_default();
         let malformed = |problem: String| TokenizerError::Malformed {
@@ -150,6 +160,9 @@ impl Tokenizer {
 
     /// The ids of a text's tokens. `add_special` adds those that belong around a text (BOS, CLS). Special tokens that are
     /// spelled out in the text are these tokens, as chat templates need it.
+    ///
+    /// # Errors
+    /// If the tokenizer fails on the text.
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>, TokenizerError> {
         let _environment = FloatEnvironment::set_default();
         let encoding = self
@@ -166,6 +179,9 @@ impl Tokenizer {
 
     /// The ids of a text's tokens with those that belong around it, at most `most` of both together: of a longer text the
     /// end is cut, and what belongs behind it stays.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
     pub fn encode_cut(&self, text: &str, most: usize) -> Result<Vec<u32>, TokenizerError> {
         let _environment = FloatEnvironment::set_default();
         let failed = |e| self.error("encode", e);
@@ -187,6 +203,9 @@ impl Tokenizer {
 
     /// The ids of a text's tokens, none of them special: nothing is put around the text, and special tokens that it spells
     /// out are read as text.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
     pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         let _environment = FloatEnvironment::set_default();
         let plain = self.plain.get_or_init(|| {
@@ -202,6 +221,9 @@ impl Tokenizer {
 
     /// The text of tokens. Unknown ids give nothing; bytes that are not UTF-8 give U+FFFD. `skip_special` leaves out
     /// special tokens (BOS, end of turn).
+    ///
+    /// # Errors
+    /// If the tokenizer fails on the tokens.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, TokenizerError> {
         if let Some(text) = self.pipeline.get_model().decode(ids, skip_special) {
             return Ok(text);

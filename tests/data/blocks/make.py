@@ -3,6 +3,8 @@
     python make.py LIBGGML_BASE
 
 For every format: NAME.blocks, random blocks with edge scales, and NAME.f32, what `gguf.quants.dequantize` makes of them.
+MXFP4's are made by `python make.py` alone, without the library.
+
 values.f32 are floats, and NAME.quantized is what `ggml_quantize_chunk` of the shared library LIBGGML_BASE (a path to
 libggml-base.so) makes of them without an importance matrix. `gguf.quants.quantize`, where it knows the format, must agree
 but in the sign of a zero scale.
@@ -66,6 +68,20 @@ def reference(library, name, data):
     return out
 
 
+def mxfp4():
+    """Vectors of MXFP4, with edge exponents; values.f32 must be there."""
+    random = np.random.default_rng(39)
+    blocks = random.integers(0, 256, (32, 17), dtype=np.uint8)
+    blocks[:8, 0] = [0, 1, 2, 127, 128, 253, 254, 255]
+    blocks[8:, 0] = random.integers(110, 130, 24)
+    data = np.frombuffer((HERE / "values.f32").read_bytes(), "<f4").reshape(-1, 256)
+    (HERE / "MXFP4.blocks").write_bytes(blocks.tobytes())
+    with np.errstate(over="ignore"):
+        floats = quants.dequantize(blocks, Type.MXFP4)
+    (HERE / "MXFP4.f32").write_bytes(floats.astype("<f4").tobytes())
+    (HERE / "MXFP4.quantized").write_bytes(quants.quantize(data, Type.MXFP4).tobytes())
+
+
 def main():
     library = ctypes.CDLL(sys.argv[1])
     library.ggml_quantize_chunk.restype = ctypes.c_size_t
@@ -91,4 +107,6 @@ def main():
         (HERE / f"{name}.quantized").write_bytes(blocks.tobytes())
 
 
-main()
+if len(sys.argv) > 1:
+    main()
+mxfp4()

@@ -1,0 +1,197 @@
+//! The regions of the arena, what lies in that of the caches, and what a session has besides. Nothing outside of this
+//! folder can make or change one.
+
+use super::step::StepPlan;
+use crate::graph::{Name, NodeId};
+use crate::kernels::call::{Operand, View};
+use crate::kernels::kv_cache::KvLayout;
+
+/// The cache of one layer.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    pub(super) node: NodeId,
+    pub(super) name: Name,
+    pub(super) layout: KvLayout,
+    pub(super) offset: usize,
+    pub(super) window: Option<usize>,
+}
+
+impl Cache {
+    /// The node it belongs to.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// The node's name.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// How keys and values lie.
+    #[inline]
+    pub fn layout(&self) -> KvLayout {
+        self.layout
+    }
+
+    /// Bytes from the arena's beginning to the keys; the values follow them.
+    #[inline]
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// How many keys a query sees, its own included; `None` where it sees all, and where all are handed out. With a window
+    /// the layout may have room for less than the context: positions then take the place of those that no query sees any
+    /// more.
+    pub fn window(&self) -> Option<usize> {
+        self.window
+    }
+
+    /// The first position whose row the token at `position` needs.
+    pub fn first_needed(&self, position: usize) -> usize {
+        let before = self.window.map(|window| window.saturating_sub(1));
+        before.map_or(0, |before| position.saturating_sub(before))
+    }
+
+    /// The first position whose row is still there once `end` positions were written.
+    pub fn first_held(&self, end: usize) -> usize {
+        end.saturating_sub(self.layout.capacity())
+    }
+
+    /// Bytes of the keys and values.
+    pub fn bytes(&self) -> usize {
+        2 * self.layout.floats() * size_of::<f32>()
+    }
+}
+
+/// The regions of the arena, in bytes, one after the other: activations, scratch, keys and values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Regions {
+    pub(super) activations: usize,
+    pub(super) scratch: usize,
+    pub(super) kv_cache: usize,
+    pub(super) scratch_per_thread: usize,
+}
+
+impl Regions {
+    /// Activations: the larger of the step sizes' needs. Begins at 0.
+    pub fn activations(&self) -> usize {
+        self.activations
+    }
+
+    /// Scratch of all threads.
+    pub fn scratch(&self) -> usize {
+        self.scratch
+    }
+
+    /// Keys and values of all layers.
+    pub fn kv_cache(&self) -> usize {
+        self.kv_cache
+    }
+
+    /// Bytes of scratch each thread has.
+    pub fn scratch_per_thread(&self) -> usize {
+        self.scratch_per_thread
+    }
+
+    /// The whole arena.
+    pub fn total(&self) -> usize {
+        self.activations + self.scratch + self.kv_cache
+    }
+
+    /// Where a thread's scratch begins.
+    #[inline]
+    pub fn scratch_of(&self, thread: usize) -> usize {
+        self.activations + thread * self.scratch_per_thread
+    }
+}
+
+/// Inputs of a step that a thread has room for without a list of its own: more than nearly all ops have.
+pub const FEW_INPUTS: usize = 16;
+/// Outputs of a step, likewise.
+pub const FEW_OUTPUTS: usize = 8;
+
+/// Room for the operands of the steps that have more than [`FEW_INPUTS`] or [`FEW_OUTPUTS`]; nothing where none has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FrameSizes {
+    pub(super) threads: usize,
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+}
+
+impl FrameSizes {
+    /// What the steps of `plans` need.
+    pub(super) fn of(plans: [&StepPlan; 2]) -> FrameSizes {
+        let mut frames = FrameSizes::default();
+        for plan in plans {
+            for step in plan.steps.iter().filter(|step| step.has_many_operands()) {
+                frames.threads = frames.threads.max(plan.threads);
+                frames.inputs = frames.inputs.max(step.inputs.len());
+                frames.outputs = frames.outputs.max(step.outputs.len());
+            }
+        }
+        frames
+    }
+
+    /// Threads that have one.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Inputs that one has room for.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Outputs that one has room for.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Bytes of all of them.
+    pub fn bytes(&self) -> usize {
+        let inputs = self.inputs.saturating_mul(size_of::<Operand<'_>>());
+        let outputs = self.outputs.saturating_mul(size_of::<View<'_>>());
+        self.threads.saturating_mul(inputs.saturating_add(outputs))
+    }
+}
+
+/// The lists that a session has besides its arena, as long as they ever get: they are taken whole with the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLists {
+    pub(super) tokens: usize,
+    pub(super) starts: usize,
+    pub(super) held: usize,
+    pub(super) frames: FrameSizes,
+}
+
+impl SessionLists {
+    /// Token ids, u32: as many as the context or a step has room for.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Where each text of a step begins, and behind the last where it ends, usize; none where steps read one text.
+    pub fn starts(&self) -> usize {
+        self.starts
+    }
+
+    /// For each cache the first position whose row is there, usize.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Each thread's operands of the steps that have many.
+    pub fn frames(&self) -> FrameSizes {
+        self.frames
+    }
+
+    /// Bytes of all of them.
+    pub fn bytes(&self) -> usize {
+        let tokens = self.tokens.saturating_mul(size_of::<u32>());
+        let places = self.starts.saturating_add(self.held);
+        let places = places.saturating_mul(size_of::<usize>());
+        tokens
+            .saturating_add(places)
+            .saturating_add(self.frames.bytes())
+    }
+}

@@ -1,0 +1,226 @@
+//! Steps, and where their operands lie. Nothing outside of this folder can make or change one.
+
+use std::collections::HashMap;
+
+use smallvec::SmallVec;
+
+use super::place::{Buffer, Placement};
+use super::regions::{FEW_INPUTS, FEW_OUTPUTS};
+use crate::graph::{Name, NodeId, Value};
+use crate::kernels::call::BoundKernel;
+use crate::ops::WeightForm;
+use crate::types::{DType, Dim, Type};
+
+/// A place in the activations region and how its bytes are seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slot {
+    pub(super) offset: usize,
+    pub(super) ty: Type,
+}
+
+impl Slot {
+    /// Bytes from the beginning of the activations region.
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// Element type and shape; `T` and `S` are filled in at each step.
+    pub fn ty(&self) -> &Type {
+        &self.ty
+    }
+
+    /// Its shape in a step of `tokens` tokens that ends with `context` positions.
+    #[inline]
+    pub fn shape(&self, tokens: usize, context: usize) -> SmallVec<[usize; 4]> {
+        self.ty
+            .shape
+            .iter()
+            .map(|d: &Dim| d.resolve(tokens, context))
+            .collect()
+    }
+
+    /// Whether it holds whole numbers.
+    pub fn is_int(&self) -> bool {
+        self.ty.dtype == DType::I32
+    }
+
+    /// Whether it holds int8 blocks.
+    pub fn is_int8(&self) -> bool {
+        self.ty.dtype == DType::Int8
+    }
+}
+
+/// Where an operand of a step comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// An optional operand that is not there.
+    Absent,
+    /// The activations region.
+    Arena(Slot),
+    /// Entry of [`super::ModelPlan::weights`].
+    Weight(usize),
+}
+
+/// A weight that steps read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WeightNeed {
+    pub(super) value: Value,
+    pub(super) form: WeightForm,
+    pub(super) ty: Type,
+}
+
+impl WeightNeed {
+    /// The value of the graph: a weight, a literal, or an expression of those.
+    pub fn value(&self) -> Value {
+        self.value
+    }
+
+    /// How it is read.
+    pub fn form(&self) -> WeightForm {
+        self.form
+    }
+
+    /// Its type.
+    pub fn ty(&self) -> &Type {
+        &self.ty
+    }
+
+    /// Whether its bytes are those of another need: rows of a table are read from the panels of blocks, where there are
+    /// such of the same value.
+    pub fn is_shared(&self, needs: &[WeightNeed]) -> bool {
+        let same = |need: &&WeightNeed| need.value == self.value;
+        let mut others = needs.iter().filter(same);
+        self.form == WeightForm::Table && others.any(|need| need.form == WeightForm::Quantized)
+    }
+}
+
+/// One step of the plan: a node, or one phase of it.
+pub struct Step {
+    pub(super) node: NodeId,
+    pub(super) name: Name,
+    pub(super) op: &'static str,
+    /// Its number among the node's phases, from 0, and how many these are.
+    pub(super) phase: (usize, usize),
+    pub(super) kernel: Box<dyn BoundKernel>,
+    pub(super) inputs: SmallVec<[Source; 6]>,
+    /// For each input the node's operand that it is.
+    pub(super) operands: SmallVec<[usize; 6]>,
+    pub(super) outputs: SmallVec<[Slot; 2]>,
+    pub(super) scratch: usize,
+    pub(super) cache: Option<usize>,
+}
+
+impl Step {
+    /// The node.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// The node's name.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// The op's name.
+    pub fn op(&self) -> &'static str {
+        self.op
+    }
+
+    /// What runs.
+    #[inline]
+    pub fn kernel(&self) -> &dyn BoundKernel {
+        &*self.kernel
+    }
+
+    /// What the kernel reads.
+    #[inline]
+    pub fn inputs(&self) -> &[Source] {
+        &self.inputs
+    }
+
+    /// What the kernel writes.
+    #[inline]
+    pub fn outputs(&self) -> &[Slot] {
+        &self.outputs
+    }
+
+    /// Whether its operands have no room in a thread's usual frame.
+    #[inline]
+    pub fn has_many_operands(&self) -> bool {
+        self.inputs.len() > FEW_INPUTS || self.outputs.len() > FEW_OUTPUTS
+    }
+
+    /// Scratch each thread needs, in f32.
+    #[inline]
+    pub fn scratch(&self) -> usize {
+        self.scratch
+    }
+
+    /// Entry of [`super::ModelPlan::caches`].
+    #[inline]
+    pub fn cache(&self) -> Option<usize> {
+        self.cache
+    }
+}
+
+/// The plan of one step size.
+pub struct StepPlan {
+    pub(super) tokens: usize,
+    pub(super) threads: usize,
+    pub(super) steps: Vec<Step>,
+    pub(super) token_ids: Option<Slot>,
+    pub(super) positions: Option<Slot>,
+    pub(super) outputs: Vec<Slot>,
+    pub(super) buffers: Vec<Buffer>,
+    /// Which buffer each value lies in.
+    pub(super) buffer_of: HashMap<Value, usize>,
+    pub(super) placement: Placement,
+    pub(super) unshared: usize,
+}
+
+impl StepPlan {
+    /// The most tokens of a step.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Threads that run a step.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// What runs, in order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Where the token ids are to be written before a step.
+    pub fn token_ids(&self) -> Option<&Slot> {
+        self.token_ids.as_ref()
+    }
+
+    /// Where the positions are to be written before a step.
+    pub fn positions(&self) -> Option<&Slot> {
+        self.positions.as_ref()
+    }
+
+    /// Where the graph's outputs stand after a step.
+    pub fn outputs(&self) -> &[Slot] {
+        &self.outputs
+    }
+
+    /// The buffers: one for each class of values that share memory.
+    pub fn buffers(&self) -> &[Buffer] {
+        &self.buffers
+    }
+
+    /// Where the buffers lie.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
+    /// Bytes that buffers of their own for all values would take, views not counted.
+    pub fn unshared(&self) -> usize {
+        self.unshared
+    }
+}

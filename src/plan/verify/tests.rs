@@ -1,0 +1,377 @@
+//! Plans broken on purpose: is each defect found, and called what it is?
+
+use super::{PlanDefect, verify};
+use crate::graph::{Graph, Value, WeightSource};
+use crate::kernels::kv_cache::KvLayout;
+use crate::kernels::simd::Isa;
+use crate::ops::{Attribute, Op};
+use crate::plan::place::Overlap;
+use crate::plan::step::{Source, StepPlan};
+use crate::plan::{ModelPlan, PlanOptions};
+use crate::types::{DType, Dim, Type};
+
+const CONTEXT: usize = 100;
+const CHUNK: usize = 48;
+/// How many keys a query sees.
+const WINDOW: i64 = 48;
+
+/// ```text
+/// x = Gather(table, tokens)       a = Silu(x)         b = Add(a, x)         q = Reshape(b)
+/// c = CachedAttention(q, q, q)    d = Reshape(c)      s, n = AddRmsNorm(d, b)
+/// e = CachedAttention(f, f, f), f = Reshape(n)        y = Add(Reshape(e), s)
+/// ```
+fn graph() -> Graph {
+    let mut graph = Graph::new();
+    let mut editor = graph.edit();
+    let ints = Type::new(DType::I32, [Dim::Tokens]);
+    let tokens: Value = editor.input("tokens", ints.clone()).unwrap().into();
+    editor.input("positions", ints).unwrap();
+    let source = WeightSource {
+        tensor: "table".into(),
+    };
+    let ty = Type::f32([Dim::Fixed(11), Dim::Fixed(32)]);
+    let table: Value = editor.weight("table", source, ty).unwrap().into();
+    let mut op =
+        |name: &str, attributes: &[(&str, Attribute)], inputs: &[Value], names: &[&str]| {
+            let op = Op::new(name, attributes).unwrap();
+            let inputs: Vec<_> = inputs.iter().copied().map(Some).collect();
+            Value::from(editor.op(op, &inputs, names).unwrap())
+        };
+    let shape = |dims: &[i64]| [("shape", Attribute::Ints(dims.iter().copied().collect()))];
+    let (heads, rows) = (shape(&[0, 2, 16]), shape(&[0, 32]));
+    let window = [("window", Attribute::Int(WINDOW))];
+    let x = op("Gather", &[], &[table, tokens], &["x"]);
+    let a = op("Silu", &[], &[x], &["a"]);
+    let b = op("Add", &[], &[a, x], &["b"]);
+    let q = op("Reshape", &heads, &[b], &["q"]);
+    let c = op("CachedAttention", &window, &[q, q, q], &["c"]);
+    let d = op("Reshape", &rows, &[c], &["d"]);
+    let s = op("AddRmsNorm", &[], &[d, b], &["s", "n"]);
+    let f = op("Reshape", &heads, &[Value { output: 1, ..s }], &["f"]);
+    let e = op("CachedAttention", &window, &[f, f, f], &["e"]);
+    let g = op("Reshape", &rows, &[e], &["g"]);
+    let y = op("Add", &[], &[g, s], &["y"]);
+    editor.set_outputs(vec![y]);
+    graph
+}
+
+fn plan(graph: &Graph, reuse_buffers: bool) -> ModelPlan {
+    let options = PlanOptions {
+        context: CONTEXT,
+        chunk: CHUNK,
+        threads: 2,
+        fewer_threads: false,
+        isa: Isa::detect(),
+        in_place: true,
+        reuse_buffers,
+        prefix_cache: 0,
+    };
+    ModelPlan::new(graph, graph, options).unwrap()
+}
+
+/// What the verifier says after `change` of a plan whose buffers have bytes of their own.
+fn refused(change: impl FnOnce(&Graph, &mut ModelPlan)) -> PlanDefect {
+    let graph = graph();
+    let mut plan = plan(&graph, false);
+    change(&graph, &mut plan);
+    let defect = verify(&graph, &graph, &plan).expect_err("the plan is broken");
+    assert!(!defect.to_string().is_empty());
+    defect
+}
+
+/// The first step of the node with that name.
+fn at(plan: &StepPlan, name: &str) -> usize {
+    let mut steps = plan.steps.iter();
+    steps.position(|step| &*step.name == name).unwrap()
+}
+
+/// Where `name` lies.
+fn offset(graph: &Graph, plan: &StepPlan, name: &str) -> usize {
+    plan.placement.offsets[plan.buffer_of[&graph.find(name).unwrap()]]
+}
+
+/// Lets every step and the record agree that the values of that buffer lie at `offset`.
+fn relocate(graph: &Graph, plan: &mut StepPlan, name: &str, offset: usize) {
+    let buffer = plan.buffer_of[&graph.find(name).unwrap()];
+    let buffer_of = plan.buffer_of.clone();
+    let moved = |value: Value| buffer_of.get(&value) == Some(&buffer);
+    for step in &mut plan.steps {
+        let inputs = graph.inputs(step.node);
+        for (source, &operand) in step.inputs.iter_mut().zip(&step.operands) {
+            if let (Source::Arena(slot), Some(&Some(value))) = (source, inputs.get(operand))
+                && moved(value)
+            {
+                slot.offset = offset;
+            }
+        }
+        for (output, slot) in step.outputs.iter_mut().enumerate() {
+            let node = step.node;
+            if moved(Value { node, output }) {
+                slot.offset = offset;
+            }
+        }
+    }
+    for (&value, slot) in graph.outputs().iter().zip(&mut plan.outputs) {
+        if moved(value) {
+            slot.offset = offset;
+        }
+    }
+    plan.placement.offsets[buffer] = offset;
+}
+
+macro_rules! assert_refused {
+    ($defect:expr, $pattern:pat $(if $guard:expr)?) => {
+        let defect = $defect;
+        assert!(matches!(&defect, $pattern $(if $guard)?), "{defect:?}");
+    };
+}
+
+#[test]
+fn whole_plans_are_accepted() {
+    let graph = graph();
+    verify(&graph, &graph, &plan(&graph, true)).unwrap();
+    let plan = plan(&graph, false);
+    verify(&graph, &graph, &plan).unwrap();
+    // What the tests below speak of is there.
+    let steps = &plan.prefill;
+    assert_eq!(steps.steps[at(steps, "c")].phase, (0, 2));
+    assert_eq!(plan.caches.len(), 2);
+    let bytes = |name| offset(&graph, steps, name);
+    assert_ne!(bytes("a"), bytes("x"));
+    assert_eq!(bytes("q"), bytes("b"));
+}
+
+#[test]
+fn swapped_steps_read_what_is_not_there_yet() {
+    let defect = refused(|_, plan| {
+        let steps = &mut plan.prefill;
+        let (first, second) = (at(steps, "a"), at(steps, "b"));
+        steps.steps.swap(first, second);
+    });
+    assert_refused!(defect, PlanDefect::Unwritten { step: 1, name, value } if name == "b" && value == "a");
+    let defect = refused(|_, plan| {
+        let steps = &mut plan.decode;
+        let first = at(steps, "c");
+        steps.steps.swap(first, first + 1);
+    });
+    assert_refused!(defect, PlanDefect::Missing { name, phase: 0, phases: 2 } if name == "c");
+}
+
+#[test]
+fn an_op_in_place_over_a_value_that_is_read_later_is_found() {
+    // As a planner would that took x for dead behind a: one buffer, with both lives.
+    let defect = refused(|graph, plan| {
+        let steps = &mut plan.prefill;
+        let to = offset(graph, steps, "x");
+        relocate(graph, steps, "a", to);
+        let (a, x) = (graph.find("a").unwrap(), graph.find("x").unwrap());
+        let (from, buffer) = (steps.buffer_of[&a], steps.buffer_of[&x]);
+        steps.buffers[buffer].last = steps.buffers[buffer].last.max(steps.buffers[from].last);
+        steps.buffers[from].bytes = 0;
+        steps.buffer_of.insert(a, buffer);
+    });
+    assert_refused!(defect, PlanDefect::Gone { step: 2, name, value, .. } if name == "b" && value == "x");
+}
+
+#[test]
+fn an_output_over_an_operand_that_other_threads_read_is_found() {
+    let defect = refused(|graph, plan| {
+        let steps = &mut plan.prefill;
+        let to = offset(graph, steps, "b");
+        relocate(graph, steps, "c", to);
+        let (c, b) = (graph.find("c").unwrap(), graph.find("b").unwrap());
+        let buffer = steps.buffer_of[&c];
+        steps.buffers[buffer].bytes = 0;
+        steps.buffer_of.insert(c, steps.buffer_of[&b]);
+    });
+    assert_refused!(defect, PlanDefect::Clash { name, output: 0, .. } if name == "c");
+    // Two outputs of one step.
+    let defect = refused(|graph, plan| {
+        let steps = &mut plan.prefill;
+        let step = at(steps, "s");
+        steps.steps[step].outputs[1].offset = offset(graph, steps, "s");
+    });
+    assert_refused!(defect, PlanDefect::Clash { name, output: 1, .. } if name == "s");
+}
+
+#[test]
+fn a_buffer_over_another_that_lives_is_found() {
+    let defect = refused(|graph, plan| {
+        let steps = &mut plan.prefill;
+        let to = offset(graph, steps, "x");
+        relocate(graph, steps, "a", to);
+    });
+    assert_refused!(defect, PlanDefect::Overlap(Overlap::Shared { .. }));
+    // Half over it, and not on record.
+    let defect = refused(|_, plan| {
+        let steps = &mut plan.prefill;
+        let step = at(steps, "s");
+        steps.steps[step].outputs[1].offset += 64;
+    });
+    assert_refused!(defect, PlanDefect::Clash { name, output: 1, .. } if name == "s");
+}
+
+#[test]
+fn a_step_that_is_not_there_is_missed() {
+    let drop = |name: &'static str, phase: usize| {
+        refused(move |_, plan| {
+            let steps = &mut plan.prefill;
+            let step = at(steps, name) + phase;
+            steps.steps.remove(step);
+        })
+    };
+    assert_refused!(drop("a", 0), PlanDefect::Unwritten { value, .. } if value == "a");
+    assert_refused!(drop("c", 0), PlanDefect::Missing { name, phase: 0, phases: 2 } if name == "c");
+    assert_refused!(drop("c", 1), PlanDefect::Unwritten { value, .. } if value == "d");
+    assert_refused!(drop("y", 0), PlanDefect::Missing { name, phase: 0, .. } if name == "y");
+    let twice = refused(|_, plan| {
+        let steps = &mut plan.prefill;
+        let step = at(steps, "c");
+        steps.steps[step + 1].phase = (0, 2);
+    });
+    assert_refused!(twice, PlanDefect::Missing { name, phase: 1, phases: 2 } if name == "c");
+}
+
+#[test]
+fn a_life_that_ends_too_early_or_begins_too_late_is_found() {
+    let defect = refused(|graph, plan| {
+        let steps = &mut plan.prefill;
+        // The norm writes n over b, and e reads n.
+        let buffer = steps.buffer_of[&graph.find("b").unwrap()];
+        steps.buffers[buffer].last -= 1;
+    });
+    assert_refused!(defect, PlanDefect::Dead { name, .. } if name == "e");
+    let defect = refused(|graph, plan| {
+        let steps = &mut plan.prefill;
+        let buffer = steps.buffer_of[&graph.find("x").unwrap()];
+        steps.buffers[buffer].first += 1;
+    });
+    assert_refused!(defect, PlanDefect::Dead { step: 0, .. });
+    let defect = refused(|graph, plan| {
+        let steps = &mut plan.prefill;
+        let buffer = steps.buffer_of[&graph.find("y").unwrap()];
+        steps.buffers[buffer].last -= 1;
+    });
+    assert_refused!(defect, PlanDefect::Dead { name, .. } if name == "the caller");
+}
+
+#[test]
+fn an_output_that_does_not_stand_where_the_caller_looks_is_found() {
+    let defect = refused(|_, plan| plan.prefill.outputs[0].offset += 64);
+    assert_refused!(defect, PlanDefect::Gone { value, .. } | PlanDefect::Outside { value, .. } if value == "y");
+    let defect = refused(|_, plan| plan.prefill.outputs.clear());
+    assert_refused!(defect, PlanDefect::Operand { .. });
+    let defect = refused(|_, plan| plan.prefill.token_ids = None);
+    assert_refused!(defect, PlanDefect::Unwritten { value, .. } if value == "tokens");
+}
+
+#[test]
+fn operands_that_are_not_the_graphs_are_found() {
+    let broken = |name: &'static str, source: Source| {
+        refused(move |_, plan| {
+            let steps = &mut plan.prefill;
+            let step = at(steps, name);
+            steps.steps[step].inputs[0] = source;
+        })
+    };
+    assert_refused!(
+        broken("x", Source::Weight(1)),
+        PlanDefect::Operand { operand: 0, .. }
+    );
+    assert_refused!(
+        broken("b", Source::Weight(0)),
+        PlanDefect::Operand { operand: 0, .. }
+    );
+    assert_refused!(
+        broken("b", Source::Absent),
+        PlanDefect::Operand { operand: 0, .. }
+    );
+    // Another value where it lies, of the same type.
+    let defect = refused(|_, plan| {
+        let steps = &mut plan.prefill;
+        let step = at(steps, "b");
+        steps.steps[step].inputs.swap(0, 1);
+    });
+    assert_refused!(defect, PlanDefect::Gone { value, .. } if value == "a");
+    let defect = refused(|_, plan| {
+        let steps = &mut plan.prefill;
+        let step = at(steps, "b");
+        if let Source::Arena(slot) = &mut steps.steps[step].inputs[0] {
+            slot.ty = Type::f32([Dim::Tokens, Dim::Fixed(31)]);
+        }
+    });
+    assert_refused!(defect, PlanDefect::Operand { operand: 0, .. });
+}
+
+#[test]
+fn values_outside_of_the_activations_are_found() {
+    let defect = refused(|graph, plan| {
+        let steps = &mut plan.prefill;
+        let recorded = steps.placement.clone();
+        relocate(graph, steps, "a", plan.regions.activations - 64);
+        steps.placement = recorded;
+    });
+    assert_refused!(defect, PlanDefect::Outside { value, .. } if value == "a");
+    let defect = refused(|graph, plan| {
+        let steps = &mut plan.prefill;
+        let to = offset(graph, steps, "a") + 4;
+        let recorded = steps.placement.clone();
+        relocate(graph, steps, "a", to);
+        steps.placement = recorded;
+    });
+    assert_refused!(defect, PlanDefect::Outside { value, .. } if value == "a");
+}
+
+#[test]
+fn scratch_that_is_too_small_is_found() {
+    let defect = refused(|_, plan| plan.prefill.steps[1].scratch = 1 << 20);
+    assert_refused!(defect, PlanDefect::Scratch { name, needed: 4194304, .. } if name == "a");
+    let defect = refused(|_, plan| plan.regions.scratch -= 64);
+    assert_refused!(defect, PlanDefect::Scratch { threads: 2, .. });
+    let defect = refused(|_, plan| plan.decode.threads = 3);
+    assert_refused!(
+        defect,
+        PlanDefect::Threads {
+            found: 3,
+            threads: 2
+        }
+    );
+}
+
+#[test]
+fn caches_of_others_or_without_room_are_found() {
+    let defect = refused(|_, plan| {
+        let steps = &mut plan.prefill;
+        let (c, e) = (at(steps, "c"), at(steps, "e"));
+        let other = steps.steps[e].cache;
+        steps.steps[c + 1].cache = other;
+    });
+    assert_refused!(defect, PlanDefect::Cache { name, .. } if name == "c");
+    let defect = refused(|_, plan| {
+        let steps = &mut plan.decode;
+        let step = at(steps, "e");
+        steps.steps[step].cache = None;
+    });
+    assert_refused!(defect, PlanDefect::Cache { name, .. } if name == "e");
+    for shift in [-64, 64] {
+        let defect = refused(|_, plan| {
+            let cache = &mut plan.caches[1];
+            cache.offset = cache.offset.checked_add_signed(shift).unwrap();
+        });
+        assert_refused!(defect, PlanDefect::Region { name, .. } if name == "e");
+    }
+    // Behind the scratch is the first cache, and not within it.
+    let defect = refused(|_, plan| plan.caches[0].offset -= 64);
+    assert_refused!(defect, PlanDefect::Region { name, .. } if name == "c");
+    let defect = refused(|_, plan| {
+        let layout = plan.caches[1].layout;
+        plan.caches[1].layout = KvLayout::new(layout.kv_heads(), layout.head_dim(), 64);
+    });
+    // A window of 48, and the other 47 tokens of a step.
+    assert_refused!(defect, PlanDefect::Room { capacity: 64, needed: 95, name } if name == "e");
+    let defect = refused(|_, plan| {
+        let layout = plan.caches[1].layout;
+        plan.caches[1].layout = KvLayout::new(1, layout.head_dim(), layout.capacity());
+    });
+    assert_refused!(defect, PlanDefect::Shape { name } if name == "e");
+}

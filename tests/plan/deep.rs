@@ -1,0 +1,42 @@
+//! Does compiling take time in proportion to a model's depth?
+
+use std::time::{Duration, Instant};
+
+use smallmind::Options;
+use smallmind::model::{ModelFiles, Source, compile};
+
+/// The least time of `tries` from a configuration to a plan, for a Llama of that many layers.
+fn compile_time(layers: usize, tries: usize) -> Duration {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.json");
+    let config = format!(
+        r#"{{"architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 160,
+            "num_hidden_layers": {layers}, "num_attention_heads": 8, "num_key_value_heads": 2,
+            "vocab_size": 323, "max_position_embeddings": 256, "rms_norm_eps": 1e-5}}"#
+    );
+    std::fs::write(&path, config).unwrap();
+    let options = Options::default();
+    let times = (0..tries).map(|_| {
+        let begun = Instant::now();
+        let files = ModelFiles::open_headers(&Source::Path(path.clone()), &options).unwrap();
+        let compiled = compile(&files, &options).unwrap();
+        let time = begun.elapsed();
+        assert_eq!(compiled.plan.caches().len(), layers);
+        time
+    });
+    times.min().unwrap()
+}
+
+/// On an idle machine twice the layers take twice the time, and 2048 layers less than a second. Other tests and programs
+/// run beside this one, so the bounds are wider: what takes time in the square of the depth takes four times as long,
+/// and took minutes.
+#[test]
+fn twice_the_layers_take_twice_the_time() {
+    let (tries, times) = (3, 3.0);
+    let (half, whole) = (compile_time(2048, tries), compile_time(4096, tries));
+    println!("2048 layers: {half:?}, 4096 layers: {whole:?}");
+    assert!(whole < half.mul_f64(times), "{half:?} and {whole:?}");
+    if !cfg!(debug_assertions) {
+        assert!(half < Duration::from_secs(5), "{half:?}");
+    }
+}
