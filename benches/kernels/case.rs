@@ -10,12 +10,13 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use smallmind::blocks::BlockFormat;
 use smallmind::kernels::call::{Call, Kernel, Operand, QuantizedView, View, bind};
 use smallmind::kernels::kv_cache::{KvCache, KvLayout};
-use smallmind::kernels::packed::{PackSource, PackedMatrix, RowTable, WeightType};
+use smallmind::kernels::packed::{PackSource, PackedMatrix, RowTable};
 use smallmind::kernels::panel_memory::PanelMemory;
 use smallmind::kernels::quantized::{
     BlockSource, QuantizeActivations, QuantizedMatrix, activation_words,
 };
 use smallmind::kernels::simd::Isa;
+use smallmind::types::DType;
 
 /// Cases that count more operations or elements than this are left out on the scalar instruction set: each run of its
 /// kernel would take a second or more.
@@ -88,7 +89,7 @@ impl Input {
     }
 
     /// A packed weight [rows, cols] of numbers that `seed` names.
-    pub fn packed(rows: usize, cols: usize, weight_type: WeightType, seed: u32) -> Input {
+    pub fn packed(rows: usize, cols: usize, weight_type: DType, seed: u32) -> Input {
         let source = Weights {
             rows,
             cols,
@@ -300,7 +301,7 @@ pub fn numbers(count: usize, seed: u32) -> Vec<f32> {
 struct Weights {
     rows: usize,
     cols: usize,
-    weight_type: WeightType,
+    weight_type: DType,
     values: Vec<f32>,
 }
 
@@ -313,7 +314,7 @@ impl PackSource for Weights {
         self.cols
     }
 
-    fn weight_type(&self) -> WeightType {
+    fn dtype(&self) -> DType {
         self.weight_type
     }
 
@@ -321,9 +322,9 @@ impl PackSource for Weights {
         let from = row * self.cols + start;
         for (out, value) in out.iter_mut().zip(&self.values[from..]) {
             *out = match self.weight_type {
-                WeightType::F32 => value.to_bits(),
-                WeightType::F16 => half::f16::from_f32(*value).to_bits().into(),
-                WeightType::BF16 => half::bf16::from_f32(*value).to_bits().into(),
+                DType::F32 => value.to_bits(),
+                DType::F16 => half::f16::from_f32(*value).to_bits().into(),
+                _ => half::bf16::from_f32(*value).to_bits().into(),
             };
         }
     }

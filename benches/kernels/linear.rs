@@ -7,14 +7,15 @@ use criterion::{Criterion, Throughput};
 use smallmind::kernels::elementwise::UnaryFunction;
 use smallmind::kernels::linear::{Floats, GatedLinear, Linear, MergedLinear, Weights as _};
 use smallmind::kernels::matmul::MatMul;
-use smallmind::kernels::packed::{PackedMatrix, WeightType};
+use smallmind::kernels::packed::PackedMatrix;
+use smallmind::types::DType;
 
 use super::case::{Case, Input, bench, count, tokens_of};
 
-const TYPES: [(WeightType, &str); 3] = [
-    (WeightType::F32, "f32"),
-    (WeightType::F16, "f16"),
-    (WeightType::BF16, "bf16"),
+const TYPES: [(DType, &str); 3] = [
+    (DType::F32, "f32"),
+    (DType::F16, "f16"),
+    (DType::BF16, "bf16"),
 ];
 
 /// Every product.
@@ -28,7 +29,7 @@ pub fn all(criterion: &mut Criterion) {
         }
         linear(criterion, 1, 576, 49152, weight_type, name);
     }
-    linear(criterion, 512, 512, 512, WeightType::F32, "f32");
+    linear(criterion, 512, 512, 512, DType::F32, "f32");
     for tokens in [1, 512] {
         epilogue(criterion, tokens);
         merged(criterion, tokens);
@@ -38,7 +39,7 @@ pub fn all(criterion: &mut Criterion) {
 }
 
 /// What a product of `tokens` rows with weights [rows, cols] counts.
-fn counts(tokens: usize, cols: usize, rows: usize, weight_type: WeightType) -> Throughput {
+fn counts(tokens: usize, cols: usize, rows: usize, weight_type: DType) -> Throughput {
     match tokens {
         1 => Throughput::BytesDecimal(PackedMatrix::bytes_for(rows, cols, weight_type) as u64),
         _ => count(2 * tokens * cols * rows),
@@ -50,7 +51,7 @@ fn linear(
     tokens: usize,
     cols: usize,
     rows: usize,
-    weight_type: WeightType,
+    weight_type: DType,
     type_name: &str,
 ) {
     let name = format!("{} {cols} to {rows} {type_name}", tokens_of(tokens));
@@ -94,11 +95,11 @@ fn epilogue(criterion: &mut Criterion, tokens: usize) {
         "Linear",
         &name,
         kernel,
-        counts(tokens, cols, rows, WeightType::F32),
+        counts(tokens, cols, rows, DType::F32),
         || {
             let inputs = vec![
                 Input::tensor(&[tokens, cols], 1),
-                Input::packed(rows, cols, WeightType::F32, 2),
+                Input::packed(rows, cols, DType::F32, 2),
                 Input::constant(&[rows], 3),
                 Input::tensor(&[tokens, rows], 4),
             ];
@@ -116,10 +117,10 @@ fn merged(criterion: &mut Criterion, tokens: usize) {
         segments: 3,
         weights: Floats,
     };
-    let counts = counts(tokens, cols, rows.iter().sum(), WeightType::F32);
+    let counts = counts(tokens, cols, rows.iter().sum(), DType::F32);
     bench(criterion, "MergedLinear", &name, kernel, counts, || {
         let mut inputs = vec![Input::tensor(&[tokens, cols], 1)];
-        inputs.extend(rows.map(|rows| Input::packed(rows, cols, WeightType::F32, rows as u32)));
+        inputs.extend(rows.map(|rows| Input::packed(rows, cols, DType::F32, rows as u32)));
         inputs.extend(rows.map(|_| Input::Absent));
         let outputs = rows.map(|rows| [tokens, rows]);
         let outputs: Vec<_> = outputs.iter().map(|shape| &shape[..]).collect();
@@ -134,12 +135,12 @@ fn gated(criterion: &mut Criterion, tokens: usize) {
         weights: Floats,
         activation: UnaryFunction::Silu,
     };
-    let counts = counts(tokens, cols, 2 * rows, WeightType::F32);
+    let counts = counts(tokens, cols, 2 * rows, DType::F32);
     bench(criterion, "GatedLinear", &name, kernel, counts, || {
         let inputs = vec![
             Input::tensor(&[tokens, cols], 1),
-            Input::packed(rows, cols, WeightType::F32, 2),
-            Input::packed(rows, cols, WeightType::F32, 3),
+            Input::packed(rows, cols, DType::F32, 2),
+            Input::packed(rows, cols, DType::F32, 3),
             Input::Absent,
             Input::Absent,
         ];

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::ast::{Argument, Node, Operand, OperandKind, Statement, Step};
-use super::syntax::{PREDEFINED, Reader};
+use super::syntax::{GraphFileReader, PREDEFINED};
 use crate::language::diagnostics::nearest;
 use crate::language::document::{Form, Kind, Tree};
 use crate::language::expression::is_name;
@@ -16,7 +16,7 @@ struct OpCall {
     attributes: Vec<(String, Argument)>,
 }
 
-impl Reader {
+impl GraphFileReader {
     pub(super) fn statement(&mut self, tree: &Tree) -> Option<Statement> {
         let form = match &tree.kind {
             Kind::Form(form) => form,

@@ -46,14 +46,14 @@ const LONGEST_NAME: usize = 256;
 /// Reads a graph file. `file_name` is what messages call it.
 pub fn parse(file_name: &str, text: &str) -> Result<ModelFile, Problems> {
     let tree = document::parse(file_name, text)?;
-    let mut reader = Reader::default();
+    let mut reader = GraphFileReader::default();
     let model = reader.model(file_name, &tree);
     Problems::check(file_name, reader.problems, model)
 }
 
 /// Reads a graph file's tree and notes what is wrong with it.
 #[derive(Default)]
-pub(super) struct Reader {
+pub(super) struct GraphFileReader {
     problems: Vec<Problem>,
     /// What is being read ("node", "weight", "parameter") and its name.
     pub(super) subject: Option<(&'static str, String)>,
@@ -65,7 +65,7 @@ pub(super) struct Reader {
     pub(super) all_variables: BTreeSet<String>,
 }
 
-impl TreeReader for Reader {
+impl TreeReader for GraphFileReader {
     fn problem(&mut self, position: Position, message: impl Into<String>) {
         let problem = Problem::new(position, message);
         self.problems.push(match &self.subject {
@@ -76,7 +76,7 @@ impl TreeReader for Reader {
     }
 }
 
-impl Reader {
+impl GraphFileReader {
     /// `name`, with a problem noted if it is so long that repeating it could fill the memory.
     pub(super) fn name(&mut self, name: String, position: Position) -> String {
         if name.len() > LONGEST_NAME {

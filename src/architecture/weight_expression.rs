@@ -6,13 +6,14 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::files::map::Mapped;
-use crate::files::weight::{ElementType, Weight, WeightError};
+use crate::files::weight::{Weight, WeightError};
 use crate::files::weight_files::{WeightFiles, WeightFilesError};
 #[cfg(any(test, feature = "internals"))]
 use crate::graph::interpreter::WeightData;
 use crate::graph::{Graph, Kind, NodeId, Value};
 use crate::ops::reference::{Operands, literal_tensor};
 use crate::ops::{Data, Op, Tensor, View, slice_bounds};
+use crate::types::DType;
 
 /// Why a weight expression has no value.
 #[derive(Debug, thiserror::Error)]
@@ -175,8 +176,8 @@ impl<'a> WeightExpressions<'a> {
 
 fn dense(weight: &Weight) -> Tensor {
     let shape = weight.shape().to_vec();
-    match weight.element_type() {
-        ElementType::Blocks(format) => Tensor::blocks(shape, format, weight.dense_bytes()),
+    match weight.dtype() {
+        DType::Blocks(format) => Tensor::blocks(shape, format, weight.dense_bytes()),
         _ => Tensor::f32(shape, weight.to_f32()),
     }
 }
@@ -185,7 +186,7 @@ fn dense(weight: &Weight) -> Tensor {
 fn made(tensor: Tensor) -> Result<Weight, WeightError> {
     match tensor.data {
         Data::Blocks(format, bytes) => {
-            let element = ElementType::Blocks(format);
+            let element = DType::Blocks(format);
             Weight::new(Mapped::from_vec(bytes), 0, element, &tensor.shape)
         }
         _ => Weight::from_f32(&tensor.floats(), &tensor.shape),

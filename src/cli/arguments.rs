@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use smallmind::Options;
 use smallmind::model::{self, Source, Text};
+use smallmind::types::DType;
 
 /// What decides the graph.
 #[derive(Args)]
@@ -22,41 +24,14 @@ pub struct GraphArguments {
     #[arg(long, value_enum, default_value_t = Activations::DEFAULT)]
     activations: Activations,
     /// What matrices of floats become when they are loaded [default: they keep their type]
-    #[arg(long, value_enum, value_name = "TYPE")]
-    weights: Option<Weights>,
+    #[arg(long, value_name = "TYPE", ignore_case = true, value_parser = weights())]
+    weights: Option<DType>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Weights {
-    /// Blocks of 32, 8 bits a weight
-    #[value(name = "q8_0")]
-    Q8_0,
-    /// Blocks of 32, 4 bits a weight
-    #[value(name = "q4_0")]
-    Q4_0,
-    /// Blocks of 256, 4 bits a weight
-    #[value(name = "q4_k")]
-    Q4K,
-    /// Blocks of 256, 6 bits a weight
-    #[value(name = "q6_k")]
-    Q6K,
-    /// IEEE half
-    F16,
-    /// bfloat16
-    Bf16,
-}
-
-impl From<Weights> for model::Weights {
-    fn from(weights: Weights) -> Self {
-        match weights {
-            Weights::Q8_0 => model::Weights::Q8_0,
-            Weights::Q4_0 => model::Weights::Q4_0,
-            Weights::Q4K => model::Weights::Q4K,
-            Weights::Q6K => model::Weights::Q6K,
-            Weights::F16 => model::Weights::F16,
-            Weights::Bf16 => model::Weights::BF16,
-        }
-    }
+/// Reads the names of the types that floats can become, in any case.
+fn weights() -> impl TypedValueParser<Value = DType> {
+    PossibleValuesParser::new(DType::written().map(DType::name))
+        .try_map(|name| DType::named(&name).ok_or("there is no such type"))
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -109,7 +84,7 @@ impl GraphArguments {
     pub fn options(&self) -> Options {
         let mut options = Options::new()
             .without(&self.without)
-            .weights(self.weights.map(model::Weights::from))
+            .weights(self.weights)
             .activations(match self.activations {
                 Activations::Int8 => model::Activations::Int8,
                 Activations::F32 => model::Activations::F32,
@@ -128,8 +103,7 @@ impl GraphArguments {
 
     /// What `--weights` chose, by its name on the command line.
     pub fn weights(&self) -> Option<String> {
-        let value = self.weights?.to_possible_value()?;
-        Some(value.get_name().to_string())
+        Some(self.weights?.name().to_lowercase())
     }
 }
 

@@ -10,8 +10,9 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use smallmind::Options;
-use smallmind::convert::{Quantization, QuantizeError, Report, Target, Types};
+use smallmind::convert::{Quantization, QuantizeError, Report, Types, name};
 use smallmind::exec::pool::Pool;
+use smallmind::types::DType;
 
 use super::arguments::ThreadArguments;
 use super::failure::{Failure, error, print};
@@ -125,17 +126,17 @@ fn bar() -> ProgressBar {
 /// What became of how many tensors, and of the size.
 fn summary(output: &Path, types: Types, report: &Report) -> String {
     let mut became = String::new();
-    for to in Target::all() {
+    for to in DType::written() {
         let tensors = report.converted.iter().filter(|tensor| tensor.to == to);
         let rows = match types {
             Types::All(target) if to != target => {
-                format!(" (their rows are no whole blocks of {})", target.name())
+                format!(" (their rows are no whole blocks of {})", name(target))
             }
             _ => String::new(),
         };
         match tensors.count() {
             0 => {}
-            count => became += &format!("{count} tensors became {}{rows}, ", to.name()),
+            count => became += &format!("{count} tensors became {}{rows}, ", name(to)),
         }
     }
     format!(

@@ -2,9 +2,9 @@
 
 use half::{bf16, f16};
 
-use super::Target;
 use crate::blocks::OnlyRead;
 use crate::files::gguf::TensorType;
+use crate::types::DType;
 
 /// Bytes of an element of a type whose elements can be converted; `None` for other types.
 pub(super) fn float_bytes(tensor_type: TensorType) -> Option<usize> {
@@ -56,7 +56,7 @@ pub(super) struct Converter {
 
 impl Converter {
     /// Converts `bytes`, little-endian elements of a float type, whole blocks of the target's.
-    pub fn convert(&mut self, from: TensorType, bytes: &[u8], to: Target) -> Result<(), OnlyRead> {
+    pub fn convert(&mut self, from: TensorType, bytes: &[u8], to: DType) -> Result<(), OnlyRead> {
         self.given.clear();
         match from {
             TensorType::F16 => read(&mut self.given, bytes, |b| f16::from_le_bytes(b).to_f32()),
@@ -66,26 +66,26 @@ impl Converter {
         self.out.clear();
         self.back.clear();
         match to {
-            Target::F32 => {
+            DType::F32 | DType::I32 | DType::Int8 => {
                 let bytes = self.given.iter().flat_map(|x| x.to_le_bytes());
                 self.out.extend(bytes);
                 self.back.extend(&self.given);
             }
-            Target::F16 => {
+            DType::F16 => {
                 for &x in &self.given {
                     let x = f16::from_f32(x);
                     self.out.extend(x.to_le_bytes());
                     self.back.push(x.to_f32());
                 }
             }
-            Target::BF16 => {
+            DType::BF16 => {
                 for &x in &self.given {
                     let x = bf16::from_f32(x);
                     self.out.extend(x.to_le_bytes());
                     self.back.push(x.to_f32());
                 }
             }
-            Target::Blocks(format) => {
+            DType::Blocks(format) => {
                 let blocks = self.given.len() / format.elements();
                 self.out.resize(blocks * format.bytes(), 0);
                 format.quantize(&self.given, &mut self.out)?;

@@ -7,9 +7,9 @@
 use std::path::Path;
 
 use super::folder_text::vocabulary;
+use super::is_matrix;
 use super::mixture::{Choice, Types};
 use super::planned::{Place, Planned, QuantizeError};
-use super::{Target, is_matrix};
 use crate::architecture::bind::{Headers, bind, find_tensor};
 use crate::architecture::expand::expand;
 use crate::architecture::weight_expression::WeightExpressions;
@@ -92,10 +92,10 @@ impl FolderPlan {
             // What is no matrix is read as F32 by all programs, and as nothing else by some.
             let wanted = match is_matrix(&tensor.name, &tensor.shape) {
                 true => choice.target(&tensor.name, row),
-                false => Target::F32,
+                false => DType::F32,
             };
-            let from = tensor_type(tensor.dtype);
-            let to = Some(wanted).filter(|to| to.tensor_type() != from);
+            let from = TensorType::of(tensor.dtype).unwrap_or(TensorType::F32);
+            let to = Some(wanted).filter(|&to| TensorType::of(to) != Some(from));
             Planned {
                 place: match tensor.elements {
                     Elements::Value(value) => Place::Value(value),
@@ -105,7 +105,7 @@ impl FolderPlan {
                 },
                 new: NewTensor {
                     name: tensor.name,
-                    tensor_type: to.map_or(from, Target::tensor_type),
+                    tensor_type: to.and_then(TensorType::of).unwrap_or(from),
                     shape: tensor.shape,
                 },
                 from,
@@ -182,14 +182,6 @@ impl Folder {
 fn name(path: &Path) -> Option<String> {
     let whole = path.canonicalize().ok()?;
     Some(whole.file_name()?.to_str()?.to_string())
-}
-
-fn tensor_type(dtype: DType) -> TensorType {
-    match dtype {
-        DType::F16 => TensorType::F16,
-        DType::BF16 => TensorType::BF16,
-        _ => TensorType::F32,
-    }
 }
 
 /// A parameter as a key: whole numbers as U32 or I32, others as F32.

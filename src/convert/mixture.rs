@@ -13,8 +13,9 @@
 //! The head is `output.weight`, or where there is none the table of embeddings, which is the head too. Favoured are the first
 //! and the last eighth of the layers, and each third one between them.
 
-use super::Target;
+use super::{file_type, for_rows, name};
 use crate::blocks::BlockFormat;
+use crate::types::DType;
 
 /// A mixture of types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +34,13 @@ pub enum Mixture {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Types {
     /// All of them the same.
-    All(Target),
+    All(DType),
     /// By what they are and by their layer.
     Mixed(Mixture),
 }
 
-impl From<Target> for Types {
-    fn from(target: Target) -> Self {
+impl From<DType> for Types {
+    fn from(target: DType) -> Self {
         Types::All(target)
     }
 }
@@ -81,13 +82,13 @@ impl Types {
     /// All of them: mixtures and single types.
     pub fn all() -> impl Iterator<Item = Types> {
         let mixed = Mixture::ALL.into_iter().map(Types::Mixed);
-        Target::all().map(Types::All).chain(mixed)
+        DType::written().map(Types::All).chain(mixed)
     }
 
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
-            Types::All(target) => target.name(),
+            Types::All(target) => name(target),
             Types::Mixed(mixture) => mixture.name(),
         }
     }
@@ -95,7 +96,7 @@ impl Types {
     /// The number that `general.file_type` has for such files; `None` where there is none.
     pub fn file_type(self) -> Option<u32> {
         match self {
-            Types::All(target) => target.file_type(),
+            Types::All(target) => file_type(target),
             Types::Mixed(mixture) => Some(mixture.file_type()),
         }
     }
@@ -137,12 +138,12 @@ impl Choice {
     }
 
     /// What a matrix with rows of `row` elements becomes.
-    pub fn target(&self, name: &str, row: usize) -> Target {
+    pub fn target(&self, name: &str, row: usize) -> DType {
         let target = match self.types {
             Types::All(target) => target,
-            Types::Mixed(mixture) => Target::Blocks(self.mixed(mixture, name)),
+            Types::Mixed(mixture) => DType::Blocks(self.mixed(mixture, name)),
         };
-        target.for_rows(row)
+        for_rows(target, row)
     }
 
     fn mixed(&self, mixture: Mixture, name: &str) -> BlockFormat {
@@ -210,10 +211,10 @@ mod tests {
         let choice = Choice::new(Types::Mixed(mixture), names.iter().map(String::as_str));
         let chosen = names.iter().filter(|name| name.ends_with(tail));
         let digit = |name: &String| match choice.target(name, 256) {
-            Target::Blocks(BlockFormat::Q4K) => '4',
-            Target::Blocks(BlockFormat::Q5K) => '5',
-            Target::Blocks(BlockFormat::Q6K) => '6',
-            other => panic!("{name}: {}", other.name()),
+            DType::Blocks(BlockFormat::Q4K) => '4',
+            DType::Blocks(BlockFormat::Q5K) => '5',
+            DType::Blocks(BlockFormat::Q6K) => '6',
+            other => panic!("{name}: {}", other),
         };
         chosen.map(digit).collect()
     }
@@ -251,7 +252,7 @@ mod tests {
         let names = ["output.weight", "token_embd.weight"];
         let choice = Choice::new(Types::Mixed(Mixture::Q4KM), names.into_iter());
         let of = |row| choice.target("output.weight", row);
-        assert_eq!(of(32), Target::Blocks(BlockFormat::Q8_0));
-        assert_eq!(of(20), Target::F16);
+        assert_eq!(of(32), DType::Blocks(BlockFormat::Q8_0));
+        assert_eq!(of(20), DType::F16);
     }
 }

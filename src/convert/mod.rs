@@ -34,6 +34,7 @@ pub use planned::QuantizeError;
 pub use quantize::{Converted, Progress, Quantization, Report};
 
 use crate::files::gguf::TensorType;
+use crate::types::DType;
 
 /// Parts of the names of tensors that stay as they are, though they have two dimensions.
 const KEPT: [&str; 4] = [
@@ -50,65 +51,28 @@ fn is_matrix(name: &str, shape: &[usize]) -> bool {
     dims >= 2 && name.ends_with("weight") && !KEPT.iter().any(|kept| name.contains(kept))
 }
 
-/// What the elements of matrices become.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// IEEE binary32.
-    F32,
-    /// IEEE binary16, nearest.
-    F16,
-    /// The upper half of a binary32, nearest.
-    BF16,
-    /// Blocks, by [`BlockFormat::quantize`].
-    Blocks(BlockFormat),
+/// The number that `general.file_type` has for files whose matrices are mostly of this type; `None` where there is none.
+fn file_type(target: DType) -> Option<u32> {
+    match target {
+        DType::F32 => Some(0),
+        DType::F16 => Some(1),
+        DType::BF16 => Some(32),
+        DType::Blocks(format) => format.file_type(),
+        DType::I32 | DType::Int8 => None,
+    }
 }
 
-impl Target {
-    /// Every target there is: the formats that can be written, and floats.
-    pub fn all() -> impl Iterator<Item = Target> {
-        let written = BlockFormat::ALL
-            .into_iter()
-            .filter(|format| format.is_written());
-        let floats = [Target::F16, Target::BF16, Target::F32];
-        written.map(Target::Blocks).chain(floats)
+/// What a matrix with rows of `row` elements becomes: the target, or where rows are not whole blocks of it, the nearest
+/// format of 32 elements, or else F16. llama.cpp falls back alike.
+fn for_rows(target: DType, row: usize) -> DType {
+    match target {
+        DType::Blocks(format) => format.for_rows(row).map_or(DType::F16, DType::Blocks),
+        other => other,
     }
+}
 
-    /// Its name in GGUF files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Target::F32 => "F32",
-            Target::F16 => "F16",
-            Target::BF16 => "BF16",
-            Target::Blocks(format) => format.name(),
-        }
-    }
-
-    /// The type of tensors.
-    pub fn tensor_type(self) -> TensorType {
-        match self {
-            Target::F32 => TensorType::F32,
-            Target::F16 => TensorType::F16,
-            Target::BF16 => TensorType::BF16,
-            Target::Blocks(format) => format.into(),
-        }
-    }
-
-    /// The number that `general.file_type` has for files whose matrices are mostly of this type; `None` where there is none.
-    pub fn file_type(self) -> Option<u32> {
-        match self {
-            Target::F32 => Some(0),
-            Target::F16 => Some(1),
-            Target::BF16 => Some(32),
-            Target::Blocks(format) => format.file_type(),
-        }
-    }
-
-    /// What a matrix with rows of `row` elements becomes: the target, or where rows are no whole blocks of it, the nearest
-    /// format of 32 elements, or else F16. llama.cpp falls back alike.
-    fn for_rows(self, row: usize) -> Target {
-        match self {
-            Target::Blocks(format) => format.for_rows(row).map_or(Target::F16, Target::Blocks),
-            other => other,
-        }
-    }
+/// A type's name in GGUF files.
+pub fn name(dtype: DType) -> &'static str {
+    let number = TensorType::of(dtype);
+    number.and_then(TensorType::name).unwrap_or(dtype.name())
 }

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::Target;
 use super::gguf_file::{NewTensor, WriteError};
 use crate::files::gguf::TensorType;
 use crate::files::weight_file::TensorFileError;
 #[cfg(feature = "tokenizer")]
 use crate::graph::Value as GraphValue;
+use crate::types::DType;
 
 /// Why a model could not be quantized.
 #[derive(Debug, thiserror::Error)]
@@ -39,10 +39,10 @@ pub enum QuantizeError {
         found: String,
     },
     /// Blocks of the target can't be made.
-    #[error("{} is no type to quantize to", target.name())]
+    #[error("{} is not a type to quantize to", super::name(*target))]
     Target {
         /// The target.
-        target: Target,
+        target: DType,
     },
     /// Elements that are no finite numbers, or too large for the target.
     #[error("tensor `{tensor}` has elements that are not finite, or too large for {to}")]
@@ -111,7 +111,7 @@ pub(super) struct Planned {
     /// The type of its elements before.
     pub from: TensorType,
     /// `None` if its bytes are copied.
-    pub to: Option<Target>,
+    pub to: Option<DType>,
 }
 
 /// Where a tensor's elements are.

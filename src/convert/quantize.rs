@@ -15,14 +15,15 @@ use std::sync::{Mutex, PoisonError};
 use super::elements::{Converter, Loss, float_bytes};
 #[cfg(feature = "tokenizer")]
 use super::folder::{Folder, FolderPlan};
+use super::is_matrix;
 use super::mixture::{Choice, Types};
 use super::planned::{Place, Planned, QuantizeError};
-use super::{Target, is_matrix};
 use crate::convert::gguf_file::{GgufWriter, NewKey, NewTensor};
 use crate::exec::pool::Pool;
 use crate::files::gguf::{GgufFile, TensorType, is_gguf, open_parts};
 use crate::files::weight_file::Open;
 use crate::kernels::float_environment::FloatEnvironment;
+use crate::types::DType;
 
 /// Keys that are not copied: they are about the old file.
 const DROPPED: [&str; 5] = [
@@ -56,7 +57,7 @@ pub struct Converted {
     /// Its name.
     pub name: String,
     /// What it has become.
-    pub to: Target,
+    pub to: DType,
     /// The root mean square of what its elements lost, in that of its elements.
     pub error: f64,
 }
@@ -165,12 +166,12 @@ impl Quantization {
                 }
                 let row = tensor.shape.last().copied().unwrap_or(1);
                 let to = wanted.then(|| choice.target(name, row));
-                let to = to.filter(|to| to.tensor_type() != from);
+                let to = to.filter(|&to| TensorType::of(to) != Some(from));
                 tensors.push(Planned {
                     place: Place::Part(part),
                     new: NewTensor {
                         name: name.to_string(),
-                        tensor_type: to.map_or(from, Target::tensor_type),
+                        tensor_type: to.and_then(TensorType::of).unwrap_or(from),
                         shape: tensor.shape.to_vec(),
                     },
                     from,
@@ -244,7 +245,7 @@ impl Quantization {
             };
             let (name, error) = (tensor.new.name.clone(), tensor_loss.relative());
             if !error.is_finite() {
-                let (tensor, to) = (name, to.name());
+                let (tensor, to) = (name, super::name(to));
                 return Err(QuantizeError::NotFinite { tensor, to });
             }
             loss = loss.and(tensor_loss);
@@ -294,7 +295,7 @@ fn convert<'c>(
     converters: &'c mut [Mutex<Converter>],
     wave: &[u8],
     from: TensorType,
-    to: Target,
+    to: DType,
 ) -> Result<impl Iterator<Item = &'c Converter>, QuantizeError> {
     let piece = PIECE * float_bytes(from).unwrap_or(1);
     let used = wave.len().div_ceil(piece);

@@ -18,7 +18,7 @@ use crate::kernels::call::{Call, Operand, QuantizedView, View};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::kv_cache::KvCache;
 use crate::kernels::quantized::activation_words;
-use crate::plan::{Cache, FEW_INPUTS, FEW_OUTPUTS, ModelPlan, Slot, Source, Step, StepPlan};
+use crate::plan::{Cache, FEW_INPUTS, FEW_OUTPUTS, ModelPlan, Slot, Step, StepInput, StepPlan};
 
 /// What runs a model: shared by all its sessions, each of which brings its arena.
 pub struct Executor {
@@ -273,13 +273,13 @@ impl Run<'_> {
         unsafe { step.kernel().run(&call) };
     }
 
-    fn operand(&self, source: &Source) -> Operand<'_> {
+    fn operand(&self, source: &StepInput) -> Operand<'_> {
         match source {
-            Source::Absent => Operand::Absent,
-            Source::Arena(slot) if slot.is_int() => Operand::Ints(self.ints(slot)),
-            Source::Arena(slot) if slot.is_int8() => Operand::QuantizedTensor(self.blocks(slot)),
-            Source::Arena(slot) => Operand::Tensor(self.view(slot)),
-            Source::Weight(weight) => match &self.executor.weights[*weight] {
+            StepInput::Absent => Operand::Absent,
+            StepInput::Arena(slot) if slot.is_int() => Operand::Ints(self.ints(slot)),
+            StepInput::Arena(slot) if slot.is_int8() => Operand::QuantizedTensor(self.blocks(slot)),
+            StepInput::Arena(slot) => Operand::Tensor(self.view(slot)),
+            StepInput::Weight(weight) => match &self.executor.weights[*weight] {
                 StoredWeight::Constant(data, shape) => Operand::Constant(data, shape),
                 StoredWeight::Packed(matrix) => Operand::Packed(matrix),
                 StoredWeight::Quantized(matrix) => Operand::Quantized(matrix),

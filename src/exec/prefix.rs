@@ -14,7 +14,7 @@ use self::index::{Index, NONE};
 
 use super::arena::{Arena, ArenaError};
 use super::executor::kv_cache;
-use crate::kernels::kv_cache::{BLOCK, KvCache};
+use crate::kernels::kv_cache::{KEY_BLOCK, KvCache};
 use crate::plan::ModelPlan;
 
 /// How a cache of prompts' beginnings fares.
@@ -57,7 +57,7 @@ pub struct PrefixCache {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PrefixCacheError {
     /// Not a single block fits.
-    #[error("a block of {BLOCK} positions takes more")]
+    #[error("a block of {KEY_BLOCK} positions takes more")]
     TooSmall,
     /// The system gave no memory.
     #[error(transparent)]
@@ -93,7 +93,7 @@ impl PrefixCache {
                 continue;
             }
             let statistics = PrefixStatistics {
-                rows: slots * BLOCK,
+                rows: slots * KEY_BLOCK,
                 bytes,
                 ..PrefixStatistics::default()
             };
@@ -119,7 +119,7 @@ impl PrefixCache {
     pub fn statistics(&self) -> PrefixStatistics {
         let store = self.lock();
         PrefixStatistics {
-            rows_used: store.index.len() * BLOCK,
+            rows_used: store.index.len() * KEY_BLOCK,
             evictions: store.index.evictions(),
             ..store.statistics
         }
@@ -140,10 +140,10 @@ impl PrefixCache {
         let (found, last) = store.index.walk(wanted);
         store.statistics.lookups += 1;
         store.statistics.hits += u64::from(found > 0);
-        let position = found * BLOCK;
+        let position = found * KEY_BLOCK;
         store.statistics.tokens_reused += position as u64;
         for (cache, held) in plan.caches().iter().zip(held) {
-            *held = cache.first_needed(position) / BLOCK * BLOCK;
+            *held = cache.first_needed(position) / KEY_BLOCK * KEY_BLOCK;
         }
         let mut slot = last;
         for block in (0..found).rev() {
@@ -152,7 +152,7 @@ impl PrefixCache {
                 let first = cache.first_needed(position);
                 // SAFETY: the session's arena is borrowed exclusively.
                 let rows = unsafe { kv_cache(cache, arena) };
-                let seen = (block + 1) * BLOCK > first;
+                let seen = (block + 1) * KEY_BLOCK > first;
                 let copied = store.copy(from, &rows, block, seen.then_some(Copy::Out));
                 from += copied;
             }
@@ -167,9 +167,9 @@ impl PrefixCache {
         let mut store = self.lock();
         let (known, mut before) = store.index.walk(tokens);
         let first = held.iter().copied().max().unwrap_or(0);
-        let (blocks, _) = tokens.as_chunks::<BLOCK>();
+        let (blocks, _) = tokens.as_chunks::<KEY_BLOCK>();
         for (block, tokens) in blocks.iter().enumerate().skip(known) {
-            if block * BLOCK < first {
+            if block * KEY_BLOCK < first {
                 return;
             }
             let Some(slot) = store.index.add(before, tokens) else {
@@ -207,7 +207,7 @@ impl Store {
         block: usize,
         direction: Option<Copy>,
     ) -> usize {
-        let (heads, floats) = (rows.layout.kv_heads(), BLOCK * rows.layout.head_dim());
+        let (heads, floats) = (rows.layout.kv_heads(), KEY_BLOCK * rows.layout.head_dim());
         let bytes = 2 * heads * floats * size_of::<f32>();
         let Some(direction) = direction else {
             return bytes;
@@ -217,8 +217,8 @@ impl Store {
         let (keys, values) = kept.split_at(heads * floats);
         for head in 0..heads {
             let part = head * floats..(head + 1) * floats;
-            let key = rows.layout.key_panel(head, block * BLOCK);
-            let value = rows.layout.value(head, block * BLOCK);
+            let key = rows.layout.key_panel(head, block * KEY_BLOCK);
+            let value = rows.layout.value(head, block * KEY_BLOCK);
             for (kept, row) in [
                 (&keys[part.clone()], &rows.keys[key..key + floats]),
                 (&values[part], &rows.values[value..value + floats]),
@@ -239,5 +239,5 @@ impl Store {
 /// Bytes of a block of rows of all layers.
 fn slot_bytes(plan: &ModelPlan) -> usize {
     let rows = plan.caches().iter().map(|cache| cache.layout().row_bytes());
-    rows.sum::<usize>() * BLOCK
+    rows.sum::<usize>() * KEY_BLOCK
 }

@@ -268,7 +268,7 @@ fn write_error(source: io::Error) -> SavedSessionError {
 }
 
 /// Reads and checks the parts in order.
-pub(super) struct Reader<R: Read> {
+pub(super) struct SavedReader<R: Read> {
     from: BufReader<R>,
     digest: Digest,
     /// Bytes read so far.
@@ -280,13 +280,13 @@ pub(super) struct Reader<R: Read> {
     row: Vec<u8>,
 }
 
-impl<R: Read> Reader<R> {
+impl<R: Read> SavedReader<R> {
     /// Reads all that comes before the tokens: from then on it is known how many bytes there must be.
     pub fn new(from: R, identity: Identity, plan: &ModelPlan) -> Result<Self, SavedSessionError> {
         if plan.is_bidirectional() {
             return Err(SavedSessionError::Bidirectional);
         }
-        let mut reader = Reader {
+        let mut reader = SavedReader {
             from: BufReader::new(from),
             digest: Digest::default(),
             found: 0,

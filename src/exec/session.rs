@@ -9,7 +9,7 @@ use super::arena::{Arena, ArenaError};
 use super::batch::{Batch, BatchError};
 use super::executor::{Ended, Executor, kv_cache};
 use super::frames::Frames;
-use super::saved::{Reader, SavedSessionError, Writer, first_saved};
+use super::saved::{SavedReader, SavedSessionError, Writer, first_saved};
 use crate::kernels::finite::{NonFinite, non_finite};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::plan::{Slot, StepPlan};
@@ -608,7 +608,7 @@ impl Session {
         from: &mut impl Read,
     ) -> Result<Session, SavedSessionError> {
         let plan = executor.plan();
-        let mut reader = Reader::new(from, executor.identity()?, plan)?;
+        let mut reader = SavedReader::new(from, executor.identity()?, plan)?;
         let mut session = Session::new(executor.clone(), vocabulary)?;
         reader.tokens(vocabulary, &mut session.tokens)?;
         let position = session.position();

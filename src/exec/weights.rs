@@ -11,15 +11,14 @@ use std::sync::Arc;
 use self::matrix::Matrix;
 pub use self::matrix::MatrixError;
 use crate::architecture::weight_expression::{WeightExpressionError, WeightExpressions};
-use crate::files::weight::ElementType;
 use crate::files::weight_files::WeightFiles;
 use crate::graph::{Graph, Value};
 use crate::kernels::float_environment::FloatEnvironment;
-use crate::kernels::packed::{PackedMatrix, RowTable};
+use crate::kernels::packed::{PackedMatrix, RowTable, packed_type};
 use crate::kernels::panel_memory::PanelMemory;
 use crate::kernels::quantized::QuantizedMatrix;
 use crate::ops::{View, WeightForm};
-use crate::plan::{WeightNeed, packed_type};
+use crate::plan::WeightNeed;
 
 /// One weight, ready to be read.
 pub enum StoredWeight {
@@ -44,7 +43,7 @@ impl StoredWeight {
                 is(shape) && data.len() == shape.iter().product::<usize>()
             }
             (StoredWeight::Packed(matrix), WeightForm::Packed) => {
-                is(&[matrix.rows(), matrix.cols()]) && matrix.weight_type() == packed_type(ty.dtype)
+                is(&[matrix.rows(), matrix.cols()]) && matrix.dtype() == packed_type(ty.dtype)
             }
             (StoredWeight::Quantized(matrix), WeightForm::Quantized) => {
                 is(&[matrix.rows(), matrix.cols()]) && ty.dtype.blocks() == Some(matrix.format())
@@ -61,7 +60,7 @@ impl fmt::Debug for StoredWeight {
             StoredWeight::Constant(_, shape) => write!(f, "dense f32 {shape:?}"),
             StoredWeight::Packed(matrix) => {
                 let (rows, cols) = (matrix.rows(), matrix.cols());
-                write!(f, "panels of {:?} [{rows}, {cols}]", matrix.weight_type())
+                write!(f, "panels of {} [{rows}, {cols}]", matrix.dtype())
             }
             StoredWeight::Quantized(matrix) => write!(f, "panels of {matrix:?}"),
             StoredWeight::Table(table) => write!(f, "a table [{}, {}]", table.rows(), table.cols()),
@@ -210,8 +209,9 @@ impl Loader<'_> {
             Some(operand) => self.expressions.get(operand)?,
             None => self.expressions.get(value)?,
         };
-        let element = ElementType::try_from(self.graph.ty(value).dtype);
-        let element = element.unwrap_or(weight.element_type());
+        let element = self.graph.ty(value).dtype;
+        let element = Some(element).filter(|element| element.is_float());
+        let element = element.unwrap_or(weight.dtype());
         Matrix::new(weight, element).map_err(|error| self.unreadable(value, error))
     }
 

@@ -38,10 +38,10 @@ pub enum MapError {
 
 /// Read-only bytes that live as long as anything refers to them. Cloning shares them.
 #[derive(Clone)]
-pub struct Mapped(Source);
+pub struct Mapped(Backing);
 
 #[derive(Clone)]
-enum Source {
+enum Backing {
     File(Arc<Mmap>),
     Static(&'static [u8]),
     Owned(Arc<Vec<u8>>),
@@ -76,24 +76,24 @@ impl Mapped {
         // the file or shortens it meanwhile would break this, as it would for every program that maps its weights; the
         // documentation above asks users not to, and this program itself never writes over a file in place.
         let map = unsafe { Mmap::map(&file) }.map_err(os("map"))?;
-        Ok(Mapped(Source::File(Arc::new(map))))
+        Ok(Mapped(Backing::File(Arc::new(map))))
     }
 
     /// Bytes compiled into the binary.
     pub fn from_static(bytes: &'static [u8]) -> Self {
-        Mapped(Source::Static(bytes))
+        Mapped(Backing::Static(bytes))
     }
 
     /// Bytes made at load.
     pub fn from_vec(bytes: Vec<u8>) -> Self {
-        Mapped(Source::Owned(Arc::new(bytes)))
+        Mapped(Backing::Owned(Arc::new(bytes)))
     }
 
     /// Let the operating system take back the memory behind `range` of a mapped file: it comes in again if it is read.
     /// Does nothing for other bytes, or past the end.
     pub fn release(&self, range: Range<usize>) {
         #[cfg(unix)]
-        if let Source::File(map) = &self.0
+        if let Backing::File(map) = &self.0
             && range.start < range.end
             && range.end <= map.len()
         {
@@ -115,7 +115,7 @@ impl Mapped {
 
     /// Whether the bytes were made at load, and so take memory of their own.
     pub fn is_made(&self) -> bool {
-        matches!(self.0, Source::Owned(_))
+        matches!(self.0, Backing::Owned(_))
     }
 }
 
@@ -124,9 +124,9 @@ impl Deref for Mapped {
 
     fn deref(&self) -> &[u8] {
         match &self.0 {
-            Source::File(map) => map,
-            Source::Static(bytes) => bytes,
-            Source::Owned(bytes) => bytes,
+            Backing::File(map) => map,
+            Backing::Static(bytes) => bytes,
+            Backing::Owned(bytes) => bytes,
         }
     }
 }
@@ -142,9 +142,9 @@ impl Eq for Mapped {}
 impl fmt::Debug for Mapped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.0 {
-            Source::File(_) => "file",
-            Source::Static(_) => "static",
-            Source::Owned(_) => "owned",
+            Backing::File(_) => "file",
+            Backing::Static(_) => "static",
+            Backing::Owned(_) => "owned",
         };
         write!(f, "Mapped({kind}, {} bytes)", self.len())
     }

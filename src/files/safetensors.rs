@@ -15,7 +15,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Vi
 
 use super::map::Mapped;
 use super::tensor_file::{ErrorsOf, TensorFileError, TensorHeader};
-use super::weight::{ElementType, Weight};
+use super::weight::Weight;
 use crate::types::DType;
 
 /// The longest header that is read, in bytes: the limit of the format's reference implementation.
@@ -128,9 +128,9 @@ impl TensorFile {
     pub fn weight(&self, name: &str) -> Result<Weight, TensorFileError> {
         let (info, bytes) = self.data(name)?;
         let element = match info.dtype {
-            Dtype::F32 => ElementType::F32,
-            Dtype::F16 => ElementType::F16,
-            Dtype::BF16 => ElementType::BF16,
+            Dtype::F32 => DType::F32,
+            Dtype::F16 => DType::F16,
+            Dtype::BF16 => DType::BF16,
             _ => return Err(self.wrong_type(name, info, "F32, F16 or BF16")),
         };
         let start = self.data_start.saturating_add(info.data_offsets.0);

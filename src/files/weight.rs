@@ -8,10 +8,11 @@
 
 use smallvec::SmallVec;
 
-use super::elements::gather;
-pub use super::elements::{ElementType, NoWeight};
+use super::elements::{gather, read_bits, read_f32};
+
 use super::map::Mapped;
 use crate::kernels::float_environment::FloatEnvironment;
+use crate::types::DType;
 
 /// A shape or strides: one number a dimension, outermost first.
 pub type Dims = SmallVec<[usize; 4]>;
@@ -20,6 +21,9 @@ pub type Dims = SmallVec<[usize; 4]>;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightError {
+    /// Elements that are no floats.
+    #[error("weights can't be {0}")]
+    NoFloats(DType),
     /// The number of elements does not fit in memory's address range.
     #[error("shape {shape:?} has too many elements")]
     TooLarge {
@@ -32,7 +36,7 @@ pub enum WeightError {
         /// The shape.
         shape: Dims,
         /// The element type.
-        element: ElementType,
+        element: DType,
         /// Bytes that the shape takes.
         needed: usize,
         /// Bytes from the tensor's start to the end of the data.
@@ -85,7 +89,7 @@ pub enum WeightError {
         /// The view's shape.
         shape: Dims,
         /// The element type.
-        element: ElementType,
+        element: DType,
     },
     /// Rows were asked of a view that has not two dimensions.
     #[error("rows are read from matrices, and shape {shape:?} is none")]
@@ -104,7 +108,7 @@ pub struct Weight {
     bytes: Mapped,
     /// Where the element at index 0, 0, … starts, in bytes.
     start: usize,
-    element: ElementType,
+    element: DType,
     shape: Dims,
     /// Elements from one index to the next, for each axis.
     strides: Dims,
@@ -115,9 +119,12 @@ impl Weight {
     pub fn new(
         bytes: Mapped,
         start: usize,
-        element: ElementType,
+        element: DType,
         shape: &[usize],
     ) -> Result<Self, WeightError> {
+        if !element.is_float() {
+            return Err(WeightError::NoFloats(element));
+        }
         let shape = Dims::from_slice(shape);
         let (unit, bytes_of_unit) = element.unit();
         let needed = addressable(&shape).and_then(|n| n.checked_mul(bytes_of_unit));
@@ -162,7 +169,7 @@ impl Weight {
             });
         }
         let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        Weight::new(Mapped::from_vec(bytes), 0, ElementType::F32, shape)
+        Weight::new(Mapped::from_vec(bytes), 0, DType::F32, shape)
     }
 
     /// The dimensions, outermost first.
@@ -177,7 +184,7 @@ impl Weight {
     }
 
     /// The type of the elements.
-    pub fn element_type(&self) -> ElementType {
+    pub fn dtype(&self) -> DType {
         self.element
     }
 
@@ -442,9 +449,9 @@ impl Weight {
     /// All elements in row-major order, in their own type.
     pub fn dense_bytes(&self) -> Vec<u8> {
         match self.element {
-            ElementType::F32 => self.dense_elements::<4>(),
-            ElementType::F16 | ElementType::BF16 => self.dense_elements::<2>(),
-            ElementType::Blocks(format) => {
+            DType::F32 | DType::I32 | DType::Int8 => self.dense_elements::<4>(),
+            DType::F16 | DType::BF16 => self.dense_elements::<2>(),
+            DType::Blocks(format) => {
                 let width = self.shape.last().copied().unwrap_or(0);
                 let row = width / format.elements() * format.bytes();
                 let mut bytes = Vec::with_capacity(self.len() / format.elements() * format.bytes());
@@ -508,12 +515,12 @@ impl Weight {
 
     fn read_bits(&self, offset: usize, stride: usize, out: &mut [u32]) {
         let skip = offset % self.element.unit().0;
-        self.element.read_bits(self.from(offset), skip, stride, out);
+        read_bits(self.element, self.from(offset), skip, stride, out);
     }
 
     fn read_f32(&self, offset: usize, stride: usize, out: &mut [f32]) {
         let skip = offset % self.element.unit().0;
-        self.element.read_f32(self.from(offset), skip, stride, out);
+        read_f32(self.element, self.from(offset), skip, stride, out);
     }
 
     /// The data from element `offset` of the view on, or from the beginning of its block.

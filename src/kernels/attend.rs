@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::attend_share::{TILE, UNIT, Unit, Units, tile_queries, tile_rows};
 use super::call::{Call, View};
-use super::kv_cache::BLOCK;
+use super::kv_cache::KEY_BLOCK;
 use super::math;
 use super::rotary;
 use super::scoring::Scoring;
@@ -33,7 +33,7 @@ pub(super) struct Queries<'a> {
 pub(super) trait Context {
     /// Positions, KV heads, elements of a head.
     fn size(&self) -> (usize, usize, usize);
-    /// The keys at `block..block + BLOCK` as `[BLOCK / 16][dim][16]`, of which those past the context mean nothing. May be
+    /// The keys at `block..block + KEY_BLOCK` as `[KEY_BLOCK / 16][dim][16]`, of which those past the context mean nothing. May be
     /// built in `scratch`, which is as large.
     fn keys<'s, S: Simd>(
         &'s self,
@@ -48,7 +48,7 @@ pub(super) trait Context {
 /// Floats of scratch that each thread of an attention kernel needs, for heads of `dim` elements.
 pub fn scratch_floats(dim: usize) -> usize {
     let wide = dim.next_multiple_of(LANES);
-    UNIT * wide + TILE * wide + TILE * BLOCK + BLOCK * dim + UNIT * dim + 2 * UNIT
+    UNIT * wide + TILE * wide + TILE * KEY_BLOCK + KEY_BLOCK * dim + UNIT * dim + 2 * UNIT
 }
 
 /// A thread's scratch, divided.
@@ -57,7 +57,7 @@ struct Scratch<'a> {
     out: &'a [Cell<f32>],
     /// o_b of a tile, `[TILE][wide]`.
     block_out: &'a [Cell<f32>],
-    /// s_j, then p_j of a tile, `[TILE][BLOCK]`.
+    /// s_j, then p_j of a tile, `[TILE][KEY_BLOCK]`.
     scores: &'a [Cell<f32>],
     /// A block's keys, where they must be packed first.
     keys: &'a [Cell<f32>],
@@ -79,8 +79,8 @@ impl<'a> Scratch<'a> {
         let wide = dim.next_multiple_of(LANES);
         let (out, rest) = scratch.split_at(UNIT * wide);
         let (block_out, rest) = rest.split_at(TILE * wide);
-        let (scores, rest) = rest.split_at(TILE * BLOCK);
-        let (keys, rest) = rest.split_at(BLOCK * dim);
+        let (scores, rest) = rest.split_at(TILE * KEY_BLOCK);
+        let (keys, rest) = rest.split_at(KEY_BLOCK * dim);
         let (q, rest) = rest.split_at(UNIT * dim);
         let (max, rest) = rest.split_at(UNIT);
         Scratch {
@@ -169,9 +169,9 @@ impl Unit {
             to.iter().for_each(|cell| cell.set(0.0));
         }
 
-        let first = visible(members.start).start / BLOCK * BLOCK;
+        let first = visible(members.start).start / KEY_BLOCK * KEY_BLOCK;
         let end = visible(members.end - 1).end;
-        for block in (first..end).step_by(BLOCK) {
+        for block in (first..end).step_by(KEY_BLOCK) {
             let keys = context.keys(simd, block, scratch.keys);
             let (values, stride) = context.values(block);
             let mut next = members.start;
@@ -188,8 +188,8 @@ impl Unit {
                 let (mut position, mut head) = (call.past + start / group, start % group);
                 for i in 0..count {
                     let seen = queries.scoring.visible(position, positions);
-                    tile.visible[i] =
-                        seen.start.max(block) - block..seen.end.clamp(block, block + BLOCK) - block;
+                    tile.visible[i] = seen.start.max(block) - block
+                        ..seen.end.clamp(block, block + KEY_BLOCK) - block;
                     tile.opens[i] = seen.start >= block;
                     head += 1;
                     if head == group {
@@ -221,7 +221,7 @@ struct Tile {
     /// The first query's number in the unit.
     first: usize,
     count: usize,
-    /// The block's keys that each query sees, 0..BLOCK; possibly none.
+    /// The block's keys that each query sees, 0..KEY_BLOCK; possibly none.
     visible: [Range<usize>; TILE],
     /// Whether this is the first block that the query sees.
     opens: [bool; TILE],
@@ -256,7 +256,7 @@ impl Tile {
                 b_stride: LANES,
                 b_panel: dim * LANES,
                 sums: &scratch.scores[panel * LANES..],
-                sums_stride: BLOCK,
+                sums_stride: KEY_BLOCK,
             };
             panel += product.advance(simd, tile_rows(self.count), to - panel, 0..dim, true);
         }
@@ -270,7 +270,7 @@ impl Tile {
         let block_sum = [const { Cell::new(0.0) }; LANES];
         for (i, seen) in self.visible[..self.count].iter().enumerate() {
             let panels = seen.start / LANES..seen.end.div_ceil(LANES);
-            let scores = &scratch.scores[i * BLOCK..(i + 1) * BLOCK];
+            let scores = &scratch.scores[i * KEY_BLOCK..(i + 1) * KEY_BLOCK];
             let mut largest = simd.splat(f32::NEG_INFINITY);
             for panel in panels {
                 let cells = &scores.as_chunks::<LANES>().0[panel];
@@ -286,7 +286,7 @@ impl Tile {
         }
         for (i, seen) in self.visible[..self.count].iter().enumerate() {
             let panels = seen.start / LANES..seen.end.div_ceil(LANES);
-            let scores = &scratch.scores[i * BLOCK..(i + 1) * BLOCK];
+            let scores = &scratch.scores[i * KEY_BLOCK..(i + 1) * KEY_BLOCK];
             let largest = simd.splat(block_max[i].get());
             let mut lanes = simd.zero();
             for panel in panels {
@@ -340,7 +340,7 @@ impl Tile {
         scratch: &Scratch<'_>,
     ) {
         // All queries together where all of them see the keys, one by one before and after.
-        let (mut from, mut to) = (0, BLOCK);
+        let (mut from, mut to) = (0, KEY_BLOCK);
         for seen in &self.visible[..self.count] {
             (from, to) = (from.max(seen.start), to.min(seen.end));
         }
@@ -349,14 +349,14 @@ impl Tile {
         if together {
             rows = tile_rows(self.count);
             // Rows that the tile lacks are computed along with the others and thrown away.
-            for cell in scratch.scores[self.count * BLOCK..rows * BLOCK]
+            for cell in scratch.scores[self.count * KEY_BLOCK..rows * KEY_BLOCK]
                 .as_chunks::<LANES>()
                 .0
             {
                 simd.store(cell, simd.zero());
             }
         } else {
-            (from, to) = (BLOCK, BLOCK);
+            (from, to) = (KEY_BLOCK, KEY_BLOCK);
         }
         // Where nothing comes before what all add together, that starts the sums.
         let fresh = together
@@ -426,8 +426,8 @@ fn add_range<S: Simd>(
     let mut panel = 0;
     while panel < whole {
         let product = Product {
-            a: &scratch.scores[query * BLOCK..],
-            a_stride: BLOCK,
+            a: &scratch.scores[query * KEY_BLOCK..],
+            a_stride: KEY_BLOCK,
             b: &values[panel * LANES..],
             b_stride: stride,
             b_panel: LANES,
@@ -446,7 +446,7 @@ fn add_range<S: Simd>(
                 simd.load_partial(sums)
             };
             for j in keys.clone() {
-                let p = simd.splat(scratch.scores[i * BLOCK + j].get());
+                let p = simd.splat(scratch.scores[i * KEY_BLOCK + j].get());
                 let value = simd.load_partial(&values[j * stride + whole * LANES..][..rest]);
                 sum = simd.mul_add(p, value, sum);
             }

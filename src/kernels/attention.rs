@@ -26,7 +26,7 @@ use std::cell::Cell;
 
 use super::attend::{Context, Queries, attend};
 use super::call::{Call, Kernel, View};
-use super::kv_cache::{BLOCK, KvCache};
+use super::kv_cache::{KEY_BLOCK, KvCache};
 use super::rotary;
 use super::scoring::Scoring;
 use super::simd::{LANES, Simd};
@@ -113,7 +113,7 @@ impl Context for Dense<'_> {
         block: usize,
         scratch: &'s [Cell<f32>],
     ) -> &'s [Cell<f32>] {
-        let count = BLOCK.min(self.context - block);
+        let count = KEY_BLOCK.min(self.context - block);
         let row = |j: usize| {
             // Past the context any row will do.
             let key = block + j.min(count - 1);
@@ -263,7 +263,7 @@ impl Context for Cached<'_> {
         _scratch: &'s [Cell<f32>],
     ) -> &'s [Cell<f32>] {
         let start = self.cache.layout.key_panel(self.kv_head, block);
-        &self.cache.keys[start..start + BLOCK * self.cache.layout.head_dim()]
+        &self.cache.keys[start..start + KEY_BLOCK * self.cache.layout.head_dim()]
     }
 
     #[inline(always)]

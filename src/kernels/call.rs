@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::kv_cache::KvCache;
 use super::packed::{PackedMatrix, RowTable};
-use super::quantized::{BLOCK, BLOCK_WORDS, QuantizedMatrix};
+use super::quantized::{INT8_BLOCK, INT8_BLOCK_WORDS, QuantizedMatrix};
 use super::simd::{Isa, LANES, Simd, Work};
 
 /// The largest rank of a tensor at run time.
@@ -97,11 +97,11 @@ impl<'a> View<'a> {
 }
 
 /// Activations quantized to int8 in blocks of 32 consecutive elements of a row, [rows, cols], in the arena: rows of
-/// `cols / 32` blocks, each [`BLOCK_WORDS`] words as [`quantized`](super::quantized) has them.
+/// `cols / 32` blocks, each [`INT8_BLOCK_WORDS`] words as [`quantized`](super::quantized) has them.
 #[derive(Clone, Copy)]
 pub struct QuantizedView<'a> {
     /// The blocks of all rows.
-    pub blocks: &'a [[Cell<i32>; BLOCK_WORDS]],
+    pub blocks: &'a [[Cell<i32>; INT8_BLOCK_WORDS]],
     rows: usize,
     cols: usize,
 }
@@ -115,7 +115,9 @@ impl<'a> QuantizedView<'a> {
     pub fn new(words: &'a [Cell<i32>], rows: usize, cols: usize) -> Self {
         let (blocks, rest) = words.as_chunks();
         assert!(
-            rest.is_empty() && cols.is_multiple_of(BLOCK) && blocks.len() == rows * (cols / BLOCK),
+            rest.is_empty()
+                && cols.is_multiple_of(INT8_BLOCK)
+                && blocks.len() == rows * (cols / INT8_BLOCK),
             "{} words are not the blocks of [{rows}, {cols}]",
             words.len()
         );
@@ -134,8 +136,8 @@ impl<'a> QuantizedView<'a> {
 
     /// Row `row`: `cols() / 32` blocks.
     #[inline(always)]
-    pub fn row(&self, row: usize) -> &'a [[Cell<i32>; BLOCK_WORDS]] {
-        let count = self.cols / BLOCK;
+    pub fn row(&self, row: usize) -> &'a [[Cell<i32>; INT8_BLOCK_WORDS]] {
+        let count = self.cols / INT8_BLOCK;
         &self.blocks[row * count..(row + 1) * count]
     }
 }

@@ -151,20 +151,20 @@ unsafe impl Kernel for Unary {
 
 /// The elements of an operand, wherever they lie.
 #[derive(Clone, Copy)]
-pub(super) enum Source<'a> {
+pub(super) enum ElementwiseInput<'a> {
     /// In the arena.
     Cells(&'a [Cell<f32>]),
     /// In a constant.
     Slice(&'a [f32]),
 }
 
-impl<'a> Source<'a> {
+impl<'a> ElementwiseInput<'a> {
     /// The elements, and their dimensions.
     #[inline(always)]
-    pub(super) fn of(operand: &'a Operand<'a>) -> (Source<'a>, [usize; MAX_RANK]) {
+    pub(super) fn of(operand: &'a Operand<'a>) -> (ElementwiseInput<'a>, [usize; MAX_RANK]) {
         match operand {
-            Operand::Tensor(view) => (Source::Cells(view.cells), padded(view.shape())),
-            Operand::Constant(data, shape) => (Source::Slice(data), padded(shape)),
+            Operand::Tensor(view) => (ElementwiseInput::Cells(view.cells), padded(view.shape())),
+            Operand::Constant(data, shape) => (ElementwiseInput::Slice(data), padded(shape)),
             _ => unreachable!("the operand is neither a tensor nor a constant"),
         }
     }
@@ -172,17 +172,17 @@ impl<'a> Source<'a> {
     #[inline(always)]
     pub(super) fn len(self) -> usize {
         match self {
-            Source::Cells(cells) => cells.len(),
-            Source::Slice(slice) => slice.len(),
+            ElementwiseInput::Cells(cells) => cells.len(),
+            ElementwiseInput::Slice(slice) => slice.len(),
         }
     }
 
     /// `count` elements from `start` on.
     #[inline(always)]
-    pub(super) fn part(self, start: usize, count: usize) -> Source<'a> {
+    pub(super) fn part(self, start: usize, count: usize) -> ElementwiseInput<'a> {
         match self {
-            Source::Cells(cells) => Source::Cells(&cells[start..start + count]),
-            Source::Slice(slice) => Source::Slice(&slice[start..start + count]),
+            ElementwiseInput::Cells(cells) => ElementwiseInput::Cells(&cells[start..start + count]),
+            ElementwiseInput::Slice(slice) => ElementwiseInput::Slice(&slice[start..start + count]),
         }
     }
 
@@ -190,10 +190,10 @@ impl<'a> Source<'a> {
     #[inline(always)]
     pub(super) fn block<S: Simd>(self, simd: S, at: usize, only: bool) -> S::F32 {
         match self {
-            Source::Cells(cells) if only => simd.splat(cells[0].get()),
-            Source::Slice(slice) if only => simd.splat(slice[0]),
-            Source::Cells(cells) => simd.load_at(cells, at),
-            Source::Slice(slice) => simd.load_slice_at(slice, at),
+            ElementwiseInput::Cells(cells) if only => simd.splat(cells[0].get()),
+            ElementwiseInput::Slice(slice) if only => simd.splat(slice[0]),
+            ElementwiseInput::Cells(cells) => simd.load_at(cells, at),
+            ElementwiseInput::Slice(slice) => simd.load_slice_at(slice, at),
         }
     }
 }
@@ -209,7 +209,13 @@ pub struct Binary {
 impl Binary {
     /// `y = function(a, b)`, where each operand has either one element or as many as `y`.
     #[inline(always)]
-    fn walk<S: Simd>(self, simd: S, y: &[Cell<f32>], a: Source<'_>, b: Source<'_>) {
+    fn walk<S: Simd>(
+        self,
+        simd: S,
+        y: &[Cell<f32>],
+        a: ElementwiseInput<'_>,
+        b: ElementwiseInput<'_>,
+    ) {
         let (only_a, only_b) = (a.len() < y.len(), b.len() < y.len());
         for at in (0..y.len()).step_by(16) {
             let (a, b) = (a.block(simd, at, only_a), b.block(simd, at, only_b));
@@ -224,13 +230,13 @@ unsafe impl Kernel for Binary {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let y = call.outputs[0];
-        let (a, a_dims) = Source::of(&call.inputs[0]);
-        let (b, b_dims) = Source::of(&call.inputs[1]);
+        let (a, a_dims) = ElementwiseInput::of(&call.inputs[0]);
+        let (b, b_dims) = ElementwiseInput::of(&call.inputs[1]);
         let elements = y.cells.len();
-        let flat = |source: Source<'_>| source.len() == elements || source.len() == 1;
+        let flat = |source: ElementwiseInput<'_>| source.len() == elements || source.len() == 1;
         if flat(a) && flat(b) {
             let share = call.share_elements(elements);
-            let part = |source: Source<'_>| {
+            let part = |source: ElementwiseInput<'_>| {
                 if source.len() == elements {
                     (share.start, share.len())
                 } else {

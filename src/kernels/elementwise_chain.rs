@@ -40,7 +40,7 @@ impl Function {
 
 /// What a step reads.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Source {
+pub enum ChainInput {
     /// Operand `n`.
     Input(usize),
     /// The result of step `n`.
@@ -55,7 +55,7 @@ pub struct Step {
     /// What it computes.
     pub function: Function,
     /// What it reads, one or two.
-    pub sources: Vec<Source>,
+    pub sources: Vec<ChainInput>,
 }
 
 /// Elements of a tile.
@@ -96,14 +96,14 @@ impl ElementwiseChain {
         let mut instructions = Vec::with_capacity(steps.len());
         for (n, step) in steps.iter().enumerate() {
             let from = |at: usize| match step.sources[at.min(step.sources.len() - 1)] {
-                Source::Input(slot) => From::Input(slot),
-                Source::Result(n) => From::Register(register_of[n]),
-                Source::Number(x) => From::Number(x as f32),
+                ChainInput::Input(slot) => From::Input(slot),
+                ChainInput::Result(n) => From::Register(register_of[n]),
+                ChainInput::Number(x) => From::Number(x as f32),
             };
             let from = [from(0), from(1)];
             let later = &steps[n + 1..];
             for (result, register) in register_of.iter().enumerate() {
-                let source = Source::Result(result);
+                let source = ChainInput::Result(result);
                 let is_last = step.sources.contains(&source)
                     && !later.iter().any(|step| step.sources.contains(&source));
                 if is_last {
@@ -142,7 +142,7 @@ impl ElementwiseChain {
         &self,
         simd: S,
         y: &[Cell<f32>],
-        inputs: &[elementwise::Source<'_>],
+        inputs: &[elementwise::ElementwiseInput<'_>],
         scratch: &[Cell<f32>],
     ) {
         for start in (0..y.len()).step_by(TILE) {
@@ -159,15 +159,17 @@ impl ElementwiseChain {
                 let part = |from: From| match from {
                     From::Input(slot) if inputs[slot].len() == 1 => Ok(inputs[slot]),
                     From::Input(slot) => Ok(inputs[slot].part(start, length)),
-                    From::Register(register) => Ok(elementwise::Source::Cells(
+                    From::Register(register) => Ok(elementwise::ElementwiseInput::Cells(
                         &scratch[register * TILE..][..length],
                     )),
                     From::Number(x) => Err(x),
                 };
                 let (a, b) = (part(a), part(b));
-                let block = |source: Result<elementwise::Source<'_>, f32>, at: usize| match source {
-                    Ok(source) => source.block(simd, at, source.len() < length),
-                    Err(number) => simd.splat(number),
+                let block = |source: Result<elementwise::ElementwiseInput<'_>, f32>, at: usize| {
+                    match source {
+                        Ok(source) => source.block(simd, at, source.len() < length),
+                        Err(number) => simd.splat(number),
+                    }
                 };
                 for at in (0..length).step_by(LANES) {
                     let result = match instruction.function {
@@ -190,14 +192,15 @@ unsafe impl Kernel for ElementwiseChain {
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let y = call.outputs[0];
         let elements = y.cells.len();
-        let mut inputs = [elementwise::Source::Slice(&[]); MOST_INPUTS];
+        let mut inputs = [elementwise::ElementwiseInput::Slice(&[]); MOST_INPUTS];
         let mut dims = [[1; MAX_RANK]; MOST_INPUTS];
         let count = call.inputs.len();
         for (slot, operand) in call.inputs.iter().enumerate() {
-            (inputs[slot], dims[slot]) = elementwise::Source::of(operand);
+            (inputs[slot], dims[slot]) = elementwise::ElementwiseInput::of(operand);
         }
-        let is_flat =
-            |source: &elementwise::Source<'_>| source.len() == elements || source.len() == 1;
+        let is_flat = |source: &elementwise::ElementwiseInput<'_>| {
+            source.len() == elements || source.len() == 1
+        };
         if inputs[..count].iter().all(is_flat) {
             let share = call.share_elements(elements);
             let mut parts = inputs;
@@ -228,14 +231,14 @@ mod tests {
     use crate::kernels::elementwise::{Binary, Unary};
     use crate::kernels::testing::*;
 
-    fn unary(function: UnaryFunction, x: Source) -> Step {
+    fn unary(function: UnaryFunction, x: ChainInput) -> Step {
         Step {
             function: Function::Unary(function),
             sources: vec![x],
         }
     }
 
-    fn binary(function: BinaryFunction, a: Source, b: Source) -> Step {
+    fn binary(function: BinaryFunction, a: ChainInput, b: ChainInput) -> Step {
         Step {
             function: Function::Binary(function),
             sources: vec![a, b],
@@ -244,7 +247,7 @@ mod tests {
 
     /// t0 = x0 · x1; t1 = tanh t0; t2 = t1 + x2; t3 = t2 · 0.5; t4 = t3 − t0
     fn steps() -> [Step; 5] {
-        use Source::{Input, Number, Result};
+        use ChainInput::{Input, Number, Result};
         [
             binary(BinaryFunction::Mul, Input(0), Input(1)),
             unary(UnaryFunction::Tanh, Result(0)),
@@ -258,7 +261,7 @@ mod tests {
     fn registers_are_used_again() {
         let kernel = ElementwiseChain::new(&steps());
         assert_eq!(kernel.scratch_floats(), 2 * TILE);
-        let single = ElementwiseChain::new(&[unary(UnaryFunction::Neg, Source::Input(0))]);
+        let single = ElementwiseChain::new(&[unary(UnaryFunction::Neg, ChainInput::Input(0))]);
         assert_eq!(single.scratch_floats(), 0);
     }
 

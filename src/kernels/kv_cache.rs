@@ -15,7 +15,7 @@ use super::call::{Call, Kernel};
 use super::simd::{LANES, Simd};
 
 /// Positions of a key block: attention merges partial results at multiples of it.
-pub const BLOCK: usize = 64;
+pub const KEY_BLOCK: usize = 64;
 
 /// How one layer's cache lies in memory.
 ///
@@ -35,7 +35,7 @@ impl KvLayout {
         KvLayout {
             kv_heads,
             head_dim,
-            capacity: capacity.max(1).next_multiple_of(BLOCK),
+            capacity: capacity.max(1).next_multiple_of(KEY_BLOCK),
         }
     }
 
@@ -51,7 +51,7 @@ impl KvLayout {
         self.head_dim
     }
 
-    /// Positions that there is room for, a multiple of [`BLOCK`]: the latest are held.
+    /// Positions that there is room for, a multiple of [`KEY_BLOCK`]: the latest are held.
     #[inline(always)]
     pub fn capacity(&self) -> usize {
         self.capacity
@@ -195,7 +195,7 @@ mod tests {
             assert_eq!(layout.key(1, later), layout.key(1, position));
             assert_eq!(layout.value(1, later), layout.value(1, position));
             // A block lies in one piece.
-            let begin = later / BLOCK * BLOCK;
+            let begin = later / KEY_BLOCK * KEY_BLOCK;
             let inside = (later - begin) * 5;
             assert_eq!(layout.value(1, later), layout.value(1, begin) + inside);
         }

@@ -312,29 +312,30 @@ fn add<S: Simd>(simd: S, sum: S::F32, bias: Option<S::F32>) -> S::F32 {
 mod tests {
     use super::*;
     use crate::kernels::call::Operand;
-    use crate::kernels::packed::{PackSource, WeightType};
+    use crate::kernels::packed::{PackSource, to_f32};
     use crate::kernels::panel_memory::PanelMemory;
     use crate::kernels::simd::Single;
     use crate::kernels::testing::{bits, bits_of, cells, everywhere, random, run, unwritten};
+    use crate::types::DType;
 
-    const TYPES: [WeightType; 3] = [WeightType::F32, WeightType::F16, WeightType::BF16];
+    const TYPES: [DType; 3] = [DType::F32, DType::F16, DType::BF16];
 
     /// Weights [rows, cols] that are exact in their type.
     struct Weights {
         rows: usize,
         cols: usize,
-        weight_type: WeightType,
+        weight_type: DType,
         bits: Vec<u32>,
     }
 
     impl Weights {
-        fn new(rows: usize, cols: usize, weight_type: WeightType, seed: u32) -> Self {
+        fn new(rows: usize, cols: usize, weight_type: DType, seed: u32) -> Self {
             let bits = random(rows * cols, seed)
                 .into_iter()
                 .map(|x| match weight_type {
-                    WeightType::F32 => x.to_bits(),
-                    WeightType::F16 => half::f16::from_f32(x).to_bits().into(),
-                    WeightType::BF16 => half::bf16::from_f32(x).to_bits().into(),
+                    DType::F32 => x.to_bits(),
+                    DType::F16 => half::f16::from_f32(x).to_bits().into(),
+                    _ => half::bf16::from_f32(x).to_bits().into(),
                 })
                 .collect();
             Weights {
@@ -356,7 +357,8 @@ mod tests {
                 for r in 0..self.rows {
                     let mut sum = 0.0f32;
                     for (c, x) in x.iter().enumerate() {
-                        sum = x.mul_add(self.weight_type.to_f32(self.bits[r * self.cols + c]), sum);
+                        sum =
+                            x.mul_add(to_f32(self.weight_type, self.bits[r * self.cols + c]), sum);
                     }
                     y.push(bias.map_or(sum, |bias| sum + bias[r]));
                 }
@@ -372,7 +374,7 @@ mod tests {
         fn cols(&self) -> usize {
             self.cols
         }
-        fn weight_type(&self) -> WeightType {
+        fn dtype(&self) -> DType {
             self.weight_type
         }
         fn copy_bits(&self, row: usize, start: usize, out: &mut [u32]) {
@@ -454,7 +456,7 @@ mod tests {
     fn bias_activation_and_residual_follow_in_this_order_even_in_the_residuals_memory() {
         for (tokens, rows) in [(1, 37), (14, 37)] {
             let cols = 520;
-            let weights = Weights::new(rows, cols, WeightType::F32, 3);
+            let weights = Weights::new(rows, cols, DType::F32, 3);
             let (x, bias, residual) = (
                 random(tokens * cols, 4),
                 random(rows, 5),
@@ -501,9 +503,9 @@ mod tests {
     fn merged_layers_equal_separate_ones_whatever_their_types() {
         let cols = 70;
         let parts = [
-            Weights::new(40, cols, WeightType::F16, 7),
-            Weights::new(16, cols, WeightType::F32, 8),
-            Weights::new(9, cols, WeightType::BF16, 9),
+            Weights::new(40, cols, DType::F16, 7),
+            Weights::new(16, cols, DType::F32, 8),
+            Weights::new(9, cols, DType::BF16, 9),
         ];
         let packed: Vec<_> = parts.iter().map(Weights::packed).collect();
         let bias = random(16, 10);
@@ -536,10 +538,7 @@ mod tests {
     fn the_gate_is_activated_and_multiplies_the_other_layer() {
         let (rows, cols) = (41, 90);
         let bias = random(rows, 14);
-        for (gate_type, up_type) in [
-            (WeightType::F32, WeightType::F32),
-            (WeightType::F16, WeightType::BF16),
-        ] {
+        for (gate_type, up_type) in [(DType::F32, DType::F32), (DType::F16, DType::BF16)] {
             let (gate, up) = (
                 Weights::new(rows, cols, gate_type, 12),
                 Weights::new(rows, cols, up_type, 13),

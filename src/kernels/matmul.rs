@@ -52,7 +52,7 @@ unsafe impl Kernel for MatMul {
 
 impl MatMul {
     #[inline(always)]
-    fn multiply<S: Simd, B: Source + ?Sized>(
+    fn multiply<S: Simd, B: RightFactor + ?Sized>(
         &self,
         simd: S,
         call: &Call<'_>,
@@ -163,14 +163,14 @@ unsafe impl Kernel for AttentionScores {
 }
 
 /// Where the second factor's elements are read.
-trait Source {
+trait RightFactor {
     /// Element `i`.
     fn get(&self, i: usize) -> f32;
     /// Elements `i..i + 16`.
     fn load<S: Simd>(&self, simd: S, i: usize) -> S::F32;
 }
 
-impl Source for [Cell<f32>] {
+impl RightFactor for [Cell<f32>] {
     #[inline(always)]
     fn get(&self, i: usize) -> f32 {
         self[i].get()
@@ -181,7 +181,7 @@ impl Source for [Cell<f32>] {
     }
 }
 
-impl Source for [f32] {
+impl RightFactor for [f32] {
     #[inline(always)]
     fn get(&self, i: usize) -> f32 {
         self[i]
@@ -204,7 +204,7 @@ struct Columns {
 impl Columns {
     /// The chains of `ROWS` rows over the whole depth; lanes past `count` are of no meaning.
     #[inline(always)]
-    fn chains<S: Simd, B: Source + ?Sized>(
+    fn chains<S: Simd, B: RightFactor + ?Sized>(
         self,
         simd: S,
         a: [&[Cell<f32>]; ROWS],

@@ -14,35 +14,32 @@ use half::{bf16, f16};
 use super::float_environment::FloatEnvironment;
 use super::panel_memory::{PanelMemory, PanelStorage};
 use super::simd::LANES;
+use crate::types::DType;
 
-/// The element type of a packed weight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum WeightType {
-    /// IEEE single.
-    F32,
-    /// IEEE half.
-    F16,
-    /// bfloat16.
-    BF16,
+/// The type in which a weight of elements of `dtype` is packed as floats: quantized blocks as the floats that they mean.
+pub fn packed_type(dtype: DType) -> DType {
+    match dtype {
+        DType::F16 | DType::BF16 => dtype,
+        DType::F32 | DType::I32 | DType::Blocks(_) | DType::Int8 => DType::F32,
+    }
 }
 
-impl WeightType {
-    /// Bytes of one element.
-    pub fn bytes(self) -> usize {
-        match self {
-            WeightType::F32 => 4,
-            WeightType::F16 | WeightType::BF16 => 2,
-        }
+/// The f32 equal to an element of a packed type given as bits (the low 16 of `bits` for the 16-bit types).
+#[inline(always)]
+pub fn to_f32(dtype: DType, bits: u32) -> f32 {
+    match dtype {
+        DType::F16 => f16::from_bits(bits as u16).to_f32(),
+        DType::BF16 => bf16::from_bits(bits as u16).to_f32(),
+        _ => f32::from_bits(bits),
     }
+}
 
-    /// The f32 equal to an element given as bits (the low 16 of `bits` for the 16-bit types).
-    #[inline(always)]
-    pub fn to_f32(self, bits: u32) -> f32 {
-        match self {
-            WeightType::F32 => f32::from_bits(bits),
-            WeightType::F16 => f16::from_bits(bits as u16).to_f32(),
-            WeightType::BF16 => bf16::from_bits(bits as u16).to_f32(),
-        }
+/// Bytes of an element of a packed type.
+#[inline(always)]
+fn element_bytes(dtype: DType) -> usize {
+    match dtype {
+        DType::F16 | DType::BF16 => 2,
+        _ => 4,
     }
 }
 
@@ -52,8 +49,8 @@ pub trait PackSource: Sync {
     fn rows(&self) -> usize;
     /// In features.
     fn cols(&self) -> usize;
-    /// The type of the elements.
-    fn weight_type(&self) -> WeightType;
+    /// The type of the elements: a [`packed_type`].
+    fn dtype(&self) -> DType;
     /// Bits of the elements `start..start + out.len()` of `row`; 16-bit types in the low half, the high half zero.
     fn copy_bits(&self, row: usize, start: usize, out: &mut [u32]);
 }
@@ -63,7 +60,7 @@ pub trait PackSource: Sync {
 pub struct PackedMatrix {
     rows: usize,
     cols: usize,
-    weight_type: WeightType,
+    dtype: DType,
     storage: PanelStorage,
 }
 
@@ -72,28 +69,32 @@ const PACK_COLS: usize = 256;
 
 impl PackedMatrix {
     /// Bytes that a packed [rows, cols] matrix takes.
-    pub fn bytes_for(rows: usize, cols: usize, weight_type: WeightType) -> usize {
-        rows.div_ceil(LANES) * LANES * cols * weight_type.bytes()
+    pub fn bytes_for(rows: usize, cols: usize, dtype: DType) -> usize {
+        rows.div_ceil(LANES) * LANES * cols * element_bytes(dtype)
     }
 
     /// A matrix of zeros in `memory`, not yet touched. To be filled through [`PackedMatrix::panels_mut`].
     ///
     /// # Errors
-    /// If the system refuses the memory, or no memory could be as large.
+    /// If `dtype` is not a [`packed_type`], the system refuses the memory, or no memory could be as large.
     pub fn zeroed(
         memory: &mut PanelMemory,
         rows: usize,
         cols: usize,
-        weight_type: WeightType,
+        dtype: DType,
     ) -> io::Result<PackedMatrix> {
+        if packed_type(dtype) != dtype {
+            let problem = format!("weights of {dtype} are not packed as floats");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+        }
         let bytes = rows
             .checked_next_multiple_of(LANES)
             .and_then(|rows| rows.checked_mul(cols))
-            .and_then(|elements| elements.checked_mul(weight_type.bytes()));
+            .and_then(|elements| elements.checked_mul(element_bytes(dtype)));
         Ok(PackedMatrix {
             rows,
             cols,
-            weight_type,
+            dtype,
             storage: memory.take(bytes)?,
         })
     }
@@ -108,7 +109,7 @@ impl PackedMatrix {
         threads: usize,
     ) -> io::Result<PackedMatrix> {
         let (rows, cols) = (source.rows(), source.cols());
-        let mut matrix = PackedMatrix::zeroed(memory, rows, cols, source.weight_type())?;
+        let mut matrix = PackedMatrix::zeroed(memory, rows, cols, source.dtype())?;
         on_threads(&mut matrix.panels_mut(), threads, |panel| {
             panel.fill(source)
         });
@@ -126,8 +127,8 @@ impl PackedMatrix {
     }
 
     /// The type of the elements.
-    pub fn weight_type(&self) -> WeightType {
-        self.weight_type
+    pub fn dtype(&self) -> DType {
+        self.dtype
     }
 
     /// Panels of 16 rows.
@@ -144,7 +145,7 @@ impl PackedMatrix {
 
     /// Bytes of the packed data.
     pub fn bytes(&self) -> usize {
-        Self::bytes_for(self.rows, self.cols, self.weight_type)
+        Self::bytes_for(self.rows, self.cols, self.dtype)
     }
 
     /// Panel `panel`, `[cols][16]`.
@@ -152,8 +153,8 @@ impl PackedMatrix {
     pub fn panel(&self, panel: usize) -> PanelWeights<'_> {
         let bytes = self.panel_bytes();
         let data = &self.storage[panel * bytes..(panel + 1) * bytes];
-        match self.weight_type {
-            WeightType::F32 => PanelWeights::F32(
+        match self.dtype {
+            DType::F32 => PanelWeights::F32(
                 // SAFETY: `data` is cols · 16 · 4 bytes at a multiple of 64; any bits are an f32.
                 unsafe { std::slice::from_raw_parts(data.as_ptr().cast(), self.cols) },
             ),
@@ -162,7 +163,7 @@ impl PackedMatrix {
                 let columns =
                     unsafe { std::slice::from_raw_parts(data.as_ptr().cast(), self.cols) };
                 match half {
-                    WeightType::F16 => PanelWeights::F16(columns),
+                    DType::F16 => PanelWeights::F16(columns),
                     _ => PanelWeights::BF16(columns),
                 }
             }
@@ -171,12 +172,12 @@ impl PackedMatrix {
 
     /// Every panel, to be filled; they are disjoint, so that threads may fill them at the same time.
     pub fn panels_mut(&mut self) -> Vec<PanelMut<'_>> {
-        let (cols, weight_type, bytes) = (self.cols, self.weight_type, self.panel_bytes());
+        let (cols, dtype, bytes) = (self.cols, self.dtype, self.panel_bytes());
         split_panels(&mut self.storage, bytes, self.rows)
             .map(|(rows, data)| PanelMut {
                 rows,
                 cols,
-                weight_type,
+                dtype,
                 data,
             })
             .collect()
@@ -184,7 +185,7 @@ impl PackedMatrix {
 
     #[inline(always)]
     fn panel_bytes(&self) -> usize {
-        self.cols * LANES * self.weight_type.bytes()
+        self.cols * LANES * element_bytes(self.dtype)
     }
 }
 
@@ -262,8 +263,8 @@ impl PanelWeights<'_> {
     fn element(&self, col: usize, lane: usize) -> f32 {
         match self {
             PanelWeights::F32(columns) => columns[col][lane],
-            PanelWeights::F16(columns) => WeightType::F16.to_f32(columns[col][lane].into()),
-            PanelWeights::BF16(columns) => WeightType::BF16.to_f32(columns[col][lane].into()),
+            PanelWeights::F16(columns) => to_f32(DType::F16, columns[col][lane].into()),
+            PanelWeights::BF16(columns) => to_f32(DType::BF16, columns[col][lane].into()),
         }
     }
 }
@@ -273,7 +274,7 @@ impl PanelWeights<'_> {
 pub struct PanelMut<'a> {
     rows: Range<usize>,
     cols: usize,
-    weight_type: WeightType,
+    dtype: DType,
     data: &'a mut [u8],
 }
 
@@ -285,7 +286,7 @@ impl PanelMut<'_> {
 
     /// Copies this panel's rows from `source`, which has the matrix's shape and type. Lanes past the last row stay zero.
     pub fn fill(&mut self, source: &dyn PackSource) {
-        let size = self.weight_type.bytes();
+        let size = element_bytes(self.dtype);
         let mut bits = [0u32; PACK_COLS];
         for start in (0..self.cols).step_by(PACK_COLS) {
             let count = PACK_COLS.min(self.cols - start);
@@ -374,7 +375,7 @@ impl RowTable {
 mod tests {
     use super::*;
 
-    struct Numbered(usize, usize, WeightType);
+    struct Numbered(usize, usize, DType);
 
     fn packed(source: Numbered, threads: usize) -> PackedMatrix {
         PackedMatrix::pack(&mut PanelMemory::default(), &source, threads).unwrap()
@@ -387,7 +388,7 @@ mod tests {
         fn cols(&self) -> usize {
             self.1
         }
-        fn weight_type(&self) -> WeightType {
+        fn dtype(&self) -> DType {
             self.2
         }
         fn copy_bits(&self, row: usize, start: usize, out: &mut [u32]) {
@@ -398,9 +399,9 @@ mod tests {
     }
 
     /// Distinct bits for every element.
-    fn number(row: usize, col: usize, weight_type: WeightType) -> u32 {
+    fn number(row: usize, col: usize, dtype: DType) -> u32 {
         let bits = 0x3000 + row as u32 * 131 + col as u32;
-        if weight_type == WeightType::F32 {
+        if dtype == DType::F32 {
             bits << 15
         } else {
             bits
@@ -409,25 +410,21 @@ mod tests {
 
     #[test]
     fn every_element_keeps_its_bits_whatever_the_type_and_threads() {
-        for weight_type in [WeightType::F32, WeightType::F16, WeightType::BF16] {
+        for dtype in [DType::F32, DType::F16, DType::BF16] {
             for (rows, cols) in [(1, 1), (16, 64), (17, 65), (50, 130)] {
                 for threads in [1, 3] {
-                    let packed = packed(Numbered(rows, cols, weight_type), threads);
+                    let packed = packed(Numbered(rows, cols, dtype), threads);
                     assert_eq!(packed.panels(), rows.div_ceil(16));
                     for row in 0..packed.panels() * 16 {
                         let mut out = vec![f32::NAN; cols];
                         packed.copy_part(row, 0, &mut out);
                         for (col, out) in out.iter().enumerate() {
                             let bits = if row < rows {
-                                number(row, col, weight_type)
+                                number(row, col, dtype)
                             } else {
                                 0
                             };
-                            assert_eq!(
-                                out.to_bits(),
-                                weight_type.to_f32(bits).to_bits(),
-                                "{row} {col}"
-                            );
+                            assert_eq!(out.to_bits(), to_f32(dtype, bits).to_bits(), "{row} {col}");
                         }
                     }
                 }
@@ -458,12 +455,12 @@ mod tests {
 
     #[test]
     fn a_table_gives_rows_longer_than_its_buffer() {
-        let source = packed(Numbered(3, 600, WeightType::BF16), 1);
+        let source = packed(Numbered(3, 600, DType::BF16), 1);
         let table = RowTable::new(Arc::new(source));
         let out = vec![Cell::new(0.0); 600];
         table.copy_row(2, &out);
         for (col, out) in out.iter().enumerate() {
-            let expected = WeightType::BF16.to_f32(number(2, col, WeightType::BF16));
+            let expected = to_f32(DType::BF16, number(2, col, DType::BF16));
             assert_eq!(out.get().to_bits(), expected.to_bits());
         }
     }
@@ -472,7 +469,7 @@ mod tests {
     fn an_impossible_size_is_an_error() {
         for (rows, cols) in [(usize::MAX - 3, 2), (1 << 40, 1 << 20)] {
             let memory = &mut PanelMemory::default();
-            assert!(PackedMatrix::zeroed(memory, rows, cols, WeightType::F32).is_err());
+            assert!(PackedMatrix::zeroed(memory, rows, cols, DType::F32).is_err());
         }
     }
 }

@@ -102,7 +102,7 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         verify: cfg!(debug_assertions),
         near_misses: options.near_misses,
         settings: Settings {
-            weights: options.weights.map(|weights| weights.dtype()),
+            weights: options.weights,
         },
     };
     let mut report = passes.run(&mut decode, &pass_options)?;

@@ -46,7 +46,7 @@ pub(crate) use graphs::GGUF_GRAPH;
 pub(crate) use graphs::choose_graph;
 #[cfg(feature = "internals")]
 pub use graphs::{GGUF_GRAPH, GraphOrigin, builtin_graphs};
-pub use options::{Activations, Logits, OnProgress, Options, Progress, Text, Weights};
+pub use options::{Activations, Logits, OnProgress, Options, Progress, Text};
 pub(crate) use recipe_source::RecipeSource;
 pub use source::Source;
 #[cfg(feature = "tokenizer")]
@@ -67,7 +67,7 @@ use crate::files::folder::FolderError;
 use crate::files::weight_files::WeightFilesError;
 use crate::graph::GraphError;
 use crate::kernels::float_environment::FloatEnvironment;
-use crate::kernels::kv_cache::BLOCK;
+use crate::kernels::kv_cache::KEY_BLOCK;
 use crate::kernels::simd::{Isa, IsaError};
 use crate::language::diagnostics::Problems;
 use crate::plan::{MemoryReport, ModelPlan, PlanError};
@@ -405,7 +405,7 @@ fn prefix_cache(plan: &ModelPlan) -> Result<Option<PrefixCache>, ModelError> {
             range: match PrefixCache::least_bytes(plan) {
                 None => "0, as this model keeps no rows from one step to the next".to_string(),
                 Some(least) => {
-                    format!("0, or {least} bytes and more for a block of {BLOCK} tokens")
+                    format!("0, or {least} bytes and more for a block of {KEY_BLOCK} tokens")
                 }
             },
         }),

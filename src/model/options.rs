@@ -6,7 +6,6 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::blocks::BlockFormat;
 use crate::types::DType;
 
 /// How far loading has come.
@@ -62,41 +61,6 @@ pub enum Activations {
     F32,
 }
 
-/// The types that matrices of floats can become when a model is loaded: those that products read. Gains, biases and tables
-/// keep their own.
-///
-/// A format of blocks of 256 gives way to one of 32 where rows are not made of whole blocks (Q4_K to Q5_0, Q6_K to Q8_0, as
-/// in llama.cpp); what does not fit either keeps its type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weights {
-    /// Blocks of 32, 8 bits a weight.
-    Q8_0,
-    /// Blocks of 32, 4 bits a weight.
-    Q4_0,
-    /// Blocks of 256, 4 bits a weight.
-    Q4K,
-    /// Blocks of 256, 6 bits a weight.
-    Q6K,
-    /// IEEE half.
-    F16,
-    /// bfloat16.
-    BF16,
-}
-
-impl Weights {
-    /// The type of the elements.
-    pub fn dtype(self) -> DType {
-        match self {
-            Weights::Q8_0 => DType::Blocks(BlockFormat::Q8_0),
-            Weights::Q4_0 => DType::Blocks(BlockFormat::Q4_0),
-            Weights::Q4K => DType::Blocks(BlockFormat::Q4K),
-            Weights::Q6K => DType::Blocks(BlockFormat::Q6K),
-            Weights::F16 => DType::F16,
-            Weights::BF16 => DType::BF16,
-        }
-    }
-}
-
 /// What opening a model does about its tokenizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Text {
@@ -134,8 +98,12 @@ pub struct Options {
     pub logits: Logits,
     /// What products with block-quantized weights multiply.
     pub activations: Activations,
-    /// What matrices of floats become when the model is loaded; they keep their type where `None`.
-    pub weights: Option<Weights>,
+    /// What matrices of floats that products read become when the model is loaded: one of [`DType::written`]. They keep their
+    /// type where `None`, and gains, biases and tables always.
+    ///
+    /// A format of blocks of 256 gives way to one of 32 where rows are not made of whole blocks (Q4_K to Q5_0, Q6_K to Q8_0,
+    /// as in llama.cpp); what does not fit either keeps its type.
+    pub weights: Option<DType>,
     /// Whether text is wanted, and so a tokenizer.
     pub text: Text,
     /// Bytes for a cache of prompts' beginnings, taken when the model is opened and shared by all its sessions: a prompt
@@ -197,7 +165,7 @@ impl Options {
     }
 
     /// [`Options::weights`].
-    pub fn weights(mut self, weights: impl Into<Option<Weights>>) -> Options {
+    pub fn weights(mut self, weights: impl Into<Option<DType>>) -> Options {
         self.weights = weights.into();
         self
     }

@@ -15,7 +15,7 @@ use super::tensor::Tensor;
 use super::{InputDef, Op, OpDef, State, Tokens};
 use crate::kernels::attention::{AttendCached, Attention, StoreKv, scratch_floats};
 use crate::kernels::elementwise::UnaryFunction;
-use crate::kernels::kv_cache::{BLOCK, Cache};
+use crate::kernels::kv_cache::{Cache, KEY_BLOCK};
 use crate::kernels::matmul::AttentionScores;
 use crate::kernels::shape::CausalMask;
 use crate::kernels::simd::{LANES, tree};
@@ -311,9 +311,11 @@ fn attend(rule: &Rule, q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
         let row =
             |key: usize| (key * kv_heads + kv_head) * dim..(key * kv_heads + kv_head + 1) * dim;
         let mut merged: Option<(f32, f32, Vec<f32>)> = None;
-        for start in (0..context).step_by(BLOCK) {
+        for start in (0..context).step_by(KEY_BLOCK) {
             let sees = |key: &usize| visible(position, *key, rule.causal, rule.window);
-            let block: Vec<usize> = (start..context.min(start + BLOCK)).filter(sees).collect();
+            let block: Vec<usize> = (start..context.min(start + KEY_BLOCK))
+                .filter(sees)
+                .collect();
             if block.is_empty() {
                 continue;
             }

@@ -4,12 +4,12 @@
 
 use super::tensor::{Data, Tensor};
 use crate::blocks::{BlockFormat, Group, Minimum};
-use crate::kernels::quantized::{BLOCK, BLOCK_WORDS};
+use crate::kernels::quantized::{INT8_BLOCK, INT8_BLOCK_WORDS};
 
 /// 32 activations as bytes, and what multiplies them.
 struct Activations {
     scale: f32,
-    quants: [i32; BLOCK],
+    quants: [i32; INT8_BLOCK],
 }
 
 impl Activations {
@@ -17,7 +17,7 @@ impl Activations {
         let magnitude = |x: &f32| if x.is_nan() { f32::INFINITY } else { x.abs() };
         let largest = x.iter().map(magnitude).fold(0f32, f32::max);
         let inverse = 127.0 / largest;
-        let mut quants = [0; BLOCK];
+        let mut quants = [0; INT8_BLOCK];
         let scale = if largest == f32::INFINITY {
             f32::NAN
         } else if inverse == f32::INFINITY {
@@ -35,9 +35,9 @@ impl Activations {
         self.quants[elements].iter().sum()
     }
 
-    fn words(&self) -> [i32; BLOCK_WORDS] {
-        let mut words = [0; BLOCK_WORDS];
-        let scaled_sum = self.scale * self.sum(0..BLOCK) as f32;
+    fn words(&self) -> [i32; INT8_BLOCK_WORDS] {
+        let mut words = [0; INT8_BLOCK_WORDS];
+        let scaled_sum = self.scale * self.sum(0..INT8_BLOCK) as f32;
         words[0] = self.scale.to_bits().cast_signed();
         words[1] = scaled_sum.to_bits().cast_signed();
         words[2] = self.sum(0..16) & 0xffff | self.sum(16..32) << 16;
@@ -47,9 +47,9 @@ impl Activations {
         words
     }
 
-    fn from_words(words: &[i32; BLOCK_WORDS]) -> Activations {
+    fn from_words(words: &[i32; INT8_BLOCK_WORDS]) -> Activations {
         let bytes = words[3..].iter().flat_map(|word| word.to_le_bytes());
-        let mut quants = [0; BLOCK];
+        let mut quants = [0; INT8_BLOCK];
         for (quant, byte) in quants.iter_mut().zip(bytes) {
             *quant = i32::from(byte as i8);
         }
@@ -61,7 +61,7 @@ impl Activations {
 /// The rows of `x`, which are whole blocks of 32, as int8 blocks.
 pub(super) fn quantize(x: &Tensor) -> Tensor {
     let floats = x.floats();
-    let blocks = floats.as_chunks::<BLOCK>().0.iter();
+    let blocks = floats.as_chunks::<INT8_BLOCK>().0.iter();
     let words = blocks.flat_map(|x| Activations::of(x).words()).collect();
     Tensor {
         shape: x.shape.clone(),
@@ -73,14 +73,14 @@ pub(super) fn quantize(x: &Tensor) -> Tensor {
 fn add_to(sum: f32, w: &Group, x: &Activations) -> f32 {
     let products = w.ints.iter().zip(&x.quants);
     let products = products.map(|(&w, x)| i32::from(w) * x).collect::<Vec<_>>();
-    let halves = products.chunks_exact(BLOCK / 2).zip(w.factors);
+    let halves = products.chunks_exact(INT8_BLOCK / 2).zip(w.factors);
     let dot: i32 = halves
         .map(|(products, factor)| i32::from(factor) * products.iter().sum::<i32>())
         .sum();
     let sum = (w.d * x.scale).mul_add(dot as f32, sum);
     match w.minimum {
         Minimum::None => sum,
-        Minimum::Whole(m) => (-m).mul_add(x.scale * x.sum(0..BLOCK) as f32, sum),
+        Minimum::Whole(m) => (-m).mul_add(x.scale * x.sum(0..INT8_BLOCK) as f32, sum),
         Minimum::Halves(m, factors) => {
             let [first, last] = factors.map(i32::from);
             let dot = first * x.sum(0..16) + last * x.sum(16..32);
@@ -99,10 +99,10 @@ pub(super) fn quantized_product(
     bias: Option<&Tensor>,
 ) -> Tensor {
     let (k, n) = (x.width(), weight.shape[0]);
-    let groups = format.elements() / BLOCK;
+    let groups = format.elements() / INT8_BLOCK;
     let bias = bias.map(Tensor::floats);
     let mut y = Vec::new();
-    for row in words.chunks_exact(k / BLOCK * BLOCK_WORDS) {
+    for row in words.chunks_exact(k / INT8_BLOCK * INT8_BLOCK_WORDS) {
         let row: Vec<Activations> = row
             .as_chunks()
             .0

@@ -3,7 +3,7 @@
 use super::attributes::{AttributeDef, AttributeKind};
 use super::infer::{Types, operand};
 use super::lower::{Form, Lowering, Phase};
-use super::program::{MOST_INPUTS, Program, Source, op_of};
+use super::program::{ChainInput, MOST_INPUTS, Program, op_of};
 use super::reference::{Operands, literal_tensor};
 use super::tensor::Tensor;
 use super::{Arity, InputDef, Op, OpDef, Tokens};
@@ -64,9 +64,9 @@ fn infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
         let mut operands = Vec::with_capacity(step.sources.len());
         for source in &step.sources {
             operands.push(match source {
-                Source::Input(slot) => Some(operand(inputs, *slot)?),
-                Source::Result(n) => types.get(*n),
-                Source::Number(_) => Some(&number),
+                ChainInput::Input(slot) => Some(operand(inputs, *slot)?),
+                ChainInput::Result(n) => types.get(*n),
+                ChainInput::Number(_) => Some(&number),
             });
         }
         let inferred = op_of(step.function)?.infer(&operands);
@@ -89,15 +89,15 @@ fn reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
             .sources
             .iter()
             .map(|source| match source {
-                Source::Number(x) => literal_tensor(Literal::Float(*x)),
+                ChainInput::Number(x) => literal_tensor(Literal::Float(*x)),
                 _ => Tensor::f32([], vec![0.0]),
             })
             .collect();
         let tensors = step.sources.iter().zip(&numbers).map(|(source, number)| {
             Some(match source {
-                Source::Input(slot) => operands.get(*slot),
-                Source::Result(n) => &results[*n],
-                Source::Number(_) => number,
+                ChainInput::Input(slot) => operands.get(*slot),
+                ChainInput::Result(n) => &results[*n],
+                ChainInput::Number(_) => number,
             })
         });
         let Ok(op) = op_of(step.function) else {

@@ -11,7 +11,7 @@ use std::fmt;
 use super::Op;
 use super::attributes::Attribute;
 use crate::kernels::elementwise::{BinaryFunction, UnaryFunction};
-pub use crate::kernels::elementwise_chain::{Function, MOST_INPUTS, Source, Step};
+pub use crate::kernels::elementwise_chain::{ChainInput, Function, MOST_INPUTS, Step};
 
 /// The most steps of a program.
 pub const MOST_STEPS: usize = 64;
@@ -139,7 +139,7 @@ impl Program {
         let unread = (0..last).find(|&n| {
             !steps
                 .iter()
-                .any(|step| step.sources.contains(&Source::Result(n)))
+                .any(|step| step.sources.contains(&ChainInput::Result(n)))
         });
         if let Some(unread) = unread {
             return Err(format!("no step of the program reads t{unread}"));
@@ -151,7 +151,7 @@ impl Program {
     pub fn inputs(&self) -> impl Iterator<Item = usize> + '_ {
         let sources = self.steps.iter().flat_map(|step| &step.sources);
         sources.filter_map(|source| match source {
-            Source::Input(n) => Some(*n),
+            ChainInput::Input(n) => Some(*n),
             _ => None,
         })
     }
@@ -171,7 +171,7 @@ fn step(number: usize, text: &str) -> Result<Step, String> {
         let known = WORDS.iter().map(|known| known.word);
         return Err(crate::language::nearest::unknown("function", word, known));
     };
-    let sources: Vec<Source> = sources
+    let sources: Vec<ChainInput> = sources
         .split(',')
         .map(|text| source(number, text.trim()))
         .collect::<Result<_, _>>()?;
@@ -185,7 +185,7 @@ fn step(number: usize, text: &str) -> Result<Step, String> {
     })
 }
 
-fn source(step: usize, text: &str) -> Result<Source, String> {
+fn source(step: usize, text: &str) -> Result<ChainInput, String> {
     let numbered = |letter: char| {
         let digits = text.strip_prefix(letter)?;
         let plain = digits.bytes().all(|b| b.is_ascii_digit());
@@ -193,7 +193,7 @@ fn source(step: usize, text: &str) -> Result<Source, String> {
     };
     if let Some(n) = numbered('x') {
         return match n < MOST_INPUTS {
-            true => Ok(Source::Input(n)),
+            true => Ok(ChainInput::Input(n)),
             false => Err(format!(
                 "there are at most {MOST_INPUTS} operands, found {text}"
             )),
@@ -201,12 +201,12 @@ fn source(step: usize, text: &str) -> Result<Source, String> {
     }
     if let Some(n) = numbered('t') {
         return match n < step {
-            true => Ok(Source::Result(n)),
+            true => Ok(ChainInput::Result(n)),
             false => Err(format!("{text} is not computed yet")),
         };
     }
     match text.parse::<f64>() {
-        Ok(x) if x.is_finite() => Ok(Source::Number(x)),
+        Ok(x) if x.is_finite() => Ok(ChainInput::Number(x)),
         _ => Err(format!(
             "expected x0 (an operand), t0 (a result) or a number, found '{text}'"
         )),
@@ -214,11 +214,11 @@ fn source(step: usize, text: &str) -> Result<Source, String> {
 }
 
 /// A source as programs write it.
-fn written(source: &Source) -> String {
+fn written(source: &ChainInput) -> String {
     match source {
-        Source::Input(n) => format!("x{n}"),
-        Source::Result(n) => format!("t{n}"),
-        Source::Number(x) => format!("{x:?}"),
+        ChainInput::Input(n) => format!("x{n}"),
+        ChainInput::Result(n) => format!("t{n}"),
+        ChainInput::Number(x) => format!("{x:?}"),
     }
 }
 

@@ -15,7 +15,7 @@ use super::reference::Operands;
 use super::tensor::Tensor;
 use super::{InputDef, Op, OpDef, Tokens, View};
 use crate::blocks::BlockFormat;
-use crate::kernels::quantized::{BLOCK, Int8, QuantizeActivations};
+use crate::kernels::quantized::{INT8_BLOCK, Int8, QuantizeActivations};
 use crate::types::{DType, Dim, Type};
 
 /// The op that turns activations into int8 blocks.
@@ -123,11 +123,11 @@ const ADDED: OpDef = OpDef {
 /// The type of `x` in int8 blocks.
 fn quantized(x: &Type) -> Result<Type, String> {
     match width(x, "x")? {
-        Dim::Fixed(k) if k > 0 && k.is_multiple_of(BLOCK) => {
+        Dim::Fixed(k) if k > 0 && k.is_multiple_of(INT8_BLOCK) => {
             Ok(Type::new(DType::Int8, x.shape.iter().copied()))
         }
         _ => Err(format!(
-            "rows of x must be made of whole blocks of {BLOCK}, found {x}"
+            "rows of x must be made of whole blocks of {INT8_BLOCK}, found {x}"
         )),
     }
 }

@@ -3,7 +3,7 @@
 //! It weighs what a second thread saves, half of the arithmetic, against what it costs, a meeting behind each step.
 //! Both are estimates of a machine of today; they decide about time alone, never about bits.
 
-use super::step::{Source, Step, WeightNeed};
+use super::step::{Step, StepInput, WeightNeed};
 use crate::ops::WeightForm;
 
 /// Bytes of weights that a thread multiplies with one token in a nanosecond, from the second-level cache. A model in
@@ -21,7 +21,7 @@ pub(super) fn threads(steps: &[Step], weights: &[WeightNeed], tokens: usize, mos
         .iter()
         .flat_map(|step| &step.inputs)
         .filter_map(|source| match source {
-            Source::Weight(weight) => weights
+            StepInput::Weight(weight) => weights
                 .get(*weight)
                 .filter(|w| matches!(w.form, WeightForm::Packed | WeightForm::Quantized)),
             _ => None,

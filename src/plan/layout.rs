@@ -7,7 +7,7 @@ use super::schedule::Scheduler;
 use super::step::{StepPlan, WeightNeed};
 use super::verify::{PlanDefect, verify};
 use crate::graph::Graph;
-use crate::kernels::kv_cache::{BLOCK, KvLayout};
+use crate::kernels::kv_cache::{KEY_BLOCK, KvLayout};
 use crate::kernels::simd::Isa;
 use crate::types::{ALIGNMENT, Dim, Type};
 
@@ -237,7 +237,11 @@ impl ModelPlan {
 /// Positions that a cache keeps: all of the context, or where queries see a window what a step of `chunk` tokens sees
 /// and writes. So many that a whole block is still there when the step that writes its last row is done.
 fn cache_positions(window: Option<usize>, options: &PlanOptions) -> usize {
-    let seen = window.map(|window| window.max(BLOCK).saturating_add(options.chunk.max(1) - 1));
+    let seen = window.map(|window| {
+        window
+            .max(KEY_BLOCK)
+            .saturating_add(options.chunk.max(1) - 1)
+    });
     seen.map_or(options.context, |seen| seen.min(options.context))
 }
 

@@ -20,7 +20,6 @@ mod verify;
 pub use bidirectional::{is_bidirectional, reads_texts_together};
 pub use layout::{ModelPlan, PlanError, PlanOptions};
 pub use regions::{Cache, FEW_INPUTS, FEW_OUTPUTS, FrameSizes, Regions, SessionLists};
-pub(crate) use report::packed_type;
 pub use report::{MemoryReport, StepReport};
-pub use step::{Slot, Source, Step, StepPlan, WeightNeed};
+pub use step::{Slot, Step, StepInput, StepPlan, WeightNeed};
 pub use verify::PlanDefect;

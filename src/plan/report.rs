@@ -7,11 +7,10 @@ use smallvec::SmallVec;
 
 use super::layout::ModelPlan;
 use super::step::{StepPlan, WeightNeed};
-use crate::kernels::kv_cache::BLOCK;
-use crate::kernels::packed::{PackedMatrix, WeightType};
+use crate::kernels::kv_cache::KEY_BLOCK;
+use crate::kernels::packed::{PackedMatrix, packed_type};
 use crate::kernels::quantized::QuantizedMatrix;
 use crate::ops::WeightForm;
-use crate::types::DType;
 
 /// Every byte of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -110,7 +109,9 @@ impl MemoryReport {
             .clone()
             .filter(|cache| cache.layout.capacity() < context);
         let whole = caches.fold(0usize, |sum, cache| {
-            let rows = context.next_multiple_of(BLOCK).max(cache.layout.capacity());
+            let rows = context
+                .next_multiple_of(KEY_BLOCK)
+                .max(cache.layout.capacity());
             sum.saturating_add(cache.layout.row_bytes().saturating_mul(rows))
         });
         MemoryReport {
@@ -150,16 +151,6 @@ impl WeightNeed {
             (_, &[rows, cols], _) => PackedMatrix::bytes_for(rows, cols, packed_type(ty.dtype)),
             _ => 0,
         }
-    }
-}
-
-/// The packed type of an element type.
-pub(crate) fn packed_type(dtype: DType) -> WeightType {
-    match dtype {
-        DType::F16 => WeightType::F16,
-        DType::BF16 => WeightType::BF16,
-        // Quantized blocks are packed as the floats that they mean.
-        _ => WeightType::F32,
     }
 }
 

@@ -11,7 +11,7 @@ use super::alias::Classes;
 use super::cost;
 use super::layout::PlanOptions;
 use super::place::{Buffer, Placement, place, round_up};
-use super::step::{Slot, Source, Step, StepPlan, WeightNeed};
+use super::step::{Slot, Step, StepInput, StepPlan, WeightNeed};
 use crate::graph::{Class, Graph, Kind, NodeId, Value};
 use crate::kernels::call::BoundKernel;
 use crate::ops::{Lowering, Read, View, WeightForm};
@@ -216,12 +216,12 @@ impl<'a> Scheduler<'a> {
             let mut inputs = SmallVec::new();
             for (value, read) in draft.inputs.iter().zip(&draft.reads) {
                 let Some(value) = *value else {
-                    inputs.push(Source::Absent);
+                    inputs.push(StepInput::Absent);
                     continue;
                 };
                 inputs.push(match read.weight {
-                    Some(form) => Source::Weight(self.weight(value, form)),
-                    None => Source::Arena(slots[&value].clone()),
+                    Some(form) => StepInput::Weight(self.weight(value, form)),
+                    None => StepInput::Arena(slots[&value].clone()),
                 });
             }
             steps.push(Step {

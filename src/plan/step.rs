@@ -52,7 +52,7 @@ impl Slot {
 
 /// Where an operand of a step comes from.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Source {
+pub enum StepInput {
     /// An optional operand that is not there.
     Absent,
     /// The activations region.
@@ -102,7 +102,7 @@ pub struct Step {
     /// Its number among the node's phases, from 0, and how many these are.
     pub(super) phase: (usize, usize),
     pub(super) kernel: Box<dyn BoundKernel>,
-    pub(super) inputs: SmallVec<[Source; 6]>,
+    pub(super) inputs: SmallVec<[StepInput; 6]>,
     /// For each input the node's operand that it is.
     pub(super) operands: SmallVec<[usize; 6]>,
     pub(super) outputs: SmallVec<[Slot; 2]>,
@@ -134,7 +134,7 @@ impl Step {
 
     /// What the kernel reads.
     #[inline]
-    pub fn inputs(&self) -> &[Source] {
+    pub fn inputs(&self) -> &[StepInput] {
         &self.inputs
     }
 

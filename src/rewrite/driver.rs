@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use super::context::{Bound, Context, Match, number_attribute, quoted};
 use super::matcher::{Outcome, Search};
 use super::report::{NearMiss, RuleReport};
-use super::rule::{EmitNode, Rule, Source, Term, ValueId};
+use super::rule::{EmitInput, EmitNode, Rule, Term, ValueId};
 use crate::graph::{Class, Editor, Graph, GraphError, NodeId, TopologicalOrder, Value};
 use crate::ops::{Op, Types};
 use crate::types::{DType, Literal, Type};
@@ -264,12 +264,12 @@ impl Driver<'_, '_> {
             let mut inputs: Vec<Option<Value>> = Vec::with_capacity(node.inputs.len());
             for source in &node.inputs {
                 inputs.push(match *source {
-                    Source::Leaf(id) => bound(id),
-                    Source::Emitted { node, output } => {
+                    EmitInput::Leaf(id) => bound(id),
+                    EmitInput::Emitted { node, output } => {
                         added.get(node).map(|&node| Value { node, output })
                     }
-                    Source::Number(x) => Some(self.constant(x)),
-                    Source::Absent => None,
+                    EmitInput::Number(x) => Some(self.constant(x)),
+                    EmitInput::Absent => None,
                 });
             }
             // Absent operands at the end take no slot, as in graph files.
@@ -363,12 +363,12 @@ fn prepare(context: &Context<'_>) -> Result<Emission, String> {
             let mut inputs: Vec<Option<&Type>> = Vec::with_capacity(node.inputs.len());
             for source in &node.inputs {
                 inputs.push(match *source {
-                    Source::Leaf(id) => context.value(id).map(|v| graph.ty(v)),
-                    Source::Emitted { node, output } => {
+                    EmitInput::Leaf(id) => context.value(id).map(|v| graph.ty(v)),
+                    EmitInput::Emitted { node, output } => {
                         types.get(node).and_then(|types| types.get(output))
                     }
-                    Source::Number(_) => Some(&number),
-                    Source::Absent => None,
+                    EmitInput::Number(_) => Some(&number),
+                    EmitInput::Absent => None,
                 });
             }
             op.infer(&inputs)

@@ -9,7 +9,7 @@ use super::parse::{
     self, RawArgument, RawFormula, RawGuard, RawNode, RawOperandKind, RawRule, RawTerm,
 };
 use super::rule::{Condition, Guard};
-use super::rule::{EmitNode, Formula, Origin, Source, Target, Term, ValueId};
+use super::rule::{EmitInput, EmitNode, Formula, Origin, Target, Term, ValueId};
 use crate::language::diagnostics::Position;
 use crate::language::nearest;
 use crate::ops::{Arity, OpDef};
@@ -32,18 +32,18 @@ impl Checker<'_> {
                 };
                 let may_lack = def.inputs.get(slot).is_some_and(|def| def.optional);
                 inputs.push(match &operand.kind {
-                    RawOperandKind::Absent => Source::Absent,
-                    RawOperandKind::Number(x) => Source::Number(*x),
+                    RawOperandKind::Absent => EmitInput::Absent,
+                    RawOperandKind::Number(x) => EmitInput::Number(*x),
                     RawOperandKind::Name { name, optional } => match emitted.get(name.as_str()) {
                         Some(&(node, output)) => {
                             read.insert((node, output));
-                            Source::Emitted { node, output }
+                            EmitInput::Emitted { node, output }
                         }
                         None => self.source(name, *optional, may_lack, operand.position),
                     },
                 });
             }
-            let absent: Vec<bool> = inputs.iter().map(|s| *s == Source::Absent).collect();
+            let absent: Vec<bool> = inputs.iter().map(|s| *s == EmitInput::Absent).collect();
             self.arity(def, node, &absent);
             self.output_count(def, node);
             let attributes = self.emitted_attributes(def, node);
@@ -86,9 +86,15 @@ impl Checker<'_> {
     }
 
     /// What an operand of an emitted node is that no emitted node gives.
-    fn source(&mut self, name: &str, optional: bool, may_lack: bool, position: Position) -> Source {
+    fn source(
+        &mut self,
+        name: &str,
+        optional: bool,
+        may_lack: bool,
+        position: Position,
+    ) -> EmitInput {
         // After a problem any operand will do.
-        let unknown = Source::Number(0.0);
+        let unknown = EmitInput::Number(0.0);
         let Some(id) = self.bound(name, position) else {
             return unknown;
         };
@@ -107,7 +113,7 @@ impl Checker<'_> {
                         format!("'{name}' may be absent, which this op does not allow"),
                     );
                 }
-                Source::Leaf(id)
+                EmitInput::Leaf(id)
             }
             _ => {
                 let message =

@@ -86,20 +86,20 @@ pub enum RawArgument {
 /// Reads a rule file. `file` is what messages call it.
 pub fn parse(file: &str, text: &str) -> Result<Vec<RawRule>, Problems> {
     let tree = document::parse(file, text)?;
-    let mut reader = Reader::default();
-    let rules = reader.items(&tree, Reader::rule);
+    let mut reader = RuleReader::default();
+    let rules = reader.items(&tree, RuleReader::rule);
     Problems::check(file, reader.problems, rules)
 }
 
 /// Notes problems while it reads.
 #[derive(Default)]
-pub(super) struct Reader {
+pub(super) struct RuleReader {
     pub problems: Vec<Problem>,
     /// The rule being read.
     subject: Option<String>,
 }
 
-impl TreeReader for Reader {
+impl TreeReader for RuleReader {
     fn problem(&mut self, position: Position, message: impl Into<String>) {
         let message = match &self.subject {
             Some(rule) => format!("rule \"{rule}\": {}", message.into()),
@@ -109,7 +109,7 @@ impl TreeReader for Reader {
     }
 }
 
-impl Reader {
+impl RuleReader {
     /// The fields that `known` lists of a form whose name the caller has checked.
     pub fn named_fields<'t, const N: usize>(
         &mut self,

@@ -17,7 +17,7 @@ use include_dir::{Dir, include_dir};
 
 use super::check;
 use super::driver::{self, DriverError};
-use super::parse::Reader;
+use super::parse::RuleReader;
 use super::report::{ChangeReport, PassReport, Report};
 use super::rule::Rule;
 use crate::graph::{self, Graph, GraphError};
@@ -363,7 +363,7 @@ fn read(directory: &Path, files: &BTreeMap<String, String>) -> Result<Passes, Ve
     let text = files.get(PIPELINE).map_or("", String::as_str);
     let tree = document::parse(&file, text).map_err(|problems| vec![problems])?;
     let mut wrong: Vec<Problems> = Vec::new();
-    let mut reader = Reader::default();
+    let mut reader = RuleReader::default();
     let list = match &tree.kind {
         Kind::Form(form) if form.name == Some("Pipeline") && form.fields.is_empty() => {
             match form.arguments.as_slice() {
@@ -415,7 +415,7 @@ fn read(directory: &Path, files: &BTreeMap<String, String>) -> Result<Passes, Ve
 }
 
 /// One entry of the pipeline; the rules of a pass of rules are still to be read.
-fn entry(reader: &mut Reader, tree: &Tree) -> Option<Pass> {
+fn entry(reader: &mut RuleReader, tree: &Tree) -> Option<Pass> {
     let expected = "Rules(…), Transform(…) or Plan(…)";
     let form = match &tree.kind {
         Kind::Form(form) => form,
@@ -487,7 +487,12 @@ fn entry(reader: &mut Reader, tree: &Tree) -> Option<Pass> {
 }
 
 /// Names stand once, and a pass promises no more than what it does keeps.
-fn check_entry(reader: &mut Reader, tree: &Tree, pass: &Pass, names: &mut BTreeMap<String, usize>) {
+fn check_entry(
+    reader: &mut RuleReader,
+    tree: &Tree,
+    pass: &Pass,
+    names: &mut BTreeMap<String, usize>,
+) {
     let rules = pass.rules().iter().map(|rule| rule.name.clone());
     for name in std::iter::once(pass.name.clone()).chain(rules) {
         let line = tree.position.line;

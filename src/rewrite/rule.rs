@@ -80,7 +80,7 @@ pub enum Term {
 
 /// An operand of an emitted node.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Source {
+pub enum EmitInput {
     /// A leaf of the pattern; absent in the match means absent here.
     Leaf(ValueId),
     /// An output of an emitted node before this one.
@@ -113,7 +113,7 @@ pub struct EmitNode {
     /// Its attributes; the others take their defaults.
     pub attributes: Vec<(&'static str, Term)>,
     /// Its operands by slot.
-    pub inputs: Vec<Source>,
+    pub inputs: Vec<EmitInput>,
     /// Its outputs, all of them.
     pub outputs: Vec<Target>,
 }

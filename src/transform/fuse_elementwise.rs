@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::change::{Change, new_op};
 use crate::graph::{Class, Editor, Graph, GraphError, NodeId, Value};
-use crate::ops::program::{MOST_INPUTS, MOST_STEPS, Program, Source, Step, function_of};
+use crate::ops::program::{ChainInput, MOST_INPUTS, MOST_STEPS, Program, Step, function_of};
 use crate::ops::{Attribute, ELEMENTWISE};
 use crate::types::{DType, Literal};
 
@@ -114,13 +114,13 @@ impl Group {
         for &id in &members {
             let mut source = |value: Value| {
                 if let Some(n) = members.iter().position(|&member| member == value.node) {
-                    return Source::Result(n);
+                    return ChainInput::Result(n);
                 }
                 if let Some(x) = number(graph, value) {
-                    return Source::Number(x);
+                    return ChainInput::Number(x);
                 }
                 let slot = inputs.iter().position(|input| *input == Some(value));
-                Source::Input(slot.unwrap_or_else(|| {
+                ChainInput::Input(slot.unwrap_or_else(|| {
                     inputs.push(Some(value));
                     inputs.len() - 1
                 }))

@@ -3,7 +3,7 @@
 use super::change::{Change, new_op};
 use super::products::{Product, products};
 use crate::graph::{Graph, GraphError};
-use crate::kernels::quantized::BLOCK;
+use crate::kernels::quantized::INT8_BLOCK;
 use crate::ops::QUANTIZE_ACTIVATIONS;
 use crate::types::{DType, Dim};
 
@@ -16,7 +16,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     for Product { id, x, weights } in products {
         let graph = editor.graph();
         let floats = graph.ty(x).dtype == DType::F32;
-        let whole = |width: Dim| width.fixed().is_some_and(|k| k.is_multiple_of(BLOCK));
+        let whole = |width: Dim| width.fixed().is_some_and(|k| k.is_multiple_of(INT8_BLOCK));
         let blocks = |slot: &usize| {
             let weight = graph.inputs(id).get(*slot).copied().flatten();
             weight.is_some_and(|weight| graph.ty(weight).dtype.blocks().is_some())

@@ -98,6 +98,14 @@ impl DType {
         }
     }
 
+    /// The types that floats can be quantized to or rounded to: the formats that can be written, and floats.
+    pub fn written() -> impl Iterator<Item = DType> {
+        let formats = BlockFormat::ALL.into_iter();
+        let written = formats.filter(|format| format.is_written());
+        let floats = [DType::F16, DType::BF16, DType::F32];
+        written.map(DType::Blocks).chain(floats)
+    }
+
     /// Whether the elements are floats, or stand for floats wherever a weight is read as such.
     pub fn is_float(self) -> bool {
         !matches!(self, DType::I32 | DType::Int8)

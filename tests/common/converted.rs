@@ -5,16 +5,17 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use serde_json::Value as Json;
-use smallmind::convert::{Quantization, QuantizeError, Target};
+use smallmind::convert::{Quantization, QuantizeError};
 use smallmind::exec::pool::Pool;
 use smallmind::files::gguf::GgufFile;
 use smallmind::files::map::Mapped;
+use smallmind::types::DType;
 use tempfile::TempDir;
 
 use super::data;
 
 /// The GGUF file of a folder.
-pub fn written(folder: &Path, target: Target) -> Result<Vec<u8>, QuantizeError> {
+pub fn written(folder: &Path, target: DType) -> Result<Vec<u8>, QuantizeError> {
     let mut out = Vec::new();
     let quantization = Quantization::plan(folder, target, None)?;
     let pool = Pool::new(1).unwrap();
@@ -23,14 +24,14 @@ pub fn written(folder: &Path, target: Target) -> Result<Vec<u8>, QuantizeError> 
 }
 
 /// [`written`], read.
-pub fn file(folder: &Path, target: Target) -> GgufFile {
+pub fn file(folder: &Path, target: DType) -> GgufFile {
     let bytes = written(folder, target).unwrap_or_else(|error| panic!("{error}"));
     GgufFile::from_bytes(Path::new("made.gguf"), Mapped::from_vec(bytes)).unwrap()
 }
 
 /// Why a folder is refused.
 pub fn refusal(folder: &Path) -> String {
-    match written(folder, Target::F32) {
+    match written(folder, DType::F32) {
         Ok(_) => panic!("the folder must be refused"),
         Err(error) => error.to_string(),
     }

@@ -7,11 +7,12 @@ use std::path::Path;
 
 use serde_json::json;
 use smallmind::blocks::BlockFormat;
-use smallmind::convert::{Quantization, Target};
+use smallmind::convert::Quantization;
 use smallmind::files::gguf::GgufFile;
 use smallmind::files::map::Mapped;
 use smallmind::files::weight_files::{Open, WeightFiles};
 use smallmind::language::value::Value;
+use smallmind::types::DType;
 use tempfile::TempDir;
 
 use crate::common::converted::{changed, file, refusal, written};
@@ -23,7 +24,7 @@ fn f32_files_have_the_bits_of_their_folders_where_no_row_is_permuted() {
     for name in IN_ORDER {
         let expected = expected(name);
         let folder = answer(&open(name, &all_rows()), &expected);
-        let made = open_bytes(&written(&data(name), Target::F32).unwrap());
+        let made = open_bytes(&written(&data(name), DType::F32).unwrap());
         let made = answer(&made, &expected);
         assert_eq!(bits(&made.0), bits(&folder.0), "{name}");
         assert_eq!(bits(&made.1.concat()), bits(&folder.1.concat()), "{name}");
@@ -35,7 +36,7 @@ fn f32_files_give_the_tokens_and_nearly_the_logits_where_rows_are_permuted() {
     for name in PERMUTED.into_iter().chain(WINDOWED) {
         let expected = expected(name);
         let folder = answer(&open(name, &all_rows()), &expected);
-        let made = open_bytes(&written(&data(name), Target::F32).unwrap());
+        let made = open_bytes(&written(&data(name), DType::F32).unwrap());
         let made = answer(&made, &expected);
         let found = difference(&made.0, &folder.0);
         assert!(found <= 1e-5, "{name}: {found:.2e} deviations");
@@ -48,7 +49,7 @@ fn f32_files_give_the_tokens_and_nearly_the_logits_where_rows_are_permuted() {
 #[test]
 fn tensors_and_keys_are_those_that_another_converter_writes() {
     for name in IN_ORDER.into_iter().chain(PERMUTED).chain(WINDOWED) {
-        let made = file(&data(name), Target::F32);
+        let made = file(&data(name), DType::F32);
         let other = converted(name, Stored::F32).bytes();
         let other = GgufFile::from_bytes(Path::new("other.gguf"), Mapped::from_vec(other)).unwrap();
         let names = |file: &GgufFile| file.names().map(str::to_string).collect::<Vec<_>>();
@@ -79,11 +80,11 @@ fn tensors_and_keys_are_those_that_another_converter_writes() {
 
 #[test]
 fn blocks_are_those_of_the_f32_file() {
-    let target = Target::Blocks(BlockFormat::Q8_0);
+    let target = DType::Blocks(BlockFormat::Q8_0);
     for name in ["llama", "gpt2"] {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("whole.gguf");
-        fs::write(&path, written(&data(name), Target::F32).unwrap()).unwrap();
+        fs::write(&path, written(&data(name), DType::F32).unwrap()).unwrap();
         let (direct, over) = (file(&data(name), target), file(&path, target));
         let mut blocks = 0;
         for tensor in over.names() {
@@ -118,7 +119,7 @@ fn shards_are_one_model() {
     }
     let index = folder.path().join("model.safetensors.index.json");
     fs::write(index, json!({"weight_map": map}).to_string()).unwrap();
-    let (made, other) = (file(folder.path(), Target::F32), file(&whole, Target::F32));
+    let (made, other) = (file(folder.path(), DType::F32), file(&whole, DType::F32));
     for tensor in other.names() {
         assert!(made.bytes(tensor).unwrap() == other.bytes(tensor).unwrap());
     }
@@ -160,12 +161,12 @@ fn a_parameter_that_gguf_files_can_not_say_is_refused_by_name() {
 #[test]
 fn a_whole_number_is_written_as_the_float_that_programs_read() {
     let rope = json!({"rope_parameters": null, "rope_theta": 20000});
-    let made = file(changed("qwen2", rope).path(), Target::F32);
+    let made = file(changed("qwen2", rope).path(), DType::F32);
     let theta = made.metadata().get("qwen2.rope.freq_base");
     assert_eq!(theta, Some(Value::Float(20000.0)));
     let scaled =
         json!({"rope_parameters": {"rope_type": "linear", "rope_theta": 10000, "factor": 4}});
-    let made = file(changed("llama", scaled).path(), Target::F32);
+    let made = file(changed("llama", scaled).path(), DType::F32);
     let get = |key: &str| made.metadata().get(&format!("llama.rope.scaling.{key}"));
     assert_eq!(get("type"), Some(Value::Str("linear".to_string())));
     assert_eq!(get("factor"), Some(Value::Float(4.0)));
@@ -180,7 +181,7 @@ fn a_graph_file_that_does_not_speak_of_gguf_files_is_refused() {
     assert!(text.contains(statement));
     let path = folder.path().join("own.ron");
     fs::write(&path, text.replace(statement, "")).unwrap();
-    let error = Quantization::plan(&data("gpt2"), Target::F32, Some(&path)).unwrap_err();
+    let error = Quantization::plan(&data("gpt2"), DType::F32, Some(&path)).unwrap_err();
     let message = error.to_string();
     assert!(
         message.contains("own.ron:1:1: no GGUF file can be written"),
@@ -223,7 +224,7 @@ fn mistakes_in_what_a_graph_file_says_of_gguf_files_are_told_with_their_place() 
     ] {
         assert!(text.contains(from), "{from}");
         fs::write(&path, text.replace(from, to)).unwrap();
-        let error = Quantization::plan(&data("llama"), Target::F32, Some(&path)).unwrap_err();
+        let error = Quantization::plan(&data("llama"), DType::F32, Some(&path)).unwrap_err();
         let message = error.to_string();
         assert!(message.contains(expected), "{from}: {message}");
         assert!(message.contains("own.ron:"), "{message}");
@@ -232,7 +233,7 @@ fn mistakes_in_what_a_graph_file_says_of_gguf_files_are_told_with_their_place() 
 
 #[test]
 fn a_folder_without_a_tokenizer_says_so_and_keeps_its_tokens() {
-    let made = written(&data("llama"), Target::F32).unwrap();
+    let made = written(&data("llama"), DType::F32).unwrap();
     let model = open_bytes(&made);
     assert_eq!(model.vocabulary(), 323);
     assert_eq!(model.eos_tokens(), open("llama", &all_rows()).eos_tokens());

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
-use smallmind::convert::Target;
 use smallmind::language::value::Value;
 use smallmind::text::tokenizer::Tokenizer;
+use smallmind::types::DType;
 use tempfile::TempDir;
 
 use crate::common::converted::{changed, file, refusal};
@@ -142,7 +142,7 @@ fn with_tokenizer(name: &str, tokenizer: &Json) -> TempDir {
 fn tokenizers(name: &str, tokenizer: &Json) -> [Tokenizer; 2] {
     let folder = with_tokenizer(name, tokenizer);
     let path: PathBuf = folder.path().join("tokenizer.json");
-    let made = file(folder.path(), Target::F32);
+    let made = file(folder.path(), DType::F32);
     [
         Tokenizer::open(&path).unwrap(),
         Tokenizer::from_gguf(made.metadata()).unwrap(),
@@ -191,7 +191,7 @@ fn the_vocabulary_is_filled_up_and_the_special_tokens_are_named() {
         config.to_string(),
     )
     .unwrap();
-    let made = file(folder.path(), Target::F32);
+    let made = file(folder.path(), DType::F32);
     let get = |key: &str| made.metadata().get(&format!("tokenizer.{key}"));
     assert_eq!(get("ggml.tokens.length"), Some(Value::Int(323)));
     assert_eq!(get("ggml.model"), Some(Value::Str("llama".to_string())));

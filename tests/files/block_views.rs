@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use smallmind::blocks::BlockFormat;
 use smallmind::files::map::Mapped;
-use smallmind::files::weight::{ElementType, Weight, WeightError};
+use smallmind::files::weight::{Weight, WeightError};
+use smallmind::types::DType;
 
 /// Blocks without meaning, but with scales that are numbers: bytes of a fixed sequence, the upper bits of each kept low.
 fn blocks(format: BlockFormat, count: usize) -> Vec<u8> {
@@ -18,7 +19,7 @@ fn pair(format: BlockFormat, start: usize, shape: &[usize]) -> (Weight, Weight) 
     let mut floats = vec![0.0; count * format.elements()];
     format.dequantize(&blocks, &mut floats);
     let bytes = [vec![0xff; start], blocks].concat();
-    let element = ElementType::Blocks(format);
+    let element = DType::Blocks(format);
     let quantized = Weight::new(Mapped::from_vec(bytes), start, element, shape).unwrap();
     (quantized, Weight::from_f32(&floats, shape).unwrap())
 }
@@ -134,7 +135,7 @@ proptest! {
 
 #[test]
 fn a_tensor_whose_rows_are_no_whole_blocks_is_refused() {
-    let element = ElementType::Blocks(BlockFormat::Q8_0);
+    let element = DType::Blocks(BlockFormat::Q8_0);
     let bytes = || Mapped::from_vec(vec![0; 340]);
     let new = |shape: &[usize]| Weight::new(bytes(), 0, element, shape);
     assert!(new(&[5, 64]).is_ok());

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use smallmind::files::map::Mapped;
-use smallmind::files::weight::{ElementType, Weight, WeightError};
+use smallmind::files::weight::{Weight, WeightError};
+use smallmind::types::DType;
 
 /// The naive model: every view operation makes a dense row-major copy.
 #[derive(Debug, Clone)]
@@ -124,15 +125,15 @@ fn apply(op: &Op, view: &Weight, dense: &Dense) -> (Weight, Dense) {
     }
 }
 
-fn value(element: ElementType, bits: u32) -> f32 {
+fn value(element: DType, bits: u32) -> f32 {
     match element {
-        ElementType::F32 => f32::from_bits(bits),
-        ElementType::F16 => half::f16::from_bits(bits as u16).to_f32(),
+        DType::F32 => f32::from_bits(bits),
+        DType::F16 => half::f16::from_bits(bits as u16).to_f32(),
         _ => f32::from_bits(bits << 16),
     }
 }
 
-fn weight_of(element: ElementType, bits: &[u32], start: usize, shape: &[usize]) -> Weight {
+fn weight_of(element: DType, bits: &[u32], start: usize, shape: &[usize]) -> Weight {
     let mut bytes = vec![0xAA; start];
     bytes.extend(
         bits.iter()
@@ -145,7 +146,7 @@ proptest! {
     #[test]
     fn every_way_to_read_a_view_agrees_with_a_dense_copy(
         shape in prop::collection::vec(0usize..5, 0..5),
-        element in prop::sample::select(vec![ElementType::F32, ElementType::F16, ElementType::BF16]),
+        element in prop::sample::select(vec![DType::F32, DType::F16, DType::BF16]),
         start in 0usize..9,
         ops in prop::collection::vec(op(), 0..6),
     ) {
@@ -183,7 +184,7 @@ proptest! {
 #[test]
 fn every_f16_converts_exactly() {
     let bits: Vec<u32> = (0..1 << 16).collect();
-    let values = weight_of(ElementType::F16, &bits, 1, &[1 << 16]).to_f32();
+    let values = weight_of(DType::F16, &bits, 1, &[1 << 16]).to_f32();
     for (bits, value) in (0u32..).zip(values) {
         let (sign, exponent, fraction) = (bits >> 15, bits >> 10 & 31, f64::from(bits & 1023));
         let size = match exponent {
@@ -220,7 +221,7 @@ fn a_reshape_across_a_cut_copies_and_is_contiguous() {
 #[test]
 fn shapes_beyond_the_data_or_beyond_memory_are_refused() {
     let bytes = Mapped::from_vec(vec![0; 16]);
-    let new = |start, shape: &[usize]| Weight::new(bytes.clone(), start, ElementType::F32, shape);
+    let new = |start, shape: &[usize]| Weight::new(bytes.clone(), start, DType::F32, shape);
     assert!(new(0, &[2, 2]).is_ok());
     assert!(matches!(
         new(1, &[2, 2]),

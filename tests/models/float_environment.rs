@@ -8,11 +8,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use smallmind::blocks::BlockFormat;
 use smallmind::convert::{Quantization, Types};
 use smallmind::exec::pool::Pool;
 use smallmind::generate::sampler::{Sampler, SamplerOptions};
 use smallmind::graph::interpreter::Interpreter;
-use smallmind::model::{ModelFiles, Source, Weights, compile};
+use smallmind::model::{ModelFiles, Source, compile};
+use smallmind::types::DType;
 use smallmind::{EmbedOptions, GenerateOptions, Model, Options, Pooling, Session};
 use tempfile::TempDir;
 
@@ -175,7 +177,7 @@ fn opened(path: &str, options: Options) -> Vec<u64> {
     logits(&mut Model::open(path, &options).unwrap().session().unwrap())
 }
 
-fn cast(inputs: &Inputs, weights: Weights) -> Vec<u64> {
+fn cast(inputs: &Inputs, weights: DType) -> Vec<u64> {
     opened(
         inputs.small.path().to_str().unwrap(),
         all_rows().weights(weights),
@@ -190,17 +192,15 @@ const CASES: [(&str, Case); 14] = [
     ("blocks of small scales", |inputs| {
         opened(&inputs.q8_0.1, all_rows())
     }),
-    ("cast to F16 when loaded", |inputs| {
-        cast(inputs, Weights::F16)
-    }),
+    ("cast to F16 when loaded", |inputs| cast(inputs, DType::F16)),
     ("cast to BF16 when loaded", |inputs| {
-        cast(inputs, Weights::BF16)
+        cast(inputs, DType::BF16)
     }),
     ("cast to Q8_0 when loaded", |inputs| {
-        cast(inputs, Weights::Q8_0)
+        cast(inputs, DType::Blocks(BlockFormat::Q8_0))
     }),
     ("cast to Q4_0 when loaded", |inputs| {
-        cast(inputs, Weights::Q4_0)
+        cast(inputs, DType::Blocks(BlockFormat::Q4_0))
     }),
     ("the interpreter", |inputs| {
         let source = Source::Path(inputs.subnormal.path().to_path_buf());

@@ -86,7 +86,7 @@ fn a_broken_graph_is_told_of_by_line() {
 #[test]
 fn a_gguf_file_of_the_folder_carries_the_graph() {
     let folder = folder(&graph());
-    let bytes = crate::common::converted::written(folder.path(), smallmind::convert::Target::F32);
+    let bytes = crate::common::converted::written(folder.path(), smallmind::types::DType::F32);
     let path = folder.path().join("mine.gguf");
     fs::write(&path, bytes.unwrap()).unwrap();
     let (file, from) = origin(&path, &Options::default());

@@ -5,7 +5,8 @@ use smallmind::files::weight_files::{Open, WeightFiles};
 use smallmind::graph::Kind;
 use smallmind::graph::interpreter::Interpreter;
 use smallmind::kernels::simd::Isa;
-use smallmind::model::{Activations, Logits, Weights};
+use smallmind::model::{Activations, Logits};
+use smallmind::types::DType;
 use smallmind::{Model, Options};
 use tempfile::TempDir;
 
@@ -250,10 +251,10 @@ fn folder(name: &str) -> File {
 fn weights_of_floats_become_the_blocks_that_a_file_of_blocks_has() {
     let floats = written(&model(Family::Llama, |_| None));
     for (weights, format) in [
-        (Weights::Q8_0, BlockFormat::Q8_0),
-        (Weights::Q4_0, BlockFormat::Q4_0),
-        (Weights::Q4K, BlockFormat::Q4K),
-        (Weights::Q6K, BlockFormat::Q6K),
+        (DType::Blocks(BlockFormat::Q8_0), BlockFormat::Q8_0),
+        (DType::Blocks(BlockFormat::Q4_0), BlockFormat::Q4_0),
+        (DType::Blocks(BlockFormat::Q4K), BlockFormat::Q4K),
+        (DType::Blocks(BlockFormat::Q6K), BlockFormat::Q6K),
     ] {
         // Tables keep their type.
         let blocks = written(&model(Family::Llama, |name| {
@@ -276,7 +277,7 @@ fn weights_of_floats_become_the_blocks_that_a_file_of_blocks_has() {
 fn weights_of_floats_become_halves() {
     let file = folder("llama");
     let plain = Model::open(&file.path, &options(Activations::Int8)).unwrap();
-    for weights in [Weights::F16, Weights::BF16] {
+    for weights in [DType::F16, DType::BF16] {
         let cast = options(Activations::Int8).weights(weights);
         let model = Model::open(&file.path, &cast).unwrap();
         assert_eq!(model.plan().packed_weights * 2, plain.plan().packed_weights);
@@ -290,9 +291,9 @@ fn weights_of_floats_become_halves() {
 fn rows_that_are_no_blocks_of_256_get_blocks_of_32_and_others_stay() {
     // Rows of the fixtures' matrices have 64 or more elements, none of them a multiple of 256.
     for (name, weights, expected) in [
-        ("llama", Weights::Q4K, "Q5_0"),
-        ("gpt2", Weights::Q6K, "Q8_0"),
-        ("gpt2", Weights::Q4_0, "Q4_0"),
+        ("llama", DType::Blocks(BlockFormat::Q4K), "Q5_0"),
+        ("gpt2", DType::Blocks(BlockFormat::Q6K), "Q8_0"),
+        ("gpt2", DType::Blocks(BlockFormat::Q4_0), "Q4_0"),
     ] {
         let file = folder(name);
         let cast = options(Activations::Int8).weights(weights);
@@ -329,7 +330,7 @@ fn the_last_row_alone_has_the_bits_that_it_has_among_all() {
 #[test]
 fn a_dump_of_cast_weights_loads_again_without_being_told_to() {
     let file = folder("llama");
-    let cast = options(Activations::Int8).weights(Weights::Q4_0);
+    let cast = options(Activations::Int8).weights(DType::Blocks(BlockFormat::Q4_0));
     let model = Model::open(&file.path, &cast).unwrap();
     let dump = file.folder.path().join("dump.ron");
     let text = smallmind::graph::print(&model.compiled().decode, "hf");

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use crate::kernels::kv_cache::BLOCK;
+use crate::kernels::kv_cache::KEY_BLOCK;
 
 /// No slot: nothing comes before, behind or next.
 pub(super) const NONE: u32 = u32::MAX;
@@ -43,7 +43,7 @@ struct Entry {
     older: u32,
     /// When it was last used. No block was used later than the one before it.
     used: u64,
-    tokens: [u32; BLOCK],
+    tokens: [u32; KEY_BLOCK],
 }
 
 impl Index {
@@ -89,7 +89,7 @@ impl Index {
     pub fn walk(&mut self, tokens: &[u32]) -> (usize, u32) {
         self.clock += 1;
         let (mut found, mut last) = (0, NONE);
-        for tokens in tokens.as_chunks::<BLOCK>().0 {
+        for tokens in tokens.as_chunks::<KEY_BLOCK>().0 {
             let Some(slot) = self.find(last, tokens) else {
                 break;
             };
@@ -109,7 +109,7 @@ impl Index {
     /// A slot for a block that is not there, behind the one in the slot `before`, which the last walk or addition gave: one
     /// never used, or that of the block least recently used, which nothing follows. `None` if all blocks are in use now, as
     /// those in front of the new one.
-    pub fn add(&mut self, before: u32, tokens: &[u32; BLOCK]) -> Option<u32> {
+    pub fn add(&mut self, before: u32, tokens: &[u32; KEY_BLOCK]) -> Option<u32> {
         let slot = if self.entries.len() < self.slots {
             self.entries.len() as u32
         } else {
@@ -140,7 +140,7 @@ impl Index {
     }
 
     /// The slot of the block with these tokens behind the one in the slot `before`.
-    fn find(&self, before: u32, tokens: &[u32; BLOCK]) -> Option<u32> {
+    fn find(&self, before: u32, tokens: &[u32; KEY_BLOCK]) -> Option<u32> {
         let digest = self.hasher.hash_one((before, tokens));
         let mut slot = self.buckets[self.bucket(digest)];
         while slot != NONE {
@@ -224,7 +224,7 @@ mod tests {
         fn walk(&mut self, tokens: &[u32]) -> (usize, u32) {
             self.clock += 1;
             let (mut found, mut last) = (0, NONE);
-            while let Some(path) = tokens.get(..(found + 1) * BLOCK)
+            while let Some(path) = tokens.get(..(found + 1) * KEY_BLOCK)
                 && let Some(slot) = self.blocks.iter().position(|(known, _)| known == path)
             {
                 self.blocks[slot].1 = self.clock;
@@ -255,9 +255,9 @@ mod tests {
     /// Blocks of one of a few tokens each, 64 times: paths often begin alike.
     fn prompt() -> impl Strategy<Value = Vec<u32>> {
         let blocks = proptest::collection::vec(0..3u32, 0..6);
-        (blocks, 0..BLOCK).prop_map(|(blocks, rest)| {
+        (blocks, 0..KEY_BLOCK).prop_map(|(blocks, rest)| {
             let blocks = blocks.into_iter();
-            let tokens = blocks.flat_map(|token| [token; BLOCK]);
+            let tokens = blocks.flat_map(|token| [token; KEY_BLOCK]);
             tokens.chain((0..rest).map(|_| 7)).collect()
         })
     }
@@ -273,12 +273,12 @@ mod tests {
                 let (found, last) = index.walk(&tokens);
                 prop_assert_eq!((found, last), linear.walk(&tokens));
                 let mut before = last;
-                for (block, tokens_of) in tokens.as_chunks::<BLOCK>().0.iter().enumerate() {
+                for (block, tokens_of) in tokens.as_chunks::<KEY_BLOCK>().0.iter().enumerate() {
                     if block < found || !keeps {
                         continue;
                     }
                     let added = index.add(before, tokens_of);
-                    prop_assert_eq!(added, linear.add(&tokens[..(block + 1) * BLOCK], slots));
+                    prop_assert_eq!(added, linear.add(&tokens[..(block + 1) * KEY_BLOCK], slots));
                     let Some(slot) = added else { break };
                     prop_assert_eq!(index.before(slot), before);
                     before = slot;
@@ -294,8 +294,8 @@ mod tests {
         let slots = 5000;
         let mut index = Index::new(slots);
         for number in 0..2 * slots as u32 {
-            let mut tokens = [0; BLOCK];
-            tokens[number as usize % BLOCK] = number;
+            let mut tokens = [0; KEY_BLOCK];
+            tokens[number as usize % KEY_BLOCK] = number;
             index.walk(&[]);
             index.add(NONE, &tokens);
         }

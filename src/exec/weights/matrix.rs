@@ -3,9 +3,10 @@
 use half::{bf16, f16};
 
 use crate::blocks::{BlockFormat, OnlyRead};
-use crate::files::weight::{ElementType, Weight};
-use crate::kernels::packed::{PackSource, RowSource, WeightType};
+use crate::files::weight::Weight;
+use crate::kernels::packed::{PackSource, RowSource, packed_type};
 use crate::kernels::quantized::BlockSource;
+use crate::types::DType;
 
 /// The most elements of a block, and the most bytes.
 const LARGEST_BLOCK: usize = 256;
@@ -29,21 +30,21 @@ pub enum MatrixError {
     },
     /// It is to be read block by block, and is not made of blocks.
     #[error("must consist of quantized blocks, found {0}")]
-    NotBlocks(ElementType),
+    NotBlocks(DType),
 }
 
 /// A weight [rows, cols], read as elements of `element`. Where they are blocks, rows are whole blocks, and blocks of the
 /// format can be made if the weight has others.
 pub(super) struct Matrix {
     weight: Weight,
-    element: ElementType,
+    element: DType,
     rows: usize,
     cols: usize,
 }
 
 impl Matrix {
     /// `weight` as a matrix of `element`s.
-    pub fn new(weight: Weight, element: ElementType) -> Result<Matrix, MatrixError> {
+    pub fn new(weight: Weight, element: DType) -> Result<Matrix, MatrixError> {
         let [rows, cols] = *weight.shape() else {
             return Err(MatrixError::Shape(weight.shape().to_vec()));
         };
@@ -53,7 +54,7 @@ impl Matrix {
             rows,
             cols,
         };
-        if let ElementType::Blocks(format) = element {
+        if let DType::Blocks(format) = element {
             if !cols.is_multiple_of(format.elements()) {
                 return Err(MatrixError::Rows { cols, format });
             }
@@ -85,7 +86,7 @@ impl Matrix {
     }
 
     fn is_cast(&self) -> bool {
-        self.element != self.weight.element_type()
+        self.element != self.weight.dtype()
     }
 
     /// The elements `start..start + out.len()` of a row as floats, before any cast.
@@ -107,12 +108,12 @@ impl Matrix {
     /// The elements `start..start + out.len()` of a row as floats, after the cast.
     fn cast(&self, row: usize, start: usize, out: &mut [f32]) {
         let format = match self.element {
-            ElementType::Blocks(format) if self.is_cast() => format,
+            DType::Blocks(format) if self.is_cast() => format,
             element => {
                 self.floats(row, start, out);
                 let round: fn(f32) -> f32 = match element {
-                    ElementType::F16 => |x| f16::from_f32(x).to_f32(),
-                    ElementType::BF16 => |x| bf16::from_f32(x).to_f32(),
+                    DType::F16 => |x| f16::from_f32(x).to_f32(),
+                    DType::BF16 => |x| bf16::from_f32(x).to_f32(),
                     _ => |x| x,
                 };
                 out.iter_mut().for_each(|x| *x = round(*x));
@@ -146,13 +147,8 @@ impl PackSource for Matrix {
         self.cols
     }
 
-    fn weight_type(&self) -> WeightType {
-        match self.element {
-            // Quantized blocks are packed as the floats that they mean.
-            ElementType::F32 | ElementType::Blocks(_) => WeightType::F32,
-            ElementType::F16 => WeightType::F16,
-            ElementType::BF16 => WeightType::BF16,
-        }
+    fn dtype(&self) -> DType {
+        packed_type(self.element)
     }
 
     fn copy_bits(&self, row: usize, start: usize, out: &mut [u32]) {
@@ -166,8 +162,8 @@ impl PackSource for Matrix {
             self.cast(row, start + i * LARGEST_BLOCK, values);
             for (out, value) in out.iter_mut().zip(values) {
                 *out = match self.element {
-                    ElementType::F16 => f16::from_f32(*value).to_bits().into(),
-                    ElementType::BF16 => bf16::from_f32(*value).to_bits().into(),
+                    DType::F16 => f16::from_f32(*value).to_bits().into(),
+                    DType::BF16 => bf16::from_f32(*value).to_bits().into(),
                     _ => value.to_bits(),
                 };
             }

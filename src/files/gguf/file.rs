@@ -11,7 +11,7 @@ use super::metadata::Metadata;
 use super::tensors::{TensorEntry, TensorType};
 use crate::files::map::{MapError, Mapped};
 use crate::files::tensor_file::{ErrorsOf, TensorFileError, TensorHeader};
-use crate::files::weight::{ElementType, Weight};
+use crate::files::weight::Weight;
 
 /// How much of a file is read at first where only its header is wanted, in bytes.
 const FIRST_READ: usize = 64 << 10;
@@ -134,7 +134,7 @@ impl GgufFile {
     pub fn header(&self, name: &str) -> Option<TensorHeader> {
         let entry = self.tensors.get(name)?;
         Some(TensorHeader {
-            dtype: element_type(entry.tensor_type).map(Into::into),
+            dtype: entry.tensor_type.dtype(),
             written: entry.tensor_type.to_string(),
             shape: entry.shape.clone(),
         })
@@ -168,22 +168,12 @@ impl GgufFile {
             .bytes
             .as_ref()
             .ok_or_else(|| errors.header_only(name))?;
-        let Some(element) = element_type(entry.tensor_type) else {
+        let Some(element) = entry.tensor_type.dtype() else {
             let expected = "F32, F16, BF16 or quantized blocks that are known";
             return Err(errors.element_type(name, entry.tensor_type, expected));
         };
         Weight::new(bytes.clone(), entry.bytes.start, element, &entry.shape)
             .map_err(|source| errors.view(name, source))
-    }
-}
-
-/// What the elements of a tensor are, if weights can have such.
-fn element_type(tensor_type: TensorType) -> Option<ElementType> {
-    match tensor_type {
-        TensorType::F32 => Some(ElementType::F32),
-        TensorType::F16 => Some(ElementType::F16),
-        TensorType::BF16 => Some(ElementType::BF16),
-        other => other.block_format().map(ElementType::Blocks),
     }
 }
 

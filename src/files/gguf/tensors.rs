@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::cursor::Stop;
 use crate::blocks::BlockFormat;
+use crate::types::DType;
 
 /// A tensor as the header describes it.
 pub(super) struct Described {
@@ -35,12 +36,33 @@ impl TensorType {
         BlockFormat::numbered(self.0)
     }
 
+    /// What elements are, if weights can have such.
+    pub fn dtype(self) -> Option<DType> {
+        let float = FLOATS.iter().find(|(_, number)| *number == self);
+        let float = float.map(|(dtype, _)| *dtype);
+        float.or_else(|| self.block_format().map(DType::Blocks))
+    }
+
+    /// The type whose elements are such, if weights can have them.
+    pub fn of(dtype: DType) -> Option<TensorType> {
+        if let DType::Blocks(format) = dtype {
+            return Some(TensorType(format.number()));
+        }
+        let float = FLOATS.iter().find(|(float, _)| *float == dtype);
+        float.map(|(_, number)| *number)
+    }
+
     /// Bytes of a tensor of `shape`, outermost dimension first; an error says why there is no such tensor.
     pub fn bytes_of(self, shape: &[usize]) -> Result<u64, String> {
         match self.known() {
             Some((_, elements, bytes)) => tensor_size(shape, elements, bytes),
             None => Err("the size of its elements is not known".to_string()),
         }
+    }
+
+    /// Its name, if the type is known.
+    pub fn name(self) -> Option<&'static str> {
+        self.known().map(|(name, ..)| name)
     }
 
     /// Its name, the elements of a block and the bytes of a block; `None` if the type is not known.
@@ -53,11 +75,12 @@ impl TensorType {
     }
 }
 
-impl From<BlockFormat> for TensorType {
-    fn from(format: BlockFormat) -> Self {
-        TensorType(format.number())
-    }
-}
+/// Weights' types that are not blocks, and their numbers.
+const FLOATS: [(DType, TensorType); 3] = [
+    (DType::F32, TensorType::F32),
+    (DType::F16, TensorType::F16),
+    (DType::BF16, TensorType::BF16),
+];
 
 impl fmt::Display for TensorType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

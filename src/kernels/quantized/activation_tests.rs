@@ -37,14 +37,14 @@ impl Quants {
     }
 
     /// The words of the layout; NaN by its usual bits.
-    fn words(&self) -> [i32; BLOCK_WORDS] {
+    fn words(&self) -> [i32; INT8_BLOCK_WORDS] {
         let halves = [&self.quants[..16], &self.quants[16..]].map(|half| half.iter().sum::<i32>());
         let scaled_sum = self.scale * (halves[0] + halves[1]) as f32;
         let bits = |x: f32| {
             let bits = if x.is_nan() { f32::NAN } else { x }.to_bits();
             bits.cast_signed()
         };
-        let mut words = [0; BLOCK_WORDS];
+        let mut words = [0; INT8_BLOCK_WORDS];
         words[0] = bits(self.scale);
         words[1] = bits(scaled_sum);
         words[2] = (halves[0] & 0xffff) | halves[1] << 16;

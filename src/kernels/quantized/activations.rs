@@ -1,6 +1,6 @@
 //! Activations quantized to int8, 32 consecutive elements with one scale: see the room's top for the arithmetic.
 //!
-//! A block is [`BLOCK_WORDS`] words of 4 bytes, all that a product needs of it in one place:
+//! A block is [`INT8_BLOCK_WORDS`] words of 4 bytes, all that a product needs of it in one place:
 //!
 //! ```text
 //! word 0      the scale, an f32
@@ -16,16 +16,20 @@ use std::cell::Cell;
 use crate::kernels::call::{Call, Kernel, QuantizedView};
 use crate::kernels::norm::{NormOutput, NormRows};
 use crate::kernels::simd::{LANES, Simd};
-pub use crate::types::{INT8_BLOCK as BLOCK, INT8_BLOCK_WORDS as BLOCK_WORDS};
+pub use crate::types::{INT8_BLOCK, INT8_BLOCK_WORDS};
 
 /// Words of 4 bytes that quantized activations [rows, cols] take; `cols` is a multiple of 32.
 pub const fn activation_words(rows: usize, cols: usize) -> usize {
-    rows * (cols / BLOCK) * BLOCK_WORDS
+    rows * (cols / INT8_BLOCK) * INT8_BLOCK_WORDS
 }
 
 /// Quantizes the 32 elements of `x`, the first 16 in `x[0]`, into `block`.
 #[inline(always)]
-pub(super) fn quantize_block<S: Simd>(simd: S, x: [S::F32; 2], block: &[Cell<i32>; BLOCK_WORDS]) {
+pub(super) fn quantize_block<S: Simd>(
+    simd: S,
+    x: [S::F32; 2],
+    block: &[Cell<i32>; INT8_BLOCK_WORDS],
+) {
     let magnitudes = [magnitude(simd, x[0]), magnitude(simd, x[1])];
     let amax = simd.largest(simd.max(magnitudes[0], magnitudes[1]));
     let inverse = 127.0 / amax;
@@ -73,7 +77,7 @@ pub struct QuantizeActivations;
 unsafe impl Kernel for QuantizeActivations {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
-        let x = call.tensor(0).cells.as_chunks::<BLOCK>().0;
+        let x = call.tensor(0).cells.as_chunks::<INT8_BLOCK>().0;
         let y = call.quantized_output().blocks;
         let share = call.share(y.len());
         for (x, y) in x[share.clone()].iter().zip(&y[share]) {
@@ -100,7 +104,7 @@ impl NormRows for QuantizedView<'_> {
     #[inline(always)]
     fn write_row<S: Simd>(&self, simd: S, row: usize, each: impl Fn(usize) -> S::F32) {
         for (i, block) in self.row(row).iter().enumerate() {
-            let at = i * BLOCK;
+            let at = i * INT8_BLOCK;
             quantize_block(simd, [each(at), each(at + LANES)], block);
         }
     }

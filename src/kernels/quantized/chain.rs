@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::activations::{BLOCK_WORDS, pair};
+use super::activations::{INT8_BLOCK_WORDS, pair};
 use crate::kernels::simd::{LANES, Simd};
 
 /// Words of quants in a 32-block.
@@ -109,7 +109,7 @@ impl<S: Simd> Block<S> {
     pub(super) fn add<K: Kind>(
         &self,
         simd: S,
-        x: &[Cell<i32>; BLOCK_WORDS],
+        x: &[Cell<i32>; INT8_BLOCK_WORDS],
         sum: S::F32,
     ) -> S::F32 {
         let scale = float(simd, &x[0]);

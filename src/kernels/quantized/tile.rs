@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use super::activations::{BLOCK, BLOCK_WORDS};
+use super::activations::{INT8_BLOCK, INT8_BLOCK_WORDS};
 use super::chain::{Block, Kind, MOST_STORED};
 use super::formats::{Format, FormatWork, KindWork, for_format, for_kind};
 use super::linear::Blocks;
@@ -31,7 +31,7 @@ const MOST_PANELS: usize = 2;
 /// Floats of scratch that one thread needs for `tokens` rows of `cols` activations.
 pub(super) fn scratch_floats(cols: usize, tokens: usize) -> usize {
     let stored = if tokens > 1 {
-        cols / BLOCK * MOST_STORED
+        cols / INT8_BLOCK * MOST_STORED
     } else {
         0
     };
@@ -98,7 +98,7 @@ fn units_for<S: Simd, const U: usize, P: Product<U, Blocks>>(
 fn one_token<S: Simd>(
     simd: S,
     panel: QuantizedPanel<'_>,
-    x: &[[Cell<i32>; BLOCK_WORDS]],
+    x: &[[Cell<i32>; INT8_BLOCK_WORDS]],
     sum: &[Cell<f32>; LANES],
 ) {
     for_format(simd, panel.format, OneToken { panel, x, sum });
@@ -106,7 +106,7 @@ fn one_token<S: Simd>(
 
 struct OneToken<'a> {
     panel: QuantizedPanel<'a>,
-    x: &'a [[Cell<i32>; BLOCK_WORDS]],
+    x: &'a [[Cell<i32>; INT8_BLOCK_WORDS]],
     sum: &'a [Cell<f32>; LANES],
 }
 
@@ -146,7 +146,7 @@ fn file_blocks<'a, F: Format>(
 
 /// 32-blocks of a block of the file.
 const fn small_blocks<F: Format>() -> usize {
-    F::FORMAT.elements() / BLOCK
+    F::FORMAT.elements() / INT8_BLOCK
 }
 
 /// The sums of one panel's rows with `tokens`, `[tokens][16]`; `stored` is room for the panel taken apart.
@@ -222,9 +222,9 @@ impl Tiles<'_> {
         first: usize,
         sums: &[[Cell<f32>; LANES]],
     ) {
-        let blocks = self.x.cols() / BLOCK;
+        let blocks = self.x.cols() / INT8_BLOCK;
         // Rows that the tile lacks repeat its last; their sums go nowhere.
-        let x: [&[[Cell<i32>; BLOCK_WORDS]]; T] =
+        let x: [&[[Cell<i32>; INT8_BLOCK_WORDS]]; T] =
             std::array::from_fn(|t| &self.x.row(first + t.min(sums.len() - 1))[..blocks]);
         let mut acc = [simd.zero(); T];
         let stored = self.stored.chunks_exact(K::STORED).take(blocks);

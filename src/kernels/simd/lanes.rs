@@ -1,9 +1,9 @@
 //! Lanes of f32, and the arithmetic that can be done with them.
 
-/// Lanes of a [`Simd`].
+/// Lanes of a [`Simd`](super::Simd).
 pub const LANES: usize = 16;
 
-/// Lanes of f32, and the arithmetic that can be done with them: sixteen, or one ([`Single`]).
+/// Lanes of f32, and the arithmetic that can be done with them: sixteen, or one ([`Single`](super::Single)).
 ///
 /// Every method is `#[inline(always)]`. Minimum and maximum are `a < b ? a : b` and `a > b ? a : b` (the second operand
 /// where they compare equal or unordered), as on x86. Comparisons with NaN are false.

@@ -6,7 +6,7 @@ use crate::kernels::kv_cache::KvLayout;
 use crate::kernels::simd::Isa;
 use crate::ops::{Attribute, Op};
 use crate::plan::place::Overlap;
-use crate::plan::step::{Source, StepPlan};
+use crate::plan::step::{StepInput, StepPlan};
 use crate::plan::{ModelPlan, PlanOptions};
 use crate::types::{DType, Dim, Type};
 
@@ -98,7 +98,7 @@ fn relocate(graph: &Graph, plan: &mut StepPlan, name: &str, offset: usize) {
     for step in &mut plan.steps {
         let inputs = graph.inputs(step.node);
         for (source, &operand) in step.inputs.iter_mut().zip(&step.operands) {
-            if let (Source::Arena(slot), Some(&Some(value))) = (source, inputs.get(operand))
+            if let (StepInput::Arena(slot), Some(&Some(value))) = (source, inputs.get(operand))
                 && moved(value)
             {
                 slot.offset = offset;
@@ -267,7 +267,7 @@ fn an_output_that_does_not_stand_where_the_caller_looks_is_found() {
 
 #[test]
 fn operands_that_are_not_the_graphs_are_found() {
-    let broken = |name: &'static str, source: Source| {
+    let broken = |name: &'static str, source: StepInput| {
         refused(move |_, plan| {
             let steps = &mut plan.prefill;
             let step = at(steps, name);
@@ -275,15 +275,15 @@ fn operands_that_are_not_the_graphs_are_found() {
         })
     };
     assert_refused!(
-        broken("x", Source::Weight(1)),
+        broken("x", StepInput::Weight(1)),
         PlanDefect::Operand { operand: 0, .. }
     );
     assert_refused!(
-        broken("b", Source::Weight(0)),
+        broken("b", StepInput::Weight(0)),
         PlanDefect::Operand { operand: 0, .. }
     );
     assert_refused!(
-        broken("b", Source::Absent),
+        broken("b", StepInput::Absent),
         PlanDefect::Operand { operand: 0, .. }
     );
     // Another value where it lies, of the same type.
@@ -296,7 +296,7 @@ fn operands_that_are_not_the_graphs_are_found() {
     let defect = refused(|_, plan| {
         let steps = &mut plan.prefill;
         let step = at(steps, "b");
-        if let Source::Arena(slot) = &mut steps.steps[step].inputs[0] {
+        if let StepInput::Arena(slot) = &mut steps.steps[step].inputs[0] {
             slot.ty = Type::f32([Dim::Tokens, Dim::Fixed(31)]);
         }
     });

@@ -7,7 +7,7 @@ use super::PlanDefect;
 use crate::graph::{Class, Graph, Kind, NodeId, Value};
 use crate::plan::layout::ModelPlan;
 use crate::plan::schedule::is_view;
-use crate::plan::step::{Slot, Source, Step, StepPlan};
+use crate::plan::step::{Slot, Step, StepInput, StepPlan};
 use crate::types::ALIGNMENT;
 
 /// Every step of `steps` reads the values that `graph` says, and every node of the graph has its steps.
@@ -106,13 +106,13 @@ impl Walk<'_> {
         for (source, &operand) in step.inputs.iter().zip(&step.operands) {
             let value = operands.get(operand).copied().flatten();
             match (source, value) {
-                (Source::Absent, None) => {}
-                (Source::Arena(slot), Some(value)) => {
+                (StepInput::Absent, None) => {}
+                (StepInput::Arena(slot), Some(value)) => {
                     let bytes = self.bytes(value, slot, user, operand)?;
                     self.read(value, &bytes, user)?;
                     read.push((operand, value, bytes));
                 }
-                (Source::Weight(weight), Some(value)) if self.is_weight(*weight, value) => {}
+                (StepInput::Weight(weight), Some(value)) if self.is_weight(*weight, value) => {}
                 _ => return Err(not_the_graphs(user, operand)),
             }
         }
