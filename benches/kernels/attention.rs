@@ -2,7 +2,7 @@
 
 use criterion::{Criterion, Throughput};
 use smallmind::kernels::attention::{AttendCached, Attention, StoreKv, scratch_floats};
-use smallmind::kernels::kv_cache::Cache;
+use smallmind::kernels::cache::Cache;
 use smallmind::kernels::matmul::AttentionScores;
 
 use super::case::{Case, Input, bench, count, floats};

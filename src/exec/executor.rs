@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::arena::Arena;
 use super::batch::{Batch, BatchError};
+use super::caches::kv_cache;
 use super::frames::Frames;
 use super::pool::{Padded, Pool};
 use super::prefix::PrefixCache;
@@ -18,7 +19,7 @@ use crate::kernels::call::{Call, Operand, QuantizedView, View};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::kv_cache::KvCache;
 use crate::kernels::quantized::activation_words;
-use crate::plan::{Cache, FEW_INPUTS, FEW_OUTPUTS, ModelPlan, Slot, Step, StepInput, StepPlan};
+use crate::plan::{FEW_INPUTS, FEW_OUTPUTS, ModelPlan, Slot, Step, StepInput, StepPlan};
 
 /// What runs a model: shared by all its sessions, each of which brings its arena.
 pub struct Executor {
@@ -346,26 +347,5 @@ impl<T> List<T> for Vec<T> {
 
     fn items(&self) -> &[T] {
         self
-    }
-}
-
-/// A layer's keys and values in an arena of the plan that `cache` is of.
-///
-/// # Safety
-/// As [`Arena::cells`].
-pub(super) unsafe fn kv_cache<'a>(cache: &Cache, arena: &'a Arena) -> KvCache<'a> {
-    let floats = cache.layout().floats();
-    let values = cache.offset() + floats * size_of::<f32>();
-    // SAFETY: the caller's promise is passed on.
-    let (keys, values) = unsafe {
-        (
-            arena.cells(cache.offset(), floats),
-            arena.cells(values, floats),
-        )
-    };
-    KvCache {
-        keys,
-        values,
-        layout: cache.layout(),
     }
 }

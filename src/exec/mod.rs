@@ -7,6 +7,7 @@
 
 pub mod arena;
 pub mod batch;
+mod caches;
 pub mod executor;
 pub mod frames;
 mod machine;

@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use self::index::{Index, NONE};
 
 use super::arena::{Arena, ArenaError};
-use super::executor::kv_cache;
+use super::caches::kv_cache;
 use crate::kernels::kv_cache::{KEY_BLOCK, KvCache};
 use crate::plan::ModelPlan;
 

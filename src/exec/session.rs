@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::arena::{Arena, ArenaError};
 use super::batch::{Batch, BatchError};
-use super::executor::{Ended, Executor, kv_cache};
+use super::caches::kv_cache;
+use super::executor::{Ended, Executor};
 use super::frames::Frames;
 use super::saved::{SavedReader, SavedSessionError, Writer, first_saved};
 use crate::kernels::finite::{NonFinite, non_finite};

@@ -1,18 +1,8 @@
-//! A layer's keys and values: their layout in the arena, and the op that hands them out as plain tensors.
-//!
-//! ```text
-//! Cache(k [T, KV, D], v [T, KV, D]) -> keys [S, KV, D], values [S, KV, D], S = past + T
-//!     for t in 0..T: cache.keys[past + t] = k[t]; cache.values[past + t] = v[t]
-//!     for s in 0..S: keys[s] = cache.keys[s];     values[s] = cache.values[s]
-//! ```
-//!
-//! Nothing is computed, so no order matters. Threads own whole heads: each reads only what it wrote itself, or what
-//! earlier steps wrote.
+//! A layer's keys and values: their layout in the arena.
 
 use std::cell::Cell;
 
-use super::call::{Call, Kernel};
-use super::simd::{LANES, Simd};
+use super::simd::LANES;
 
 /// Positions of a key block: attention merges partial results at multiples of it.
 pub const KEY_BLOCK: usize = 64;
@@ -125,51 +115,9 @@ impl<'a> KvCache<'a> {
     }
 }
 
-/// Appends keys and values, and gives the whole context, all of which the cache must have room for: see the top of this
-/// file.
-#[derive(Clone, Copy, Debug)]
-pub struct Cache;
-
-// SAFETY: a thread touches only the heads of its share, in the cache and in the outputs.
-unsafe impl Kernel for Cache {
-    #[inline(always)]
-    unsafe fn run<S: Simd>(&self, _simd: S, call: &Call<'_>) {
-        let Some(cache) = call.cache else {
-            unreachable!("Cache without a cache")
-        };
-        let (k, v) = (call.tensor(0).cells, call.tensor(1).cells);
-        let (keys, values) = (call.outputs[0].cells, call.outputs[1].cells);
-        let (heads, dim) = (cache.layout.kv_heads, cache.layout.head_dim);
-        for head in call.share(heads) {
-            for t in 0..call.tokens {
-                let row = (t * heads + head) * dim..(t * heads + head + 1) * dim;
-                copy(&k[row.clone()], cache.key(head, call.past + t));
-                copy(&v[row], cache.value(head, call.past + t));
-            }
-            for s in 0..call.past + call.tokens {
-                let row = (s * heads + head) * dim..(s * heads + head + 1) * dim;
-                copy(cache.key(head, s), &keys[row.clone()]);
-                copy(cache.value(head, s), &values[row]);
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn copy<'a>(
-    from: impl IntoIterator<Item = &'a Cell<f32>>,
-    to: impl IntoIterator<Item = &'a Cell<f32>>,
-) {
-    for (from, to) in from.into_iter().zip(to) {
-        to.set(from.get());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::call::{Operand, View};
-    use crate::kernels::testing::{bits, bits_of, cells, everywhere, random, run, unwritten};
 
     #[test]
     fn every_position_and_element_has_its_own_place() {
@@ -199,42 +147,5 @@ mod tests {
             let inside = (later - begin) * 5;
             assert_eq!(layout.value(1, later), layout.value(1, begin) + inside);
         }
-    }
-
-    #[test]
-    fn the_context_comes_back_as_it_was_appended_chunk_by_chunk() {
-        let (heads, dim, total) = (3, 5, 70);
-        let (k, v) = (
-            random(total * heads * dim, 1),
-            random(total * heads * dim, 2),
-        );
-        let layout = KvLayout::new(heads, dim, total);
-        everywhere(|isa, threads| {
-            let (cache_keys, cache_values) =
-                (unwritten(layout.floats()), unwritten(layout.floats()));
-            let mut past = 0;
-            for tokens in [1, 15, 17, 1, 36] {
-                let part = past * heads * dim..(past + tokens) * heads * dim;
-                let (k_cells, v_cells) = (cells(&k[part.clone()]), cells(&v[part.clone()]));
-                let (keys, values) = (unwritten(part.end), unwritten(part.end));
-                let (shape, whole) = ([tokens, heads, dim], [past + tokens, heads, dim]);
-                let inputs = [
-                    Operand::Tensor(View::new(&k_cells, &shape)),
-                    Operand::Tensor(View::new(&v_cells, &shape)),
-                ];
-                let outputs = [View::new(&keys, &whole), View::new(&values, &whole)];
-                let mut call = crate::kernels::testing::call(&inputs, &outputs);
-                call.cache = Some(KvCache {
-                    keys: &cache_keys,
-                    values: &cache_values,
-                    layout,
-                });
-                (call.tokens, call.past) = (tokens, past);
-                run(&Cache, isa, threads, 0, &call);
-                assert_eq!(bits(&keys), bits_of(&k[..part.end]));
-                assert_eq!(bits(&values), bits_of(&v[..part.end]));
-                past += tokens;
-            }
-        });
     }
 }

@@ -8,6 +8,7 @@
 mod attend;
 mod attend_share;
 pub mod attention;
+pub mod cache;
 pub mod call;
 pub mod elementwise;
 pub mod elementwise_chain;

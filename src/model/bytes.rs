@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::source::{CONFIG, GGUF, OWN_GRAPH, TOKENIZER};
+use super::file_names::{CONFIG, GGUF, OWN_GRAPH, TOKENIZER};
 use crate::files::folder::Folder;
 use crate::files::map::Mapped;
 use crate::files::weight_files::SINGLE_FILE;

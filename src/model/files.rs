@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value as Json;
 
 use super::configuration::Configuration;
+use super::file_names::{CONFIG, LARGEST_TEXT};
 use super::graphs::{GraphOrigin, choose_graph};
-use super::source::{CONFIG, GGUF, Place, Source};
+use super::source::{Place, Source, gguf_in_memory};
 #[cfg(feature = "tokenizer")]
 use super::vocabulary::Vocabulary;
 use super::{ModelError, Options};
@@ -14,14 +15,12 @@ use crate::architecture::ast::ModelFile;
 use crate::architecture::bind::{Headers, headers};
 use crate::architecture::parameters::ConfigJson;
 use crate::files::folder::{Folder, read_text};
-use crate::files::gguf::{GgufFile, open_parts};
-use crate::files::weight_file::{TensorFileError, WeightFile};
+use crate::files::gguf::open_parts;
+use crate::files::weight_file::WeightFile;
 use crate::files::weight_files::{Open, WeightFiles, WeightFilesError};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::language::diagnostics::{Position, Problem, Problems};
 
-/// The largest graph or configuration file that is read, in bytes.
-pub(super) const LARGEST_TEXT: u64 = 16 << 20;
 /// What a folder says of generating text.
 const GENERATION: &str = "generation_config.json";
 
@@ -130,7 +129,7 @@ impl ModelFiles {
     /// The text of the folder's own graph file, if that describes the model.
     #[cfg(feature = "tokenizer")]
     pub(crate) fn own_graph(&self) -> Result<Option<String>, ModelError> {
-        use super::source::OWN_GRAPH;
+        use super::file_names::OWN_GRAPH;
         match (&self.graph_origin, &self.folder) {
             (GraphOrigin::Own, Some(folder)) if folder.has(OWN_GRAPH) => {
                 Ok(Some(folder.text(OWN_GRAPH, LARGEST_TEXT)?.into_owned()))
@@ -158,17 +157,6 @@ impl ModelFiles {
             (_, Some(folder)) => Vocabulary::Folder(folder.clone()),
             (_, None) => Vocabulary::Folder(Folder::Disk(self.path.clone())),
         }
-    }
-}
-
-/// The GGUF file of a model in memory, which is whole.
-pub(super) fn gguf_in_memory(folder: &Folder) -> Result<GgufFile, TensorFileError> {
-    match WeightFile::open_in(folder, GGUF, Open::Data)? {
-        WeightFile::Gguf(file) => file.refuse_part(),
-        WeightFile::Safetensors(file) => Err(TensorFileError::Malformed {
-            file: file.path().to_path_buf(),
-            problem: "no GGUF file: it does not begin with \"GGUF\"".to_string(),
-        }),
     }
 }
 

@@ -7,8 +7,7 @@ use include_dir::{Dir, include_dir};
 
 use super::ModelError;
 use super::configuration::Configuration;
-use super::files::LARGEST_TEXT;
-use super::source::OWN_GRAPH;
+use super::file_names::{LARGEST_TEXT, OWN_GRAPH};
 use crate::architecture::ast::ModelFile;
 use crate::architecture::parameters::ParameterSource;
 use crate::architecture::syntax;

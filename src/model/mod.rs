@@ -8,6 +8,8 @@ mod beside;
 mod bytes;
 mod compile;
 mod configuration;
+mod error;
+mod file_names;
 mod files;
 mod graphs;
 mod identity;
@@ -21,7 +23,6 @@ mod vocabulary;
 use std::fmt;
 use std::io::Read;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use bytes::ModelBytes;
@@ -33,6 +34,7 @@ pub use compile::{Compiled, compile, threads};
 pub(crate) use configuration::Configuration;
 #[cfg(feature = "internals")]
 pub use configuration::Configuration;
+pub use error::ModelError;
 #[cfg(not(feature = "internals"))]
 pub(crate) use files::ModelFiles;
 #[cfg(feature = "internals")]
@@ -57,104 +59,19 @@ pub use vocabulary::open_tokenizer;
 #[cfg(feature = "tokenizer")]
 use self::beside::beside;
 use crate::exec::arena::ArenaError;
-use crate::exec::executor::{Executor, ExecutorError};
+use crate::exec::executor::Executor;
 use crate::exec::pool::Pool;
 use crate::exec::prefix::{PrefixCache, PrefixCacheError, PrefixStatistics};
 use crate::exec::saved::SavedSessionError;
 use crate::exec::session::Session;
-use crate::exec::weights::{self, WeightLoadError};
-use crate::files::folder::FolderError;
-use crate::files::weight_files::WeightFilesError;
-use crate::graph::GraphError;
+use crate::exec::weights;
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::kv_cache::KEY_BLOCK;
-use crate::kernels::simd::{Isa, IsaError};
-use crate::language::diagnostics::Problems;
-use crate::plan::{MemoryReport, ModelPlan, PlanError};
-use crate::rewrite::{PassError, Report};
+use crate::kernels::simd::Isa;
+use crate::plan::{MemoryReport, ModelPlan};
+use crate::rewrite::Report;
 #[cfg(feature = "tokenizer")]
 use crate::text::tokenizer::{Tokenizer, TokenizerError};
-
-/// Why a model can't be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ModelError {
-    /// There is no model at the path.
-    #[error("{}: {problem}", path.display())]
-    NoModel {
-        /// The path given.
-        path: PathBuf,
-        /// What is missing.
-        problem: String,
-    },
-    /// The demo is asked for, and this build has none.
-    #[error(
-        "the demo is not part of this build: the cargo feature `demo` adds it (write ./demo for a folder of that name)"
-    )]
-    NoDemo,
-    /// Something is wrong with the graph file, the configuration, or how they and the weights fit together.
-    #[error(transparent)]
-    Problems(#[from] Problems),
-    /// The weight files can't be read.
-    #[error(transparent)]
-    Files(#[from] WeightFilesError),
-    /// The graph is not well formed.
-    #[error(transparent)]
-    Graph(#[from] GraphError),
-    /// The passes can't be read, or one failed.
-    #[error(transparent)]
-    Pass(#[from] PassError),
-    /// There is no plan.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// A weight can't be made ready.
-    #[error(transparent)]
-    Weights(WeightLoadError),
-    /// [`Options::progress`] ended the loading.
-    #[error("loading was cancelled")]
-    Cancelled,
-    /// The weights or the threads are not what the plan is for.
-    #[error(transparent)]
-    Executor(#[from] ExecutorError),
-    /// The instruction set can't be had.
-    #[error(transparent)]
-    Isa(#[from] IsaError),
-    /// An option is out of its range.
-    #[error("{option} is {value}; it must be {range}")]
-    Option {
-        /// The option's name.
-        option: &'static str,
-        /// What was given.
-        value: usize,
-        /// What would do.
-        range: String,
-    },
-    /// There is no memory for the cache of prompts' beginnings.
-    #[error("the cache of prompts' beginnings: {0}")]
-    PrefixCache(#[from] ArenaError),
-    /// The threads can't be started.
-    #[error("can't start threads: {0}")]
-    Threads(std::io::Error),
-    /// The tokenizer can't be read.
-    #[cfg(feature = "tokenizer")]
-    #[error(transparent)]
-    Tokenizer(#[from] TokenizerError),
-}
-
-impl From<WeightLoadError> for ModelError {
-    fn from(error: WeightLoadError) -> Self {
-        match error {
-            WeightLoadError::Cancelled => ModelError::Cancelled,
-            error => ModelError::Weights(error),
-        }
-    }
-}
-
-impl From<FolderError> for ModelError {
-    fn from(FolderError { path, problem }: FolderError) -> Self {
-        ModelError::NoModel { path, problem }
-    }
-}
 
 /// A model, ready to run. Cheap to clone; clones share weights and threads, and may be used from any thread.
 #[derive(Clone)]

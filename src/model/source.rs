@@ -2,18 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{ModelBytes, ModelError};
+use super::bytes::ModelBytes;
+use super::error::ModelError;
+use super::file_names::{CONFIG, GGUF};
 use crate::files::folder::Folder;
-use crate::files::gguf::is_gguf;
-
-/// A folder's parameters.
-pub(super) const CONFIG: &str = "config.json";
-/// A folder's own graph file, which describes an architecture that is not built in, or describes it otherwise.
-pub(super) const OWN_GRAPH: &str = "model.ron";
-/// A folder's tokenizer.
-pub(super) const TOKENIZER: &str = "tokenizer.json";
-/// The file of a model in memory that is a GGUF file.
-pub(super) const GGUF: &str = "model.gguf";
+use crate::files::gguf::{GgufFile, is_gguf};
+use crate::files::weight_file::{Open, TensorFileError, WeightFile};
 
 /// Where a model comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +121,17 @@ impl Place {
 pub(super) fn is_gguf_file(path: &Path) -> bool {
     let named_gguf = path.extension().is_some_and(|e| e == "gguf");
     path.is_file() && (named_gguf || is_gguf(path))
+}
+
+/// The GGUF file of a model in memory, which is whole.
+pub(super) fn gguf_in_memory(folder: &Folder) -> Result<GgufFile, TensorFileError> {
+    match WeightFile::open_in(folder, GGUF, Open::Data)? {
+        WeightFile::Gguf(file) => file.refuse_part(),
+        WeightFile::Safetensors(file) => Err(TensorFileError::Malformed {
+            file: file.path().to_path_buf(),
+            problem: "no GGUF file: it does not begin with \"GGUF\"".to_string(),
+        }),
+    }
 }
 
 /// The demo's files.

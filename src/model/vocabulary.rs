@@ -1,7 +1,7 @@
 //! Finding a model's tokenizer, for which no weight and no graph is needed.
 
-use super::files::gguf_in_memory;
-use super::source::{Place, Source, TOKENIZER};
+use super::file_names::TOKENIZER;
+use super::source::{Place, Source, gguf_in_memory};
 use super::{ModelError, TokenizerError};
 use crate::files::folder::Folder;
 use crate::files::gguf::{GgufFile, Metadata};

@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
+use super::draft::{Draft, Scheduler, is_view};
 use super::place::{Buffer, round_up};
-use super::schedule::{Draft, Scheduler, is_view};
 use crate::graph::{Class, Graph, Kind, Value};
 use crate::types::ALIGNMENT;
 

@@ -1,39 +1,19 @@
 //! The whole plan: the step sizes, and the regions of the one arena that they share.
 
 use super::bidirectional::{is_bidirectional, reads_texts_together};
+use super::defect::PlanDefect;
+use super::draft::Scheduler;
+use super::model_plan::ModelPlan;
+use super::options::PlanOptions;
 use super::place::Placement;
-use super::regions::{Cache, FrameSizes, Regions, SessionLists};
-use super::schedule::Scheduler;
-use super::step::{StepPlan, WeightNeed};
-use super::verify::{PlanDefect, verify};
+use super::regions::{Cache, Regions};
+use super::verify::verify;
 use crate::graph::Graph;
 use crate::kernels::kv_cache::{KEY_BLOCK, KvLayout};
-use crate::kernels::simd::Isa;
 use crate::types::{ALIGNMENT, Dim, Type};
 
 /// Bytes between the scratch of two threads, so that they share no cache line, nor a pair that is fetched together.
 const THREAD_ALIGNMENT: usize = 128;
-
-/// What a plan depends on besides the graph.
-#[derive(Clone, Debug)]
-pub struct PlanOptions {
-    /// Positions the caches hold.
-    pub context: usize,
-    /// The most tokens of a prompt step. More than the context only where a step reads several texts.
-    pub chunk: usize,
-    /// Threads that run a step.
-    pub threads: usize,
-    /// Whether a step may run on one thread alone where the others would slow it down.
-    pub fewer_threads: bool,
-    /// The instruction set of the kernels.
-    pub isa: Isa,
-    /// Whether an op may write over an operand.
-    pub in_place: bool,
-    /// Whether values that do not live at the same time may share bytes.
-    pub reuse_buffers: bool,
-    /// The most bytes of the cache of prompts' beginnings that all sessions share; 0 for none.
-    pub prefix_cache: usize,
-}
 
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
@@ -55,20 +35,6 @@ pub enum PlanError {
     /// A defect of the planner.
     #[error("the plan is wrong: {0}")]
     Defect(#[from] PlanDefect),
-}
-
-/// Every decision about running a graph: what runs, in which order, on which bytes.
-///
-/// A plan was verified when it was made, and cannot be changed.
-pub struct ModelPlan {
-    pub(super) decode: StepPlan,
-    pub(super) prefill: StepPlan,
-    pub(super) regions: Regions,
-    pub(super) caches: Vec<Cache>,
-    pub(super) weights: Vec<WeightNeed>,
-    pub(super) bidirectional: bool,
-    pub(super) texts: usize,
-    pub(super) options: PlanOptions,
 }
 
 impl ModelPlan {
@@ -163,74 +129,6 @@ impl ModelPlan {
         };
         verify(graphs.0, graphs.1, &plan)?;
         Ok(plan)
-    }
-
-    /// Steps of one token.
-    pub fn decode(&self) -> &StepPlan {
-        &self.decode
-    }
-
-    /// Steps of up to a chunk of tokens.
-    pub fn prefill(&self) -> &StepPlan {
-        &self.prefill
-    }
-
-    /// The arena.
-    pub fn regions(&self) -> Regions {
-        self.regions
-    }
-
-    /// A cache for each node with state.
-    pub fn caches(&self) -> &[Cache] {
-        &self.caches
-    }
-
-    /// The weights that the steps read, and how.
-    pub fn weights(&self) -> &[WeightNeed] {
-        &self.weights
-    }
-
-    /// Whether tokens see later ones: each text is then read in one step that begins at position 0.
-    pub fn is_bidirectional(&self) -> bool {
-        self.bidirectional
-    }
-
-    /// The most texts of a step: as many as there are tokens in it where texts can be read side by side, else 1.
-    pub fn texts(&self) -> usize {
-        self.texts
-    }
-
-    /// What the plan was made for.
-    pub fn options(&self) -> &PlanOptions {
-        &self.options
-    }
-
-    /// The lists of a session.
-    pub fn session_lists(&self) -> SessionLists {
-        SessionLists {
-            tokens: self.options.context.max(self.options.chunk),
-            starts: match self.texts {
-                1 => 0,
-                texts => texts.saturating_add(1),
-            },
-            held: self.caches.len(),
-            frames: FrameSizes::of([&self.decode, &self.prefill]),
-        }
-    }
-
-    /// Whether a prompt step gives something for each of its tokens, and not for the last alone.
-    pub fn gives_all_rows(&self) -> bool {
-        let mut outputs = self.prefill.outputs.iter();
-        outputs.any(|slot| slot.ty.shape.contains(&Dim::Tokens))
-    }
-
-    /// The plan for a step of that many tokens.
-    pub fn for_tokens(&self, tokens: usize) -> &StepPlan {
-        if tokens == 1 {
-            &self.decode
-        } else {
-            &self.prefill
-        }
     }
 }
 

@@ -105,12 +105,8 @@ impl Regions {
     }
 }
 
-/// Inputs of a step that a thread has room for without a list of its own: more than nearly all ops have.
-pub const FEW_INPUTS: usize = 16;
-/// Outputs of a step, likewise.
-pub const FEW_OUTPUTS: usize = 8;
-
-/// Room for the operands of the steps that have more than [`FEW_INPUTS`] or [`FEW_OUTPUTS`]; nothing where none has.
+/// Room for the operands of the steps that have more than [`FEW_INPUTS`](super::FEW_INPUTS) or
+/// [`FEW_OUTPUTS`](super::FEW_OUTPUTS); nothing where none has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FrameSizes {
     pub(super) threads: usize,

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use smallvec::SmallVec;
 
-use super::layout::ModelPlan;
+use super::model_plan::ModelPlan;
 use super::step::{StepPlan, WeightNeed};
 use crate::kernels::kv_cache::KEY_BLOCK;
 use crate::kernels::packed::{PackedMatrix, packed_type};

@@ -9,38 +9,13 @@ use smallvec::SmallVec;
 
 use super::alias::Classes;
 use super::cost;
-use super::layout::PlanOptions;
+use super::draft::{Draft, Scheduler, is_view};
+use super::options::PlanOptions;
 use super::place::{Buffer, Placement, place, round_up};
 use super::step::{Slot, Step, StepInput, StepPlan, WeightNeed};
 use crate::graph::{Class, Graph, Kind, NodeId, Value};
-use crate::kernels::call::BoundKernel;
-use crate::ops::{Lowering, Read, View, WeightForm};
+use crate::ops::{Lowering, WeightForm};
 use crate::types::{ALIGNMENT, DType, Type};
-
-/// What every step size of a graph shares while it is scheduled.
-pub(super) struct Scheduler<'a> {
-    pub graph: &'a Graph,
-    pub order: Vec<NodeId>,
-    pub classes: Vec<Class>,
-    pub weights: Vec<WeightNeed>,
-    pub weight_index: HashMap<(Value, WeightForm), usize>,
-    /// Nodes with a cache, in order.
-    pub stateful: Vec<NodeId>,
-}
-
-/// One kernel call before its operands have places.
-pub(super) struct Draft {
-    pub node: NodeId,
-    /// Its number among the node's phases, from 0, and how many these are.
-    pub phase: (usize, usize),
-    pub kernel: Box<dyn BoundKernel>,
-    /// Operand values by slot of the kernel; `None` is absent.
-    pub inputs: SmallVec<[Option<Value>; 8]>,
-    /// The op's slots that the kernel's slots stand for, and how each is read.
-    pub reads: SmallVec<[Read; 8]>,
-    pub outputs: bool,
-    pub scratch: usize,
-}
 
 impl<'a> Scheduler<'a> {
     /// For `graph`, with the weights that an earlier plan of the same nodes needs.
@@ -264,12 +239,6 @@ impl<'a> Scheduler<'a> {
             unshared,
         })
     }
-}
-
-/// Whether the node only sees its operand's bytes in another shape.
-pub(super) fn is_view(graph: &Graph, id: NodeId) -> bool {
-    let op = graph.node(id).op();
-    op.is_some_and(|op| op.def().view == Some(View::Reshape))
 }
 
 /// A placement without reuse: each buffer has bytes of its own.

@@ -5,11 +5,15 @@ use std::collections::HashMap;
 use smallvec::SmallVec;
 
 use super::place::{Buffer, Placement};
-use super::regions::{FEW_INPUTS, FEW_OUTPUTS};
 use crate::graph::{Name, NodeId, Value};
 use crate::kernels::call::BoundKernel;
 use crate::ops::WeightForm;
 use crate::types::{DType, Dim, Type};
+
+/// Inputs of a step that a thread has room for without a list of its own: more than nearly all ops have.
+pub const FEW_INPUTS: usize = 16;
+/// Outputs of a step, likewise.
+pub const FEW_OUTPUTS: usize = 8;
 
 /// A place in the activations region and how its bytes are seen.
 #[derive(Clone, Debug, PartialEq)]

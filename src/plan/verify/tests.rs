@@ -1,10 +1,11 @@
 //! Plans broken on purpose: is each defect found, and called what it is?
 
-use super::{PlanDefect, verify};
+use super::verify;
 use crate::graph::{Graph, Value, WeightSource};
 use crate::kernels::kv_cache::KvLayout;
 use crate::kernels::simd::Isa;
 use crate::ops::{Attribute, Op};
+use crate::plan::defect::PlanDefect;
 use crate::plan::place::Overlap;
 use crate::plan::step::{StepInput, StepPlan};
 use crate::plan::{ModelPlan, PlanOptions};

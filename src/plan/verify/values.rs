@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
-use super::PlanDefect;
 use crate::graph::{Class, Graph, Kind, NodeId, Value};
-use crate::plan::layout::ModelPlan;
-use crate::plan::schedule::is_view;
+use crate::plan::defect::PlanDefect;
+use crate::plan::draft::is_view;
+use crate::plan::model_plan::ModelPlan;
 use crate::plan::step::{Slot, Step, StepInput, StepPlan};
 use crate::types::ALIGNMENT;
 

@@ -1,0 +1,90 @@
+//! The plan as a whole: what others see of it.
+
+use super::options::PlanOptions;
+use super::regions::{Cache, FrameSizes, Regions, SessionLists};
+use super::step::{StepPlan, WeightNeed};
+use crate::types::Dim;
+
+/// Every decision about running a graph: what runs, in which order, on which bytes.
+///
+/// A plan was verified when it was made, and cannot be changed.
+pub struct ModelPlan {
+    pub(super) decode: StepPlan,
+    pub(super) prefill: StepPlan,
+    pub(super) regions: Regions,
+    pub(super) caches: Vec<Cache>,
+    pub(super) weights: Vec<WeightNeed>,
+    pub(super) bidirectional: bool,
+    pub(super) texts: usize,
+    pub(super) options: PlanOptions,
+}
+
+impl ModelPlan {
+    /// Steps of one token.
+    pub fn decode(&self) -> &StepPlan {
+        &self.decode
+    }
+
+    /// Steps of up to a chunk of tokens.
+    pub fn prefill(&self) -> &StepPlan {
+        &self.prefill
+    }
+
+    /// The arena.
+    pub fn regions(&self) -> Regions {
+        self.regions
+    }
+
+    /// A cache for each node with state.
+    pub fn caches(&self) -> &[Cache] {
+        &self.caches
+    }
+
+    /// The weights that the steps read, and how.
+    pub fn weights(&self) -> &[WeightNeed] {
+        &self.weights
+    }
+
+    /// Whether tokens see later ones: each text is then read in one step that begins at position 0.
+    pub fn is_bidirectional(&self) -> bool {
+        self.bidirectional
+    }
+
+    /// The most texts of a step: as many as there are tokens in it where texts can be read side by side, else 1.
+    pub fn texts(&self) -> usize {
+        self.texts
+    }
+
+    /// What the plan was made for.
+    pub fn options(&self) -> &PlanOptions {
+        &self.options
+    }
+
+    /// The lists of a session.
+    pub fn session_lists(&self) -> SessionLists {
+        SessionLists {
+            tokens: self.options.context.max(self.options.chunk),
+            starts: match self.texts {
+                1 => 0,
+                texts => texts.saturating_add(1),
+            },
+            held: self.caches.len(),
+            frames: FrameSizes::of([&self.decode, &self.prefill]),
+        }
+    }
+
+    /// Whether a prompt step gives something for each of its tokens, and not for the last alone.
+    pub fn gives_all_rows(&self) -> bool {
+        let mut outputs = self.prefill.outputs.iter();
+        outputs.any(|slot| slot.ty.shape.contains(&Dim::Tokens))
+    }
+
+    /// The plan for a step of that many tokens.
+    pub fn for_tokens(&self, tokens: usize) -> &StepPlan {
+        if tokens == 1 {
+            &self.decode
+        } else {
+            &self.prefill
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! What a plan depends on besides the graph.
+
+use crate::kernels::simd::Isa;
+
+/// What a plan depends on besides the graph.
+#[derive(Clone, Debug)]
+pub struct PlanOptions {
+    /// Positions the caches hold.
+    pub context: usize,
+    /// The most tokens of a prompt step. More than the context only where a step reads several texts.
+    pub chunk: usize,
+    /// Threads that run a step.
+    pub threads: usize,
+    /// Whether a step may run on one thread alone where the others would slow it down.
+    pub fewer_threads: bool,
+    /// The instruction set of the kernels.
+    pub isa: Isa,
+    /// Whether an op may write over an operand.
+    pub in_place: bool,
+    /// Whether values that do not live at the same time may share bytes.
+    pub reuse_buffers: bool,
+    /// The most bytes of the cache of prompts' beginnings that all sessions share; 0 for none.
+    pub prefix_cache: usize,
+}
