@@ -252,14 +252,17 @@ impl Binder<'_> {
                 // A Reshape may have to copy.
                 Some(View::Reshape | View::Cast) | None => true,
             };
-        match self.editor.op(op, &inputs, &names) {
+        match self.editor.op(op.clone(), &inputs, &names) {
             Ok(id) => {
                 misfits
                     .into_iter()
                     .for_each(|problem| self.report(node.position, label, problem));
                 for (output, name) in node.names.iter().enumerate() {
                     let value = Value { node: id, output };
-                    let problem = too_large(self.editor.graph().ty(value), class);
+                    let ty = self.editor.graph().ty(value);
+                    let misfit = class.misfit(ty.dtype);
+                    let misfit = misfit.map(|instead| format!("{op} gives {ty}, but {instead}"));
+                    let problem = misfit.or_else(|| too_large(ty, class));
                     let problem =
                         problem.or_else(|| if computes { self.compute(value) } else { None });
                     if let Some(problem) = problem {

@@ -11,7 +11,7 @@ use smallvec::{SmallVec, smallvec};
 use super::GraphError;
 use super::node::{Kind, Name, Node, NodeId, Value};
 use crate::ops::{Op, Types};
-use crate::types::{Literal, Type};
+use crate::types::{DType, Literal, Type};
 
 /// From which output of the source node to which input slot of the target node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,26 @@ pub enum Class {
     Weight,
     /// On a step's inputs.
     Activation,
+}
+
+impl Class {
+    /// What values of that class are instead, where none has elements of that type.
+    pub fn misfit(self, dtype: DType) -> Option<&'static str> {
+        match (self, dtype) {
+            (Class::Activation, DType::F16 | DType::BF16 | DType::Blocks(_)) => {
+                Some("what depends on the tokens is f32, i32 or int8")
+            }
+            (Class::Literal | Class::Weight, DType::Int8) | (Class::Weight, DType::I32) => {
+                Some("weights are floats")
+            }
+            (Class::Activation, DType::F32 | DType::I32 | DType::Int8)
+            | (Class::Weight, DType::F32 | DType::F16 | DType::BF16 | DType::Blocks(_))
+            | (
+                Class::Literal,
+                DType::F32 | DType::I32 | DType::F16 | DType::BF16 | DType::Blocks(_),
+            ) => None,
+        }
+    }
 }
 
 /// A graph of values. Changed only through [`Graph::edit`].

@@ -13,30 +13,12 @@
 use std::cell::Cell;
 
 use super::call::{Call, Kernel, MAX_RANK, padded, row_offset};
-use super::elementwise::{self, BinaryFunction, UnaryFunction, broadcast_strides};
+use super::elementwise::{self, broadcast_strides};
+use super::functions::Function;
 use super::simd::{LANES, Simd};
 
 /// The most operands.
 pub const MOST_INPUTS: usize = 8;
-
-/// What a step computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Function {
-    /// A function of one.
-    Unary(UnaryFunction),
-    /// Arithmetic of two.
-    Binary(BinaryFunction),
-}
-
-impl Function {
-    /// How many sources a step with it has.
-    pub fn arity(self) -> usize {
-        match self {
-            Function::Unary(_) => 1,
-            Function::Binary(_) => 2,
-        }
-    }
-}
 
 /// What a step reads.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -229,6 +211,7 @@ mod tests {
     use super::*;
     use crate::kernels::call::{Operand, View};
     use crate::kernels::elementwise::{Binary, Unary};
+    use crate::kernels::functions::{BinaryFunction, UnaryFunction};
     use crate::kernels::testing::*;
 
     fn unary(function: UnaryFunction, x: ChainInput) -> Step {

@@ -10,10 +10,12 @@ mod attend_share;
 pub mod attention;
 pub mod cache;
 pub mod call;
+pub mod cast;
 pub mod elementwise;
 pub mod elementwise_chain;
 pub mod finite;
 pub mod float_environment;
+pub mod functions;
 pub mod kv_cache;
 pub mod linear;
 pub mod math;
@@ -29,3 +31,4 @@ pub mod simd;
 #[cfg(test)]
 mod testing;
 mod tile;
+pub mod weights;

@@ -1,6 +1,7 @@
 //! What a graph allows: how many token ids, and how many positions.
 
 use crate::graph::{Graph, Kind, Name, Value};
+use crate::ops::{BinaryFunction, Function};
 use crate::types::{Dim, Literal};
 
 /// Limits found in the tables that a graph reads by token id or by position.
@@ -88,10 +89,13 @@ fn index(graph: &Graph, value: Value) -> Option<Index> {
         Some(Literal::Int(n)) => Some(i64::from(n)).filter(|n| n.abs() <= LARGEST_OFFSET),
         _ => None,
     };
-    let (base, offset) = match (op.name(), whole(a), whole(b)) {
-        ("Add", None, Some(n)) => (a, n),
-        ("Add", Some(n), None) => (b, n),
-        ("Sub", None, Some(n)) => (a, -n),
+    let Some(Function::Binary(function)) = op.function() else {
+        return None;
+    };
+    let (base, offset) = match (function, whole(a), whole(b)) {
+        (BinaryFunction::Add, None, Some(n)) => (a, n),
+        (BinaryFunction::Add, Some(n), None) => (b, n),
+        (BinaryFunction::Sub, None, Some(n)) => (a, -n),
         _ => return None,
     };
     match index(graph, base)? {

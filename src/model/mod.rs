@@ -209,7 +209,7 @@ impl Model {
         )
     }
 
-    /// What the passes did, and what they nearly did.
+    /// What the passes did and, if [`Options::near_misses`] asked, where rules nearly fired.
     pub fn report(&self) -> &Report {
         &self.shared.compiled.report
     }

@@ -1,13 +1,15 @@
 //! Elementwise: several ops that work element by element as one.
 
 use super::attributes::{AttributeDef, AttributeKind};
+use super::elementwise::{binary_tensor, binary_type, unary_tensor};
 use super::infer::{Types, operand};
 use super::lower::{Form, Lowering, Phase};
-use super::program::{ChainInput, MOST_INPUTS, Program, op_of};
+use super::program::{ChainInput, MOST_INPUTS, Program};
 use super::reference::{Operands, literal_tensor};
 use super::tensor::Tensor;
 use super::{Arity, InputDef, Op, OpDef, Tokens};
 use crate::kernels::elementwise_chain::ElementwiseChain;
+use crate::kernels::functions::Function;
 use crate::types::{DType, Literal, Type};
 
 /// The op that runs a program of elementwise functions, the attribute `program`.
@@ -42,7 +44,7 @@ pub(super) const OPS: &[OpDef] = &[OpDef {
     ..OpDef::PLAIN
 }];
 
-/// The type of the last step, each step taken for the op of its function.
+/// The type of the last step.
 fn infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     let program = Program::parse(op.text("program"))?;
     if inputs.len() > MOST_INPUTS {
@@ -61,17 +63,18 @@ fn infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     let number = Type::f32([]);
     let mut types: Vec<Type> = Vec::with_capacity(program.steps.len());
     for (n, step) in program.steps.iter().enumerate() {
-        let mut operands = Vec::with_capacity(step.sources.len());
-        for source in &step.sources {
-            operands.push(match source {
-                ChainInput::Input(slot) => Some(operand(inputs, *slot)?),
-                ChainInput::Result(n) => types.get(*n),
-                ChainInput::Number(_) => Some(&number),
-            });
-        }
-        let inferred = op_of(step.function)?.infer(&operands);
-        let ty = inferred.map_err(|problem| format!("step {n} of the program: {problem}"))?;
-        types.extend(ty);
+        let source = |at: usize| match step.sources.get(at) {
+            Some(ChainInput::Input(slot)) => operand(inputs, *slot),
+            Some(ChainInput::Result(n)) => Ok(&types[*n]),
+            Some(ChainInput::Number(_)) => Ok(&number),
+            None => Err(format!("operand {at} of step {n} is absent")),
+        };
+        let ty = match step.function {
+            Function::Unary(_) => source(0)?.clone(),
+            Function::Binary(function) => binary_type(function, source(0)?, source(1)?)
+                .map_err(|problem| format!("step {n} of the program: {problem}"))?,
+        };
+        types.push(Type::f32(ty.shape));
     }
     Ok(types.pop().into_iter().collect())
 }
@@ -81,7 +84,7 @@ fn program(op: &Op) -> Program {
     Program::parse(op.text("program")).unwrap_or(Program { steps: Vec::new() })
 }
 
-/// One op's reference after the other.
+/// One function after the other.
 fn reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let mut results: Vec<Tensor> = Vec::new();
     for step in program(op).steps {
@@ -93,18 +96,16 @@ fn reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
                 _ => Tensor::f32([], vec![0.0]),
             })
             .collect();
-        let tensors = step.sources.iter().zip(&numbers).map(|(source, number)| {
-            Some(match source {
-                ChainInput::Input(slot) => operands.get(*slot),
-                ChainInput::Result(n) => &results[*n],
-                ChainInput::Number(_) => number,
-            })
-        });
-        let Ok(op) = op_of(step.function) else {
-            return Vec::new();
+        let tensor = |at: usize| match step.sources[at] {
+            ChainInput::Input(slot) => operands.get(slot),
+            ChainInput::Result(n) => &results[n],
+            ChainInput::Number(_) => &numbers[at],
         };
-        let outputs = (op.def().reference)(&op, &Operands::new(tensors, operands.past()));
-        results.extend(outputs);
+        let result = match step.function {
+            Function::Unary(function) => unary_tensor(function, tensor(0)),
+            Function::Binary(function) => binary_tensor(function, tensor(0), tensor(1)),
+        };
+        results.push(result);
     }
     results.pop().into_iter().collect()
 }

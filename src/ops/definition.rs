@@ -7,9 +7,11 @@ use super::infer::Types;
 use super::lower::{Form, Lowering, Phase};
 use super::reference::Operands;
 use super::tensor::Tensor;
+use crate::kernels::functions::Function;
 use crate::types::Type;
 
 /// Everything about one op.
+#[derive(Clone, Copy)]
 pub struct OpDef {
     /// ONNX's or PyTorch's name where it has one.
     pub name: &'static str,
@@ -27,6 +29,8 @@ pub struct OpDef {
     pub rank: u32,
     /// Whether operands 0 and 1 may trade places without changing a bit.
     pub commutative: bool,
+    /// The function of each element that it is.
+    pub function: Option<Applies>,
     /// The number that changes nothing.
     pub neutral: Option<Neutral>,
     /// Which tokens a row of an output depends on.
@@ -64,6 +68,7 @@ impl OpDef {
         outputs: &["y"],
         rank: 40,
         commutative: false,
+        function: None,
         neutral: None,
         tokens: |_| Tokens::Step,
         state: None,
@@ -125,6 +130,8 @@ pub enum Tokens {
     /// Token `t` alone: row `t` of these operands, and weights. The rows of an output can then be computed for some
     /// tokens only.
     Own(&'static [usize]),
+    /// The same, where rows have a dimension besides the tokens, along which the op adds up: a vector [T] is one row.
+    OwnRow(&'static [usize]),
     /// The tokens of its own text, however many texts a step has: those up to `t` where it is causal, else all.
     Text {
         /// Whether later tokens are invisible.
@@ -135,6 +142,7 @@ pub enum Tokens {
 }
 
 /// The keys and values that an op keeps from step to step: two tensors, a row for each position.
+#[derive(Clone, Copy)]
 pub struct State {
     /// The operand with this step's keys, [T, kv_heads, head_dim].
     pub keys: usize,
@@ -162,6 +170,15 @@ pub struct Lookup {
     pub table: usize,
     /// The numbers of the rows, each below the table's rows.
     pub ids: usize,
+}
+
+/// How an op applies a function to each element, or to each pair of elements.
+#[derive(Clone, Copy)]
+pub enum Applies {
+    /// One function.
+    Always(Function),
+    /// The one that its attributes choose; `None` where there is none, which the shape rule refuses.
+    By(fn(&Op) -> Option<Function>),
 }
 
 /// A number that leaves the other operand of two as it is, to the bit.

@@ -1,104 +1,142 @@
-//! Ops that work element by element.
+//! Ops that work element by element: those of the functions' table (`kernels/functions.rs`) that are ops by themselves,
+//! and those whose attribute chooses the function.
 
 use smallvec::SmallVec;
 
 use super::attributes::{Attribute, AttributeDef, AttributeKind};
+use super::definition::Applies;
 use super::infer::{Types, broadcast, operand, same};
 use super::lower::{Form, Lowering, Phase};
 use super::reference::Operands;
 use super::tensor::{Data, Tensor};
 use super::{InputDef, Neutral, Op, OpDef, Tokens};
-use crate::kernels::elementwise::{Binary, BinaryFunction, IntBinary, Unary, UnaryFunction};
+use crate::kernels::elementwise::{Binary, IntBinary, Unary};
+use crate::kernels::functions::{BinaryFunction, Function, UnaryFunction};
 use crate::kernels::simd::Scalar;
+use crate::language::nearest;
 use crate::types::{DType, Type};
 
+/// How many functions are activations, and how many are ops by themselves.
+const COUNTS: (usize, usize) = {
+    let (mut activations, mut ops, mut at) = (0, 0, 0);
+    while at < UnaryFunction::ALL.len() {
+        let row = UnaryFunction::ALL[at].row();
+        activations += !row.activation.is_empty() as usize;
+        ops += row.is_op as usize;
+        at += 1;
+    }
+    (activations, ops)
+};
+
+/// `none`, then the word of every activation.
+const WORDS: [&str; 1 + COUNTS.0] = {
+    let mut words = ["none"; 1 + COUNTS.0];
+    let (mut count, mut at) = (1, 0);
+    while at < UnaryFunction::ALL.len() {
+        if let [word, ..] = UnaryFunction::ALL[at].row().activation {
+            words[count] = word;
+            count += 1;
+        }
+        at += 1;
+    }
+    words
+};
+
 /// Words for the activation that a fused op applies.
-pub(super) const ACTIVATIONS: AttributeKind = AttributeKind::Choice(&[
-    "none",
-    "relu",
-    "silu",
-    "gelu",
-    "gelu_tanh",
-    "tanh",
-    "sigmoid",
-]);
+pub(super) const ACTIVATIONS: AttributeKind = AttributeKind::Choice(&WORDS);
 
 /// Words for the function of a gate.
-pub(super) const GATES: AttributeKind =
-    AttributeKind::Choice(&["relu", "silu", "gelu", "gelu_tanh", "tanh", "sigmoid"]);
+pub(super) const GATES: AttributeKind = AttributeKind::Choice(WORDS.split_at(1).1);
 
 /// The function of such a word; `None` for `none`.
 pub(super) fn activation(word: &str) -> Option<UnaryFunction> {
-    Some(match word {
-        "relu" => UnaryFunction::Relu,
-        "silu" => UnaryFunction::Silu,
-        "gelu" => UnaryFunction::GeluErf,
-        "gelu_tanh" => UnaryFunction::GeluTanh,
-        "tanh" => UnaryFunction::Tanh,
-        "sigmoid" => UnaryFunction::Sigmoid,
-        _ => return None,
-    })
+    let mut all = UnaryFunction::ALL.iter().copied();
+    all.find(|function| function.row().activation.first() == Some(&word))
 }
 
 /// The op, with its attributes, that a model's name for its activation means: `Activation("act")` in a graph file.
 /// `gelu` is the exact one, as in PyTorch and Hugging Face; `gelu_new` and `gelu_pytorch_tanh` the tanh form.
 pub fn named_activation(name: &str) -> Result<Op, String> {
-    let tanh = [("approximate", Attribute::word("tanh"))];
-    let (op, attributes): (&str, &[(&str, Attribute)]) = match name {
-        "relu" => ("Relu", &[]),
-        "silu" | "swish" => ("Silu", &[]),
-        "gelu" => ("Gelu", &[]),
-        "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" | "gelu_tanh" => ("Gelu", &tanh),
-        "tanh" => ("Tanh", &[]),
-        "sigmoid" => ("Sigmoid", &[]),
-        _ => {
-            let known = [
-                "relu",
-                "silu",
-                "swish",
-                "gelu",
-                "gelu_new",
-                "gelu_pytorch_tanh",
-                "gelu_fast",
-                "tanh",
-                "sigmoid",
-            ];
-            return Err(crate::language::nearest::unknown_of_few(
-                "activation",
-                name,
-                known,
-            ));
+    let names = |function: &UnaryFunction| function.row().activation;
+    let mut all = UnaryFunction::ALL.iter().copied();
+    match all.find(|function| names(function).contains(&name)) {
+        Some(function) => op_of(Function::Unary(function)),
+        None => {
+            let known = UnaryFunction::ALL.iter().flat_map(names).copied();
+            Err(nearest::unknown_of_few("activation", name, known))
         }
-    };
-    Op::new(op, attributes).map_err(|problems| problems.join("; "))
+    }
 }
 
-const UNARY_INPUTS: &[InputDef] = &[InputDef::required("x", Form::Tensor)];
+/// The op that computes a function alone.
+fn op_of(function: Function) -> Result<Op, String> {
+    let op = |name: &str, attributes: &[(&str, Attribute)]| {
+        Op::new(name, attributes).map_err(|problems| problems.join("; "))
+    };
+    for def in OPS {
+        match def.function {
+            Some(Applies::Always(known)) if known == function => return op(def.name, &[]),
+            Some(Applies::Always(_)) | None => {}
+            // One of the words of one of its attributes chooses the function.
+            Some(Applies::By(_)) => {
+                for attribute in def.attributes {
+                    let AttributeKind::Choice(words) = attribute.kind else {
+                        continue;
+                    };
+                    for word in words {
+                        let chosen = op(def.name, &[(attribute.name, Attribute::word(word))])?;
+                        if chosen.function() == Some(function) {
+                            return Ok(chosen);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    Err(format!("no op computes {} alone", function.name()))
+}
+
 const BINARY_INPUTS: &[InputDef] = &[
     InputDef::required("a", Form::AnyOrInts),
     InputDef::required("b", Form::AnyOrInts),
 ];
 
-const fn unary(name: &'static str, formula: &'static str) -> OpDef {
+const UNARY: OpDef = OpDef {
+    inputs: &[InputDef::required("x", Form::Tensor)],
+    tokens: |_| Tokens::Own(&[0]),
+    in_place: &[(0, 0)],
+    infer: unary_infer,
+    reference: unary_reference,
+    lower: unary_lower,
+    ..OpDef::PLAIN
+};
+
+const fn unary(function: UnaryFunction) -> OpDef {
     OpDef {
-        name,
-        formula,
-        inputs: UNARY_INPUTS,
-        tokens: |_| Tokens::Own(&[0]),
-        in_place: &[(0, 0)],
-        infer: same,
-        reference: unary_reference,
-        lower: unary_lower,
-        ..OpDef::PLAIN
+        name: function.row().name,
+        formula: function.row().formula,
+        function: Some(Applies::Always(Function::Unary(function))),
+        ..UNARY
     }
 }
 
-const fn binary(name: &'static str, formula: &'static str, commutative: bool) -> OpDef {
+const fn binary(function: BinaryFunction) -> OpDef {
+    let row = function.row();
     OpDef {
-        name,
-        formula,
+        name: row.name,
+        formula: row.formula,
         inputs: BINARY_INPUTS,
-        commutative,
+        // A quotient stands above a product, so that it can become one.
+        rank: match function {
+            BinaryFunction::Div => 41,
+            _ => 40,
+        },
+        commutative: row.commutative,
+        neutral: match row.neutral {
+            Some((number, slots)) => Some(Neutral { number, slots }),
+            None => None,
+        },
+        function: Some(Applies::Always(Function::Binary(function))),
         tokens: |_| Tokens::Own(&[0, 1]),
         in_place: &[(0, 0), (0, 1)],
         infer: binary_infer,
@@ -108,68 +146,62 @@ const fn binary(name: &'static str, formula: &'static str, commutative: bool) ->
     }
 }
 
-pub(super) const OPS: &[OpDef] = &[
-    binary("Add", "a + b, broadcast as NumPy does", true),
-    binary("Sub", "a − b, broadcast as NumPy does", false),
+/// Ops whose attribute chooses the function.
+const CHOSEN: [OpDef; 2] = [
     OpDef {
-        neutral: Some(Neutral {
-            number: 1.0,
-            slots: &[0, 1],
-        }),
-        ..binary("Mul", "a · b, broadcast as NumPy does", true)
-    },
-    OpDef {
-        // Above Mul, so that a quotient can become a product.
-        rank: 41,
-        neutral: Some(Neutral {
-            number: 1.0,
-            slots: &[1],
-        }),
-        ..binary("Div", "a / b, broadcast as NumPy does", false)
-    },
-    binary("Min", "a < b ? a : b, broadcast as NumPy does", false),
-    binary("Max", "a > b ? a : b, broadcast as NumPy does", false),
-    unary("Neg", "−x"),
-    unary("Exp", "eˣ"),
-    unary("Sqrt", "√x"),
-    unary("Reciprocal", "1 / x"),
-    unary("Rsqrt", "1 / √x"),
-    unary("Sin", "sin x, x in radians"),
-    unary("Cos", "cos x, x in radians"),
-    OpDef {
+        name: "Pow",
+        formula: "xⁿ: 1 / x, 1 / √x, √x, x · x or (x · x) · x; other exponents are refused",
         attributes: &[AttributeDef::required(
             "exponent",
             AttributeKind::Float,
             "−1, −0.5, 0.5, 2 or 3",
         )],
         rank: 45,
+        function: Some(Applies::By(power)),
         infer: pow_infer,
-        ..unary(
-            "Pow",
-            "xⁿ: 1 / x, 1 / √x, √x, x · x or (x · x) · x; other exponents are refused",
-        )
+        ..UNARY
     },
-    unary("Tanh", "tanh x"),
-    unary("Erf", "erf x"),
-    unary("Sigmoid", "1 / (1 + e⁻ˣ)"),
-    unary("Relu", "max(x, 0)"),
-    unary("Silu", "x / (1 + e⁻ˣ)"),
     OpDef {
+        name: "Gelu",
+        formula: "x/2 · (1 + erf(x/√2)); with approximate 'tanh', x/2 · (1 + tanh(√(2/π) · (x + 0.044715x³)))",
         attributes: &[AttributeDef::optional(
             "approximate",
             AttributeKind::Choice(&["none", "tanh"]),
             Attribute::word("none"),
             "the tanh form instead of the exact one",
         )],
-        ..unary(
-            "Gelu",
-            "x/2 · (1 + erf(x/√2)); with approximate 'tanh', x/2 · (1 + tanh(√(2/π) · (x + 0.044715x³)))",
-        )
+        function: Some(Applies::By(gelu)),
+        ..UNARY
     },
 ];
 
+const TABLE: [OpDef; BinaryFunction::ALL.len() + COUNTS.1 + CHOSEN.len()] = {
+    let mut rows = [OpDef::PLAIN; BinaryFunction::ALL.len() + COUNTS.1 + CHOSEN.len()];
+    let (mut count, mut at) = (0, 0);
+    while at < BinaryFunction::ALL.len() {
+        rows[count] = binary(BinaryFunction::ALL[at]);
+        (count, at) = (count + 1, at + 1);
+    }
+    at = 0;
+    while at < UnaryFunction::ALL.len() {
+        if UnaryFunction::ALL[at].row().is_op {
+            rows[count] = unary(UnaryFunction::ALL[at]);
+            count += 1;
+        }
+        at += 1;
+    }
+    at = 0;
+    while at < CHOSEN.len() {
+        rows[count] = CHOSEN[at];
+        (count, at) = (count + 1, at + 1);
+    }
+    rows
+};
+
+pub(super) const OPS: &[OpDef] = &TABLE;
+
 /// The functions that powers are.
-fn power(exponent: f64) -> Option<UnaryFunction> {
+fn power(op: &Op) -> Option<Function> {
     let functions = [
         (-1.0, UnaryFunction::Reciprocal),
         (-0.5, UnaryFunction::Rsqrt),
@@ -177,13 +209,22 @@ fn power(exponent: f64) -> Option<UnaryFunction> {
         (2.0, UnaryFunction::Square),
         (3.0, UnaryFunction::Cube),
     ];
+    let exponent = op.float("exponent");
     let found = functions.iter().find(|(known, _)| *known == exponent);
-    found.map(|(_, function)| *function)
+    found.map(|(_, function)| Function::Unary(*function))
+}
+
+fn gelu(op: &Op) -> Option<Function> {
+    match op.text("approximate") {
+        "none" => Some(Function::Unary(UnaryFunction::GeluErf)),
+        "tanh" => Some(Function::Unary(UnaryFunction::GeluTanh)),
+        _ => None,
+    }
 }
 
 fn pow_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
-    let exponent = op.float("exponent");
-    if power(exponent).is_none() {
+    if op.function().is_none() {
+        let exponent = op.float("exponent");
         return Err(format!(
             "exponent must be -1, -0.5, 0.5, 2 or 3, found {exponent:?}"
         ));
@@ -191,37 +232,24 @@ fn pow_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     same(op, inputs)
 }
 
+fn unary_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    unary_function(op).ok_or("no function of one operand is chosen")?;
+    same(op, inputs)
+}
+
 /// The function that an op of one operand applies.
-pub(super) fn unary_function(op: &Op) -> UnaryFunction {
-    match op.name() {
-        "Neg" => UnaryFunction::Neg,
-        "Exp" => UnaryFunction::Exp,
-        "Sqrt" => UnaryFunction::Sqrt,
-        "Reciprocal" => UnaryFunction::Reciprocal,
-        "Tanh" => UnaryFunction::Tanh,
-        "Erf" => UnaryFunction::Erf,
-        "Sigmoid" => UnaryFunction::Sigmoid,
-        "Relu" => UnaryFunction::Relu,
-        "Silu" => UnaryFunction::Silu,
-        "Rsqrt" => UnaryFunction::Rsqrt,
-        "Sin" => UnaryFunction::Sin,
-        "Cos" => UnaryFunction::Cos,
-        // Shape inference has refused exponents that are no function.
-        "Pow" => power(op.float("exponent")).unwrap_or(UnaryFunction::Square),
-        _ if op.text("approximate") == "tanh" => UnaryFunction::GeluTanh,
-        _ => UnaryFunction::GeluErf,
+fn unary_function(op: &Op) -> Option<UnaryFunction> {
+    match op.function() {
+        Some(Function::Unary(function)) => Some(function),
+        Some(Function::Binary(_)) | None => None,
     }
 }
 
 /// The function that an op of two operands applies.
-pub(super) fn binary_function(op: &Op) -> BinaryFunction {
-    match op.name() {
-        "Add" => BinaryFunction::Add,
-        "Sub" => BinaryFunction::Sub,
-        "Mul" => BinaryFunction::Mul,
-        "Min" => BinaryFunction::Min,
-        "Max" => BinaryFunction::Max,
-        _ => BinaryFunction::Div,
+fn binary_function(op: &Op) -> Option<BinaryFunction> {
+    match op.function() {
+        Some(Function::Binary(function)) => Some(function),
+        Some(Function::Unary(_)) | None => None,
     }
 }
 
@@ -231,28 +259,31 @@ pub(super) fn apply(function: UnaryFunction, x: f32) -> f32 {
 }
 
 fn unary_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
-    let x = operands.get(0);
-    let function = unary_function(op);
-    vec![Tensor::f32(
-        x.shape.clone(),
-        x.floats().iter().map(|&x| apply(function, x)).collect(),
-    )]
+    let functions = unary_function(op).into_iter();
+    functions
+        .map(|f| unary_tensor(f, operands.get(0)))
+        .collect()
 }
 
 fn unary_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    vec![Phase::whole(
-        Unary {
-            function: unary_function(op),
-        },
-        lowering,
-    )]
+    let kernels = unary_function(op).map(|function| Unary { function });
+    let phases = kernels.into_iter();
+    phases
+        .map(|kernel| Phase::whole(kernel, lowering))
+        .collect()
 }
 
 fn binary_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
-    let (a, b) = (operand(inputs, 0)?, operand(inputs, 1)?);
+    let function = binary_function(op).ok_or("no function of two operands is chosen")?;
+    let ty = binary_type(function, operand(inputs, 0)?, operand(inputs, 1)?)?;
+    Ok(SmallVec::from_iter([ty]))
+}
+
+/// The type of `function(a, b)`.
+pub(super) fn binary_type(function: BinaryFunction, a: &Type, b: &Type) -> Result<Type, String> {
     let ints = a.dtype == DType::I32 && b.dtype == DType::I32;
-    if ints && op.name() == "Div" {
-        return Err("whole numbers do not divide here".to_string());
+    if ints && function.row().ints.is_none() {
+        return Err("whole numbers have no such function: cast them to f32 first".to_string());
     }
     if !ints
         && (a.dtype == DType::I32 && !a.shape.is_empty()
@@ -261,14 +292,26 @@ fn binary_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
         return Err(format!("{a} and {b} do not mix"));
     }
     let dtype = if ints { DType::I32 } else { DType::F32 };
-    Ok(SmallVec::from_iter([Type {
+    Ok(Type {
         dtype,
         shape: broadcast(a, b)?,
-    }]))
+    })
+}
+
+/// The function of each element.
+pub(super) fn unary_tensor(function: UnaryFunction, x: &Tensor) -> Tensor {
+    let data = x.floats().iter().map(|&x| apply(function, x)).collect();
+    Tensor::f32(x.shape.clone(), data)
 }
 
 fn binary_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
-    let (a, b) = (operands.get(0), operands.get(1));
+    let functions = binary_function(op).into_iter();
+    let tensor = |f| binary_tensor(f, operands.get(0), operands.get(1));
+    functions.map(tensor).collect()
+}
+
+/// The function of each pair of elements, by NumPy's broadcasting.
+pub(super) fn binary_tensor(function: BinaryFunction, a: &Tensor, b: &Tensor) -> Tensor {
     let rank = a.shape.len().max(b.shape.len());
     let dim = |t: &Tensor, i: usize| {
         if i < rank - t.shape.len() {
@@ -294,32 +337,53 @@ fn binary_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
         index
     };
     let count: usize = shape.iter().product();
-    let function = binary_function(op);
-    if let (Data::I32(x), Data::I32(y)) = (&a.data, &b.data) {
-        let join = |i| function.apply_i32(x[at(a, i)], y[at(b, i)]);
-        return vec![Tensor::i32(shape.clone(), (0..count).map(join).collect())];
+    let row = function.row();
+    if let (Data::I32(x), Data::I32(y), Some(join)) = (&a.data, &b.data, row.ints) {
+        let data = (0..count).map(|i| join(x[at(a, i)], y[at(b, i)])).collect();
+        return Tensor::i32(shape, data);
     }
     let (x, y) = (a.floats(), b.floats());
-    let join = |i| {
-        let (x, y) = (x[at(a, i)], y[at(b, i)]);
-        match function {
-            BinaryFunction::Add => x + y,
-            BinaryFunction::Sub => x - y,
-            BinaryFunction::Mul => x * y,
-            BinaryFunction::Div => x / y,
-            BinaryFunction::Min => [y, x][usize::from(x < y)],
-            BinaryFunction::Max => [y, x][usize::from(x > y)],
-        }
-    };
+    let join = |i| (row.scalar)(x[at(a, i)], y[at(b, i)]);
     let data = (0..count).map(join).collect();
-    vec![Tensor::f32(shape, data)]
+    Tensor::f32(shape, data)
 }
 
 fn binary_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    let function = binary_function(op);
-    if lowering.outputs[0].dtype == DType::I32 {
-        vec![Phase::whole(IntBinary { function }, lowering)]
-    } else {
-        vec![Phase::whole(Binary { function }, lowering)]
+    let whole_numbers = lowering.outputs[0].dtype == DType::I32;
+    let functions = binary_function(op).into_iter();
+    let phase = |function: BinaryFunction| match function.row().ints.filter(|_| whole_numbers) {
+        Some(function) => Phase::whole(IntBinary { function }, lowering),
+        None => Phase::whole(Binary { function }, lowering),
+    };
+    functions.map(phase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_function_that_is_an_op_or_an_activation_has_its_op() {
+        for &function in UnaryFunction::ALL {
+            let row = function.row();
+            if row.is_op || !row.activation.is_empty() {
+                let op = op_of(Function::Unary(function)).unwrap();
+                assert_eq!(op.function(), Some(Function::Unary(function)));
+            }
+        }
+        for &function in BinaryFunction::ALL {
+            let op = op_of(Function::Binary(function)).unwrap();
+            assert_eq!(op.function(), Some(Function::Binary(function)));
+        }
+    }
+
+    #[test]
+    fn every_word_of_an_activation_is_a_function() {
+        let [none, words @ ..] = &WORDS;
+        assert_eq!(activation(none), None);
+        for word in words {
+            assert!(activation(word).is_some(), "{word}");
+            assert!(named_activation(word).is_ok(), "{word}");
+        }
     }
 }

@@ -35,12 +35,10 @@ impl Form {
     pub fn accepts(self, dtype: DType) -> bool {
         match self {
             Form::TensorOrInt8 => dtype == DType::Int8 || dtype.is_float(),
-            _ if dtype == DType::Int8 => false,
             Form::Ints => dtype == DType::I32,
-            Form::AnyOrInts => true,
             // A whole literal stands for a float wherever a dense constant does.
-            Form::Any | Form::Constant => true,
-            _ => dtype.is_float(),
+            Form::AnyOrInts | Form::Any | Form::Constant => dtype != DType::Int8,
+            Form::Tensor | Form::Packed | Form::PackedOrTensor | Form::Table => dtype.is_float(),
         }
     }
 
@@ -48,11 +46,11 @@ impl Form {
     /// the form.
     pub fn misfit(self, constant: bool) -> Option<&'static str> {
         match self {
-            Form::Tensor | Form::TensorOrInt8 | Form::Ints if constant => {
-                Some("a value that depends on the tokens")
+            Form::Tensor | Form::TensorOrInt8 | Form::Ints => {
+                constant.then_some("a value that depends on the tokens")
             }
-            Form::Constant | Form::Packed | Form::Table if !constant => Some("a weight"),
-            _ => None,
+            Form::Constant | Form::Packed | Form::Table => (!constant).then_some("a weight"),
+            Form::Any | Form::AnyOrInts | Form::PackedOrTensor => None,
         }
     }
 }

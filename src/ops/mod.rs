@@ -2,12 +2,14 @@
 //!
 //! What belongs here: an [`OpDef`] per op, with its attributes, operands, shape rule, plain reference and the kernel
 //! that runs it, in one file per family; and the [`mod@reference`] interpreter, the oracle that runs any graph with them.
-//! Adding an op is an entry in its family's table, a kernel and a test. What does not belong: SIMD (`kernels/`), and
-//! which ops become which (`passes/*.ron`).
+//! Adding an op is an entry in its family's table, a kernel and a test; one that applies a function to each element is a
+//! row of the functions' table (`kernels/functions.rs`). No other room names an op, or decides again what a row says.
+//! What does not belong: SIMD (`kernels/`), and which ops become which (`passes/*.ron`).
 
 mod attention;
 mod attributes;
 mod blocks;
+mod cast;
 mod chain;
 mod definition;
 mod elementwise;
@@ -27,20 +29,25 @@ use std::fmt;
 use smallvec::SmallVec;
 
 pub use attributes::{Attribute, AttributeDef, AttributeKind, Attributes};
+pub use cast::CAST;
 pub use chain::ELEMENTWISE;
-pub use definition::{Arity, InputDef, Lookup, Neutral, OpDef, Split, State, Tokens, View};
+pub use definition::{
+    Applies, Arity, InputDef, Lookup, Neutral, OpDef, Split, State, Tokens, View,
+};
 pub use elementwise::named_activation;
 pub use infer::Types;
 pub use lower::{Form, Lowering, Phase, Read, WeightForm};
-pub use quantized::{CAST, QUANTIZE_ACTIVATIONS};
+pub use quantized::QUANTIZE_ACTIVATIONS;
 pub use shape::{SLICE, slice_bounds};
 pub use tensor::{Data, Tensor};
 
+pub use crate::kernels::functions::{BinaryFunction, Function, UnaryFunction};
 use crate::types::Type;
 
 /// The tables of all families, in the order in which the reference page lists them.
-static FAMILIES: [&[OpDef]; 8] = [
+static FAMILIES: [&[OpDef]; 9] = [
     elementwise::OPS,
+    cast::OPS,
     chain::OPS,
     shape::OPS,
     norm::OPS,
@@ -165,16 +172,26 @@ impl Op {
         self.def.state.is_some()
     }
 
+    /// The function of each element, or of each pair, that the op is.
+    pub fn function(&self) -> Option<Function> {
+        match self.def.function? {
+            Applies::Always(function) => Some(function),
+            Applies::By(function) => function(self),
+        }
+    }
+
     /// Which tokens a row of an output depends on.
     pub fn tokens(&self) -> Tokens {
         (self.def.tokens)(self)
     }
 
-    /// Operands whose row `t` alone, with weights, decides row `t` of each output; none where rows mix.
-    pub fn row_wise(&self) -> &'static [usize] {
+    /// Whether row `t` of an operand of that type, with weights and rows `t` of the others, decides row `t` of each
+    /// output, so that no other token is seen.
+    pub fn keeps_rows(&self, slot: usize, operand: &Type) -> bool {
         match self.tokens() {
-            Tokens::Own(slots) => slots,
-            Tokens::Text { .. } | Tokens::Step => &[],
+            Tokens::Own(slots) => slots.contains(&slot),
+            Tokens::OwnRow(slots) => slots.contains(&slot) && operand.shape.len() > 1,
+            Tokens::Text { .. } | Tokens::Step => false,
         }
     }
 
@@ -191,7 +208,7 @@ impl Op {
     pub fn output_count(&self) -> usize {
         match self.def.arity {
             Arity::Segments => self.segments(),
-            _ => self.def.outputs.len(),
+            Arity::Fixed | Arity::Variadic => self.def.outputs.len(),
         }
     }
 

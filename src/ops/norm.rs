@@ -26,7 +26,7 @@ pub(super) const EPS: AttributeDef = AttributeDef::optional(
 const BASE: OpDef = OpDef {
     inputs: &[InputDef::required("x", Form::Tensor)],
     rank: 30,
-    tokens: |_| Tokens::Own(&[0]),
+    tokens: |_| Tokens::OwnRow(&[0]),
     in_place: &[(0, 0)],
     infer: same,
     reference: softmax_reference,
@@ -95,16 +95,22 @@ pub(super) const OPS: &[OpDef] = &[
     OpDef {
         name: "ReduceMean",
         formula: "the mean of the last dimension, which stays with length 1",
+        reference: |_, operands| reduce_reference(Reduction::Mean, operands),
+        lower: |_, lowering| reduce_lower(Reduction::Mean, lowering),
         ..REDUCTION
     },
     OpDef {
         name: "ReduceSum",
         formula: "the sum of the last dimension, which stays with length 1",
+        reference: |_, operands| reduce_reference(Reduction::Sum, operands),
+        lower: |_, lowering| reduce_lower(Reduction::Sum, lowering),
         ..REDUCTION
     },
     OpDef {
         name: "ReduceMax",
         formula: "the largest element of the last dimension, which stays with length 1",
+        reference: |_, operands| reduce_reference(Reduction::Max, operands),
+        lower: |_, lowering| reduce_lower(Reduction::Max, lowering),
         ..REDUCTION
     },
 ];
@@ -113,7 +119,7 @@ pub(super) const OPS: &[OpDef] = &[
 const ADDED: OpDef = OpDef {
     outputs: &["sum", "y"],
     rank: 20,
-    tokens: |_| Tokens::Own(&[0, 1]),
+    tokens: |_| Tokens::OwnRow(&[0, 1]),
     in_place: &[(0, 0), (0, 1), (1, 0), (1, 1)],
     infer: add_norm_infer,
     reference: add_norm_reference,
@@ -124,8 +130,6 @@ const REDUCTION: OpDef = OpDef {
     rank: 40,
     in_place: &[],
     infer: reduce_infer,
-    reference: reduce_reference,
-    lower: reduce_lower,
     ..BASE
 };
 
@@ -278,18 +282,10 @@ fn softmax_reference(_: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     vec![Tensor::f32(x.shape.clone(), y)]
 }
 
-fn reduction(op: &Op) -> Reduction {
-    match op.name() {
-        "ReduceMax" => Reduction::Max,
-        "ReduceSum" => Reduction::Sum,
-        _ => Reduction::Mean,
-    }
-}
-
-fn reduce_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+fn reduce_reference(reduction: Reduction, operands: &Operands<'_>) -> Vec<Tensor> {
     let x = operands.get(0);
     let sum = |row: &[f32]| lane_sum(row, |lane, x| lane + x);
-    let reduced = |row: &[f32]| match reduction(op) {
+    let reduced = |row: &[f32]| match reduction {
         Reduction::Max => lane_max(row),
         Reduction::Sum => sum(row),
         Reduction::Mean => sum(row) / row.len() as f32,
@@ -333,9 +329,6 @@ fn softmax_lower(_: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     vec![Phase::whole(Softmax, lowering)]
 }
 
-fn reduce_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    let kernel = Reduce {
-        reduction: reduction(op),
-    };
-    vec![Phase::whole(kernel, lowering)]
+fn reduce_lower(reduction: Reduction, lowering: &Lowering<'_>) -> Vec<Phase> {
+    vec![Phase::whole(Reduce { reduction }, lowering)]
 }

@@ -8,10 +8,9 @@
 
 use std::fmt;
 
-use super::Op;
-use super::attributes::Attribute;
-use crate::kernels::elementwise::{BinaryFunction, UnaryFunction};
-pub use crate::kernels::elementwise_chain::{ChainInput, Function, MOST_INPUTS, Step};
+pub use crate::kernels::elementwise_chain::{ChainInput, MOST_INPUTS, Step};
+use crate::kernels::functions::Function;
+use crate::language::nearest;
 
 /// The most steps of a program.
 pub const MOST_STEPS: usize = 64;
@@ -21,103 +20,6 @@ pub const MOST_STEPS: usize = 64;
 pub struct Program {
     /// The steps; the last one gives the op's output.
     pub steps: Vec<Step>,
-}
-
-/// A function's word in programs, and the op that has it.
-struct Word {
-    word: &'static str,
-    function: Function,
-    op: &'static str,
-    attribute: Option<(&'static str, Attribute)>,
-}
-
-const fn word(
-    word: &'static str,
-    function: Function,
-    op: &'static str,
-    attribute: Option<(&'static str, Attribute)>,
-) -> Word {
-    Word {
-        word,
-        function,
-        op,
-        attribute,
-    }
-}
-
-static WORDS: [Word; 20] = [
-    word("Add", Function::Binary(BinaryFunction::Add), "Add", None),
-    word("Sub", Function::Binary(BinaryFunction::Sub), "Sub", None),
-    word("Mul", Function::Binary(BinaryFunction::Mul), "Mul", None),
-    word("Div", Function::Binary(BinaryFunction::Div), "Div", None),
-    word("Neg", Function::Unary(UnaryFunction::Neg), "Neg", None),
-    word("Exp", Function::Unary(UnaryFunction::Exp), "Exp", None),
-    word("Sqrt", Function::Unary(UnaryFunction::Sqrt), "Sqrt", None),
-    word(
-        "Reciprocal",
-        Function::Unary(UnaryFunction::Reciprocal),
-        "Reciprocal",
-        None,
-    ),
-    word(
-        "Rsqrt",
-        Function::Unary(UnaryFunction::Rsqrt),
-        "Rsqrt",
-        None,
-    ),
-    word("Sin", Function::Unary(UnaryFunction::Sin), "Sin", None),
-    word("Cos", Function::Unary(UnaryFunction::Cos), "Cos", None),
-    word("Tanh", Function::Unary(UnaryFunction::Tanh), "Tanh", None),
-    word("Erf", Function::Unary(UnaryFunction::Erf), "Erf", None),
-    word(
-        "Sigmoid",
-        Function::Unary(UnaryFunction::Sigmoid),
-        "Sigmoid",
-        None,
-    ),
-    word("Relu", Function::Unary(UnaryFunction::Relu), "Relu", None),
-    word("Silu", Function::Unary(UnaryFunction::Silu), "Silu", None),
-    word(
-        "Gelu",
-        Function::Unary(UnaryFunction::GeluErf),
-        "Gelu",
-        None,
-    ),
-    word(
-        "GeluTanh",
-        Function::Unary(UnaryFunction::GeluTanh),
-        "Gelu",
-        Some(("approximate", Attribute::word("tanh"))),
-    ),
-    word(
-        "Square",
-        Function::Unary(UnaryFunction::Square),
-        "Pow",
-        Some(("exponent", Attribute::Float(2.0))),
-    ),
-    word(
-        "Cube",
-        Function::Unary(UnaryFunction::Cube),
-        "Pow",
-        Some(("exponent", Attribute::Float(3.0))),
-    ),
-];
-
-/// The function of an op that works element by element; `None` for every other op.
-pub fn function_of(op: &Op) -> Option<Function> {
-    let known = WORDS.iter().any(|word| word.op == op.name());
-    known.then(|| match op.name() {
-        "Add" | "Sub" | "Mul" | "Div" => Function::Binary(super::elementwise::binary_function(op)),
-        _ => Function::Unary(super::elementwise::unary_function(op)),
-    })
-}
-
-/// The op that computes a function alone.
-pub(super) fn op_of(function: Function) -> Result<Op, String> {
-    let word = WORDS.iter().find(|word| word.function == function);
-    let word = word.ok_or_else(|| format!("{function:?} has no op"))?;
-    let attributes: Vec<_> = word.attribute.iter().cloned().collect();
-    Op::new(word.op, &attributes).map_err(|problems| problems.join("; "))
 }
 
 impl Program {
@@ -167,22 +69,19 @@ fn step(number: usize, text: &str) -> Result<Step, String> {
     let (word, sources) = call.trim().split_once('(').ok_or_else(shape)?;
     let sources = sources.strip_suffix(')').ok_or_else(shape)?;
     let word = word.trim();
-    let Some(known) = WORDS.iter().find(|known| known.word == word) else {
-        let known = WORDS.iter().map(|known| known.word);
-        return Err(crate::language::nearest::unknown("function", word, known));
+    let Some(function) = Function::all().find(|known| known.name() == word) else {
+        let known = Function::all().map(Function::name);
+        return Err(nearest::unknown("function", word, known));
     };
     let sources: Vec<ChainInput> = sources
         .split(',')
         .map(|text| source(number, text.trim()))
         .collect::<Result<_, _>>()?;
-    let (wanted, found) = (known.function.arity(), sources.len());
+    let (wanted, found) = (function.arity(), sources.len());
     if found != wanted {
         return Err(format!("{word} takes {wanted} operands, found {found}"));
     }
-    Ok(Step {
-        function: known.function,
-        sources,
-    })
+    Ok(Step { function, sources })
 }
 
 fn source(step: usize, text: &str) -> Result<ChainInput, String> {
@@ -226,8 +125,7 @@ impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, step) in self.steps.iter().enumerate() {
             let separator = if number == 0 { "" } else { "; " };
-            let word = WORDS.iter().find(|word| word.function == step.function);
-            let word = word.map_or("", |word| word.word);
+            let word = step.function.name();
             let sources: Vec<String> = step.sources.iter().map(written).collect();
             write!(f, "{separator}t{number} = {word}({})", sources.join(", "))?;
         }
@@ -248,10 +146,11 @@ mod tests {
     }
 
     #[test]
-    fn every_word_is_the_function_of_its_op() {
-        for word in &WORDS {
-            let op = op_of(word.function).unwrap();
-            assert_eq!(function_of(&op), Some(word.function), "{}", word.word);
+    fn every_function_is_read_by_its_name() {
+        for function in Function::all() {
+            let operands = ["x0", "x0, x1"][function.arity() - 1];
+            let text = format!("t0 = {}({operands})", function.name());
+            assert_eq!(Program::parse(&text).unwrap().steps[0].function, function);
         }
     }
 

@@ -3,26 +3,20 @@
 //! A product with a weight in quantized blocks takes its activations as blocks of 32 signed bytes with a scale: they are
 //! quantized once, for all products that read them. `kernels/quantized` says what a block holds and how products add up.
 
-use half::{bf16, f16};
 use smallvec::SmallVec;
 
-use super::attributes::{AttributeDef, AttributeKind};
 use super::blocks::quantize;
 use super::infer::{Types, operand, width};
 use super::lower::{Form, Lowering, Phase};
 use super::norm::{EPS, add_norm_infer, add_norm_reference, norm_infer, norm_phase, norm_rows};
 use super::reference::Operands;
 use super::tensor::Tensor;
-use super::{InputDef, Op, OpDef, Tokens, View};
-use crate::blocks::BlockFormat;
+use super::{InputDef, Op, OpDef, Tokens};
 use crate::kernels::quantized::{INT8_BLOCK, Int8, QuantizeActivations};
 use crate::types::{DType, Dim, Type};
 
 /// The op that turns activations into int8 blocks.
 pub const QUANTIZE_ACTIVATIONS: &str = "QuantizeActivations";
-
-/// The op that gives elements another type, the attribute `to`.
-pub const CAST: &str = "Cast";
 
 const BASE: OpDef = OpDef {
     name: QUANTIZE_ACTIVATIONS,
@@ -88,23 +82,6 @@ pub(super) const OPS: &[OpDef] = &[
         ],
         ..ADDED
     },
-    OpDef {
-        name: CAST,
-        formula: "the weight in another type, as files of that type would have it",
-        attributes: &[AttributeDef::required(
-            "to",
-            AttributeKind::Choice(&DType::WEIGHTS),
-            "the type's name",
-        )],
-        inputs: &[InputDef::required("weight", Form::Constant)],
-        rank: 10,
-        tokens: |_| Tokens::Step,
-        view: Some(View::Cast),
-        infer: cast_infer,
-        reference: cast_reference,
-        lower: |_, _| Vec::new(),
-        ..BASE
-    },
 ];
 
 /// What the norms of a residual sum share.
@@ -148,26 +125,6 @@ fn add_norm_quantize_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, S
     Ok(types)
 }
 
-fn cast_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
-    let x = operand(inputs, 0)?;
-    let dtype = DType::named(op.text("to"));
-    let dtype = dtype.ok_or_else(|| format!("there is no type {}", op.text("to")))?;
-    let (unit, _) = dtype.unit();
-    let whole = |width: Dim| width.fixed().is_some_and(|width| width % unit == 0);
-    if !dtype.blocks().is_none_or(BlockFormat::is_written) {
-        return Err(format!("blocks of {dtype} are read, not made"));
-    }
-    if !x.dtype.is_float() || unit > 1 && !x.width().is_some_and(whole) {
-        return Err(format!(
-            "{x} can't be {dtype}, which needs floats in rows of whole blocks of {unit}"
-        ));
-    }
-    Ok(SmallVec::from_iter([Type::new(
-        dtype,
-        x.shape.iter().copied(),
-    )]))
-}
-
 fn quantize_reference(_: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     vec![quantize(operands.get(0))]
 }
@@ -181,27 +138,6 @@ fn add_norm_quantize_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> 
     let mut outputs = add_norm_reference(op, operands);
     outputs[1] = quantize(&outputs[1]);
     outputs
-}
-
-fn cast_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
-    let x = operands.get(0);
-    let (shape, values) = (x.shape.clone(), x.floats());
-    let rounded = |round: fn(f32) -> f32| {
-        let values = values.iter().map(|&x| round(x)).collect();
-        Tensor::f32(shape.clone(), values)
-    };
-    vec![match DType::named(op.text("to")) {
-        Some(DType::F16) => rounded(|x| f16::from_f32(x).to_f32()),
-        Some(DType::BF16) => rounded(|x| bf16::from_f32(x).to_f32()),
-        Some(DType::Blocks(format)) => {
-            let count = values.len() / format.elements();
-            let mut blocks = vec![0; count * format.bytes()];
-            // Shape inference has refused formats that can't be made.
-            let _ = format.quantize(&values, &mut blocks);
-            Tensor::blocks(shape, format, blocks)
-        }
-        _ => Tensor::f32(shape, values.into_owned()),
-    }]
 }
 
 fn quantize_lower(_: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {

@@ -119,8 +119,9 @@ pub(super) const OPS: &[OpDef] = &[
 ];
 
 /// The scaling that the attributes describe.
-fn scaling(op: &Op) -> RopeScaling {
-    match op.text("rope_type") {
+fn scaling(op: &Op) -> Result<RopeScaling, String> {
+    Ok(match op.text("rope_type") {
+        "default" => RopeScaling::Default,
         "linear" => RopeScaling::Linear {
             factor: op.float("factor"),
         },
@@ -130,12 +131,14 @@ fn scaling(op: &Op) -> RopeScaling {
             high_freq_factor: op.float("high_freq_factor"),
             original_context: op.int("original_context") as f64,
         },
-        _ => RopeScaling::Default,
-    }
+        other => return Err(format!("rope_type '{other}' has no scaling")),
+    })
 }
 
 fn frequencies(op: &Op) -> Vec<f32> {
-    inverse_frequencies(op.float("base"), op.int("dims") as usize, &scaling(op))
+    // Shape inference has refused what has none.
+    let scaling = scaling(op).unwrap_or(RopeScaling::Default);
+    inverse_frequencies(op.float("base"), op.int("dims") as usize, &scaling)
 }
 
 fn check_frequencies(op: &Op, factors: Option<&Type>) -> Result<usize, String> {
@@ -143,6 +146,7 @@ fn check_frequencies(op: &Op, factors: Option<&Type>) -> Result<usize, String> {
     if dims % 2 != 0 {
         return Err(format!("dims must be even, found {dims}"));
     }
+    scaling(op)?;
     if op.float("base") <= 0.0 {
         return Err(format!("base must be positive, found {}", op.float("base")));
     }

@@ -2,7 +2,7 @@
 
 use crate::graph::{Graph, NodeId};
 use crate::ops::Tokens;
-use crate::types::Dim;
+use crate::types::{Dim, Type};
 
 /// Whether what a graph gives for a token depends on later tokens: its attention is not causal, or it mixes tokens
 /// without keeping any for later steps. Such a model (an encoder) reads each text in one step that begins at position 0.
@@ -14,17 +14,17 @@ pub fn is_bidirectional(graph: &Graph) -> bool {
     let keeps = ops().any(|(_, op)| op.has_state());
     ops().any(|(id, op)| {
         let inputs = graph.inputs(id);
-        let mut tokens = inputs.iter().enumerate().filter(|(_, input)| {
-            input.is_some_and(|value| graph.ty(value).shape.contains(&Dim::Tokens))
-        });
+        let types = inputs.iter().map(|input| input.map(|v| graph.ty(v)));
+        let mixes = |(slot, ty): (usize, Option<&Type>)| {
+            ty.is_some_and(|ty| ty.shape.contains(&Dim::Tokens) && !op.keeps_rows(slot, ty))
+        };
         let open = op.tokens() == Tokens::Text { causal: false };
-        open || !keeps && tokens.any(|(slot, _)| !op.row_wise().contains(&slot))
+        open || !keeps && types.enumerate().any(mixes)
     })
 }
 
 /// Whether a step can read several texts side by side: the model reads each whole, and no op mixes tokens of several.
 pub fn reads_texts_together(graph: &Graph) -> bool {
-    let tokens_first = |value| graph.ty(value).shape.first() == Some(&Dim::Tokens);
     let keeps_apart = |id: NodeId| {
         let Some(op) = graph.node(id).op() else {
             return true;
@@ -37,12 +37,9 @@ pub fn reads_texts_together(graph: &Graph) -> bool {
         let mut inputs = graph.inputs(id).into_iter().enumerate();
         inputs.all(|(slot, input)| match input {
             Some(value) if graph.ty(value).shape.contains(&Dim::Tokens) => {
-                tokens_first(value)
-                    && match op.tokens() {
-                        Tokens::Own(slots) => slots.contains(&slot),
-                        Tokens::Text { .. } => true,
-                        Tokens::Step => false,
-                    }
+                let ty = graph.ty(value);
+                let is_text = matches!(op.tokens(), Tokens::Text { .. });
+                ty.shape.first() == Some(&Dim::Tokens) && (is_text || op.keeps_rows(slot, ty))
             }
             _ => true,
         })

@@ -122,6 +122,20 @@ impl<'a> Scheduler<'a> {
         Ok(())
     }
 
+    /// Fail where a value has elements of a type that neither steps nor weights have.
+    fn check_types(&self) -> Result<(), String> {
+        for &id in &self.order {
+            let node = self.graph.node(id);
+            for output in node.op().map_or(&[][..], |_| &node.outputs) {
+                if let Some(instead) = self.class(id).misfit(output.ty.dtype) {
+                    let (name, ty) = (&output.name, &output.ty);
+                    return Err(format!("node \"{name}\" gives {ty}, but {instead}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Fail where an output is not computed by steps, in f32.
     fn check_outputs(&self) -> Result<(), String> {
         for &value in self.graph.outputs() {
@@ -150,6 +164,7 @@ impl<'a> Scheduler<'a> {
     /// The plan for steps of up to `tokens` tokens.
     pub fn plan(&mut self, tokens: usize, options: &PlanOptions) -> Result<StepPlan, String> {
         self.check_outputs()?;
+        self.check_types()?;
         let drafts = self.drafts(tokens, options)?;
         let classes = Classes::find(self, &drafts, options.in_place);
         let bytes_of = |value: Value| self.graph.ty(value).bytes(tokens, options.context);

@@ -44,7 +44,8 @@ fn fold(editor: &mut Editor<'_>, id: NodeId, op: &Op) -> Result<Option<String>, 
     match op.def().view {
         Some(View::Reshape) => reshape(editor, id, op),
         Some(View::Transpose) => transpose(editor, id, op),
-        Some(View::Slice | View::Cast) => Ok(None),
+        Some(View::Cast) => cast(editor, id),
+        Some(View::Slice) => Ok(None),
         None => neutral(editor, id, op),
     }
 }
@@ -136,6 +137,15 @@ fn reshape(editor: &mut Editor<'_>, id: NodeId, op: &Op) -> Result<Option<String
     let op = changed(op, "shape", Attribute::Ints(shape))?;
     replace(editor, id, op, x)?;
     Ok(Some("Reshape of a Reshape becomes one".into()))
+}
+
+/// A cast to the type that is there.
+fn cast(editor: &mut Editor<'_>, id: NodeId) -> Result<Option<String>, GraphError> {
+    let Some(x) = first_input(editor.graph(), id) else {
+        return Ok(None);
+    };
+    let what = "Cast to the type of its operand is removed".to_string();
+    Ok(redirect(editor, id.into(), x)?.then_some(what))
 }
 
 /// The attribute of a Reshape from one type to the other: a symbolic dimension must stand where it stood.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::change::{Change, new_op};
 use crate::graph::{Class, Editor, Graph, GraphError, NodeId, Value};
-use crate::ops::program::{ChainInput, MOST_INPUTS, MOST_STEPS, Program, Step, function_of};
-use crate::ops::{Attribute, ELEMENTWISE};
+use crate::ops::program::{ChainInput, MOST_INPUTS, MOST_STEPS, Program, Step};
+use crate::ops::{Attribute, ELEMENTWISE, Op};
 use crate::types::{DType, Literal};
 
 /// Replace groups of two or more ops by an Elementwise op each. A group has one value that is read outside, its last, whose
@@ -49,7 +49,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
 /// Whether a program can have the op as a step.
 fn is_elementwise(graph: &Graph, classes: &[Class], id: NodeId) -> bool {
     let node = graph.node(id);
-    let is_known = node.op().is_some_and(|op| function_of(op).is_some());
+    let is_known = node.op().is_some_and(|op| op.function().is_some());
     let floats = |v: &Value| graph.ty(*v).dtype != DType::I32 || graph.literal(*v).is_some();
     is_known
         && classes[id.index()] == Class::Activation
@@ -127,7 +127,7 @@ impl Group {
             };
             let sources = graph.inputs(id).into_iter().flatten();
             let sources = sources.map(&mut source).collect();
-            if let Some(function) = graph.node(id).op().and_then(function_of) {
+            if let Some(function) = graph.node(id).op().and_then(Op::function) {
                 steps.push(Step { function, sources });
             }
         }

@@ -122,7 +122,7 @@ fn can_narrow(graph: &Graph, id: NodeId, op: &Op) -> bool {
     };
     let fits = |(slot, ty): (usize, &Type)| {
         let is_fixed = ty.shape.iter().all(|d| d.fixed().is_some());
-        is_fixed || op.row_wise().contains(&slot) && has_rows(ty) && only_rows(ty)
+        is_fixed || op.keeps_rows(slot, ty) && has_rows(ty) && only_rows(ty)
     };
     operands().any(|(_, ty)| has_rows(ty)) && operands().all(fits)
 }

@@ -141,7 +141,7 @@ fn a_value_of_the_configuration_that_can_not_be_is_named() {
         (
             "llama",
             json!({"hidden_act": "silu_and_mul"}),
-            "graphs/llama.ron:153:13: node \"layer.0/g#2\": unknown activation 'silu_and_mul'; known are relu, silu, swish, gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, tanh, sigmoid",
+            "graphs/llama.ron:153:13: node \"layer.0/g#2\": unknown activation 'silu_and_mul'; known are relu, silu, swish, gelu, gelu_tanh, gelu_new, gelu_pytorch_tanh, gelu_fast, tanh, sigmoid",
         ),
         (
             "llama",

@@ -52,6 +52,32 @@ fn an_unknown_word_is_named_with_the_nearest_known_one() {
 }
 
 #[test]
+fn a_function_that_whole_numbers_lack_is_refused() {
+    refuse(&[(
+        "(\"y\", Div, [\"positions\", \"positions\"]),",
+        "graph.ron:6:1: node \"y\": Div: whole numbers have no such function: cast them to f32 first",
+    )]);
+}
+
+#[test]
+fn a_cast_to_a_type_that_such_values_do_not_have_is_refused() {
+    refuse(&[
+        (
+            "(\"y\", Cast(to: \"'f16'\"), [\"x\"]),",
+            "graph.ron:6:1: node \"y\": Cast(to: \"'f16'\") gives f16[T, 8], but what depends on the tokens is f32, i32 or int8",
+        ),
+        (
+            "(\"c\", Cast(to: \"'i32'\"), [\"gain\"]), (\"y\", Mul, [\"x\", \"c\"]),",
+            "graph.ron:6:1: node \"c\": Cast(to: \"'i32'\") gives i32[8], but weights are floats",
+        ),
+        (
+            "(\"y\", Cast(to: \"'bf16'\"), [\"positions\"]),",
+            "graph.ron:6:1: node \"y\": Cast: i32[T] can't be bf16, which needs floats in rows of whole blocks of 1",
+        ),
+    ]);
+}
+
+#[test]
 fn an_attribute_of_the_wrong_kind_or_size_is_refused() {
     refuse(&[
         (

@@ -4,7 +4,7 @@
 //! Inputs are `tokens` and `positions`, i32[T]; ids stay below [`VOCAB`].
 
 use smallmind::graph::{Graph, NodeId, Value, WeightSource};
-use smallmind::ops::{Attribute, Op};
+use smallmind::ops::{Attribute, Op, OpDef, table};
 use smallmind::types::{DType, Dim, Literal, Type};
 
 /// Rows of the embedding table.
@@ -28,6 +28,15 @@ pub fn graph_of_width(seed: u64, width: usize) -> Graph {
         b.tangle();
     }
     graph
+}
+
+/// The ops of the table that apply a function to that many operands, and need no attribute.
+pub fn applied_ops(arity: usize) -> Vec<&'static str> {
+    let plain = |def: &&OpDef| !def.attributes.iter().any(|attribute| attribute.required);
+    let ops = table().filter(plain);
+    let ops = ops.filter_map(|def| Op::new(def.name, &[]).ok());
+    let applied = ops.filter(|op| op.function().is_some_and(|f| f.arity() == arity));
+    applied.map(|op| op.name()).collect()
 }
 
 struct Builder<'g> {
@@ -110,8 +119,13 @@ impl<'g> Builder<'g> {
         let names = vec!["v"; op.output_count()];
         let id = self.editor.op(op.clone(), inputs, &names).ok()?;
         self.history.push((op, inputs.to_vec()));
-        self.pool
-            .extend((0..names.len()).map(|output| Value { node: id, output }));
+        for output in 0..names.len() {
+            let value = Value { node: id, output };
+            // Whole numbers do not join the pool.
+            if self.editor.graph().ty(value).dtype != DType::I32 {
+                self.pool.push(value);
+            }
+        }
         Some(id)
     }
 
@@ -388,18 +402,18 @@ impl<'g> Builder<'g> {
         };
         let half = ("start", Attribute::Int((width / 2) as i64));
         let y = Some(self.pooled());
-        match self.below(19) {
+        match self.below(20) {
             0 | 1 => {
-                let name = self.pick(&["Neg", "Tanh", "Sigmoid", "Relu", "Silu", "Gelu"]);
+                let name = self.pick(&applied_ops(1));
                 self.try_op(name, &[], &[operand]);
             }
             2 | 3 => {
-                let name = self.pick(&["Add", "Sub", "Mul", "Min", "Max"]);
+                let name = self.pick(&applied_ops(2));
                 self.try_op(name, &[], &[operand, y]);
             }
             4 | 5 => {
                 let literal = Some(self.literal());
-                let name = self.pick(&["Add", "Mul", "Div", "Mul", "Min", "Max"]);
+                let name = self.pick(&applied_ops(2));
                 let swapped = self.one_in(2);
                 let pair = [operand, literal];
                 self.try_op(name, &[], &if swapped { [pair[1], pair[0]] } else { pair });
@@ -460,6 +474,16 @@ impl<'g> Builder<'g> {
                 self.try_op("Slice", &[axis.clone(), half], &[operand]);
                 self.try_op("Concat", &[axis], &[operand, y]);
             }
+            18 => {
+                // There and back.
+                let to_ints = [("to", Attribute::word("i32"))];
+                let whole = match self.one_in(4) {
+                    true => Some(self.positions),
+                    false => self.try_op("Cast", &to_ints, &[operand]).map(Value::from),
+                };
+                let to_floats = [("to", Attribute::word("f32"))];
+                self.try_op("Cast", &to_floats, &[whole]);
+            }
             17 if self.one_in(2) => {
                 self.try_op("ReduceMean", &[], &[operand]);
             }
@@ -468,8 +492,6 @@ impl<'g> Builder<'g> {
                 let positions = Some(self.positions);
                 let table = Some(self.weight(&[64, self.width]));
                 if let Some(ids) = self.try_op("Mul", &[], &[positions, one]) {
-                    // Whole numbers do not join the pool.
-                    self.pool.pop();
                     self.try_op("Gather", &[], &[table, Some(ids.into())]);
                 }
             }

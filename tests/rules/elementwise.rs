@@ -15,6 +15,7 @@ use smallmind::plan::PlanOptions;
 use smallmind::transform::{self, Settings};
 
 use crate::common::graph_text::graph;
+use crate::common::random_graph::applied_ops;
 use crate::common::seeded_weights::{SeededWeights, session};
 
 fn fuse(graph: &mut Graph) -> usize {
@@ -54,6 +55,18 @@ fn a_graph_of_elementwise_ops_with_one_reader_outside_becomes_one_op() {
         ["t0 = Mul(x0, x1); t1 = Tanh(t0); t2 = Add(t1, 0.5); t3 = Mul(t2, t0); t4 = Div(t3, x2)"]
     );
     assert_eq!(graph.op_count(), before - 4);
+}
+
+#[test]
+fn every_function_of_the_table_joins_a_chain() {
+    for (arity, operands) in [(1, "a"), (2, "a z")] {
+        for op in applied_ops(arity) {
+            let mut graph = graph(&format!(
+                "x = activation 8\nz = activation 8\na = Neg x\ny = {op} {operands}\nout y"
+            ));
+            assert_eq!(fuse(&mut graph), 1, "{op}");
+        }
+    }
 }
 
 #[test]
@@ -171,6 +184,8 @@ fn arbitrary(seed: u64) -> String {
         "v0 = activation 3 {width}\nv1 = activation 3 {width}\nv2 = activation 3 1\n\
          v3 = activation 1 {width}\ng = weight {width}\nh = weight 3 1\n"
     );
+    let unary = applied_ops(1);
+    let binary = applied_ops(2);
     let count = 4 + 2 + below(20);
     for n in 4..count {
         let mut operand = || match below(8) {
@@ -187,33 +202,27 @@ fn arbitrary(seed: u64) -> String {
             1 => (recent, b),
             _ => (recent.clone(), recent),
         };
-        let functions = [
-            "Neg",
-            "Exp",
-            "Sqrt",
-            "Reciprocal",
-            "Rsqrt",
-            "Sin",
-            "Cos",
-            "Tanh",
-            "Erf",
-            "Sigmoid",
-            "Relu",
-            "Silu",
-            "Gelu",
-        ];
         let line = match below(6) {
-            0 | 1 if a.starts_with('v') => format!("{} {a}", functions[below(functions.len())]),
+            0 | 1 if a.starts_with('v') => format!("{} {a}", unary[below(unary.len())]),
             2 if a.starts_with('v') => format!("Pow {a} | exponent={}", ["2.0", "3.0"][below(2)]),
-            _ => format!("{} {a} {b}", ["Add", "Sub", "Mul", "Div"][below(4)]),
+            _ => format!("{} {a} {b}", binary[below(binary.len())]),
         };
         text.push_str(&format!("v{n} = {line}\n"));
     }
     let last = count - 1;
     let other = 4 + below(count - 4);
+    // No number and the infinite ones become numbers, as a session refuses the others.
+    let outputs = if other == last {
+        vec![last]
+    } else {
+        vec![other, last]
+    };
+    for n in &outputs {
+        text.push_str(&format!("m{n} = Max v{n} -1e30\no{n} = Min m{n} 1e30\n"));
+    }
     text.push_str(&match other == last {
-        true => format!("out v{last}"),
-        false => format!("out v{last} v{other}"),
+        true => format!("out o{last}"),
+        false => format!("out o{last} o{other}"),
     });
     text
 }

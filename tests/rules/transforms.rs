@@ -580,6 +580,19 @@ fn rows_that_broadcast_over_tokens_are_not_taken_for_columns() {
 }
 
 #[test]
+fn what_adds_up_along_a_vector_of_tokens_is_computed_whole() {
+    let graph = build(|m| {
+        let x = m.embedded();
+        let column = m.op("column", "ReduceMean", &[], &[x]);
+        let scores = m.reshape("scores", column, &[0]);
+        vec![m.op("y", "Softmax", &[], &[scores])]
+    });
+    let (after, _) = apply("last_row", &graph);
+    let scores = after.find("scores").unwrap();
+    assert_eq!(after.ty(scores).to_string(), "f32[T]");
+}
+
+#[test]
 fn outputs_without_a_row_per_token_are_left_whole() {
     let graph = build(|m| {
         let x = m.embedded();

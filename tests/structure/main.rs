@@ -3,6 +3,8 @@
 //! A `use` or a path that goes through a `mod.rs` counts as an import of the file that defines the name. Unit tests are
 //! left out: they may look anywhere.
 
+mod op_names;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 

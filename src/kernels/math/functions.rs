@@ -62,6 +62,56 @@ pub fn exp_not_above_one<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
     simd.select(simd.gt(least, x), simd.zero(), result)
 }
 
+/// The natural logarithm. At most 1 ulp off, denormal x included; −∞ at ±0, NaN below, +∞ at +∞. Exactly +0 at 1.
+///
+/// x = 2ᵏ·m with √½ ≤ m < √2; ln m = f − f²/2 + f³·p(f) with f = m − 1, which is exact; the smallest terms are added
+/// first.
+#[inline(always)]
+pub fn log<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
+    /// The bits of √½.
+    const LEAST: i32 = 0x3f35_04f3;
+    let denormal = simd.gt(simd.splat(f32::MIN_POSITIVE), x);
+    let normal = simd.select(denormal, simd.mul(x, simd.splat(33_554_432.0)), x);
+    let lacking = simd.select(denormal, simd.splat(-25.0), simd.zero());
+    // With these bits 1 would have those of √½: the exponent changes there.
+    let bits = simd.add_i32(simd.bits(normal), simd.splat_i32(0x3f80_0000 - LEAST));
+    // In the low bits of 2²³, the exponent is a number: that and its bias of 127 are subtracted.
+    let exponent = simd.add_i32(
+        simd.shift_right::<23>(bits),
+        simd.splat_i32(8_388_608f32.to_bits().cast_signed()),
+    );
+    let exponent = simd.sub(simd.from_bits(exponent), simd.splat(8_388_735.0));
+    let k = simd.add(exponent, lacking);
+    let mantissa = simd.and_i32(bits, simd.splat_i32(0x007f_ffff));
+    let m = simd.from_bits(simd.add_i32(mantissa, simd.splat_i32(LEAST)));
+    let f = simd.sub(m, simd.splat(1.0));
+    let p = polynomial(
+        simd,
+        f,
+        [
+            -0.076_344_95,
+            0.127_615_75,
+            -0.131_601_83,
+            0.142_017_59,
+            -0.166_233_57,
+            0.200_012_27,
+            -0.250_008_2,
+            0.333_333_3,
+        ],
+    );
+    let z = simd.mul(f, f);
+    // The first part of ln 2 has 15 bits, so that its product with k is exact; the second is what it lacks.
+    let small = simd.mul(k, simd.splat(1.428_606_8e-6));
+    let small = simd.mul_add(simd.mul(z, f), p, small);
+    let small = simd.neg_mul_add(simd.splat(0.5), z, small);
+    let result = simd.mul_add(k, simd.splat(0.693_145_75), simd.add(f, small));
+    let result = simd.select(simd.gt(x, simd.splat(f32::MAX)), x, result);
+    let magnitude = simd.and_i32(simd.bits(x), simd.splat_i32(i32::MAX));
+    let is_zero = simd.eq_i32(magnitude, simd.splat_i32(0));
+    let nothing = simd.select(is_zero, simd.splat(f32::NEG_INFINITY), simd.splat(f32::NAN));
+    simd.select(simd.gt(x, simd.zero()), result, nothing)
+}
+
 /// The hyperbolic tangent. At most 2 ulp off, small and denormal x included; ±1 from |x| = 9.02 on.
 ///
 /// Of |x|, and then the sign of x: below 0.625, |x| + |x|·x²·p(x²); from there on, 1 − 2 / (e^(2|x|) + 1).
@@ -311,6 +361,32 @@ mod tests {
         }
         assert!(exp(Single, 88.722_83).is_finite());
         assert!(exp(Single, -87.299).is_normal());
+    }
+
+    #[test]
+    fn log_is_within_one_ulp() {
+        let error = |x: f32| ulp(log(Single, x), f64::from(x).ln());
+        at_most(1.0, worst(dense(0.25, 4.0), error));
+        at_most(1.0, worst(dense(0.999, 1.001), error));
+        let positive = magnitudes(f32::MAX).filter(|x| *x > 0.0);
+        at_most(1.0, worst(positive, error));
+        // All of an exponent, where ln is closest to 0.
+        let all = 0.703_125f32.to_bits()..1.421_875f32.to_bits();
+        at_most(1.0, worst(all.map(f32::from_bits), error));
+    }
+
+    #[test]
+    fn log_ends_in_infinities_and_is_no_number_below_zero() {
+        assert_eq!(log(Single, 1.0).to_bits(), 0);
+        for x in [0.0, -0.0] {
+            assert_eq!(log(Single, x), f32::NEG_INFINITY);
+        }
+        for x in [-1e-45, -1.0, f32::MIN, f32::NEG_INFINITY, f32::NAN] {
+            assert!(log(Single, x).is_nan(), "{x:?}");
+        }
+        assert_eq!(log(Single, f32::INFINITY), f32::INFINITY);
+        assert!(log(Single, f32::MAX).is_finite());
+        assert!(log(Single, 1e-45).is_finite());
     }
 
     #[test]

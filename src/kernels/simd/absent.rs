@@ -102,6 +102,9 @@ impl<const BITS: usize> Lanes for Absent<BITS> {
     fn shift_left<const N: i32>(self, _: Self::I32) -> Self::I32 {
         match self.0 {}
     }
+    fn shift_right<const N: i32>(self, _: Self::I32) -> Self::I32 {
+        match self.0 {}
+    }
     fn eq_i32(self, _: Self::I32, _: Self::I32) -> Self::Mask {
         match self.0 {}
     }

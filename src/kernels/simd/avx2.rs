@@ -179,6 +179,11 @@ impl Lanes for Avx2 {
         unsafe { Pair(_mm256_slli_epi32::<N>(a.0), _mm256_slli_epi32::<N>(a.1)) }
     }
     #[inline(always)]
+    fn shift_right<const N: i32>(self, a: Self::I32) -> Self::I32 {
+        // SAFETY: the token proves the features.
+        unsafe { Pair(_mm256_srli_epi32::<N>(a.0), _mm256_srli_epi32::<N>(a.1)) }
+    }
+    #[inline(always)]
     fn eq_i32(self, a: Self::I32, b: Self::I32) -> Self::Mask {
         // SAFETY: the token proves the features.
         unsafe {

@@ -160,6 +160,11 @@ impl<const VNNI: bool> Lanes for Avx512<VNNI> {
         unsafe { _mm512_sllv_epi32(a, _mm512_set1_epi32(N)) }
     }
     #[inline(always)]
+    fn shift_right<const N: i32>(self, a: Self::I32) -> Self::I32 {
+        // SAFETY: the token proves the features.
+        unsafe { _mm512_srlv_epi32(a, _mm512_set1_epi32(N)) }
+    }
+    #[inline(always)]
     fn eq_i32(self, a: Self::I32, b: Self::I32) -> Self::Mask {
         // SAFETY: the token proves the features.
         unsafe { _mm512_cmpeq_epi32_mask(a, b) }

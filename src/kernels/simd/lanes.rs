@@ -68,6 +68,8 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     fn xor_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
     /// Bits moved left by `N`.
     fn shift_left<const N: i32>(self, a: Self::I32) -> Self::I32;
+    /// Bits moved right by `N`; zeros come in.
+    fn shift_right<const N: i32>(self, a: Self::I32) -> Self::I32;
     /// a == b.
     fn eq_i32(self, a: Self::I32, b: Self::I32) -> Self::Mask;
     /// a · 2ⁿ for whole n, exact where both `a` and the result are normal; else the value means nothing.

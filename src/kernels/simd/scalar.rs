@@ -107,6 +107,10 @@ impl Lanes for Single {
         a << N
     }
     #[inline(always)]
+    fn shift_right<const N: i32>(self, a: i32) -> i32 {
+        (a.cast_unsigned() >> N).cast_signed()
+    }
+    #[inline(always)]
     fn eq_i32(self, a: i32, b: i32) -> bool {
         a == b
     }
@@ -212,6 +216,10 @@ impl Lanes for Scalar {
     #[inline(always)]
     fn shift_left<const N: i32>(self, a: Self::I32) -> Self::I32 {
         a.map(|a| a << N)
+    }
+    #[inline(always)]
+    fn shift_right<const N: i32>(self, a: Self::I32) -> Self::I32 {
+        from_fn(|i| Single.shift_right::<N>(a[i]))
     }
     #[inline(always)]
     fn eq_i32(self, a: Self::I32, b: Self::I32) -> Self::Mask {
