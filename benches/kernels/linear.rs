@@ -5,9 +5,10 @@
 
 use criterion::{Criterion, Throughput};
 use smallmind::kernels::elementwise::UnaryFunction;
-use smallmind::kernels::linear::{Floats, GatedLinear, Linear, MergedLinear, Weights as _};
+use smallmind::kernels::linear::{GatedLinear, Linear, MergedLinear};
 use smallmind::kernels::matmul::MatMul;
 use smallmind::kernels::packed::PackedMatrix;
+use smallmind::kernels::weights::{Floats, Weights as _};
 use smallmind::types::DType;
 
 use super::case::{Case, Input, bench, count, tokens_of};

@@ -4,8 +4,9 @@
 
 use criterion::{Criterion, Throughput};
 use smallmind::blocks::BlockFormat;
-use smallmind::kernels::linear::{Linear, Weights as _};
+use smallmind::kernels::linear::Linear;
 use smallmind::kernels::quantized::{Blocks, QuantizeActivations, QuantizedMatrix};
+use smallmind::kernels::weights::Weights as _;
 
 use super::case::{Case, Input, bench, count, floats, tokens_of};
 

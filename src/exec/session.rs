@@ -12,6 +12,7 @@ use super::executor::{Ended, Executor};
 use super::frames::Frames;
 use super::saved::{SavedReader, SavedSessionError, Writer, first_saved};
 use crate::kernels::finite::{NonFinite, non_finite};
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::plan::{Slot, StepPlan};
 
 /// Why a step did not run. The session stands where it stood before the call, unless it says otherwise.
@@ -419,6 +420,7 @@ impl Session {
     /// Fails if a row of an output of the last step, which began at position `past`, is not finite. The step's tokens are
     /// then forgotten, and there are no outputs.
     fn check_finite(&mut self, past: usize) -> Result<(), StepError> {
+        let _environment = FloatEnvironment::set_default();
         let plan = self.executor.plan().for_tokens(self.last_step);
         for (number, slot) in plan.outputs().iter().enumerate() {
             let values = self.output(number);

@@ -31,3 +31,4 @@ pub mod simd;
 #[cfg(test)]
 mod testing;
 mod tile;
+pub mod weights;

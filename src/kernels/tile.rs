@@ -14,9 +14,9 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use super::call::{Call, View};
-use super::linear::{Floats, Product, Sums};
 use super::packed::PanelWeights;
 use super::simd::{LANES, Simd};
+use super::weights::{Floats, Product, Sums};
 
 /// Columns in a block: a token tile's part of the activations stays in the first cache, and two panels' in the second.
 const BLOCK_COLS: usize = 768;

@@ -14,9 +14,9 @@ use super::reference::Operands;
 use super::tensor::{Data, Tensor};
 use super::{Arity, InputDef, Op, OpDef, Tokens};
 use crate::kernels::elementwise::UnaryFunction;
-use crate::kernels::linear::{Floats, GatedLinear, Linear, MergedLinear, Weights};
+use crate::kernels::linear::{GatedLinear, Linear, MergedLinear};
 use crate::kernels::matmul::MatMul;
-use crate::kernels::quantized::Blocks;
+use crate::kernels::weights::{Blocks, Floats, Weights};
 use crate::types::{DType, Dim, Type};
 
 /// Of GatedLinear, which always has one.

@@ -6,12 +6,8 @@
 use super::matrix::{QuantizedMatrix, QuantizedPanel};
 use super::tile;
 use crate::kernels::call::Call;
-use crate::kernels::linear::{Product, Weights};
 use crate::kernels::simd::Simd;
-
-/// Weights of quantized blocks, each matrix in a format of its own; activations are int8.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Blocks;
+use crate::kernels::weights::{Blocks, Product, Weights};
 
 impl Weights for Blocks {
     type Matrix = QuantizedMatrix;

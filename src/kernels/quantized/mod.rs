@@ -53,6 +53,6 @@ mod regroup;
 mod tests;
 mod tile;
 
+pub use crate::kernels::weights::Blocks;
 pub use activations::{INT8_BLOCK, INT8_BLOCK_WORDS, Int8, QuantizeActivations, activation_words};
-pub use linear::Blocks;
 pub use matrix::{BlockSource, QuantizedMatrix, QuantizedPanel, QuantizedPanelMut};

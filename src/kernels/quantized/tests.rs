@@ -11,13 +11,14 @@ use super::*;
 use crate::blocks::{BlockFormat, Group, Minimum};
 use crate::kernels::call::{Call, Kernel, Operand, QuantizedView, View};
 use crate::kernels::elementwise::UnaryFunction;
-use crate::kernels::linear::{GatedLinear, Linear, MergedLinear, Weights as _};
+use crate::kernels::linear::{GatedLinear, Linear, MergedLinear};
 use crate::kernels::packed::{RowSource, RowTable};
 use crate::kernels::panel_memory::PanelMemory;
 use crate::kernels::simd::{Isa, Simd, Single};
 use crate::kernels::testing::{
     bits, bits_of, call, cells, everywhere, int_cells, random, run, unwritten,
 };
+use crate::kernels::weights::Weights as _;
 
 /// Writes `scale(i)` as scale number i of a block, or a power of two of about its size.
 fn put_scales(format: BlockFormat, block: &mut [u8], scale: impl Fn(usize) -> f32) {

@@ -10,12 +10,11 @@ use std::ops::Range;
 use super::activations::{INT8_BLOCK, INT8_BLOCK_WORDS};
 use super::chain::{Block, Kind, MOST_STORED};
 use super::formats::{Format, FormatWork, KindWork, for_format, for_kind};
-use super::linear::Blocks;
 use super::matrix::QuantizedPanel;
 use super::regroup;
 use crate::kernels::call::{Call, QuantizedView};
-use crate::kernels::linear::{Product, Sums};
 use crate::kernels::simd::{LANES, Simd};
+use crate::kernels::weights::{Blocks, Product, Sums};
 
 /// Tokens that share one taking apart of a panel: with far fewer that work shows, with far more their activations leave
 /// the second cache. A multiple of every instruction set's tokens at once.
