@@ -14,6 +14,7 @@ use super::frames::Frames;
 use super::saved::{SavedReader, SavedSessionError, Writer, first_saved};
 pub use super::step_error::StepError;
 use crate::kernels::finite::{NonFinite, non_finite};
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::plan::{Slot, StepPlan};
 
 /// Which tokens' rows a prompt may take from earlier ones.
@@ -335,6 +336,7 @@ impl Session {
     /// Fails if a row of an output of the last step, which began at position `past`, is not finite. The step's tokens are
     /// then forgotten, and there are no outputs.
     fn check_finite(&mut self, past: usize) -> Result<(), StepError> {
+        let _environment = FloatEnvironment::set_default();
         let plan = self.executor.plan().for_tokens(self.last_step);
         for (number, slot) in plan.outputs().iter().enumerate() {
             let values = self.output(number);
