@@ -195,6 +195,7 @@ pub use embed::{EmbedError, EmbedOptions, Embedder, Pooling};
 pub use exec::prefix::PrefixStatistics;
 pub use exec::saved::SavedSessionError;
 pub use exec::session::{Encoded, Session, StepError};
+pub use generate::hook::{HookResult, LogitsHook};
 pub use generate::run::{Finish, GenerateError, GenerateOptions, Generation};
 pub use generate::score::{Score, ScoreError};
 pub use model::{Model, ModelBytes, ModelError, Options};

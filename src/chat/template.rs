@@ -9,6 +9,7 @@ use minijinja::{Environment, ErrorKind, Value};
 
 use super::Message;
 use super::environment::{FUEL, Refusal, environment, strftime_now};
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::language::diagnostics::shortened;
 use crate::text::template_files::TemplateFileError;
 
@@ -155,6 +156,7 @@ impl ChatTemplate {
         now: SystemTime,
     ) -> Result<String, TemplateError> {
         let write = || {
+            let _environment = FloatEnvironment::set_default();
             let mut context: BTreeMap<&str, Value> = self
                 .tokens
                 .iter()

@@ -4,15 +4,15 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use indicatif::{ProgressBar, ProgressStyle};
 use smallmind::hub::{HubName, HubOptions, OnTransfer, Transfer, fetch};
 
 use super::Cli;
 use super::failure::{Failure, error};
 
-/// The subcommands whose model is an option, not the first argument.
-const WITH_OPTION: [&str; 2] = ["bench", "tokenize"];
+/// The option that names the model, in subcommands whose first argument does not.
+const MODEL: &str = "model";
 
 /// The command line that `arguments` are; a model of the Hub that they name is fetched, and its path stands for it.
 pub fn parse(mut arguments: Vec<OsString>) -> Result<Cli, Failure> {
@@ -62,11 +62,16 @@ fn take_name(arguments: &mut Vec<OsString>) -> Result<Option<String>, Failure> {
 fn with_model(arguments: &[OsString], model: OsString) -> Vec<OsString> {
     let mut arguments = arguments.to_vec();
     let command = arguments.get(1).and_then(|command| command.to_str());
-    let is_option = command.is_some_and(|command| WITH_OPTION.contains(&command));
+    let cli = Cli::command();
+    let command = command.and_then(|command| cli.find_subcommand(command));
+    let is_option = command.is_some_and(|command| {
+        let mut arguments = command.get_arguments();
+        arguments.any(|argument| argument.get_long() == Some(MODEL))
+    });
     let place = arguments.len().min(2);
     arguments.insert(place, model);
     if is_option {
-        arguments.insert(place, "--model".into());
+        arguments.insert(place, format!("--{MODEL}").into());
     }
     arguments
 }

@@ -13,6 +13,7 @@ mod chat_commands;
 mod chat_input;
 mod check;
 mod compare;
+mod completions;
 mod diagnose;
 mod dump;
 mod embed;
@@ -36,6 +37,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::failure::Failure;
+
 /// Run transformers on CPUs, and look at what the compiler makes of them.
 #[derive(Parser)]
 #[command(
@@ -53,32 +56,51 @@ struct Cli {
     command: Command,
 }
 
-#[derive(Subcommand)]
-enum Command {
+/// Makes [`Command`] of rows, each with what its help says, its name and arguments, and what runs it.
+macro_rules! subcommands {
+    ($($(#[$help:meta])* $name:ident($arguments:ty) => $run:path,)*) => {
+        #[derive(Subcommand)]
+        enum Command {
+            $($(#[$help])* $name($arguments),)*
+        }
+
+        impl Command {
+            fn run(self) -> Result<(), Failure> {
+                match self {
+                    $(Command::$name(arguments) => $run(arguments),)*
+                }
+            }
+        }
+    };
+}
+
+subcommands! {
     /// Print what a model's files say, and whether it would run
-    Info(info::Arguments),
+    Info(info::Arguments) => info::info,
     /// Continue a prompt
-    Run(run::Arguments),
+    Run(run::Arguments) => run::run,
     /// Turn texts into vectors
-    Embed(embed::Arguments),
+    Embed(embed::Arguments) => embed::embed,
     /// Talk with a model
-    Chat(chat::Arguments),
+    Chat(chat::Arguments) => chat::chat,
     /// Compare a model's output with a file of expected tensors
-    Check(check::Arguments),
+    Check(check::Arguments) => check::check,
     /// Print the graph after any pass
-    Dump(dump::Arguments),
+    Dump(dump::Arguments) => dump::dump,
     /// Print every byte that a model and a session take
-    Plan(plan::Arguments),
+    Plan(plan::Arguments) => plan::plan,
     /// Print what each pass and rule did, and what it nearly did
-    Explain(explain::Arguments),
+    Explain(explain::Arguments) => explain::explain,
     /// Measure tokens per second
-    Bench(bench::Arguments),
+    Bench(bench::Arguments) => bench::bench,
     /// Write a GGUF file whose matrices have another type
-    Quantize(quantize::Arguments),
+    Quantize(quantize::Arguments) => quantize::quantize,
     /// Say how probable a text is, and what is expected after it
-    Score(score::Arguments),
+    Score(score::Arguments) => score::score,
     /// Print the token ids of a text, or the text of token ids
-    Tokenize(tokenize::Arguments),
+    Tokenize(tokenize::Arguments) => tokenize::tokenize,
+    /// Print a script that completes arguments in a shell
+    Completions(completions::Arguments) => completions::completions,
 }
 
 /// The program: parses the arguments, runs the subcommand and gives the exit code: 0, also when stdout is closed early;
@@ -89,24 +111,7 @@ pub fn main() -> ExitCode {
         arguments.resize(1, "smallmind".into());
         arguments.push("run".into());
     }
-    let command = match hub::parse(arguments) {
-        Ok(cli) => cli.command,
-        Err(failure) => return failure.report(),
-    };
-    let result = match command {
-        Command::Run(arguments) => run::run(arguments),
-        Command::Info(arguments) => info::info(arguments),
-        Command::Embed(arguments) => embed::embed(arguments),
-        Command::Chat(arguments) => chat::chat(arguments),
-        Command::Check(arguments) => check::check(arguments),
-        Command::Dump(arguments) => dump::dump(arguments),
-        Command::Plan(arguments) => plan::plan(arguments),
-        Command::Explain(arguments) => explain::explain(arguments),
-        Command::Bench(arguments) => bench::bench(arguments),
-        Command::Quantize(arguments) => quantize::quantize(arguments),
-        Command::Score(arguments) => score::score(arguments),
-        Command::Tokenize(arguments) => tokenize::tokenize(arguments),
-    };
+    let result = hub::parse(arguments).and_then(|cli| cli.command.run());
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

@@ -22,6 +22,7 @@ use crate::convert::gguf_file::{GgufWriter, NewKey, NewTensor};
 use crate::exec::pool::Pool;
 use crate::files::gguf::{GgufFile, TensorType, is_gguf, open_parts};
 use crate::files::weight_file::Open;
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::types::DType;
 
 /// Keys that are not copied: they are about the old file.
@@ -109,6 +110,7 @@ impl Quantization {
         types: impl Into<Types>,
         graph: Option<&Path>,
     ) -> Result<Self, QuantizeError> {
+        let _environment = FloatEnvironment::set_default();
         let types = types.into();
         let file_type = match (types.file_type(), types) {
             (None, Types::All(target)) => return Err(QuantizeError::Target { target }),
@@ -197,6 +199,7 @@ impl Quantization {
         pool: &Pool,
         mut progress: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Report, QuantizeError> {
+        let _environment = FloatEnvironment::set_default();
         let new: Vec<NewTensor> = self
             .tensors
             .iter()

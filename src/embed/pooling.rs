@@ -8,6 +8,7 @@
 //!               y[j] = x[j] / max(sqrt(tree(lane)), 1e-12), or NaN where tree(lane) is infinite
 //! ```
 
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::simd::{LANES, tree};
 
 /// How the hidden states of a text's tokens become one.
@@ -46,6 +47,7 @@ impl Pooling {
 
     /// The pooled row of a text whose tokens' rows are `rows`, [tokens, width].
     pub fn pool(self, rows: &[f32], width: usize) -> Vec<f32> {
+        let _environment = FloatEnvironment::set_default();
         let mut pooler = Pooler::new(self, width);
         pooler.add(rows);
         pooler.finish()
@@ -103,6 +105,7 @@ impl Pooler {
 /// Brings a row to Euclidean length 1; a row shorter than 1e-12 is divided by that. A row whose squares are too large to
 /// be added up becomes NaN: divided by infinity it would look like a row of zeros.
 pub fn normalize(row: &mut [f32]) {
+    let _environment = FloatEnvironment::set_default();
     let mut lanes = [0f32; LANES];
     for (j, x) in row.iter().enumerate() {
         lanes[j % LANES] += x * x;

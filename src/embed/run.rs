@@ -6,6 +6,7 @@ use super::pooling::Pooler;
 use super::recipe::Recipe;
 use super::{EmbedError, EmbedOptions, Pooling};
 use crate::exec::session::{Session, StepError};
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::model::Model;
 
 /// A model that turns texts into vectors, with a session of its own. Its memory is taken once: a step allocates
@@ -86,6 +87,7 @@ impl Embedder {
     /// # Errors
     /// If a text is empty, is longer than the context, or has ids that the model does not know.
     pub fn embed_tokens(&mut self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>, EmbedError> {
+        let _environment = FloatEnvironment::set_default();
         if let Some(text) = texts.iter().position(|text| text.is_empty()) {
             let error = StepError::Empty;
             return Err(EmbedError::Text { text, error });
@@ -166,6 +168,7 @@ impl Model {
     /// # Errors
     /// If the output is logits, the files ask for something that is not done here, or there is no memory for a session.
     pub fn embedder(&self, options: &EmbedOptions) -> Result<Embedder, EmbedError> {
+        let _environment = FloatEnvironment::set_default();
         let session = self.session()?;
         let width = session.logits_width();
         if width >= self.vocabulary() {

@@ -59,6 +59,16 @@ pub enum ExecutorError {
         /// What was given.
         found: String,
     },
+    /// The cache of prompts' beginnings keeps rows of another size.
+    #[error(
+        "the plan keeps {expected} bytes of each block of positions, and the cache of beginnings {found}"
+    )]
+    PrefixCache {
+        /// Bytes of the plan's rows.
+        expected: usize,
+        /// Bytes of the cache's.
+        found: usize,
+    },
 }
 
 /// How a step ended.
@@ -87,6 +97,9 @@ struct Run<'a> {
 
 impl Executor {
     /// An executor of `plan`, whose weights are in the plan's order.
+    ///
+    /// # Errors
+    /// If the weights or the threads are not those that the plan is for.
     pub fn new(
         plan: Arc<ModelPlan>,
         weights: Vec<StoredWeight>,
@@ -125,9 +138,15 @@ impl Executor {
     }
 
     /// The same, its sessions sharing the beginnings of prompts.
-    pub fn with_prefix_cache(mut self, prefixes: PrefixCache) -> Executor {
+    ///
+    /// # Errors
+    /// If the cache was made for rows of another size.
+    pub fn with_prefix_cache(mut self, prefixes: PrefixCache) -> Result<Executor, ExecutorError> {
+        if let Some((found, expected)) = prefixes.misfit(&self.plan) {
+            return Err(ExecutorError::PrefixCache { expected, found });
+        }
         self.prefixes = Some(prefixes);
-        self
+        Ok(self)
     }
 
     /// The beginnings of prompts that its sessions share, if they do.

@@ -2,12 +2,14 @@
 //!
 //! What belongs here: the arena that holds every byte of a run, the standing thread pool with its barrier, weights in
 //! the forms that kernels read, the loop over steps, and sessions, in memory and in files, with the beginnings that they
-//! share. What does not: deciding anything (where a buffer lies, which kernel a step uses, how many steps there are:
-//! `plan/`), and arithmetic (`kernels/`). Once a session exists, nothing here allocates but what saves it.
+//! share. An executor refuses weights, threads, arenas and tokens that its plan is not for. What does not: deciding
+//! anything (where a buffer lies, which kernel a step uses, how many steps there are: `plan/`), and arithmetic
+//! (`kernels/`). Once a session exists, nothing here allocates but what saves it.
 
 pub mod arena;
 pub mod batch;
 mod caches;
+mod encoded;
 pub mod executor;
 pub mod frames;
 mod machine;
@@ -15,4 +17,5 @@ pub mod pool;
 pub mod prefix;
 pub mod saved;
 pub mod session;
+mod step_error;
 pub mod weights;

@@ -323,3 +323,33 @@ fn work(shared: &Shared, parked: &AtomicBool, thread: usize) {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+    use crate::kernels::float_environment::{in_foreign, is_default};
+
+    #[test]
+    fn every_thread_of_a_job_runs_in_the_default_environment() {
+        for threads in 1..=3 {
+            let pool = Pool::new(threads).unwrap();
+            let in_default = AtomicUsize::new(0);
+            let ((), kept) = in_foreign(|| {
+                pool.run(&|_, _| {
+                    in_default.fetch_add(usize::from(is_default()), Ordering::Relaxed);
+                });
+            });
+            assert_eq!((in_default.into_inner(), kept), (threads, true));
+        }
+    }
+
+    #[test]
+    fn a_panic_in_a_job_restores_the_callers_environment() {
+        for threads in 1..=2 {
+            let pool = Pool::new(threads).unwrap();
+            let run = || pool.run(&|_, _| resume_unwind(Box::new("stop")));
+            let (panicked, kept) = in_foreign(|| catch_unwind(AssertUnwindSafe(run)).is_err());
+            assert!(panicked && kept);
+        }
+    }
+}

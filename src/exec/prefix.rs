@@ -115,6 +115,12 @@ impl PrefixCache {
         (rows > 0).then(|| 2 * rows + Index::SLOT_BYTES + size_of::<PrefixCache>() + 4096)
     }
 
+    /// Bytes of a block of rows of all layers, if they are other than `plan`'s: what is kept, and what `plan` would.
+    pub(super) fn misfit(&self, plan: &ModelPlan) -> Option<(usize, usize)> {
+        let (kept, wanted) = (self.lock().slot_bytes, slot_bytes(plan));
+        (kept != wanted).then_some((kept, wanted))
+    }
+
     /// How it fares.
     pub fn statistics(&self) -> PrefixStatistics {
         let store = self.lock();

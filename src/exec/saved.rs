@@ -399,3 +399,34 @@ impl<R: Read> SavedReader<R> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn an_identity_is_sought_when_it_is_asked_for_and_again_after_an_error() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let identity = LazyIdentity::new(move || match count.fetch_add(1, Ordering::Relaxed) {
+            0 => Err(WeightFilesError::NotFound {
+                tensor: "x".to_string(),
+                nearest: None,
+            }),
+            _ => Ok(Identity {
+                weights: 7,
+                ..Identity::default()
+            }),
+        });
+        assert_eq!(asked.load(Ordering::Relaxed), 0);
+        let error = SavedSessionError::from(identity.get().unwrap_err());
+        assert!(error.to_string().contains("`x`"), "{error}");
+        for _ in 0..2 {
+            assert_eq!(identity.get().unwrap().weights, 7);
+            assert_eq!(asked.load(Ordering::Relaxed), 2);
+        }
+    }
+}

@@ -6,99 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::arena::{Arena, ArenaError};
-use super::batch::{Batch, BatchError};
+use super::batch::Batch;
 use super::caches::kv_cache;
+pub use super::encoded::Encoded;
 use super::executor::{Ended, Executor};
 use super::frames::Frames;
 use super::saved::{SavedReader, SavedSessionError, Writer, first_saved};
+pub use super::step_error::StepError;
 use crate::kernels::finite::{NonFinite, non_finite};
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::plan::{Slot, StepPlan};
-
-/// Why a step did not run. The session stands where it stood before the call, unless it says otherwise.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum StepError {
-    /// The tokens would not fit behind those already there.
-    #[error(
-        "the context is full: {position} of {context} positions are taken, {tokens} more do not fit"
-    )]
-    ContextFull {
-        /// Positions taken.
-        position: usize,
-        /// Positions there are.
-        context: usize,
-        /// Tokens asked for.
-        tokens: usize,
-    },
-    /// An id that the model does not have.
-    #[error("token {token} is not in the vocabulary of {vocabulary}")]
-    UnknownToken {
-        /// The id.
-        token: u32,
-        /// Ids the model has.
-        vocabulary: usize,
-    },
-    /// A text that must be read in one step has more tokens than a step.
-    #[error(
-        "the model sees all tokens from each, so that a text must be read in one step: it has {tokens} tokens, a step at most {chunk} (the option chunk)"
-    )]
-    NotWhole {
-        /// Tokens of the text.
-        tokens: usize,
-        /// The most tokens of a step.
-        chunk: usize,
-    },
-    /// Texts that were to be read in one step have more tokens together than a step.
-    #[error(
-        "{texts} texts have {tokens} tokens together, a step at most {chunk} (the option chunk)"
-    )]
-    TooManyTokens {
-        /// Texts given.
-        texts: usize,
-        /// Tokens of all of them.
-        tokens: usize,
-        /// The most tokens of a step.
-        chunk: usize,
-    },
-    /// The model can't read several texts in one step.
-    #[error("{texts} texts were given, but {reason}, so that a step reads one text")]
-    OneText {
-        /// Texts given.
-        texts: usize,
-        /// What stands against it.
-        reason: &'static str,
-    },
-    /// No token was given.
-    #[error("no token was given")]
-    Empty,
-    /// The plan is not for such a step.
-    #[error(transparent)]
-    Batch(#[from] BatchError),
-    /// What the model computed is not finite, and so means nothing. Whole chunks that were done before stay.
-    #[error(
-        "the model's output for token {token} (from 0) is not finite: {count} of {width} numbers are NaN or infinite, the \
-         first is number {first}; the weights are damaged, or the graph does not fit them (`smallmind check --trace` \
-         shows where it begins)"
-    )]
-    NotFinite {
-        /// The text's place among those of the step; 0 where it reads one.
-        text: usize,
-        /// The token's place in its text or sequence.
-        token: usize,
-        /// Numbers of the token's row that are not finite.
-        count: usize,
-        /// Numbers of a row: of logits, as many as the vocabulary.
-        width: usize,
-        /// The place of the first in the row: of logits, the token id.
-        first: usize,
-    },
-    /// The caller cancelled. Whole chunks that were done before stay.
-    #[error("cancelled after {position} positions")]
-    Cancelled {
-        /// Positions taken now.
-        position: usize,
-    },
-}
 
 /// Which tokens' rows a prompt may take from earlier ones.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -419,6 +336,7 @@ impl Session {
     /// Fails if a row of an output of the last step, which began at position `past`, is not finite. The step's tokens are
     /// then forgotten, and there are no outputs.
     fn check_finite(&mut self, past: usize) -> Result<(), StepError> {
+        let _environment = FloatEnvironment::set_default();
         let plan = self.executor.plan().for_tokens(self.last_step);
         for (number, slot) in plan.outputs().iter().enumerate() {
             let values = self.output(number);
@@ -622,47 +540,6 @@ impl Session {
         reader.finish()?;
         session.own_rows = false;
         Ok(session)
-    }
-}
-
-/// What a model gives for the texts of one step.
-#[derive(Clone, Copy, Debug)]
-pub struct Encoded<'a> {
-    rows: &'a [f32],
-    width: usize,
-    tokens: usize,
-    /// Empty for one text.
-    starts: &'a [usize],
-}
-
-impl<'a> Encoded<'a> {
-    /// The first output of all tokens, [tokens, width]: the texts in order, without padding between them.
-    pub fn rows(&self) -> &'a [f32] {
-        self.rows
-    }
-
-    /// Elements of a row.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// How many texts there are.
-    pub fn texts(&self) -> usize {
-        self.starts.len().saturating_sub(1).max(1)
-    }
-
-    /// The rows of text `number`: [its tokens, width]. Empty where there is no such text.
-    pub fn text(&self, number: usize) -> &'a [f32] {
-        let ends = match self.starts {
-            [] if number == 0 => Some((0, self.tokens)),
-            starts => starts
-                .get(number)
-                .copied()
-                .zip(starts.get(number.saturating_add(1)).copied()),
-        };
-        let rows =
-            ends.and_then(|(start, end)| self.rows.get(start * self.width..end * self.width));
-        rows.unwrap_or_default()
     }
 }
 

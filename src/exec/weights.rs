@@ -13,6 +13,7 @@ pub use self::matrix::MatrixError;
 use crate::architecture::weight_expression::{WeightExpressionError, WeightExpressions};
 use crate::files::weight_files::WeightFiles;
 use crate::graph::{Graph, Value};
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::packed::{PackedMatrix, RowTable, packed_type};
 use crate::kernels::panel_memory::PanelMemory;
 use crate::kernels::quantized::QuantizedMatrix;
@@ -104,6 +105,7 @@ pub fn load(
     threads: usize,
     progress: &dyn Fn(usize, usize) -> ControlFlow<()>,
 ) -> Result<Vec<StoredWeight>, WeightLoadError> {
+    let _environment = FloatEnvironment::set_default();
     let mut loader = Loader {
         graph,
         expressions: WeightExpressions::new(graph, files),

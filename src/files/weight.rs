@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use super::elements::{gather, read_bits, read_f32};
 
 use super::map::Mapped;
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::types::DType;
 
 /// A shape or strides: one number a dimension, outermost first.
@@ -378,6 +379,7 @@ impl Weight {
 
     /// All elements in row-major order, converted exactly.
     pub fn to_f32(&self) -> Vec<f32> {
+        let _environment = FloatEnvironment::set_default();
         let mut values = vec![0.0; self.len()];
         self.for_each_row(&mut values, |offset, stride, row| {
             self.read_f32(offset, stride, row)

@@ -3,6 +3,7 @@
 //! What belongs here: sampling, stop conditions, and how probable a text is. What is absent: tokenizers
 //! (`text/`), conversations (`chat/`), and how a step runs (`exec/`).
 
+pub mod hook;
 pub mod run;
 pub mod sampler;
 pub mod score;

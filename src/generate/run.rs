@@ -1,8 +1,11 @@
 //! The loop from a prompt to text: read the prompt, choose a token, step, until something ends it.
 
+use std::error::Error;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::hook::LogitsHook;
 use super::sampler::{SampleError, Sampler, SamplerError, SamplerOptions};
 use super::stop::EmptyStopString;
 use crate::exec::session::{Session, StepError};
@@ -19,6 +22,8 @@ pub struct GenerateOptions {
     pub stop: Vec<String>,
     /// Tokens that end the text, besides the model's own.
     pub stop_tokens: Vec<u32>,
+    /// Called with the logits before each token is chosen.
+    pub logits_hook: Option<LogitsHook>,
 }
 
 impl Default for GenerateOptions {
@@ -29,6 +34,7 @@ impl Default for GenerateOptions {
             sampler: SamplerOptions::default(),
             stop: Vec::new(),
             stop_tokens: Vec::new(),
+            logits_hook: None,
         }
     }
 }
@@ -47,6 +53,8 @@ pub enum Finish {
     ContextFull,
     /// The caller cancelled.
     Cancelled,
+    /// The logits hook ended it.
+    Hook,
 }
 
 /// What was generated.
@@ -80,6 +88,9 @@ pub enum GenerateError {
     /// No token can be chosen from the logits.
     #[error(transparent)]
     Sample(#[from] SampleError),
+    /// The logits hook failed.
+    #[error("the logits hook: {0}")]
+    Hook(#[source] Box<dyn Error + Send + Sync>),
     /// A stop string is empty.
     #[error(transparent)]
     Stop(#[from] EmptyStopString),
@@ -100,10 +111,11 @@ impl Model {
     /// as it is chosen, except one that ends the text; returning `false` from it stops like cancelling does. An empty
     /// prompt goes on behind the session's last token.
     ///
-    /// Nothing but the generation's token list is allocated, and that once.
+    /// Nothing but the generation's token list is allocated, and a row of logits for a hook, each once.
     ///
     /// # Errors
-    /// If an option is out of its range, the model reads texts whole, or the prompt does not fit the context.
+    /// If an option is out of its range, the model reads texts whole, the prompt does not fit the context, the model's
+    /// logits are not finite, the hook fails, or every token is forbidden.
     pub fn generate_tokens(
         &self,
         session: &mut Session,
@@ -115,10 +127,13 @@ impl Model {
         if self.is_bidirectional() {
             return Err(GenerateError::Bidirectional);
         }
-        let mut sampler = Sampler::new(
-            options.sampler.clone(),
-            self.vocabulary().min(session.logits_width()),
-        )?;
+        let vocabulary = self.vocabulary().min(session.logits_width());
+        let mut sampler = Sampler::new(options.sampler.clone(), vocabulary)?;
+        // What a hook makes of the logits.
+        let mut changed: Vec<f32> = match options.logits_hook {
+            None => Vec::new(),
+            Some(_) => Vec::with_capacity(vocabulary),
+        };
         let begun = Instant::now();
         let room = session
             .context()
@@ -159,7 +174,17 @@ impl Model {
             {
                 break Finish::Length;
             }
-            let token = sampler.sample(session.logits_row(), session.tokens())?;
+            let mut row = session.logits_row();
+            if let Some(hook) = &options.logits_hook {
+                changed.clear();
+                changed.extend_from_slice(row.get(..vocabulary).unwrap_or(row));
+                match hook.call(session.tokens(), &mut changed) {
+                    Ok(ControlFlow::Continue(())) => row = &changed,
+                    Ok(ControlFlow::Break(())) => break Finish::Hook,
+                    Err(error) => return Err(GenerateError::Hook(error)),
+                }
+            }
+            let token = sampler.sample(row, session.tokens())?;
             generation.tokens.push(token);
             if self.eos_tokens().contains(&token) || options.stop_tokens.contains(&token) {
                 break Finish::EndOfText;

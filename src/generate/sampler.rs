@@ -8,8 +8,8 @@ use rand_pcg::Pcg64;
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::math::exp_f32;
 
-/// How tokens are chosen. The stages run in llama.cpp's default order: repetition penalty, top-k, top-p, min-p,
-/// temperature. So top-p and min-p see the distribution at temperature 1.
+/// How tokens are chosen. The stages run in llama.cpp's default order: biases, repetition penalty, top-k, top-p,
+/// min-p, temperature. So top-p and min-p see the distribution at temperature 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SamplerOptions {
     /// Logits are divided by this before the draw. 0 chooses the most probable token, without a draw.
@@ -24,6 +24,8 @@ pub struct SamplerOptions {
     pub repetition_penalty: f32,
     /// How many of the last tokens the penalty looks at.
     pub repetition_window: usize,
+    /// What is added to the logits of these tokens before anything else; -inf forbids one. Several for a token add up.
+    pub logit_bias: Vec<(u32, f32)>,
     /// Where the random numbers start. The same options, seed and logits give the same tokens on every machine.
     pub seed: u64,
 }
@@ -47,7 +49,7 @@ impl SamplerOptions {
     pub fn validate(&self) -> Result<(), SamplerError> {
         let within = |option, value: f32, good: bool, range| match good {
             true => Ok(()),
-            false => Err(SamplerError {
+            false => Err(SamplerError::OutOfRange {
                 option,
                 value,
                 range,
@@ -77,12 +79,18 @@ impl SamplerOptions {
             penalty,
             penalty > 0.0 && penalty.is_finite(),
             "a positive number",
-        )
+        )?;
+        let bias = self.logit_bias.iter().map(|&(_, bias)| bias);
+        let mut refused = bias.filter(|bias| bias.is_nan() || *bias == f32::INFINITY);
+        match refused.next() {
+            None => Ok(()),
+            Some(bias) => within("logit_bias", bias, false, "a number, or -inf"),
+        }
     }
 }
 
 impl Default for SamplerOptions {
-    /// llama.cpp's defaults: temperature 0.8, top-k 40, top-p 0.95, min-p 0.05, no penalty, a window of 64; seed 0.
+    /// llama.cpp's defaults: temperature 0.8, top-k 40, top-p 0.95, min-p 0.05, no penalty, a window of 64, no biases; seed 0.
     fn default() -> Self {
         SamplerOptions {
             temperature: 0.8,
@@ -91,21 +99,34 @@ impl Default for SamplerOptions {
             min_p: 0.05,
             repetition_penalty: 1.0,
             repetition_window: 64,
+            logit_bias: Vec::new(),
             seed: 0,
         }
     }
 }
 
-/// A sampling option out of its range.
+/// Why there is no sampler with these options.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{option} is {value}; it must be {range}")]
-pub struct SamplerError {
-    /// The option's name.
-    pub option: &'static str,
-    /// What was given.
-    pub value: f32,
-    /// What would do.
-    pub range: &'static str,
+#[non_exhaustive]
+pub enum SamplerError {
+    /// An option is out of its range.
+    #[error("{option} is {value}; it must be {range}")]
+    OutOfRange {
+        /// The option's name.
+        option: &'static str,
+        /// What was given.
+        value: f32,
+        /// What would do.
+        range: &'static str,
+    },
+    /// A bias is for a token that the model does not have.
+    #[error("logit_bias: token {token} is not in the vocabulary of {vocabulary}")]
+    UnknownToken {
+        /// The id.
+        token: u32,
+        /// Ids the model has.
+        vocabulary: usize,
+    },
 }
 
 /// Why no token was chosen.
@@ -169,6 +190,13 @@ impl Sampler {
     /// If an option is out of its range.
     pub fn new(options: SamplerOptions, vocab_size: usize) -> Result<Self, SamplerError> {
         options.validate()?;
+        let mut biased = options.logit_bias.iter().map(|&(token, _)| token);
+        if let Some(token) = biased.find(|&token| token as usize >= vocab_size) {
+            return Err(SamplerError::UnknownToken {
+                token,
+                vocabulary: vocab_size,
+            });
+        }
         let random = Pcg64::new(options.seed.into(), STREAM);
         let seen = vec![0; vocab_size];
         Ok(Sampler {
@@ -195,6 +223,7 @@ impl Sampler {
     pub fn sample(&mut self, logits: &[f32], recent: &[u32]) -> Result<u32, SampleError> {
         let _environment = FloatEnvironment::set_default();
         self.collect(logits)?;
+        self.add_biases();
         self.penalize(recent);
         let tokens = self.candidates.len();
         let forbidden = SampleError::AllForbidden { tokens };
@@ -246,6 +275,15 @@ impl Sampler {
             first: odd.next().map_or(0, |(first, _)| first),
             count: 1 + odd.count(),
         })
+    }
+
+    /// Adds the biases. Candidates still stand at their ids.
+    fn add_biases(&mut self) {
+        for &(id, bias) in &self.options.logit_bias {
+            if let Some(candidate) = self.candidates.get_mut(id as usize) {
+                candidate.logit = (candidate.logit + bias).min(f32::MAX) + 0.0;
+            }
+        }
     }
 
     /// Applies the repetition penalty, once to each token. Candidates still stand at their ids.

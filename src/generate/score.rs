@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::run::GenerateError;
 use crate::exec::session::{Session, StepError};
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::math::{exp_f64, ln_f64, sum_exp_f64};
 use crate::model::Model;
 
@@ -117,6 +118,7 @@ impl Model {
         top: usize,
         cancel: &AtomicBool,
     ) -> Result<Score, ScoreError> {
+        let _environment = FloatEnvironment::set_default();
         if self.is_bidirectional() {
             return Err(GenerateError::Bidirectional.into());
         }

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use super::{Class, Graph, Kind, NodeId, Value};
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::ops::Tensor;
 use crate::ops::reference::{Operands, literal_tensor};
 
@@ -27,6 +28,7 @@ pub struct Interpreter<'g> {
 impl<'g> Interpreter<'g> {
     /// Prepare to run `graph`: load its weights and compute all that depends on them alone.
     pub fn new(graph: &'g Graph, weights: &dyn WeightData) -> Result<Self, String> {
+        let _environment = FloatEnvironment::set_default();
         let classes = graph.classes();
         let (steps, fixed): (Vec<NodeId>, Vec<NodeId>) = graph
             .order()
@@ -66,6 +68,7 @@ impl<'g> Interpreter<'g> {
 
     /// Run one step over `tokens`; gives the graph's outputs.
     pub fn step(&mut self, tokens: &[i32]) -> Vec<Tensor> {
+        let _environment = FloatEnvironment::set_default();
         let positions = (0..tokens.len()).map(|t| (self.past + t) as i32).collect();
         let mut values: HashMap<Value, Tensor> = HashMap::new();
         for &id in &self.order {

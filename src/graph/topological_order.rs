@@ -11,7 +11,7 @@ use petgraph::Direction;
 use super::node::NodeId;
 use super::store::Graph;
 
-/// The rank of nodes that are in the order no more, or not yet.
+/// The rank of nodes that are no longer in the order, or not yet.
 const UNRANKED: usize = usize::MAX;
 
 /// A rank for each node, lower than those of its readers.
@@ -21,7 +21,7 @@ pub struct TopologicalOrder {
 }
 
 impl TopologicalOrder {
-    /// The order of [`Graph::order`], as which `order` is given.
+    /// The order that [`Graph::order`] returned.
     pub fn new(order: &[NodeId]) -> Self {
         let bound = order.iter().map(|id| id.index() + 1).max().unwrap_or(0);
         let mut ranks = vec![UNRANKED; bound];
@@ -47,8 +47,8 @@ impl TopologicalOrder {
         self.set(id, 0);
     }
 
-    /// Let the nodes `added` take the ranks of the nodes `removed`, which nothing in the order reads any more. Each of
-    /// `added` may read those before it; there are no more of them than of `removed`.
+    /// Give the nodes `added` the ranks of the nodes `removed`, which nothing in the order reads any more. Each of `added`
+    /// may read those before it; there are at most as many of them as of `removed`.
     pub fn replace(&mut self, graph: &Graph, removed: &[NodeId], added: &[NodeId]) {
         let mut free: Vec<usize> = removed.iter().map(|&id| self.rank(id)).collect();
         free.sort_unstable();

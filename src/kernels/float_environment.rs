@@ -73,53 +73,61 @@ mod mxcsr {
     }
 }
 
+/// What `body` returns in an environment that flushes to zero, reads denormals as zero and rounds toward zero, and
+/// whether it leaves that as it is.
+#[cfg(all(test, target_arch = "x86_64"))]
+pub(crate) fn in_foreign<R>(body: impl FnOnce() -> R) -> (R, bool) {
+    /// The control bits, without the sticky exception flags.
+    const CONTROL: u32 = 0xFFC0;
+    const FOREIGN: u32 = DEFAULT | 0x8000 | 0x0040 | 0x6000;
+    let saved = mxcsr::read();
+    // SAFETY: no reserved bits; what runs until the register is restored asks which environment it is in, and does not
+    // depend on the answer.
+    unsafe { mxcsr::write(FOREIGN) };
+    let result = body();
+    let kept = mxcsr::read() & CONTROL == FOREIGN;
+    // SAFETY: restores what was read above.
+    unsafe { mxcsr::write(saved) };
+    (result, kept)
+}
+
+/// Whether this thread keeps denormals and rounds to nearest, by what it computes.
+#[cfg(all(test, target_arch = "x86_64"))]
+pub(crate) fn is_default() -> bool {
+    use std::hint::black_box;
+    let half = black_box(f32::MIN_POSITIVE) * black_box(0.5);
+    let nearest = black_box(1.0f32) + black_box(0.75 * f32::EPSILON);
+    half.to_bits() == 0x0040_0000 && nearest.to_bits() == 0x3F80_0001
+}
+
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
     use super::*;
-    use std::hint::black_box;
-
-    /// Flush to zero, denormals are zero, round toward zero.
-    const FOREIGN: u32 = DEFAULT | 0x8000 | 0x0040 | 0x6000;
-    /// The control bits, without the sticky exception flags.
-    const CONTROL: u32 = 0xFFC0;
-
-    fn with_mxcsr<R>(value: u32, body: impl FnOnce() -> R) -> R {
-        let saved = mxcsr::read();
-        // SAFETY: no reserved bits; the bodies below do no arithmetic of which a test depends on the default.
-        unsafe { mxcsr::write(value) };
-        let result = body();
-        // SAFETY: restores what was read above.
-        unsafe { mxcsr::write(saved) };
-        result
-    }
-
-    fn half_of_smallest_normal() -> f32 {
-        black_box(black_box(f32::MIN_POSITIVE) * black_box(0.5))
-    }
 
     #[test]
-    fn a_guard_keeps_denormals_where_the_caller_flushes_them() {
-        let (before, inside, after) = with_mxcsr(FOREIGN, || {
-            let before = half_of_smallest_normal();
+    fn a_guard_sets_the_default_and_restores_what_was_there() {
+        let (around, kept) = in_foreign(|| {
+            let before = is_default();
             let guard = FloatEnvironment::set_default();
-            let inside = half_of_smallest_normal();
+            let inside = is_default();
             drop(guard);
-            (before, inside, half_of_smallest_normal())
+            [before, inside, is_default()]
         });
-        assert_eq!((before.to_bits(), after.to_bits()), (0, 0));
-        assert_eq!(inside.to_bits(), 0x0040_0000);
+        assert_eq!((around, kept), ([false, true, false], true));
     }
 
     #[test]
-    fn a_panic_restores_the_callers_environment() {
-        let after = with_mxcsr(FOREIGN, || {
+    fn a_panic_restores_it_too() {
+        let (inside, kept) = in_foreign(|| {
             let panicked = std::panic::catch_unwind(|| {
                 let _guard = FloatEnvironment::set_default();
-                std::panic::resume_unwind(Box::new(mxcsr::read() & CONTROL));
+                std::panic::resume_unwind(Box::new(is_default()));
             });
-            let inside = panicked.unwrap_err().downcast::<u32>().unwrap();
-            (*inside, mxcsr::read() & CONTROL)
+            panicked
+                .unwrap_err()
+                .downcast::<bool>()
+                .is_ok_and(|inside| *inside)
         });
-        assert_eq!(after, (DEFAULT, FOREIGN));
+        assert!(inside && kept);
     }
 }

@@ -11,6 +11,7 @@ use std::thread::Builder;
 
 use half::{bf16, f16};
 
+use super::float_environment::FloatEnvironment;
 use super::panel_memory::{PanelMemory, PanelStorage};
 use super::simd::LANES;
 use crate::types::DType;
@@ -219,6 +220,7 @@ fn share_out<P: Send>(
     let parts = Mutex::new(panels.chunks_mut(share));
     let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = || {
+        let _environment = FloatEnvironment::set_default();
         while let Some(part) = next() {
             part.iter_mut().for_each(&fill);
         }

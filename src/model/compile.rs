@@ -9,6 +9,7 @@ use crate::architecture::bind::{bind, find_tensor};
 use crate::architecture::expand::expand;
 use crate::architecture::parameters::{ParameterSource, SourceKind};
 use crate::graph::{Graph, Kind, Name, verify};
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::simd::Isa;
 use crate::language::diagnostics::{Position, Problem, Problems};
 use crate::language::value::Value;
@@ -61,6 +62,7 @@ pub struct Compiled {
 
 /// Compile a model: load its graph, run the passes, plan.
 pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelError> {
+    let _environment = FloatEnvironment::set_default();
     let headers = files.headers();
     let prefixes = &files.graph.prefixes;
     let has = |name: &str| {

@@ -18,6 +18,7 @@ use crate::files::folder::{Folder, read_text};
 use crate::files::gguf::open_parts;
 use crate::files::weight_file::WeightFile;
 use crate::files::weight_files::{Open, WeightFiles, WeightFilesError};
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::language::diagnostics::{Position, Problem, Problems};
 
 /// What a folder says of generating text.
@@ -59,6 +60,7 @@ impl ModelFiles {
     }
 
     fn find(source: &Source, options: &Options, open: Open) -> Result<ModelFiles, ModelError> {
+        let _environment = FloatEnvironment::set_default();
         let given = options.graph.as_deref();
         match Place::of(source)? {
             Place::Folder(folder) => ModelFiles::of_folder(folder, given, open),

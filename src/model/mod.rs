@@ -3,6 +3,8 @@
 //! What belongs here: finding a model's files, choosing its graph, compiling it, and the [`Model`] that sessions are
 //! made of. What does not: any of the steps themselves, each of which has a room of its own.
 
+#[cfg(feature = "tokenizer")]
+mod beside;
 mod bytes;
 mod compile;
 mod configuration;
@@ -54,6 +56,8 @@ use vocabulary::Vocabulary;
 #[cfg(feature = "tokenizer")]
 pub use vocabulary::open_tokenizer;
 
+#[cfg(feature = "tokenizer")]
+use self::beside::beside;
 use crate::exec::arena::ArenaError;
 use crate::exec::executor::Executor;
 use crate::exec::pool::Pool;
@@ -61,6 +65,7 @@ use crate::exec::prefix::{PrefixCache, PrefixCacheError, PrefixStatistics};
 use crate::exec::saved::SavedSessionError;
 use crate::exec::session::Session;
 use crate::exec::weights;
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::kv_cache::KEY_BLOCK;
 use crate::kernels::simd::Isa;
 use crate::plan::{MemoryReport, ModelPlan};
@@ -103,6 +108,7 @@ impl Model {
     /// If files are missing or damaged, no graph file describes the model, an option is out of its range, memory or threads
     /// can't be had, or [`Options::progress`] ends the loading.
     pub fn open(source: impl Into<Source>, options: &Options) -> Result<Model, ModelError> {
+        let _environment = FloatEnvironment::set_default();
         let mut files = ModelFiles::open(&source.into(), options)?;
         let compiled = compile(&files, options)?;
         let Some(weight_files) = files.weights.take() else {
@@ -127,8 +133,13 @@ impl Model {
         #[cfg(feature = "tokenizer")]
         let (weights, tokenizer) = match vocabulary(&files, options.text)? {
             Ok(vocabulary) => {
-                let (weights, tokenizer) = beside(load, || vocabulary.build());
-                (weights?, Ok(tokenizer??))
+                let thread = std::thread::Builder::new().name("tokenizer".to_string());
+                let (weights, built) = beside(thread, load, || vocabulary.build());
+                let panicked = |message| TokenizerError::Malformed {
+                    file: files.path.clone(),
+                    problem: format!("reading it panicked: {message}"),
+                };
+                (weights?, Ok(built.map_err(panicked)??))
             }
             Err(missing) => (load()?, Err(missing)),
         };
@@ -143,7 +154,7 @@ impl Model {
         let identity = identity::identity(compiled.clone(), weight_files);
         let mut executor = Executor::new(plan, weights, pool)?.with_identity(identity);
         if let Some(cache) = prefix_cache(&compiled.plan)? {
-            executor = executor.with_prefix_cache(cache);
+            executor = executor.with_prefix_cache(cache)?;
         }
         let executor = Arc::new(executor);
         Ok(Model {
@@ -198,7 +209,7 @@ impl Model {
         )
     }
 
-    /// What the passes did, and what they nearly did.
+    /// What the passes did and, if [`Options::near_misses`] asked, where rules nearly fired.
     pub fn report(&self) -> &Report {
         &self.shared.compiled.report
     }
@@ -283,28 +294,6 @@ fn vocabulary(
         (_, Err(error)) => Err(error.into()),
         (_, Ok(())) => Ok(Ok(vocabulary)),
     }
-}
-
-/// What both give, `other` on a thread of its own, which has ended when this returns; after `here`, if the system grants
-/// no thread.
-#[cfg(feature = "tokenizer")]
-fn beside<A, B: Send>(
-    here: impl FnOnce() -> A,
-    other: impl Fn() -> B + Sync,
-) -> (A, Result<B, ModelError>) {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("tokenizer".to_string());
-        let started = thread.spawn_scoped(scope, &other);
-        let here = here();
-        let other = match started {
-            Err(_) => Ok(other()),
-            Ok(thread) => thread.join().map_err(|_| {
-                let problem = std::io::Error::other("the one that builds the tokenizer failed");
-                ModelError::Threads(problem)
-            }),
-        };
-        (here, other)
-    })
 }
 
 /// What the files name as ends of texts, then what the vocabulary spells like one.

@@ -6,6 +6,7 @@ use super::{ModelError, TokenizerError};
 use crate::files::folder::Folder;
 use crate::files::gguf::{GgufFile, Metadata};
 use crate::files::weight_files::WeightFilesError;
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::text::tokenizer::Tokenizer;
 
 /// Where a model's tokenizer comes from.
@@ -66,5 +67,6 @@ impl Vocabulary {
 /// # Errors
 /// If there is no model, or its tokenizer is missing or can't be used.
 pub fn open_tokenizer(source: impl Into<Source>) -> Result<Tokenizer, ModelError> {
+    let _environment = FloatEnvironment::set_default();
     Ok(Vocabulary::of(&source.into())?.build()?)
 }

@@ -2,8 +2,9 @@
 //!
 //! What belongs here: the schedule (the order of steps and the phases between barriers), alias classes (values that
 //! share one buffer), lifetimes in phases, the arena offset of every buffer, and the region of the key-value cache. All
-//! of it is arithmetic over a graph's shapes and needs no weights. What does not: running anything, touching the memory
-//! that offsets speak of (`exec/`), and changing the graph (`rewrite/`, `transform/`).
+//! of it is arithmetic over a graph's shapes and needs no weights. A plan is verified when it is made, and nothing outside
+//! of this folder can change it. What does not: running anything, touching the memory that offsets speak of (`exec/`), and
+//! changing the graph (`rewrite/`, `transform/`).
 
 mod alias;
 mod alive;

@@ -17,11 +17,6 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The node it belongs to.
-    pub fn node(&self) -> NodeId {
-        self.node
-    }
-
     /// The node's name.
     pub fn name(&self) -> &Name {
         &self.name
@@ -66,31 +61,19 @@ impl Cache {
 /// The regions of the arena, in bytes, one after the other: activations, scratch, keys and values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Regions {
+    /// The larger of the step sizes' needs. Begins at 0.
     pub(super) activations: usize,
+    /// Scratch of all threads.
     pub(super) scratch: usize,
     pub(super) kv_cache: usize,
+    /// Bytes of scratch each thread has.
     pub(super) scratch_per_thread: usize,
 }
 
 impl Regions {
-    /// Activations: the larger of the step sizes' needs. Begins at 0.
-    pub fn activations(&self) -> usize {
-        self.activations
-    }
-
-    /// Scratch of all threads.
-    pub fn scratch(&self) -> usize {
-        self.scratch
-    }
-
     /// Keys and values of all layers.
     pub fn kv_cache(&self) -> usize {
         self.kv_cache
-    }
-
-    /// Bytes of scratch each thread has.
-    pub fn scratch_per_thread(&self) -> usize {
-        self.scratch_per_thread
     }
 
     /// The whole arena.

@@ -193,7 +193,6 @@ impl<'a> Scheduler<'a> {
         for draft in drafts {
             let node = self.graph.node(draft.node);
             let name = node.name().clone();
-            let op = node.op().map_or("", |op| op.name());
             let outputs = (0..node.outputs.len()).map(|output| Value {
                 node: draft.node,
                 output,
@@ -217,7 +216,6 @@ impl<'a> Scheduler<'a> {
             steps.push(Step {
                 node: draft.node,
                 name,
-                op,
                 phase: draft.phase,
                 kernel: draft.kernel,
                 inputs,

@@ -102,7 +102,6 @@ impl WeightNeed {
 pub struct Step {
     pub(super) node: NodeId,
     pub(super) name: Name,
-    pub(super) op: &'static str,
     /// Its number among the node's phases, from 0, and how many these are.
     pub(super) phase: (usize, usize),
     pub(super) kernel: Box<dyn BoundKernel>,
@@ -115,21 +114,6 @@ pub struct Step {
 }
 
 impl Step {
-    /// The node.
-    pub fn node(&self) -> NodeId {
-        self.node
-    }
-
-    /// The node's name.
-    pub fn name(&self) -> &Name {
-        &self.name
-    }
-
-    /// The op's name.
-    pub fn op(&self) -> &'static str {
-        self.op
-    }
-
     /// What runs.
     #[inline]
     pub fn kernel(&self) -> &dyn BoundKernel {

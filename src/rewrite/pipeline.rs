@@ -21,6 +21,7 @@ use super::parse::RuleReader;
 use super::report::{ChangeReport, PassReport, Report};
 use super::rule::Rule;
 use crate::graph::{self, Graph, GraphError};
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::language::diagnostics::{Position, Problem, Problems};
 use crate::language::document::{self, Kind, LARGEST_FILE, Tree};
 use crate::language::nearest;
@@ -291,6 +292,7 @@ impl Passes {
         options: &PassOptions,
         prefill: bool,
     ) -> Result<Report, PassError> {
+        let _environment = FloatEnvironment::set_default();
         self.check_options(options)?;
         let mut report = Report::default();
         for pass in self.running(options).filter(|pass| pass.prefill == prefill) {

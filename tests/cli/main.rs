@@ -9,6 +9,7 @@ mod check;
 #[path = "../common/mod.rs"]
 mod common;
 mod compile;
+mod completions;
 mod embed;
 mod gguf;
 mod hub;

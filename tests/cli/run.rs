@@ -110,6 +110,37 @@ fn a_dash_reads_the_prompt_from_stdin() {
 }
 
 #[test]
+fn a_bias_makes_tokens_likely_or_impossible() {
+    // The demo's tokens are bytes.
+    let run = |bias: &str| {
+        stdout([
+            "run",
+            "demo",
+            "ROMEO:",
+            "--greedy",
+            "-n",
+            "24",
+            "--logit-bias",
+            bias,
+        ])
+    };
+    let plain = stdout(["run", "demo", "ROMEO:", "--greedy", "-n", "24"]);
+    assert!(plain.contains('e'));
+    assert!(!run("101=-inf").contains('e'));
+    assert_eq!(run("101-inf"), run("101=-inf"));
+    for always in ["120+1e9", "120=1e9"] {
+        assert_eq!(run(always), "x".repeat(24));
+    }
+    let message = failure(["run", "demo", "ROMEO:", "--logit-bias", "256=1"]);
+    assert!(
+        message.contains("token 256 is not in the vocabulary of 256"),
+        "{message}"
+    );
+    let mistake = output(["run", "demo", "ROMEO:", "--logit-bias", "e=1"]);
+    assert_eq!(mistake.status.code(), Some(2));
+}
+
+#[test]
 fn the_seed_changes_the_text_and_greedy_is_temperature_zero() {
     let run = |arguments: &[&str]| stdout(["run", "demo", "A", "-n", "40"].iter().chain(arguments));
     assert_ne!(run(&["--seed", "1"]), run(&["--seed", "2"]));

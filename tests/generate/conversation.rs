@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use smallmind::chat::{ChatError, Conversation, Message, TemplateError, Turn};
 use smallmind::generate::sampler::SamplerOptions;
 use smallmind::text::template_files::TemplateFileError;
-use smallmind::{Finish, GenerateOptions, Model, Options};
+use smallmind::{Finish, GenerateOptions, LogitsHook, Model, Options};
 use tempfile::TempDir;
 
 /// A template whose every character is a token of the demo.
@@ -98,6 +98,40 @@ fn undo_takes_back_a_question_and_its_answer() {
     conversation.reset();
     assert_eq!(conversation.messages(), [Message::new("system", "s")]);
     assert_eq!(conversation.undo(), None);
+}
+
+#[test]
+fn a_hook_has_its_say_in_answers() {
+    let mut conversation = demo(256);
+    let hook = LogitsHook::new(|tokens, logits| {
+        // The question's last byte is read, and nothing but "x" may be answered.
+        assert!(tokens.len() >= "U: Hail!\nA:".len());
+        logits.fill(f32::NEG_INFINITY);
+        logits[usize::from(b'x')] = 0.0;
+        Ok(std::ops::ControlFlow::Continue(()))
+    });
+    let options = GenerateOptions {
+        logits_hook: Some(hook),
+        ..greedy(5)
+    };
+    let never = AtomicBool::new(false);
+    conversation
+        .say("Hail!", &options, &never, &mut |_| true)
+        .unwrap();
+    assert_eq!(
+        conversation.messages()[1],
+        Message::new("assistant", "xxxxx")
+    );
+    let fails = LogitsHook::new(|_, _| Err("enough".into()));
+    let options = GenerateOptions {
+        logits_hook: Some(fails),
+        ..greedy(5)
+    };
+    let error = conversation
+        .say("And?", &options, &never, &mut |_| true)
+        .unwrap_err();
+    assert_eq!(error.to_string(), "the logits hook: enough");
+    assert_eq!(conversation.messages().len(), 2);
 }
 
 #[test]

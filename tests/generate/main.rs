@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod conversation;
+mod hook;
 mod model;
 mod not_finite;
 mod sampler;

@@ -155,6 +155,61 @@ fn top_p_reaches_far_into_a_flat_distribution() {
 }
 
 #[test]
+fn biases_are_added_before_anything_else() {
+    let logits = [1.0, 3.0, 2.0, -1.0];
+    let choose = |bias: &[(u32, f32)], options: SamplerOptions| {
+        let logit_bias = bias.to_vec();
+        once(
+            SamplerOptions {
+                logit_bias,
+                ..options
+            },
+            &logits,
+            &[],
+        )
+    };
+    let top = SamplerOptions { top_k: 1, ..open() };
+    for options in [SamplerOptions::greedy(), top] {
+        assert_eq!(choose(&[], options.clone()), 1);
+        assert_eq!(choose(&[(3, 4.5)], options.clone()), 3);
+        assert_eq!(choose(&[(1, -INF)], options.clone()), 2);
+        // Several for a token add up.
+        assert_eq!(choose(&[(3, 3.0), (0, 1.5), (3, 1.5)], options.clone()), 3);
+        // A logit too large for a float stays the largest.
+        assert_eq!(choose(&[(0, f32::MAX), (0, f32::MAX)], options), 0);
+    }
+    let forbidden = SamplerOptions {
+        logit_bias: vec![(0, -INF), (1, -INF), (3, -INF)],
+        ..open()
+    };
+    assert_eq!(drawn(&forbidden, &logits), [2]);
+    let all = (0..4).map(|id| (id, -INF)).collect();
+    let options = SamplerOptions {
+        logit_bias: all,
+        ..open()
+    };
+    let chosen = Sampler::new(options, 4).unwrap().sample(&logits, &[]);
+    assert_eq!(chosen, Err(SampleError::AllForbidden { tokens: 4 }));
+}
+
+#[test]
+fn a_bias_that_means_nothing_is_refused() {
+    let refused = |id, bias| {
+        let logit_bias = vec![(0, 1.0), (id, bias)];
+        let options = SamplerOptions {
+            logit_bias,
+            ..open()
+        };
+        Sampler::new(options, 4).unwrap_err().to_string()
+    };
+    let range = "it must be a number, or -inf";
+    assert_eq!(refused(3, NAN), format!("logit_bias is NaN; {range}"));
+    assert_eq!(refused(3, INF), format!("logit_bias is inf; {range}"));
+    let unknown = "logit_bias: token 4 is not in the vocabulary of 4";
+    assert_eq!(refused(4, 1.0), unknown);
+}
+
+#[test]
 fn min_p_compares_with_the_most_probable() {
     let logits = [0.0, 2f32.ln(), 4f32.ln()];
     let keep = |min_p| drawn(&SamplerOptions { min_p, ..open() }, &logits);

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod encoders;
+mod float_environment;
 mod fused;
 mod gemma;
 mod gguf;

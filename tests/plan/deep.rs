@@ -27,16 +27,15 @@ fn compile_time(layers: usize, tries: usize) -> Duration {
     times.min().unwrap()
 }
 
-/// On an idle machine twice the layers take twice the time, and 2048 layers less than a second. Other tests and programs
-/// run beside this one, so the bounds are wider: what takes time in the square of the depth takes four times as long,
-/// and took minutes.
+/// On an idle machine twice the layers take twice the time, and a release build compiles 2048 in less than a second. Other
+/// tests and programs run beside this one, so the bounds are wider, and the best of a few tries counts. What took time in
+/// the square of the depth would take four times as long, and minutes.
 #[test]
 fn twice_the_layers_take_twice_the_time() {
-    let (tries, times) = (3, 3.0);
-    let (half, whole) = (compile_time(2048, tries), compile_time(4096, tries));
-    println!("2048 layers: {half:?}, 4096 layers: {whole:?}");
-    assert!(whole < half.mul_f64(times), "{half:?} and {whole:?}");
-    if !cfg!(debug_assertions) {
-        assert!(half < Duration::from_secs(5), "{half:?}");
-    }
+    // Without optimization the graph is verified after each pass, and all is much slower.
+    let layers = if cfg!(debug_assertions) { 128 } else { 2048 };
+    let (half, whole) = (compile_time(layers, 3), compile_time(2 * layers, 3));
+    println!("{layers} layers: {half:?}, twice as many: {whole:?}");
+    assert!(whole < half.mul_f64(3.0), "{half:?} and {whole:?}");
+    assert!(half < Duration::from_secs(5), "{half:?}");
 }

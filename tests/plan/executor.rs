@@ -7,6 +7,7 @@ use smallmind::exec::batch::{Batch, BatchError};
 use smallmind::exec::executor::{Ended, Executor, ExecutorError};
 use smallmind::exec::frames::Frames;
 use smallmind::exec::pool::Pool;
+use smallmind::exec::prefix::PrefixCache;
 use smallmind::graph::Graph;
 use smallmind::kernels::simd::Isa;
 use smallmind::plan::{ModelPlan, PlanOptions};
@@ -106,6 +107,24 @@ fn threads_and_weights_must_be_the_plans() {
         made(others, 2),
         Some(ExecutorError::Weight { .. })
     ));
+}
+
+#[test]
+fn the_cache_of_beginnings_must_keep_the_plans_rows() {
+    let executor = || executor(DECODER, CONTEXT);
+    let own = PrefixCache::new(executor().plan(), 1 << 16).unwrap();
+    assert!(executor().with_prefix_cache(own).is_ok());
+    let wider = graph(
+        &DECODER.replace("activation 2 4", "activation 4 2").replace(
+            "c = CachedAttention x x x",
+            "a = CachedAttention x x x\nc = CachedAttention a a a",
+        ),
+    );
+    let other = PrefixCache::new(&plan(&wider, CONTEXT, 1), 1 << 16).unwrap();
+    // Keys and values of 64 positions and 8 floats; of two layers, and of one.
+    let (found, expected) = (2 * 4096, 4096);
+    let error = executor().with_prefix_cache(other).err();
+    assert_eq!(error, Some(ExecutorError::PrefixCache { expected, found }));
 }
 
 #[test]

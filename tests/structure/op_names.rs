@@ -44,7 +44,9 @@ fn no_file_outside_of_ops_names_an_op() {
     for file in &files {
         let path = file.strip_prefix(&src).unwrap();
         let is_other = |(folder, _): &(&str, &str)| path.starts_with(folder);
-        if path.starts_with("ops") || OTHER_WORDS.iter().any(is_other) {
+        // Unit tests that have a file of their own build graphs of what ops they like.
+        let is_test = path.file_stem().is_some_and(|stem| stem == "tests");
+        if is_test || path.starts_with("ops") || OTHER_WORDS.iter().any(is_other) {
             continue;
         }
         let text = std::fs::read_to_string(file).unwrap();

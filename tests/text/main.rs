@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod gguf;
+mod memory;
 mod stream;
 mod templates;
 mod tokenizers;

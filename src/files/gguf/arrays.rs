@@ -89,7 +89,11 @@ impl Metadata {
         let element = ValueType::read(&mut cursor).map_err(stopped)?;
         let count = cursor.u64().map_err(stopped)?;
         // The header's check has compared the count with the file's length.
-        let mut values = Vec::with_capacity(usize::try_from(count).unwrap_or(0).min(bytes.len()));
+        let mut values = Vec::new();
+        let most = usize::try_from(count).unwrap_or(0).min(bytes.len());
+        values
+            .try_reserve_exact(most)
+            .map_err(|_| format!("{key}: no memory for {count} values"))?;
         for index in 0..count {
             match read(&mut cursor, element) {
                 Some(Ok(value)) => values.push(value),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use super::cursor::{MAX_HEADER_BYTES, Stop};
@@ -15,6 +15,8 @@ use crate::files::weight::Weight;
 
 /// How much of a file is read at first where only its header is wanted, in bytes.
 const FIRST_READ: usize = 64 << 10;
+/// Bytes of memory that reading to the end wants besides those that it reads.
+const SPARE: usize = 64;
 
 /// A GGUF file whose header has been checked: every tensor's bytes lie in the file, aligned and without overlaps. Only of
 /// types that are not known the extent is not known either.
@@ -55,6 +57,12 @@ impl GgufFile {
         loop {
             // What the header claims to need was compared with the file's length, so that no lie makes this large.
             let more = wanted.saturating_sub(bytes.len());
+            let left = available.saturating_sub(bytes.len() as u64);
+            let room = usize::try_from(left).unwrap_or(usize::MAX).min(more);
+            // Reading to the end asks for a few bytes more than there are, and the program ends if it gets none.
+            bytes
+                .try_reserve_exact(room.saturating_add(SPARE))
+                .map_err(|_| io(ErrorKind::OutOfMemory.into()))?;
             input
                 .by_ref()
                 .take(more as u64)

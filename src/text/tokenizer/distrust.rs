@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use super::memory;
 use super::precompiled::precompiled;
 
 /// The longest token of Unigram, in bytes: its search tree is as deep, and is taken down by recursion.
@@ -41,9 +42,11 @@ pub fn check_file(bytes: &[u8]) -> Result<(), String> {
     if (text.contains("\"Unigram\"") || text.contains("\"precompiled_charsmap\""))
         && let Ok(file) = serde_json::from_slice::<File>(bytes)
     {
-        for (id, (text, _)) in file.model.vocab.iter().enumerate() {
+        let vocab = &file.model.vocab;
+        for (id, (text, _)) in vocab.iter().enumerate() {
             check_unigram(id, text)?;
         }
+        memory::UNIGRAM.ensure(vocab.len(), vocab.iter().map(|(text, _)| text.len()).sum())?;
     }
     check_normalizer(&parts.normalizer)
 }

@@ -11,6 +11,7 @@ use tokenizers::{AddedToken, NormalizerWrapper};
 
 use super::byte_level;
 use super::distrust::check_unigram;
+use super::memory;
 use super::model::{Algorithm, GgufModel, TokenModel};
 use super::pieces::{Pieces, SPACE_MARK, Spelling, TokenKind};
 use super::pre_tokenizers::{self, PreTokenizer};
@@ -18,6 +19,7 @@ use super::precompiled::precompiled;
 use super::sentence_piece::SentencePiece;
 use super::{Pipeline, Tokenizer, TokenizerError};
 use crate::files::gguf::Metadata;
+use crate::kernels::float_environment::FloatEnvironment;
 use crate::language::diagnostics::{nearest, shortened};
 
 const MODEL: &str = "tokenizer.ggml.model";
@@ -58,6 +60,7 @@ impl Tokenizer {
     /// # Errors
     /// If there is no vocabulary, or it is of an unknown kind or damaged.
     pub fn from_gguf(metadata: &Metadata) -> Result<Self, TokenizerError> {
+        let _environment = FloatEnvironment::set_default();
         build(metadata)
     }
 
@@ -163,6 +166,7 @@ struct Parts {
 
 impl Builder<'_> {
     fn build(&self, kind: Kind) -> Result<Tokenizer, String> {
+        self.ensure_memory(kind)?;
         let parts = match kind {
             Kind::SentencePiece => self.sentence_piece()?,
             Kind::Bytes(cut) => self.bytes(cut)?,
@@ -171,9 +175,15 @@ impl Builder<'_> {
         };
         let pieces = &parts.pieces;
         let vocab_size = pieces.len();
+        let is_added = |kind: TokenKind| kind.is_special() || kind == TokenKind::UserDefined;
+        let (mut added, mut bytes) = (0, 0);
+        for (_, text, _) in pieces.iter().filter(|(_, _, kind)| is_added(*kind)) {
+            (added, bytes) = (added + 1, bytes + text.len());
+        }
+        memory::ADDED.ensure(added, bytes)?;
         let added: Vec<AddedToken> = pieces
             .iter()
-            .filter(|(_, _, kind)| kind.is_special() || *kind == TokenKind::UserDefined)
+            .filter(|(_, _, kind)| is_added(*kind))
             .map(|(_, text, kind)| AddedToken::from(text, kind.is_special()).normalized(false))
             .collect();
         let ends = ends(pieces);
@@ -194,6 +204,26 @@ impl Builder<'_> {
             ends,
             vocab_size,
         })
+    }
+
+    /// Fails if the system does not have the memory that the vocabulary takes, besides that of tokens that are found first.
+    fn ensure_memory(&self, kind: Kind) -> Result<(), String> {
+        let needs = match kind {
+            Kind::SentencePiece => memory::SENTENCE_PIECE,
+            Kind::Bytes(_) => memory::BYTE_LEVEL,
+            Kind::WordPiece => memory::WORD_PIECE,
+            Kind::Unigram => memory::UNIGRAM,
+        };
+        let (mut entries, mut bytes) = (0usize, 0usize);
+        for key in [TOKENS, MERGES] {
+            // Each text has eight bytes in front of it, which say how long it is.
+            let count = self.metadata.array_len(key).unwrap_or(0);
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            let length = self.metadata.raw(key).map_or(0, |(_, raw)| raw.len());
+            entries = entries.saturating_add(count);
+            bytes = bytes.saturating_add(length.saturating_sub(count.saturating_mul(8)));
+        }
+        needs.ensure(entries, bytes)
     }
 
     fn sentence_piece(&self) -> Result<Parts, String> {

@@ -7,6 +7,7 @@
 mod byte_level;
 mod distrust;
 pub(crate) mod gguf;
+mod memory;
 mod model;
 mod pieces;
 pub(crate) mod pre_tokenizers;
@@ -24,6 +25,7 @@ use tokenizers::{
 use self::model::TokenModel;
 pub(crate) use self::pieces::SPACE_MARK;
 use crate::files::folder::Folder;
+use crate::kernels::float_environment::FloatEnvironment;
 
 /// What went wrong with a tokenizer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -121,10 +123,15 @@ impl Tokenizer {
     /// # Errors
     /// If the tokenizer can't be used.
     pub fn from_bytes(label: &Path, bytes: &[u8]) -> Result<Self, TokenizerError> {
+        let _environment = FloatEnvironment::set_default();
         let malformed = |problem: String| TokenizerError::Malformed {
             file: label.to_path_buf(),
             problem,
         };
+        let commas = bytes.iter().filter(|byte| **byte == b',').count();
+        memory::FILE
+            .ensure(commas, bytes.len())
+            .map_err(malformed)?;
         distrust::check_file(bytes).map_err(malformed)?;
         let inner = tokenizers::Tokenizer::from_bytes(bytes)
             .map_err(|error| malformed(error.to_string()))?;
@@ -157,6 +164,7 @@ impl Tokenizer {
     /// # Errors
     /// If the tokenizer fails on the text.
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>, TokenizerError> {
+        let _environment = FloatEnvironment::set_default();
         let encoding = self
             .pipeline
             .encode_fast(text, add_special)
@@ -175,6 +183,7 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn encode_cut(&self, text: &str, most: usize) -> Result<Vec<u32>, TokenizerError> {
+        let _environment = FloatEnvironment::set_default();
         let failed = |e| self.error("encode", e);
         let mut encoding = self.pipeline.encode_fast(text, false).map_err(failed)?;
         let [before, after] = &self.around;
@@ -198,6 +207,7 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        let _environment = FloatEnvironment::set_default();
         let plain = self.plain.get_or_init(|| {
             let mut plain = self.pipeline.clone();
             plain.set_encode_special_tokens(true);

@@ -3,6 +3,8 @@
 
 use tokenizers::normalizers::Precompiled;
 
+use super::memory;
+
 /// Bits of a node that say which byte leads to it; the highest is set where it leads nowhere.
 const LABEL: u32 = 1 << 31 | 0xFF;
 /// Set in a node that ends a replaced string.
@@ -18,6 +20,7 @@ fn offset(node: u32) -> usize {
 /// The replacements of a table: the length of a trie in bytes, its nodes of four bytes, then replacements that each end
 /// with a zero.
 pub fn precompiled(table: &[u8]) -> Result<Precompiled, String> {
+    memory::REPLACEMENTS.ensure(0, table.len())?;
     let cut_off = || "precompiled_charsmap is cut off".to_string();
     let (size, rest) = table.split_first_chunk().ok_or_else(cut_off)?;
     let size = u32::from_le_bytes(*size) as usize;
