@@ -1,12 +1,15 @@
 //! Block formats: how files store quantized weights, 32 or 256 elements of a row at a time.
 //!
-//! Here stands what a block is in a file, byte by byte, what floats it means, and which block floats become. How files
-//! place their tensors is told in `files/`, how kernels lay blocks out for themselves in `kernels/`.
+//! What belongs here: what a block is in a file, byte by byte, which integers and scales its elements are (`group`), and which
+//! block floats become. What is absent: how files place their tensors (`files/`), and how kernels multiply (`kernels/`).
 //!
-//! Scales are IEEE binary16, little-endian. They are widened to f32 (exactly) before anything is computed, and each product
-//! and each difference is rounded to f32 on its own, so that a block means the same bits everywhere. A scale that is
-//! infinite or no number gives elements that are infinite or no numbers. Of two elements in one byte the lower four bits
-//! are the first.
+//! A format is one row of `table`. A new one is its row, its codec, its unpacking (`kernels/quantized/formats.rs`), and
+//! vectors of the reference for its test.
+//!
+//! Scales are IEEE binary16, little-endian, and in MXFP4 powers of two. They are widened to f32 (exactly) before anything is
+//! computed, and each product and each difference is rounded to f32 on its own, so that a block means the same bits
+//! everywhere. A scale that is infinite or not a number makes elements that are infinite or not numbers. Of two elements in
+//! one byte the lower four bits are the first.
 
 mod field;
 mod fit;
