@@ -1,4 +1,5 @@
-//! The house's plan, held against its sources: rooms import only from rooms above them in the table of `lib.rs`.
+//! The house's plan, held against its sources: rooms import only from rooms above them in the table of `lib.rs`, and no
+//! files import each other in a circle.
 //!
 //! A `use` or a path that goes through a `mod.rs` counts as an import of the file that defines the name. Unit tests are
 //! left out: they may look anywhere.
@@ -252,6 +253,18 @@ impl House {
         });
         through.next()
     }
+
+    /// Which files each file imports from.
+    fn imports(&self) -> BTreeMap<&[String], BTreeSet<Vec<String>>> {
+        let mut all = BTreeMap::new();
+        for (module, (_, source)) in &self.files {
+            let paths = source.imports.iter();
+            let found = paths.filter_map(|path| self.definer(path, 8));
+            let found = found.filter(|other| other != module).collect();
+            all.insert(module.as_slice(), found);
+        }
+        all
+    }
 }
 
 /// The rooms in their order, as the table in `lib.rs` has them.
@@ -301,4 +314,40 @@ fn no_room_imports_from_a_room_below_it() {
         }
     }
     assert!(upward.is_empty(), "upward imports:\n{}", upward.join("\n"));
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let house = House::read();
+    let imports = house.imports();
+    let mut arrows = petgraph::Graph::<&[String], ()>::new();
+    let places: BTreeMap<&[String], _> = imports
+        .keys()
+        .map(|&module| (module, arrows.add_node(module)))
+        .collect();
+    for (module, to) in &imports {
+        for to in to {
+            arrows.add_edge(places[module], places[to.as_slice()], ());
+        }
+    }
+    let circles = petgraph::algo::tarjan_scc(&arrows)
+        .into_iter()
+        .filter(|circle| circle.len() > 1);
+    let lines: Vec<String> = circles
+        .map(|circle| {
+            let tied = circle.iter().flat_map(|&from| {
+                let to = arrows.neighbors(from).filter(|to| circle.contains(to));
+                to.map(move |to| (from, to))
+            });
+            let tied = tied.map(|(from, to)| {
+                format!(
+                    "  {} -> {}\n",
+                    arrows[from].join("::"),
+                    arrows[to].join("::")
+                )
+            });
+            tied.collect()
+        })
+        .collect();
+    assert!(lines.is_empty(), "import circles:\n{}", lines.join("\n"));
 }
