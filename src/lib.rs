@@ -108,7 +108,7 @@
 //! | [`generate`] | from logits to tokens to text | tokenizers, conversations |
 //! | [`embed`] | from hidden states to one vector a text | the encoder |
 //! | `chat` | conversations: chat templates, and sessions that keep what they have read (feature `chat`) | terminals |
-//! | [`convert`] | all that writes GGUF: from file or folder to GGUF file | reading files, what blocks are |
+//! | `convert` | all that writes GGUF: from file or folder to GGUF file (feature `tokenizer`) | reading files, what blocks are |
 //! | `hub` | models of the Hugging Face Hub, as paths (feature `hub`) | what the files say |
 //! | [`guide`] | how to write graph files and rewrite rules, as Markdown | code |
 
@@ -117,6 +117,7 @@
 
 #[cfg(feature = "chat")]
 pub mod chat;
+#[cfg(feature = "tokenizer")]
 pub mod convert;
 pub mod embed;
 pub mod generate;
@@ -137,6 +138,8 @@ pub mod blocks;
 #[cfg(feature = "internals")]
 pub mod exec;
 #[cfg(feature = "internals")]
+// Without tokenizers and writing, nobody asks for all that GGUF files say.
+#[cfg_attr(not(feature = "tokenizer"), allow(dead_code, unused_imports))]
 pub mod files;
 #[cfg(feature = "internals")]
 pub mod graph;
@@ -164,7 +167,10 @@ mod blocks;
 #[cfg(not(feature = "internals"))]
 mod exec;
 #[cfg(not(feature = "internals"))]
-#[allow(unused_imports)] // Names that a room passes on to the program.
+#[allow(unused_imports)]
+// Names that a room passes on to the program.
+// Without tokenizers and writing, nobody asks for all that GGUF files say.
+#[cfg_attr(not(feature = "tokenizer"), allow(dead_code))]
 mod files;
 #[cfg(not(feature = "internals"))]
 #[allow(unused_imports)] // Names that a room passes on to the program.

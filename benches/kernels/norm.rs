@@ -18,7 +18,7 @@ pub fn all(criterion: &mut Criterion) {
             // x and y; with a residual that and the sum too.
             let counts = || floats(if residual { 4 } else { 2 } * tokens * WIDTH);
             let kernel = RmsNorm {
-                output: Floats,
+                output: std::marker::PhantomData::<Floats>,
                 eps: 1e-5,
                 residual,
             };
@@ -26,7 +26,7 @@ pub fn all(criterion: &mut Criterion) {
                 norm(tokens, residual, 1)
             });
             let kernel = LayerNorm {
-                output: Floats,
+                output: std::marker::PhantomData::<Floats>,
                 eps: 1e-5,
                 residual,
             };

@@ -20,12 +20,15 @@ pub(super) struct Row {
     /// Reads the floats of blocks.
     pub read: fn(&[u8], &mut [f32]),
     /// Writes blocks, if the format can be written.
-    pub write: Option<fn(&[f32], &mut [u8])>,
+    pub write: Option<Write>,
     /// The format of smaller blocks that llama.cpp chooses where rows are not whole blocks of this one.
     pub smaller: Option<BlockFormat>,
     /// The order of a block's bits in a panel of the kernels.
     pub panel: Panel,
 }
+
+/// Writes floats, whole blocks of them, as blocks.
+pub(crate) type Write = fn(&[f32], &mut [u8]);
 
 /// The order of a block's bits in one lane of a panel: 16-bit halves, and everything else as 32-bit words in the file's order,
 /// of which some are regrouped.

@@ -5,9 +5,7 @@
 //! keys and tensors an architecture has (`architecture/`).
 
 mod elements;
-#[cfg(feature = "tokenizer")]
 mod folder;
-#[cfg(feature = "tokenizer")]
 mod folder_text;
 #[cfg(not(feature = "internals"))]
 mod gguf_file;
@@ -20,11 +18,8 @@ mod quantize;
 mod to_gguf;
 #[cfg(feature = "internals")]
 pub mod to_gguf;
-#[cfg(feature = "tokenizer")]
 mod vocabulary;
-#[cfg(feature = "tokenizer")]
 mod vocabulary_parts;
-#[cfg(feature = "tokenizer")]
 mod vocabulary_tokens;
 
 pub use crate::blocks::BlockFormat;

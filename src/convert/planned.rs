@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use super::gguf_file::{NewTensor, WriteError};
 use crate::files::gguf::TensorType;
 use crate::files::weight_file::TensorFileError;
-#[cfg(feature = "tokenizer")]
 use crate::graph::Value as GraphValue;
 use crate::types::DType;
 
@@ -53,23 +52,18 @@ pub enum QuantizeError {
         to: &'static str,
     },
     /// The folder can't be read, or the graph file does not say what a GGUF file of it holds.
-    #[cfg(feature = "tokenizer")]
     #[error(transparent)]
     Model(#[from] crate::model::ModelError),
     /// What the folder says of embeddings can't be said in a GGUF file.
-    #[cfg(feature = "tokenizer")]
     #[error(transparent)]
     Recipe(Box<crate::embed::EmbedError>),
     /// The folder's chat template can't be read.
-    #[cfg(feature = "tokenizer")]
     #[error(transparent)]
     Template(#[from] crate::text::template_files::TemplateFileError),
     /// A tensor's elements can't be made.
-    #[cfg(feature = "tokenizer")]
     #[error(transparent)]
     Elements(Box<crate::architecture::weight_expression::WeightExpressionError>),
     /// The folder's tokenizer can't be said in a GGUF file.
-    #[cfg(feature = "tokenizer")]
     #[error("{}: {problem}", file.display())]
     Vocabulary {
         /// The tokenizer's file.
@@ -78,7 +72,6 @@ pub enum QuantizeError {
         problem: String,
     },
     /// A parameter's value can't be a key's.
-    #[cfg(feature = "tokenizer")]
     #[error("the key {key} can't be {value}")]
     Key {
         /// The key.
@@ -87,7 +80,6 @@ pub enum QuantizeError {
         value: String,
     },
     /// The GGUF file that would be written could not be read.
-    #[cfg(feature = "tokenizer")]
     #[error("{}: the GGUF file of it could not be read: {problem}", folder.display())]
     Unreadable {
         /// The folder.
@@ -120,9 +112,7 @@ pub(super) enum Place {
     /// In that part, under the same name.
     Part(usize),
     /// A value over the folder's weights.
-    #[cfg(feature = "tokenizer")]
     Value(GraphValue),
     /// Here, row-major and little-endian.
-    #[cfg(feature = "tokenizer")]
     Made(Vec<u8>),
 }

@@ -13,7 +13,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::elements::{Converter, Loss, float_bytes};
-#[cfg(feature = "tokenizer")]
 use super::folder::{Folder, FolderPlan};
 use super::is_matrix;
 use super::mixture::{Choice, Types};
@@ -91,7 +90,6 @@ pub struct Quantization {
 enum Input {
     /// The parts of a GGUF model.
     Parts(Vec<GgufFile>),
-    #[cfg(feature = "tokenizer")]
     Folder(Box<Folder>),
 }
 
@@ -120,7 +118,6 @@ impl Quantization {
             NewKey::u32(FILE_TYPE, file_type),
             NewKey::u32(QUANTIZATION_VERSION, VERSION),
         ];
-        #[cfg(feature = "tokenizer")]
         if input.is_dir() {
             let mut plan = FolderPlan::new(input, types, graph)?;
             plan.keys.extend(of_type);
@@ -265,11 +262,8 @@ impl Quantization {
                 let bytes = stored.and_then(|stored| stored.bytes);
                 Ok(Cow::Borrowed(bytes.unwrap_or_default()))
             }
-            #[cfg(feature = "tokenizer")]
             (Place::Value(value), Input::Folder(folder)) => folder.elements(*value).map(Cow::Owned),
-            #[cfg(feature = "tokenizer")]
             (Place::Made(bytes), _) => Ok(Cow::Borrowed(bytes)),
-            #[cfg(feature = "tokenizer")]
             (Place::Part(_), Input::Folder(_)) | (Place::Value(_), Input::Parts(_)) => {
                 Ok(Cow::Borrowed(&[]))
             }

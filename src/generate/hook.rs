@@ -45,7 +45,10 @@ pub type HookResult = Result<ControlFlow<()>, Box<dyn Error + Send + Sync>>;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct LogitsHook(Arc<Mutex<dyn FnMut(&[u32], &mut [f32]) -> HookResult + Send>>);
+pub struct LogitsHook(Arc<Mutex<Function>>);
+
+/// The tokens so far and the logits of the next, which it may change.
+type Function = dyn FnMut(&[u32], &mut [f32]) -> HookResult + Send;
 
 impl LogitsHook {
     /// A hook that calls `function`.

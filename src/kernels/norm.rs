@@ -32,6 +32,7 @@
 //! memory of `x` or `residual`, and `y` any of them that `sum` is not.
 
 use std::cell::Cell;
+use std::marker::PhantomData;
 
 use super::call::{Call, Kernel, View};
 use super::math;
@@ -114,7 +115,7 @@ pub struct RmsNorm<Y> {
     /// Whether a second input is added first, and the sum is an output too.
     pub residual: bool,
     /// The kind of `y`.
-    pub output: Y,
+    pub output: PhantomData<Y>,
 }
 
 // SAFETY: a thread reads and writes the rows of its share alone; `gain` is written by nobody.
@@ -156,7 +157,7 @@ pub struct LayerNorm<Y> {
     /// Whether a second input is added first, and the sum is an output too.
     pub residual: bool,
     /// The kind of `y`.
-    pub output: Y,
+    pub output: PhantomData<Y>,
 }
 
 // SAFETY: a thread reads and writes the rows of its share alone; `gain` and `bias` are written by nobody.
@@ -407,7 +408,7 @@ mod tests {
                 let kernel = RmsNorm {
                     eps: 1e-5,
                     residual,
-                    output: Floats,
+                    output: PhantomData::<Floats>,
                 };
                 check_norm(&kernel, residual, &[&gain], width, |row| {
                     rms_norm(row, &gain, 1e-5)
@@ -428,7 +429,7 @@ mod tests {
                 let kernel = LayerNorm {
                     eps: 1e-5,
                     residual,
-                    output: Floats,
+                    output: PhantomData::<Floats>,
                 };
                 let plain = |row: &[f32]| layer_norm(row, &gain, None, 1e-5);
                 check_norm(&kernel, residual, &[&gain], width, plain);
@@ -451,7 +452,7 @@ mod tests {
                     &RmsNorm {
                         eps,
                         residual,
-                        output: Floats,
+                        output: PhantomData::<Floats>,
                     },
                     residual,
                     &[],
@@ -461,7 +462,7 @@ mod tests {
                 let kernel = LayerNorm {
                     eps,
                     residual,
-                    output: Floats,
+                    output: PhantomData::<Floats>,
                 };
                 let plain = |row: &[f32]| layer_norm(row, &ones, None, eps);
                 check_norm(&kernel, residual, &[], width, plain);

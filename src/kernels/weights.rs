@@ -11,7 +11,7 @@ pub trait Weights: Copy + Send + Sync + 'static {
     type Matrix: 'static;
     /// One panel.
     type Panel<'a>: Copy;
-    /// Whether int8 is multiplied: see [`Kernel::INT8`].
+    /// Whether int8 is multiplied: see [`Kernel::INT8`](super::call::Kernel::INT8).
     const INT8: bool;
 
     /// Floats of scratch that each thread of a linear kernel needs for `tokens` rows of `cols` activations.

@@ -135,7 +135,7 @@ pub enum Tokens {
     /// Token `t` alone: row `t` of these operands, and weights. The rows of an output can then be computed for some
     /// tokens only.
     Own(&'static [usize]),
-    /// The same, where rows have a dimension besides the tokens, along which the op adds up: a vector [T] is one row.
+    /// The same, where rows have a dimension besides the tokens, along which the op adds up: a vector `[T]` is one row.
     OwnRow(&'static [usize]),
     /// The tokens of its own text, however many texts a step has: those up to `t` where it is causal, else all.
     Text {

@@ -73,7 +73,7 @@ pub struct Lowering<'a> {
     pub inputs: &'a [Option<&'a Type>],
     /// Types of the outputs.
     pub outputs: &'a [&'a Type],
-    /// How operands that are weights or literals are read, by [`Op::weight_form`]; `None` for what depends on the tokens.
+    /// How operands that are weights or literals are read, by [`Op::weight_form`](super::Op::weight_form); `None` for what depends on the tokens.
     pub weights: &'a [Option<WeightForm>],
     /// The instruction set.
     pub isa: Isa,

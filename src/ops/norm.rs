@@ -2,6 +2,8 @@
 //!
 //! Sums run in 16 virtual lanes (element j joins lane j mod 16) and a fixed tree joins the lanes, on every CPU.
 
+use std::marker::PhantomData;
+
 use smallvec::SmallVec;
 
 use super::attributes::{Attribute, AttributeDef, AttributeKind};
@@ -298,7 +300,7 @@ fn reduce_reference(reduction: Reduction, operands: &Operands<'_>) -> Vec<Tensor
 }
 
 /// The phase of a norm op whose `y` is of one kind.
-pub(super) fn norm_phase<Y: NormOutput>(op: &Op, output: Y, lowering: &Lowering<'_>) -> Vec<Phase> {
+pub(super) fn norm_phase<Y: NormOutput>(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     let eps = op.float("eps") as f32;
     let residual = op.def().outputs.len() == 2;
     vec![match op.name().ends_with("RmsNorm") {
@@ -306,7 +308,7 @@ pub(super) fn norm_phase<Y: NormOutput>(op: &Op, output: Y, lowering: &Lowering<
             RmsNorm {
                 eps,
                 residual,
-                output,
+                output: PhantomData::<Y>,
             },
             lowering,
         ),
@@ -314,7 +316,7 @@ pub(super) fn norm_phase<Y: NormOutput>(op: &Op, output: Y, lowering: &Lowering<
             LayerNorm {
                 eps,
                 residual,
-                output,
+                output: PhantomData::<Y>,
             },
             lowering,
         ),
@@ -322,7 +324,7 @@ pub(super) fn norm_phase<Y: NormOutput>(op: &Op, output: Y, lowering: &Lowering<
 }
 
 fn norm_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    norm_phase(op, Floats, lowering)
+    norm_phase::<Floats>(op, lowering)
 }
 
 fn softmax_lower(_: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {

@@ -145,5 +145,5 @@ fn quantize_lower(_: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
 }
 
 fn norm_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    norm_phase(op, Int8, lowering)
+    norm_phase::<Int8>(op, lowering)
 }

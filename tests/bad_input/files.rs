@@ -32,8 +32,7 @@ fn fixture(name: &str, edit: impl FnOnce(&mut Value)) -> TempDir {
 /// What is wrong, without the folder's path.
 fn refusal(folder: &Path) -> String {
     let error = Model::open(folder, &Options::default())
-        .err()
-        .expect("the model is wrong")
+        .expect_err("the model is wrong")
         .to_string();
     error
         .replace(&format!("{}/", folder.display()), "")

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::fs;
 
 use smallmind::files::digest::Digest;
-use smallmind::{Model, Options, SavedSessionError};
+use smallmind::{Model, Options, SavedSessionError, StepError};
 
 use crate::common::{data, expected, open};
 
@@ -93,7 +93,7 @@ fn with(bytes: &[u8], place: usize, new: &[u8]) -> Vec<u8> {
 
 fn refusal(model: &Model, bytes: &[u8]) -> String {
     let loaded = model.load_session(&mut &bytes[..]);
-    loaded.err().expect("the session is bad").to_string()
+    loaded.expect_err("the session is bad").to_string()
 }
 
 #[test]
@@ -237,8 +237,13 @@ fn damaged_sessions_are_refused_or_run_and_take_no_more_memory() {
                 }
                 Ok(mut session) => {
                     assert!(seal, "case {case} of {name} is damaged and was not refused");
-                    session.step(1).unwrap();
-                    ran += 1;
+                    // What was damaged may be the rows that the model keeps: their floats may be no numbers.
+                    match session.step(1) {
+                        Ok(_) => ran += 1,
+                        Err(error) => {
+                            assert!(matches!(error, StepError::NotFinite { .. }), "{error}")
+                        }
+                    }
                 }
             }
         }

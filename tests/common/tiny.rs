@@ -89,7 +89,7 @@ impl Tiny {
 
     /// What is wrong, without the folder's path.
     pub fn refusal(&self) -> String {
-        let error = self.open().err().expect("the model is wrong").to_string();
+        let error = self.open().expect_err("the model is wrong").to_string();
         error.replace(&format!("{}/", self.folder().display()), "")
     }
 }

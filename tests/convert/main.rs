@@ -3,5 +3,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod folder;
+#[cfg(feature = "tokenizer")]
 mod gguf;
 mod vocabulary;

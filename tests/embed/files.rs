@@ -28,9 +28,7 @@ fn embedder(sentences: &Sentences) -> Embedder {
 
 fn refusal(sentences: &Sentences) -> String {
     let result = embedder_with(sentences, &EmbedOptions::default());
-    result
-        .err()
-        .expect("the files ask for something impossible")
+    result.expect_err("the files ask for something impossible")
 }
 
 /// The hidden states of a text, [tokens, WIDTH].

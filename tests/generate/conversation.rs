@@ -173,10 +173,7 @@ fn a_conversation_that_does_not_fit_is_an_error_and_stays_as_it_was() {
 fn a_model_without_a_template_says_where_one_could_be() {
     let model = Model::open("demo", &Options::default()).unwrap();
     let message = model.chat_template().unwrap_err().to_string();
-    assert!(
-        message.contains("the demo has no chat template"),
-        "{message}"
-    );
+    assert!(message.contains("demo has no chat template"), "{message}");
     assert!(message.contains("--template"), "{message}");
     let folder = folder(json!({}));
     let model = Model::open(folder.path(), &Options::default()).unwrap();

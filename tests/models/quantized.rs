@@ -359,7 +359,7 @@ fn a_graph_that_cuts_through_blocks_is_refused_by_name() {
         "(\"t\", Transpose(perm: [1, 0]), [\"embed\"]), (\"w\", Transpose(perm: [1, 0]), [\"t\"])",
         "(\"w\", Slice(axis: 1, start: 16), [\"embed\"])",
     ] {
-        let error = open(node).err().expect("blocks are cut").to_string();
+        let error = open(node).expect_err("blocks are cut").to_string();
         assert!(
             error.contains("cutting through quantized blocks"),
             "{error}"

@@ -235,7 +235,7 @@ fn models_that_give_all_rows_read_all_tokens() {
 fn a_budget_below_one_block_is_an_error_that_says_what_would_do() {
     let refusal = |name: &str, budget: usize| {
         let opened = Model::open(crate::common::source(name), &options(budget));
-        opened.err().expect("the budget is too small").to_string()
+        opened.expect_err("the budget is too small").to_string()
     };
     let message = refusal("demo", 1000);
     assert!(

@@ -159,12 +159,12 @@ fn quantized_norms_are_the_norm_and_then_the_quantizer() {
                 &RmsNorm {
                     eps,
                     residual,
-                    output: norm::Floats,
+                    output: std::marker::PhantomData::<norm::Floats>,
                 },
                 &RmsNorm {
                     eps,
                     residual,
-                    output: Int8,
+                    output: std::marker::PhantomData::<Int8>,
                 },
                 residual,
                 (4, width),
@@ -173,12 +173,12 @@ fn quantized_norms_are_the_norm_and_then_the_quantizer() {
                 &LayerNorm {
                     eps,
                     residual,
-                    output: norm::Floats,
+                    output: std::marker::PhantomData::<norm::Floats>,
                 },
                 &LayerNorm {
                     eps,
                     residual,
-                    output: Int8,
+                    output: std::marker::PhantomData::<Int8>,
                 },
                 residual,
                 (4, width),

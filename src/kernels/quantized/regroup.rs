@@ -58,6 +58,7 @@ impl Lane {
     };
 
     /// The lane of a file's block.
+    #[inline]
     pub(super) fn of(format: BlockFormat, block: &[u8]) -> Lane {
         let mut lane = Lane::ZERO;
         let bytes = block[words_at(format)..].as_chunks().0;
@@ -101,6 +102,7 @@ impl Lane {
 
     /// Regroups the words, or brings them back to the file's order: all but `SpreadBits`, which is `spread` one way and the
     /// other, are their own inverses.
+    #[inline]
     fn regroup(&mut self, format: BlockFormat, spread: impl Fn(u32) -> u32) {
         for &(regroup, first, end) in format.panel().regrouped {
             let words = &mut self.words[first..end];
