@@ -18,6 +18,9 @@ use crate::kernels::simd::LANES;
 
 /// Panels begin at multiples of this many bytes.
 const ALIGNMENT: usize = 64;
+/// Blocks of a row that are copied from a file at once. Few of them fit into the first cache beside the panel's part that
+/// they fill, 16 times as large; with one, finding the row takes longer than copying the block.
+const BLOCKS_AT_ONCE: usize = 8;
 
 /// A matrix of quantized weights [rows, cols] (rows: out features, cols: in features) about to be packed.
 pub trait BlockSource: Sync {
@@ -229,19 +232,24 @@ impl QuantizedPanelMut<'_> {
         let (words, halves) = (words(format), halves(format));
         let blocks = self.cols / format.elements();
         let (word_data, half_data) = self.data.split_at_mut(blocks * words * LANES * 4);
-        let mut bytes = [0; MOST_BYTES];
-        let bytes = &mut bytes[..format.bytes()];
-        for block in 0..blocks {
-            let to_words = &mut word_data[block * words * LANES * 4..][..words * LANES * 4];
-            let to_halves = &mut half_data[block * halves * LANES * 2..][..halves * LANES * 2];
+        let mut bytes = [0; BLOCKS_AT_ONCE * MOST_BYTES];
+        for first in (0..blocks).step_by(BLOCKS_AT_ONCE) {
+            let count = BLOCKS_AT_ONCE.min(blocks - first);
+            let bytes = &mut bytes[..count * format.bytes()];
             for (lane, row) in self.rows.clone().enumerate() {
-                source.copy_blocks(row, block, bytes);
-                let from = Lane::of(format, bytes);
-                for (to, word) in to_words.chunks_exact_mut(LANES * 4).zip(from.words) {
-                    to[lane * 4..][..4].copy_from_slice(&word.to_ne_bytes());
-                }
-                for (to, half) in to_halves.chunks_exact_mut(LANES * 2).zip(from.halves) {
-                    to[lane * 2..][..2].copy_from_slice(&half.to_ne_bytes());
+                source.copy_blocks(row, first, bytes);
+                for (block, bytes) in bytes.chunks_exact(format.bytes()).enumerate() {
+                    let block = first + block;
+                    let from = Lane::of(format, bytes);
+                    let to_words = &mut word_data[block * words * LANES * 4..][..words * LANES * 4];
+                    for (to, word) in to_words.chunks_exact_mut(LANES * 4).zip(from.words) {
+                        to[lane * 4..][..4].copy_from_slice(&word.to_ne_bytes());
+                    }
+                    let to_halves =
+                        &mut half_data[block * halves * LANES * 2..][..halves * LANES * 2];
+                    for (to, half) in to_halves.chunks_exact_mut(LANES * 2).zip(from.halves) {
+                        to[lane * 2..][..2].copy_from_slice(&half.to_ne_bytes());
+                    }
                 }
             }
         }
