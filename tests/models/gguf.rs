@@ -190,10 +190,10 @@ fn a_type_that_is_not_read_is_named_with_its_tensor() {
         .iter_mut()
         .find(|tensor| tensor.name == "blk.1.ffn_up.weight")
         .unwrap();
-    q.number = 16;
+    q.number = 40;
     let message = refusal(&writer);
     assert!(
-        message.contains("tensor 'blk.1.ffn_up.weight' is IQ2_XXS, expected F32"),
+        message.contains("tensor 'blk.1.ffn_up.weight' is NVFP4, expected F32"),
         "{message}"
     );
 }
