@@ -10,6 +10,8 @@ use super::sampler::{SampleError, Sampler, SamplerError, SamplerOptions};
 use super::stop::EmptyStopString;
 use crate::exec::session::{Session, StepError};
 use crate::model::Model;
+#[cfg(feature = "tokenizer")]
+use crate::text::tokenizer::Markers;
 
 /// What to generate, and when to stop.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +20,8 @@ pub struct GenerateOptions {
     pub max_tokens: Option<usize>,
     /// How tokens are chosen.
     pub sampler: SamplerOptions,
-    /// Strings that end the text; they are not part of it.
+    /// Strings that end the text; they are not part of it. The spelling of a special token (`<|im_end|>`) stops too, although
+    /// special tokens are not part of the text.
     pub stop: Vec<String>,
     /// Tokens that end the text, besides the model's own.
     pub stop_tokens: Vec<u32>,
@@ -211,8 +214,17 @@ impl Model {
     /// If the model has no tokenizer, or that fails.
     #[cfg(feature = "tokenizer")]
     pub fn encode(&self, prompt: &str) -> Result<Vec<u32>, GenerateError> {
+        self.encode_with(prompt, Markers::Tokens)
+    }
+
+    /// As [`Model::encode`]; `markers` says how special tokens are read that the prompt spells out.
+    ///
+    /// # Errors
+    /// As [`Model::encode`], and if the tokenizer can't read a marker as text.
+    #[cfg(feature = "tokenizer")]
+    pub fn encode_with(&self, prompt: &str, markers: Markers) -> Result<Vec<u32>, GenerateError> {
         let tokenizer = self.text_tokenizer()?;
-        let tokens = tokenizer.encode(prompt, true)?;
+        let tokens = tokenizer.encode_with(prompt, true, markers)?;
         if tokens.is_empty() {
             return self
                 .bos_token()
@@ -280,7 +292,16 @@ impl Model {
         let mut generation =
             self.generate_tokens(session, prompt, options, cancel, &mut |token| {
                 let shown = match stream.push(token) {
-                    Ok(text) => stops.push(&text),
+                    Ok(text) => {
+                        let mut shown = stops.push(&text);
+                        // The spelling of a special token is not shown, but a stop string may name it.
+                        if let Some(marker) = tokenizer.special_text(token) {
+                            let after = stops.push_hidden(marker);
+                            shown.text += &after.text;
+                            shown.stop = after.stop;
+                        }
+                        shown
+                    }
                     Err(error) => {
                         failed = Some(error);
                         return false;
