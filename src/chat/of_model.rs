@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::template::{ChatTemplate, TemplateError};
 use crate::model::Model;
-use crate::text::template_files::read;
+use crate::text::template_files::{Given, given};
 
 impl Model {
     /// The model's chat template: of a folder `chat_template.jinja`, or else `chat_template` in `tokenizer_config.json` or
@@ -18,13 +18,32 @@ impl Model {
         ChatTemplate::parse(&file, &text, self.template_tokens()?)
     }
 
-    /// The template in a file of the caller's, for this model's special tokens.
+    /// The template in a file of the caller's, or else the known one of that name
+    /// ([`KNOWN_TEMPLATES`](crate::text::known_templates::KNOWN_TEMPLATES)), for this model's special tokens.
     ///
     /// # Errors
-    /// If the file can't be read, or is not a template that can be rendered.
+    /// If there is neither, or the file can't be read or is not a template that can be rendered.
     pub fn chat_template_from(&self, file: &Path) -> Result<ChatTemplate, TemplateError> {
-        let text = read(file)?;
-        ChatTemplate::parse(&file.display().to_string(), &text, self.template_tokens()?)
+        let mut tokens = self.template_tokens()?;
+        match given(file)? {
+            Given::File(text) => ChatTemplate::parse(&file.display().to_string(), &text, tokens),
+            Given::Known(known) => {
+                // Where the tokenizer puts no token before a text, the model was not trained on one.
+                tokens.remove("bos_token");
+                if let Some(first) = self.first_token() {
+                    tokens.insert("bos_token".to_string(), first);
+                }
+                let name = format!("the chat template {}", known.name);
+                ChatTemplate::parse(&name, known.text, tokens)
+            }
+        }
+    }
+
+    /// The token that the tokenizer puts before a text.
+    fn first_token(&self) -> Option<String> {
+        let tokenizer = self.tokenizer()?;
+        let around = tokenizer.encode("", true).ok()?;
+        tokenizer.special_text(*around.first()?).map(str::to_string)
     }
 
     /// The special tokens that a template may name: as the files spell them, else as the vocabulary does.

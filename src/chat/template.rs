@@ -1,14 +1,13 @@
 //! A chat template: from messages to the text that a model was trained on.
 
 use std::collections::BTreeMap;
-use std::error::Error as _;
 use std::fmt;
 use std::time::SystemTime;
 
-use minijinja::{Environment, ErrorKind, Value};
+use serde_json::{Map, Value as Json, json};
 
 use super::Message;
-use super::environment::{FUEL, Refusal, environment, strftime_now};
+use super::jinja::{Error, Fault, Template, normalized};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::language::diagnostics::shortened;
 use crate::text::template_files::TemplateFileError;
@@ -16,8 +15,12 @@ use crate::text::template_files::TemplateFileError;
 /// The longest template, in bytes.
 pub const LONGEST_TEMPLATE: usize = 128 << 10;
 
+/// The work that one rendering may do: a unit is a step, a value of a list, or 64 bytes of text. A conversation of a
+/// thousand messages takes less than half.
+const WORK: u64 = 2_000_000;
+
 /// Stack of the thread that reads and renders a template, in bytes; taken only as far as it is used. A template nests at
-/// most as many values as it has fuel for half of, and taking apart, printing or comparing a level takes about 1 KiB.
+/// most as many values as it has work for a sixth of, and taking a level apart takes less than 512 bytes.
 const STACK: usize = 256 << 20;
 
 /// The most characters of an expression in a message.
@@ -55,7 +58,7 @@ pub enum TemplateError {
         message: String,
     },
     /// The template would do more work than one may.
-    #[error("{place}: the template does more work than a chat template may ({FUEL} units)")]
+    #[error("{place}: the template does more work than a chat template may ({WORK} units)")]
     TooMuchWork {
         /// Where it stopped.
         place: Place,
@@ -95,9 +98,7 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
     file: String,
-    /// The text that the environment's template was made of.
-    source: String,
-    environment: Environment<'static>,
+    template: Template,
     tokens: BTreeMap<String, String>,
 }
 
@@ -118,18 +119,11 @@ impl ChatTemplate {
                 bytes: text.len(),
             });
         }
-        let source = without_generation_tags(text);
-        let read = || {
-            let mut environment = environment()?;
-            environment.add_template_owned("chat", source.clone())?;
-            Ok(environment)
-        };
-        let environment =
-            with_roomy_stack(|| read().map_err(|error| failure(file, &source, &error)))??;
+        let template = with_roomy_stack(|| Template::parse(text))?
+            .map_err(|error| failure(file, &normalized(text), error))?;
         Ok(ChatTemplate {
             file: file.to_string(),
-            source,
-            environment,
+            template,
             tokens,
         })
     }
@@ -155,34 +149,47 @@ impl ChatTemplate {
         add_generation_prompt: bool,
         now: SystemTime,
     ) -> Result<String, TemplateError> {
-        let write = || {
-            let _environment = FloatEnvironment::set_default();
-            let mut context: BTreeMap<&str, Value> = self
-                .tokens
+        let record = |message: &Message| json!({"role": message.role, "content": message.content});
+        let variables = json!({
+            "messages": messages.iter().map(record).collect::<Vec<Json>>(),
+            "add_generation_prompt": add_generation_prompt,
+        });
+        match variables {
+            Json::Object(variables) => self.render_with(&variables, now),
+            _ => self.render_with(&Map::new(), now),
+        }
+    }
+
+    /// The text for variables of any kind: `messages` with tool calls, `tools`, `enable_thinking` and whatever else the
+    /// template reads. The special tokens, and `tools` and `documents` as none, need not be among them.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::render`].
+    pub fn render_with(
+        &self,
+        variables: &Map<String, Json>,
+        now: SystemTime,
+    ) -> Result<String, TemplateError> {
+        let mut all = Map::new();
+        for (name, token) in &self.tokens {
+            all.insert(name.clone(), token.as_str().into());
+        }
+        all.insert("tools".to_string(), Json::Null);
+        all.insert("documents".to_string(), Json::Null);
+        all.extend(
+            variables
                 .iter()
-                .map(|(name, token)| (name.as_str(), Value::from(token.as_str())))
-                .collect();
-            let record = |message: &Message| {
-                let entries = [
-                    ("role", message.role.as_str()),
-                    ("content", &message.content),
-                ];
-                Value::from_pairs(entries)
-            };
-            let messages: Vec<Value> = messages.iter().map(record).collect();
-            context.insert("messages", messages.into());
-            context.insert("add_generation_prompt", add_generation_prompt.into());
-            context.insert("tools", Value::from(()));
-            context.insert("documents", Value::from(()));
-            context.insert("strftime_now", strftime_now(now));
-            self.environment.get_template("chat")?.render(context)
-        };
-        with_roomy_stack(|| write().map_err(|error| failure(&self.file, &self.source, &error)))?
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
+        with_roomy_stack(|| {
+            let _environment = FloatEnvironment::set_default();
+            self.template.render(&all, now, WORK)
+        })?
+        .map_err(|error| failure(&self.file, self.template.source(), error))
     }
 }
 
-/// Run on a thread whose stack is large enough for whatever a bounded template makes. An error of minijinja's may hold
-/// values of the template, and so must not leave the thread.
+/// Run on a thread whose stack is large enough for whatever a bounded template makes.
 fn with_roomy_stack<T: Send>(run: impl FnOnce() -> T + Send) -> Result<T, TemplateError> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
@@ -195,61 +202,27 @@ fn with_roomy_stack<T: Send>(run: impl FnOnce() -> T + Send) -> Result<T, Templa
     })
 }
 
-/// The template with `if true` for `generation`: transformers' tags around what the assistant says, which only training
-/// reads. Lines and whitespace control stay as they are.
-fn without_generation_tags(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("{%") {
-        let (before, tag) = rest.split_at(at + 2);
-        out.push_str(before);
-        let inner = tag.trim_start_matches(['-', '+']);
-        let inner = inner.trim_start();
-        let (head, inner) = tag.split_at(tag.len() - inner.len());
-        out.push_str(head);
-        rest = inner;
-        for (name, replacement) in [("generation", "if true"), ("endgeneration", "endif")] {
-            let Some(end) = inner.strip_prefix(name) else {
-                continue;
-            };
-            if end
-                .trim_start()
-                .trim_start_matches(['-', '+'])
-                .starts_with("%}")
-            {
-                out.push_str(replacement);
-                rest = end;
-            }
-        }
-    }
-    out + rest
-}
-
-/// What an error of minijinja's means. `source` is the template's text.
-fn failure(file: &str, source: &str, error: &minijinja::Error) -> TemplateError {
-    let expression = error.range().and_then(|range| source.get(range));
-    let expression = expression.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+/// What an error means. `source` is the text that its place leads into.
+fn failure(file: &str, source: &str, error: Error) -> TemplateError {
+    let text = error.span.and_then(|span| source.get(span.start..span.end));
+    let expression = text.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let before = error.span.and_then(|span| source.get(..span.start));
     let place = Place {
         file: file.to_string(),
-        line: error.line(),
+        line: before.map(|before| before.matches('\n').count() + 1),
         expression: expression
             .filter(|text| !text.is_empty())
             .map(|text| shortened(&text, SHOWN).into()),
     };
-    if error.kind() == ErrorKind::OutOfFuel {
-        return TemplateError::TooMuchWork { place };
-    }
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if let Some(Refusal(message)) = inner.downcast_ref() {
-            let message = shortened(message, 4 * SHOWN).into();
-            return TemplateError::Refused { place, message };
+    match error.fault {
+        Fault::TooMuchWork => TemplateError::TooMuchWork { place },
+        Fault::Refused(message) => {
+            let message = shortened(&message, 4 * SHOWN).into();
+            TemplateError::Refused { place, message }
         }
-        cause = inner.source();
+        Fault::Failed(problem) => {
+            let problem = shortened(&problem, 4 * SHOWN).into();
+            TemplateError::Failed { place, problem }
+        }
     }
-    let problem = match error.detail() {
-        Some(detail) => format!("{}: {}", error.kind(), shortened(detail, 4 * SHOWN)),
-        None => error.kind().to_string(),
-    };
-    TemplateError::Failed { place, problem }
 }

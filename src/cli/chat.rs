@@ -10,6 +10,7 @@ use smallmind::chat::{ChatError, Conversation, Turn};
 use smallmind::generate::run::{Finish, GenerateOptions};
 use smallmind::generate::stop::StopStrings;
 use smallmind::model::Text;
+use smallmind::text::known_templates::{KNOWN_TEMPLATES, KnownTemplate};
 
 use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
 use super::chat_commands::{self, After};
@@ -51,9 +52,17 @@ pub struct TemplateArguments {
     /// A text for the model that comes before the conversation
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
-    /// A file with a chat template (Jinja) instead of the model's own
-    #[arg(long, value_name = "FILE")]
+    /// A file with a chat template (Jinja), or the name of a known one, instead of the model's own
+    #[arg(long, value_name = "FILE|NAME", long_help = template_help())]
     template: Option<PathBuf>,
+}
+
+/// The long help of `--template`: the known ones, as a table.
+fn template_help() -> String {
+    let row = |known: &KnownTemplate| format!("  {:<11} {}", known.name, known.models);
+    let rows: Vec<String> = KNOWN_TEMPLATES.iter().map(row).collect();
+    let first = "A file with a chat template (Jinja), or the name of a known one, instead of the model's own:";
+    format!("{first}\n{}", rows.join("\n"))
 }
 
 impl TemplateArguments {

@@ -10,8 +10,6 @@ use super::sampler::{SampleError, Sampler, SamplerError, SamplerOptions};
 use super::stop::EmptyStopString;
 use crate::exec::session::{Session, StepError};
 use crate::model::Model;
-#[cfg(feature = "tokenizer")]
-use crate::text::tokenizer::Markers;
 
 /// What to generate, and when to stop.
 #[derive(Clone, Debug, PartialEq)]
@@ -214,17 +212,8 @@ impl Model {
     /// If the model has no tokenizer, or that fails.
     #[cfg(feature = "tokenizer")]
     pub fn encode(&self, prompt: &str) -> Result<Vec<u32>, GenerateError> {
-        self.encode_with(prompt, Markers::Tokens)
-    }
-
-    /// As [`Model::encode`]; `markers` says how special tokens are read that the prompt spells out.
-    ///
-    /// # Errors
-    /// As [`Model::encode`], and if the tokenizer can't read a marker as text.
-    #[cfg(feature = "tokenizer")]
-    pub fn encode_with(&self, prompt: &str, markers: Markers) -> Result<Vec<u32>, GenerateError> {
         let tokenizer = self.text_tokenizer()?;
-        let tokens = tokenizer.encode_with(prompt, true, markers)?;
+        let tokens = tokenizer.encode(prompt, true)?;
         if tokens.is_empty() {
             return self
                 .bos_token()

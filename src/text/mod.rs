@@ -4,6 +4,7 @@
 //! is absent: which token comes next (`generate/`), and how a template is rendered (`chat/`).
 
 mod config_files;
+pub mod known_templates;
 mod stream;
 pub mod template_files;
 pub mod tokenizer;

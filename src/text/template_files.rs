@@ -6,10 +6,15 @@ use std::path::{Path, PathBuf};
 use serde_json::Value as Json;
 
 use super::config_files::{LARGEST_FILE, read_json};
+use super::known_templates::names;
+#[cfg(feature = "chat")]
+use super::known_templates::{KNOWN_TEMPLATES, KnownTemplate, named};
 #[cfg(feature = "chat")]
 use crate::files::folder::read_text;
 use crate::files::folder::{Folder, FolderError};
 use crate::files::gguf::Metadata;
+#[cfg(feature = "chat")]
+use crate::language::diagnostics::nearest;
 
 /// The key of a GGUF file's template.
 const GGUF_TEMPLATE: &str = "tokenizer.chat_template";
@@ -19,12 +24,23 @@ const GGUF_TEMPLATE: &str = "tokenizer.chat_template";
 #[non_exhaustive]
 pub enum TemplateFileError {
     /// No template was found.
-    #[error("{model} has no chat template: there is no {places}. Give one (--template FILE)")]
+    #[error(
+        "{model} has no chat template: there is no {places}. Give a file or a name (--template): known are {}",
+        names()
+    )]
     Missing {
         /// The model.
         model: String,
         /// Where one could be.
         places: String,
+    },
+    /// There is neither a file nor a known template of that name.
+    #[error("there is no file {}, and no chat template of that name{near}; known are {}", path.display(), names())]
+    Unknown {
+        /// What was asked for.
+        path: PathBuf,
+        /// The nearest name, as a part of the message.
+        near: String,
     },
     /// There are several templates, none of them the default.
     #[error("{file}: chat_template names {}, but no \"default\". Give one of them as a file (--template FILE)", names.join(", "))]
@@ -150,8 +166,28 @@ fn template_of(path: &Path, json: &Json) -> Result<Option<String>, TemplateFileE
     }
 }
 
-/// The text of a file.
+/// What a caller may give instead of a model's own template.
 #[cfg(feature = "chat")]
-pub(crate) fn read(path: &Path) -> Result<String, TemplateFileError> {
-    Ok(read_text(path, LARGEST_FILE)?)
+pub(crate) enum Given {
+    /// The text of a file.
+    File(String),
+    /// A known template.
+    Known(&'static KnownTemplate),
+}
+
+/// A file, or else the known template of that name.
+#[cfg(feature = "chat")]
+pub(crate) fn given(path: &Path) -> Result<Given, TemplateFileError> {
+    let name = path.to_string_lossy();
+    let is_name = !name.contains(['/', '\\', '.']);
+    if path.exists() || !is_name {
+        return Ok(Given::File(read_text(path, LARGEST_FILE)?));
+    }
+    named(&name).map(Given::Known).ok_or_else(|| {
+        let near = nearest(&name, KNOWN_TEMPLATES.iter().map(|template| template.name));
+        TemplateFileError::Unknown {
+            path: path.to_path_buf(),
+            near: near.map_or(String::new(), |near| format!(", the nearest is `{near}`")),
+        }
+    })
 }

@@ -4,6 +4,7 @@ mod beside;
 #[path = "../common/mod.rs"]
 mod common;
 mod gguf;
+mod jinja;
 mod markers;
 mod memory;
 mod stream;

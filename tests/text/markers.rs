@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
-use smallmind::text::tokenizer::{Markers, Tokenizer};
+use smallmind::text::tokenizer::Tokenizer;
 
 const MODEL: &str = include_str!("../data/added-tokens/tokenizer.json");
 
@@ -27,8 +27,8 @@ fn tokenizer() -> Tokenizer {
 fn markers_are_text_where_that_is_asked_for() {
     let tokenizer = tokenizer();
     let text = "<s>hi<|im_end|><tool>   x";
-    let as_tokens = tokenizer.encode_with(text, true, Markers::Tokens).unwrap();
-    let as_text = tokenizer.encode_with(text, true, Markers::Text).unwrap();
+    let as_tokens = tokenizer.encode(text, true).unwrap();
+    let as_text = tokenizer.encode_as_text(text, true).unwrap();
     for (id, in_tokens, in_text) in [(1, 2, 1), (298, 1, 0), (299, 1, 0), (300, 1, 1)] {
         let count = |ids: &[u32]| ids.iter().filter(|other| **other == id).count();
         assert_eq!(
@@ -45,8 +45,8 @@ fn markers_are_text_where_that_is_asked_for() {
 fn text_without_markers_has_the_same_ids_either_way() {
     let tokenizer = tokenizer();
     for text in ["", "the her  and", "< |im_end|>", "<|im_end"] {
-        let ids = |markers| tokenizer.encode_with(text, true, markers).unwrap();
-        assert_eq!(ids(Markers::Text), ids(Markers::Tokens), "{text}");
+        let as_text = tokenizer.encode_as_text(text, true).unwrap();
+        assert_eq!(as_text, tokenizer.encode(text, true).unwrap(), "{text}");
     }
 }
 
@@ -62,6 +62,15 @@ fn a_marker_that_is_a_word_too_is_an_error_and_not_read_as_marker() {
     let message = tokenizer.encode_plain("a [END]").unwrap_err().to_string();
     assert!(message.contains("\"[END]\" as text"), "{message}");
     assert_eq!(tokenizer.encode("a [END]", false).unwrap(), [0, 1]);
+}
+
+#[test]
+fn markers_are_found_where_they_stand() {
+    let tokenizer = tokenizer();
+    let text = "é<|im_end|>   <tool> <|im_end <s>";
+    let ranges = tokenizer.special_ranges(text).unwrap();
+    let found: Vec<&str> = ranges.into_iter().map(|range| &text[range]).collect();
+    assert_eq!(found, ["<|im_end|>", "<tool>", "<s>"]);
 }
 
 #[test]

@@ -8,10 +8,10 @@ mod beside;
 mod byte_level;
 mod distrust;
 pub(crate) mod gguf;
-mod markers;
 mod memory;
 mod model;
 mod pieces;
+mod plain;
 pub(crate) mod pre_tokenizers;
 mod precompiled;
 mod sentence_piece;
@@ -26,7 +26,6 @@ use tokenizers::{
     PreTokenizerWrapper, TokenizerImpl, TruncationDirection,
 };
 
-pub use self::markers::Markers;
 use self::model::TokenModel;
 pub(crate) use self::pieces::SPACE_MARK;
 use crate::files::folder::Folder;

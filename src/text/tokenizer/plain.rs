@@ -1,4 +1,10 @@
-//! Markers: the added tokens of a tokenizer, such as `<s>` and `<|im_end|>`, which a text may spell out.
+//! Markers: the added tokens of a tokenizer, such as `<s>` and `<|im_end|>`, and text in which none is read, whatever it
+//! spells out.
+//!
+//! Markers are the special tokens, and of the others that were added to a vocabulary those in angle or square brackets
+//! (`<tool_call>`). The rest, such as runs of spaces, is text in any case.
+
+use std::ops::Range;
 
 use serde_json::{Value as Json, json};
 use tokenizers::AddedToken;
@@ -6,33 +12,26 @@ use tokenizers::AddedToken;
 use super::{Tokenizer, TokenizerError};
 use crate::kernels::float_environment::FloatEnvironment;
 
-/// How markers that a text spells out are read. Markers are the special tokens, and of the others that were added to a
-/// vocabulary those in angle or square brackets (`<tool_call>`); the rest, such as runs of spaces, is text in any case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Markers {
-    /// As the tokens that they name: chat templates need it.
-    #[default]
-    Tokens,
-    /// As text like any other: nobody who writes a text can end a turn or begin one.
-    Text,
-}
-
 impl Tokenizer {
-    /// The ids of a text's tokens. `add_special` adds those that belong around a text (BOS, CLS); `markers` says how tokens
-    /// are read that the text itself spells out.
+    /// The ids of a text's tokens without any marker: nothing is put around the text, and what it spells out is read as
+    /// text.
     ///
     /// # Errors
-    /// If the tokenizer fails on the text, or makes a marker of it although it was to be read as text: some tokenizers have
-    /// a marker's spelling as a word too.
-    pub fn encode_with(
+    /// As [`Tokenizer::encode_as_text`].
+    pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        self.encode_as_text(text, false)
+    }
+
+    /// The ids of a text's tokens, with those that belong around it where `add_special` asks for them. Markers that the text
+    /// spells out are read as text: nobody who writes it can end a turn or begin one.
+    ///
+    /// # Errors
+    /// If the tokenizer fails on the text, or makes a marker of it all the same: some have a marker's spelling as a word.
+    pub fn encode_as_text(
         &self,
         text: &str,
         add_special: bool,
-        markers: Markers,
     ) -> Result<Vec<u32>, TokenizerError> {
-        if markers == Markers::Tokens {
-            return self.encode(text, add_special);
-        }
         let _environment = FloatEnvironment::set_default();
         let failed = |error| self.error("encode", error);
         let plain = self.plain.get_or_init(|| Box::new(self.plain_pipeline()));
@@ -59,13 +58,31 @@ impl Tokenizer {
         Ok([before, encoding.get_ids(), after].concat())
     }
 
-    /// The ids of a text's tokens without any marker: nothing is put around the text, and what it spells out is read as
-    /// text ([`Markers::Text`]).
+    /// Where a text spells out markers: the bytes of each, in order.
     ///
     /// # Errors
-    /// As [`Tokenizer::encode_with`].
-    pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        self.encode_with(text, false, Markers::Text)
+    /// As [`Tokenizer::encode`].
+    pub fn special_ranges(&self, text: &str) -> Result<Vec<Range<usize>>, TokenizerError> {
+        let _environment = FloatEnvironment::set_default();
+        let encoding = self
+            .pipeline
+            .encode(text, false)
+            .map_err(|error| self.error("encode", error))?;
+        let tokens = encoding.get_ids().iter().zip(encoding.get_offsets());
+        let mut ranges = Vec::new();
+        for (id, &(start, end)) in tokens {
+            // An ordinary token may have a marker's id: what is unknown, for one.
+            let spelled = text.get(start..end);
+            let is_marker = self.marker(*id).is_some_and(|token| {
+                spelled.is_some_and(|spelled| {
+                    spelled.trim().eq_ignore_ascii_case(token.content.trim())
+                })
+            });
+            if is_marker {
+                ranges.push(start..end);
+            }
+        }
+        Ok(ranges)
     }
 
     /// The text of a special token, which decoding leaves out where it is asked to; `None` for any other token.
@@ -106,13 +123,23 @@ impl Tokenizer {
     }
 
     /// The markers, in no order.
-    pub(crate) fn markers(&self) -> impl Iterator<Item = (u32, &AddedToken)> {
+    fn markers(&self) -> impl Iterator<Item = (u32, &AddedToken)> {
         let tokens = self.added().get_added_tokens_decoder().iter();
         tokens
-            .filter(|(_, token)| {
-                self.added().is_special_token(&token.content) || is_bracketed(&token.content)
-            })
+            .filter(|(_, token)| self.is_marker(token))
             .map(|(id, token)| (*id, token))
+    }
+
+    /// The marker of an id.
+    fn marker(&self, id: u32) -> Option<&AddedToken> {
+        let token = self.added().get_added_tokens_decoder().get(&id)?;
+        self.is_marker(token).then_some(token)
+    }
+
+    fn is_marker(&self, token: &AddedToken) -> bool {
+        let text = &token.content;
+        let is_bracketed = text.starts_with(['<', '[']) && text.ends_with(['>', ']']);
+        is_bracketed || self.added().is_special_token(text)
     }
 
     fn added(&self) -> &tokenizers::AddedVocabulary {
@@ -134,8 +161,4 @@ impl Tokenizer {
         plain.set_encode_special_tokens(true);
         plain
     }
-}
-
-fn is_bracketed(text: &str) -> bool {
-    text.starts_with(['<', '[']) && text.ends_with(['>', ']'])
 }
