@@ -15,6 +15,7 @@ mod check;
 mod compare;
 mod completions;
 mod diagnose;
+mod doubled;
 mod dump;
 mod embed;
 mod expected;

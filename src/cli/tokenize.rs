@@ -8,6 +8,7 @@ use smallmind::model::open_tokenizer;
 use smallmind::text::tokenizer::Tokenizer;
 
 use super::arguments::source;
+use super::doubled::warn_of_doubled_start;
 use super::failure::{Failure, error, print};
 use super::input::read_text;
 
@@ -46,6 +47,7 @@ pub fn tokenize(arguments: Arguments) -> Result<(), Failure> {
         true => tokenizer.encode_plain(&input)?,
         false => tokenizer.encode(&input, true)?,
     };
+    warn_of_doubled_start(Some(&tokenizer), &ids);
     let mut line = String::with_capacity(ids.len() * 6);
     for id in ids {
         let blank = if line.is_empty() { "" } else { " " };

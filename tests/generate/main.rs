@@ -4,6 +4,7 @@
 mod common;
 mod conversation;
 mod hook;
+mod markers;
 mod model;
 mod not_finite;
 mod sampler;
