@@ -50,17 +50,19 @@ pub struct TemplateArguments {
     /// A text for the model that comes before the conversation
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
-    /// A file with a chat template (Jinja), or the name of a known one, instead of the model's own
-    #[arg(long, value_name = "FILE|NAME", long_help = template_help())]
+    #[arg(long, value_name = "FILE|NAME", help = TEMPLATE_HELP, long_help = template_help())]
     template: Option<PathBuf>,
 }
+
+/// The short help of `--template`.
+const TEMPLATE_HELP: &str =
+    "A file with a chat template (Jinja), or the name of a known one, instead of the model's own";
 
 /// The long help of `--template`: the known ones, as a table.
 fn template_help() -> String {
     let row = |known: &KnownTemplate| format!("  {:<11} {}", known.name, known.models);
     let rows: Vec<String> = KNOWN_TEMPLATES.iter().map(row).collect();
-    let first = "A file with a chat template (Jinja), or the name of a known one, instead of the model's own:";
-    format!("{first}\n{}", rows.join("\n"))
+    format!("{TEMPLATE_HELP}:\n{}", rows.join("\n"))
 }
 
 impl TemplateArguments {

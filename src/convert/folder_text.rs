@@ -47,10 +47,7 @@ pub(super) fn vocabulary(
     let mut json: Json = read_json_up_to(&on_disk, "tokenizer.json", LARGEST_TOKENIZER)?;
     let tokenizer = Tokenizer::open_in(&on_disk, "tokenizer.json")
         .map_err(|error| refuse(&path, error.to_string()))?;
-    if let Some(file) = json.as_object_mut() {
-        // Those that other files add too.
-        file.insert("added_tokens".to_string(), tokenizer.added_tokens());
-    }
+    add_tokens_beside(&mut json, &tokenizer, count);
     let templates = files.template_files();
     let spelled = templates.tokens()?;
     let id = |name: &str| tokenizer.token_to_id(spelled.get(name)?);
@@ -72,4 +69,20 @@ pub(super) fn vocabulary(
         Err(error) => return Err(error.into()),
     }
     Ok((Some(tokenizer), keys))
+}
+
+/// Adds to `json`, the contents of a tokenizer.json, the tokens that other files add. One beyond the model's `count` tokens,
+/// such as padding that only names a token, is in no weight, and so is left out.
+fn add_tokens_beside(json: &mut Json, tokenizer: &Tokenizer, count: Option<usize>) {
+    let own = json.get("added_tokens").and_then(Json::as_array);
+    let id = |token: &Json| token.get("id").and_then(Json::as_u64);
+    let own: Vec<u64> = own.into_iter().flatten().filter_map(id).collect();
+    let mut tokens = tokenizer.added_tokens();
+    tokens.retain(|token| {
+        let id = id(token).unwrap_or(u64::MAX);
+        own.contains(&id) || count.is_none_or(|count| id < count as u64)
+    });
+    if let Some(file) = json.as_object_mut() {
+        file.insert("added_tokens".to_string(), tokens.into());
+    }
 }

@@ -46,7 +46,7 @@ fn cells() -> Vec<(String, Option<String>)> {
 }
 
 /// What differs, by a part of the template, and why. All of it is an error.
-const DIFFERENCES: [(&str, &str); 8] = [
+const DIFFERENCES: [(&str, &str); 12] = [
     ("| striptags", "HTML is not taken apart"),
     ("| pprint", "nothing is laid out for people to read"),
     ("| wordwrap", "nothing is laid out for people to read"),
@@ -58,8 +58,15 @@ const DIFFERENCES: [(&str, &str); 8] = [
         "a function has no text, and Python's is an address",
     ),
     (
-        "nowhere %}{{ V.__class__ }}",
+        "V.__class__",
         "what has no value has no attributes, not even unsafe ones",
+    ),
+    ("'{:>{}}'.format", "a format has no fields inside of fields"),
+    ("'{0.a}'.format", "a format has no parts of values"),
+    ("('a' | safe) +", "nothing is escaped"),
+    (
+        "{% raw %}",
+        "a block that begins at the end of the template has no end",
     ),
 ];
 

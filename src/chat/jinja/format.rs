@@ -163,7 +163,7 @@ fn percent_field(
                 )));
             };
             field.kind = Some(if "diu".contains(kind) { 'd' } else { kind });
-            field.align = field.align.or(Some('>'));
+            place_number(&mut field);
             let digits = field.precision.take().unwrap_or(0);
             let number = integer(whole, &field, digits);
             return push_number(out, &number, &field);
@@ -177,7 +177,7 @@ fn percent_field(
                 )));
             };
             field.kind = Some(kind);
-            field.align = field.align.or(Some('>'));
+            place_number(&mut field);
             return push_number(out, &fraction(number, &field), &field);
         }
         other => return Err(Error::new(format!("the format has no field %{other}"))),
@@ -190,6 +190,16 @@ fn percent_field(
     field.align = field.align.or(Some('>'));
     push_aligned(out, &spelled, &field);
     Ok(())
+}
+
+/// Zeros stand between the sign and the digits, and only where a number is not put to the left.
+fn place_number(field: &mut Field) {
+    let zeros = field.fill == Some('0') && field.align.is_none();
+    if !zeros {
+        field.fill = None;
+    }
+    let align = if zeros { '=' } else { '>' };
+    field.align = field.align.or(Some(align));
 }
 
 /// A number's sign or prefix, and its digits.
@@ -295,19 +305,20 @@ fn general(value: f64, precision: usize, keeps_zeros: bool) -> String {
 
 fn push_number(out: &mut String, number: &Spelled, field: &Field) -> Result<()> {
     let Spelled { sign, digits } = number;
-    let length = sign.chars().count() + digits.chars().count();
-    let missing = field.width.saturating_sub(length);
-    let zeros = field.fill == Some('0') && field.align != Some('<') && field.align != Some('^');
-    if field.align == Some('=') || zeros {
-        let fill = field.fill.unwrap_or(' ').to_string().repeat(missing);
-        out.push_str(&format!("{sign}{fill}{digits}"));
+    if field.align != Some('=') {
+        push_aligned(out, &format!("{sign}{digits}"), field);
         return Ok(());
     }
-    let mut field = field.clone();
-    if field.fill == Some('0') && field.align == Some('<') && field.kind != Some('n') {
-        field.fill = None;
+    if field.grouping.is_some() && field.width > 0 {
+        return Err(Error::new(
+            "groups of digits that fill a width are not known here",
+        ));
     }
-    push_aligned(out, &format!("{sign}{digits}"), &field);
+    let missing = field
+        .width
+        .saturating_sub(sign.len() + digits.chars().count());
+    let fill = field.fill.unwrap_or(' ').to_string();
+    out.push_str(&format!("{sign}{}{digits}", fill.repeat(missing)));
     Ok(())
 }
 
@@ -327,7 +338,7 @@ fn push_aligned(out: &mut String, text: &str, field: &Field) {
 /// `format.format(…)`.
 pub fn braces(format: &str, arguments: &Args, budget: &Budget) -> Result<String> {
     let mut out = String::new();
-    let mut next = 0;
+    let (mut next, mut numbered) = (0, false);
     let mut rest = format;
     while let Some(at) = rest.find(['{', '}']) {
         out.push_str(rest.get(..at).unwrap_or(""));
@@ -348,7 +359,7 @@ pub fn braces(format: &str, arguments: &Args, budget: &Budget) -> Result<String>
         rest = tail.get(end + 1..).unwrap_or("");
         let (name, spec) = inner.split_once(':').unwrap_or((inner, ""));
         let (name, conversion) = name.split_once('!').unwrap_or((name, ""));
-        let value = argument(name, arguments, &mut next)?;
+        let value = argument(name, arguments, &mut next, &mut numbered)?;
         let value = match conversion {
             "" => value,
             "s" => Value::text(text(&value, budget)?),
@@ -363,17 +374,25 @@ pub fn braces(format: &str, arguments: &Args, budget: &Budget) -> Result<String>
 }
 
 /// The value that a field names: `0`, `name`, or the next one.
-fn argument(name: &str, arguments: &Args, next: &mut usize) -> Result<Value> {
+fn argument(name: &str, arguments: &Args, next: &mut usize, numbered: &mut bool) -> Result<Value> {
     if name.contains(['.', '[']) {
         return Err(Error::new("parts of values in a format are not known here"));
     }
-    let index = match name {
+    let index: Option<usize> = match name {
         "" => {
             *next += 1;
             Some(*next - 1)
         }
         name => name.parse().ok(),
     };
+    if index.is_some() && !name.is_empty() {
+        *numbered = true;
+    }
+    if *numbered && *next > 0 {
+        return Err(Error::new(
+            "a format has fields with numbers or without, not both",
+        ));
+    }
     let value = match index {
         Some(index) => arguments.positional.get(index),
         None => arguments

@@ -171,7 +171,6 @@ impl<'s> Lexer<'s> {
         };
         self.at += length;
         self.after_tag(sign, false);
-        self.line_starting = self.line_starting && length > 0;
         let start = self.at;
         let mut from = start;
         loop {

@@ -276,11 +276,10 @@ impl Value {
     }
 
     pub fn is_callable(&self) -> bool {
-        match self {
-            Value::Callable(_) | Value::Undefined(_) => true,
-            Value::Loop(_) => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Value::Callable(_) | Value::Loop(_) | Value::Undefined(_)
+        )
     }
 }
 

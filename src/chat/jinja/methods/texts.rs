@@ -157,6 +157,18 @@ pub fn capitalized(own: &str) -> String {
 
 /// A character in title case: of one that becomes several, only the first in upper case.
 fn titlecase(character: char) -> Vec<char> {
+    // Letters whose title case is neither upper nor lower case, and those that have upper case only in capitals.
+    let own = match character {
+        'Ǆ'..='ǆ' => Some('ǅ'),
+        'Ǉ'..='ǉ' => Some('ǈ'),
+        'Ǌ'..='ǌ' => Some('ǋ'),
+        'Ǳ'..='ǳ' => Some('ǲ'),
+        'ა'..='ჿ' => Some(character),
+        _ => None,
+    };
+    if let Some(own) = own {
+        return vec![own];
+    }
     let mut upper = character.to_uppercase();
     let first = upper.next();
     first
