@@ -9,6 +9,7 @@
 pub mod arena;
 pub mod batch;
 mod caches;
+pub mod cancel;
 mod encoded;
 pub mod executor;
 pub mod frames;
