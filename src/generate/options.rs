@@ -19,7 +19,8 @@ pub struct GenerateOptions {
     pub max_tokens: Option<usize>,
     /// How tokens are chosen.
     pub sampler: SamplerOptions,
-    /// Strings that end the text; they are not part of it.
+    /// Strings that end the text; they are not part of it. The spelling of a special token (`<|im_end|>`) stops too, although
+    /// special tokens are not part of the text.
     pub stop: Vec<String>,
     /// Tokens that end the text, besides the model's own.
     pub stop_tokens: Vec<u32>,

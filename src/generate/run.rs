@@ -9,6 +9,8 @@ use super::sampler::{SampleError, Sampler, SamplerError};
 use super::stop::EmptyStopString;
 use crate::exec::session::{Session, StepError};
 use crate::model::Model;
+#[cfg(feature = "tokenizer")]
+use crate::text::tokenizer::Markers;
 
 /// What ended a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,8 +186,17 @@ impl Model {
     /// If the model has no tokenizer, or that fails.
     #[cfg(feature = "tokenizer")]
     pub fn encode(&self, prompt: &str) -> Result<Vec<u32>, GenerateError> {
+        self.encode_with(prompt, Markers::Tokens)
+    }
+
+    /// As [`Model::encode`]; `markers` says how special tokens are read that the prompt spells out.
+    ///
+    /// # Errors
+    /// As [`Model::encode`], and if the tokenizer can't read a marker as text.
+    #[cfg(feature = "tokenizer")]
+    pub fn encode_with(&self, prompt: &str, markers: Markers) -> Result<Vec<u32>, GenerateError> {
         let tokenizer = self.text_tokenizer()?;
-        let tokens = tokenizer.encode(prompt, true)?;
+        let tokens = tokenizer.encode_with(prompt, true, markers)?;
         if tokens.is_empty() {
             return self
                 .bos_token()
@@ -250,7 +261,16 @@ impl Model {
         let mut wanted = true;
         let mut generation = self.generate_tokens(session, prompt, options, |token| {
             let shown = match stream.push(token) {
-                Ok(text) => stops.push(&text),
+                Ok(text) => {
+                    let mut shown = stops.push(&text);
+                    // The spelling of a special token is not shown, but a stop string may name it.
+                    if let Some(marker) = tokenizer.special_text(token) {
+                        let after = stops.push_hidden(marker);
+                        shown.text += &after.text;
+                        shown.stop = after.stop;
+                    }
+                    shown
+                }
                 Err(error) => {
                     failed = Some(error);
                     return false;
