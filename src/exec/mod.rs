@@ -9,6 +9,8 @@
 pub mod arena;
 pub mod batch;
 mod caches;
+#[cfg(target_os = "linux")]
+mod control_groups;
 mod encoded;
 pub mod executor;
 pub mod frames;
