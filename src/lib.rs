@@ -204,7 +204,7 @@ pub use exec::session::{Encoded, Session, StepError};
 pub use generate::hook::{HookResult, LogitsHook};
 pub use generate::run::{Finish, GenerateError, GenerateOptions, Generation};
 pub use generate::score::{Score, ScoreError};
-pub use model::{Model, ModelBytes, ModelError, Options};
+pub use model::{Model, ModelBytes, ModelError, Options, Warning};
 pub use plan::{MemoryReport, StepReport};
 
 /// What the errors of opening and running a model are made of.

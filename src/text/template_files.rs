@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use crate::files::folder::read_text;
 use crate::files::folder::{Folder, FolderError};
 use crate::files::gguf::Metadata;
+use crate::files::json;
 
 /// The key of a GGUF file's template.
 const GGUF_TEMPLATE: &str = "tokenizer.chat_template";
@@ -162,7 +163,7 @@ fn read_json(folder: &Folder, file: &str) -> Result<Option<Json>, TemplateFileEr
     if !folder.has(file) {
         return Ok(None);
     }
-    let json = serde_json::from_str(&folder.text(file, LARGEST_FILE)?);
+    let json = json::parse(&folder.text(file, LARGEST_FILE)?);
     json.map(Some).map_err(|error| TemplateFileError::Read {
         path: folder.path(file),
         problem: error.to_string(),
