@@ -26,16 +26,13 @@
 //!
 #![cfg_attr(all(feature = "demo", feature = "tokenizer"), doc = "```")]
 #![cfg_attr(not(all(feature = "demo", feature = "tokenizer")), doc = "```ignore")]
-//! use std::sync::atomic::AtomicBool;
-//!
-//! use smallmind::{GenerateOptions, Model, Options};
+//! use smallmind::{Cancel, GenerateOptions, Model, Options};
 //!
 //! let model = Model::open("demo", &Options::new())?;
 //! let mut session = model.session()?;
-//! let mut options = GenerateOptions::default(); // sampling as llama.cpp does
-//! options.max_tokens = Some(20);
-//! let cancel = AtomicBool::new(false); // another thread may set it
-//! let generation = model.generate(&mut session, "ROMEO:", &options, &cancel, &mut |piece| {
+//! let cancel = Cancel::new(); // a clone of it stops the text from another thread
+//! let options = GenerateOptions::new().max_tokens(20).cancel(&cancel); // sampling as llama.cpp does
+//! let generation = model.generate(&mut session, "ROMEO:", &options, |piece| {
 //!     print!("{piece}");
 //!     true // go on
 //! })?;
@@ -198,12 +195,15 @@ mod transform;
 mod types;
 
 pub use embed::{EmbedError, EmbedOptions, Embedder, Pooling};
+pub use exec::cancel::Cancel;
 pub use exec::prefix::PrefixStatistics;
 pub use exec::saved::SavedSessionError;
 pub use exec::session::{Encoded, Session, StepError};
 pub use generate::hook::{HookResult, LogitsHook};
-pub use generate::run::{Finish, GenerateError, GenerateOptions, Generation};
-pub use generate::score::{Score, ScoreError};
+pub use generate::options::GenerateOptions;
+pub use generate::run::{Finish, GenerateError, Generation};
+pub use generate::sampler::{SampleError, SamplerError, SamplerOptions};
+pub use generate::score::{Score, ScoreError, ScoreOptions};
 pub use model::{Model, ModelBytes, ModelError, Options, Warning};
 pub use plan::{MemoryReport, StepReport};
 

@@ -1,17 +1,16 @@
 //! `smallmind run`: a prompt's continuation, as it comes.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::HumanBytes;
-use smallmind::generate::run::{Finish, GenerateError, GenerateOptions, Generation};
+use smallmind::files::output::write_file;
 use smallmind::generate::stop::StopStrings;
 use smallmind::model::{Source, Text};
-use smallmind::{Model, Session};
+use smallmind::{Finish, GenerateError, GenerateOptions, Generation, Model, Session};
 
 use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
 use super::chat::{self, TemplateArguments};
@@ -90,12 +89,10 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut open = arguments.threads.add_to(options);
     open.text = Text::Needed;
     open.progress = progress();
-    let options = GenerateOptions {
-        max_tokens: Some(arguments.max_tokens),
-        sampler,
-        stop: arguments.stop,
-        ..GenerateOptions::default()
-    };
+    let options = GenerateOptions::new()
+        .max_tokens(arguments.max_tokens)
+        .sampler(sampler)
+        .stop(arguments.stop);
     let begun = Instant::now();
     let model = open_model(source, &open)?;
     if arguments.chat {
@@ -103,7 +100,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
             &model,
             &arguments.template,
             &prompt,
-            &options,
+            options,
             arguments.verbose,
         );
     }
@@ -120,7 +117,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         print(&prompt)?;
     }
     let mut written = Ok(());
-    let generation = model.generate(&mut session, &prompt, &options, cancel, &mut |text| {
+    let generation = model.generate(&mut session, &prompt, &options.cancel(&cancel), |text| {
         written = print(text);
         written.is_ok()
     })?;
@@ -135,7 +132,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     if arguments.verbose {
         describe(&model, load_time, &generation);
     }
-    if cancel.load(Ordering::Relaxed) {
+    if cancel.is_cancelled() {
         return Err(Failure::Interrupted);
     }
     Ok(())
@@ -214,19 +211,12 @@ fn read_rest(session: &mut Session, generation: &Generation) -> Result<(), Failu
 
 /// Write a session to a file, which is replaced only by a whole one.
 fn save_session(session: &Session, file: &Path) -> Result<(), Failure> {
-    let mut partial = file.as_os_str().to_owned();
-    partial.push(".partial");
-    let written = File::create(&partial)
-        .map_err(|error| error.to_string())
-        .and_then(|mut bytes| session.save(&mut bytes).map_err(|error| error.to_string()))
-        .and_then(|()| fs::rename(&partial, file).map_err(|error| error.to_string()));
-    written.map_err(|problem| {
-        // What is left of an attempt is of no use.
-        let _ = fs::remove_file(&partial);
-        Failure::Error(format!(
-            "can't save the session to {}: {problem}",
-            file.display()
-        ))
+    write_file(file, |output| {
+        let saved = session.save(output);
+        saved.map_err(|problem| {
+            let file = file.display();
+            Failure::Error(format!("can't save the session to {file}: {problem}"))
+        })
     })
 }
 

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use smallmind::Model;
-use smallmind::generate::score::Score;
 use smallmind::model::{Logits, Text};
+use smallmind::{Model, Score, ScoreOptions};
 
 use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
 use super::failure::{Failure, print, print_json};
@@ -35,7 +34,7 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     /// How many of the most probable next tokens to print
-    #[arg(long, value_name = "K", default_value_t = 5)]
+    #[arg(long, value_name = "K", default_value_t = ScoreOptions::default().top)]
     top: usize,
     #[command(flatten)]
     threads: ThreadArguments,
@@ -74,8 +73,9 @@ pub fn score(arguments: Arguments) -> Result<(), Failure> {
     let model = open_model(source(&arguments.model), &options)?;
     let mut session = model.session()?;
     let cancel = interrupt::catch()?;
-    let score = model.score(&mut session, &text, arguments.top, cancel);
-    if cancel.load(std::sync::atomic::Ordering::Relaxed) {
+    let options = ScoreOptions::new().top(arguments.top).cancel(&cancel);
+    let score = model.score(&mut session, &text, &options);
+    if cancel.is_cancelled() {
         return Err(Failure::Interrupted);
     }
     let report = report(&model, score?);

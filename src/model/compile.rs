@@ -41,8 +41,10 @@ pub struct Compiled {
     /// The family of files that it was made of.
     pub source: SourceKind,
     /// Tensors that the weight files may hold though no node reads them; `*` stands for any text.
+    #[cfg_attr(not(feature = "internals"), allow(dead_code))] // Shown by the program.
     pub ignore: Vec<String>,
     /// The model's parameters.
+    #[cfg_attr(not(feature = "internals"), allow(dead_code))] // Shown by the program.
     pub params: BTreeMap<String, Value>,
     /// The graph that steps of one token run.
     pub decode: Graph,

@@ -223,8 +223,14 @@ impl Model {
     }
 
     /// The graphs, the plan and the parameters.
-    #[cfg_attr(not(feature = "internals"), doc(hidden))]
+    #[cfg(feature = "internals")]
     pub fn compiled(&self) -> &Compiled {
+        &self.shared.compiled
+    }
+
+    /// The graphs, the plan and the parameters.
+    #[cfg(not(feature = "internals"))]
+    pub(crate) fn compiled(&self) -> &Compiled {
         &self.shared.compiled
     }
 
