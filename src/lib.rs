@@ -204,7 +204,7 @@ pub use generate::options::GenerateOptions;
 pub use generate::run::{Finish, GenerateError, Generation};
 pub use generate::sampler::{SampleError, SamplerError, SamplerOptions};
 pub use generate::score::{Score, ScoreError, ScoreOptions};
-pub use model::{Model, ModelBytes, ModelError, Options};
+pub use model::{Model, ModelBytes, ModelError, Options, Warning};
 pub use plan::{MemoryReport, StepReport};
 
 /// What the errors of opening and running a model are made of.

@@ -16,6 +16,7 @@ use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
 use super::chat::{self, TemplateArguments};
 use super::failure::{Failure, error, note, print};
 use super::interrupt;
+use super::opened::open_model;
 use super::progress::progress;
 use super::sampling::Sampling;
 
@@ -93,7 +94,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         .sampler(sampler)
         .stop(arguments.stop);
     let begun = Instant::now();
-    let model = Model::open(source, &open)?;
+    let model = open_model(source, &open)?;
     if arguments.chat {
         return chat::once(
             &model,

@@ -29,7 +29,8 @@ pub use attributes::{Attribute, AttributeDef, AttributeKind, Attributes};
 pub use cast::CAST;
 pub use chain::ELEMENTWISE;
 pub use definition::{
-    Applies, Arity, InputDef, Lookup, Neutral, Op, OpDef, Split, State, Tokens, Types, View,
+    Applies, Arity, InputDef, Lookup, Neutral, Op, OpDef, SEGMENTS, Split, State, Tokens, Types,
+    View,
 };
 pub use elementwise::named_activation;
 pub use lower::{Form, Lowering, Phase, Read, WeightForm};
