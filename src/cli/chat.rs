@@ -15,6 +15,7 @@ use super::chat_commands::{self, After};
 use super::chat_input::{Input, Lines};
 use super::failure::{Failure, note, print};
 use super::interrupt;
+use super::opened::open_model;
 use super::progress::progress;
 use super::sampling::Sampling;
 
@@ -94,7 +95,7 @@ pub fn chat(arguments: Arguments) -> Result<(), Failure> {
     let mut open = arguments.threads.add_to(open);
     open.text = Text::Needed;
     open.progress = progress();
-    let model = Model::open(source(&arguments.model), &open)?;
+    let model = open_model(source(&arguments.model), &open)?;
     let mut conversation = arguments.template.conversation(&model)?;
     let cancel = interrupt::catch()?;
     let mut lines = Lines::new()?;
