@@ -1,7 +1,7 @@
 //! A model, ready to run: the whole way from files to an executor, and the options along it.
 //!
 //! What belongs here: finding a model's files, choosing its graph, compiling it, and the [`Model`] that sessions are
-//! made of. What does not: any of the steps themselves, each of which has a room of its own.
+//! made of. What does not: any of the steps themselves, each of which has a module of its own.
 
 #[cfg(feature = "tokenizer")]
 mod beside;

@@ -1,4 +1,4 @@
-//! An op, and a row of the table: everything about one op. A column that another room needs stands here, so that the room asks the
+//! An op, and a row of the table: everything about one op. A fact that another module needs is a column here, so that the module asks the
 //! table and not for a name.
 
 use std::fmt;
