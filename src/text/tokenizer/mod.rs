@@ -22,6 +22,7 @@ use tokenizers::{
     TokenizerImpl, TruncationDirection,
 };
 
+pub(crate) use self::memory::estimate_file;
 use self::model::TokenModel;
 pub(crate) use self::pieces::SPACE_MARK;
 use crate::files::folder::Folder;
