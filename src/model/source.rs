@@ -1,6 +1,6 @@
 //! Where a model comes from, and which kind of files is there.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -73,6 +73,9 @@ impl Source {
     }
 }
 
+/// The fewest bytes of a GGUF file: its magic, version and two counts.
+const LEAST_GGUF: u64 = 24;
+
 /// What kind of files is at a source.
 pub(super) enum Place {
     /// A folder with a config.json.
@@ -139,7 +142,12 @@ fn has_weights(folder: &Folder) -> bool {
 
 /// The GGUF file of a folder that has one model as such; `None` if it has none.
 fn gguf_of(folder: &Path) -> Result<Option<PathBuf>, ModelError> {
-    let models = models_among(&Folder::Disk(folder.to_path_buf()).names());
+    let mut models = models_among(&Folder::Disk(folder.to_path_buf()).names());
+    // What is shorter than a header has not arrived.
+    models.retain(|name| {
+        let file = fs::metadata(folder.join(name));
+        file.is_ok_and(|file| file.len() >= LEAST_GGUF)
+    });
     match &models[..] {
         [] => Ok(None),
         [one] => Ok(Some(folder.join(one))),

@@ -111,8 +111,8 @@ fn an_adapter_is_not_taken_for_a_model() {
 #[test]
 fn several_gguf_files_are_named() {
     let folder = folder(&[
-        ("a-Q4_0.gguf", b"GGUF"),
-        ("a-Q8_0.gguf", b"GGUF"),
+        ("a-Q4_0.gguf", &[0; 64]),
+        ("a-Q8_0.gguf", &[0; 64]),
         ("mmproj.gguf", b""),
     ]);
     let message = refusal(folder.path());
