@@ -1,14 +1,14 @@
 //! A conversation: messages and a session that has read them.
 
 use std::fmt;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use super::Message;
 use super::template::{ChatTemplate, TemplateError};
 use crate::exec::arena::ArenaError;
 use crate::exec::session::Session;
-use crate::generate::run::{Finish, GenerateError, GenerateOptions};
+use crate::generate::options::GenerateOptions;
+use crate::generate::run::{Finish, GenerateError};
 use crate::model::Model;
 
 /// Why there is no answer. The conversation stands where it stood before.
@@ -182,11 +182,10 @@ impl Conversation {
         &mut self,
         text: &str,
         options: &GenerateOptions,
-        cancel: &AtomicBool,
-        each: &mut dyn FnMut(&str) -> bool,
+        each: impl FnMut(&str) -> bool,
     ) -> Result<Turn, ChatError> {
         self.messages.push(Message::new("user", text));
-        let answered = self.answer(options, cancel, each);
+        let answered = self.answer(options, each);
         match &answered {
             Ok((turn, answer)) if turn.finish != Finish::Cancelled || !answer.is_empty() => {
                 self.messages.push(Message::new("assistant", answer));
@@ -202,8 +201,7 @@ impl Conversation {
     fn answer(
         &mut self,
         options: &GenerateOptions,
-        cancel: &AtomicBool,
-        each: &mut dyn FnMut(&str) -> bool,
+        mut each: impl FnMut(&str) -> bool,
     ) -> Result<(Turn, String), ChatError> {
         let tokens = self.tokens()?;
         let Some(last) = tokens.len().checked_sub(1) else {
@@ -227,8 +225,7 @@ impl Conversation {
             &mut self.session,
             tokens.get(reused..).unwrap_or_default(),
             &options,
-            cancel,
-            &mut |piece| {
+            |piece| {
                 let piece = if answer.is_empty() {
                     piece.trim_start()
                 } else {

@@ -5,15 +5,14 @@
 //! stands (`text/`), text without turns (`generate/`), and terminals (`cli/`).
 //!
 //! ```no_run
-//! use std::sync::atomic::AtomicBool;
 //! use smallmind::chat::Conversation;
 //! use smallmind::{GenerateOptions, Model, Options};
 //!
 //! let model = Model::open("path/to/model", &Options::default())?;
 //! let mut conversation = Conversation::new(&model, model.chat_template()?)?;
 //! conversation.set_system(Some("Be brief."));
-//! let options = GenerateOptions { max_tokens: None, ..GenerateOptions::default() };
-//! let turn = conversation.say("What is a compiler?", &options, &AtomicBool::new(false), &mut |piece| {
+//! let options = GenerateOptions::new().max_tokens(None); // until the model ends it
+//! let turn = conversation.say("What is a compiler?", &options, |piece| {
 //!     print!("{piece}");
 //!     true // `false` stops
 //! })?;

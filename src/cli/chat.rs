@@ -2,20 +2,19 @@
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
-use smallmind::Model;
 use smallmind::chat::{ChatError, Conversation, Turn};
-use smallmind::generate::run::{Finish, GenerateOptions};
 use smallmind::generate::stop::StopStrings;
 use smallmind::model::Text;
+use smallmind::{Cancel, Finish, GenerateOptions, Model};
 
 use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
 use super::chat_commands::{self, After};
 use super::chat_input::{Input, Lines};
 use super::failure::{Failure, note, print};
 use super::interrupt;
+use super::opened::open_model;
 use super::progress::progress;
 use super::sampling::Sampling;
 
@@ -76,18 +75,16 @@ impl TemplateArguments {
 
 /// Run the subcommand.
 pub fn chat(arguments: Arguments) -> Result<(), Failure> {
-    let options = GenerateOptions {
-        max_tokens: arguments.max_tokens,
-        sampler: arguments.sampling.options()?,
-        stop: arguments.stop,
-        ..GenerateOptions::default()
-    };
+    let options = GenerateOptions::new()
+        .max_tokens(arguments.max_tokens)
+        .sampler(arguments.sampling.options()?)
+        .stop(arguments.stop);
     StopStrings::new(options.stop.clone())?;
     let open = arguments.plan.add_to(arguments.graph.options());
     let mut open = arguments.threads.add_to(open);
     open.text = Text::Needed;
     open.progress = progress();
-    let model = Model::open(source(&arguments.model), &open)?;
+    let model = open_model(source(&arguments.model), &open)?;
     let mut conversation = arguments.template.conversation(&model)?;
     let cancel = interrupt::catch()?;
     let mut lines = Lines::new()?;
@@ -96,9 +93,9 @@ pub fn chat(arguments: Arguments) -> Result<(), Failure> {
     }
     let result = talk(
         &mut conversation,
-        &options,
+        &options.cancel(&cancel),
         &mut lines,
-        cancel,
+        &cancel,
         arguments.verbose,
     );
     lines.remember();
@@ -110,13 +107,13 @@ pub fn once(
     model: &Model,
     template: &TemplateArguments,
     question: &str,
-    options: &GenerateOptions,
+    options: GenerateOptions,
     verbose: bool,
 ) -> Result<(), Failure> {
     let mut conversation = template.conversation(model)?;
     let cancel = interrupt::catch()?;
     let mut written = Ok(());
-    let turn = conversation.say(question, options, cancel, &mut |piece| {
+    let turn = conversation.say(question, &options.cancel(&cancel), |piece| {
         written = print(piece);
         written.is_ok()
     })?;
@@ -127,7 +124,7 @@ pub fn once(
     if verbose {
         chat_commands::stats(&conversation, &turn);
     }
-    if cancel.load(Ordering::Relaxed) {
+    if cancel.is_cancelled() {
         return Err(Failure::Interrupted);
     }
     Ok(())
@@ -145,7 +142,7 @@ fn talk(
     conversation: &mut Conversation,
     options: &GenerateOptions,
     lines: &mut Lines,
-    cancel: &AtomicBool,
+    cancel: &Cancel,
     verbose: bool,
 ) -> Result<(), Failure> {
     let mut last: Option<Turn> = None;
@@ -167,10 +164,10 @@ fn talk(
         }
         // On a terminal Ctrl-C stops an answer alone; what was pressed before does not count.
         if lines.is_terminal() {
-            cancel.store(false, Ordering::Relaxed);
+            cancel.reset();
         }
         let mut written = Ok(());
-        let turn = conversation.say(&text, options, cancel, &mut |piece| {
+        let turn = conversation.say(&text, options, |piece| {
             written = print(piece);
             written.is_ok()
         });
@@ -185,7 +182,7 @@ fn talk(
             Err(error) => return Err(error.into()),
         };
         print("\n")?;
-        if cancel.load(Ordering::Relaxed) && !lines.is_terminal() {
+        if cancel.is_cancelled() && !lines.is_terminal() {
             return Err(Failure::Interrupted);
         }
         if turn.finish == Finish::ContextFull {

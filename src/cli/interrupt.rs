@@ -1,22 +1,26 @@
 //! Ctrl-C.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::LazyLock;
+
+use smallmind::Cancel;
 
 use super::failure::{Failure, INTERRUPTED, error};
 
-/// Set by the first Ctrl-C.
-static INTERRUPT: AtomicBool = AtomicBool::new(false);
+/// Cancelled by the first Ctrl-C.
+static INTERRUPT: LazyLock<Cancel> = LazyLock::new(Cancel::new);
 
-/// From now on the first Ctrl-C sets the flag that this gives, and the second ends the program at once.
-pub fn catch() -> Result<&'static AtomicBool, Failure> {
+/// From now on the first Ctrl-C cancels the handle that this returns, and the second ends the program at once.
+pub fn catch() -> Result<Cancel, Failure> {
+    let cancel = INTERRUPT.clone();
     let caught = ctrlc::set_handler(|| {
-        if INTERRUPT.swap(true, Ordering::Relaxed) {
+        if INTERRUPT.is_cancelled() {
             std::process::exit(i32::from(INTERRUPTED));
         }
+        INTERRUPT.cancel();
     });
     match caught {
         // The handler has a thread of its own.
         Err(ctrlc::Error::System(problem)) => error(format!("can't start threads: {problem}")),
-        caught => caught.map(|()| &INTERRUPT).map_err(Failure::from),
+        caught => caught.map(|()| cancel).map_err(Failure::from),
     }
 }

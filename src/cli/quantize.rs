@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{BufWriter, IsTerminal};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -92,7 +91,7 @@ fn write(quantization: &Quantization, file: &File, pool: &Pool) -> Result<Report
             bar.set_length(progress.all);
             bar.set_position(progress.done);
         }
-        match stop.load(Ordering::Relaxed) {
+        match stop.is_cancelled() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         }

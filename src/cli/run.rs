@@ -3,21 +3,20 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::HumanBytes;
 use smallmind::files::output::write_file;
-use smallmind::generate::run::{Finish, GenerateError, GenerateOptions, Generation};
 use smallmind::generate::stop::StopStrings;
 use smallmind::model::{Source, Text};
-use smallmind::{Model, Session};
+use smallmind::{Finish, GenerateError, GenerateOptions, Generation, Model, Session};
 
 use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
 use super::chat::{self, TemplateArguments};
 use super::failure::{Failure, error, note, print};
 use super::interrupt;
+use super::opened::open_model;
 use super::progress::progress;
 use super::sampling::Sampling;
 
@@ -90,20 +89,18 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut open = arguments.threads.add_to(options);
     open.text = Text::Needed;
     open.progress = progress();
-    let options = GenerateOptions {
-        max_tokens: Some(arguments.max_tokens),
-        sampler,
-        stop: arguments.stop,
-        ..GenerateOptions::default()
-    };
+    let options = GenerateOptions::new()
+        .max_tokens(arguments.max_tokens)
+        .sampler(sampler)
+        .stop(arguments.stop);
     let begun = Instant::now();
-    let model = Model::open(source, &open)?;
+    let model = open_model(source, &open)?;
     if arguments.chat {
         return chat::once(
             &model,
             &arguments.template,
             &prompt,
-            &options,
+            options,
             arguments.verbose,
         );
     }
@@ -120,7 +117,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         print(&prompt)?;
     }
     let mut written = Ok(());
-    let generation = model.generate(&mut session, &prompt, &options, cancel, &mut |text| {
+    let generation = model.generate(&mut session, &prompt, &options.cancel(&cancel), |text| {
         written = print(text);
         written.is_ok()
     })?;
@@ -135,7 +132,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     if arguments.verbose {
         describe(&model, load_time, &generation);
     }
-    if cancel.load(Ordering::Relaxed) {
+    if cancel.is_cancelled() {
         return Err(Failure::Interrupted);
     }
     Ok(())

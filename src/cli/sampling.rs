@@ -1,7 +1,7 @@
 //! The arguments that choose how tokens are chosen.
 
 use clap::Args;
-use smallmind::generate::sampler::{SamplerError, SamplerOptions};
+use smallmind::{SamplerError, SamplerOptions};
 
 /// How tokens are chosen.
 #[derive(Args)]
@@ -36,23 +36,18 @@ pub struct Sampling {
 impl Sampling {
     /// The library's options, with these choices; an error if one is out of its range.
     pub fn options(&self) -> Result<SamplerOptions, SamplerError> {
-        let drawn = SamplerOptions {
-            temperature: self.temp,
-            top_k: self.top_k,
-            top_p: self.top_p,
-            min_p: self.min_p,
-            ..SamplerOptions::default()
+        let options = match self.greedy {
+            true => SamplerOptions::greedy(),
+            false => SamplerOptions::new()
+                .temperature(self.temp)
+                .top_k(self.top_k)
+                .top_p(self.top_p)
+                .min_p(self.min_p),
         };
-        let options = SamplerOptions {
-            repetition_penalty: self.repeat_penalty,
-            logit_bias: self.logit_bias.clone(),
-            seed: self.seed,
-            ..if self.greedy {
-                SamplerOptions::greedy()
-            } else {
-                drawn
-            }
-        };
+        let options = options
+            .repetition_penalty(self.repeat_penalty)
+            .logit_bias(self.logit_bias.iter().copied())
+            .seed(self.seed);
         options.validate()?;
         Ok(options)
     }

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use smallmind::Model;
-use smallmind::generate::score::Score;
 use smallmind::model::{Logits, Text};
+use smallmind::{Model, Score, ScoreOptions};
 
 use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
 use super::failure::{Failure, print, print_json};
 use super::input::read_text;
 use super::interrupt;
+use super::opened::open_model;
 use super::progress::progress;
 
 /// Arguments of `score`.
@@ -34,7 +34,7 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     /// How many of the most probable next tokens to print
-    #[arg(long, value_name = "K", default_value_t = 5)]
+    #[arg(long, value_name = "K", default_value_t = ScoreOptions::default().top)]
     top: usize,
     #[command(flatten)]
     threads: ThreadArguments,
@@ -70,11 +70,12 @@ pub fn score(arguments: Arguments) -> Result<(), Failure> {
     let options = arguments.threads.add_to(options);
     let mut options = options.logits(Logits::All).text(Text::Needed);
     options.progress = progress();
-    let model = Model::open(source(&arguments.model), &options)?;
+    let model = open_model(source(&arguments.model), &options)?;
     let mut session = model.session()?;
     let cancel = interrupt::catch()?;
-    let score = model.score(&mut session, &text, arguments.top, cancel);
-    if cancel.load(std::sync::atomic::Ordering::Relaxed) {
+    let options = ScoreOptions::new().top(arguments.top).cancel(&cancel);
+    let score = model.score(&mut session, &text, &options);
+    if cancel.is_cancelled() {
         return Err(Failure::Interrupted);
     }
     let report = report(&model, score?);

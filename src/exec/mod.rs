@@ -9,6 +9,7 @@
 pub mod arena;
 pub mod batch;
 mod caches;
+pub mod cancel;
 #[cfg(target_os = "linux")]
 mod control_groups;
 mod encoded;

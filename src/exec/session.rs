@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::arena::{Arena, ArenaError};
 use super::batch::Batch;
 use super::caches::kv_cache;
+use super::cancel::Cancel;
 pub use super::encoded::Encoded;
 use super::executor::{Ended, Executor};
 use super::frames::Frames;
@@ -120,16 +121,12 @@ impl Session {
         self.run(tokens, None, Reuse::Beginnings, None)
     }
 
-    /// As [`Session::prefill`]; stops soon after `cancel` is set, within a chunk too. The chunks done by then stay.
+    /// As [`Session::prefill`]; stops soon after `cancel` is called, within a chunk too. The chunks done by then stay.
     ///
     /// # Errors
     /// As [`Session::prefill`], and [`StepError::Cancelled`].
-    pub fn prefill_until(
-        &mut self,
-        tokens: &[u32],
-        cancel: &AtomicBool,
-    ) -> Result<&[f32], StepError> {
-        self.run(tokens, Some(cancel), Reuse::Beginnings, None)
+    pub fn prefill_until(&mut self, tokens: &[u32], cancel: &Cancel) -> Result<&[f32], StepError> {
+        self.run(tokens, Some(cancel.flag()), Reuse::Beginnings, None)
     }
 
     /// As [`Session::prefill`]; `each` is given the logits of each chunk: [chunk, vocabulary] if the model was opened
@@ -153,10 +150,10 @@ impl Session {
     pub fn prefill_each_until(
         &mut self,
         tokens: &[u32],
-        cancel: &AtomicBool,
+        cancel: &Cancel,
         each: &mut dyn FnMut(&[f32]),
     ) -> Result<(), StepError> {
-        self.run(tokens, Some(cancel), Reuse::Nothing, Some(each))
+        self.run(tokens, Some(cancel.flag()), Reuse::Nothing, Some(each))
             .map(|_| ())
     }
 

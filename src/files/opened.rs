@@ -172,7 +172,8 @@ mod tests {
 
     #[test]
     fn what_changes_is_told() {
-        let changes: [(&str, fn(&Path)); 3] = [
+        type Change = fn(&Path);
+        let changes: [(&str, Change); 3] = [
             ("it had 10 bytes and has 4", |path| {
                 File::options()
                     .write(true)

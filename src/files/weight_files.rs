@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::Deserialize;
 
 use super::folder::Folder;
+use super::json;
 use super::map::{MapError, Mapped};
 use super::safetensors::TensorFile;
 use super::weight::Weight;
@@ -190,8 +191,7 @@ impl WeightFiles {
         };
         let text = folder.text(file, LARGEST_INDEX);
         let text = text.map_err(|error| bad(error.problem))?;
-        let Index { weight_map } =
-            serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
+        let Index { weight_map } = json::parse(&text).map_err(|error| bad(error.message))?;
         let named: BTreeSet<&String> = weight_map.values().collect();
         let named: Vec<String> = named.into_iter().cloned().collect();
         // A single one is named below, with its tensor.

@@ -20,7 +20,6 @@ pub type HookResult = Result<ControlFlow<()>, Box<dyn Error + Send + Sync>>;
 ///
 /// ```
 /// use std::ops::ControlFlow;
-/// use std::sync::atomic::AtomicBool;
 ///
 /// use smallmind::{GenerateOptions, LogitsHook, Model, Options};
 ///
@@ -33,10 +32,10 @@ pub type HookResult = Result<ControlFlow<()>, Box<dyn Error + Send + Sync>>;
 ///         _ => ControlFlow::Break(()),
 ///     })
 /// });
-/// let options = GenerateOptions { logits_hook: Some(one_line), ..GenerateOptions::default() };
-/// let (mut session, cancel) = (model.session()?, AtomicBool::new(false));
+/// let options = GenerateOptions::new().logits_hook(one_line);
+/// let mut session = model.session()?;
 /// let mut line = Vec::new();
-/// model.generate_tokens(&mut session, b"KING: ".map(u32::from).as_slice(), &options, &cancel, &mut |token| {
+/// model.generate_tokens(&mut session, b"KING: ".map(u32::from).as_slice(), &options, |token| {
 ///     line.push(token);
 ///     true
 /// })?;

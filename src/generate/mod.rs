@@ -4,7 +4,9 @@
 //! (`text/`), conversations (`chat/`), and how a step runs (`exec/`).
 
 pub mod hook;
+pub mod options;
 pub mod run;
 pub mod sampler;
+mod sampler_options;
 pub mod score;
 pub mod stop;

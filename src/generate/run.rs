@@ -2,42 +2,15 @@
 
 use std::error::Error;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::hook::LogitsHook;
-use super::sampler::{SampleError, Sampler, SamplerError, SamplerOptions};
+use super::options::GenerateOptions;
+use super::sampler::{SampleError, Sampler, SamplerError};
 use super::stop::EmptyStopString;
 use crate::exec::session::{Session, StepError};
 use crate::model::Model;
-
-/// What to generate, and when to stop.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GenerateOptions {
-    /// The most tokens; `None` goes on until something else ends the text.
-    pub max_tokens: Option<usize>,
-    /// How tokens are chosen.
-    pub sampler: SamplerOptions,
-    /// Strings that end the text; they are not part of it.
-    pub stop: Vec<String>,
-    /// Tokens that end the text, besides the model's own.
-    pub stop_tokens: Vec<u32>,
-    /// Called with the logits before each token is chosen.
-    pub logits_hook: Option<LogitsHook>,
-}
-
-impl Default for GenerateOptions {
-    /// 128 tokens with the sampler's defaults.
-    fn default() -> Self {
-        GenerateOptions {
-            max_tokens: Some(128),
-            sampler: SamplerOptions::default(),
-            stop: Vec::new(),
-            stop_tokens: Vec::new(),
-            logits_hook: None,
-        }
-    }
-}
+#[cfg(feature = "tokenizer")]
+use crate::text::tokenizer::Markers;
 
 /// What ended a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,8 +94,7 @@ impl Model {
         session: &mut Session,
         prompt: &[u32],
         options: &GenerateOptions,
-        cancel: &AtomicBool,
-        each: &mut dyn FnMut(u32) -> bool,
+        mut each: impl FnMut(u32) -> bool,
     ) -> Result<Generation, GenerateError> {
         if self.is_bidirectional() {
             return Err(GenerateError::Bidirectional);
@@ -148,7 +120,10 @@ impl Model {
             generation_time: Duration::ZERO,
         };
         let read = if !prompt.is_empty() || session.position() == 0 {
-            session.prefill_until(prompt, cancel).map(|_| ())
+            match &options.cancel {
+                Some(cancel) => session.prefill_until(prompt, cancel).map(|_| ()),
+                None => session.prefill(prompt).map(|_| ()),
+            }
         } else if session.logits_row().is_empty() {
             session.read_last_again().map(|_| ())
         } else {
@@ -189,7 +164,7 @@ impl Model {
             if self.eos_tokens().contains(&token) || options.stop_tokens.contains(&token) {
                 break Finish::EndOfText;
             }
-            if !each(token) || cancel.load(Ordering::Relaxed) {
+            if !each(token) || options.is_cancelled() {
                 break Finish::Cancelled;
             }
             if options.max_tokens == Some(generation.tokens.len()) {
@@ -211,8 +186,17 @@ impl Model {
     /// If the model has no tokenizer, or that fails.
     #[cfg(feature = "tokenizer")]
     pub fn encode(&self, prompt: &str) -> Result<Vec<u32>, GenerateError> {
+        self.encode_with(prompt, Markers::Tokens)
+    }
+
+    /// As [`Model::encode`]; `markers` says how special tokens are read that the prompt spells out.
+    ///
+    /// # Errors
+    /// As [`Model::encode`], and if the tokenizer can't read a marker as text.
+    #[cfg(feature = "tokenizer")]
+    pub fn encode_with(&self, prompt: &str, markers: Markers) -> Result<Vec<u32>, GenerateError> {
         let tokenizer = self.text_tokenizer()?;
-        let tokens = tokenizer.encode(prompt, true)?;
+        let tokens = tokenizer.encode_with(prompt, true, markers)?;
         if tokens.is_empty() {
             return self
                 .bos_token()
@@ -244,15 +228,14 @@ impl Model {
         session: &mut Session,
         prompt: &str,
         options: &GenerateOptions,
-        cancel: &AtomicBool,
-        each: &mut dyn FnMut(&str) -> bool,
+        each: impl FnMut(&str) -> bool,
     ) -> Result<Generation, GenerateError> {
         let tokens = if session.position() == 0 {
             self.encode(prompt)?
         } else {
             self.encode_more(prompt)?
         };
-        self.generate_from(session, &tokens, options, cancel, each)
+        self.generate_from(session, &tokens, options, each)
     }
 
     /// As [`Model::generate`], from a prompt's tokens.
@@ -265,8 +248,7 @@ impl Model {
         session: &mut Session,
         prompt: &[u32],
         options: &GenerateOptions,
-        cancel: &AtomicBool,
-        each: &mut dyn FnMut(&str) -> bool,
+        mut each: impl FnMut(&str) -> bool,
     ) -> Result<Generation, GenerateError> {
         use super::stop::StopStrings;
         use crate::text::TextStream;
@@ -277,18 +259,26 @@ impl Model {
         let mut stops = StopStrings::new(options.stop.clone())?;
         let mut failed = None;
         let mut wanted = true;
-        let mut generation =
-            self.generate_tokens(session, prompt, options, cancel, &mut |token| {
-                let shown = match stream.push(token) {
-                    Ok(text) => stops.push(&text),
-                    Err(error) => {
-                        failed = Some(error);
-                        return false;
+        let mut generation = self.generate_tokens(session, prompt, options, |token| {
+            let shown = match stream.push(token) {
+                Ok(text) => {
+                    let mut shown = stops.push(&text);
+                    // The spelling of a special token is not shown, but a stop string may name it.
+                    if let Some(marker) = tokenizer.special_text(token) {
+                        let after = stops.push_hidden(marker);
+                        shown.text += &after.text;
+                        shown.stop = after.stop;
                     }
-                };
-                wanted = shown.text.is_empty() || each(&shown.text);
-                wanted && shown.stop.is_none()
-            })?;
+                    shown
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    return false;
+                }
+            };
+            wanted = shown.text.is_empty() || each(&shown.text);
+            wanted && shown.stop.is_none()
+        })?;
         if let Some(error) = failed {
             return Err(error.into());
         }

@@ -1,12 +1,50 @@
 //! How probable a model finds a text, and what it expects after it.
 
-use std::sync::atomic::AtomicBool;
-
 use super::run::GenerateError;
+use crate::exec::cancel::Cancel;
 use crate::exec::session::{Session, StepError};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::math::{exp_f64, ln_f64, sum_exp_f64};
 use crate::model::Model;
+
+/// What a score tells, and what stops it. Each method changes one choice.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ScoreOptions {
+    /// How many of the most probable tokens after the text to name.
+    pub top: usize,
+    /// Stops the reading from elsewhere: there is no score then, but [`StepError::Cancelled`].
+    pub cancel: Option<Cancel>,
+}
+
+impl Default for ScoreOptions {
+    /// The five most probable tokens.
+    fn default() -> Self {
+        ScoreOptions {
+            top: 5,
+            cancel: None,
+        }
+    }
+}
+
+impl ScoreOptions {
+    /// The five most probable tokens.
+    pub fn new() -> ScoreOptions {
+        ScoreOptions::default()
+    }
+
+    /// [`ScoreOptions::top`].
+    pub fn top(mut self, tokens: usize) -> ScoreOptions {
+        self.top = tokens;
+        self
+    }
+
+    /// [`ScoreOptions::cancel`].
+    pub fn cancel(mut self, cancel: &Cancel) -> ScoreOptions {
+        self.cancel = Some(cancel.clone());
+        self
+    }
+}
 
 /// How probable a text is to a model.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,7 +138,7 @@ fn windows(tokens: usize, context: usize, begun: usize) -> Vec<Window> {
 }
 
 impl Model {
-    /// How probable a text of tokens is, and the `top` most probable tokens after it. The session is emptied, before and
+    /// How probable a text of tokens is, and the most probable tokens after it. The session is emptied, before and
     /// between; the model must have been opened with [`Logits::All`](crate::model::Logits::All).
     ///
     /// A text that is longer than the context is read in windows: the first is as long as the context, each further one
@@ -115,8 +153,7 @@ impl Model {
         &self,
         session: &mut Session,
         tokens: &[u32],
-        top: usize,
-        cancel: &AtomicBool,
+        options: &ScoreOptions,
     ) -> Result<Score, ScoreError> {
         let _environment = FloatEnvironment::set_default();
         if self.is_bidirectional() {
@@ -144,7 +181,7 @@ impl Model {
             session.truncate(0);
             // Place in `read` of the chunk's first token.
             let mut done = 0;
-            let read_all = session.prefill_each_until(&read, cancel, &mut |logits| {
+            let mut each = |logits: &[f32]| {
                 let rows = logits.chunks_exact(width);
                 let expected = (read.len() - done).min(self.compiled().plan.prefill().tokens());
                 if rows.len() != expected {
@@ -168,11 +205,15 @@ impl Model {
                             let logit = row.get(token as usize).copied().unwrap_or_default();
                             sum += normalizer - f64::from(logit);
                         }
-                        _ => next = most_probable(row, normalizer, top),
+                        _ => next = most_probable(row, normalizer, options.top),
                     }
                 }
                 done += expected;
-            });
+            };
+            let read_all = match &options.cancel {
+                Some(cancel) => session.prefill_each_until(&read, cancel, &mut each),
+                None => session.prefill_each(&read, &mut each),
+            };
             read_all.map_err(|error| in_text(error, &window))?;
             if let Some(error) = failed {
                 return Err(error);
@@ -198,11 +239,10 @@ impl Model {
         &self,
         session: &mut Session,
         text: &str,
-        top: usize,
-        cancel: &AtomicBool,
+        options: &ScoreOptions,
     ) -> Result<Score, ScoreError> {
         let tokens = self.encode(text)?;
-        self.score_tokens(session, &tokens, top, cancel)
+        self.score_tokens(session, &tokens, options)
     }
 }
 

@@ -8,6 +8,7 @@ use super::file_names::{CONFIG, LARGEST_TEXT};
 use crate::files::folder::Folder;
 use crate::files::foreign::CONVERT;
 use crate::files::gguf::models_among;
+use crate::files::json;
 use crate::files::weight_files::SINGLE_FILE;
 use crate::language::diagnostics::shortened;
 
@@ -130,7 +131,7 @@ fn adapter(folder: &Folder) -> Option<String> {
         return None;
     }
     let text = folder.text(ADAPTER, LARGEST_TEXT).ok();
-    let json = text.and_then(|text| serde_json::from_str::<Json>(&text).ok());
+    let json = text.and_then(|text| json::parse::<Json>(&text).ok());
     let base = json.and_then(|json| {
         let base = json.get("base_model_name_or_path")?.as_str()?;
         Some(format!(" of {}", shortened(base, LONGEST_LIST)))

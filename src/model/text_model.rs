@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 use serde_json::Value as Json;
 
+use crate::files::json;
+
 /// The keys under which the configuration of the text model may stand.
 const KEYS: [&str; 3] = ["text_config", "llm_config", "language_config"];
 /// Keys of the whole that name its own architecture, and say nothing of the text model.
@@ -22,7 +24,7 @@ const PREFIXES: [&str; 6] = [
 /// The config.json of the text model alone, if `text` has one in it: what the whole says stands for what the text model
 /// leaves out.
 pub(super) fn configuration(text: &str) -> Option<Cow<'static, str>> {
-    let Ok(Json::Object(mut whole)) = serde_json::from_str(text) else {
+    let Ok(Json::Object(mut whole)) = json::parse(text) else {
         return None;
     };
     let inner = KEYS.iter().find_map(|key| match whole.get(*key) {

@@ -4,11 +4,8 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::AtomicBool;
 
-use smallmind::generate::run::GenerateOptions;
-use smallmind::generate::sampler::SamplerOptions;
-use smallmind::{Model, Options};
+use smallmind::{GenerateOptions, Model, Options};
 
 use super::{common, failure, output, smallmind, stdout};
 
@@ -42,19 +39,14 @@ fn endless_run(folder: &Path, read: usize) -> Child {
 fn run_writes_the_generated_text_and_nothing_else_to_stdout() {
     let model = Model::open("demo", &Options::default()).unwrap();
     let mut session = model.session().unwrap();
-    let options = GenerateOptions {
-        max_tokens: Some(24),
-        sampler: SamplerOptions::greedy(),
-        ..GenerateOptions::default()
-    };
+    let options = GenerateOptions::new().max_tokens(24).greedy();
     let mut text = String::new();
-    let cancel = AtomicBool::new(false);
-    let mut each = |piece: &str| {
+    let each = |piece: &str| {
         text.push_str(piece);
         true
     };
     model
-        .generate(&mut session, "ROMEO:", &options, &cancel, &mut each)
+        .generate(&mut session, "ROMEO:", &options, each)
         .unwrap();
     let output = output(["run", "demo", "ROMEO:", "-n", "24", "--greedy", "--verbose"]);
     assert_eq!(String::from_utf8(output.stdout).unwrap(), text);

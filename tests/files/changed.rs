@@ -37,7 +37,8 @@ fn replace(path: &Path) {
 
 #[test]
 fn a_change_while_a_model_is_loaded_is_an_error() {
-    let changes: [(&str, fn(&Path)); 2] = [
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 2] = [
         ("bytes and has", cut_off),
         ("another file took its place", replace),
     ];

@@ -3,13 +3,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use serde_json::{Value as Json, json};
 use smallmind::chat::{ChatError, Conversation, Message, TemplateError, Turn};
-use smallmind::generate::sampler::SamplerOptions;
 use smallmind::text::template_files::TemplateFileError;
-use smallmind::{Finish, GenerateOptions, LogitsHook, Model, Options};
+use smallmind::{Cancel, Finish, GenerateOptions, LogitsHook, Model, Options};
 use tempfile::TempDir;
 
 /// A template whose every character is a token of the demo.
@@ -28,18 +26,13 @@ fn with_template(model: &Model, text: &str) -> Conversation {
 }
 
 fn greedy(max_tokens: usize) -> GenerateOptions {
-    GenerateOptions {
-        max_tokens: Some(max_tokens),
-        sampler: SamplerOptions::greedy(),
-        ..GenerateOptions::default()
-    }
+    GenerateOptions::new().max_tokens(max_tokens).greedy()
 }
 
 fn say(conversation: &mut Conversation, text: &str) -> (Turn, String) {
     let mut answer = String::new();
-    let cancel = AtomicBool::new(false);
     let turn = conversation
-        .say(text, &greedy(12), &cancel, &mut |piece| {
+        .say(text, &greedy(12), |piece| {
             answer.push_str(piece);
             true
         })
@@ -110,26 +103,15 @@ fn a_hook_has_its_say_in_answers() {
         logits[usize::from(b'x')] = 0.0;
         Ok(std::ops::ControlFlow::Continue(()))
     });
-    let options = GenerateOptions {
-        logits_hook: Some(hook),
-        ..greedy(5)
-    };
-    let never = AtomicBool::new(false);
-    conversation
-        .say("Hail!", &options, &never, &mut |_| true)
-        .unwrap();
+    let options = greedy(5).logits_hook(hook);
+    conversation.say("Hail!", &options, |_| true).unwrap();
     assert_eq!(
         conversation.messages()[1],
         Message::new("assistant", "xxxxx")
     );
     let fails = LogitsHook::new(|_, _| Err("enough".into()));
-    let options = GenerateOptions {
-        logits_hook: Some(fails),
-        ..greedy(5)
-    };
-    let error = conversation
-        .say("And?", &options, &never, &mut |_| true)
-        .unwrap_err();
+    let options = greedy(5).logits_hook(fails);
+    let error = conversation.say("And?", &options, |_| true).unwrap_err();
     assert_eq!(error.to_string(), "the logits hook: enough");
     assert_eq!(conversation.messages().len(), 2);
 }
@@ -137,12 +119,14 @@ fn a_hook_has_its_say_in_answers() {
 #[test]
 fn a_cancelled_answer_keeps_what_was_said_and_no_answer_leaves_nothing() {
     let mut conversation = demo(256);
-    let turn = conversation.say("Hail!", &greedy(100), &AtomicBool::new(true), &mut |_| true);
+    let cancel = Cancel::new();
+    cancel.cancel();
+    let turn = conversation.say("Hail!", &greedy(100).cancel(&cancel), |_| true);
     assert_eq!(turn.unwrap().finish, Finish::Cancelled);
     assert!(conversation.messages().is_empty());
     let mut pieces = 0;
     let turn = conversation
-        .say("Hail!", &greedy(100), &AtomicBool::new(false), &mut |_| {
+        .say("Hail!", &greedy(100), |_| {
             pieces += 1;
             pieces < 3
         })
@@ -157,9 +141,8 @@ fn a_conversation_that_does_not_fit_is_an_error_and_stays_as_it_was() {
     let mut conversation = demo(64);
     say(&mut conversation, "Hail!");
     let before = conversation.messages().to_vec();
-    let cancel = AtomicBool::new(false);
     let error = conversation
-        .say(&"a".repeat(64), &greedy(5), &cancel, &mut |_| true)
+        .say(&"a".repeat(64), &greedy(5), |_| true)
         .unwrap_err();
     assert!(
         matches!(error, ChatError::TooLong { context: 64, .. }),

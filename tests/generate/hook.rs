@@ -1,10 +1,8 @@
 //! Does a logits hook see every row before a token is chosen, and have the last word but for the sampler?
 
 use std::ops::ControlFlow;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use smallmind::generate::sampler::SamplerOptions;
 use smallmind::{
     Finish, GenerateError, GenerateOptions, Generation, HookResult, LogitsHook, Model, Options,
 };
@@ -16,12 +14,8 @@ fn demo() -> Model {
 }
 
 fn greedy(hook: impl FnMut(&[u32], &mut [f32]) -> HookResult + Send + 'static) -> GenerateOptions {
-    GenerateOptions {
-        max_tokens: Some(12),
-        sampler: SamplerOptions::greedy(),
-        logits_hook: Some(LogitsHook::new(hook)),
-        ..GenerateOptions::default()
-    }
+    let options = GenerateOptions::new().max_tokens(12).greedy();
+    options.logits_hook(LogitsHook::new(hook))
 }
 
 const PROMPT: [u32; 5] = [75, 73, 78, 71, 58];
@@ -29,8 +23,7 @@ const PROMPT: [u32; 5] = [75, 73, 78, 71, 58];
 fn generate(options: &GenerateOptions) -> Result<Generation, GenerateError> {
     let model = demo();
     let mut session = model.session().unwrap();
-    let never = AtomicBool::new(false);
-    model.generate_tokens(&mut session, &PROMPT, options, &never, &mut |_| true)
+    model.generate_tokens(&mut session, &PROMPT, options, |_| true)
 }
 
 #[test]
@@ -42,10 +35,7 @@ fn a_hook_sees_the_tokens_so_far_and_the_logits_of_the_next() {
         GO_ON
     });
     let chosen = generate(&options).unwrap().tokens;
-    let without = GenerateOptions {
-        logits_hook: None,
-        ..options
-    };
+    let without = options.logits_hook(None);
     assert_eq!(generate(&without).unwrap().tokens, chosen);
 
     let mut session = demo().session().unwrap();
@@ -74,15 +64,12 @@ fn what_a_hook_leaves_is_chosen_from_and_kept_to_itself() {
     // The session's own logits stay as the model computed them.
     let model = demo();
     let mut session = model.session().unwrap();
-    let options = GenerateOptions {
-        max_tokens: Some(1),
-        ..greedy(|_, logits| {
-            logits.fill(0.0);
-            GO_ON
-        })
-    };
-    let never = AtomicBool::new(false);
-    let generation = model.generate_tokens(&mut session, &PROMPT, &options, &never, &mut |_| true);
+    let options = greedy(|_, logits| {
+        logits.fill(0.0);
+        GO_ON
+    });
+    let options = options.max_tokens(1);
+    let generation = model.generate_tokens(&mut session, &PROMPT, &options, |_| true);
     assert_eq!(generation.unwrap().tokens, [0]);
     let mut plain = model.session().unwrap();
     assert_eq!(session.logits(), plain.prefill(&PROMPT).unwrap());

@@ -1,13 +1,12 @@
 //! Does generation do what its options say, on a whole model?
 #![cfg(feature = "tokenizer")]
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use smallmind::exec::session::StepError;
-use smallmind::generate::run::{Finish, GenerateError, GenerateOptions, Generation};
-use smallmind::generate::sampler::SamplerOptions;
-use smallmind::{Model, Options, Session};
+use smallmind::{
+    Cancel, Finish, GenerateError, GenerateOptions, Generation, Model, Options, SamplerOptions,
+    Session, StepError,
+};
 
 use crate::common::{bits, data};
 
@@ -18,11 +17,7 @@ fn demo() -> Model {
 }
 
 fn greedy(max_tokens: Option<usize>) -> GenerateOptions {
-    GenerateOptions {
-        max_tokens,
-        sampler: SamplerOptions::greedy(),
-        ..GenerateOptions::default()
-    }
+    GenerateOptions::new().max_tokens(max_tokens).greedy()
 }
 
 /// The text's pieces and how it ended.
@@ -33,13 +28,11 @@ fn generate(
     options: &GenerateOptions,
 ) -> (Vec<String>, Generation) {
     let mut pieces = Vec::new();
-    let mut each = |piece: &str| {
+    let each = |piece: &str| {
         pieces.push(piece.to_string());
         true
     };
-    let generation = model
-        .generate(session, prompt, options, &AtomicBool::new(false), &mut each)
-        .unwrap();
+    let generation = model.generate(session, prompt, options, each).unwrap();
     (pieces, generation)
 }
 
@@ -62,21 +55,10 @@ fn greedy_text_is_the_same_each_time() {
 fn the_seed_decides_drawn_text() {
     let model = demo();
     let seeded = |seed| {
-        let sampler = SamplerOptions {
-            temperature: 1.5,
-            top_k: 0,
-            top_p: 1.0,
-            min_p: 0.0,
-            seed,
-            ..SamplerOptions::default()
-        };
+        let sampler = SamplerOptions::greedy().temperature(1.5).seed(seed);
         text(
             &model,
-            &GenerateOptions {
-                max_tokens: Some(60),
-                sampler,
-                ..GenerateOptions::default()
-            },
+            &GenerateOptions::new().max_tokens(60).sampler(sampler),
         )
     };
     assert_eq!(seeded(1), seeded(1));
@@ -136,13 +118,7 @@ fn a_prompt_longer_than_the_context_is_an_error_and_the_session_goes_on() {
     session.prefill(&[84, 104]).unwrap();
     let before = bits(session.logits());
     let error = model
-        .generate(
-            &mut session,
-            PROMPT,
-            &greedy(Some(1)),
-            &AtomicBool::new(false),
-            &mut |_| true,
-        )
+        .generate(&mut session, PROMPT, &greedy(Some(1)), |_| true)
         .unwrap_err();
     assert!(matches!(
         error,
@@ -180,28 +156,21 @@ fn an_empty_prompt_needs_a_token_that_begins_texts() {
 fn a_model_without_a_tokenizer_takes_token_ids() {
     let model = crate::common::open("llama", &Options::default());
     let mut session = model.session().unwrap();
-    let never = AtomicBool::new(false);
     let error = model
-        .generate(&mut session, "a", &greedy(None), &never, &mut |_| true)
+        .generate(&mut session, "a", &greedy(None), |_| true)
         .unwrap_err();
     assert_eq!(
         error.to_string(),
         "the model has no tokenizer.json, so it can neither read nor write text"
     );
     let generation = model
-        .generate_tokens(&mut session, &[1, 5], &greedy(Some(3)), &never, &mut |_| {
-            true
-        })
+        .generate_tokens(&mut session, &[1, 5], &greedy(Some(3)), |_| true)
         .unwrap();
     assert_eq!(generation.tokens.len(), 3);
     let error = model
-        .generate_tokens(
-            &mut model.session().unwrap(),
-            &[],
-            &greedy(Some(3)),
-            &never,
-            &mut |_| true,
-        )
+        .generate_tokens(&mut model.session().unwrap(), &[], &greedy(Some(3)), |_| {
+            true
+        })
         .unwrap_err();
     assert_eq!(error.to_string(), "no token was given");
 }
@@ -212,10 +181,7 @@ fn a_stop_string_over_several_tokens_ends_the_text_before_it() {
     let whole = text(&model, &greedy(Some(60)));
     let stop = &whole[20..25];
     let at = whole.find(stop).unwrap();
-    let options = GenerateOptions {
-        stop: vec!["never\u{1F600}".to_string(), stop.to_string()],
-        ..greedy(Some(60))
-    };
+    let options = greedy(Some(60)).stop(["never\u{1F600}", stop]);
     let mut session = model.session().unwrap();
     let (pieces, generation) = generate(&model, &mut session, PROMPT, &options);
     assert_eq!(pieces.concat(), whole[..at]);
@@ -228,10 +194,7 @@ fn text_held_back_for_a_stop_string_comes_at_the_end() {
     let model = demo();
     let whole = text(&model, &greedy(Some(30)));
     // The text's last characters begin it, but nothing completes it.
-    let options = GenerateOptions {
-        stop: vec![format!("{}\u{0}", &whole[25..])],
-        ..greedy(Some(30))
-    };
+    let options = greedy(Some(30)).stop([format!("{}\u{0}", &whole[25..])]);
     let (pieces, generation) = generate(&model, &mut model.session().unwrap(), PROMPT, &options);
     assert_eq!(
         (pieces.concat(), generation.finish),
@@ -270,21 +233,12 @@ fn options_that_mean_nothing_are_refused_before_anything_runs() {
             "repetition_penalty is 0; it must be a positive number",
         ),
         (
-            GenerateOptions {
-                stop: vec!["a".into(), String::new()],
-                ..GenerateOptions::default()
-            },
+            GenerateOptions::new().stop(["a", ""]),
             "stop string 1 is empty",
         ),
     ] {
         let error = model
-            .generate(
-                &mut session,
-                PROMPT,
-                &options,
-                &AtomicBool::new(false),
-                &mut |_| true,
-            )
+            .generate(&mut session, PROMPT, &options, |_| true)
             .unwrap_err();
         assert_eq!(error.to_string(), expected);
         assert_eq!(session.position(), 0);
@@ -296,19 +250,13 @@ fn a_callback_that_has_enough_ends_the_text() {
     let model = demo();
     let whole = text(&model, &greedy(Some(20)));
     let mut pieces = String::new();
-    let mut each = |piece: &str| {
+    let each = |piece: &str| {
         pieces += piece;
         pieces.len() < 5
     };
     let mut session = model.session().unwrap();
     let generation = model
-        .generate(
-            &mut session,
-            PROMPT,
-            &greedy(None),
-            &AtomicBool::new(false),
-            &mut each,
-        )
+        .generate(&mut session, PROMPT, &greedy(None), each)
         .unwrap();
     assert_eq!(
         (generation.finish, pieces.as_str()),
@@ -320,14 +268,12 @@ fn a_callback_that_has_enough_ends_the_text() {
 fn cancelling_before_the_prompt_reads_nothing() {
     let model = demo();
     let mut session = model.session().unwrap();
+    let cancel = Cancel::new();
+    cancel.cancel();
     let generation = model
-        .generate(
-            &mut session,
-            PROMPT,
-            &greedy(None),
-            &AtomicBool::new(true),
-            &mut |_| true,
-        )
+        .generate(&mut session, PROMPT, &greedy(None).cancel(&cancel), |_| {
+            true
+        })
         .unwrap();
     assert_eq!(
         (
@@ -349,17 +295,19 @@ fn cancelling_before_the_prompt_reads_nothing() {
 fn cancelling_between_tokens_ends_the_text_and_the_session_goes_on() {
     let model = demo();
     let whole = text(&model, &greedy(Some(20)));
-    let cancel = AtomicBool::new(false);
+    let cancel = Cancel::new();
     let mut session = model.session().unwrap();
     let mut tokens = Vec::new();
-    let mut each = |token| {
+    let each = |token| {
         tokens.push(token);
-        cancel.store(tokens.len() == 4, Ordering::Relaxed);
+        if tokens.len() == 4 {
+            cancel.cancel();
+        }
         true
     };
     let prompt = model.encode(PROMPT).unwrap();
     let generation = model
-        .generate_tokens(&mut session, &prompt, &greedy(None), &cancel, &mut each)
+        .generate_tokens(&mut session, &prompt, &greedy(None).cancel(&cancel), each)
         .unwrap();
     assert_eq!(
         (generation.finish, &generation.tokens),
@@ -379,11 +327,11 @@ fn cancel_within(prompt: &[u32], chunk: usize) -> usize {
     whole.prefill(prompt).unwrap();
     let full = begun.elapsed();
     let mut session = model.session().unwrap();
-    let cancel = AtomicBool::new(false);
+    let cancel = Cancel::new();
     let result = std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(full / 20);
-            cancel.store(true, Ordering::Relaxed);
+            cancel.cancel();
         });
         session.prefill_until(prompt, &cancel).map(|_| ())
     });
@@ -436,20 +384,10 @@ fn characters_of_several_tokens_come_whole() {
     let model = demo();
     let tokenizer = model.tokenizer().unwrap();
     // Every token may be drawn, so that most bytes make no character at all.
-    let sampler = SamplerOptions {
-        temperature: 1e6,
-        top_k: 0,
-        top_p: 1.0,
-        min_p: 0.0,
-        ..SamplerOptions::default()
-    };
+    let sampler = SamplerOptions::greedy().temperature(1e6);
     for prompt in ["é", "für", "\u{1F600}", "a\u{1F1E9}\u{1F1EA}", "ü\u{0308}"] {
         for sampler in [sampler.clone(), SamplerOptions::greedy()] {
-            let options = GenerateOptions {
-                max_tokens: Some(100),
-                sampler,
-                ..GenerateOptions::default()
-            };
+            let options = GenerateOptions::new().max_tokens(100).sampler(sampler);
             let (pieces, generation) =
                 generate(&model, &mut model.session().unwrap(), prompt, &options);
             assert_eq!(
@@ -481,22 +419,15 @@ fn llama(edit: impl FnOnce(&mut serde_json::Value)) -> tempfile::TempDir {
 #[test]
 fn a_token_that_ends_texts_ends_the_text_and_is_not_shown() {
     let prompt = [1, 5, 9];
-    let never = AtomicBool::new(false);
     let run = |model: &Model, most| {
         let mut shown = Vec::new();
-        let mut each = |token| {
+        let each = |token| {
             shown.push(token);
             true
         };
         let mut session = model.session().unwrap();
         let generation = model
-            .generate_tokens(
-                &mut session,
-                &prompt,
-                &greedy(Some(most)),
-                &never,
-                &mut each,
-            )
+            .generate_tokens(&mut session, &prompt, &greedy(Some(most)), each)
             .unwrap();
         (shown, generation)
     };

@@ -1,22 +1,18 @@
 //! Is output that is not finite an error of every library call that chooses from it or returns it?
 #![cfg(feature = "chat")]
 
-use std::sync::atomic::AtomicBool;
-
 use smallmind::chat::Conversation;
 use smallmind::files::safetensors::TensorFile;
-use smallmind::generate::sampler::SamplerOptions;
 use smallmind::model::Logits;
-use smallmind::{EmbedError, EmbedOptions, GenerateOptions, Model, Options, StepError};
+use smallmind::{
+    Cancel, EmbedError, EmbedOptions, GenerateOptions, Model, Options, SamplerOptions,
+    ScoreOptions, StepError,
+};
 
 use crate::common::all_rows;
 use crate::common::damaged::{GAIN, POSITIONS, TOKENS, WIDTH, damage, demo_with, encoder};
 use crate::common::sentences::Sentences;
 use crate::common::tiny::{Tiny, graph};
-
-fn never() -> AtomicBool {
-    AtomicBool::new(false)
-}
 
 fn text_of<T>(result: Result<T, impl std::fmt::Display>) -> Result<(), String> {
     result.map(|_| ()).map_err(|error| error.to_string())
@@ -27,16 +23,11 @@ type Call = fn(&Model) -> Result<(), String>;
 
 /// Generating one text, none of which may come.
 fn generated(model: &Model, sampler: SamplerOptions) -> Result<(), String> {
-    let options = GenerateOptions {
-        sampler,
-        ..GenerateOptions::default()
-    };
+    let options = GenerateOptions::new().sampler(sampler);
     let mut session = model.session().unwrap();
-    text_of(
-        model.generate(&mut session, "KING:", &options, &never(), &mut |text| {
-            panic!("{text:?} was chosen")
-        }),
-    )
+    text_of(model.generate(&mut session, "KING:", &options, |text| {
+        panic!("{text:?} was chosen")
+    }))
 }
 
 const CALLS: [(&str, Call); 11] = [
@@ -44,7 +35,12 @@ const CALLS: [(&str, Call); 11] = [
         text_of(model.session().unwrap().prefill(&[75, 73]))
     }),
     ("prefill_until", |model| {
-        text_of(model.session().unwrap().prefill_until(&[75, 73], &never()))
+        text_of(
+            model
+                .session()
+                .unwrap()
+                .prefill_until(&[75, 73], &Cancel::new()),
+        )
     }),
     ("prefill_each", |model| {
         let mut given = |_: &[f32]| panic!("logits were given");
@@ -53,7 +49,7 @@ const CALLS: [(&str, Call); 11] = [
     ("prefill_each_until", |model| {
         let mut given = |_: &[f32]| panic!("logits were given");
         let mut session = model.session().unwrap();
-        text_of(session.prefill_each_until(&[75], &never(), &mut given))
+        text_of(session.prefill_each_until(&[75], &Cancel::new(), &mut given))
     }),
     ("step", |model| text_of(model.session().unwrap().step(75))),
     ("generate, greedy", |model| {
@@ -65,28 +61,26 @@ const CALLS: [(&str, Call); 11] = [
     ("generate_from", |model| {
         let mut session = model.session().unwrap();
         let options = GenerateOptions::default();
-        let mut each = |text: &str| panic!("{text:?} was chosen");
-        text_of(model.generate_from(&mut session, &[75], &options, &never(), &mut each))
+        let each = |text: &str| panic!("{text:?} was chosen");
+        text_of(model.generate_from(&mut session, &[75], &options, each))
     }),
     ("generate_tokens", |model| {
         let mut session = model.session().unwrap();
         let options = GenerateOptions::default();
-        let mut each = |token| panic!("{token} was chosen");
-        text_of(model.generate_tokens(&mut session, &[75], &options, &never(), &mut each))
+        let each = |token| panic!("{token} was chosen");
+        text_of(model.generate_tokens(&mut session, &[75], &options, each))
     }),
     ("say", |model| {
         let template = model.chat_template().unwrap();
         let mut conversation = Conversation::new(model, template).unwrap();
         let options = GenerateOptions::default();
-        let said = conversation.say("KING:", &options, &never(), &mut |text| {
-            panic!("{text:?} was chosen")
-        });
+        let said = conversation.say("KING:", &options, |text| panic!("{text:?} was chosen"));
         assert!(conversation.messages().is_empty());
         text_of(said)
     }),
     ("score", |model| {
         let mut session = model.session().unwrap();
-        text_of(model.score(&mut session, "KING:", 3, &never()))
+        text_of(model.score(&mut session, "KING:", &ScoreOptions::new()))
     }),
 ];
 
@@ -143,7 +137,7 @@ fn the_error_tells_the_token_however_the_prompt_is_cut() {
         assert_eq!(error, expected, "{chunk}");
         assert_eq!(session.position(), 5 / chunk * chunk);
 
-        let score = model.score_tokens(&mut session, &prompt, 1, &never());
+        let score = model.score_tokens(&mut session, &prompt, &ScoreOptions::new());
         assert_eq!(score.unwrap_err().to_string(), expected.to_string());
     }
 }
@@ -157,7 +151,7 @@ fn a_score_tells_the_token_of_the_text_not_of_the_window() {
         let options = tiny.options().context(context).logits(Logits::All);
         let model = Model::open(tiny.folder(), &options).unwrap();
         let mut session = model.session().unwrap();
-        let score = model.score_tokens(&mut session, &text, 1, &never());
+        let score = model.score_tokens(&mut session, &text, &ScoreOptions::new());
         let error = score.unwrap_err().to_string();
         assert!(
             error.contains("for token 17 (from 0) is not finite: 16 of 16"),

@@ -3,14 +3,12 @@
 use proptest::prelude::*;
 use rand_core::Rng;
 use rand_pcg::Pcg64;
-use smallmind::generate::sampler::{SampleError, Sampler, SamplerOptions};
+use smallmind::generate::sampler::Sampler;
+use smallmind::{SampleError, SamplerOptions};
 
 /// Everything kept, temperature 1, no penalty.
 fn open() -> SamplerOptions {
-    SamplerOptions {
-        temperature: 1.0,
-        ..SamplerOptions::greedy()
-    }
+    SamplerOptions::greedy().temperature(1.0)
 }
 
 fn once(options: SamplerOptions, logits: &[f32], recent: &[u32]) -> u32 {
@@ -85,51 +83,27 @@ fn more_or_fewer_logits_than_the_vocabulary_are_survived() {
 #[test]
 fn options_out_of_range_are_named() {
     let refused = |options: SamplerOptions| Sampler::new(options, 4).unwrap_err().to_string();
-    let base = SamplerOptions::default;
+    let base = SamplerOptions::new;
     assert_eq!(
-        refused(SamplerOptions {
-            temperature: NAN,
-            ..base()
-        }),
+        refused(base().temperature(NAN)),
         "temperature is NaN; it must be 0 or a positive number"
     );
     for temperature in [-1.0, INF] {
-        assert!(
-            refused(SamplerOptions {
-                temperature,
-                ..base()
-            })
-            .starts_with("temperature")
-        );
+        assert!(refused(base().temperature(temperature)).starts_with("temperature"));
     }
     for value in [-0.1, 1.1, NAN, INF] {
-        assert!(
-            refused(SamplerOptions {
-                top_p: value,
-                ..base()
-            })
-            .starts_with("top_p")
-        );
-        assert!(
-            refused(SamplerOptions {
-                min_p: value,
-                ..base()
-            })
-            .starts_with("min_p")
-        );
+        assert!(refused(base().top_p(value)).starts_with("top_p"));
+        assert!(refused(base().min_p(value)).starts_with("min_p"));
     }
-    for repetition_penalty in [0.0, -1.0, NAN, INF] {
-        let error = refused(SamplerOptions {
-            repetition_penalty,
-            ..base()
-        });
+    for penalty in [0.0, -1.0, NAN, INF] {
+        let error = refused(base().repetition_penalty(penalty));
         assert!(error.starts_with("repetition_penalty"));
     }
 }
 
 #[test]
 fn top_k_keeps_the_largest_and_of_equals_the_lowest_ids() {
-    let options = SamplerOptions { top_k: 3, ..open() };
+    let options = open().top_k(3);
     assert_eq!(drawn(&options, &[1.0, 2.0, 1.0, 1.0, 2.0]), [0, 1, 4]);
 }
 
@@ -137,7 +111,7 @@ fn top_k_keeps_the_largest_and_of_equals_the_lowest_ids() {
 fn top_p_keeps_the_fewest_that_reach_it() {
     // Probabilities 0.5, 0.25, 0.25.
     let logits = [0.0, 2f32.ln(), 0.0];
-    let keep = |top_p| drawn(&SamplerOptions { top_p, ..open() }, &logits);
+    let keep = |top_p| drawn(&open().top_p(top_p), &logits);
     assert_eq!(keep(0.0), [1]);
     assert_eq!(keep(0.49), [1]);
     assert_eq!(keep(0.74), [0, 1]);
@@ -146,11 +120,7 @@ fn top_p_keeps_the_fewest_that_reach_it() {
 
 #[test]
 fn top_p_reaches_far_into_a_flat_distribution() {
-    let options = SamplerOptions {
-        top_p: 0.5,
-        ..open()
-    };
-    let drawn = drawn(&options, &[1.0; 1000]);
+    let drawn = drawn(&open().top_p(0.5), &[1.0; 1000]);
     assert_eq!(drawn.last(), Some(&499));
 }
 
@@ -158,18 +128,9 @@ fn top_p_reaches_far_into_a_flat_distribution() {
 fn biases_are_added_before_anything_else() {
     let logits = [1.0, 3.0, 2.0, -1.0];
     let choose = |bias: &[(u32, f32)], options: SamplerOptions| {
-        let logit_bias = bias.to_vec();
-        once(
-            SamplerOptions {
-                logit_bias,
-                ..options
-            },
-            &logits,
-            &[],
-        )
+        once(options.logit_bias(bias.to_vec()), &logits, &[])
     };
-    let top = SamplerOptions { top_k: 1, ..open() };
-    for options in [SamplerOptions::greedy(), top] {
+    for options in [SamplerOptions::greedy(), open().top_k(1)] {
         assert_eq!(choose(&[], options.clone()), 1);
         assert_eq!(choose(&[(3, 4.5)], options.clone()), 3);
         assert_eq!(choose(&[(1, -INF)], options.clone()), 2);
@@ -178,16 +139,9 @@ fn biases_are_added_before_anything_else() {
         // A logit too large for a float stays the largest.
         assert_eq!(choose(&[(0, f32::MAX), (0, f32::MAX)], options), 0);
     }
-    let forbidden = SamplerOptions {
-        logit_bias: vec![(0, -INF), (1, -INF), (3, -INF)],
-        ..open()
-    };
+    let forbidden = open().logit_bias([(0, -INF), (1, -INF), (3, -INF)]);
     assert_eq!(drawn(&forbidden, &logits), [2]);
-    let all = (0..4).map(|id| (id, -INF)).collect();
-    let options = SamplerOptions {
-        logit_bias: all,
-        ..open()
-    };
+    let options = open().logit_bias((0..4).map(|id| (id, -INF)));
     let chosen = Sampler::new(options, 4).unwrap().sample(&logits, &[]);
     assert_eq!(chosen, Err(SampleError::AllForbidden { tokens: 4 }));
 }
@@ -195,11 +149,7 @@ fn biases_are_added_before_anything_else() {
 #[test]
 fn a_bias_that_means_nothing_is_refused() {
     let refused = |id, bias| {
-        let logit_bias = vec![(0, 1.0), (id, bias)];
-        let options = SamplerOptions {
-            logit_bias,
-            ..open()
-        };
+        let options = open().logit_bias([(0, 1.0), (id, bias)]);
         Sampler::new(options, 4).unwrap_err().to_string()
     };
     let range = "it must be a number, or -inf";
@@ -212,7 +162,7 @@ fn a_bias_that_means_nothing_is_refused() {
 #[test]
 fn min_p_compares_with_the_most_probable() {
     let logits = [0.0, 2f32.ln(), 4f32.ln()];
-    let keep = |min_p| drawn(&SamplerOptions { min_p, ..open() }, &logits);
+    let keep = |min_p| drawn(&open().min_p(min_p), &logits);
     assert_eq!(keep(0.24), [0, 1, 2]);
     assert_eq!(keep(0.26), [1, 2]);
     assert_eq!(keep(1.0), [2]);
@@ -221,20 +171,15 @@ fn min_p_compares_with_the_most_probable() {
 #[test]
 fn temperature_comes_after_the_cuts() {
     // At temperature 1 the second is below min_p; a high temperature does not bring it back.
-    let options = SamplerOptions {
-        min_p: 0.1,
-        temperature: 100.0,
-        ..open()
-    };
+    let options = open().min_p(0.1).temperature(100.0);
     assert_eq!(drawn(&options, &[3.0, 0.0]), [0]);
 }
 
 #[test]
 fn the_penalty_divides_positive_and_multiplies_negative_logits_once() {
-    let options = |penalty, window| SamplerOptions {
-        repetition_penalty: penalty,
-        repetition_window: window,
-        ..SamplerOptions::greedy()
+    let options = |penalty, window| {
+        let greedy = SamplerOptions::greedy();
+        greedy.repetition_penalty(penalty).repetition_window(window)
     };
     // 3 becomes 1.5 however often the token came, and -1 becomes -2.
     assert_eq!(once(options(2.0, 64), &[1.4, 3.0], &[1, 1, 1]), 1);
@@ -254,11 +199,7 @@ fn the_penalty_divides_positive_and_multiplies_negative_logits_once() {
 #[test]
 fn draws_follow_the_distribution_at_the_temperature() {
     // Squared probabilities at temperature 0.5: 1 : 4 : 16.
-    let options = SamplerOptions {
-        temperature: 0.5,
-        seed: 3,
-        ..open()
-    };
+    let options = open().temperature(0.5).seed(3);
     let counts = counts(&options, &[0.0, 2f32.ln(), 4f32.ln()], 21_000);
     for (count, expected) in counts.iter().zip([1000.0, 4000.0, 16_000.0]) {
         // Four standard deviations.
@@ -272,7 +213,7 @@ fn draws_follow_the_distribution_at_the_temperature() {
 #[test]
 fn the_seed_decides_the_tokens() {
     let run = |seed| {
-        let mut sampler = Sampler::new(SamplerOptions { seed, ..open() }, 256).unwrap();
+        let mut sampler = Sampler::new(open().seed(seed), 256).unwrap();
         (0..16)
             .map(|_| sampler.sample(&[0.0; 256], &[]).unwrap())
             .collect::<Vec<_>>()
@@ -341,7 +282,7 @@ proptest! {
         temperature in 0.1f32..3.0,
         seed in any::<u64>(),
     ) {
-        let options = SamplerOptions { temperature, top_k, top_p, min_p, seed, ..open() };
+        let options = SamplerOptions::new().temperature(temperature).top_k(top_k).top_p(top_p).min_p(min_p).seed(seed);
         let mut sampler = Sampler::new(options.clone(), logits.len()).unwrap();
         let found: Vec<u32> = (0..4).map(|_| sampler.sample(&logits, &[]).unwrap()).collect();
         prop_assert_eq!(found, reference(&options, &logits, 4));
@@ -353,10 +294,10 @@ proptest! {
         recent in prop::collection::vec(0u32..24, 0..8),
         temperature in 0.0f32..2.0,
         top_p in 0.0f32..=1.0,
-        repetition_penalty in 0.1f32..10.0,
+        penalty in 0.1f32..10.0,
     ) {
         let logits: Vec<f32> = bits.iter().map(|&bits| f32::from_bits(bits)).collect();
-        let options = SamplerOptions { temperature, top_p, repetition_penalty, ..SamplerOptions::default() };
+        let options = SamplerOptions::new().temperature(temperature).top_p(top_p).repetition_penalty(penalty);
         let mut sampler = Sampler::new(options, logits.len()).unwrap();
         let odd = |logit: &f32| logit.is_nan() || *logit == INF;
         match sampler.sample(&logits, &recent) {

@@ -1,20 +1,13 @@
 //! Is a text's score what its logits say, however they are computed?
 
-use std::sync::atomic::AtomicBool;
-
-use smallmind::generate::score::{Score, ScoreError};
-use smallmind::{Model, Options};
+use smallmind::{Cancel, Model, Options, Score, ScoreError, ScoreOptions};
 
 use crate::common::{all_rows, expected, open, source};
-
-fn never() -> AtomicBool {
-    AtomicBool::new(false)
-}
 
 fn score(name: &str, tokens: &[u32], options: Options) -> Result<Score, ScoreError> {
     let model = Model::open(source(name), &options).unwrap();
     let mut session = model.session().unwrap();
-    model.score_tokens(&mut session, tokens, 7, &never())
+    model.score_tokens(&mut session, tokens, &ScoreOptions::new().top(7))
 }
 
 /// ln p of every token of a row of logits, by the definition.
@@ -125,7 +118,10 @@ fn what_can_not_be_scored_is_an_error() {
     assert!(refusal("bert", &[1, 2], all_rows()).contains("it continues no text"));
     let model = open("demo", &all_rows());
     let mut session = model.session().unwrap();
-    let cancelled = model.score_tokens(&mut session, &[1, 2], 1, &AtomicBool::new(true));
+    let cancel = Cancel::new();
+    cancel.cancel();
+    let options = ScoreOptions::new().cancel(&cancel);
+    let cancelled = model.score_tokens(&mut session, &[1, 2], &options);
     assert_eq!(
         cancelled.unwrap_err().to_string(),
         "cancelled after 0 positions"
@@ -138,9 +134,10 @@ fn a_text_is_scored_with_the_tokens_around_it() {
     let model = open("demo", &all_rows());
     let mut session = model.session().unwrap();
     let text = "ROMEO:\nI do";
-    let of_text = model.score(&mut session, text, 3, &never()).unwrap();
+    let options = ScoreOptions::new().top(3);
+    let of_text = model.score(&mut session, text, &options).unwrap();
     let ids = model.encode(text).unwrap();
-    let of_ids = model.score_tokens(&mut session, &ids, 3, &never()).unwrap();
+    let of_ids = model.score_tokens(&mut session, &ids, &options).unwrap();
     assert_eq!(of_text, of_ids);
     assert_eq!(of_text.tokens, text.len());
 }

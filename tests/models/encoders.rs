@@ -1,11 +1,8 @@
 //! What are sessions of a model that reads each text whole?
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 
-use smallmind::exec::session::StepError;
-use smallmind::generate::run::{GenerateError, GenerateOptions};
-use smallmind::{Model, Options};
+use smallmind::{GenerateError, GenerateOptions, Model, Options, StepError};
 
 use crate::common::{all_rows, bits, data, difference, expected, open};
 
@@ -62,8 +59,7 @@ fn a_text_is_not_continued() {
     let model = open("bert", &Options::default());
     let mut session = model.session().unwrap();
     let options = GenerateOptions::default();
-    let cancel = AtomicBool::new(false);
-    let result = model.generate_tokens(&mut session, &[1, 2], &options, &cancel, &mut |_| true);
+    let result = model.generate_tokens(&mut session, &[1, 2], &options, |_| true);
     assert!(matches!(result, Err(GenerateError::Bidirectional)));
 }
 

@@ -6,16 +6,17 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use smallmind::blocks::BlockFormat;
 use smallmind::convert::{Quantization, Types};
 use smallmind::exec::pool::Pool;
-use smallmind::generate::sampler::{Sampler, SamplerOptions};
+use smallmind::generate::sampler::Sampler;
 use smallmind::graph::interpreter::Interpreter;
 use smallmind::model::{ModelFiles, Source, compile};
 use smallmind::types::DType;
-use smallmind::{EmbedOptions, GenerateOptions, Model, Options, Pooling, Session};
+use smallmind::{
+    EmbedOptions, GenerateOptions, Model, Options, Pooling, SamplerOptions, ScoreOptions, Session,
+};
 use tempfile::TempDir;
 
 use crate::common::damaged::{demo_with, edit, encoder};
@@ -213,20 +214,12 @@ const CASES: [(&str, Case); 14] = [
     }),
     ("generated text", |_| {
         let model = Model::open("demo", &Options::default()).unwrap();
-        let options = GenerateOptions {
-            max_tokens: Some(100),
-            sampler: SamplerOptions {
-                temperature: 1.3,
-                repetition_penalty: 1.1,
-                seed: 7,
-                ..SamplerOptions::default()
-            },
-            ..GenerateOptions::default()
-        };
+        let sampler = SamplerOptions::new().temperature(1.3).seed(7);
+        let sampler = sampler.repetition_penalty(1.1);
+        let options = GenerateOptions::new().max_tokens(100).sampler(sampler);
         let mut session = model.session().unwrap();
-        let never = AtomicBool::new(false);
         let mut text = String::new();
-        let generation = model.generate(&mut session, "KING:", &options, &never, &mut |piece| {
+        let generation = model.generate(&mut session, "KING:", &options, |piece| {
             text.push_str(piece);
             true
         });
@@ -245,7 +238,7 @@ const CASES: [(&str, Case); 14] = [
         let model = Model::open(inputs.subnormal.path(), &all_rows()).unwrap();
         let tokens: Vec<u32> = (0..60).map(|i| i * 7 % 300).collect();
         let mut session = model.session().unwrap();
-        let score = model.score_tokens(&mut session, &tokens, 3, &AtomicBool::new(false));
+        let score = model.score_tokens(&mut session, &tokens, &ScoreOptions::new());
         let score = score.unwrap();
         let next = score.next.iter().map(|(_, log)| log.to_bits());
         [score.mean_nll.to_bits(), score.perplexity.to_bits()]
@@ -327,9 +320,8 @@ fn an_error_or_a_panic_leaves_the_callers_environment_too() {
             let mut session = model.session().unwrap();
             let unknown = session.prefill(&[1 << 20]).is_err();
             let logits = session.prefill(&[75]).is_err();
-            let never = AtomicBool::new(false);
             let score = model
-                .score_tokens(&mut session, &[75, 73], 1, &never)
+                .score_tokens(&mut session, &[75, 73], &ScoreOptions::new())
                 .is_err();
             let mut sampler = Sampler::new(SamplerOptions::greedy(), 1).unwrap();
             let choice = sampler.sample(&[f32::NAN], &[]).is_err();

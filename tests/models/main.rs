@@ -13,3 +13,4 @@ mod own_graph;
 mod quantized;
 mod right;
 mod same_bits;
+mod unread_keys;

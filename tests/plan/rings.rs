@@ -1,9 +1,8 @@
 //! Do layers that keep only their window's rows lose anything that is needed?
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use smallmind::{Options, Session, StepError};
+use smallmind::{Cancel, Options, Session, StepError};
 
 use crate::common::{all_rows, bits, expected, open, run};
 
@@ -71,11 +70,11 @@ fn a_cancelled_prompt_goes_on_from_where_it_stopped() {
         let expected = last(&session);
         for microseconds in (0..20_000).step_by(700) {
             session.truncate(0);
-            let cancel = AtomicBool::new(false);
+            let cancel = Cancel::new();
             let read = std::thread::scope(|scope| {
                 scope.spawn(|| {
                     std::thread::sleep(Duration::from_micros(microseconds));
-                    cancel.store(true, Ordering::Relaxed);
+                    cancel.cancel();
                 });
                 session.prefill_until(&prompt, &cancel).map(|_| ())
             });

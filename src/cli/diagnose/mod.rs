@@ -5,6 +5,7 @@
 //! the graph as it was loaded, without passes, on the scalar reference. What does not: comparing the model's own output
 //! (`check.rs`), and mistakes that the loader finds by itself.
 
+mod change;
 mod changes;
 mod layers;
 mod norms;

@@ -2,9 +2,8 @@
 
 use smallmind::architecture::ast::{Node, Operand, OperandKind, Statement};
 
-use super::changes::{Change, replaced};
+use super::change::{Change, NORMS, replaced};
 
-const NORMS: [&str; 2] = ["RmsNorm", "LayerNorm"];
 /// What the norm gives where it was moved to.
 const MOVED: &str = "moved_norm";
 

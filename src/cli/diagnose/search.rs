@@ -6,7 +6,8 @@ use smallmind::files::weight_files::WeightFiles;
 
 use super::super::failure::Failure;
 use super::Subject;
-use super::changes::{Change, changes};
+use super::change::Change;
+use super::changes::changes;
 use super::layers::{Layers, at};
 use super::trace::{Built, elements, run};
 
