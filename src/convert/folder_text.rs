@@ -74,15 +74,24 @@ pub(super) fn vocabulary(
 /// Adds to `json`, the contents of a tokenizer.json, the tokens that other files add. One beyond the model's `count` tokens,
 /// such as padding that only names a token, is in no weight, and so is left out.
 fn add_tokens_beside(json: &mut Json, tokenizer: &Tokenizer, count: Option<usize>) {
-    let own = json.get("added_tokens").and_then(Json::as_array);
-    let id = |token: &Json| token.get("id").and_then(Json::as_u64);
-    let own: Vec<u64> = own.into_iter().flatten().filter_map(id).collect();
-    let mut tokens = tokenizer.added_tokens();
-    tokens.retain(|token| {
-        let id = id(token).unwrap_or(u64::MAX);
-        own.contains(&id) || count.is_none_or(|count| id < count as u64)
-    });
-    if let Some(file) = json.as_object_mut() {
-        file.insert("added_tokens".to_string(), tokens.into());
+    let Some(file) = json.as_object_mut() else {
+        return;
+    };
+    let own = file.entry("added_tokens").or_insert(Json::Null);
+    if own.is_null() {
+        *own = Json::Array(Vec::new());
+    }
+    let Some(own) = own.as_array_mut() else {
+        return;
+    };
+    for token in tokenizer.added_tokens() {
+        let is_known = own
+            .iter()
+            .any(|other| other.get("content") == token.get("content"));
+        let id = token.get("id").and_then(Json::as_u64);
+        let has_weights = id.is_some_and(|id| count.is_none_or(|count| id < count as u64));
+        if !is_known && has_weights {
+            own.push(token);
+        }
     }
 }
