@@ -24,12 +24,13 @@ pub mod conversation;
 mod dates;
 mod environment;
 mod of_model;
+mod plain;
 pub mod template;
 pub mod transcript;
 
 use serde::{Deserialize, Serialize};
 
-pub use conversation::{ChatError, Conversation, Turn};
+pub use conversation::{ChatError, Conversation, Turn, WhenFull};
 pub use template::{ChatTemplate, TemplateError};
 
 /// One message of a conversation.

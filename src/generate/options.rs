@@ -23,6 +23,10 @@ pub struct GenerateOptions {
     pub stop: Vec<String>,
     /// Tokens that end the text, besides the model's own.
     pub stop_tokens: Vec<u32>,
+    /// Whether a prompt's text, or the messages of a conversation, are text alone: special tokens that they spell out are
+    /// then read as text, so that what somebody wrote neither ends a turn nor begins another's. The tokens that the
+    /// tokenizer puts around a text stay, and so do the chat template's.
+    pub plain_text: bool,
     /// Called with the logits before each token is chosen.
     pub logits_hook: Option<LogitsHook>,
     /// Stops the prompt or the text from elsewhere: the text then ends with [`Finish::Cancelled`](super::run::Finish::Cancelled).
@@ -37,6 +41,7 @@ impl Default for GenerateOptions {
             sampler: SamplerOptions::default(),
             stop: Vec::new(),
             stop_tokens: Vec::new(),
+            plain_text: false,
             logits_hook: None,
             cancel: None,
         }
@@ -85,6 +90,12 @@ impl GenerateOptions {
     /// [`GenerateOptions::stop_tokens`]: these tokens, and no others.
     pub fn stop_tokens(mut self, tokens: impl IntoIterator<Item = u32>) -> GenerateOptions {
         self.stop_tokens = tokens.into_iter().collect();
+        self
+    }
+
+    /// [`GenerateOptions::plain_text`].
+    pub fn plain_text(mut self, wanted: bool) -> GenerateOptions {
+        self.plain_text = wanted;
         self
     }
 

@@ -184,15 +184,26 @@ impl Model {
     /// If the model has no tokenizer, or that fails.
     #[cfg(feature = "tokenizer")]
     pub fn encode(&self, prompt: &str) -> Result<Vec<u32>, GenerateError> {
-        let tokenizer = self.text_tokenizer()?;
-        let tokens = tokenizer.encode(prompt, true)?;
-        if tokens.is_empty() {
-            return self
-                .bos_token()
-                .map(|token| vec![token])
-                .ok_or(GenerateError::EmptyPrompt);
+        self.never_empty(self.text_tokenizer()?.encode(prompt, true)?)
+    }
+
+    /// As [`Model::encode`], but special tokens that the prompt spells out are read as text.
+    ///
+    /// # Errors
+    /// As [`Model::encode`].
+    #[cfg(feature = "tokenizer")]
+    pub fn encode_as_text(&self, prompt: &str) -> Result<Vec<u32>, GenerateError> {
+        self.never_empty(self.text_tokenizer()?.encode_as_text(prompt, true)?)
+    }
+
+    /// The tokens, or where there are none, the one that begins a text.
+    #[cfg(feature = "tokenizer")]
+    fn never_empty(&self, tokens: Vec<u32>) -> Result<Vec<u32>, GenerateError> {
+        match (tokens.is_empty(), self.bos_token()) {
+            (false, _) => Ok(tokens),
+            (true, Some(bos)) => Ok(vec![bos]),
+            (true, None) => Err(GenerateError::EmptyPrompt),
         }
-        Ok(tokens)
     }
 
     /// The tokens of a text that goes on behind others, or spells out every special token that it wants: none is put
@@ -219,12 +230,27 @@ impl Model {
         options: &GenerateOptions,
         each: impl FnMut(&str) -> bool,
     ) -> Result<Generation, GenerateError> {
-        let tokens = if session.position() == 0 {
-            self.encode(prompt)?
-        } else {
-            self.encode_more(prompt)?
-        };
+        let tokens = self.prompt_tokens(session, prompt, options)?;
         self.generate_from(session, &tokens, options, each)
+    }
+
+    /// The tokens that [`Model::generate`] reads of this prompt.
+    ///
+    /// # Errors
+    /// As [`Model::encode`].
+    #[cfg(feature = "tokenizer")]
+    pub fn prompt_tokens(
+        &self,
+        session: &Session,
+        prompt: &str,
+        options: &GenerateOptions,
+    ) -> Result<Vec<u32>, GenerateError> {
+        match (session.position(), options.plain_text) {
+            (0, false) => self.encode(prompt),
+            (0, true) => self.encode_as_text(prompt),
+            (_, false) => self.encode_more(prompt),
+            (_, true) => Ok(self.text_tokenizer()?.encode_plain(prompt)?),
+        }
     }
 
     /// As [`Model::generate`], from a prompt's tokens.

@@ -255,3 +255,47 @@ fn a_session_that_cannot_be_loaded_or_saved_is_an_error_that_names_the_file() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stderr).unwrap().contains(nowhere));
 }
+
+/// The text and what stderr says.
+fn both(arguments: &[&str]) -> (String, String) {
+    let output = output(arguments);
+    assert!(output.status.success());
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_line_on_stderr_says_what_ended_a_text_that_the_model_did_not_end() {
+    let run = ["run", "demo", "ROMEO:", "--greedy"];
+    let told = |more: &[&str]| both(&[&run, more].concat()).1;
+    assert_eq!(
+        told(&["-n", "4"]),
+        "note: the text stopped after 4 tokens (-n; -1 goes on until the model ends it)\n"
+    );
+    assert_eq!(
+        told(&["-c", "20"]),
+        "note: the text stopped because the context of 20 positions is full (--context)\n"
+    );
+    assert_eq!(told(&["--stop", "e"]), "");
+}
+
+#[test]
+fn minus_one_goes_on_until_the_context_is_full() {
+    let (text, _) = both(&["run", "demo", "ROMEO:", "--greedy", "-c", "20", "-n", "-1"]);
+    let (whole, _) = both(&["run", "demo", "ROMEO:", "--greedy", "-n", "100"]);
+    // The last token needs no position.
+    assert_eq!(text, whole[..20 - "ROMEO:".len() + 1]);
+}
+
+#[test]
+fn minus_one_is_a_new_seed_which_is_told_and_gives_the_text_again() {
+    let run = [
+        "run", "demo", "ROMEO:", "-n", "40", "--temp", "1.5", "--seed",
+    ];
+    let seeded = |seed: &str| both(&[&run[..], &[seed]].concat());
+    let (text, told) = seeded("-1");
+    let (_, seed) = told.split_once("the seed is ").unwrap();
+    let seed = seed.split(' ').next().unwrap();
+    assert_eq!(seeded(seed).0, text);
+    assert_ne!(seeded("-1").0, text);
+}

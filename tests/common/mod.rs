@@ -7,6 +7,7 @@ pub mod damaged;
 pub mod gguf;
 pub mod graph_text;
 pub mod hub;
+pub mod markers;
 pub mod quantized;
 pub mod random_graph;
 pub mod safetensors_file;

@@ -6,5 +6,6 @@ mod conversation;
 mod hook;
 mod model;
 mod not_finite;
+mod plain_text;
 mod sampler;
 mod score;

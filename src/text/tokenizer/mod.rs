@@ -10,6 +10,7 @@ pub(crate) mod gguf;
 mod memory;
 mod model;
 mod pieces;
+mod plain;
 pub(crate) mod pre_tokenizers;
 mod precompiled;
 mod sentence_piece;
@@ -199,24 +200,6 @@ impl Tokenizer {
             .post_process(encoding, None, true)
             .map_err(failed)?;
         Ok([before, encoding.get_ids(), after].concat())
-    }
-
-    /// The ids of a text's tokens, none of them special: nothing is put around the text, and special tokens that it spells
-    /// out are read as text.
-    ///
-    /// # Errors
-    /// As [`Tokenizer::encode`].
-    pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        let _environment = FloatEnvironment::set_default();
-        let plain = self.plain.get_or_init(|| {
-            let mut plain = self.pipeline.clone();
-            plain.set_encode_special_tokens(true);
-            Box::new(plain)
-        });
-        let encoding = plain
-            .encode_fast(text, false)
-            .map_err(|e| self.error("encode", e))?;
-        Ok(encoding.get_ids().to_vec())
     }
 
     /// The text of tokens. Unknown ids give nothing; bytes that are not UTF-8 give U+FFFD. `skip_special` leaves out
