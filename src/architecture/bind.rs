@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use rustc_hash::FxHashMap;
+
 use super::expand::{Expanded, FlatInput, FlatNode, FlatWeight};
 use crate::blocks::BlockFormat;
 use crate::files::weight_file::TensorHeader;
@@ -50,7 +52,7 @@ pub fn bind(file: &str, expanded: &Expanded, headers: Option<&Headers>) -> Resul
         editor: graph.edit(),
         headers,
         values: HashMap::new(),
-        classes: HashMap::new(),
+        classes: FxHashMap::default(),
         computable: COMPUTED_ALWAYS,
         lookups: MOST_LOOKUPS,
         problems: Vec::new(),
@@ -97,7 +99,7 @@ struct Binder<'a> {
     /// Values by canonical name. A name that is missing here was reported where it should have been bound.
     values: HashMap<String, Value>,
     /// What each value depends on; a value that is missing here is a literal.
-    classes: HashMap<Value, Class>,
+    classes: FxHashMap<Value, Class>,
     /// Elements that expressions over weights may still compute when the model is loaded.
     computable: usize,
     /// Missing tensors whose nearest name will still be looked up.

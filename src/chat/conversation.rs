@@ -4,13 +4,14 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use super::Message;
-use super::plain::Hidden;
+use super::hidden::Hidden;
 use super::template::{ChatTemplate, TemplateError};
 use crate::exec::arena::ArenaError;
 use crate::exec::session::Session;
 use crate::generate::options::GenerateOptions;
 use crate::generate::run::{Finish, GenerateError};
 use crate::model::Model;
+use crate::text::tokenizer::Markers;
 
 /// Why there is no answer. The conversation stands where it stood before.
 #[derive(Debug, thiserror::Error)]
@@ -307,7 +308,7 @@ impl Conversation {
         Ok(self.model.encode_more(&text)?)
     }
 
-    /// As [`Conversation::tokens`], but special tokens that messages spell out are read as text.
+    /// As [`Conversation::tokens`], but markers that messages spell out are read as text.
     fn plain_tokens(&self) -> Result<Vec<u32>, ChatError> {
         let tokenizer = self.model.text_tokenizer().map_err(GenerateError::from)?;
         let hidden = Hidden::new(&self.messages, tokenizer).map_err(GenerateError::from)?;
@@ -322,9 +323,9 @@ impl Conversation {
         let quarter = context / 4;
         let answer = options.max_tokens.map_or(quarter, |most| most.min(quarter));
         loop {
-            let tokens = match options.plain_text {
-                false => self.tokens()?,
-                true => self.plain_tokens()?,
+            let tokens = match options.markers {
+                Markers::Tokens => self.tokens()?,
+                Markers::Text => self.plain_tokens()?,
             };
             if tokens.len() + answer <= context {
                 return Ok(tokens);

@@ -23,8 +23,8 @@
 pub mod conversation;
 mod dates;
 mod environment;
+mod hidden;
 mod of_model;
-mod plain;
 pub mod template;
 pub mod transcript;
 

@@ -18,7 +18,7 @@ use super::failure::{Failure, aside, complain, print, warn};
 use super::interrupt;
 use super::model_argument::ModelArguments;
 use super::progress::progress;
-use super::sampling::{Most, Sampling, Seed};
+use super::sampling::{Most, Sampling, Seed, markers};
 
 /// Arguments of `chat`.
 #[derive(Args)]
@@ -98,7 +98,7 @@ pub fn chat(arguments: Arguments) -> Result<(), Failure> {
         .max_tokens(arguments.max_tokens.0)
         .sampler(arguments.sampling.without_seed()?)
         .stop(arguments.stop)
-        .plain_text(arguments.no_special);
+        .markers(markers(arguments.no_special));
     StopStrings::new(options.stop.clone())?;
     let open = arguments.plan.add_to(arguments.graph.options());
     let mut open = arguments.threads.add_to(open);

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
+use smallmind::files::output::write_bytes;
 
 use super::style::{ASIDE, ERROR, WARNING};
 
@@ -97,8 +98,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
 pub fn write(file: Option<&Path>, text: &str) -> Result<(), Failure> {
     match file {
         None => print(text),
-        Some(file) => std::fs::write(file, text)
-            .map_err(|error| Failure::Error(format!("can't write {}: {error}", file.display()))),
+        Some(file) => Ok(write_bytes(file, text.as_bytes())?),
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use indicatif::{ProgressBar, ProgressStyle};
 use smallmind::hub::{HubName, HubOptions, OnTransfer, Transfer, fetch};
 
-use super::failure::Failure;
+use super::failure::{Failure, note};
 
 /// Options whose value is a text, which may look like an option itself.
 const TEXTS: [&str; 4] = ["-p", "--prompt", "--stop", "--system"];
@@ -38,7 +38,7 @@ pub fn fetched(name: &str) -> Result<PathBuf, Failure> {
     let name: HubName = name.parse()?;
     let mut options = HubOptions::from_env()?;
     options.progress = progress();
-    Ok(fetch(&name, &options)?)
+    Ok(fetch(&name, &options.notice(note))?)
 }
 
 /// What draws the progress of downloads; `None` where stderr is no terminal.
@@ -49,9 +49,13 @@ fn progress() -> Option<OnTransfer> {
     let shown: Mutex<Option<ProgressBar>> = Mutex::new(None);
     Some(Arc::new(move |transfer: &Transfer| {
         let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_other = |bar: &mut ProgressBar| bar.message() != transfer.file;
+        if let Some(finished) = shown.take_if(is_other) {
+            finished.finish_and_clear();
+        }
         let bar = shown.get_or_insert_with(|| bar(transfer));
         bar.set_position(transfer.done);
-        if transfer.done >= transfer.all {
+        if transfer.all > 0 && transfer.done >= transfer.all {
             bar.finish_and_clear();
             *shown = None;
         }

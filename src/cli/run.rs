@@ -1,12 +1,13 @@
 //! `smallmind run`: a prompt's continuation, as it comes.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::HumanBytes;
+use smallmind::files::output::write_file;
 use smallmind::generate::stop::StopStrings;
 use smallmind::model::{Source, Text};
 use smallmind::{Finish, GenerateError, GenerateOptions, Generation, Model, Session};
@@ -14,11 +15,11 @@ use smallmind::{Finish, GenerateError, GenerateOptions, Generation, Model, Sessi
 use super::arguments::{GraphArguments, PlanArguments, ThreadArguments};
 use super::chat::{self, TemplateArguments};
 use super::ending;
-use super::failure::{Failure, error, note, print, usage};
+use super::failure::{Failure, error, note, print, usage, warn};
 use super::interrupt;
 use super::model_argument::{ModelArguments, ModelName};
 use super::progress::progress;
-use super::sampling::{Most, Sampling};
+use super::sampling::{Most, Sampling, markers};
 use super::text_argument::TextArguments;
 
 /// What the demo continues where no prompt is given.
@@ -106,7 +107,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         .max_tokens(arguments.max_tokens.0)
         .sampler(sampler)
         .stop(arguments.stop)
-        .plain_text(arguments.no_special);
+        .markers(markers(arguments.no_special));
     let begun = Instant::now();
     let model = Model::open(source, &open)?;
     if arguments.chat {
@@ -176,6 +177,15 @@ fn prompt_tokens(
     }
     let tokens = model.prompt_tokens(session, prompt, options)?;
     let (taken, context) = (session.position(), session.context());
+    if taken == 0
+        && let Some(tokenizer) = model.tokenizer()
+        && let Some(token) = tokenizer.doubled_start(&tokens)
+    {
+        let spelling = tokenizer.special_text(token).unwrap_or_default();
+        warn(&format!(
+            "the text begins with {spelling}, and the tokenizer puts one before every text: the model reads two"
+        ));
+    }
     if tokens.len() > context - taken {
         let behind = match taken {
             0 => String::new(),
@@ -214,19 +224,12 @@ fn read_rest(session: &mut Session, generation: &Generation) -> Result<(), Failu
 
 /// Write a session to a file, which is replaced only by a whole one.
 fn save_session(session: &Session, file: &Path) -> Result<(), Failure> {
-    let mut partial = file.as_os_str().to_owned();
-    partial.push(".partial");
-    let written = File::create(&partial)
-        .map_err(|error| error.to_string())
-        .and_then(|mut bytes| session.save(&mut bytes).map_err(|error| error.to_string()))
-        .and_then(|()| fs::rename(&partial, file).map_err(|error| error.to_string()));
-    written.map_err(|problem| {
-        // What is left of an attempt is of no use.
-        let _ = fs::remove_file(&partial);
-        Failure::Error(format!(
-            "can't save the session to {}: {problem}",
-            file.display()
-        ))
+    write_file(file, |output| {
+        let saved = session.save(output);
+        saved.map_err(|problem| {
+            let file = file.display();
+            Failure::Error(format!("can't save the session to {file}: {problem}"))
+        })
     })
 }
 

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::str::FromStr;
 
 use clap::Args;
-use smallmind::{SamplerError, SamplerOptions};
+use smallmind::{Markers, SamplerError, SamplerOptions};
 
 use super::failure::warn;
 
@@ -37,6 +37,14 @@ pub struct Sampling {
     /// Always take the most probable token, as --temp 0 does
     #[arg(long, conflicts_with_all = ["temp", "top_k", "top_p", "min_p", "seed"])]
     greedy: bool,
+}
+
+/// How markers are read that a text spells out, with `--no-special` or without.
+pub fn markers(no_special: bool) -> Markers {
+    match no_special {
+        true => Markers::Text,
+        false => Markers::Tokens,
+    }
 }
 
 /// Where the random numbers start.

@@ -10,12 +10,10 @@ use crate::convert::vocabulary::{Known, keys};
 use crate::files::folder::Folder;
 use crate::model::{ModelFiles, read_json_up_to};
 use crate::text::template_files::TemplateFileError;
-use crate::text::tokenizer::Tokenizer;
+use crate::text::tokenizer::{LARGEST_TOKENIZER, Tokenizer};
 
 /// Files of tokenizers that are not read.
 const OTHER_FILES: [&str; 4] = ["tokenizer.model", "spiece.model", "vocab.json", "vocab.txt"];
-/// The largest tokenizer.json that is read, in bytes.
-const LARGEST_TOKENIZER: u64 = 256 << 20;
 
 /// The folder's tokenizer, and the keys that say the same. A folder without one gives keys that say so.
 pub(super) fn vocabulary(
@@ -45,9 +43,14 @@ pub(super) fn vocabulary(
         keys.extend(bos.into_iter().chain(eos));
         return Ok((None, keys));
     }
-    let json = Folder::Disk(folder.clone());
-    let json: Json = read_json_up_to(&json, "tokenizer.json", LARGEST_TOKENIZER)?;
-    let tokenizer = Tokenizer::open(&path).map_err(|error| refuse(&path, error.to_string()))?;
+    let on_disk = Folder::Disk(folder.clone());
+    let mut json: Json = read_json_up_to(&on_disk, "tokenizer.json", LARGEST_TOKENIZER)?;
+    let tokenizer = Tokenizer::open_in(&on_disk, "tokenizer.json")
+        .map_err(|error| refuse(&path, error.to_string()))?;
+    if let Some(file) = json.as_object_mut() {
+        // Those that other files add too.
+        file.insert("added_tokens".to_string(), tokenizer.added_tokens());
+    }
     let templates = files.template_files();
     let spelled = templates.tokens()?;
     let id = |name: &str| tokenizer.token_to_id(spelled.get(name)?);

@@ -3,6 +3,8 @@
 use super::hook::LogitsHook;
 use super::sampler::SamplerOptions;
 use crate::exec::cancel::Cancel;
+#[cfg(feature = "tokenizer")]
+use crate::text::tokenizer::Markers;
 
 /// What to generate, and when to stop. Each method changes one choice.
 ///
@@ -19,14 +21,16 @@ pub struct GenerateOptions {
     pub max_tokens: Option<usize>,
     /// How tokens are chosen.
     pub sampler: SamplerOptions,
-    /// Strings that end the text; they are not part of it.
+    /// Strings that end the text; they are not part of it. The spelling of a special token (`<|im_end|>`) stops too, although
+    /// special tokens are not part of the text.
     pub stop: Vec<String>,
     /// Tokens that end the text, besides the model's own.
     pub stop_tokens: Vec<u32>,
-    /// Whether a prompt's text, or the messages of a conversation, are text alone: special tokens that they spell out are
-    /// then read as text, so that what somebody wrote neither ends a turn nor begins another's. The tokens that the
-    /// tokenizer puts around a text stay, and so do the chat template's.
-    pub plain_text: bool,
+    /// How markers are read that a prompt's text, or a conversation's messages, spell out: with [`Markers::Text`] what
+    /// somebody wrote neither ends a turn nor begins another's. The tokens that the tokenizer puts around a text stay, and
+    /// so do the chat template's.
+    #[cfg(feature = "tokenizer")]
+    pub markers: Markers,
     /// Called with the logits before each token is chosen.
     pub logits_hook: Option<LogitsHook>,
     /// Stops the prompt or the text from elsewhere: the text then ends with [`Finish::Cancelled`](super::run::Finish::Cancelled).
@@ -41,7 +45,8 @@ impl Default for GenerateOptions {
             sampler: SamplerOptions::default(),
             stop: Vec::new(),
             stop_tokens: Vec::new(),
-            plain_text: false,
+            #[cfg(feature = "tokenizer")]
+            markers: Markers::Tokens,
             logits_hook: None,
             cancel: None,
         }
@@ -93,9 +98,10 @@ impl GenerateOptions {
         self
     }
 
-    /// [`GenerateOptions::plain_text`].
-    pub fn plain_text(mut self, wanted: bool) -> GenerateOptions {
-        self.plain_text = wanted;
+    /// [`GenerateOptions::markers`].
+    #[cfg(feature = "tokenizer")]
+    pub fn markers(mut self, markers: Markers) -> GenerateOptions {
+        self.markers = markers;
         self
     }
 

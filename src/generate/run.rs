@@ -9,6 +9,8 @@ use super::sampler::{SampleError, Sampler, SamplerError};
 use super::stop::EmptyStopString;
 use crate::exec::session::{Session, StepError};
 use crate::model::Model;
+#[cfg(feature = "tokenizer")]
+use crate::text::tokenizer::Markers;
 
 /// What ended a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,21 +186,17 @@ impl Model {
     /// If the model has no tokenizer, or that fails.
     #[cfg(feature = "tokenizer")]
     pub fn encode(&self, prompt: &str) -> Result<Vec<u32>, GenerateError> {
-        self.never_empty(self.text_tokenizer()?.encode(prompt, true)?)
+        self.encode_with(prompt, Markers::Tokens)
     }
 
-    /// As [`Model::encode`], but special tokens that the prompt spells out are read as text.
+    /// As [`Model::encode`]; `markers` says how special tokens are read that the prompt spells out.
     ///
     /// # Errors
-    /// As [`Model::encode`].
+    /// As [`Model::encode`], and if the tokenizer can't read a marker as text.
     #[cfg(feature = "tokenizer")]
-    pub fn encode_as_text(&self, prompt: &str) -> Result<Vec<u32>, GenerateError> {
-        self.never_empty(self.text_tokenizer()?.encode_as_text(prompt, true)?)
-    }
-
-    /// The tokens, or where there are none, the one that begins a text.
-    #[cfg(feature = "tokenizer")]
-    fn never_empty(&self, tokens: Vec<u32>) -> Result<Vec<u32>, GenerateError> {
+    pub fn encode_with(&self, prompt: &str, markers: Markers) -> Result<Vec<u32>, GenerateError> {
+        let tokenizer = self.text_tokenizer()?;
+        let tokens = tokenizer.encode_with(prompt, true, markers)?;
         match (tokens.is_empty(), self.bos_token()) {
             (false, _) => Ok(tokens),
             (true, Some(bos)) => Ok(vec![bos]),
@@ -245,11 +243,11 @@ impl Model {
         prompt: &str,
         options: &GenerateOptions,
     ) -> Result<Vec<u32>, GenerateError> {
-        match (session.position(), options.plain_text) {
-            (0, false) => self.encode(prompt),
-            (0, true) => self.encode_as_text(prompt),
-            (_, false) => self.encode_more(prompt),
-            (_, true) => Ok(self.text_tokenizer()?.encode_plain(prompt)?),
+        match session.position() {
+            0 => self.encode_with(prompt, options.markers),
+            _ => Ok(self
+                .text_tokenizer()?
+                .encode_with(prompt, false, options.markers)?),
         }
     }
 
@@ -276,7 +274,16 @@ impl Model {
         let mut wanted = true;
         let mut generation = self.generate_tokens(session, prompt, options, |token| {
             let shown = match stream.push(token) {
-                Ok(text) => stops.push(&text),
+                Ok(text) => {
+                    let mut shown = stops.push(&text);
+                    // The spelling of a special token is not shown, but a stop string may name it.
+                    if let Some(marker) = tokenizer.special_text(token) {
+                        let after = stops.push_hidden(marker);
+                        shown.text += &after.text;
+                        shown.stop = after.stop;
+                    }
+                    shown
+                }
                 Err(error) => {
                     failed = Some(error);
                     return false;

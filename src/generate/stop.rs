@@ -1,5 +1,7 @@
 //! Stop conditions: stop strings.
 
+use std::ops::Range;
+
 /// A stop string was empty, and would stop everything before it begins.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("stop string {index} is empty")]
@@ -21,11 +23,16 @@ pub struct Shown {
 ///
 /// The text ends before the stop string that is complete first; if several end at the same byte, before the longest.
 /// How the text was cut into pieces makes no difference. Text that may be the beginning of a stop string is held back.
+///
+/// The text may have parts that are never shown, the spellings of special tokens. Stop strings find them like any other
+/// part.
 #[derive(Debug, Clone)]
 pub struct StopStrings {
     stops: Vec<String>,
     /// The end of the text so far: the longest suffix with which some stop string begins.
     held: String,
+    /// The parts of it that are never shown, in order.
+    hidden: Vec<Range<usize>>,
     stopped: Option<usize>,
 }
 
@@ -40,6 +47,7 @@ impl StopStrings {
             None => Ok(StopStrings {
                 stops,
                 held: String::new(),
+                hidden: Vec::new(),
                 stopped: None,
             }),
         }
@@ -60,9 +68,10 @@ impl StopStrings {
         });
         if let Some((_, start, index)) = found.min() {
             self.stopped = Some(index);
-            self.held.truncate(start);
+            let text = self.release(start);
+            self.held.clear();
             return Shown {
-                text: std::mem::take(&mut self.held),
+                text,
                 stop: self.stopped,
             };
         }
@@ -75,16 +84,43 @@ impl StopStrings {
         let keep = (earliest..self.held.len())
             .find(may_begin)
             .unwrap_or(self.held.len());
-        let held = self.held.split_off(keep);
         Shown {
-            text: std::mem::replace(&mut self.held, held),
+            text: self.release(keep),
             stop: None,
         }
     }
 
+    /// Adds text that is not shown, but may end the text.
+    pub fn push_hidden(&mut self, text: &str) -> Shown {
+        if self.stopped.is_none() && !self.stops.is_empty() {
+            let start = self.held.len();
+            self.hidden.push(start..start + text.len());
+            return self.push(text);
+        }
+        self.push("")
+    }
+
     /// The text is over: what was held back begins no stop string after all.
     pub fn flush(&mut self) -> String {
-        std::mem::take(&mut self.held)
+        self.release(self.held.len())
+    }
+
+    /// Takes the first `end` bytes of what is held, and leaves out of them what is not shown.
+    fn release(&mut self, end: usize) -> String {
+        let rest = self.held.split_off(end);
+        let released = std::mem::replace(&mut self.held, rest);
+        let mut shown = String::with_capacity(released.len());
+        let mut at = 0;
+        for range in &self.hidden {
+            shown.push_str(released.get(at..range.start.min(end)).unwrap_or_default());
+            at = range.end.min(end);
+        }
+        shown.push_str(released.get(at..).unwrap_or_default());
+        self.hidden.retain_mut(|range| {
+            *range = range.start.saturating_sub(end)..range.end.saturating_sub(end);
+            range.start < range.end
+        });
+        shown
     }
 
     /// The stop string that ended the text, counted from 0.
@@ -139,6 +175,29 @@ mod tests {
         let mut watch = StopStrings::new(vec!["éa".to_string()]).unwrap();
         assert_eq!(watch.push("é").text, "");
         assert_eq!(watch.flush(), "é");
+    }
+
+    #[test]
+    fn hidden_text_stops_and_is_not_shown() {
+        for stop in ["<end>", "a<end>", "<end>\n", "d>\nb"] {
+            let mut watch = StopStrings::new(vec![stop.to_string()]).unwrap();
+            let mut shown = watch.push("xa").text + &watch.push_hidden("<end>").text;
+            shown += &watch.push("\nb").text;
+            assert_eq!(watch.stopped(), Some(0), "{stop}");
+            assert_eq!(shown, if stop.starts_with('a') { "x" } else { "xa" });
+        }
+    }
+
+    #[test]
+    fn hidden_text_that_only_begins_a_stop_string_is_not_shown_later() {
+        let mut watch = StopStrings::new(vec!["b<end>c".to_string()]).unwrap();
+        let mut shown = watch.push("ab").text + &watch.push_hidden("<end>").text;
+        shown += &watch.push("d").text;
+        shown += &watch.push("b").text;
+        shown += &watch.push_hidden("<end>").text;
+        assert_eq!(shown + &watch.flush(), "abdb");
+        let mut none = StopStrings::new(Vec::new()).unwrap();
+        assert_eq!(none.push_hidden("<end>").text + &none.push("a").text, "a");
     }
 
     #[test]

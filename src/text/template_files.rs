@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
+use super::config_files::{LARGEST_FILE, read_json};
 #[cfg(feature = "chat")]
 use crate::files::folder::read_text;
 use crate::files::folder::{Folder, FolderError};
@@ -12,8 +13,6 @@ use crate::files::gguf::Metadata;
 
 /// The key of a GGUF file's template.
 const GGUF_TEMPLATE: &str = "tokenizer.chat_template";
-/// The largest file that is read, in bytes. Files of large vocabularies name each added token.
-const LARGEST_FILE: u64 = 16 << 20;
 
 /// Why no template can be had from files.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -155,16 +154,4 @@ fn template_of(path: &Path, json: &Json) -> Result<Option<String>, TemplateFileE
 #[cfg(feature = "chat")]
 pub(crate) fn read(path: &Path) -> Result<String, TemplateFileError> {
     Ok(read_text(path, LARGEST_FILE)?)
-}
-
-/// The JSON of a folder's file; `None` where there is no such file.
-fn read_json(folder: &Folder, file: &str) -> Result<Option<Json>, TemplateFileError> {
-    if !folder.has(file) {
-        return Ok(None);
-    }
-    let json = serde_json::from_str(&folder.text(file, LARGEST_FILE)?);
-    json.map(Some).map_err(|error| TemplateFileError::Read {
-        path: folder.path(file),
-        problem: error.to_string(),
-    })
 }

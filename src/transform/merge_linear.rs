@@ -1,6 +1,6 @@
 //! Linear layers that read the same value, in one step: Q, K and V, or gate and up.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use super::change::{Change, new_op};
 use crate::graph::{Class, Editor, Graph, GraphError, NodeId, Value};
@@ -18,7 +18,7 @@ const MOST: usize = 7;
 pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     let classes = graph.classes();
     let mut groups: Vec<(Segment, Vec<NodeId>)> = Vec::new();
-    let mut group_of: HashMap<Segment, usize> = HashMap::new();
+    let mut group_of: FxHashMap<Segment, usize> = FxHashMap::default();
     for id in graph.order() {
         if let Some(segment) = mergeable(graph, &classes, id) {
             let at = *group_of.entry(segment).or_insert_with(|| {

@@ -299,3 +299,33 @@ fn minus_one_is_a_new_seed_which_is_told_and_gives_the_text_again() {
     assert_eq!(seeded(seed).0, text);
     assert_ne!(seeded("-1").0, text);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_session_is_saved_into_devices_and_behind_links() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    symlink("/dev/null", path("null")).unwrap();
+    symlink("target", path("link")).unwrap();
+    for name in ["null", "link"] {
+        let file = path(name).display().to_string();
+        stdout(["run", "demo", "a", "-n", "1", "--save-session", &file]);
+        let kind = std::fs::symlink_metadata(path(name)).unwrap();
+        assert!(kind.is_symlink(), "{name}");
+    }
+    let null = std::fs::metadata("/dev/null").unwrap();
+    assert!(null.file_type().is_char_device());
+    let target = path("target").display().to_string();
+    stdout(["run", "demo", "-n", "1", "--load-session", &target]);
+}
+
+#[test]
+fn a_text_that_begins_twice_is_told() {
+    let folder = common::markers::model();
+    let model = folder.path().to_str().unwrap();
+    let told = |more: &[&str]| both(&[&["run", model, "-n", "1", "-p"][..], more].concat()).1;
+    assert!(told(&["<s>a"]).starts_with("note: the text begins with <s>"));
+    assert!(told(&["a"]).starts_with("note: the text stopped"));
+    assert!(told(&["<s>a", "--no-special"]).starts_with("note: the text stopped"));
+}

@@ -4,8 +4,8 @@
 mod common;
 mod conversation;
 mod hook;
+mod markers;
 mod model;
 mod not_finite;
-mod plain_text;
 mod sampler;
 mod score;

@@ -1,32 +1,41 @@
 //! Text to token ids and back, on Hugging Face tokenizers.
 //!
-//! What belongs here: reading a `tokenizer.json`, building the same from a GGUF file's vocabulary (`gguf`, with its
-//! tables and algorithms), encoding and decoding. What does not: GGUF's bytes (`files/`), and text that comes token by
-//! token (`stream`).
+//! What belongs here: reading a `tokenizer.json` and what other files add to it (`beside`), building the same from a GGUF
+//! file's vocabulary (`gguf`, with its tables and algorithms), encoding and decoding. What does not: GGUF's bytes
+//! (`files/`), and text that comes token by token (`stream`).
 
+mod beside;
 mod byte_level;
 mod distrust;
 pub(crate) mod gguf;
+mod markers;
 mod memory;
 mod model;
 mod pieces;
-mod plain;
 pub(crate) mod pre_tokenizers;
 mod precompiled;
 mod sentence_piece;
+mod spelled;
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use tokenizers::{
-    DecoderWrapper, NormalizerWrapper, PostProcessor, PostProcessorWrapper, PreTokenizerWrapper,
-    TokenizerImpl, TruncationDirection,
+    AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessor, PostProcessorWrapper,
+    PreTokenizerWrapper, TokenizerImpl, TruncationDirection,
 };
 
+pub use self::markers::Markers;
 use self::model::TokenModel;
 pub(crate) use self::pieces::SPACE_MARK;
 use crate::files::folder::Folder;
 use crate::kernels::float_environment::FloatEnvironment;
+
+/// The largest `tokenizer.json` that is read, in bytes: several times as large as those of vocabularies with 256 thousand
+/// tokens.
+pub const LARGEST_TOKENIZER: u64 = 256 << 20;
 
 /// What went wrong with a tokenizer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -81,7 +90,7 @@ type Pipeline = TokenizerImpl<
 pub struct Tokenizer {
     file: PathBuf,
     pipeline: Pipeline,
-    /// The same, but special tokens in a text are text. Made when first needed.
+    /// The same, but markers in a text are text. Made when first needed.
     plain: OnceLock<Box<Pipeline>>,
     /// What goes before a text and after it, besides what the pipeline's post-processor puts there.
     around: [Vec<u32>; 2],
@@ -90,33 +99,42 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads a `tokenizer.json`.
+    /// Reads a `tokenizer.json`, and no file beside it.
     ///
     /// # Errors
-    /// If the file can't be read, or its tokenizer can't be used.
+    /// If the file can't be read or is larger than [`LARGEST_TOKENIZER`], or its tokenizer can't be used.
     pub fn open(path: &Path) -> Result<Self, TokenizerError> {
-        let bytes = std::fs::read(path).map_err(|source| TokenizerError::Read {
-            file: path.to_path_buf(),
-            source: Arc::new(source),
-        })?;
+        let mut bytes = Vec::new();
+        File::open(path)
+            .and_then(|file| file.take(LARGEST_TOKENIZER + 1).read_to_end(&mut bytes))
+            .map_err(|source| TokenizerError::Read {
+                file: path.to_path_buf(),
+                source: Arc::new(source),
+            })?;
         Self::from_bytes(path, &bytes)
     }
 
-    /// Reads a `tokenizer.json` of a folder.
+    /// Reads a `tokenizer.json` of a folder, with the tokens that tokenizer_config.json, special_tokens_map.json and
+    /// added_tokens.json add to it.
     ///
     /// # Errors
-    /// If there is no such file, it can't be read, or its tokenizer can't be used.
+    /// If there is no such file, one of them can't be read, its tokenizer can't be used, or the files contradict each
+    /// other.
     pub fn open_in(folder: &Folder, file: &str) -> Result<Self, TokenizerError> {
         let path = folder.path(file);
-        match folder {
+        let mut tokenizer = match folder {
             Folder::Memory { files, .. } => match files.get(file) {
-                Some(bytes) => Self::from_bytes(&path, bytes),
-                None => Err(TokenizerError::Missing {
-                    problem: format!("there is no {}", path.display()),
-                }),
+                Some(bytes) => Self::from_bytes(&path, bytes)?,
+                None => {
+                    return Err(TokenizerError::Missing {
+                        problem: format!("there is no {}", path.display()),
+                    });
+                }
             },
-            Folder::Disk(_) => Self::open(&path),
-        }
+            Folder::Disk(_) => Self::open(&path)?,
+        };
+        tokenizer.add_beside(folder)?;
+        Ok(tokenizer)
     }
 
     /// A tokenizer from a `tokenizer.json`'s contents; `label` stands for its path in errors.
@@ -129,6 +147,12 @@ impl Tokenizer {
             file: label.to_path_buf(),
             problem,
         };
+        if bytes.len() as u64 > LARGEST_TOKENIZER {
+            let most = LARGEST_TOKENIZER >> 20;
+            return Err(malformed(format!(
+                "the file is larger than {most} MiB, which is the most that is read"
+            )));
+        }
         let commas = bytes.iter().filter(|byte| **byte == b',').count();
         memory::FILE
             .ensure(commas, bytes.len())
@@ -214,6 +238,61 @@ impl Tokenizer {
         self.pipeline
             .decode(ids, skip_special)
             .map_err(|e| self.error("decode", e))
+    }
+
+    /// Adds the tokens that the folder's files name beside the `tokenizer.json`.
+    fn add_beside(&mut self, folder: &Folder) -> Result<(), TokenizerError> {
+        let tokens = beside::tokens(folder).map_err(|error| TokenizerError::Malformed {
+            file: error.path,
+            problem: error.problem,
+        })?;
+        let known = self.pipeline.get_added_vocabulary();
+        let mut new: Vec<AddedToken> = Vec::new();
+        for other in &tokens {
+            let text = &other.token.content;
+            let is_known = new.iter().any(|token| token.content == *text)
+                || known.get_vocab().contains_key(text);
+            let is_same = known
+                .get_vocab()
+                .get(text)
+                .and_then(|id| known.get_added_tokens_decoder().get(id))
+                .is_some_and(|token| *token == other.token);
+            if !(is_same || other.only_new && is_known) {
+                new.push(other.token.clone());
+            }
+        }
+        let bytes = new.iter().map(|token| token.content.len()).sum();
+        memory::ADDED
+            .ensure(new.len(), bytes)
+            .map_err(|problem| TokenizerError::Malformed {
+                file: self.file.clone(),
+                problem,
+            })?;
+        if !new.is_empty() {
+            self.pipeline.add_tokens(&new);
+        }
+        for beside::Beside {
+            file, token, id, ..
+        } in &tokens
+        {
+            let found = self.pipeline.token_to_id(&token.content);
+            if let (Some(id), Some(found)) = (id, found)
+                && *id != found
+            {
+                return Err(TokenizerError::Malformed {
+                    file: folder.path(file),
+                    problem: format!(
+                        "it gives the token {:?} the id {id}, but by {} the id is {found}",
+                        token.content,
+                        self.file.display()
+                    ),
+                });
+            }
+        }
+        let added = self.pipeline.get_added_vocabulary().get_vocab().values();
+        let added = added.max().map_or(0, |id| *id as usize + 1);
+        self.vocab_size = self.vocab_size.max(added);
+        Ok(())
     }
 
     /// One more than the largest id. A model's logits may be more, where its vocabulary is padded.

@@ -1,0 +1,217 @@
+//! The tokens that files beside a `tokenizer.json` add to its vocabulary, as transformers 5 adds them:
+//!
+//! 1. `added_tokens_decoder` of tokenizer_config.json. Only where there is none, added_tokens.json counts, and
+//!    special_tokens_map.json says more about the names below
+//! 2. tokens that have a name: `bos_token`, `eos_token` and the like, any other key that ends in `_token`, and the map
+//!    `extra_special_tokens`
+//! 3. the list `extra_special_tokens`, or else `additional_special_tokens`
+//!
+//! A new token has the next free id. Where a file states another one, transformers takes the free one without a word; here
+//! that is an error, since the model has learned the stated one.
+//!
+//! `add_bos_token`, `add_eos_token` and `add_prefix_space` are read nowhere: a tokenizer.json says itself what is put around
+//! a text, and transformers 5 follows it alone.
+
+use serde_json::{Map, Value as Json};
+use tokenizers::AddedToken;
+
+use crate::files::folder::{Folder, FolderError};
+use crate::text::config_files::read_json;
+
+const CONFIG: &str = "tokenizer_config.json";
+const ADDED: &str = "added_tokens.json";
+const NAMED: &str = "special_tokens_map.json";
+
+/// The names that every tokenizer has, in the order in which their tokens are added.
+const NAMES: [&str; 7] = [
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+];
+
+/// A token that a file beside adds.
+pub struct Beside {
+    /// The file that names it.
+    pub file: &'static str,
+    /// The token, and how it is found in a text.
+    pub token: AddedToken,
+    /// The id that the file states.
+    pub id: Option<u32>,
+    /// Whether it changes nothing about a token of this spelling that is known already.
+    pub only_new: bool,
+}
+
+/// The tokens that the folder's files add, in the order in which they get ids.
+pub fn tokens(folder: &Folder) -> Result<Vec<Beside>, FolderError> {
+    let in_file = |file: &'static str| {
+        move |problem: String| FolderError {
+            path: folder.path(file),
+            problem,
+        }
+    };
+    let config = object(folder, CONFIG)?.unwrap_or_default();
+    let mut entries: Vec<(&'static str, String, Json)> = config
+        .iter()
+        .map(|(key, value)| (CONFIG, key.clone(), value.clone()))
+        .collect();
+    let mut stated = Vec::new();
+    match config.get("added_tokens_decoder") {
+        Some(decoder) => stated.extend(decoded(decoder).map_err(in_file(CONFIG))?),
+        None => {
+            let lists = ["extra_special_tokens", "additional_special_tokens"];
+            let listed = |key: &str| config.get(key).and_then(Json::as_array);
+            let has_list = lists
+                .iter()
+                .any(|key| listed(key).is_some_and(|list| !list.is_empty()));
+            for (key, value) in object(folder, NAMED)?.unwrap_or_default() {
+                if !(has_list && lists.contains(&key.as_str())) {
+                    entries.retain(|(_, other, _)| *other != key);
+                    entries.push((NAMED, key, value));
+                }
+            }
+        }
+    }
+    let named = named(&entries, |file| in_file(file))?;
+    if !config.contains_key("added_tokens_decoder") {
+        let is_special = |text: &str| named.iter().any(|other| other.token.content == text);
+        let added = object(folder, ADDED)?.unwrap_or_default();
+        for (text, id) in added {
+            let id = as_id(&id)
+                .ok_or_else(|| in_file(ADDED)(format!("{text:?}: expected an id, found {id}")))?;
+            stated.push(Beside {
+                file: ADDED,
+                token: AddedToken::from(text.clone(), is_special(&text)),
+                id: Some(id),
+                only_new: true,
+            });
+        }
+    }
+    stated.sort_by_key(|token| token.id);
+    stated.extend(named);
+    Ok(stated)
+}
+
+/// The map that a file holds; `None` where there is no such file.
+fn object(folder: &Folder, file: &str) -> Result<Option<Map<String, Json>>, FolderError> {
+    match read_json(folder, file)? {
+        None => Ok(None),
+        Some(Json::Object(map)) => Ok(Some(map)),
+        Some(_) => Err(FolderError {
+            path: folder.path(file),
+            problem: "expected a map".to_string(),
+        }),
+    }
+}
+
+fn as_id(value: &Json) -> Option<u32> {
+    u32::try_from(value.as_u64()?).ok()
+}
+
+/// `added_tokens_decoder`: tokens by id.
+fn decoded(decoder: &Json) -> Result<Vec<Beside>, String> {
+    let Some(map) = decoder.as_object() else {
+        return Err("added_tokens_decoder: expected a map".to_string());
+    };
+    let mut tokens = Vec::new();
+    for (id, value) in map {
+        let place = || format!("added_tokens_decoder: {}", shown(id));
+        let number = id
+            .parse()
+            .map_err(|_| format!("{}: expected an id", place()))?;
+        let token = value
+            .is_object()
+            .then(|| record(value, false))
+            .flatten()
+            .ok_or_else(|| format!("{}: expected a record with a text \"content\"", place()))?;
+        tokens.push(Beside {
+            file: CONFIG,
+            token,
+            id: Some(number),
+            only_new: false,
+        });
+    }
+    Ok(tokens)
+}
+
+/// The tokens that have a name, and those of the lists of special ones.
+fn named<E: Fn(String) -> FolderError>(
+    entries: &[(&'static str, String, Json)],
+    in_file: impl Fn(&'static str) -> E,
+) -> Result<Vec<Beside>, FolderError> {
+    let mut tokens = Vec::new();
+    let mut add = |file: &'static str, key: &str, value: &Json| {
+        let Some(token) = record(value, true) else {
+            let expected = "expected a token: a text, or a record with a text \"content\"";
+            return Err(in_file(file)(format!("{key}: {expected}")));
+        };
+        tokens.push(Beside {
+            file,
+            token,
+            id: None,
+            only_new: true,
+        });
+        Ok(())
+    };
+    let find = |name: &str| {
+        let mut found = entries.iter().filter(|(_, key, _)| key == name);
+        found.find(|(_, _, value)| !value.is_null())
+    };
+    for name in NAMES {
+        if let Some((file, key, value)) = find(name) {
+            add(file, key, value)?;
+        }
+    }
+    for (file, key, value) in entries {
+        let is_own = key.ends_with("_token") && !NAMES.contains(&key.as_str());
+        if is_own && (value.is_string() || value.get("content").is_some()) {
+            add(file, key, value)?;
+        }
+    }
+    let extra = find("extra_special_tokens");
+    if let Some((file, key, Json::Object(map))) = extra {
+        map.values().try_for_each(|value| add(file, key, value))?;
+    }
+    let is_list = |value: &Json| value.as_array().is_some_and(|list| !list.is_empty());
+    let list = extra
+        .filter(|(_, _, value)| is_list(value))
+        .or_else(|| find("additional_special_tokens"));
+    if let Some((file, key, value)) = list {
+        let Some(list) = value.as_array() else {
+            return Err(in_file(file)(format!("{key}: expected a list of tokens")));
+        };
+        list.iter().try_for_each(|value| add(file, key, value))?;
+    }
+    if let Some((file, key, value)) = extra
+        && !value.is_object()
+        && !value.is_array()
+    {
+        return Err(in_file(file)(format!(
+            "{key}: expected a list or a map of tokens"
+        )));
+    }
+    Ok(tokens)
+}
+
+/// The token that a text, or a record with its text and how it is found, describes.
+fn record(value: &Json, special: bool) -> Option<AddedToken> {
+    if let Some(text) = value.as_str() {
+        return Some(AddedToken::from(text, special));
+    }
+    let flag = |name: &str| value.get(name).and_then(Json::as_bool);
+    let special = special || flag("special").unwrap_or(false);
+    Some(
+        AddedToken::from(value.get("content")?.as_str()?, special)
+            .normalized(flag("normalized").unwrap_or(!special))
+            .lstrip(flag("lstrip").unwrap_or(false))
+            .rstrip(flag("rstrip").unwrap_or(false))
+            .single_word(flag("single_word").unwrap_or(false)),
+    )
+}
+
+fn shown(text: &str) -> String {
+    format!("{:?}", crate::language::diagnostics::shortened(text, 40))
+}

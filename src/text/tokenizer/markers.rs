@@ -1,0 +1,141 @@
+//! Markers: the added tokens of a tokenizer, such as `<s>` and `<|im_end|>`, which a text may spell out.
+
+use serde_json::{Value as Json, json};
+use tokenizers::AddedToken;
+
+use super::{Tokenizer, TokenizerError};
+use crate::kernels::float_environment::FloatEnvironment;
+
+/// How markers that a text spells out are read. Markers are the special tokens, and of the others that were added to a
+/// vocabulary those in angle or square brackets (`<tool_call>`); the rest, such as runs of spaces, is text in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Markers {
+    /// As the tokens that they name: chat templates need it.
+    #[default]
+    Tokens,
+    /// As text like any other: nobody who writes a text can end a turn or begin one.
+    Text,
+}
+
+impl Tokenizer {
+    /// The ids of a text's tokens. `add_special` adds those that belong around a text (BOS, CLS); `markers` says how tokens
+    /// are read that the text itself spells out.
+    ///
+    /// # Errors
+    /// If the tokenizer fails on the text, or makes a marker of it although it was to be read as text: some tokenizers have
+    /// a marker's spelling as a word too.
+    pub fn encode_with(
+        &self,
+        text: &str,
+        add_special: bool,
+        markers: Markers,
+    ) -> Result<Vec<u32>, TokenizerError> {
+        if markers == Markers::Tokens {
+            return self.encode(text, add_special);
+        }
+        let _environment = FloatEnvironment::set_default();
+        let failed = |error| self.error("encode", error);
+        let plain = self.plain.get_or_init(|| Box::new(self.plain_pipeline()));
+        let encoding = plain.encode_fast(text, false).map_err(failed)?;
+        for (id, token) in self.markers() {
+            if !encoding.get_ids().contains(&id) || !text.contains(&token.content) {
+                continue;
+            }
+            // The token may also stand for what is unknown, or for a part of a longer word.
+            let alone = plain.encode_fast(&*token.content, false).map_err(failed)?;
+            if alone.get_ids().contains(&id) {
+                let problem = format!(
+                    "{:?} as text: it has no other way to write it than the token {id}",
+                    token.content
+                );
+                return Err(failed(problem.into()));
+            }
+        }
+        if !add_special {
+            return Ok(encoding.get_ids().to_vec());
+        }
+        let encoding = plain.post_process(encoding, None, true).map_err(failed)?;
+        let [before, after] = &self.around;
+        Ok([before, encoding.get_ids(), after].concat())
+    }
+
+    /// The ids of a text's tokens without any marker: nothing is put around the text, and what it spells out is read as
+    /// text ([`Markers::Text`]).
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode_with`].
+    pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        self.encode_with(text, false, Markers::Text)
+    }
+
+    /// The text of a special token, which decoding leaves out where it is asked to; `None` for any other token.
+    pub fn special_text(&self, id: u32) -> Option<&str> {
+        let token = self.added().get_added_tokens_decoder().get(&id)?;
+        let text = token.content.as_str();
+        self.added().is_special_token(text).then_some(text)
+    }
+
+    /// The token that `ids`, made of a text, begin with twice: the text spells out the token that the tokenizer puts before
+    /// every text, and so has it two times, which models were not trained on.
+    pub fn doubled_start(&self, ids: &[u32]) -> Option<u32> {
+        let (first, second) = (ids.first()?, ids.get(1)?);
+        if first != second || self.special_text(*first).is_none() {
+            return None;
+        }
+        let starts = self.encode("", true).ok()?;
+        (starts.first() == Some(first)).then_some(*first)
+    }
+
+    /// The added tokens, by id, as a `tokenizer.json` lists them.
+    pub(crate) fn added_tokens(&self) -> Json {
+        let mut tokens: Vec<(&u32, &AddedToken)> =
+            self.added().get_added_tokens_decoder().iter().collect();
+        tokens.sort_by_key(|(id, _)| **id);
+        let record = |(id, token): (&u32, &AddedToken)| {
+            json!({
+                "id": id,
+                "content": token.content,
+                "single_word": token.single_word,
+                "lstrip": token.lstrip,
+                "rstrip": token.rstrip,
+                "normalized": token.normalized,
+                "special": self.added().is_special_token(&token.content),
+            })
+        };
+        tokens.into_iter().map(record).collect()
+    }
+
+    /// The markers, in no order.
+    pub(crate) fn markers(&self) -> impl Iterator<Item = (u32, &AddedToken)> {
+        let tokens = self.added().get_added_tokens_decoder().iter();
+        tokens
+            .filter(|(_, token)| {
+                self.added().is_special_token(&token.content) || is_bracketed(&token.content)
+            })
+            .map(|(id, token)| (*id, token))
+    }
+
+    fn added(&self) -> &tokenizers::AddedVocabulary {
+        self.pipeline.get_added_vocabulary()
+    }
+
+    /// The pipeline for which markers are text.
+    fn plain_pipeline(&self) -> super::Pipeline {
+        let mut plain = self.pipeline.clone();
+        let others: Vec<AddedToken> = self
+            .markers()
+            .filter(|(_, token)| !self.added().is_special_token(&token.content))
+            .map(|(_, token)| token.clone().special(true))
+            .collect();
+        // The pipeline reads as text what is special, and nothing else.
+        if !others.is_empty() {
+            plain.add_special_tokens(&others);
+        }
+        plain.set_encode_special_tokens(true);
+        plain
+    }
+}
+
+fn is_bracketed(text: &str) -> bool {
+    text.starts_with(['<', '[']) && text.ends_with(['>', ']'])
+}
