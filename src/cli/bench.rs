@@ -16,8 +16,9 @@ use smallmind::{Model, ModelError, Options, Session};
 use super::ablate::{Load, ablate};
 use super::arguments::{GraphArguments, PlanArguments};
 use super::bench_table::{Row, csv_head, csv_line, markdown_head, markdown_line};
-use super::failure::{Failure, error, print, print_json, usage, warn};
+use super::failure::{Failure, error, print, print_json, remark, usage};
 use super::model_argument::{ModelArguments, ModelName, nothing_more};
+use super::opened::open_model;
 use super::progress::progress;
 
 /// Arguments of `bench`.
@@ -163,7 +164,7 @@ pub fn bench(mut arguments: Arguments) -> Result<(), Failure> {
     for threads in threads {
         let mut options = options.clone().threads(threads);
         options.progress = progress();
-        let model = Model::open(source.clone(), &options)?;
+        let model = open_model(source.clone(), &options)?;
         let mut session = model.session()?;
         if batch > 1 && longest > session.context() {
             return error(format!(
@@ -276,7 +277,7 @@ fn context(
         }
     };
     if longest > context {
-        warn(&format!(
+        remark(&format!(
             "the context has {context} positions; tests of more tokens begin again whenever it is full"
         ));
     }

@@ -14,9 +14,10 @@ use super::chat_commands::{self, After};
 use super::chat_input::{Input, Lines};
 use super::chat_settings::Talk;
 use super::ending;
-use super::failure::{Failure, aside, complain, print, warn};
+use super::failure::{Failure, aside, complain, print, remark};
 use super::interrupt;
 use super::model_argument::ModelArguments;
+use super::opened::open_model;
 use super::progress::progress;
 use super::sampling::{Most, Sampling, Seed, markers};
 
@@ -105,7 +106,7 @@ pub fn chat(arguments: Arguments) -> Result<(), Failure> {
     open.text = Text::Needed;
     open.progress = progress();
     let name = arguments.model.only()?;
-    let model = Model::open(name.source()?, &open)?;
+    let model = open_model(name.source()?, &open)?;
     let mut conversation = arguments.template.conversation(&model)?;
     if let Some(keep) = arguments.keep {
         conversation.set_when_full(WhenFull::Forget { keep });
@@ -223,7 +224,7 @@ fn talk_to_the_end(
             return Err(Failure::Interrupted);
         }
         if turn.forgotten_messages > 0 {
-            warn(&format!(
+            remark(&format!(
                 "the context was full: the oldest {} messages were forgotten before this answer",
                 turn.forgotten_messages
             ));

@@ -6,11 +6,12 @@ use std::io::{self, BufRead, Read};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use smallmind::model::Text;
-use smallmind::{EmbedOptions, Embedder, Model, Pooling};
+use smallmind::{EmbedOptions, Embedder, Pooling};
 
 use super::arguments::{GraphArguments, PlanArguments, ThreadArguments};
 use super::failure::{Failure, error, print};
 use super::model_argument::ModelArguments;
+use super::opened::open_model;
 use super::progress::progress;
 use super::text_argument::utf8;
 
@@ -96,7 +97,7 @@ pub fn embed(arguments: Arguments) -> Result<(), Failure> {
     let options = arguments.plan.add_to(arguments.graph.options());
     let mut options = arguments.threads.add_to(options).text(Text::Needed);
     options.progress = progress();
-    let model = Model::open(model.source()?, &options)?;
+    let model = open_model(model.source()?, &options)?;
     let mut embedder = model.embedder(
         &EmbedOptions::new()
             .pooling(arguments.pooling.map(Pooling::from))

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 use smallmind::files::output::write_bytes;
 
-use super::style::{ASIDE, ERROR, WARNING};
+use super::style::{ASIDE, ERROR, REMARK};
 
 /// The exit code after a mistake in the arguments, as clap has it.
 const USAGE: u8 = 2;
@@ -78,8 +78,13 @@ pub fn aside(text: &str) {
 }
 
 /// Something that the user should know, on stderr.
+pub fn remark(message: &str) {
+    note(&format!("{REMARK}note:{REMARK:#} {message}"));
+}
+
+/// Something that may be wrong, on stderr.
 pub fn warn(message: &str) {
-    note(&format!("{WARNING}note:{WARNING:#} {message}"));
+    note(&format!("{REMARK}warning:{REMARK:#} {message}"));
 }
 
 /// Write to stdout, and see to it that the text is out.

@@ -28,6 +28,7 @@ mod input;
 mod interrupt;
 mod man;
 mod model_argument;
+mod opened;
 mod plan;
 mod progress;
 mod quantize;

@@ -15,9 +15,10 @@ use smallmind::{Finish, GenerateError, GenerateOptions, Generation, Model, Sessi
 use super::arguments::{GraphArguments, PlanArguments, ThreadArguments};
 use super::chat::{self, TemplateArguments};
 use super::ending;
-use super::failure::{Failure, error, note, print, usage, warn};
+use super::failure::{Failure, error, note, print, remark, usage};
 use super::interrupt;
 use super::model_argument::{ModelArguments, ModelName};
+use super::opened::open_model;
 use super::progress::progress;
 use super::sampling::{Most, Sampling, markers};
 use super::text_argument::TextArguments;
@@ -109,7 +110,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         .stop(arguments.stop)
         .markers(markers(arguments.no_special));
     let begun = Instant::now();
-    let model = Model::open(source, &open)?;
+    let model = open_model(source, &open)?;
     if arguments.chat {
         return chat::once(
             &model,
@@ -182,7 +183,7 @@ fn prompt_tokens(
         && let Some(token) = tokenizer.doubled_start(&tokens)
     {
         let spelling = tokenizer.special_text(token).unwrap_or_default();
-        warn(&format!(
+        remark(&format!(
             "the text begins with {spelling}, and the tokenizer puts one before every text: the model reads two"
         ));
     }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::Args;
 use smallmind::{Markers, SamplerError, SamplerOptions};
 
-use super::failure::warn;
+use super::failure::remark;
 
 /// How tokens are chosen.
 #[derive(Args)]
@@ -111,7 +111,7 @@ impl Sampling {
         };
         let drawn = seed.drawn();
         if seed == Seed::New {
-            warn(&format!(
+            remark(&format!(
                 "the seed is {drawn} (--seed {drawn} gives this text again)"
             ));
         }

@@ -11,6 +11,7 @@ use super::arguments::{GraphArguments, PlanArguments, ThreadArguments};
 use super::failure::{Failure, print, print_json, usage};
 use super::interrupt;
 use super::model_argument::ModelArguments;
+use super::opened::open_model;
 use super::progress::progress;
 use super::text_argument::TextArguments;
 
@@ -71,7 +72,7 @@ pub fn score(arguments: Arguments) -> Result<(), Failure> {
     let options = arguments.threads.add_to(options);
     let mut options = options.logits(Logits::All).text(Text::Needed);
     options.progress = progress();
-    let model = Model::open(model.source()?, &options)?;
+    let model = open_model(model.source()?, &options)?;
     let mut session = model.session()?;
     let cancel = interrupt::catch()?;
     let options = ScoreOptions::new().top(arguments.top).cancel(&cancel);

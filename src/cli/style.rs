@@ -5,8 +5,8 @@ use clap::builder::styling::{AnsiColor, Style, Styles};
 
 /// Before an error.
 pub const ERROR: Style = AnsiColor::Red.on_default().bold();
-/// Before what the user should know.
-pub const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+/// Before a note or a warning.
+pub const REMARK: Style = AnsiColor::Yellow.on_default().bold();
 /// Where a person types.
 pub const PROMPT: Style = AnsiColor::Green.on_default().bold();
 /// What a chat says besides the model's answers.

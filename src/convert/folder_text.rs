@@ -26,8 +26,8 @@ pub(super) fn vocabulary(
         file: file.to_path_buf(),
         problem,
     };
-    let mut ends = files.config.eos_tokens();
-    let mut bos = files.config.bos_token();
+    let mut ends = files.config.eos_tokens().ids;
+    let mut bos = files.config.bos_token().ids.first().copied();
     if !path.is_file() {
         for name in OTHER_FILES {
             let other = folder.join(name);

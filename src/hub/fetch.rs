@@ -255,7 +255,8 @@ impl Hub<'_> {
             ));
         }
         let text = fs::read_to_string(&path).map_err(|error| self.failed(INDEX, error))?;
-        let index: Json = serde_json::from_str(&text).map_err(|error| self.failed(INDEX, error))?;
+        let index: Json =
+            crate::files::json::parse(&text).map_err(|error| self.failed(INDEX, error))?;
         let map = index.get("weight_map").and_then(Json::as_object);
         let map = map.ok_or_else(|| self.failed(INDEX, "it has no \"weight_map\""))?;
         let files = map.values().filter_map(Json::as_str);
