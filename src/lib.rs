@@ -206,6 +206,8 @@ pub use generate::sampler::{SampleError, SamplerError, SamplerOptions};
 pub use generate::score::{Score, ScoreError, ScoreOptions};
 pub use model::{Model, ModelBytes, ModelError, Options, Warning};
 pub use plan::{MemoryReport, StepReport};
+#[cfg(feature = "tokenizer")]
+pub use text::tokenizer::Markers;
 
 /// What the errors of opening and running a model are made of.
 pub mod error {

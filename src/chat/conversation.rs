@@ -4,12 +4,14 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use super::Message;
+use super::hidden::Hidden;
 use super::template::{ChatTemplate, TemplateError};
 use crate::exec::arena::ArenaError;
 use crate::exec::session::Session;
 use crate::generate::options::GenerateOptions;
 use crate::generate::run::{Finish, GenerateError};
 use crate::model::Model;
+use crate::text::tokenizer::Markers;
 
 /// Why there is no answer. The conversation stands where it stood before.
 #[derive(Debug, thiserror::Error)]
@@ -32,9 +34,28 @@ pub enum ChatError {
         /// Positions there are.
         context: usize,
     },
+    /// There is nothing to answer again.
+    #[error("there is no question yet")]
+    NoQuestion,
     /// The template makes no text of the messages.
     #[error("the template makes an empty text of the messages")]
     Empty,
+}
+
+/// What happens to a conversation that no longer fits the context.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// It is refused, with [`ChatError::TooLong`].
+    #[default]
+    Refuse,
+    /// Its oldest turns are forgotten, until there is room for the answer too: for [`GenerateOptions::max_tokens`], or a
+    /// quarter of the context if that is less. What stands before the first turn (a system message) stays, and so does
+    /// the question.
+    Forget {
+        /// How many turns are never forgotten, counted from the first.
+        keep: usize,
+    },
 }
 
 /// What an answer took.
@@ -43,6 +64,8 @@ pub enum ChatError {
 pub struct Turn {
     /// What ended the answer.
     pub finish: Finish,
+    /// Messages that were forgotten to make room for this turn ([`WhenFull::Forget`]).
+    pub forgotten_messages: usize,
     /// Tokens of the conversation that the session had read before.
     pub reused_tokens: usize,
     /// Tokens of the conversation that were read for this answer.
@@ -88,6 +111,7 @@ pub struct Conversation {
     now: SystemTime,
     /// Tokens that end an answer, besides the model's own.
     turn_ends: Vec<u32>,
+    when_full: WhenFull,
 }
 
 impl fmt::Debug for Conversation {
@@ -117,6 +141,7 @@ impl Conversation {
             messages: Vec::new(),
             now,
             turn_ends,
+            when_full: WhenFull::Refuse,
         })
     }
 
@@ -138,6 +163,11 @@ impl Conversation {
         if let Some(text) = text {
             self.messages.insert(0, Message::new("system", text));
         }
+    }
+
+    /// Decide what happens when the conversation no longer fits the context.
+    pub fn set_when_full(&mut self, when_full: WhenFull) {
+        self.when_full = when_full;
     }
 
     /// Forget all messages but the system message.
@@ -174,12 +204,38 @@ impl Conversation {
     /// beginning; returning `false` from it stops like cancelling does.
     ///
     /// Afterwards the answer, without spaces and line ends around it, is the last message, whatever ended it; only a turn
-    /// that was cancelled before the answer began leaves no message at all.
+    /// that was cancelled before the answer began leaves the messages as they were.
     ///
     /// # Errors
     /// If the template refuses the messages, the conversation does not fit the context, or generating fails.
     pub fn say(
         &mut self,
+        text: &str,
+        options: &GenerateOptions,
+        each: impl FnMut(&str) -> bool,
+    ) -> Result<Turn, ChatError> {
+        self.say_or(self.messages.clone(), text, options, each)
+    }
+
+    /// Forget the last answer, and give another one to the same question. What is said of [`Conversation::say`] is true
+    /// here too; a turn without an answer leaves the messages as they were, the old answer included.
+    ///
+    /// # Errors
+    /// As [`Conversation::say`], and if there is no question yet.
+    pub fn retry(
+        &mut self,
+        options: &GenerateOptions,
+        each: impl FnMut(&str) -> bool,
+    ) -> Result<Turn, ChatError> {
+        let before = self.messages.clone();
+        let question = self.undo().ok_or(ChatError::NoQuestion)?;
+        self.say_or(before, &question, options, each)
+    }
+
+    /// Say something as the user; without an answer the messages are `before`.
+    fn say_or(
+        &mut self,
+        before: Vec<Message>,
         text: &str,
         options: &GenerateOptions,
         each: impl FnMut(&str) -> bool,
@@ -190,9 +246,7 @@ impl Conversation {
             Ok((turn, answer)) if turn.finish != Finish::Cancelled || !answer.is_empty() => {
                 self.messages.push(Message::new("assistant", answer));
             }
-            _ => {
-                self.messages.pop();
-            }
+            _ => self.messages = before,
         }
         answered.map(|(turn, _)| turn)
     }
@@ -203,16 +257,12 @@ impl Conversation {
         options: &GenerateOptions,
         mut each: impl FnMut(&str) -> bool,
     ) -> Result<(Turn, String), ChatError> {
-        let tokens = self.tokens()?;
+        let messages = self.messages.len();
+        let tokens = self.fitting_tokens(options)?;
+        let forgotten_messages = messages - self.messages.len();
         let Some(last) = tokens.len().checked_sub(1) else {
             return Err(ChatError::Empty);
         };
-        if tokens.len() > self.context() {
-            return Err(ChatError::TooLong {
-                tokens: tokens.len(),
-                context: self.context(),
-            });
-        }
         let read = self.session.tokens().iter();
         let same = read.zip(&tokens).take_while(|(a, b)| a == b).count();
         // The last token is always read: its logits choose the answer's first.
@@ -238,6 +288,7 @@ impl Conversation {
         answer.truncate(answer.trim_end().len());
         let turn = Turn {
             finish: generation.finish,
+            forgotten_messages,
             reused_tokens: reused,
             read_tokens: generation.prompt_tokens,
             generated_tokens: generation.tokens.len(),
@@ -255,6 +306,53 @@ impl Conversation {
     pub fn tokens(&self) -> Result<Vec<u32>, ChatError> {
         let text = self.template.render(&self.messages, true, self.now)?;
         Ok(self.model.encode_more(&text)?)
+    }
+
+    /// As [`Conversation::tokens`], but markers that messages spell out are read as text.
+    fn plain_tokens(&self) -> Result<Vec<u32>, ChatError> {
+        let tokenizer = self.model.text_tokenizer().map_err(GenerateError::from)?;
+        let hidden = Hidden::new(&self.messages, tokenizer).map_err(GenerateError::from)?;
+        let text = self.template.render(&hidden.messages, true, self.now)?;
+        let tokens = hidden.tokens(&text, tokenizer);
+        Ok(tokens.map_err(GenerateError::from)?)
+    }
+
+    /// The conversation's tokens, once enough of it is forgotten for them to fit.
+    fn fitting_tokens(&mut self, options: &GenerateOptions) -> Result<Vec<u32>, ChatError> {
+        let context = self.context();
+        let quarter = context / 4;
+        let answer = options.max_tokens.map_or(quarter, |most| most.min(quarter));
+        loop {
+            let tokens = match options.markers {
+                Markers::Tokens => self.tokens()?,
+                Markers::Text => self.plain_tokens()?,
+            };
+            if tokens.len() + answer <= context {
+                return Ok(tokens);
+            }
+            if let WhenFull::Forget { keep } = self.when_full
+                && self.forget_turn(keep)
+            {
+                continue;
+            }
+            // A conversation that fits is answered as far as there is room.
+            return match tokens.len() {
+                tokens if tokens > context => Err(ChatError::TooLong { tokens, context }),
+                _ => Ok(tokens),
+            };
+        }
+    }
+
+    /// Forget the oldest turn but the first `keep`, which is not the last one; `false` where there is none.
+    fn forget_turn(&mut self, keep: usize) -> bool {
+        let is_question = |(_, message): &(usize, &Message)| message.role == "user";
+        let questions = self.messages.iter().enumerate().filter(is_question);
+        let mut places = questions.map(|(place, _)| place).skip(keep);
+        let (Some(turn), Some(next)) = (places.next(), places.next()) else {
+            return false;
+        };
+        self.messages.drain(turn..next);
+        true
     }
 }
 

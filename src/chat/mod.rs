@@ -22,6 +22,7 @@
 
 pub mod conversation;
 mod dates;
+mod hidden;
 mod jinja;
 mod of_model;
 pub mod template;
@@ -29,7 +30,7 @@ pub mod transcript;
 
 use serde::{Deserialize, Serialize};
 
-pub use conversation::{ChatError, Conversation, Turn};
+pub use conversation::{ChatError, Conversation, Turn, WhenFull};
 pub use template::{ChatTemplate, TemplateError};
 
 /// One message of a conversation.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use smallmind::Options;
-use smallmind::model::{self, Source, Text};
+use smallmind::model::{self, Text};
 use smallmind::types::DType;
 
 /// What decides the graph.
@@ -136,11 +136,4 @@ fn isa_of_environment() -> Option<String> {
     std::env::var("SMALLMIND_ISA")
         .ok()
         .filter(|name| !name.is_empty())
-}
-
-/// The model that a MODEL argument names.
-pub fn source(model: &PathBuf) -> Source {
-    model
-        .to_str()
-        .map_or_else(|| Source::from(model), Source::from)
 }

@@ -5,28 +5,27 @@
 //! context, the session is emptied whenever it is full. Of a model that reads texts whole, a prompt test may be a batch
 //! of prompts, in steps of as many whole prompts as fit.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use smallmind::exec::session::StepError;
 use smallmind::graph::Kind;
-use smallmind::model::{ModelFiles, compile};
+use smallmind::model::{ModelFiles, Source, compile};
 use smallmind::{Model, ModelError, Options, Session};
 
 use super::ablate::{Load, ablate};
-use super::arguments::{GraphArguments, PlanArguments, source};
+use super::arguments::{GraphArguments, PlanArguments};
 use super::bench_table::{Row, csv_head, csv_line, markdown_head, markdown_line};
-use super::failure::{Failure, error, note, print, print_json};
+use super::failure::{Failure, error, print, print_json, remark, usage};
+use super::model_argument::{ModelArguments, ModelName, nothing_more};
 use super::opened::open_model;
 use super::progress::progress;
 
 /// Arguments of `bench`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A model's folder or GGUF file, or `demo`
-    #[arg(short, long, default_value = "demo")]
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
     /// Tokens of the prompt tests, separated by commas; 0 is no test
     #[arg(
         short = 'p',
@@ -36,27 +35,21 @@ pub struct Arguments {
         default_value = "512"
     )]
     n_prompt: Vec<usize>,
-    /// Tokens of the generation tests, separated by commas; 0 is no test
-    #[arg(
-        short = 'n',
-        long,
-        value_name = "N,…",
-        value_delimiter = ',',
-        default_value = "128"
-    )]
+    /// Tokens of the generation tests, separated by commas; 0 is no test [default: 128, without --batch]
+    #[arg(short = 'n', long, value_name = "N,…", value_delimiter = ',')]
     n_gen: Vec<usize>,
     /// Threads, separated by commas [default: all that the system grants]
     #[arg(short, long, value_name = "N,…", value_delimiter = ',')]
     threads: Vec<usize>,
-    /// Prompts of each prompt test, for encoders alone; generation is left out where it is more than 1
+    /// Prompts of each prompt test, for encoders alone; more than 1 leave generation out
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65536))]
     batch: u32,
     /// How often each test is measured, after one run that warms up
     #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     repetitions: u32,
-    /// Measure what each step from a naive runtime is worth, and each pass: generation of `-n` tokens behind a prompt
-    /// of 32, with the threads of the first `-t`
-    #[arg(long)]
+    /// Measure what each step from a naive runtime is worth, and each pass: generation of `-n` tokens after a prompt
+    /// of 32, with `-t` threads; both are one number
+    #[arg(long, conflicts_with_all = ["n_prompt", "batch"])]
     ablate: bool,
     /// How to print the results
     #[arg(short, long, value_enum, default_value_t = Format::Md)]
@@ -132,24 +125,36 @@ impl Test {
 }
 
 /// Run the subcommand.
-pub fn bench(arguments: Arguments) -> Result<(), Failure> {
+pub fn bench(mut arguments: Arguments) -> Result<(), Failure> {
+    let (model, rest) = std::mem::take(&mut arguments.model).split();
+    nothing_more(rest)?;
+    let name = model.unwrap_or_else(ModelName::demo);
+    if arguments.ablate && (arguments.n_gen.len() > 1 || arguments.threads.len() > 1) {
+        return usage("--ablate takes one -n and one -t");
+    }
     let batch = arguments.batch as usize;
+    match arguments.n_gen.iter().any(|&tokens| tokens > 0) {
+        true if batch > 1 => return usage("--batch measures prompts alone: leave -n out"),
+        false if batch == 1 && arguments.n_gen.is_empty() => arguments.n_gen.push(GENERATED),
+        _ => {}
+    }
+    let source = name.source()?;
     let prompts = arguments.n_prompt.iter().map(|&n| match batch {
         1 => Test::Prompt(n),
         _ => Test::Batch(batch, n),
     });
     let generations = arguments.n_gen.iter().map(|&n| Test::Generation(n));
     let tests: Vec<Test> = prompts
-        .chain(generations.filter(|_| batch == 1))
+        .chain(generations)
         .filter(|test| test.tokens() > 0)
         .collect();
     let Some(longest) = tests.iter().map(|test| test.tokens()).max() else {
         return error("nothing to measure: both -p and -n are 0");
     };
     let mut options = arguments.plan.add_to(arguments.graph.options());
-    options.context = Some(context(&arguments, &options, longest)?);
+    options.context = Some(context(arguments.plan.context, &source, &options, longest)?);
     if arguments.ablate {
-        return ablation(&arguments, options);
+        return ablation(&arguments, &source, options);
     }
     let threads: Vec<Option<usize>> = match arguments.threads.as_slice() {
         [] => vec![None],
@@ -159,7 +164,7 @@ pub fn bench(arguments: Arguments) -> Result<(), Failure> {
     for threads in threads {
         let mut options = options.clone().threads(threads);
         options.progress = progress();
-        let model = open_model(source(&arguments.model), &options)?;
+        let model = open_model(source.clone(), &options)?;
         let mut session = model.session()?;
         if batch > 1 && longest > session.context() {
             return error(format!(
@@ -170,7 +175,7 @@ pub fn bench(arguments: Arguments) -> Result<(), Failure> {
         let count = session.context().max(longest.saturating_mul(batch));
         let tokens = pseudo_random_tokens(count, model.vocabulary());
         let unmeasured = Row {
-            model: arguments.model.display().to_string(),
+            model: name.shown(),
             model_size: model.compiled().weight_bytes,
             model_n_params: parameters(&model),
             isa: model.isa().name().to_string(),
@@ -222,13 +227,14 @@ pub fn bench(arguments: Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Tokens of the generation test where nobody says.
+const GENERATED: usize = 128;
 /// Tokens before the first that an ablation counts.
 const ABLATION_PROMPT: usize = 32;
 
-fn ablation(arguments: &Arguments, options: Options) -> Result<(), Failure> {
+fn ablation(arguments: &Arguments, source: &Source, options: Options) -> Result<(), Failure> {
     let options = options.threads(arguments.threads.first().copied());
-    let source = source(&arguments.model);
-    let compiled = compile(&ModelFiles::open_headers(&source, &options)?, &options)?;
+    let compiled = compile(&ModelFiles::open_headers(source, &options)?, &options)?;
     let context = compiled.plan.options().context;
     let generated = arguments.n_gen.iter().copied().max().unwrap_or(0);
     if generated == 0 || context < 2 {
@@ -246,16 +252,21 @@ fn ablation(arguments: &Arguments, options: Options) -> Result<(), Failure> {
         Format::Json => "json",
         Format::Csv => "csv",
     };
-    ablate(&source, &options, &load, &tokens, format)
+    ablate(source, &options, &load, &tokens, format)
 }
 
 /// The positions to open the model with: what the caller says; else what the longest test needs, or as many as the
 /// model has, if those are fewer.
-fn context(arguments: &Arguments, options: &Options, longest: usize) -> Result<usize, Failure> {
-    let context = match arguments.plan.context {
+fn context(
+    asked: Option<usize>,
+    source: &Source,
+    options: &Options,
+    longest: usize,
+) -> Result<usize, Failure> {
+    let context = match asked {
         Some(context) => context,
         None => {
-            let files = ModelFiles::open_headers(&source(&arguments.model), options)?;
+            let files = ModelFiles::open_headers(source, options)?;
             let usual = compile(&files, options)?.plan.options().context;
             let enough = options.clone().context(Some(longest.max(usual)));
             match compile(&files, &enough) {
@@ -266,8 +277,8 @@ fn context(arguments: &Arguments, options: &Options, longest: usize) -> Result<u
         }
     };
     if longest > context {
-        note(&format!(
-            "note: the context has {context} positions; tests of more tokens begin again whenever it is full"
+        remark(&format!(
+            "the context has {context} positions; tests of more tokens begin again whenever it is full"
         ));
     }
     Ok(context)

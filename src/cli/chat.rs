@@ -1,41 +1,61 @@
 //! `smallmind chat`: a conversation, on a terminal or line by line from a pipe.
 
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use smallmind::chat::{ChatError, Conversation, Turn};
+use smallmind::chat::{ChatError, Conversation, Turn, WhenFull};
 use smallmind::generate::stop::StopStrings;
 use smallmind::model::Text;
 use smallmind::text::known_templates::{KNOWN_TEMPLATES, KnownTemplate};
 use smallmind::{Cancel, Finish, GenerateOptions, Model};
 
-use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
+use super::arguments::{GraphArguments, PlanArguments, ThreadArguments};
 use super::chat_commands::{self, After};
 use super::chat_input::{Input, Lines};
-use super::failure::{Failure, note, print};
+use super::chat_settings::Talk;
+use super::ending;
+use super::failure::{Failure, aside, complain, print, remark};
 use super::interrupt;
+use super::model_argument::ModelArguments;
 use super::opened::open_model;
 use super::progress::progress;
-use super::sampling::Sampling;
+use super::sampling::{Most, Sampling, Seed, markers};
 
 /// Arguments of `chat`.
 #[derive(Args)]
+#[command(
+    after_help = "On a terminal, /help lists the commands. Without one each line of stdin is a message, whatever it begins \
+    with, and the first error ends the conversation."
+)]
 pub struct Arguments {
-    /// A model's folder or GGUF file
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
     #[command(flatten)]
     template: TemplateArguments,
-    /// The most tokens of an answer [default: until it ends]
-    #[arg(short = 'n', long, value_name = "N")]
-    max_tokens: Option<usize>,
+    /// The most tokens of an answer; -1 goes on until the model ends it or the context is full
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "N",
+        default_value = "-1",
+        allow_negative_numbers = true
+    )]
+    max_tokens: Most,
+    /// When the context is full, forget the oldest turns but the first N; the system text always stays [default: nothing
+    /// is forgotten, and what does not fit is an error]
+    #[arg(long, value_name = "N")]
+    keep: Option<usize>,
     #[command(flatten)]
     threads: ThreadArguments,
     #[command(flatten)]
     plan: PlanArguments,
-    /// A string that ends an answer, of which it is no part; may be given several times
-    #[arg(long, value_name = "STRING")]
+    /// Stop before this string, which is not printed; may be given several times
+    #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
     stop: Vec<String>,
+    /// Read special tokens that messages spell out as text, so that they neither end a turn nor begin another
+    #[arg(long)]
+    no_special: bool,
     #[command(flatten)]
     graph: GraphArguments,
     /// Say on stderr after each answer what it took
@@ -49,7 +69,7 @@ pub struct Arguments {
 #[derive(Args)]
 pub struct TemplateArguments {
     /// A text for the model that comes before the conversation
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     system: Option<String>,
     #[arg(long, value_name = "FILE|NAME", help = TEMPLATE_HELP, long_help = template_help())]
     template: Option<PathBuf>,
@@ -87,28 +107,36 @@ impl TemplateArguments {
 /// Run the subcommand.
 pub fn chat(arguments: Arguments) -> Result<(), Failure> {
     let options = GenerateOptions::new()
-        .max_tokens(arguments.max_tokens)
-        .sampler(arguments.sampling.options()?)
-        .stop(arguments.stop);
+        .max_tokens(arguments.max_tokens.0)
+        .sampler(arguments.sampling.without_seed()?)
+        .stop(arguments.stop)
+        .markers(markers(arguments.no_special));
     StopStrings::new(options.stop.clone())?;
     let open = arguments.plan.add_to(arguments.graph.options());
     let mut open = arguments.threads.add_to(open);
     open.text = Text::Needed;
     open.progress = progress();
-    let model = open_model(source(&arguments.model), &open)?;
+    let name = arguments.model.only()?;
+    let model = open_model(name.source()?, &open)?;
     let mut conversation = arguments.template.conversation(&model)?;
+    if let Some(keep) = arguments.keep {
+        conversation.set_when_full(WhenFull::Forget { keep });
+    }
     let cancel = interrupt::catch()?;
     let mut lines = Lines::new()?;
     if lines.is_terminal() {
-        greet(&arguments.model);
+        aside(&format!(
+            "{}. /help lists commands, /quit ends.",
+            name.shown()
+        ));
     }
-    let result = talk(
-        &mut conversation,
-        &options.cancel(&cancel),
-        &mut lines,
-        &cancel,
-        arguments.verbose,
-    );
+    let mut talk = Talk {
+        conversation,
+        options: options.cancel(&cancel),
+        seed: arguments.sampling.seed().unwrap_or(Seed::New),
+        last: None,
+    };
+    let result = talk_to_the_end(&mut talk, &mut lines, &cancel, arguments.verbose);
     lines.remember();
     result
 }
@@ -123,8 +151,9 @@ pub fn once(
 ) -> Result<(), Failure> {
     let mut conversation = template.conversation(model)?;
     let cancel = interrupt::catch()?;
+    let seed = options.sampler.seed;
     let mut written = Ok(());
-    let turn = conversation.say(question, &options.cancel(&cancel), |piece| {
+    let turn = conversation.say(question, &options.clone().cancel(&cancel), |piece| {
         written = print(piece);
         written.is_ok()
     })?;
@@ -132,76 +161,118 @@ pub fn once(
     if io::stdout().is_terminal() {
         print("\n")?;
     }
-    if verbose {
-        chat_commands::stats(&conversation, &turn);
-    }
+    ending::tell(turn.finish, turn.generated_tokens, conversation.context());
+    let talk = Talk {
+        conversation,
+        options,
+        seed: Seed::Fixed(seed),
+        last: Some((turn, seed)),
+    };
+    tell_stats(&talk, verbose);
     if cancel.is_cancelled() {
         return Err(Failure::Interrupted);
     }
     Ok(())
 }
 
-fn greet(model: &Path) {
-    note(&format!(
-        "{}. /help lists commands, /quit ends.",
-        model.display()
-    ));
+/// What the last answer took, on stderr, where that is wanted.
+fn tell_stats(talk: &Talk, wanted: bool) {
+    if let Some(stats) = chat_commands::stats(talk).filter(|_| wanted) {
+        aside(&stats);
+    }
 }
 
+/// What helps when the context is full.
+const ROOM: &str =
+    "/undo and /reset make room, --keep N does so by itself, and --context gives more of it";
+
 /// Answer inputs until there are no more.
-fn talk(
-    conversation: &mut Conversation,
-    options: &GenerateOptions,
+fn talk_to_the_end(
+    talk: &mut Talk,
     lines: &mut Lines,
     cancel: &Cancel,
     verbose: bool,
 ) -> Result<(), Failure> {
-    let mut last: Option<Turn> = None;
     loop {
-        let text = match lines.next()? {
-            Input::Text(text) if text.trim().is_empty() => continue,
-            Input::Text(text) => text,
+        // What a file or another program writes is never a command, and neither is a quoted text.
+        let (text, may_command) = match lines.next()? {
+            Input::Text(text) | Input::Quoted(text) if text.trim().is_empty() => continue,
+            Input::Text(text) => (text, lines.is_terminal()),
+            Input::Quoted(text) => (text, false),
             Input::Dropped => {
-                note("Ctrl-D or /quit ends");
+                aside("Ctrl-D or /quit ends");
                 continue;
             }
             Input::End => return Ok(()),
         };
-        if let Some(command) = chat_commands::command(&text) {
-            match chat_commands::run(conversation, last.as_ref(), command) {
-                After::Next => continue,
-                After::Quit => return Ok(()),
-            }
-        }
+        let command = chat_commands::command(&text).filter(|_| may_command);
+        let after = command.map(|command| chat_commands::run(talk, command));
+        let question = match after {
+            None => Some(text.as_str()),
+            Some(After::Retry) => None,
+            Some(After::Next) => continue,
+            Some(After::Quit) => return Ok(()),
+        };
         // On a terminal Ctrl-C stops an answer alone; what was pressed before does not count.
         if lines.is_terminal() {
             cancel.reset();
         }
-        let mut written = Ok(());
-        let turn = conversation.say(&text, options, |piece| {
-            written = print(piece);
-            written.is_ok()
-        });
-        written?;
-        let turn = match turn {
+        let turn = match answer(talk, question) {
             Ok(turn) => turn,
             // A person may shorten the conversation or say something else; a script can't.
-            Err(error) if lines.is_terminal() => {
-                note(&format!("error: {error}"));
+            Err(Failed::Chat(error)) if lines.is_terminal() => {
+                complain(&error.to_string());
+                if matches!(error, ChatError::TooLong { .. }) {
+                    aside(ROOM);
+                }
                 continue;
             }
-            Err(error) => return Err(error.into()),
+            Err(Failed::Chat(error)) => return Err(error.into()),
+            Err(Failed::Stdout(failure)) => return Err(failure),
         };
         print("\n")?;
         if cancel.is_cancelled() && !lines.is_terminal() {
             return Err(Failure::Interrupted);
         }
-        if turn.finish == Finish::ContextFull {
-            note("the context is full: /reset, /undo, or a larger one (--context)");
+        if turn.forgotten_messages > 0 {
+            remark(&format!(
+                "the context was full: the oldest {} messages were forgotten before this answer",
+                turn.forgotten_messages
+            ));
         }
-        if verbose {
-            chat_commands::stats(conversation, &turn);
+        ending::tell(
+            turn.finish,
+            turn.generated_tokens,
+            talk.conversation.context(),
+        );
+        if turn.finish == Finish::ContextFull && lines.is_terminal() {
+            aside(ROOM);
         }
-        last = Some(turn);
+        tell_stats(talk, verbose);
     }
+}
+
+/// Why there is no answer, or no more of it.
+enum Failed {
+    Chat(ChatError),
+    Stdout(Failure),
+}
+
+/// Print the answer to a question, or another one to the last question.
+fn answer(talk: &mut Talk, question: Option<&str>) -> Result<Turn, Failed> {
+    let seed = talk.seed.drawn();
+    talk.options.sampler.seed = seed;
+    let mut written = Ok(());
+    let each = |piece: &str| {
+        written = print(piece);
+        written.is_ok()
+    };
+    let turn = match question {
+        Some(text) => talk.conversation.say(text, &talk.options, each),
+        None => talk.conversation.retry(&talk.options, each),
+    };
+    written.map_err(Failed::Stdout)?;
+    let turn = turn.map_err(Failed::Chat)?;
+    talk.last = Some((turn.clone(), seed));
+    Ok(turn)
 }

@@ -1,31 +1,168 @@
-//! The lines of `chat` that begin with a slash.
+//! The lines of `chat` that begin with a slash, on a terminal.
 
 use std::path::Path;
 
-use smallmind::chat::{Conversation, Turn, transcript};
+use smallmind::chat::transcript;
 
-use super::failure::note;
-
-/// What `/help` says.
-pub const HELP: &str = "\
-/help          this text
-/system TEXT   put TEXT before the conversation; without TEXT, nothing
-/undo          forget the last question and its answer
-/reset         forget everything but the system text
-/save FILE     write the messages to FILE, as JSON
-/load FILE     go on from the messages in FILE
-/stats         what the last answer took
-/quit          end; so does Ctrl-D
-A line that ends with \\ goes on in the next; \"\"\" begins and ends a text of several lines.
-Ctrl-C stops an answer.";
+use super::chat_settings::{self, Talk};
+use super::failure::{aside, complain};
+use super::sampling::Seed;
 
 /// What comes after a command.
 #[derive(Debug, PartialEq, Eq)]
 pub enum After {
     /// The next input.
     Next,
+    /// Another answer to the last question.
+    Retry,
     /// The end.
     Quit,
+}
+
+/// What stands after a command's name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    Nothing,
+    Maybe(&'static str),
+    Needed(&'static str),
+}
+
+/// A command: what it does is told to the user, and an error is too.
+struct Command {
+    name: &'static str,
+    takes: Takes,
+    help: &'static str,
+    run: fn(&mut Talk, &str) -> Result<After, String>,
+}
+
+const COMMANDS: [Command; 11] = [
+    Command {
+        name: "/help",
+        takes: Takes::Nothing,
+        help: "this text",
+        run: |_, _| said(help()),
+    },
+    Command {
+        name: "/retry",
+        takes: Takes::Nothing,
+        help: "another answer to the last question",
+        run: |talk, _| {
+            if let Seed::Fixed(seed) = talk.seed {
+                aside(&format!(
+                    "the seed is fixed at {seed}; /seed -1 draws a new one each time"
+                ));
+            }
+            Ok(After::Retry)
+        },
+    },
+    Command {
+        name: "/undo",
+        takes: Takes::Nothing,
+        help: "forget the last question and its answer",
+        run: |talk, _| match talk.conversation.undo() {
+            Some(question) => said(format!("forgotten: {question}")),
+            None => said("there is nothing to forget"),
+        },
+    },
+    Command {
+        name: "/reset",
+        takes: Takes::Nothing,
+        help: "forget everything but the system text",
+        run: |talk, _| {
+            let before = talk.conversation.messages().len();
+            talk.conversation.reset();
+            let kept = talk.conversation.messages().len();
+            let system = if kept > 0 {
+                "; the system text stays"
+            } else {
+                ""
+            };
+            said(format!("{} messages forgotten{system}", before - kept))
+        },
+    },
+    Command {
+        name: "/system",
+        takes: Takes::Maybe("TEXT"),
+        help: "put TEXT before the conversation; without TEXT, nothing",
+        run: |talk, text| {
+            talk.conversation
+                .set_system(Some(text).filter(|text| !text.is_empty()));
+            said(match text {
+                "" => "no system text from here on".to_string(),
+                text => format!("the system text is now: {text}"),
+            })
+        },
+    },
+    Command {
+        name: "/set",
+        takes: Takes::Maybe("NAME VALUE"),
+        help: "change how answers are chosen (temp, top-k, max-tokens, …); without NAME, show it",
+        run: |talk, argument| match argument.split_once(char::is_whitespace) {
+            None if argument.is_empty() => said(chat_settings::all(talk)),
+            None => Err(format!("/set {argument} needs a value")),
+            Some((name, value)) => said(chat_settings::set(talk, name, value.trim())?),
+        },
+    },
+    Command {
+        name: "/seed",
+        takes: Takes::Needed("N"),
+        help: "draw every answer from seed N; -1 takes a new one for each",
+        run: |talk, value| said(chat_settings::set(talk, "seed", value)?),
+    },
+    Command {
+        name: "/save",
+        takes: Takes::Needed("FILE"),
+        help: "write the messages to FILE, as JSON",
+        run: |talk, file| {
+            let messages = talk.conversation.messages();
+            transcript::write(Path::new(file), messages).map_err(|error| error.to_string())?;
+            said(format!("{} messages written to {file}", messages.len()))
+        },
+    },
+    Command {
+        name: "/load",
+        takes: Takes::Needed("FILE"),
+        help: "go on from the messages in FILE",
+        run: |talk, file| {
+            let messages = transcript::read(Path::new(file)).map_err(|error| error.to_string())?;
+            let count = messages.len();
+            talk.conversation.set_messages(messages);
+            said(format!("{count} messages read from {file}"))
+        },
+    },
+    Command {
+        name: "/stats",
+        takes: Takes::Nothing,
+        help: "what the last answer took",
+        run: |talk, _| said(stats(talk).unwrap_or("no answer yet".to_string())),
+    },
+    Command {
+        name: "/quit",
+        takes: Takes::Nothing,
+        help: "end; so does Ctrl-D",
+        run: |_, _| Ok(After::Quit),
+    },
+];
+
+/// Says something, after which the next input comes.
+fn said(text: impl AsRef<str>) -> Result<After, String> {
+    aside(text.as_ref());
+    Ok(After::Next)
+}
+
+/// What `/help` says.
+fn help() -> String {
+    let line = |command: &Command| {
+        let usage = match command.takes {
+            Takes::Nothing => command.name.to_string(),
+            Takes::Maybe(what) | Takes::Needed(what) => format!("{} {what}", command.name),
+        };
+        format!("{usage:<16} {}\n", command.help)
+    };
+    COMMANDS.iter().map(line).collect::<String>()
+        + "A line that ends with \\ goes on in the next; \"\"\" begins and ends a text of several lines,\n\
+           or one that begins with a slash.\n\
+           Ctrl-C stops an answer."
 }
 
 /// What `input` commands and with what argument; `None` if it is a text for the model.
@@ -39,72 +176,48 @@ pub fn command(input: &str) -> Option<(&str, &str)> {
 }
 
 /// Run a command. What it says goes to stderr.
-pub fn run(
-    conversation: &mut Conversation,
-    last: Option<&Turn>,
-    (name, argument): (&str, &str),
-) -> After {
-    match (name, argument) {
-        ("/quit" | "/exit", "") => return After::Quit,
-        ("/help", "") => note(HELP),
-        ("/reset", "") => conversation.reset(),
-        ("/undo", "") => match conversation.undo() {
-            Some(said) => note(&format!("forgotten: {said}")),
-            None => note("there is nothing to forget"),
-        },
-        ("/system", "") => conversation.set_system(None),
-        ("/system", text) => conversation.set_system(Some(text)),
-        ("/stats", "") => match last {
-            Some(turn) => stats(conversation, turn),
-            None => note("no answer yet"),
-        },
-        ("/save" | "/load", "") => note(&format!("{name} takes the name of a file")),
-        ("/save", file) => {
-            let messages = conversation.messages();
-            match transcript::write(Path::new(file), messages) {
-                Ok(()) => note(&format!("{} messages written to {file}", messages.len())),
-                Err(error) => note(&format!("error: {error}")),
+pub fn run(talk: &mut Talk, (name, argument): (&str, &str)) -> After {
+    let known = COMMANDS.iter().find(|command| command.name == name);
+    let after = match known {
+        None => Err(format!("there is no command {name}; /help lists them")),
+        Some(command) => match (command.takes, argument) {
+            (Takes::Needed(what), "") => Err(format!("{name} needs {what}")),
+            (Takes::Nothing, argument) if !argument.is_empty() => {
+                Err(format!("{name} takes nothing after it"))
             }
-        }
-        ("/load", file) => match transcript::read(Path::new(file)) {
-            Ok(messages) => {
-                note(&format!("{} messages read from {file}", messages.len()));
-                conversation.set_messages(messages);
-            }
-            Err(error) => note(&format!("error: {error}")),
+            _ => (command.run)(talk, argument),
         },
-        ("/quit" | "/exit" | "/help" | "/reset" | "/undo" | "/stats", _) => {
-            note(&format!("{name} takes nothing behind it"));
-        }
-        _ => note(&format!("there is no command {name}; /help lists them")),
-    }
-    After::Next
+    };
+    after.unwrap_or_else(|problem| {
+        complain(&problem);
+        After::Next
+    })
 }
 
-/// What an answer took, on stderr.
-pub fn stats(conversation: &Conversation, turn: &Turn) {
+/// What the last answer took, if there is one.
+pub fn stats(talk: &Talk) -> Option<String> {
+    let (turn, seed) = talk.last.as_ref()?;
     let rate = |rate: Option<f64>| {
         rate.map_or("no rate".to_string(), |rate| format!("{rate:.1} tokens/s"))
     };
-    note(&format!("reused      {} tokens", turn.reused_tokens));
-    note(&format!(
-        "prompt      {} tokens, {:.3} s, {}",
+    Some(format!(
+        "reused      {} tokens\n\
+         prompt      {} tokens, {:.3} s, {}\n\
+         generation  {} tokens, {:.3} s, {}\n\
+         finish      {:?}\n\
+         seed        {seed}\n\
+         context     {} of {} positions",
+        turn.reused_tokens,
         turn.read_tokens,
         turn.prompt_time.as_secs_f64(),
-        rate(turn.prompt_rate())
-    ));
-    note(&format!(
-        "generation  {} tokens, {:.3} s, {}",
+        rate(turn.prompt_rate()),
         turn.generated_tokens,
         turn.generation_time.as_secs_f64(),
-        rate(turn.generation_rate())
-    ));
-    note(&format!("finish      {:?}", turn.finish));
-    note(&format!(
-        "context     {} of {} positions",
-        conversation.position(),
-        conversation.context()
-    ));
+        rate(turn.generation_rate()),
+        turn.finish,
+        talk.conversation.position(),
+        talk.conversation.context()
+    ))
 }
 
 #[cfg(test)]

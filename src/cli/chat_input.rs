@@ -8,6 +8,7 @@ use rustyline::error::ReadlineError;
 use rustyline::{Config, DefaultEditor};
 
 use super::failure::Failure;
+use super::style::PROMPT;
 
 /// Inputs that are remembered.
 const HISTORY: usize = 1000;
@@ -19,6 +20,8 @@ const QUOTES: &str = "\"\"\"";
 pub enum Input {
     /// Text, without the marks that let it have several lines.
     Text(String),
+    /// Text between `"""`, whatever it is.
+    Quoted(String),
     /// Ctrl-C: what was typed so far does not count.
     Dropped,
     /// Ctrl-D, or the end of stdin.
@@ -48,6 +51,8 @@ impl Lines {
             .history_ignore_space(true)
             .build();
         let mut editor = Box::new(DefaultEditor::with_config(config)?);
+        // The prompt's colour is left out where there is no helper, even one that does not help.
+        editor.set_helper(Some(()));
         let history = history_file();
         if let Some(history) = &history {
             // The first time there is none.
@@ -61,52 +66,36 @@ impl Lines {
         matches!(self, Lines::Terminal { .. })
     }
 
-    /// The next input. A line that ends with a backslash goes on with the next one; `"""` begins an input that goes on
-    /// until a line ends with `"""`.
+    /// The next input: of a file or pipe, a line as it is. On a terminal a line that ends with a backslash goes on with the
+    /// next one, `"""` begins an input that goes on until a line ends with `"""`, and the whole input is remembered.
     pub fn next(&mut self) -> Result<Input, Failure> {
-        let mut text = match self.line("> ")? {
-            Input::Text(line) => line,
-            other => return Ok(other),
-        };
-        let quoted = text.trim_start().strip_prefix(QUOTES).map(str::to_string);
-        if let Some(begun) = quoted {
-            text = begun;
-            while !text.trim_end().ends_with(QUOTES) {
-                match self.line("… ")? {
-                    Input::Text(line) => text = text + "\n" + &line,
-                    Input::Dropped => return Ok(Input::Dropped),
-                    Input::End => break,
-                }
-            }
-            let whole = text.trim_end();
-            text = whole.strip_suffix(QUOTES).unwrap_or(whole).to_string();
-        } else {
-            while let Some(begun) = text.strip_suffix('\\') {
-                match self.line("… ")? {
-                    Input::Text(line) => text = format!("{begun}\n{line}"),
-                    Input::Dropped => return Ok(Input::Dropped),
-                    Input::End => {
-                        text = begun.to_string();
-                        break;
-                    }
-                }
-            }
+        if !self.is_terminal() {
+            return self.line("");
         }
-        Ok(Input::Text(text))
+        let input = whole(&mut |prompt| self.line(prompt))?;
+        if let Lines::Terminal { editor, .. } = self {
+            match &input {
+                Input::Text(text) => editor.add_history_entry(text)?,
+                Input::Quoted(text) => {
+                    editor.add_history_entry(format!("{QUOTES}{text}{QUOTES}"))?
+                }
+                Input::Dropped | Input::End => false,
+            };
+        }
+        Ok(input)
     }
 
     /// One line, without its end.
     fn line(&mut self, prompt: &str) -> Result<Input, Failure> {
         match self {
-            Lines::Terminal { editor, .. } => match editor.readline(prompt) {
-                Ok(line) => {
-                    editor.add_history_entry(line.as_str())?;
-                    Ok(Input::Text(line))
+            Lines::Terminal { editor, .. } => {
+                match editor.readline(&(prompt, format!("{PROMPT}{prompt}{PROMPT:#}"))) {
+                    Ok(line) => Ok(Input::Text(line)),
+                    Err(ReadlineError::Interrupted) => Ok(Input::Dropped),
+                    Err(ReadlineError::Eof) => Ok(Input::End),
+                    Err(error) => Err(error.into()),
                 }
-                Err(ReadlineError::Interrupted) => Ok(Input::Dropped),
-                Err(ReadlineError::Eof) => Ok(Input::End),
-                Err(error) => Err(error.into()),
-            },
+            }
             Lines::Plain(reader) => {
                 let mut line = String::new();
                 if reader.read_line(&mut line)? == 0 {
@@ -133,6 +122,40 @@ impl Lines {
     }
 }
 
+/// An input, which may have several lines: each is what `line` gives for a prompt.
+fn whole(line: &mut dyn FnMut(&str) -> Result<Input, Failure>) -> Result<Input, Failure> {
+    let mut text = match line("> ")? {
+        Input::Text(line) => line,
+        other => return Ok(other),
+    };
+    let quoted = text.trim_start().strip_prefix(QUOTES).map(str::to_string);
+    if let Some(begun) = quoted {
+        text = begun;
+        while !text.trim_end().ends_with(QUOTES) {
+            match line("… ")? {
+                Input::Text(line) => text = text + "\n" + &line,
+                Input::End => break,
+                other => return Ok(other),
+            }
+        }
+        let whole = text.trim_end();
+        let whole = whole.strip_suffix(QUOTES).unwrap_or(whole);
+        return Ok(Input::Quoted(whole.to_string()));
+    }
+    if text.contains('\n') {
+        // An input that was remembered or pasted has its lines already.
+        return Ok(Input::Text(text));
+    }
+    while let Some(begun) = text.strip_suffix('\\') {
+        match line("… ")? {
+            Input::Text(line) => text = format!("{begun}\n{line}"),
+            Input::End => return Ok(Input::Text(begun.to_string())),
+            other => return Ok(other),
+        }
+    }
+    Ok(Input::Text(text))
+}
+
 /// The file of remembered inputs, in the folder that the system has for a user's data.
 fn history_file() -> Option<PathBuf> {
     let named = |name: &str| {
@@ -153,10 +176,15 @@ fn history_file() -> Option<PathBuf> {
 mod tests {
     use super::*;
 
-    fn inputs(text: &'static str) -> Vec<String> {
-        let mut lines = Lines::Plain(Box::new(text.as_bytes()));
+    /// The inputs that a person types in these lines.
+    fn typed(text: &str) -> Vec<String> {
+        let mut lines = text.lines();
         let mut inputs = Vec::new();
-        while let Ok(Input::Text(text)) = lines.next() {
+        let mut line = |_: &str| {
+            let line = lines.next().map(|line| Input::Text(line.to_string()));
+            Ok(line.unwrap_or(Input::End))
+        };
+        while let Ok(Input::Text(text) | Input::Quoted(text)) = whole(&mut line) {
             inputs.push(text);
         }
         inputs
@@ -164,14 +192,41 @@ mod tests {
 
     #[test]
     fn a_backslash_at_a_lines_end_goes_on_with_the_next() {
-        assert_eq!(inputs("a\\\nb\\\r\nc\nd\n"), ["a\nb\nc", "d"]);
+        assert_eq!(typed("a\\\nb\\\r\nc\nd\n"), ["a\nb\nc", "d"]);
     }
 
     #[test]
     fn quotes_hold_lines_together_and_end_with_the_text() {
-        assert_eq!(inputs("\"\"\"a\n\nb\\\nc\"\"\"\nd"), ["a\n\nb\\\nc", "d"]);
-        assert_eq!(inputs("\"\"\"one line\"\"\"\n"), ["one line"]);
-        assert_eq!(inputs("\"\"\"never\nended\n"), ["never\nended"]);
-        assert_eq!(inputs("a\\"), ["a"]);
+        assert_eq!(typed("\"\"\"a\n\nb\\\nc\"\"\"\nd"), ["a\n\nb\\\nc", "d"]);
+        assert_eq!(typed("\"\"\"one line\"\"\"\n"), ["one line"]);
+        assert_eq!(typed("\"\"\"never\nended\n"), ["never\nended"]);
+        assert_eq!(typed("a\\"), ["a"]);
+    }
+
+    #[test]
+    fn what_is_quoted_is_known_to_be() {
+        let mut given = Some("\"\"\"/quit\"\"\"".to_string());
+        let mut line = |_: &str| Ok(given.take().map_or(Input::End, Input::Text));
+        let input = whole(&mut line).ok();
+        assert_eq!(input, Some(Input::Quoted("/quit".to_string())));
+    }
+
+    #[test]
+    fn an_input_that_has_its_lines_is_whole() {
+        let mut given = Some("a\nb\\".to_string());
+        let mut line = |_: &str| Ok(given.take().map_or(Input::End, Input::Text));
+        let input = whole(&mut line).ok();
+        assert_eq!(input, Some(Input::Text("a\nb\\".to_string())));
+    }
+
+    #[test]
+    fn without_a_terminal_each_line_is_a_message() {
+        let text = "/save x\na\\\r\n\"\"\"b\n\nc";
+        let mut lines = Lines::Plain(Box::new(text.as_bytes()));
+        let mut inputs = Vec::new();
+        while let Ok(Input::Text(text)) = lines.next() {
+            inputs.push(text);
+        }
+        assert_eq!(inputs, ["/save x", "a\\", "\"\"\"b", "", "c"]);
     }
 }

@@ -8,19 +8,20 @@ use clap::Args;
 use smallmind::model::Logits;
 use smallmind::{Model, Session, StepError};
 
-use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
+use super::arguments::{GraphArguments, PlanArguments, ThreadArguments};
 use super::compare::{Difference, Fingerprint, argmax, mean_pooled};
 use super::diagnose::{Question, Subject};
 use super::expected::{Hidden, LOGITS, Outputs};
 use super::failure::{Failure, error, print};
+use super::model_argument::ModelArguments;
 use super::opened::open_model;
 use super::progress::progress;
 
 /// Arguments of `check`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A model's folder or GGUF file, or `demo`
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
     /// The expected tensors: input_ids with logits and greedy, or with last_hidden_state and mean_pooled
     #[arg(long, value_name = "FILE.safetensors")]
     expected: PathBuf,
@@ -53,7 +54,7 @@ pub fn check(arguments: Arguments) -> Result<(), Failure> {
     let mut options = arguments.threads.add_to(options);
     options.logits = Logits::All;
     options.progress = progress();
-    let source = source(&arguments.model);
+    let source = arguments.model.only()?.source()?;
     let model = open_model(source.clone(), &options)?;
     let mut session = model.session()?;
     fits(&expected, &model, &session)?;

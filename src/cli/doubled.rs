@@ -2,7 +2,7 @@
 
 use smallmind::text::tokenizer::Tokenizer;
 
-use super::failure::note;
+use super::failure::remark;
 
 /// Say on stderr if the tokens of a text begin with the same special token twice: the text spells it out, and the tokenizer
 /// puts it before every text.
@@ -12,8 +12,8 @@ pub fn warn_of_doubled_start(tokenizer: Option<&Tokenizer>, tokens: &[u32]) {
         tokenizer.special_text(token)
     });
     if let Some(text) = doubled {
-        note(&format!(
-            "note: the text begins with {text}, which the tokenizer puts before every text: it is there twice"
+        remark(&format!(
+            "the text begins with {text}, and the tokenizer puts one before every text: the model reads two"
         ));
     }
 }

@@ -7,14 +7,15 @@ use smallmind::architecture::parameters::ParameterSource;
 use smallmind::graph::{print_dot, print_ignoring};
 use smallmind::model::{ModelFiles, compile};
 
-use super::arguments::{GraphArguments, source};
+use super::arguments::GraphArguments;
 use super::failure::{Failure, write};
+use super::model_argument::ModelArguments;
 
 /// Arguments of `dump`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A model's folder or GGUF file, a config.json, or `demo`
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
     /// The last pass to run; `none` (or `load`) gives the graph as loaded [default: all passes run]
     #[arg(long, value_name = "PASS")]
     after: Option<String>,
@@ -61,7 +62,7 @@ pub fn dump(arguments: Arguments) -> Result<(), Failure> {
             format!("after the pass {pass}")
         }
     };
-    let files = ModelFiles::open_headers(&source(&arguments.model), &options)?;
+    let files = ModelFiles::open_headers(&arguments.model.only()?.source()?, &options)?;
     let compiled = compile(&files, &options)?;
     let (graph, step) = match arguments.step {
         Step::Decode => (&compiled.decode, "decode"),

@@ -1,17 +1,19 @@
 //! `smallmind embed`: a vector for each text, one JSON object a line.
 
+use std::ffi::OsString;
 use std::io::{self, BufRead, Read};
-use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use smallmind::model::Text;
 use smallmind::{EmbedOptions, Embedder, Pooling};
 
-use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
+use super::arguments::{GraphArguments, PlanArguments, ThreadArguments};
 use super::failure::{Failure, error, print};
+use super::model_argument::ModelArguments;
 use super::opened::open_model;
 use super::progress::progress;
+use super::text_argument::utf8;
 
 /// Lines of stdin that are embedded together: enough to fill steps, few enough that results come soon.
 const LINES: usize = 256;
@@ -21,11 +23,19 @@ const LONGEST_LINE: u64 = 16 << 20;
 /// Arguments of `embed`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A model's folder or GGUF file
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
     /// The texts; `-` or none reads them from stdin, one a line
     #[arg(value_name = "TEXT")]
-    texts: Vec<String>,
+    texts: Vec<OsString>,
+    /// A text, as it is: whatever it begins with, it is neither an option nor a name; may be given several times
+    #[arg(
+        short,
+        long = "prompt",
+        value_name = "TEXT",
+        allow_hyphen_values = true
+    )]
+    prompts: Vec<OsString>,
     /// How a text's tokens become one vector [default: as the model's files say, else mean]
     #[arg(long, value_enum)]
     pooling: Option<PoolingName>,
@@ -68,22 +78,26 @@ impl From<PoolingName> for Pooling {
 struct Line<'a> {
     /// The text's place among all, from 0.
     index: usize,
-    /// Its tokens, special ones included, behind cutting.
+    /// Its tokens after truncation, special ones included.
     tokens: usize,
     embedding: &'a [f32],
 }
 
 /// Run the subcommand.
 pub fn embed(arguments: Arguments) -> Result<(), Failure> {
-    let from_stdin = match arguments.texts.as_slice() {
-        [] => true,
-        [dash] => dash == "-",
+    let (model, first) = arguments.model.needed()?;
+    let mut texts: Vec<OsString> = first.into_iter().chain(arguments.texts).collect();
+    let from_stdin = match texts.as_slice() {
+        [] => arguments.prompts.is_empty(),
+        [dash] => dash == "-" && arguments.prompts.is_empty(),
         _ => false,
     };
+    texts.extend(arguments.prompts);
+    let texts: Vec<String> = texts.into_iter().map(utf8).collect::<Result<_, _>>()?;
     let options = arguments.plan.add_to(arguments.graph.options());
     let mut options = arguments.threads.add_to(options).text(Text::Needed);
     options.progress = progress();
-    let model = open_model(source(&arguments.model), &options)?;
+    let model = open_model(model.source()?, &options)?;
     let mut embedder = model.embedder(
         &EmbedOptions::new()
             .pooling(arguments.pooling.map(Pooling::from))
@@ -91,7 +105,7 @@ pub fn embed(arguments: Arguments) -> Result<(), Failure> {
     )?;
     let mut index = 0;
     if !from_stdin {
-        return print_embeddings(&mut embedder, &arguments.texts, &mut index);
+        return print_embeddings(&mut embedder, &texts, &mut index);
     }
     let mut stdin = io::stdin().lock();
     loop {
@@ -102,7 +116,7 @@ pub fn embed(arguments: Arguments) -> Result<(), Failure> {
         print_embeddings(&mut embedder, &lines, &mut index)?;
     }
     match index {
-        0 => error("no text to embed: stdin is empty (a text a line, or give texts behind MODEL)"),
+        0 => error("no text to embed: stdin is empty (a text a line, or give texts after MODEL)"),
         _ => Ok(()),
     }
 }

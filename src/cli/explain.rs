@@ -1,18 +1,17 @@
 //! `smallmind explain`: where each rule fired, and what stopped it where it nearly did.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use smallmind::model::{ModelFiles, compile};
 
-use super::arguments::{GraphArguments, source};
+use super::arguments::GraphArguments;
 use super::failure::{Failure, print, print_json};
+use super::model_argument::ModelArguments;
 
 /// Arguments of `explain`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A model's folder or GGUF file, a config.json, or `demo`
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
     #[command(flatten)]
     graph: GraphArguments,
     /// Print JSON
@@ -23,7 +22,7 @@ pub struct Arguments {
 /// Run the subcommand.
 pub fn explain(arguments: Arguments) -> Result<(), Failure> {
     let options = arguments.graph.options().near_misses(true);
-    let files = ModelFiles::open_headers(&source(&arguments.model), &options)?;
+    let files = ModelFiles::open_headers(&arguments.model.only()?.source()?, &options)?;
     let compiled = compile(&files, &options)?;
     if arguments.json {
         print_json(&compiled.report)

@@ -8,6 +8,10 @@ use std::process::ExitCode;
 use serde::Serialize;
 use smallmind::files::output::write_bytes;
 
+use super::style::{ASIDE, ERROR, REMARK};
+
+/// The exit code after a mistake in the arguments, as clap has it.
+const USAGE: u8 = 2;
 /// The exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it.
 pub const INTERRUPTED: u8 = 130;
 
@@ -15,6 +19,8 @@ pub const INTERRUPTED: u8 = 130;
 pub enum Failure {
     /// Something went wrong; the message says what.
     Error(String),
+    /// The arguments are not understood; the message says why.
+    Usage(String),
     /// Whoever read stdout has had enough, which is no error.
     ClosedPipe,
     /// Ctrl-C.
@@ -27,8 +33,13 @@ impl Failure {
         match self {
             Failure::ClosedPipe => ExitCode::SUCCESS,
             Failure::Interrupted => ExitCode::from(INTERRUPTED),
+            Failure::Usage(message) => {
+                complain(&message);
+                note("\nFor more information, try '--help'.");
+                ExitCode::from(USAGE)
+            }
             Failure::Error(message) => {
-                note(&format!("error: {message}"));
+                complain(&message);
                 ExitCode::FAILURE
             }
         }
@@ -46,9 +57,34 @@ pub fn error<T>(message: impl Into<String>) -> Result<T, Failure> {
     Err(Failure::Error(message.into()))
 }
 
+/// A mistake in the arguments, with this message.
+pub fn usage<T>(message: impl Into<String>) -> Result<T, Failure> {
+    Err(Failure::Usage(message.into()))
+}
+
 /// A line on stderr. That stderr is closed can't be told to anybody.
 pub fn note(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(anstream::stderr(), "{line}");
+}
+
+/// An error, on stderr.
+pub fn complain(message: &str) {
+    note(&format!("{ERROR}error:{ERROR:#} {message}"));
+}
+
+/// What a chat says besides the model's answers, on stderr.
+pub fn aside(text: &str) {
+    note(&format!("{ASIDE}{text}{ASIDE:#}"));
+}
+
+/// Something that the user should know, on stderr.
+pub fn remark(message: &str) {
+    note(&format!("{REMARK}note:{REMARK:#} {message}"));
+}
+
+/// Something that may be wrong, on stderr.
+pub fn warn(message: &str) {
+    note(&format!("{REMARK}warning:{REMARK:#} {message}"));
 }
 
 /// Write to stdout, and see to it that the text is out.

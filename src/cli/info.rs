@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use serde::Serialize;
@@ -16,14 +16,15 @@ use smallmind::language::value::Value;
 use smallmind::model::{Configuration, GraphOrigin, ModelFiles, Source, compile, open_tokenizer};
 use smallmind::plan::MemoryReport;
 
-use super::arguments::{GraphArguments, source};
+use super::arguments::GraphArguments;
 use super::failure::{Failure, error, print, print_json};
+use super::model_argument::ModelArguments;
 
 /// Arguments of `info`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A model's folder or GGUF file, a config.json, or `demo`
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
     #[command(flatten)]
     graph: GraphArguments,
     /// Print JSON
@@ -102,7 +103,8 @@ enum Described {
 
 /// Run the subcommand.
 pub fn info(arguments: Arguments) -> Result<(), Failure> {
-    let source = source(&arguments.model);
+    let name = arguments.model.only()?;
+    let source = name.source()?;
     let options = arguments.graph.options();
     let mut missing = Vec::new();
     let (mut graph, mut context, mut memory) = (None, None, None);
@@ -155,7 +157,7 @@ pub fn info(arguments: Arguments) -> Result<(), Failure> {
     }
     let tokenizer = tokenizer(&source, &found.config);
     let info = Info {
-        model: arguments.model.display().to_string(),
+        model: name.shown(),
         files: match found.config {
             Described::Gguf(_) => "GGUF",
             Described::Folder(_) => "config.json and safetensors",

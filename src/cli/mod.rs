@@ -11,6 +11,7 @@ mod bench_table;
 mod chat;
 mod chat_commands;
 mod chat_input;
+mod chat_settings;
 mod check;
 mod compare;
 mod completions;
@@ -18,6 +19,7 @@ mod diagnose;
 mod doubled;
 mod dump;
 mod embed;
+mod ending;
 mod expected;
 mod explain;
 mod failure;
@@ -25,6 +27,8 @@ mod hub;
 mod info;
 mod input;
 mod interrupt;
+mod man;
+mod model_argument;
 mod opened;
 mod plan;
 mod progress;
@@ -32,6 +36,8 @@ mod quantize;
 mod run;
 mod sampling;
 mod score;
+mod style;
+mod text_argument;
 mod tokenize;
 
 use std::ffi::OsString;
@@ -46,12 +52,15 @@ use self::failure::Failure;
 #[command(
     name = "smallmind",
     version,
+    styles = style::STYLES,
     override_usage = "smallmind [COMMAND]",
     after_help = "MODEL is a folder with config.json and safetensors files, a GGUF file, or `demo`, the embedded model.\n\
+    Every command takes it as its first argument or with -m. -hf NAME fetches it from the Hugging Face Hub instead:\n\
+    NAME is ORG/NAME, and :FILE.gguf or a type, as in :Q8_0, may follow. HF_HOME, HF_TOKEN and HF_ENDPOINT count.\n\
     Without a command, the demo runs.\n\
-    -hf ORG/NAME, in MODEL's place, fetches a model from the Hugging Face Hub; behind NAME may stand :FILE.gguf or a type,\n\
-    as in :Q8_0. HF_HOME, HF_TOKEN and HF_ENDPOINT count.\n\
-    The environment variable SMALLMIND_ISA (scalar, avx2, avx512) chooses the kernels; the output is the same."
+    The environment variable SMALLMIND_ISA (scalar, avx2, avx512) chooses the kernels; the output is the same.\n\
+    Exit codes: 0 when all went well, also when a pipe was closed early; 1 after an error; 2 after a mistake in the\n\
+    arguments; 130 after Ctrl-C."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -103,6 +112,8 @@ subcommands! {
     Tokenize(tokenize::Arguments) => tokenize::tokenize,
     /// Print a script that completes arguments in a shell
     Completions(completions::Arguments) => completions::completions,
+    /// Print a manual page
+    Man(man::Arguments) => man::man,
 }
 
 /// The program: parses the arguments, runs the subcommand and gives the exit code: 0, also when stdout is closed early;
@@ -113,7 +124,8 @@ pub fn main() -> ExitCode {
         arguments.resize(1, "smallmind".into());
         arguments.push("run".into());
     }
-    let result = hub::parse(arguments).and_then(|cli| cli.command.run());
+    let cli = Cli::parse_from(hub::spelled_out(arguments));
+    let result = cli.command.run();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

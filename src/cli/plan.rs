@@ -1,19 +1,18 @@
 //! `smallmind plan`: every byte, before anything runs.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use smallmind::model::{ModelFiles, compile};
 use smallmind::plan::MemoryReport;
 
-use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
+use super::arguments::{GraphArguments, PlanArguments, ThreadArguments};
 use super::failure::{Failure, print, print_json};
+use super::model_argument::ModelArguments;
 
 /// Arguments of `plan`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A model's folder or GGUF file, a config.json, or `demo`
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
     #[command(flatten)]
     threads: ThreadArguments,
     #[command(flatten)]
@@ -33,7 +32,7 @@ pub fn plan(arguments: Arguments) -> Result<(), Failure> {
     let options = arguments.plan.add_to(arguments.graph.options());
     let mut options = arguments.threads.add_to(options);
     options.prefix_cache = arguments.prefix_cache;
-    let files = ModelFiles::open_headers(&source(&arguments.model), &options)?;
+    let files = ModelFiles::open_headers(&arguments.model.only()?.source()?, &options)?;
     let compiled = compile(&files, &options)?;
     let report = MemoryReport::new(&compiled.plan, compiled.weight_bytes)
         .with_tokenizer(files.tokenizer_estimate());

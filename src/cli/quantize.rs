@@ -1,5 +1,6 @@
 //! `smallmind quantize`: a GGUF file whose matrices have another type, of a GGUF file or a folder.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal};
 use std::ops::ControlFlow;
@@ -15,16 +16,22 @@ use smallmind::files::output::{write_file, writes_into};
 use smallmind::types::DType;
 
 use super::arguments::ThreadArguments;
-use super::failure::{Failure, error, print};
+use super::failure::{Failure, error, print, usage};
 use super::interrupt;
+use super::model_argument::ModelArguments;
 
 /// Arguments of `quantize`.
 #[derive(Args)]
+#[command(
+    override_usage = "smallmind quantize [OPTIONS] --type <TYPE> MODEL OUTPUT",
+    after_help = "MODEL is a GGUF file of F32, F16 or BF16 elements (of a model in several, any part), or a Hugging Face folder."
+)]
 pub struct Arguments {
-    /// A GGUF file of F32, F16 or BF16 elements (of a model in several, any part), or a Hugging Face folder
-    input: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
     /// The GGUF file to write
-    output: PathBuf,
+    #[arg(value_name = "OUTPUT")]
+    output: Option<OsString>,
     /// What matrices become; where rows are no whole blocks, the nearest type with smaller ones
     #[arg(long = "type", value_name = "TYPE", ignore_case = true, value_parser = types())]
     types: Types,
@@ -51,13 +58,27 @@ fn types() -> impl TypedValueParser<Value = Types> {
 /// Run the subcommand.
 pub fn quantize(arguments: Arguments) -> Result<(), Failure> {
     let Arguments {
-        input,
+        model,
         output,
         types,
         graph,
         threads,
         force,
     } = arguments;
+    let (model, first) = model.needed()?;
+    let output = match (first, output) {
+        (Some(output), None) | (None, Some(output)) => PathBuf::from(output),
+        (None, None) => return usage("no OUTPUT is given: the GGUF file to write"),
+        (Some(_), Some(output)) => {
+            return usage(format!("unexpected argument '{}'", output.display()));
+        }
+    };
+    let input = model.path()?;
+    if graph.is_some() && input.is_file() {
+        return error(
+            "--graph is for folders: what a GGUF file holds is copied, whatever it means",
+        );
+    }
     if !input.exists() {
         return error(format!(
             "{}: there is no such file or folder",

@@ -1,7 +1,7 @@
 //! `smallmind run`: a prompt's continuation, as it comes.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,43 +12,52 @@ use smallmind::generate::stop::StopStrings;
 use smallmind::model::{Source, Text};
 use smallmind::{Finish, GenerateError, GenerateOptions, Generation, Model, Session};
 
-use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
+use super::arguments::{GraphArguments, PlanArguments, ThreadArguments};
 use super::chat::{self, TemplateArguments};
 use super::doubled::warn_of_doubled_start;
-use super::failure::{Failure, error, note, print};
+use super::ending;
+use super::failure::{Failure, error, note, print, usage};
 use super::interrupt;
+use super::model_argument::{ModelArguments, ModelName};
 use super::opened::open_model;
 use super::progress::progress;
-use super::sampling::Sampling;
+use super::sampling::{Most, Sampling, markers};
+use super::text_argument::TextArguments;
 
 /// What the demo continues where no prompt is given.
 const DEMO_PROMPT: &str = "KING RICHARD:\n";
-/// The longest prompt that is read from stdin, in bytes.
-const LONGEST_PROMPT: u64 = 64 << 20;
 
 /// Arguments of `run`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A model's folder or GGUF file, or `demo`
-    #[arg(default_value = "demo")]
-    model: PathBuf,
-    /// The text to continue; `-` reads it from stdin [default for the demo: a line of Shakespeare's]
-    prompt: Option<String>,
+    #[command(flatten)]
+    model: ModelArguments,
+    #[command(flatten)]
+    text: TextArguments,
     /// Put the prompt into the model's chat template, as a user's message, and generate the answer
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["load_session", "save_session"])]
     chat: bool,
     #[command(flatten)]
     template: TemplateArguments,
-    /// The most tokens to generate
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 128)]
-    max_tokens: usize,
+    /// The most tokens to generate; -1 goes on until the model ends the text or the context is full
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "N",
+        default_value = "128",
+        allow_negative_numbers = true
+    )]
+    max_tokens: Most,
     #[command(flatten)]
     threads: ThreadArguments,
     #[command(flatten)]
     plan: PlanArguments,
-    /// A string that ends the text, of which it is no part; may be given several times
-    #[arg(long, value_name = "STRING")]
+    /// Stop before this string, which is not printed; may be given several times
+    #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
     stop: Vec<String>,
+    /// Read special tokens that the text spells out as text, so that it neither ends a turn nor begins another
+    #[arg(long)]
+    no_special: bool,
     #[command(flatten)]
     graph: GraphArguments,
     /// Go on behind the session in FILE; the prompt, if there is one, continues it
@@ -66,24 +75,30 @@ pub struct Arguments {
 
 /// Run the subcommand.
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
+    if !arguments.chat && arguments.template.any() {
+        return usage("--system and --template need --chat");
+    }
     let sampler = arguments.sampling.options()?;
     StopStrings::new(arguments.stop.clone())?;
-    if !arguments.chat && arguments.template.any() {
-        return error("--system and --template need --chat");
-    }
-    let source = source(&arguments.model);
+    let (model, first) = arguments.model.split();
+    let name = model.unwrap_or_else(ModelName::demo);
+    let text = arguments.text.read(first)?;
+    let source = name.source()?;
     if let Source::Path(path) = &source
-        && arguments.prompt.is_none()
+        && text.is_none()
         && !path.exists()
     {
         return error(format!(
-            "{}: there is no such file or folder (a prompt for the demo comes second: smallmind run demo PROMPT)",
+            "{}: there is no such file or folder (a text for the demo comes second: smallmind run demo TEXT)",
             path.display()
         ));
     }
-    let prompt = match arguments.prompt {
-        None if arguments.load_session.is_some() => String::new(),
-        prompt => prompt_text(prompt, &source)?,
+    let prompt = match text {
+        Some(text) => text,
+        None if source == Source::Demo && arguments.load_session.is_none() => {
+            DEMO_PROMPT.to_string()
+        }
+        None => String::new(),
     };
 
     let options = arguments.plan.add_to(arguments.graph.options());
@@ -91,9 +106,10 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     open.text = Text::Needed;
     open.progress = progress();
     let options = GenerateOptions::new()
-        .max_tokens(arguments.max_tokens)
+        .max_tokens(arguments.max_tokens.0)
         .sampler(sampler)
-        .stop(arguments.stop);
+        .stop(arguments.stop)
+        .markers(markers(arguments.no_special));
     let begun = Instant::now();
     let model = open_model(source, &open)?;
     if arguments.chat {
@@ -110,15 +126,16 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(file) => load_session(&model, file)?,
     };
     let load_time = begun.elapsed();
-    check_prompt(&model, &session, &prompt)?;
+    let tokens = prompt_tokens(&model, &session, &prompt, &options)?;
 
     let cancel = interrupt::catch()?;
-    let terminal = io::stdout().is_terminal() && arguments.max_tokens > 0;
+    let options = options.cancel(&cancel);
+    let terminal = io::stdout().is_terminal() && options.max_tokens != Some(0);
     if terminal {
         print(&prompt)?;
     }
     let mut written = Ok(());
-    let generation = model.generate(&mut session, &prompt, &options.cancel(&cancel), |text| {
+    let generation = model.generate_from(&mut session, &tokens, &options, |text| {
         written = print(text);
         written.is_ok()
     })?;
@@ -130,6 +147,11 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         read_rest(&mut session, &generation)?;
         save_session(&session, file)?;
     }
+    ending::tell(
+        generation.finish,
+        generation.tokens.len(),
+        session.context(),
+    );
     if arguments.verbose {
         describe(&model, load_time, &generation);
     }
@@ -139,28 +161,13 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The prompt's text.
-fn prompt_text(argument: Option<String>, source: &Source) -> Result<String, Failure> {
-    match argument {
-        None if *source == Source::Demo => Ok(DEMO_PROMPT.to_string()),
-        None => Ok(String::new()),
-        Some(dash) if dash == "-" => {
-            let mut text = String::new();
-            let mut stdin = io::stdin().lock().take(LONGEST_PROMPT + 1);
-            match stdin.read_to_string(&mut text) {
-                Ok(_) if text.len() as u64 > LONGEST_PROMPT => error(format!(
-                    "the prompt on stdin is longer than {LONGEST_PROMPT} bytes"
-                )),
-                Ok(_) => Ok(text),
-                Err(problem) => error(format!("can't read the prompt from stdin: {problem}")),
-            }
-        }
-        Some(text) => Ok(text),
-    }
-}
-
-/// Fails, before anything is shown, if the model can't continue this prompt.
-fn check_prompt(model: &Model, session: &Session, prompt: &str) -> Result<(), Failure> {
+/// The prompt's tokens. Fails, before anything is shown, if the model can't continue them.
+fn prompt_tokens(
+    model: &Model,
+    session: &Session,
+    prompt: &str,
+    options: &GenerateOptions,
+) -> Result<Vec<u32>, Failure> {
     if model.is_bidirectional() {
         return Err(GenerateError::Bidirectional.into());
     }
@@ -170,23 +177,22 @@ fn check_prompt(model: &Model, session: &Session, prompt: &str) -> Result<(), Fa
             "this model gives no logits: its output has {width} columns, but there are {vocabulary} tokens to choose from"
         ));
     }
+    let tokens = model.prompt_tokens(session, prompt, options)?;
     let (taken, context) = (session.position(), session.context());
-    let tokens = match taken {
-        0 => model.encode(prompt)?,
-        _ => model.encode_more(prompt)?,
-    };
-    warn_of_doubled_start(model.tokenizer(), &tokens);
-    let tokens = tokens.len();
-    if tokens > context - taken {
+    if taken == 0 {
+        warn_of_doubled_start(model.tokenizer(), &tokens);
+    }
+    if tokens.len() > context - taken {
         let behind = match taken {
             0 => String::new(),
             _ => format!(", of which the session takes {taken}"),
         };
         return error(format!(
-            "the prompt has {tokens} tokens, but the context has {context} positions{behind} (--context)"
+            "the prompt has {} tokens, but the context has {context} positions{behind} (--context)",
+            tokens.len()
         ));
     }
-    Ok(())
+    Ok(tokens)
 }
 
 /// The session in a file.

@@ -1,7 +1,12 @@
-//! The arguments that choose how tokens are chosen.
+//! The arguments that choose how tokens are chosen, and how many.
+
+use std::hash::{BuildHasher, RandomState};
+use std::str::FromStr;
 
 use clap::Args;
-use smallmind::{SamplerError, SamplerOptions};
+use smallmind::{Markers, SamplerError, SamplerOptions};
+
+use super::failure::remark;
 
 /// How tokens are chosen.
 #[derive(Args)]
@@ -25,17 +30,96 @@ pub struct Sampling {
     /// Add BIAS to the logit of token ID; -inf forbids it. ID+BIAS and ID-BIAS are understood too; may be given several times
     #[arg(long, value_name = "ID=BIAS", value_parser = bias)]
     logit_bias: Vec<(u32, f32)>,
-    /// Where the random numbers start: the same seed gives the same text, on every machine
-    #[arg(long, value_name = "N", default_value_t = SamplerOptions::default().seed)]
-    seed: u64,
+    /// Where the random numbers start: the same seed gives the same text, on every machine. -1 takes a new one
+    /// [default: 0 for run; -1 for chat, which then takes a new one for each answer]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    seed: Option<Seed>,
     /// Always take the most probable token, as --temp 0 does
-    #[arg(long, conflicts_with = "temp")]
+    #[arg(long, conflicts_with_all = ["temp", "top_k", "top_p", "min_p", "seed"])]
     greedy: bool,
 }
 
+/// How markers are read that a text spells out, with `--no-special` or without.
+pub fn markers(no_special: bool) -> Markers {
+    match no_special {
+        true => Markers::Text,
+        false => Markers::Tokens,
+    }
+}
+
+/// Where the random numbers start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seed {
+    /// Always there.
+    Fixed(u64),
+    /// Somewhere else each time.
+    New,
+}
+
+impl Seed {
+    /// A seed to start with.
+    pub fn drawn(self) -> u64 {
+        match self {
+            Seed::Fixed(seed) => seed,
+            // A hasher of the standard library's begins with random keys. Few digits are easily typed again.
+            Seed::New => RandomState::new().hash_one(()) >> 32,
+        }
+    }
+}
+
+impl FromStr for Seed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Seed, String> {
+        match text {
+            "-1" => Ok(Seed::New),
+            text => text.parse().map(Seed::Fixed).map_err(|_| {
+                format!(
+                    "expected a whole number up to {}, or -1 for a new one",
+                    u64::MAX
+                )
+            }),
+        }
+    }
+}
+
+/// The most tokens: `None` goes on until the model ends the text or the context is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Most(pub Option<usize>);
+
+impl FromStr for Most {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Most, String> {
+        match text {
+            "-1" => Ok(Most(None)),
+            text => text.parse().map(|most| Most(Some(most))).map_err(|_| {
+                "expected a number of tokens, or -1 to go on until the model ends the text"
+                    .to_string()
+            }),
+        }
+    }
+}
+
 impl Sampling {
-    /// The library's options, with these choices; an error if one is out of its range.
+    /// The library's options, with these choices; an error if one is out of its range. Of a seed that is drawn, stderr
+    /// tells the number.
     pub fn options(&self) -> Result<SamplerOptions, SamplerError> {
+        let options = self.without_seed()?;
+        let Some(seed) = self.seed else {
+            return Ok(options);
+        };
+        let drawn = seed.drawn();
+        if seed == Seed::New {
+            remark(&format!(
+                "the seed is {drawn} (--seed {drawn} gives this text again)"
+            ));
+        }
+        Ok(options.seed(drawn))
+    }
+
+    /// The options with the default seed.
+    pub fn without_seed(&self) -> Result<SamplerOptions, SamplerError> {
         let options = match self.greedy {
             true => SamplerOptions::greedy(),
             false => SamplerOptions::new()
@@ -46,10 +130,14 @@ impl Sampling {
         };
         let options = options
             .repetition_penalty(self.repeat_penalty)
-            .logit_bias(self.logit_bias.iter().copied())
-            .seed(self.seed);
+            .logit_bias(self.logit_bias.iter().copied());
         options.validate()?;
         Ok(options)
+    }
+
+    /// The seed that the caller chose.
+    pub fn seed(&self) -> Option<Seed> {
+        self.seed
     }
 }
 
@@ -77,5 +165,20 @@ mod tests {
         for wrong in ["", "7", "=1", "a=1", "7=", "7=x", "-7=1", "99999999999=1"] {
             assert!(bias(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn minus_one_is_no_limit_and_a_new_seed_and_other_negative_numbers_are_nothing() {
+        assert_eq!(
+            ("-1".parse(), "7".parse()),
+            (Ok(Most(None)), Ok(Most(Some(7))))
+        );
+        assert_eq!("-1".parse(), Ok(Seed::New));
+        assert_eq!("18446744073709551615".parse(), Ok(Seed::Fixed(u64::MAX)));
+        for wrong in ["-2", "1.5", "", "18446744073709551616"] {
+            assert!(wrong.parse::<Most>().is_err(), "{wrong}");
+            assert!(wrong.parse::<Seed>().is_err(), "{wrong}");
+        }
+        assert_ne!(Seed::New.drawn(), Seed::New.drawn());
     }
 }

@@ -1,19 +1,19 @@
 //! `smallmind score`: how probable a text is, and what is expected after it.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
 use smallmind::model::{Logits, Text};
 use smallmind::{Model, Score, ScoreOptions};
 
-use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
-use super::failure::{Failure, print, print_json};
-use super::input::read_text;
+use super::arguments::{GraphArguments, PlanArguments, ThreadArguments};
+use super::failure::{Failure, print, print_json, usage};
 use super::interrupt;
+use super::model_argument::ModelArguments;
 use super::opened::open_model;
 use super::progress::progress;
+use super::text_argument::TextArguments;
 
 /// Arguments of `score`.
 #[derive(Args)]
@@ -25,11 +25,10 @@ use super::progress::progress;
     computed in f64, and the same on every machine."
 )]
 pub struct Arguments {
-    /// A model's folder or GGUF file, or `demo`
-    model: PathBuf,
-    /// The text, exactly as the file has it; `-` reads stdin
-    #[arg(short, long, value_name = "FILE")]
-    file: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
+    #[command(flatten)]
+    text: TextArguments,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -65,12 +64,15 @@ struct Next {
 
 /// Run the subcommand.
 pub fn score(arguments: Arguments) -> Result<(), Failure> {
-    let text = read_text(&arguments.file)?;
+    let (model, first) = arguments.model.needed()?;
+    let Some(text) = arguments.text.read(first)? else {
+        return usage("no text is given: TEXT, -p TEXT or -f FILE");
+    };
     let options = arguments.plan.add_to(arguments.graph.options());
     let options = arguments.threads.add_to(options);
     let mut options = options.logits(Logits::All).text(Text::Needed);
     options.progress = progress();
-    let model = open_model(source(&arguments.model), &options)?;
+    let model = open_model(model.source()?, &options)?;
     let mut session = model.session()?;
     let cancel = interrupt::catch()?;
     let options = ScoreOptions::new().top(arguments.top).cancel(&cancel);

@@ -1,28 +1,30 @@
 //! `smallmind tokenize`: a text's token ids, or the text of ids.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use smallmind::model::open_tokenizer;
 use smallmind::text::tokenizer::Tokenizer;
 
-use super::arguments::source;
 use super::doubled::warn_of_doubled_start;
 use super::failure::{Failure, error, print};
 use super::input::read_text;
+use super::model_argument::ModelArguments;
+use super::text_argument::TextArguments;
 
 /// Arguments of `tokenize`.
 #[derive(Args)]
 #[command(
-    after_help = "Reads stdin whole, exactly as it is: a newline at the end is part of the text. Prints the ids on one \
-    line, separated by blanks. Needs no weights: a GGUF file may hold nothing but a vocabulary, and a folder nothing but \
+    after_help = "Without a text it reads stdin. A text is taken whole, exactly as it is: a newline at the end is part of the text. \
+    Prints the ids on one line, separated by blanks. Needs no weights: a GGUF file may hold nothing but a vocabulary, and a folder nothing but \
     tokenizer.json."
 )]
 pub struct Arguments {
-    /// A folder with tokenizer.json, a GGUF file, or `demo`
-    #[arg(short, long, value_name = "MODEL")]
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
+    #[command(flatten)]
+    text: TextArguments,
     /// Print ids, which is what happens without it too
     #[arg(id = "ids", long = "ids", conflicts_with = "decode")]
     _ids: bool,
@@ -37,8 +39,13 @@ pub struct Arguments {
 
 /// Run the subcommand.
 pub fn tokenize(arguments: Arguments) -> Result<(), Failure> {
-    let tokenizer = open_tokenizer(source(&arguments.model))?;
-    let input = read_text(Path::new("-"))?;
+    let (model, first) = arguments.model.needed()?;
+    let text = arguments.text.read(first)?;
+    let tokenizer = open_tokenizer(model.source()?)?;
+    let input = match text {
+        Some(text) => text,
+        None => read_text(Path::new("-"))?,
+    };
     if arguments.decode {
         let ids = parse_ids(&input, &tokenizer)?;
         return print(&tokenizer.decode(&ids, arguments.no_special)?);

@@ -3,6 +3,8 @@
 use super::hook::LogitsHook;
 use super::sampler::SamplerOptions;
 use crate::exec::cancel::Cancel;
+#[cfg(feature = "tokenizer")]
+use crate::text::tokenizer::Markers;
 
 /// What to generate, and when to stop. Each method changes one choice.
 ///
@@ -24,6 +26,11 @@ pub struct GenerateOptions {
     pub stop: Vec<String>,
     /// Tokens that end the text, besides the model's own.
     pub stop_tokens: Vec<u32>,
+    /// How markers are read that a prompt's text, or a conversation's messages, spell out: with [`Markers::Text`] what
+    /// somebody wrote neither ends a turn nor begins another's. The tokens that the tokenizer puts around a text stay, and
+    /// so do the chat template's.
+    #[cfg(feature = "tokenizer")]
+    pub markers: Markers,
     /// Called with the logits before each token is chosen.
     pub logits_hook: Option<LogitsHook>,
     /// Stops the prompt or the text from elsewhere: the text then ends with [`Finish::Cancelled`](super::run::Finish::Cancelled).
@@ -38,6 +45,8 @@ impl Default for GenerateOptions {
             sampler: SamplerOptions::default(),
             stop: Vec::new(),
             stop_tokens: Vec::new(),
+            #[cfg(feature = "tokenizer")]
+            markers: Markers::Tokens,
             logits_hook: None,
             cancel: None,
         }
@@ -86,6 +95,13 @@ impl GenerateOptions {
     /// [`GenerateOptions::stop_tokens`]: these tokens, and no others.
     pub fn stop_tokens(mut self, tokens: impl IntoIterator<Item = u32>) -> GenerateOptions {
         self.stop_tokens = tokens.into_iter().collect();
+        self
+    }
+
+    /// [`GenerateOptions::markers`].
+    #[cfg(feature = "tokenizer")]
+    pub fn markers(mut self, markers: Markers) -> GenerateOptions {
+        self.markers = markers;
         self
     }
 

@@ -9,6 +9,8 @@ use super::sampler::{SampleError, Sampler, SamplerError};
 use super::stop::EmptyStopString;
 use crate::exec::session::{Session, StepError};
 use crate::model::Model;
+#[cfg(feature = "tokenizer")]
+use crate::text::tokenizer::Markers;
 
 /// What ended a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,15 +186,22 @@ impl Model {
     /// If the model has no tokenizer, or that fails.
     #[cfg(feature = "tokenizer")]
     pub fn encode(&self, prompt: &str) -> Result<Vec<u32>, GenerateError> {
+        self.encode_with(prompt, Markers::Tokens)
+    }
+
+    /// As [`Model::encode`]; `markers` says how special tokens are read that the prompt spells out.
+    ///
+    /// # Errors
+    /// As [`Model::encode`], and if the tokenizer can't read a marker as text.
+    #[cfg(feature = "tokenizer")]
+    pub fn encode_with(&self, prompt: &str, markers: Markers) -> Result<Vec<u32>, GenerateError> {
         let tokenizer = self.text_tokenizer()?;
-        let tokens = tokenizer.encode(prompt, true)?;
-        if tokens.is_empty() {
-            return self
-                .bos_token()
-                .map(|token| vec![token])
-                .ok_or(GenerateError::EmptyPrompt);
+        let tokens = tokenizer.encode_with(prompt, true, markers)?;
+        match (tokens.is_empty(), self.bos_token()) {
+            (false, _) => Ok(tokens),
+            (true, Some(bos)) => Ok(vec![bos]),
+            (true, None) => Err(GenerateError::EmptyPrompt),
         }
-        Ok(tokens)
     }
 
     /// The tokens of a text that goes on behind others, or spells out every special token that it wants: none is put
@@ -219,12 +228,27 @@ impl Model {
         options: &GenerateOptions,
         each: impl FnMut(&str) -> bool,
     ) -> Result<Generation, GenerateError> {
-        let tokens = if session.position() == 0 {
-            self.encode(prompt)?
-        } else {
-            self.encode_more(prompt)?
-        };
+        let tokens = self.prompt_tokens(session, prompt, options)?;
         self.generate_from(session, &tokens, options, each)
+    }
+
+    /// The tokens that [`Model::generate`] reads of this prompt.
+    ///
+    /// # Errors
+    /// As [`Model::encode`].
+    #[cfg(feature = "tokenizer")]
+    pub fn prompt_tokens(
+        &self,
+        session: &Session,
+        prompt: &str,
+        options: &GenerateOptions,
+    ) -> Result<Vec<u32>, GenerateError> {
+        match session.position() {
+            0 => self.encode_with(prompt, options.markers),
+            _ => Ok(self
+                .text_tokenizer()?
+                .encode_with(prompt, false, options.markers)?),
+        }
     }
 
     /// As [`Model::generate`], from a prompt's tokens.

@@ -1,10 +1,12 @@
-//! Does `smallmind chat` answer line by line, and do its commands do what they say?
+//! Does `smallmind chat` answer line by line, where no person types?
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Output, Stdio};
 
-use serde_json::{Value as Json, json};
+use smallmind::chat::Conversation;
+use smallmind::{GenerateOptions, Model, Options};
 use tempfile::TempDir;
 
 use super::{failure, output, smallmind, stdout};
@@ -50,95 +52,96 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
+/// What the library answers to these messages.
+fn answers(template: &str, messages: &[&str]) -> String {
+    let model = Model::open("demo", &Options::new()).unwrap();
+    let template = model.chat_template_from(Path::new(template)).unwrap();
+    let mut conversation = Conversation::new(&model, template).unwrap();
+    let options = GenerateOptions::new().max_tokens(8).greedy();
+    let mut answers = String::new();
+    for message in messages {
+        let say = conversation.say(message, &options, |piece| {
+            answers.push_str(piece);
+            true
+        });
+        say.unwrap();
+        answers.push('\n');
+    }
+    answers
+}
+
 #[test]
-fn each_line_gets_an_answer_and_the_saved_messages_are_those_of_the_answers() {
+fn each_line_of_a_pipe_is_a_message_whatever_it_begins_with_or_ends_with() {
     let (folder, template) = template();
     let saved = folder.path().join("saved.json");
-    let input = format!(
-        "Who goes?\n\"\"\"Two\nlines\"\"\"\n/save {}\n",
-        saved.display()
-    );
-    let output = chat(&template, &["--system", "Sir."], &input);
+    let save = format!("/save {}", saved.display());
+    let lines = [
+        "Who goes?",
+        &save,
+        "/quit",
+        "/usr is a folder?",
+        "a\\",
+        "\"\"\"b",
+        "/",
+    ];
+    let output = chat(&template, &[], &lines.join("\r\n"));
+    assert!(output.status.success(), "{}", text(output.stderr));
+    assert_eq!(text(output.stdout), answers(&template, &lines));
+    assert!(!saved.exists());
+}
+
+#[test]
+fn an_empty_line_is_not_a_message() {
+    let (_folder, template) = template();
+    let output = chat(&template, &[], "\n  \nHail!\n\n");
+    assert_eq!(text(output.stdout), answers(&template, &["Hail!"]));
+}
+
+#[test]
+fn answers_are_drawn_from_new_seeds_unless_one_is_fixed() {
+    let (_folder, template) = template();
+    let said = |seed: &[&str]| {
+        let mut command = smallmind();
+        command.args([
+            "chat",
+            "demo",
+            "--template",
+            &template,
+            "-n",
+            "40",
+            "--temp",
+            "1.5",
+        ]);
+        let mut child = command
+            .args(seed)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(b"Hail!\n").unwrap();
+        text(child.wait_with_output().unwrap().stdout)
+    };
+    assert_eq!(said(&["--seed", "3"]), said(&["--seed", "3"]));
+    assert_ne!(said(&[]), said(&[]));
+    assert_ne!(said(&["--seed", "-1"]), said(&["--seed", "-1"]));
+}
+
+#[test]
+fn the_oldest_turns_make_room_where_that_is_asked_for() {
+    let (_folder, template) = template();
+    let lines = "Who goes there?\nSpeak, what art thou?\nStand!\n";
+    let output = chat(&template, &["-c", "60"], lines);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(output.stderr).contains("the context has 60 positions"));
+    let output = chat(&template, &["-c", "60", "--keep", "0"], lines);
     let errors = text(output.stderr);
     assert!(output.status.success(), "{errors}");
-    assert!(errors.contains("5 messages written to"), "{errors}");
-    let json: Json = serde_json::from_slice(&fs::read(&saved).unwrap()).unwrap();
-    let content = |n: usize| json["messages"][n]["content"].as_str().unwrap();
-    assert_eq!(
-        json["messages"][0],
-        json!({"role": "system", "content": "Sir."})
-    );
-    assert_eq!((content(1), content(3)), ("Who goes?", "Two\nlines"));
-    let answers = text(output.stdout);
     assert!(
-        answers.starts_with(content(2)) && answers.trim_end().ends_with(content(4)),
-        "{answers}"
+        errors.contains("messages were forgotten before this answer"),
+        "{errors}"
     );
-}
-
-#[test]
-fn a_loaded_conversation_goes_on_as_if_it_had_never_ended() {
-    let (folder, template) = template();
-    let saved = folder.path().join("saved.json").display().to_string();
-    let whole = chat(&template, &[], "One?\nTwo?\n");
-    let first = chat(&template, &[], &format!("One?\n/save {saved}\n"));
-    let second = chat(
-        &template,
-        &[],
-        &format!("/load {saved}\nTwo?\n/quit\nThree?\n"),
-    );
-    assert_eq!(
-        text(whole.stdout),
-        text(first.stdout) + &text(second.stdout)
-    );
-}
-
-#[test]
-fn undo_reset_system_and_stats_work_on_the_conversation() {
-    let (_folder, template) = template();
-    let alone = text(chat(&template, &[], "Two?\n").stdout);
-    for forget in ["/undo", "/reset"] {
-        let output = chat(&template, &[], &format!("One?\n{forget}\nTwo?\n"));
-        assert!(text(output.stdout).ends_with(&alone));
-    }
-    let with_system = text(chat(&template, &["--system", "Sir."], "Two?\n").stdout);
-    assert_eq!(
-        text(chat(&template, &[], "/system Sir.\nTwo?\n").stdout),
-        with_system
-    );
-    let errors = text(chat(&template, &[], "/stats\nTwo?\n/stats\n").stderr);
-    for part in [
-        "no answer yet",
-        "reused      0 tokens",
-        "prompt      10 tokens, ",
-        "generation  8 tokens, ",
-        "of 256 positions",
-    ] {
-        assert!(errors.contains(part), "no {part:?} in:\n{errors}");
-    }
-}
-
-#[test]
-fn mistakes_in_commands_are_told_and_end_nothing() {
-    let (_folder, template) = template();
-    let output = chat(
-        &template,
-        &[],
-        "/sing\n/save\n/load no/such/file\n/undo now\n/help\n/undo\nHail!\n",
-    );
-    let errors = text(output.stderr);
-    assert!(output.status.success());
-    for part in [
-        "no command /sing",
-        "/save takes the name of a file",
-        "no/such/file: can't be read",
-        "/undo takes nothing behind it",
-        "/load FILE",
-        "there is nothing to forget",
-    ] {
-        assert!(errors.contains(part), "no {part:?} in:\n{errors}");
-    }
-    assert!(!output.stdout.is_empty());
+    assert_eq!(text(output.stdout).lines().count(), 3);
 }
 
 #[test]
@@ -156,7 +159,9 @@ fn run_chat_answers_the_prompt_once() {
     let once = stdout(["run", "demo", "Hail!", "--chat"].iter().chain(&arguments));
     let chat = text(chat(&template, &["--system", "Sir."], "Hail!\n").stdout);
     assert_eq!(once.trim_end(), chat.trim_end());
-    assert!(failure(["run", "demo", "Hail!", "--system", "Sir."]).contains("need --chat"));
+    let refused = output(["run", "demo", "Hail!", "--system", "Sir."]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(refused.stderr).contains("need --chat"));
 }
 
 #[test]

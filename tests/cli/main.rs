@@ -6,6 +6,7 @@ mod chat;
 #[cfg(target_os = "linux")]
 mod chat_terminal;
 mod check;
+mod colours;
 #[path = "../common/mod.rs"]
 mod common;
 mod compile;
@@ -14,8 +15,10 @@ mod embed;
 mod gguf;
 mod hub;
 mod info;
+mod man;
 mod mistakes;
 mod not_finite;
+mod options;
 mod quantize;
 mod quantized;
 #[cfg(target_os = "linux")]
@@ -45,12 +48,17 @@ fn output<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
     smallmind().args(arguments).output().unwrap()
 }
 
-/// What a command that succeeds in silence writes to stdout.
+/// Whether a line of stderr is something to know, and not an error.
+fn is_note(line: &str) -> bool {
+    line.starts_with("note: ") || line.starts_with("warning: ")
+}
+
+/// What a command that succeeds writes to stdout; on stderr there may be notes and warnings, and nothing else.
 fn stdout<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> String {
     let output = output(arguments);
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{errors}");
-    assert_eq!(errors, "");
+    assert!(errors.lines().all(is_note), "{errors}");
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -60,8 +68,15 @@ fn failure<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> String {
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{errors}");
     assert!(output.stdout.is_empty());
-    assert!(errors.starts_with("error: "), "{errors}");
-    errors
+    let mut errors: Vec<&str> = errors.lines().skip_while(|line| is_note(line)).collect();
+    assert!(
+        errors
+            .first()
+            .is_some_and(|line| line.starts_with("error: ")),
+        "{errors:?}"
+    );
+    errors.push("");
+    errors.join("\n")
 }
 
 fn json<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Value {

@@ -35,7 +35,7 @@ enum Ends {
 }
 
 /// Every subcommand, with the words behind it; MODEL is the damaged model's path.
-const COMMANDS: [(&str, &str, Ends); 16] = [
+const COMMANDS: [(&str, &str, Ends); 17] = [
     ("info", "MODEL", Ends::Well),
     ("run", "MODEL KING: -n 8 --greedy", Ends::Refused),
     ("run", "MODEL KING: -n 8 --seed 1", Ends::Refused),
@@ -51,6 +51,7 @@ const COMMANDS: [(&str, &str, Ends); 16] = [
     ("score", "MODEL -f -", Ends::Refused),
     ("tokenize", "-m MODEL", Ends::Well),
     ("completions", "bash", Ends::Well),
+    ("man", "run", Ends::Well),
     (
         "check",
         "ENCODER --expected EXPECTED_OF_ENCODER",

@@ -268,6 +268,18 @@ fn an_output_that_can_not_be_written_is_an_error_that_names_it() {
     assert!(message.contains(&output), "{message}");
 }
 
+#[test]
+fn a_graph_file_is_for_folders() {
+    let folder = TempDir::new().unwrap();
+    let (input, output) = written(&folder, &model());
+    let graph = concat!(env!("CARGO_MANIFEST_DIR"), "/graphs/llama.ron");
+    let message = failure([
+        "quantize", &input, &output, "--type", "q8_0", "--graph", graph,
+    ]);
+    assert!(message.contains("--graph is for folders"), "{message}");
+    assert!(!Path::new(&output).exists());
+}
+
 #[cfg(unix)]
 #[test]
 fn devices_are_written_to_and_two_names_of_one_file_are_refused() {

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use smallmind::{GenerateOptions, Model, Options};
 
-use super::{common, failure, output, smallmind, stdout};
+use super::{common, failure, is_note, output, smallmind, stdout};
 
 /// A generation that goes on for long, since the model of zeros has no end and, without a table of positions, any
 /// context; of which `read` bytes have been read.
@@ -176,7 +176,8 @@ fn a_closed_pipe_ends_the_text_quietly() {
     let mut child = endless_run(folder.path(), 10);
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.lines().all(is_note), "{errors}");
     assert_eq!(output.status.code(), Some(0));
 }
 
@@ -192,7 +193,8 @@ fn ctrl_c_ends_the_text_with_130() {
     };
     interrupt(&child);
     let output = child.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.lines().all(is_note), "{errors}");
     assert_eq!(output.status.code(), Some(130));
     assert!(output.stdout.len() < 199_999);
 }
@@ -256,6 +258,50 @@ fn a_session_that_cannot_be_loaded_or_saved_is_an_error_that_names_the_file() {
     assert!(String::from_utf8(output.stderr).unwrap().contains(nowhere));
 }
 
+/// The text and what stderr says.
+fn both(arguments: &[&str]) -> (String, String) {
+    let output = output(arguments);
+    assert!(output.status.success());
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_line_on_stderr_says_what_ended_a_text_that_the_model_did_not_end() {
+    let run = ["run", "demo", "ROMEO:", "--greedy"];
+    let told = |more: &[&str]| both(&[&run, more].concat()).1;
+    assert_eq!(
+        told(&["-n", "4"]),
+        "note: the text stopped after 4 tokens (-n; -1 goes on until the model ends it)\n"
+    );
+    assert_eq!(
+        told(&["-c", "20"]),
+        "note: the text stopped because the context of 20 positions is full (--context)\n"
+    );
+    assert_eq!(told(&["--stop", "e"]), "");
+}
+
+#[test]
+fn minus_one_goes_on_until_the_context_is_full() {
+    let (text, _) = both(&["run", "demo", "ROMEO:", "--greedy", "-c", "20", "-n", "-1"]);
+    let (whole, _) = both(&["run", "demo", "ROMEO:", "--greedy", "-n", "100"]);
+    // The last token needs no position.
+    assert_eq!(text, whole[..20 - "ROMEO:".len() + 1]);
+}
+
+#[test]
+fn minus_one_is_a_new_seed_which_is_told_and_gives_the_text_again() {
+    let run = [
+        "run", "demo", "ROMEO:", "-n", "40", "--temp", "1.5", "--seed",
+    ];
+    let seeded = |seed: &str| both(&[&run[..], &[seed]].concat());
+    let (text, told) = seeded("-1");
+    let (_, seed) = told.split_once("the seed is ").unwrap();
+    let seed = seed.split(' ').next().unwrap();
+    assert_eq!(seeded(seed).0, text);
+    assert_ne!(seeded("-1").0, text);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_session_is_saved_into_devices_and_behind_links() {
@@ -289,17 +335,34 @@ fn what_the_model_does_not_do_as_its_files_mean_it_is_told_on_stderr() {
         let folder = folder.path().to_str().unwrap();
         let output = output(["run", folder, "ROMEO:", "-n", "4", "--greedy"]);
         assert!(output.status.success());
-        (output.stdout, String::from_utf8(output.stderr).unwrap())
+        let errors = String::from_utf8(output.stderr).unwrap();
+        let is_warning = |line: &&str| line.starts_with("warning: ");
+        let warnings: Vec<String> = errors
+            .lines()
+            .filter(is_warning)
+            .map(str::to_string)
+            .collect();
+        (output.stdout, warnings)
     };
     let config = fs::read_to_string(&path).unwrap();
-    let (text, errors) = run(&config);
-    assert_eq!(errors, "");
-    let (again, errors) = run(&config.replacen('{', "{\"logits_scaling\": 8.0, \"colour\": 3,", 1));
-    let told = "graphs/gpt2.ron does not read logits_scaling (8.0), which may change what the model computes\n";
+    let (text, warnings) = run(&config);
+    assert_eq!(warnings, [""; 0]);
+    let (again, warnings) =
+        run(&config.replacen('{', "{\"logits_scaling\": 8.0, \"colour\": 3,", 1));
+    let told = "graphs/gpt2.ron does not read logits_scaling (8.0), which may change what the model computes";
     assert!(
-        errors.starts_with("warning: ") && errors.ends_with(told),
-        "{errors}"
+        warnings.len() == 1 && warnings[0].ends_with(told),
+        "{warnings:?}"
     );
-    assert_eq!(errors.lines().count(), 1, "{errors}");
     assert_eq!(text, again);
+}
+
+#[test]
+fn a_text_that_begins_twice_is_told() {
+    let folder = common::markers::model();
+    let model = folder.path().to_str().unwrap();
+    let told = |more: &[&str]| both(&[&["run", model, "-n", "1", "-p"][..], more].concat()).1;
+    assert!(told(&["<s>a"]).starts_with("note: the text begins with <s>"));
+    assert!(told(&["a"]).starts_with("note: the text stopped"));
+    assert!(told(&["<s>a", "--no-special"]).starts_with("note: the text stopped"));
 }

@@ -112,6 +112,7 @@ fn a_model_without_a_tokenizer_is_an_error() {
 #[test]
 fn help_says_what_becomes_of_a_newline() {
     let help = stdout(["tokenize", "--help"]);
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
         help.contains("a newline at the end is part of the text"),
         "{help}"

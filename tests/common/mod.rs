@@ -8,6 +8,7 @@ pub mod gguf;
 pub mod graph_text;
 #[cfg(feature = "hub")]
 pub mod hub;
+pub mod markers;
 pub mod quantized;
 pub mod random;
 pub mod random_graph;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
-use smallmind::chat::{ChatError, Conversation, Message, TemplateError, Turn};
+use smallmind::chat::{ChatError, Conversation, Message, TemplateError, Turn, WhenFull};
 use smallmind::text::template_files::TemplateFileError;
 use smallmind::{Cancel, Finish, GenerateOptions, LogitsHook, Model, Options};
 use tempfile::TempDir;
@@ -150,6 +150,86 @@ fn a_conversation_that_does_not_fit_is_an_error_and_stays_as_it_was() {
     );
     assert_eq!(conversation.messages(), before);
     say(&mut conversation, "Ay.");
+}
+
+/// A conversation that fills its context with turns: a system text and `turns` questions of 4 bytes.
+fn filled(context: usize, turns: usize) -> Conversation {
+    let mut conversation = demo(context);
+    let mut messages = vec![Message::new("system", "Sir.")];
+    for turn in 0..turns {
+        messages.push(Message::new("user", format!("Q{turn}: ")));
+        messages.push(Message::new("assistant", format!("A{turn}. ")));
+    }
+    conversation.set_messages(messages);
+    conversation
+}
+
+#[test]
+fn the_oldest_turns_are_forgotten_where_that_is_asked_for_but_the_first_that_are_kept() {
+    // "S: Sir.\n", "U: Q0: \nA: A0. \n" and so on, and "U: Now?\nA:": 8 + 16 each + 10 bytes, and 12 for the answer.
+    for (keep, left) in [(0, ["Q2: ", "Now?"]), (1, ["Q0: ", "Now?"])] {
+        let mut conversation = filled(8 + 16 + 10 + 12, 3);
+        conversation.set_when_full(WhenFull::Forget { keep });
+        let (turn, _) = say(&mut conversation, "Now?");
+        assert_eq!(turn.forgotten_messages, 4);
+        let questions: Vec<&str> = conversation
+            .messages()
+            .iter()
+            .filter(|message| message.role == "user")
+            .map(|message| message.content.as_str())
+            .collect();
+        assert_eq!(questions, left, "{keep}");
+        assert_eq!(conversation.messages()[0].role, "system");
+        // There is room for the answer too: for a quarter of the context.
+        assert!(turn.generated_tokens >= 46 / 4, "{turn:?}");
+    }
+}
+
+#[test]
+fn what_still_does_not_fit_is_an_error_and_nothing_is_forgotten() {
+    let mut conversation = filled(60, 3);
+    let before = conversation.messages().to_vec();
+    for when_full in [
+        WhenFull::Refuse,
+        WhenFull::Forget { keep: 3 },
+        WhenFull::Forget { keep: 0 },
+    ] {
+        conversation.set_when_full(when_full);
+        let text = match when_full {
+            WhenFull::Forget { keep: 0 } => "a".repeat(60),
+            _ => "Now?".to_string(),
+        };
+        let error = conversation.say(&text, &greedy(5), |_| true).unwrap_err();
+        assert!(matches!(error, ChatError::TooLong { .. }), "{error}");
+        assert_eq!(conversation.messages(), before);
+    }
+}
+
+#[test]
+fn another_answer_replaces_the_last_and_no_answer_leaves_it() {
+    let mut conversation = demo(256);
+    let options = GenerateOptions::new().max_tokens(12);
+    let error = conversation.retry(&options, |_| true).unwrap_err();
+    assert_eq!(error.to_string(), "there is no question yet");
+    conversation.say("Who goes?", &options, |_| true).unwrap();
+    let first = conversation.messages().to_vec();
+    let turn = conversation
+        .retry(&options.clone().seed(1), |_| true)
+        .unwrap();
+    assert_eq!(turn.read_tokens, 1, "all but the last token was known");
+    let second = conversation.messages().to_vec();
+    assert_eq!((first.len(), second.len()), (2, 2));
+    assert_eq!(first[0], second[0]);
+    assert_ne!(first[1], second[1]);
+    conversation.retry(&options, |_| true).unwrap();
+    assert_eq!(conversation.messages(), first);
+
+    let cancel = Cancel::new();
+    cancel.cancel();
+    let turn = conversation.retry(&options.clone().cancel(&cancel), |_| true);
+    assert_eq!(turn.unwrap().finish, Finish::Cancelled);
+    assert_eq!(conversation.messages(), first);
+    assert!(cancel.reset() && !cancel.is_cancelled());
 }
 
 #[test]

@@ -9,3 +9,4 @@ mod model;
 mod not_finite;
 mod sampler;
 mod score;
+mod stop_markers;

@@ -29,6 +29,7 @@ use tokenizers::{
 pub(crate) use self::memory::estimate_file;
 use self::model::TokenModel;
 pub(crate) use self::pieces::SPACE_MARK;
+pub use self::plain::Markers;
 use crate::files::folder::Folder;
 use crate::kernels::float_environment::FloatEnvironment;
 

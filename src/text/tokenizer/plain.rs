@@ -12,7 +12,34 @@ use tokenizers::AddedToken;
 use super::{Tokenizer, TokenizerError};
 use crate::kernels::float_environment::FloatEnvironment;
 
+/// How markers that a text spells out are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Markers {
+    /// As the tokens that they name: chat templates need it.
+    #[default]
+    Tokens,
+    /// As text like any other: nobody who writes a text can end a turn or begin one.
+    Text,
+}
+
 impl Tokenizer {
+    /// The ids of a text's tokens. `add_special` adds those that belong around a text (BOS, CLS); `markers` says how tokens
+    /// are read that the text itself spells out.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`], or as [`Tokenizer::encode_as_text`].
+    pub fn encode_with(
+        &self,
+        text: &str,
+        add_special: bool,
+        markers: Markers,
+    ) -> Result<Vec<u32>, TokenizerError> {
+        match markers {
+            Markers::Tokens => self.encode(text, add_special),
+            Markers::Text => self.encode_as_text(text, add_special),
+        }
+    }
+
     /// The ids of a text's tokens without any marker: nothing is put around the text, and what it spells out is read as
     /// text.
     ///
