@@ -58,7 +58,7 @@ pub enum Definition {
         /// The value if a path is present and null, and none has a value.
         null: Option<Argument>,
         /// What a GGUF file that is written holds under the key; the parameter's value unless told, nothing where `none`.
-        to_gguf: Option<Argument>,
+        to_gguf: Option<Box<Argument>>,
     },
     /// A value from this file.
     Given(Argument),

@@ -355,7 +355,7 @@ impl GraphFileReader {
                     gguf: self.texts(gguf),
                     default,
                     null,
-                    to_gguf,
+                    to_gguf: to_gguf.map(Box::new),
                 }
             }
             _ => Definition::Given(self.argument(tree)?),

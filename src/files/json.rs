@@ -76,7 +76,7 @@ fn quoted(text: &str) -> Option<(String, Vec<usize>)> {
         match byte {
             b'\\' if inside => at += 1,
             b'"' => inside = !inside,
-            b'-' | b'I' | b'N' if !inside && !(at > 0 && is_part(at - 1)) => {
+            b'-' | b'I' | b'N' if !(inside || at > 0 && is_part(at - 1)) => {
                 let rest = text.get(at..).unwrap_or_default();
                 let number = NOT_FINITE.iter().find(|number| rest.starts_with(**number));
                 if let Some(number) = number.filter(|number| !is_part(at + number.len())) {

@@ -32,9 +32,10 @@ impl Expression {
 
 /// Adds the names that are taken apart below a node.
 fn parts<'e>(node: &'e Node, found: &mut Vec<&'e str>) {
-    let mut whole = |of: &'e Node| match &of.kind {
-        Kind::Name(name) => found.push(name),
-        _ => {}
+    let mut whole = |of: &'e Node| {
+        if let Kind::Name(name) = &of.kind {
+            found.push(name);
+        }
     };
     match &node.kind {
         Kind::Index(of, _) | Kind::Field(of, _) | Kind::Binary(Operator::In, _, of) => whole(of),
