@@ -15,6 +15,7 @@ mod pieces;
 pub(crate) mod pre_tokenizers;
 mod precompiled;
 mod sentence_piece;
+#[cfg(feature = "chat")]
 mod spelled;
 
 use std::fs::File;
