@@ -107,7 +107,7 @@
 //! | `chat` | conversations: chat templates, and sessions that keep what they have read (feature `chat`) | terminals |
 //! | `convert` | all that writes GGUF: from file or folder to GGUF file (feature `tokenizer`) | reading files, what blocks are |
 //! | `hub` | models of the Hugging Face Hub, as paths (feature `hub`) | what the files say |
-//! | [`guide`] | how to write graph files and rewrite rules, as Markdown | code |
+//! | [`guide`] | the commands, the library, how to write graph files and rewrite rules, as Markdown | code |
 
 // What a caller may do is documented in full; the inner modules may be briefer.
 #![cfg_attr(not(feature = "internals"), warn(clippy::missing_errors_doc))]

@@ -31,7 +31,7 @@ impl SourceKind {
 pub trait ParameterSource {
     /// The value at a path, which may be null; none if it is missing.
     fn get(&self, path: &str) -> Option<Value>;
-    /// All that the configuration says, values that are no record each for itself.
+    /// All that the configuration says, values that are not record each for itself.
     fn leaves(&self) -> Vec<Leaf>;
     /// What messages call it: "config.json", …
     fn describe(&self) -> String;
@@ -127,7 +127,7 @@ impl ParameterSource for ConfigJson {
     }
 }
 
-/// Calls `tell` with each value that is no record, and its path.
+/// Calls `tell` with each value that is not a record, and its path.
 fn collect(fields: &BTreeMap<String, Value>, before: &str, tell: &mut dyn FnMut(String, &Value)) {
     for (name, value) in fields {
         let path = format!("{before}{name}");

@@ -312,7 +312,7 @@ impl GraphFileReader {
             Kind::Form(Form {
                 name: Some(name), ..
             }) => {
-                let message = format!("'{name}' is no value; a text is written \"'{name}'\"");
+                let message = format!("'{name}' is not a value; a text is written \"'{name}'\"");
                 self.problem(tree.position, message);
                 return None;
             }

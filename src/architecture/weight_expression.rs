@@ -31,7 +31,7 @@ pub enum WeightExpressionError {
         error: WeightError,
     },
     /// The value depends on the tokens.
-    #[error("\"{0}\" is no weight: it depends on the tokens")]
+    #[error("\"{0}\" is not a weight: it depends on the tokens")]
     NotConstant(String),
 }
 

@@ -18,7 +18,7 @@ pub(super) fn nearest(x: f32) -> f32 {
     (x + SHIFT) - SHIFT
 }
 
-/// `x` between `first` and `last`. What is no number stays so.
+/// `x` between `first` and `last`. What is not a number stays so.
 pub(super) fn between(x: f32, first: f32, last: f32) -> f32 {
     let x = if x < first { first } else { x };
     if x > last { last } else { x }

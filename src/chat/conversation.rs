@@ -13,7 +13,7 @@ use crate::generate::run::{Finish, GenerateError};
 use crate::model::Model;
 use crate::text::tokenizer::Markers;
 
-/// Why there is no answer. The conversation stands where it stood before.
+/// Why there is no answer. The conversation is as it was before.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChatError {

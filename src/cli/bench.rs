@@ -26,7 +26,7 @@ use super::progress::progress;
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
-    /// Tokens of the prompt tests, separated by commas; 0 is no test
+    /// Tokens of the prompt tests, separated by commas; 0 leaves the test out
     #[arg(
         short = 'p',
         long,
@@ -35,7 +35,7 @@ pub struct Arguments {
         default_value = "512"
     )]
     n_prompt: Vec<usize>,
-    /// Tokens of the generation tests, separated by commas; 0 is no test [default: 128, without --batch]
+    /// Tokens of the generation tests, separated by commas; 0 leaves the test out [default: 128, without --batch]
     #[arg(short = 'n', long, value_name = "N,…", value_delimiter = ',')]
     n_gen: Vec<usize>,
     /// Threads, separated by commas [default: all that the system grants]

@@ -109,7 +109,7 @@ impl Lines {
         }
     }
 
-    /// Remember the inputs. That they can't be is no reason to fail.
+    /// Remember the inputs. A failure to do so is not an error.
     pub fn remember(&mut self) {
         if let Lines::Terminal {
             editor,

@@ -89,7 +89,7 @@ impl Fingerprint {
         Fingerprint::default()
     }
 
-    /// Adds elements behind those already there.
+    /// Adds elements after those already there.
     pub fn add(&mut self, elements: &[f32]) {
         for x in elements {
             self.0.add(&x.to_le_bytes());

@@ -55,7 +55,7 @@ impl Outputs {
                 Ok(id) => input_ids.push(id),
                 Err(_) => {
                     return error(format!(
-                        "{}: {INPUT_IDS} holds {id}, which is no token id",
+                        "{}: {INPUT_IDS} holds {id}, which is not a token id",
                         path.display()
                     ));
                 }

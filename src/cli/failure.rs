@@ -21,7 +21,7 @@ pub enum Failure {
     Error(String),
     /// The arguments are not understood; the message says why.
     Usage(String),
-    /// Whoever read stdout has had enough, which is no error.
+    /// The reader of stdout has closed it, which is not an error.
     ClosedPipe,
     /// Ctrl-C.
     Interrupted,

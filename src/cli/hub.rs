@@ -41,7 +41,7 @@ pub fn fetched(name: &str) -> Result<PathBuf, Failure> {
     Ok(fetch(&name, &options.notice(note))?)
 }
 
-/// What draws the progress of downloads; `None` where stderr is no terminal.
+/// What draws the progress of downloads; `None` where stderr is not a terminal.
 fn progress() -> Option<OnTransfer> {
     if !io::stderr().is_terminal() {
         return None;

@@ -11,7 +11,7 @@ use smallmind::model::{OnProgress, Progress};
 /// How long loading goes on silently.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// What draws the progress of a load that begins now; `None` where stderr is no terminal.
+/// What draws the progress of a load that begins now; `None` where stderr is not a terminal.
 pub fn progress() -> Option<OnProgress> {
     if !io::stderr().is_terminal() {
         return None;

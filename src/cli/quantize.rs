@@ -32,7 +32,7 @@ pub struct Arguments {
     /// The GGUF file to write
     #[arg(value_name = "OUTPUT")]
     output: Option<OsString>,
-    /// What matrices become; where rows are no whole blocks, the nearest type with smaller ones
+    /// What matrices become; where rows are not whole blocks, the nearest type with smaller ones
     #[arg(long = "type", value_name = "TYPE", ignore_case = true, value_parser = types())]
     types: Types,
     /// A graph file instead of the built-in one for a folder's architecture
@@ -138,7 +138,7 @@ fn summary(output: &Path, types: Types, report: &Report) -> String {
         let tensors = report.converted.iter().filter(|tensor| tensor.to == to);
         let rows = match types {
             Types::All(target) if to != target => {
-                format!(" (their rows are no whole blocks of {})", name(target))
+                format!(" (their rows are not whole blocks of {})", name(target))
             }
             _ => String::new(),
         };

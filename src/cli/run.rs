@@ -60,7 +60,7 @@ pub struct Arguments {
     no_special: bool,
     #[command(flatten)]
     graph: GraphArguments,
-    /// Go on behind the session in FILE; the prompt, if there is one, continues it
+    /// Go on after the session in FILE; the prompt, if there is one, continues it
     #[arg(long, value_name = "FILE")]
     load_session: Option<PathBuf>,
     /// Write the session to FILE in the end: its tokens, and the keys and values that the model keeps of them
@@ -183,7 +183,7 @@ fn prompt_tokens(
         warn_of_doubled_start(model.tokenizer(), &tokens);
     }
     if tokens.len() > context - taken {
-        let behind = match taken {
+        let after = match taken {
             0 => String::new(),
             _ => format!(", of which the session takes {taken}"),
         };

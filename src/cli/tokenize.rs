@@ -72,7 +72,7 @@ fn parse_ids(text: &str, tokenizer: &Tokenizer) -> Result<Vec<u32>, Failure> {
     for word in words.filter(|word| !word.is_empty()) {
         let Ok(id) = word.parse::<u32>() else {
             let shown: String = word.chars().take(40).collect();
-            return error(format!("`{shown}` is no token id"));
+            return error(format!("`{shown}` is not a token id"));
         };
         if id as usize >= tokenizer.vocab_size() {
             return error(format!(

@@ -33,7 +33,7 @@ impl Loss {
         }
     }
 
-    /// The root of the mean square of the differences, in that of the elements. It is no finite number if a given element or
+    /// The root of the mean square of the differences, in that of the elements. It is not a finite number if a given element or
     /// a converted one is none.
     pub fn relative(self) -> f64 {
         if self.error == 0.0 && self.signal == 0.0 {

@@ -89,7 +89,7 @@ impl FolderPlan {
         let choice = Choice::new(types, tensors.iter().map(|tensor| &*tensor.name));
         let tensors = tensors.into_iter().map(|tensor| {
             let row = tensor.shape.last().copied().unwrap_or(1);
-            // What is no matrix is read as F32 by all programs, and as nothing else by some.
+            // What is not a matrix is read as F32 by all programs, and as nothing else by some.
             let wanted = match is_matrix(&tensor.name, &tensor.shape) {
                 true => choice.target(&tensor.name, row),
                 false => DType::F32,

@@ -12,7 +12,7 @@ use crate::types::DType;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuantizeError {
-    /// What was given is no model that can be read.
+    /// What was given is not a model that can be read.
     #[error(
         "{} is neither a GGUF file nor a folder with config.json and safetensors files",
         input.display()
@@ -43,7 +43,7 @@ pub enum QuantizeError {
         /// The target.
         target: DType,
     },
-    /// Elements that are no finite numbers, or too large for the target.
+    /// Elements that are not finite numbers, or too large for the target.
     #[error("tensor `{tensor}` has elements that are not finite, or too large for {to}")]
     NotFinite {
         /// The tensor.

@@ -18,7 +18,7 @@ use crate::language::value::Value;
 use crate::ops::Op;
 use crate::types::{DType, Dim, Type};
 
-/// What follows an array's key in the path of its length, which is no key that can be written.
+/// What follows an array's key in the path of its length, which is not a key that can be written.
 const LENGTH: &str = ".length";
 /// The path of a vocabulary's size.
 const TOKENS: &str = "tokenizer.ggml.tokens.length";

@@ -105,7 +105,7 @@ fn around(tokenizer: &Tokenizer, known: &Known, encloses: bool) -> Result<Vec<Ne
     let mut keys = Vec::new();
     if encloses {
         let (Some(first), Some(last)) = (before, after) else {
-            return Err("post_processor: a vocabulary of WordPiece puts one token before a text and one behind it".into());
+            return Err("post_processor: a vocabulary of WordPiece puts one token before a text and one after it".into());
         };
         keys.push(NewKey::u32(&key("cls_token_id"), first));
         keys.push(NewKey::u32(&key("bos_token_id"), first));

@@ -100,7 +100,7 @@ fn merges(model: &Json) -> Result<Vec<(&str, &str)>, String> {
     }
     merges
         .iter()
-        .map(|merge| split(merge).ok_or_else(|| format!("model: the merge {merge} is no pair")))
+        .map(|merge| split(merge).ok_or_else(|| format!("model: the merge {merge} is not a pair")))
         .collect()
 }
 
@@ -303,7 +303,7 @@ pub(super) fn word_piece(
     let strip_accents = flag(normalizer, "strip_accents").unwrap_or(lowercase);
     let unknown = tokens
         .mark_control(unknown)
-        .ok_or_else(|| format!("model: its unknown token {unknown:?} is no token"))?;
+        .ok_or_else(|| format!("model: its unknown token {unknown:?} is not a token"))?;
     tokens.respell();
     Ok(Written {
         model: "bert",

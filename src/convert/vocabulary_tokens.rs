@@ -105,7 +105,7 @@ impl Tokens {
         self.mark(text, UNKNOWN)
     }
 
-    /// Marks a token that is no text.
+    /// Marks a token that is not text.
     pub(super) fn mark_control(&mut self, text: &str) -> Option<u32> {
         self.mark(text, CONTROL)
     }

@@ -1,4 +1,4 @@
-//! A dense layer behind pooling: `y = activation(x · wᵀ + b)`.
+//! A dense layer after pooling: `y = activation(x · wᵀ + b)`.
 //!
 //! ```text
 //! sum[r] = +0; for c in 0..in: sum[r] = sum[r] + x[c] · w[r][c]      // two roundings, columns in order

@@ -30,7 +30,7 @@ pub(crate) use recipe::pooling_type;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmbedError {
-    /// The model's output is no hidden state.
+    /// The model's output is not a hidden state.
     #[error(
         "this model gives no embeddings: its output are the logits of {vocabulary} tokens, not a hidden state; a graph \
          file whose output is one would do (--graph)"

@@ -1,4 +1,4 @@
-//! What a model's files say comes behind its hidden states.
+//! What a model's files say comes after its hidden states.
 //!
 //! A folder of sentence-transformers has `modules.json`, the list of its modules: the transformer, which the graph is,
 //! then a pooling, then dense layers and normalising, each with a folder of its own. A GGUF file has
@@ -22,7 +22,7 @@ const MODULES: &str = "modules.json";
 /// The prompts that may stand before texts.
 const PROMPTS: &str = "config_sentence_transformers.json";
 
-/// A module behind pooling.
+/// A module after pooling.
 #[derive(Debug)]
 pub(super) enum Layer {
     Dense(Dense),

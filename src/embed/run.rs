@@ -45,7 +45,7 @@ impl Embedder {
         self.recipe.pooling
     }
 
-    /// A text as the tokenizer must see it: behind the prompt that the model's files name, and in lower case where they
+    /// A text as the tokenizer must see it: after the prompt that the model's files name, and in lower case where they
     /// say so.
     pub fn prepared(&self, text: &str) -> String {
         let whole = format!("{}{text}", self.recipe.prompt);
@@ -56,7 +56,7 @@ impl Embedder {
     }
 
     /// The tokens of a text as they are embedded: with those that the tokenizer puts around it, and without the end of
-    /// a text that has more than [`Embedder::max_tokens`]. What the tokenizer puts behind a text stays.
+    /// a text that has more than [`Embedder::max_tokens`]. What the tokenizer puts after a text stays.
     ///
     /// # Errors
     /// If the model has no tokenizer, or that fails.

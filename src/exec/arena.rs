@@ -246,7 +246,7 @@ mod tests {
         ] {
             let error = Arena::new(bytes)
                 .err()
-                .expect("no machine has that much memory");
+                .expect("this is more memory than any machine has");
             assert!(error.to_string().contains(&bytes.to_string()), "{error}");
         }
     }

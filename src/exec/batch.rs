@@ -9,7 +9,7 @@ pub struct Batch<'a> {
     pub tokens: usize,
     /// Positions that were read before: token `t` stands at position `past + t`.
     pub past: usize,
-    /// Where each of several sequences begins, in tokens, and behind the last where it ends; each has positions of its own
+    /// Where each of several sequences begins, in tokens, and after the last where it ends; each has positions of its own
     /// from 0 on. Empty where the tokens are one sequence.
     pub sequences: &'a [usize],
 }
@@ -51,7 +51,7 @@ pub enum BatchError {
     },
     /// The boundaries of the sequences are none.
     #[error(
-        "sequences must begin at token 0, each behind the one before, and end at {tokens}: boundary {number} is {found}"
+        "sequences must begin at token 0, each after the one before, and end at {tokens}: boundary {number} is {found}"
     )]
     Boundary {
         /// The boundary's place in the list.

@@ -29,7 +29,7 @@ const MAGIC: [u8; 8] = *b"SMSESS\r\n";
 const VERSION: u32 = 1;
 /// Bytes before the tokens.
 const HEADER: u64 = 8 + 4 + 3 * 8 + 8;
-/// Bytes behind the rows.
+/// Bytes after the rows.
 const CHECKSUM: u64 = 8;
 
 /// What a session's rows were made with. Digests tell that two models differ, by accident and not by intent.
@@ -107,7 +107,7 @@ pub enum SavedSessionError {
     #[error(transparent)]
     Weights(#[from] WeightFilesError),
     /// The bytes begin otherwise than those of a session do.
-    #[error("this is no saved session: it begins otherwise")]
+    #[error("this is not a saved session: the first bytes are wrong")]
     NotASession,
     /// The layout of another version.
     #[error("the session is of version {found}; this program reads version {VERSION}")]
@@ -116,7 +116,7 @@ pub enum SavedSessionError {
         found: u32,
     },
     /// Another model, or the same after other passes.
-    #[error("the session is of another model, or of other passes: the {differing} differ")]
+    #[error("the session belongs to another model or to other passes: the {differing} differ")]
     OtherModel {
         /// What differs first.
         differing: &'static str,
@@ -150,17 +150,17 @@ pub enum SavedSessionError {
         expected: u64,
     },
     /// There are more bytes than positions account for.
-    #[error("the session is damaged: something follows its {expected} bytes")]
+    #[error("the session is damaged: bytes follow the {expected} that it should have")]
     Trailing {
         /// Bytes that its positions take.
         expected: u64,
     },
     /// The checksum is that of other bytes.
-    #[error("the session is damaged: its checksum is that of other bytes")]
+    #[error("the checksum does not match: the session is damaged")]
     Damaged,
     /// A model that keeps nothing from one text to the next has no session worth saving.
     #[error(
-        "this model sees all tokens of a text from each, as encoders do: its sessions hold nothing to save"
+        "every token of this model attends to all others, as in encoders: its sessions have nothing to save"
     )]
     Bidirectional,
     /// A row is gone that reading the last token again needs: the session was shortened as far back as it can be.
@@ -319,7 +319,7 @@ impl<R: Read> SavedReader<R> {
         Ok(reader)
     }
 
-    /// Reads the tokens behind those that `tokens` has.
+    /// Reads the tokens after those that `tokens` has.
     pub fn tokens(
         &mut self,
         vocabulary: usize,
@@ -355,7 +355,7 @@ impl<R: Read> SavedReader<R> {
         read
     }
 
-    /// Reads the checksum, behind which nothing may follow.
+    /// Reads the checksum, after which nothing may follow.
     pub fn finish(mut self) -> Result<(), SavedSessionError> {
         let digest = self.digest.value();
         let checksum = u64::from_le_bytes(self.array()?);

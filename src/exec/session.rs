@@ -36,7 +36,7 @@ pub struct Session {
     frames: Frames,
     /// Every token so far. This and the lists below have the room that the plan states, so that they never grow.
     tokens: Vec<u32>,
-    /// Where each text of the last step begins, in tokens, and behind the last where it ends; empty unless it read
+    /// Where each text of the last step begins, in tokens, and after the last where it ends; empty unless it read
     /// several.
     starts: Vec<usize>,
     /// Ids below this are known.

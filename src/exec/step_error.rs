@@ -6,7 +6,7 @@ use super::batch::BatchError;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StepError {
-    /// The tokens would not fit behind those already there.
+    /// The tokens would not fit after those already there.
     #[error(
         "the context is full: {position} of {context} positions are taken, {tokens} more do not fit"
     )]
@@ -28,7 +28,7 @@ pub enum StepError {
     },
     /// A text that must be read in one step has more tokens than a step.
     #[error(
-        "the model sees all tokens from each, so that a text must be read in one step: it has {tokens} tokens, a step at most {chunk} (the option chunk)"
+        "every token of this model attends to all others, so a text must fit in one step: the text has {tokens} tokens, and a step has at most {chunk} (the option chunk)"
     )]
     NotWhole {
         /// Tokens of the text.

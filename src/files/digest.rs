@@ -1,4 +1,4 @@
-//! FNV-1a of 64 bits (Fowler, Noll and Vo): tells accidental changes of bytes, and is no protection against intent.
+//! FNV-1a of 64 bits (Fowler, Noll and Vo): tells accidental changes of bytes, and is not a protection against intent.
 
 /// A digest of the bytes added so far. Any change of a single byte changes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ impl Default for Digest {
 }
 
 impl Digest {
-    /// Adds bytes behind those already there.
+    /// Adds bytes after those already there.
     pub fn add(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);

@@ -62,7 +62,7 @@ impl Mapped {
         Mapped(Backing::Owned(Arc::new(bytes)))
     }
 
-    /// Let the operating system take back the memory behind `range` of a mapped file: it comes in again if it is read.
+    /// Let the operating system take back the memory that holds `range` of a mapped file: it comes in again if it is read.
     /// Does nothing for other bytes, or past the end.
     pub fn release(&self, range: Range<usize>) {
         #[cfg(unix)]

@@ -86,7 +86,7 @@ pub fn writes_into(path: &Path, input: &Path) -> io::Result<bool> {
 
 /// Where a path leads.
 struct Target {
-    /// The file, behind all links.
+    /// The file, after all links.
     file: PathBuf,
     /// What a new file takes the place of: nothing, or a regular file. `None` if the file is written into.
     replaced: Option<Option<Metadata>>,

@@ -267,7 +267,7 @@ fn header_length(file: &Path, beginning: &[u8], available: u64) -> Result<usize,
     let rest = available.saturating_sub(LENGTH_BYTES as u64);
     let problem = if length > rest {
         format!(
-            "the header claims {length} bytes but {rest} follow; the file is cut off or is no safetensors file"
+            "the header claims {length} bytes but {rest} follow; the file is cut off or is not a safetensors file"
         )
     } else if length > MAX_HEADER_BYTES {
         format!("the header claims {length} bytes; at most {MAX_HEADER_BYTES} are read")

@@ -23,7 +23,7 @@ pub type Dims = SmallVec<[usize; 4]>;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightError {
-    /// Elements that are no floats.
+    /// Elements that are not floats.
     #[error("weights can't be {0}")]
     NoFloats(DType),
     /// The number of elements does not fit in memory's address range.
@@ -80,9 +80,9 @@ pub enum WeightError {
         /// The view's shape.
         shape: Dims,
     },
-    /// What was asked for would take a part of a block, or put its elements elsewhere than behind one another in a row.
+    /// What was asked for would take a part of a block, or put its elements elsewhere than one after another in a row.
     #[error(
-        "{what} of shape {shape:?} in {element} is cutting through quantized blocks, of {} consecutive elements of a row each",
+        "{what} of shape {shape:?} in {element} would cut through quantized blocks, of {} consecutive elements of a row each",
         element.unit().0
     )]
     CutsBlocks {
@@ -94,7 +94,7 @@ pub enum WeightError {
         element: DType,
     },
     /// Rows were asked of a view that has not two dimensions.
-    #[error("rows are read from matrices, and shape {shape:?} is none")]
+    #[error("rows are read from matrices, and a tensor of shape {shape:?} is not a matrix")]
     NotAMatrix {
         /// The view's shape.
         shape: Dims,

@@ -68,7 +68,7 @@ pub enum GenerateError {
     #[error(transparent)]
     Stop(#[from] EmptyStopString),
     /// The model reads texts whole and continues none.
-    #[error("this model sees all tokens of a text from each, as encoders do: it continues no text")]
+    #[error("every token of this model attends to all others, as in encoders: it cannot continue a text")]
     Bidirectional,
     /// An empty prompt for a model that no token begins.
     #[error("the prompt is empty, and this model has no token that begins a text")]
@@ -82,7 +82,7 @@ pub enum GenerateError {
 impl Model {
     /// Continue the session with `prompt` and then with tokens of the model's own choice. `each` is given every token
     /// as it is chosen, except one that ends the text; returning `false` from it stops like cancelling does. An empty
-    /// prompt goes on behind the session's last token.
+    /// prompt goes on after the session's last token.
     ///
     /// Nothing but the generation's token list is allocated, and a row of logits for a hook, each once.
     ///
@@ -204,7 +204,7 @@ impl Model {
         }
     }
 
-    /// The tokens of a text that goes on behind others, or spells out every special token that it wants: none is put
+    /// The tokens of a text that goes on after others, or spells out every special token that it wants: none is put
     /// around it.
     ///
     /// # Errors

@@ -89,7 +89,7 @@ pub enum ScoreError {
     /// Only the last token's logits are computed.
     #[error("a score needs the logits of every token: open the model with Logits::All")]
     LastRowOnly,
-    /// The model's output are no logits.
+    /// The outputs of the model are not logits.
     #[error("the model's output has {width} columns, but there are {vocabulary} tokens to predict")]
     NoLogits {
         /// Columns of the output.
@@ -189,7 +189,7 @@ impl Model {
                     return;
                 }
                 for (row, place) in rows.zip(done..) {
-                    // The row of the token at `place` predicts the one behind it.
+                    // The row of the token at `place` predicts the one after it.
                     let Some(at) = (place + 1 + window.start).checked_sub(window.begun) else {
                         continue;
                     };

@@ -89,7 +89,7 @@ impl<'g> Interpreter<'g> {
                     .with_state(self.states.get(&id));
                 (op.def().reference)(op, &operands)
             };
-            // An op with state gives its new keys and values behind its outputs.
+            // An op with state gives its new keys and values after its outputs.
             if outputs.len() == node.outputs.len() + 2
                 && let (Some(v), Some(k)) = (outputs.pop(), outputs.pop())
             {

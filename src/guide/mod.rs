@@ -1,6 +1,16 @@
-//! Guides to what is data: graph files and rewrite rules.
+//! Guides: the commands, the library, and what is data (graph files and rewrite rules).
 //!
 //! What belongs here: Markdown. What does not: code.
+
+/// What each command of the program does.
+pub mod commands {
+    #![doc = include_str!("commands.md")]
+}
+
+/// What a program that embeds the library can do.
+pub mod library {
+    #![doc = include_str!("library.md")]
+}
 
 /// How to describe a model architecture.
 pub mod graphs {

@@ -100,7 +100,7 @@ fn whole(file: &str, ggufs: &[&str]) -> Result<Choice, String> {
     Ok(Choice::Gguf(parts))
 }
 
-/// Whether the file is of this type: its name ends with it, behind something that is no letter or digit.
+/// Whether the file is of this type: its name ends with it, after something that is not a letter or digit.
 fn is_of_type(file: &str, kind: &str) -> bool {
     let stem = stem(file);
     let name = without_part(&stem).map_or(stem.as_str(), |(name, _)| name);

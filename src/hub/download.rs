@@ -1,7 +1,7 @@
 //! One file on its way into the cache.
 //!
 //! It lies under a name of its own until its size, and its digest where the Hub states one, are right: what a file's own name
-//! leads to is whole, however a process ended. What has arrived stays, and the next try goes on behind it.
+//! leads to is whole, however a process ended. What has arrived stays, and the next try goes on after it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};

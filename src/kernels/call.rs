@@ -187,7 +187,7 @@ pub struct Call<'a> {
     pub tokens: usize,
     /// Positions already in the cache before this step; token `t` of the step stands at position `past + t`.
     pub past: usize,
-    /// Where each sequence of the step begins, in tokens, and behind the last where it ends: none is empty, and each
+    /// Where each sequence of the step begins, in tokens, and after the last where it ends: none is empty, and each
     /// stands at positions 0, 1, … of its own, so that `past` is 0. Empty where the step's tokens are one sequence.
     pub sequences: &'a [usize],
 }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Whole numbers become the nearest float, half to even; floats lose their fraction, become the smallest or largest i32
-//! where they are beyond, and 0 where they are no number. One that keeps its type is copied.
+//! where they are beyond, and 0 where they are not numbers. One that keeps its type is copied.
 
 use super::call::{Call, Kernel, Operand};
 use super::simd::Simd;

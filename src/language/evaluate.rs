@@ -227,7 +227,7 @@ fn field<'s>(node: &Node, of: Cow<'s, Value>, name: &str) -> Evaluated<'s> {
 fn element<'s>(node: &Node, of: Cow<'s, Value>, index: &Value) -> Evaluated<'s> {
     let length = match of.as_ref() {
         Value::List(items) => items.len(),
-        other => return fail(node, format!("indexing {}, which is no list", other.kind())),
+        other => return fail(node, format!("indexing {}, which is not a list", other.kind())),
     };
     let Value::Int(index) = *index else {
         return fail(
@@ -365,7 +365,7 @@ fn call(function: Function, values: &[Cow<Value>], scope: &dyn Scope) -> Result<
     let name = function.name();
     let number = |value: &Value| match value.as_number() {
         Some(number) => Ok(number),
-        None => Err(format!("{name} of {}, which is no number", value.kind())),
+        None => Err(format!("{name} of {}, which is not a number", value.kind())),
     };
     match (function, values) {
         (Function::Has, [weight]) => match weight.as_ref() {
@@ -379,7 +379,7 @@ fn call(function: Function, values: &[Cow<Value>], scope: &dyn Scope) -> Result<
             Value::List(items) => i64::try_from(items.len())
                 .map(Value::Int)
                 .map_err(|error| error.to_string()),
-            other => Err(format!("len of {}, which is no list", other.kind())),
+            other => Err(format!("len of {}, which is not a list", other.kind())),
         },
         (Function::Range, [count]) => match count.as_ref() {
             Value::Int(count @ 0..=LONGEST_RANGE) => {

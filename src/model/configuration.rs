@@ -15,7 +15,7 @@ pub enum Configuration {
     Folder {
         /// config.json as parameters.
         config: ConfigJson,
-        /// The same as it stands, for what is no parameter of the graph (special tokens).
+        /// The same as it stands, for what is not a parameter of the graph (special tokens).
         json: Json,
         /// What generation_config.json says, if there is one.
         generation: Option<Json>,
@@ -100,7 +100,7 @@ impl Configuration {
 pub struct TokenIds {
     /// The tokens, each once.
     pub ids: Vec<u32>,
-    /// What is no token.
+    /// What is not a token.
     pub wrong: Vec<Warning>,
 }
 

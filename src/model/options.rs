@@ -120,7 +120,7 @@ pub struct Options {
     /// Whether text is wanted, and so a tokenizer.
     pub text: Text,
     /// Bytes for a cache of prompts' beginnings, taken when the model is opened and shared by all its sessions: a prompt
-    /// that begins a session reads only what lies behind the longest beginning of whole blocks of 64 tokens that an
+    /// that begins a session reads only what lies after the longest beginning of whole blocks of 64 tokens that an
     /// earlier prompt had. 0 for none. Models that give the logits of every token read every token.
     pub prefix_cache: usize,
     /// Passes or rules to leave out.

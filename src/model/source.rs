@@ -199,7 +199,7 @@ pub(super) fn gguf_in_memory(folder: &Folder) -> Result<GgufFile, TensorFileErro
         WeightFile::Gguf(file) => file.refuse_part(),
         WeightFile::Safetensors(file) => Err(TensorFileError::Malformed {
             file: file.path().to_path_buf(),
-            problem: "no GGUF file: it does not begin with \"GGUF\"".to_string(),
+            problem: "not a GGUF file: it does not begin with \"GGUF\"".to_string(),
         }),
     }
 }

@@ -165,7 +165,7 @@ fn check_heads(q: &Type, k: &Type) -> Result<(), String> {
             Ok(())
         }
         (heads, kv_heads) => Err(format!(
-            "{heads} query heads are no multiple of {kv_heads} key heads"
+            "{heads} query heads are not a multiple of {kv_heads} key heads"
         )),
     }
 }
@@ -385,7 +385,7 @@ fn attention_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     )]
 }
 
-/// The state with this step's rows behind it.
+/// The state with this step's rows after it.
 fn append(operands: &Operands<'_>, which: usize, rows: &Tensor) -> Tensor {
     let before = operands
         .state()

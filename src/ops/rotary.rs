@@ -193,7 +193,7 @@ pub(super) fn check_table(what: &str, x: &Type, table: &Type) -> Result<(), Stri
     }
     match table.shape[1] {
         Dim::Fixed(dims) if dims % 2 == 0 => fits(x, dims),
-        dims => Err(format!("{dims} is no even number of dimensions")),
+        dims => Err(format!("{dims} is not an even number of dimensions")),
     }
 }
 

@@ -124,7 +124,7 @@ fn reshape_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
                 open = Some(i);
                 Dim::Fixed(1)
             }
-            n => Dim::Fixed(usize::try_from(n).map_err(|_| format!("{n} is no dimension"))?),
+            n => Dim::Fixed(usize::try_from(n).map_err(|_| format!("{n} is not a dimension"))?),
         });
     }
     let symbols = |shape: &[Dim]| {
@@ -172,7 +172,7 @@ fn kept(x: &Type, shape: Shape) -> Result<Types, String> {
     if unit > 1 && !shape.last().is_some_and(whole) {
         let to = Type::f32(shape);
         return Err(format!(
-            "from {x} to {to} is cutting through quantized blocks, of {unit} elements of a row each"
+            "from {x} to {to} would cut through quantized blocks, of {unit} elements of a row each"
         ));
     }
     let dtype = x.dtype;
@@ -186,12 +186,12 @@ fn transpose_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     seen.sort_unstable();
     if seen.iter().copied().ne(0..x.shape.len() as i64) {
         return Err(format!(
-            "perm {perm:?} is no permutation of the dimensions of {x}"
+            "perm {perm:?} is not a permutation of the dimensions of {x}"
         ));
     }
     if x.dtype.blocks().is_some() && perm.last() != Some(&(perm.len() as i64 - 1)) {
         return Err(format!(
-            "perm {perm:?} of {x} is cutting through quantized blocks, whose elements must stay in one row"
+            "perm {perm:?} of {x} would cut through quantized blocks, whose elements must stay in one row"
         ));
     }
     let shape = perm.iter().map(|&i| x.shape[i as usize]).collect();
@@ -227,7 +227,7 @@ fn bounds(op: &Op, length: usize) -> Result<(usize, usize), String> {
                 .optional_int("end")
                 .map_or("end".to_string(), |n| n.to_string());
             Err(format!(
-                "{}..{end} is no part of {length} elements",
+                "{}..{end} is not part of {length} elements",
                 op.int("start")
             ))
         }
@@ -251,7 +251,7 @@ fn slice_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
             let (unit, _) = x.dtype.unit();
             if axis + 1 == x.shape.len() && start % unit != 0 {
                 return Err(format!(
-                    "{start}..{end} of {x} is cutting through quantized blocks, of {unit} elements of a row each"
+                    "{start}..{end} of {x} would cut through quantized blocks, of {unit} elements of a row each"
                 ));
             }
             Dim::Fixed(end - start)

@@ -1,6 +1,6 @@
 //! The cost model: whether a step gains from all threads.
 //!
-//! It weighs what a second thread saves, half of the arithmetic, against what it costs, a meeting behind each step.
+//! It weighs what a second thread saves, half of the arithmetic, against what it costs, a meeting after each step.
 //! Both are estimates of a machine of today; they decide about time alone, never about bits.
 
 use super::step::{Step, StepInput, WeightNeed};
@@ -11,7 +11,7 @@ use crate::ops::WeightForm;
 const BYTES_PER_NANOSECOND: f64 = 64.0;
 /// Multiply-adds that a thread does in a nanosecond where many tokens share a weight.
 const OPERATIONS_PER_NANOSECOND: f64 = 50.0;
-/// Nanoseconds that threads lose behind each step: the barrier, and the wait for the slowest. With a tenth of it the
+/// Nanoseconds that threads lose after each step: the barrier, and the wait for the slowest. With a tenth of it the
 /// smallest models would be split in vain; with ten times as much, models that gain by half would not be.
 const MEETING: f64 = 250.0;
 

@@ -149,7 +149,7 @@ impl SessionLists {
         self.tokens
     }
 
-    /// Where each text of a step begins, and behind the last where it ends, usize; none where steps read one text.
+    /// Where each text of a step begins, and after the last where it ends, usize; none where steps read one text.
     pub fn starts(&self) -> usize {
         self.starts
     }

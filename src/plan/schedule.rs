@@ -1,6 +1,6 @@
 //! The schedule: a graph as a flat list of steps, each with its kernel and its operands.
 //!
-//! Every step is one phase: all threads run it together and wait for each other behind it. An op with several kernels
+//! Every step is one phase: all threads run it together and wait for each other after it. An op with several kernels
 //! gives several steps.
 
 use rustc_hash::FxHashMap;

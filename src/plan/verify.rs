@@ -49,7 +49,7 @@ fn verify_scratch(plan: &ModelPlan, steps: &StepPlan) -> Result<(), PlanDefect> 
     Ok(())
 }
 
-/// Caches lie behind one another and behind all else, each with room for what one step sees and writes.
+/// Caches lie one after another and after all else, each with room for what one step sees and writes.
 fn verify_caches(graph: &Graph, plan: &ModelPlan) -> Result<(), PlanDefect> {
     let (context, tokens) = (plan.options.context, plan.prefill.tokens.max(1));
     let mut free = plan.regions.activations + plan.regions.scratch;

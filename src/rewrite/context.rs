@@ -174,7 +174,7 @@ impl Scope for MatchScope<'_> {
     }
 
     fn has(&self, _: &str) -> Result<bool, String> {
-        Err("rules know no weight file; 'has' is for graph files".to_owned())
+        Err("'has' asks about a weight file, which rules do not know; it is for graph files".to_owned())
     }
 
     fn names(&self) -> Vec<&str> {
@@ -191,7 +191,7 @@ impl Scope for ConstantScope {
     }
 
     fn has(&self, _: &str) -> Result<bool, String> {
-        Err("rules know no weight file; 'has' is for graph files".to_owned())
+        Err("'has' asks about a weight file, which rules do not know; it is for graph files".to_owned())
     }
 
     fn names(&self) -> Vec<&str> {

@@ -189,7 +189,7 @@ impl Passes {
             };
             if name != PIPELINE && !passes.passes.iter().any(is_pass) {
                 let message =
-                    format!("{PIPELINE} has no Rules of this name, so that no rule here would run");
+                    format!("{PIPELINE} has no Rules of this name, so none of these rules would run");
                 let file = path.join(&name).display().to_string();
                 let problem = Problem::new(Position::START, message);
                 return Err(PassError::Files(vec![Problems::one(file, problem)]));
@@ -203,7 +203,7 @@ impl Passes {
         self.passes.iter().map(|pass| pass.name.as_str())
     }
 
-    /// The names of a pass's rules, in their order; none for what is no pass of rules.
+    /// The names of a pass's rules, in their order; none for what is not a pass of rules.
     #[cfg(any(test, feature = "internals"))]
     pub fn rules(&self, pass: &str) -> impl Iterator<Item = &str> {
         let passes = self.passes.iter().filter(move |p| p.name == pass);
@@ -397,7 +397,7 @@ fn read(directory: &Path, files: &BTreeMap<String, String>) -> Result<Passes, Ve
             }
             check_entry(reader, tree, &pass, &mut names);
             if !pass.prefill && after_prefill && !matches!(pass.kind, PassKind::Plan) {
-                let message = "a pass for all steps can't stand behind one for prompt steps alone";
+                let message = "a pass for all steps can't stand after one for prompt steps alone";
                 reader.problem(tree.position, message);
             }
             after_prefill |= pass.prefill;

@@ -64,7 +64,7 @@ pub struct NearMiss {
 }
 
 impl Report {
-    /// Add the passes of another run behind this one's.
+    /// Add the passes of another run after this one's.
     pub fn append(&mut self, other: Report) {
         self.passes.extend(other.passes);
     }

@@ -3,7 +3,7 @@
 use crate::text::tokenizer::{Tokenizer, TokenizerError};
 
 /// Tokens without settled text that are kept at most. The longest character takes four tokens; beyond that only bytes
-/// that are no UTF-8, and tokens without any text, wait.
+/// that are not UTF-8, and tokens without any text, wait.
 const MOST_PENDING: usize = 32;
 
 /// Tokens of the prompt that a stream starts from at most: what decides whether the first token keeps its space.
@@ -127,8 +127,8 @@ impl<'a> TextStream<'a> {
         Ok(())
     }
 
-    /// Shortens a window full of bytes that are no UTF-8: gives out what stands before a border between two characters,
-    /// and keeps only the tokens behind it. `text` is the text of all `ids`.
+    /// Shortens a window full of bytes that are not UTF-8: gives out what stands before a border between two characters,
+    /// and keeps only the tokens after it. `text` is the text of all `ids`.
     fn cut(&mut self, text: &str) -> Result<String, TokenizerError> {
         for border in (self.context.max(1)..self.ids.len()).rev() {
             let (before, after) = self.ids.split_at(border);

@@ -6,7 +6,7 @@ use crate::graph::{Graph, GraphError};
 use crate::ops::{Attribute, CAST};
 use crate::types::{DType, Type};
 
-/// Put a Cast behind every matrix of floats that a product reads, to the type that the caller chose. Gains, biases and
+/// Put a Cast after every matrix of floats that a product reads, to the type that the caller chose. Gains, biases and
 /// tables keep their types, and so do matrices in quantized blocks.
 pub(super) fn run(graph: &mut Graph, settings: &Settings) -> Result<Vec<Change>, GraphError> {
     let Some(wanted) = settings.weights else {

@@ -402,7 +402,7 @@ fn broken_weight_files_are_refused_with_their_names() {
         ),
         (
             whole[..100].to_vec(),
-            "model.safetensors: the header claims 3072 bytes but 92 follow; the file is cut off or is no safetensors file",
+            "model.safetensors: the header claims 3072 bytes but 92 follow; the file is cut off or is not a safetensors file",
         ),
         (
             whole[..whole.len() - 1].to_vec(),
@@ -410,11 +410,11 @@ fn broken_weight_files_are_refused_with_their_names() {
         ),
         (
             header(u64::MAX),
-            "model.safetensors: the header claims 18446744073709551615 bytes but 661760 follow; the file is cut off or is no safetensors file",
+            "model.safetensors: the header claims 18446744073709551615 bytes but 661760 follow; the file is cut off or is not a safetensors file",
         ),
         (
             header(1 << 40),
-            "model.safetensors: the header claims 1099511627776 bytes but 661760 follow; the file is cut off or is no safetensors file",
+            "model.safetensors: the header claims 1099511627776 bytes but 661760 follow; the file is cut off or is not a safetensors file",
         ),
         (
             header(3),

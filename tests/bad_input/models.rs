@@ -98,11 +98,11 @@ fn an_attribute_of_the_wrong_kind_or_size_is_refused() {
         ),
         (
             "(\"y\", Transpose(perm: [0, 0]), [\"x\"]),",
-            "graph.ron:6:1: node \"y\": Transpose: perm [0, 0] is no permutation of the dimensions of f32[T, 8]",
+            "graph.ron:6:1: node \"y\": Transpose: perm [0, 0] is not a permutation of the dimensions of f32[T, 8]",
         ),
         (
             "(\"y\", Transpose(perm: [1, 99999999999]), [\"x\"]),",
-            "graph.ron:6:1: node \"y\": Transpose: perm [1, 99999999999] is no permutation of the dimensions of f32[T, 8]",
+            "graph.ron:6:1: node \"y\": Transpose: perm [1, 99999999999] is not a permutation of the dimensions of f32[T, 8]",
         ),
         (
             "(\"y\", Concat(axis: 7), [\"x\", \"x\"]),",
@@ -146,11 +146,11 @@ fn an_attribute_of_the_wrong_kind_or_size_is_refused() {
         ),
         (
             "(\"y\", Slice(axis: 1, start: 5, end: 5), [\"x\"]),",
-            "graph.ron:6:1: node \"y\": Slice: 5..5 is no part of 8 elements",
+            "graph.ron:6:1: node \"y\": Slice: 5..5 is not part of 8 elements",
         ),
         (
             "(\"y\", Slice(axis: 1, start: -9223372036854775807), [\"x\"]),",
-            "graph.ron:6:1: node \"y\": Slice: -9223372036854775807..end is no part of 8 elements",
+            "graph.ron:6:1: node \"y\": Slice: -9223372036854775807..end is not part of 8 elements",
         ),
         (
             "(\"y\", Slice(axis: 0, start: -2), [\"x\"]),",
@@ -220,7 +220,7 @@ fn operands_that_do_not_fit_are_refused_with_their_types() {
         ),
         (
             "(\"y\", Reshape(shape: [-1, -1]), [\"x\"]),",
-            "graph.ron:6:1: node \"y\": Reshape: -1 is no dimension",
+            "graph.ron:6:1: node \"y\": Reshape: -1 is not a dimension",
         ),
         (
             "(\"y\", Reshape(shape: [4, 9223372036854775807, 4]), [\"x\"]),",
@@ -371,7 +371,7 @@ fn all_problems_of_a_graph_are_told_with_their_lines() {
     let found = Tiny::with_graph(&graph(nodes, "\"y\", \"y\", \"tokens\"")).refusal();
     assert_eq!(
         found,
-        "graph.ron:6:1: node \"a\": unknown op 'Softmaks', did you mean 'Softmax'?\ngraph.ron:7:1: node \"b\": RmsNorm: gain must be f32[8], found f32[12, 8]\ngraph.ron:8:1: node \"c\": Concat: dimension 0 of f32[T, 8] is not known\ngraph.ron:9:1: node \"y\": MatMul: the leading dimensions of f32[T, 8] are no multiple of those of f32[2, 4, 8]\ngraph.ron:10:16: output \"y\" is listed twice\ngraph.ron:10:21: output \"tokens\" must be computed floats, found i32[T]"
+        "graph.ron:6:1: node \"a\": unknown op 'Softmaks', did you mean 'Softmax'?\ngraph.ron:7:1: node \"b\": RmsNorm: gain must be f32[8], found f32[12, 8]\ngraph.ron:8:1: node \"c\": Concat: dimension 0 of f32[T, 8] is not known\ngraph.ron:9:1: node \"y\": MatMul: the leading dimensions of f32[T, 8] are not a multiple of those of f32[2, 4, 8]\ngraph.ron:10:16: output \"y\" is listed twice\ngraph.ron:10:21: output \"tokens\" must be computed floats, found i32[T]"
     );
 }
 

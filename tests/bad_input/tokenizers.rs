@@ -300,7 +300,7 @@ fn each_mistake_is_named() {
         ),
         (
             with("gpt2", "merges", Some(Meta::U32(1))),
-            "tokenizer.ggml.merges is no array of texts",
+            "tokenizer.ggml.merges is not an array of texts",
         ),
         (
             with("llama", "scores", None),
@@ -332,7 +332,7 @@ fn each_mistake_is_named() {
         ),
         (
             with("llama", "tokens", Some(Meta::Array(5, vec![Meta::I32(1)]))),
-            "tokenizer.ggml.tokens is no array of texts",
+            "tokenizer.ggml.tokens is not an array of texts",
         ),
         (
             with("llama", "bos_token_id", Some(Meta::U32(12))),

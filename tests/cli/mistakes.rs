@@ -262,7 +262,7 @@ fn norms_behind_their_blocks_are_told_to_stand_before() {
         ],
     );
     let case = Case::new("llama", &text);
-    let moved = "with each norm before its block, not behind the sum";
+    let moved = "with each norm before its block, not after the sum";
     says(&case.departs(), &[moved, "the output agrees"]);
     let text = case.with_hidden("llama", &STREAM).departs();
     says(
@@ -311,7 +311,7 @@ fn norms_before_their_blocks_are_told_to_stand_behind() {
     says(
         &Case::new("bert", &text).departs(),
         &[
-            "with each norm behind the sum, not before its block",
+            "with each norm after the sum, not before its block",
             "the output agrees",
         ],
     );
@@ -438,7 +438,7 @@ fn a_mistake_behind_the_layers_is_told_to_stand_there() {
     let case = Case::new("llama", &text)
         .with_hidden("llama", &["layer.0/x#2", "layer.1/x#2", "layer.2/x#2"]);
     let found = format!(
-        "all 3 hidden states agree: what departs stands behind the last of them (mine.ron:{}:9)",
+        "all 3 hidden states agree: the difference comes after the last of them (mine.ron:{}:9)",
         line(&text, "[\"x\", \"norm\"]")
     );
     says(

@@ -34,7 +34,7 @@ enum Ends {
     Diagnosed,
 }
 
-/// Every subcommand, with the words behind it; MODEL is the damaged model's path.
+/// Every subcommand, with the words after it; MODEL is the damaged model's path.
 const COMMANDS: [(&str, &str, Ends); 17] = [
     ("info", "MODEL", Ends::Well),
     ("run", "MODEL KING: -n 8 --greedy", Ends::Refused),

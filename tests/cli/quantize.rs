@@ -90,7 +90,7 @@ fn converted_tensors_hold_the_blocks_of_their_elements_and_others_their_bytes() 
         "2",
     ]);
     assert!(
-        said.contains("1 tensors became Q5_0 (their rows are no whole blocks of Q4_K)"),
+        said.contains("1 tensors became Q5_0 (their rows are not whole blocks of Q4_K)"),
         "{said}"
     );
     let (old, new) = (

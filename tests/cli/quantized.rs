@@ -22,7 +22,7 @@ fn dumps_and_explanations_show_what_was_quantized() {
     assert!(!floats.contains("Quantize"), "{floats}");
     assert!(!dump(&[]).contains("Cast"));
     let report = stdout(["explain", "demo", "--weights", "q4_k"]);
-    // Rows of 128 elements are no blocks of 256.
+    // Rows of 128 elements are not blocks of 256.
     assert!(report.contains("f32 becomes Q5_0"), "{report}");
 }
 

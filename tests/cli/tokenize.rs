@@ -87,9 +87,9 @@ fn an_input_that_is_none_is_an_error() {
         "error: stdin is not UTF-8 at byte 2 (from 0)\n"
     );
     for (input, message) in [
-        ("12 x", "error: `x` is no token id\n"),
-        ("-1", "error: `-1` is no token id\n"),
-        ("99999999999", "error: `99999999999` is no token id\n"),
+        ("12 x", "error: `x` is not a token id\n"),
+        ("-1", "error: `-1` is not a token id\n"),
+        ("99999999999", "error: `99999999999` is not a token id\n"),
         (
             "32000",
             "error: token 32000 is not in the vocabulary of 32000\n",

@@ -151,7 +151,7 @@ impl Writer {
         self
     }
 
-    /// The same with queries, keys and values of each layer in one tensor, one behind the other.
+    /// The same with queries, keys and values of each layer in one tensor, one after the other.
     pub fn fused(mut self) -> Self {
         let mut tensors: Vec<Tensor> = Vec::new();
         let part = |name: &str| {
@@ -382,7 +382,7 @@ fn renamed(arch: &str, name: &str) -> String {
         .fold(name.to_string(), |name, (hf, gguf)| name.replace(hf, gguf))
 }
 
-/// A fixture's matrices whose rows are no whole blocks, so that converters keep them in F16.
+/// A fixture's matrices whose rows are not whole blocks, so that converters keep them in F16.
 fn stored_as(stored: Stored, row: usize) -> Stored {
     match stored {
         Stored::Q8_0 if !row.is_multiple_of(32) => Stored::F16,

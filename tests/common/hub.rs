@@ -61,7 +61,7 @@ struct State {
     files: BTreeMap<String, Vec<u8>>,
     asked: Vec<Asked>,
     token: Option<String>,
-    /// A file that breaks off behind so many bytes, so many times.
+    /// A file that breaks off after so many bytes, so many times.
     breaks: Option<(String, usize, usize)>,
     /// Files' tags, where they are not those of [`etag`].
     tags: BTreeMap<String, String>,
@@ -106,7 +106,7 @@ impl Hub {
         self.state.lock().unwrap().token = Some(token.to_string());
     }
 
-    /// Break off the next downloads of `file` behind so many bytes, so many times.
+    /// Break off the next downloads of `file` after so many bytes, so many times.
     pub fn break_off(&self, file: &str, behind: usize, times: usize) {
         self.state.lock().unwrap().breaks = Some((file.to_string(), behind, times));
     }

@@ -204,7 +204,7 @@ pub fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|x| x.to_bits()).collect()
 }
 
-/// The folder of published models, which are no part of this repository; `None`, said aloud, if there is none.
+/// The folder of published models, which are not part of this repository; `None`, said aloud, if there is none.
 pub fn published_models() -> Option<PathBuf> {
     let folder = std::env::var_os("SMALLMIND_TEST_MODELS").filter(|folder| !folder.is_empty());
     if folder.is_none() {
@@ -218,7 +218,7 @@ pub fn published_model(file: &str) -> Option<PathBuf> {
     let path = published_models()?.join(file);
     let found = path.is_file();
     if !found {
-        eprintln!("skipped: {} is no file", path.display());
+        eprintln!("skipped: {} is not a file", path.display());
     }
     found.then_some(path)
 }

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::data;
 
-/// [CLS], which the tokenizer puts before a text, and [SEP], which it puts behind it.
+/// [CLS], which the tokenizer puts before a text, and [SEP], which it puts after it.
 pub const AROUND: [u32; 2] = [1, 2];
 
 /// A folder with the model and its tokenizer. The words `zero` to `six` are tokens 3 to 9, all others token 0.

@@ -102,7 +102,7 @@ pub fn floats(shape: &[usize]) -> Vec<u8> {
         .collect()
 }
 
-/// Prompt chunks, single steps and a prompt behind them: every plan runs, with a past and without.
+/// Prompt chunks, single steps and a prompt after them: every plan runs, with a past and without.
 pub fn walk(session: &mut Session) -> Result<(), StepError> {
     session.prefill(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])?;
     session.step(3)?;

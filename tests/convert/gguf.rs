@@ -1,4 +1,4 @@
-//! Does the reader read what the writer writes, and does the writer refuse what is no file?
+//! Does the reader read what the writer writes, and does the writer refuse what is not a file?
 
 use std::path::Path;
 

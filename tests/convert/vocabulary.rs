@@ -33,7 +33,7 @@ fn special(id: usize, text: &str, special: bool) -> Json {
            "normalized": false, "special": special})
 }
 
-/// Puts `before` before each text, and `after` behind it.
+/// Puts `before` before each text, and `after` after it.
 fn template(before: &[(&str, usize)], after: &[(&str, usize)]) -> Json {
     let part = |(text, _): &(&str, usize)| json!({"SpecialToken": {"id": text, "type_id": 0}});
     let text = [json!({"Sequence": {"id": "A", "type_id": 0}})];

@@ -74,7 +74,7 @@ fn texts_of_one_step_have_the_bits_that_each_has_alone() {
                 .collect();
             let how = format!("{} with {threads} threads", isa.name());
             assert!(found == *expected, "{how}: elements that differ {differ:?}");
-            // A text alone, behind a step of several, is one sequence again.
+            // A text alone, after a step of several, is one sequence again.
             assert!(together(&mut session, &ragged[2..3]) == expected[2..3]);
             assert!(alone(&mut session, &ragged[..1]) == expected[..1]);
         }

@@ -1,6 +1,6 @@
 //! Does all-MiniLM-L6-v2 give the embeddings that sentence-transformers computes?
 //!
-//! The model is no part of this repository: `SMALLMIND_TEST_MODELS` names the folder that holds `all-minilm-l6-v2`.
+//! The model is not part of this repository: `SMALLMIND_TEST_MODELS` names the folder that holds `all-minilm-l6-v2`.
 //! Without it nothing is tested, which a line on stderr says.
 #![cfg(feature = "tokenizer")]
 

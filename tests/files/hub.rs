@@ -241,7 +241,7 @@ fn a_file_with_another_digest_than_the_hub_states_is_removed_and_told() {
     assert!(!model.join("blobs").join(WEIGHTS).exists());
     let path = model.join("snapshots").join(SHA).join("m-Q8_0.gguf");
     assert!(fs::symlink_metadata(path).is_err());
-    // It is no part of what the cache offers without the Hub, either.
+    // It is not part of what the cache offers without the Hub, either.
     let offline = options(&hub, &cache).offline(true);
     assert!(matches!(
         fetched(NAME, &offline),

@@ -154,7 +154,7 @@ fn every_mistake_says_what_and_where() {
             "types[1.0]",
             "5: an index must be an integer, found a float",
         ),
-        ("width[0]", "5: indexing an integer, which is no list"),
+        ("width[0]", "5: indexing an integer, which is not a list"),
         ("1 == 'a'", "2: compares an integer with a string"),
         ("'a' < 'b'", "4: '<' between a string and a string"),
         ("'a' + 'b'", "4: '+' between a string and a string"),

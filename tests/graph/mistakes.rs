@@ -143,7 +143,7 @@ fn every_mistake_in_the_text_names_its_place() {
         ),
         (
             model("", "", "(\"x\", Rope(pairs: half), [])"),
-            "f:4:27: node \"x\": 'half' is no value; a text is written \"'half'\"",
+            "f:4:27: node \"x\": 'half' is not a value; a text is written \"'half'\"",
         ),
         (
             model("", "", "(\"x\", Add(a: \"1 +* 2\"), [])"),

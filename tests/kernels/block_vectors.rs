@@ -17,7 +17,7 @@ fn floats(name: &str) -> Vec<f32> {
     floats.iter().copied().map(f32::from_le_bytes).collect()
 }
 
-/// The bits, all that are no number made one: payloads are nobody's promise.
+/// The bits, all that are not numbers made one: payloads are nobody's promise.
 fn bits(value: f32) -> u32 {
     if value.is_nan() {
         f32::NAN.to_bits()

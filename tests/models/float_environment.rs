@@ -132,7 +132,7 @@ struct Inputs {
     f16: (TempDir, String),
     /// A GGUF file of Q8_0 blocks whose scales are f16 subnormals.
     q8_0: (TempDir, String),
-    /// An encoder with a dense layer of f32 subnormals behind it.
+    /// An encoder with a dense layer of f32 subnormals after it.
     sentences: Sentences,
 }
 

@@ -16,7 +16,7 @@ fn opened(writer: &Writer, options: &Options) -> Result<Model, String> {
     Model::open(&written(writer).path, options).map_err(|error| error.to_string())
 }
 
-/// The bits of the model's prompt's logits and of those of the steps behind it.
+/// The bits of the model's prompt's logits and of those of the steps after it.
 fn output(name: &str, model: &Model) -> Vec<u32> {
     let expected = expected(name);
     let mut session = model.session().unwrap();

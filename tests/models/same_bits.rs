@@ -7,7 +7,7 @@ use smallmind::{Options, Session};
 
 use crate::common::{all_rows, bits, decoders, expected, models, open, run};
 
-/// Decode steps behind each prompt.
+/// Decode steps after each prompt.
 const STEPS: usize = 4;
 
 /// Every output bit of a prompt and some steps.

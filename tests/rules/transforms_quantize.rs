@@ -121,7 +121,7 @@ fn matrices_of_floats_that_products_read_become_narrower() {
             graph.ty(graph.inputs(product)[1].unwrap()).to_string()
         };
         assert_eq!([cast("y"), cast("z"), cast("u")], expected);
-        // Rows of 16 elements are no blocks of 32.
+        // Rows of 16 elements are not blocks of 32.
         let narrow = match dtype {
             DType::BF16 => "bf16[8, 16]",
             _ => "f32[8, 16]",

@@ -4,7 +4,7 @@ use smallmind::{Model, Options, PrefixStatistics};
 
 use crate::common::{argmax, bits, decoders, expected, open};
 
-/// Decode steps behind each prompt.
+/// Decode steps after each prompt.
 const STEPS: usize = 3;
 /// Room for all prompts of these tests.
 const ROOMY: usize = 64 << 20;

@@ -6,7 +6,7 @@ use smallmind::{Model, Options, SavedSessionError, Session, StepError};
 
 use crate::common::{all_rows, argmax, bits, decoders, expected, open, run};
 
-/// Decode steps behind each prompt.
+/// Decode steps after each prompt.
 const STEPS: usize = 4;
 
 /// Every output bit of a prompt and some steps.

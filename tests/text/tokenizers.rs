@@ -42,7 +42,7 @@ fn vectors(name: &str) -> Vec<(String, Vec<u32>)> {
                 .collect()
         })
         .collect();
-    // The last text is empty, and its ids are no line.
+    // The last text is empty, and its ids are not a line.
     assert!(texts.len() == ids.len() || texts.len() == ids.len() + 1);
     texts.into_iter().map(str::to_string).zip(ids).collect()
 }

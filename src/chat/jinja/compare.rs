@@ -100,7 +100,7 @@ fn any_equal(value: &Value, others: &[Value], budget: &Budget) -> Result<bool> {
     Ok(false)
 }
 
-/// Which comes first; `None` if neither does, as with what is no number.
+/// Which comes first; `None` if neither does, as with what is not a number.
 pub fn order(left: &Value, right: &Value, budget: &Budget) -> Result<Option<Ordering>> {
     budget.spend(1)?;
     let (left, right) = (left.defined()?, right.defined()?);

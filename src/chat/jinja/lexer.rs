@@ -199,7 +199,7 @@ impl<'s> Lexer<'s> {
         }
     }
 
-    /// Reads a tag from behind its beginning to behind its end.
+    /// Reads a tag from after its beginning to after its end.
     fn tag(&mut self, begin: usize, first: Kind, last: Kind) -> Result<()> {
         let is_block = last == Kind::BlockEnd;
         let close = if is_block { "%}" } else { "}}" };

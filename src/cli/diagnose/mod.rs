@@ -260,7 +260,7 @@ impl<'a> Subject<'a> {
         }
         let _ = writeln!(
             text,
-            "all {} hidden states agree: what departs stands behind the last of them{}",
+            "all {} hidden states agree: the difference comes after the last of them{}",
             agree.len(),
             layers
                 .behind(&agree)

@@ -1,4 +1,4 @@
-//! Norms in another place: before a block in place of behind its residual sum, or the reverse.
+//! Norms in another place: before a block instead of after its residual sum, or the reverse.
 
 use smallmind::architecture::ast::{Node, Operand, OperandKind, Statement};
 
@@ -88,11 +88,11 @@ fn in_bodies(statements: &[Statement], what: &str, change: Mover<'_>) -> Option<
     })
 }
 
-/// Norms that stand behind a residual sum, moved before the block that the sum ends.
+/// Norms that stand after a residual sum, moved before the block that the sum ends.
 pub fn norms_before(statements: &[Statement]) -> Option<Change> {
     in_bodies(
         statements,
-        "each norm before its block, not behind the sum",
+        "each norm before its block, not after the sum",
         &|body, norms| {
             let mut changed = Vec::new();
             let mut block = 0;
@@ -123,11 +123,11 @@ pub fn norms_before(statements: &[Statement]) -> Option<Change> {
     )
 }
 
-/// Norms that stand before a block, moved behind the residual sum that ends it.
+/// Norms that stand before a block, moved after the residual sum that ends it.
 pub fn norms_behind(statements: &[Statement]) -> Option<Change> {
     in_bodies(
         statements,
-        "each norm behind the sum, not before its block",
+        "each norm after the sum, not before its block",
         &|body, norms| {
             let mut changed = Vec::new();
             let mut pending: Option<(Node, String)> = None;

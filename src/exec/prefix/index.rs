@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use crate::kernels::kv_cache::KEY_BLOCK;
 
-/// No slot: nothing comes before, behind or next.
+/// No slot: nothing comes before, after or next.
 pub(super) const NONE: u32 = u32::MAX;
 
 /// The blocks of tokens in the slots of a cache.
@@ -106,7 +106,7 @@ impl Index {
         (found, last)
     }
 
-    /// A slot for a block that is not there, behind the one in the slot `before`, which the last walk or addition gave: one
+    /// A slot for a block that is not there, after the one in the slot `before`, which the last walk or addition gave: one
     /// never used, or that of the block least recently used, which nothing follows. `None` if all blocks are in use now, as
     /// those in front of the new one.
     pub fn add(&mut self, before: u32, tokens: &[u32; KEY_BLOCK]) -> Option<u32> {
@@ -139,7 +139,7 @@ impl Index {
         digest as usize & (self.buckets.len() - 1)
     }
 
-    /// The slot of the block with these tokens behind the one in the slot `before`.
+    /// The slot of the block with these tokens after the one in the slot `before`.
     fn find(&self, before: u32, tokens: &[u32; KEY_BLOCK]) -> Option<u32> {
         let digest = self.hasher.hash_one((before, tokens));
         let mut slot = self.buckets[self.bucket(digest)];

@@ -229,5 +229,5 @@ impl RowSource for Matrix {
 /// What is asked of a matrix that was found to have it: packers and tables keep to its rows and columns.
 #[cold]
 fn outside(error: &dyn std::error::Error) -> ! {
-    panic!("defect of whoever reads a matrix: {error}")
+    panic!("a defect of the code that reads the matrix: {error}")
 }

@@ -77,7 +77,7 @@ impl Metadata {
             return Ok(None);
         };
         let mut cursor = Cursor::new(bytes, bytes.len() as u64);
-        let other = || format!("{key} is no array of {what}");
+        let other = || format!("{key} is not an array of {what}");
         let stopped = |stop: Stop| match stop {
             Stop::Bad(problem) => problem,
             _ => format!("{key} is cut off"),

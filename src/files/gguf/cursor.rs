@@ -10,7 +10,7 @@ pub const MAX_HEADER_BYTES: usize = 256 << 20;
 pub(super) enum Stop {
     /// The file has at least this many bytes, counted from its start, and they are needed.
     More(usize),
-    /// The file is no GGUF file, is cut off, or lies.
+    /// The file is not a GGUF file, is cut off, or lies.
     Bad(String),
     /// What it says of a tensor can't be true.
     BadTensor {

@@ -66,7 +66,7 @@ impl ValueType {
         }
     }
 
-    /// Checks a value and moves behind it. `depth` arrays lie around it.
+    /// Checks a value and moves after it. `depth` arrays lie around it.
     pub(super) fn skip(self, cursor: &mut Cursor<'_>, depth: usize) -> Result<(), Stop> {
         match self {
             ValueType::Bool => check_bools(cursor, 1),

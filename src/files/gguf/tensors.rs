@@ -153,7 +153,7 @@ pub(super) fn check_extents(
             .map_err(|problem| bad(format!("{problem} ({tensor_type}, shape {shape:?})")))?;
         if offset % alignment != 0 {
             return Err(bad(format!(
-                "the data offset {offset} is no multiple of the alignment, {alignment}"
+                "the data offset {offset} is not a multiple of the alignment, {alignment}"
             )));
         }
         if offset < end_of_previous {

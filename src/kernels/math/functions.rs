@@ -162,7 +162,7 @@ pub fn erf<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
     let near = simd.mul_add(magnitude, p, magnitude);
     let q = polynomial(
         simd,
-        // In this order the minimum of no number is no number.
+        // In this order the minimum of no number is not a number.
         simd.min(simd.splat(4.0), magnitude),
         [
             -2.168_674_8e-5,
@@ -256,7 +256,7 @@ pub fn gelu_tanh<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
 /// max(x, 0) − a·e^q(a) with a = |x|, where q is close to ln(erfc(a / √2) / 2).
 #[inline(always)]
 pub fn gelu_erf<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
-    // From here on e^q is 0. In this order the minimum of no number is no number.
+    // From here on e^q is 0. In this order the minimum of no number is not a number.
     let a = simd.min(simd.splat(14.0), simd.abs(x));
     let q = polynomial(
         simd,

@@ -160,7 +160,7 @@ fn swapped_steps_read_what_is_not_there_yet() {
 
 #[test]
 fn an_op_in_place_over_a_value_that_is_read_later_is_found() {
-    // As a planner would that took x for dead behind a: one buffer, with both lives.
+    // As a planner would that took x for dead after a: one buffer, with both lives.
     let defect = refused(|graph, plan| {
         let steps = &mut plan.prefill;
         let to = offset(graph, steps, "x");

@@ -34,7 +34,7 @@ struct Unigram {
     vocab: Vec<(String, f64)>,
 }
 
-/// Refuses a file that is no JSON, whose Unigram tokens are too long, or whose table of replacements points outside of itself.
+/// Refuses a file that is not JSON, whose Unigram tokens are too long, or whose table of replacements points outside of itself.
 pub fn check_file(bytes: &[u8]) -> Result<(), String> {
     let parts: Parts = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let text = std::str::from_utf8(bytes).unwrap_or_default();

@@ -203,7 +203,7 @@ impl Tokenizer {
     }
 
     /// The ids of a text's tokens with those that belong around it, at most `most` of both together: of a longer text the
-    /// end is cut, and what belongs behind it stays.
+    /// end is cut, and what belongs after it stays.
     ///
     /// # Errors
     /// As [`Tokenizer::encode`].

@@ -16,7 +16,7 @@ pub enum TokenKind {
     Normal,
     /// What stands for what has no token.
     Unknown,
-    /// A mark that is no text: BOS, end of turn.
+    /// A mark that is not text: BOS, end of turn.
     Control,
     /// Text that is always one token, found before all else.
     UserDefined,
@@ -40,7 +40,7 @@ impl TokenKind {
         })
     }
 
-    /// Whether it is no part of the text.
+    /// Whether it is not part of the text.
     pub fn is_special(self) -> bool {
         matches!(self, TokenKind::Control | TokenKind::Unknown)
     }

@@ -406,7 +406,7 @@ fn searched(own: &str, name: &str, arguments: &Args, budget: &Budget) -> Result<
     }
 }
 
-/// The part between two places, counted in characters, and how many are before it; `None` where it begins behind the end.
+/// The part between two places, counted in characters, and how many are before it; `None` where it begins after the end.
 fn part(own: &str, start: Option<Value>, stop: Option<Value>) -> Result<Option<(usize, &str)>> {
     let length = own.chars().count() as i128;
     let place = |value: Option<Value>, default: i128| -> Result<i128> {
