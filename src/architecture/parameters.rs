@@ -63,11 +63,12 @@ pub struct ConfigJson {
 
 impl ConfigJson {
     /// Reads a text. `name` is what messages call it.
+    #[cfg(any(test, feature = "internals"))]
     pub fn parse(name: &str, text: &str) -> Result<ConfigJson, Problems> {
         ConfigJson::with_json(name, text).map(|(config, _)| config)
     }
 
-    /// The same, with the JSON that the text is.
+    /// Reads a text, and gives the JSON too that the text is. `name` is what messages call it.
     pub fn with_json(name: &str, text: &str) -> Result<(ConfigJson, serde_json::Value), Problems> {
         let fail = |position, message: String| Problems::one(name, Problem::new(position, message));
         let json: serde_json::Value = json::parse(text).map_err(|error| {

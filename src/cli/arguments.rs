@@ -26,9 +26,6 @@ pub struct GraphArguments {
     /// What matrices of floats become when they are loaded [default: they keep their type]
     #[arg(long, value_name = "TYPE", ignore_case = true, value_parser = weights())]
     weights: Option<DType>,
-    /// Read the weight files into memory instead of mapping them
-    #[arg(long)]
-    no_mmap: bool,
 }
 
 /// Reads the names of the types that floats can become, in any case.
@@ -74,6 +71,24 @@ pub struct PlanArguments {
     isa: Option<String>,
 }
 
+/// How weights come into memory, where a command computes with them.
+#[derive(Args)]
+pub struct LoadArguments {
+    /// Read the weight files into memory instead of mapping them
+    #[arg(long)]
+    no_mmap: bool,
+}
+
+impl LoadArguments {
+    /// The options with this choice.
+    pub fn add_to(&self, options: Options) -> Options {
+        match self.no_mmap {
+            true => options.weight_access(model::WeightAccess::Read),
+            false => options,
+        }
+    }
+}
+
 /// How many threads.
 #[derive(Args)]
 pub struct ThreadArguments {
@@ -96,10 +111,7 @@ impl GraphArguments {
         options.graph = self.graph.clone();
         options.passes = self.passes.clone();
         options.isa = isa_of_environment();
-        match self.no_mmap {
-            true => options.weight_access(model::WeightAccess::Read),
-            false => options,
-        }
+        options
     }
 
     /// What `--activations` chose, by its name on the command line.

@@ -14,7 +14,7 @@ use smallmind::model::{ModelFiles, Source, compile};
 use smallmind::{Model, ModelError, Options, Session};
 
 use super::ablate::{Load, ablate};
-use super::arguments::{GraphArguments, PlanArguments};
+use super::arguments::{GraphArguments, LoadArguments, PlanArguments};
 use super::bench_table::{Row, csv_head, csv_line, markdown_head, markdown_line};
 use super::failure::{Failure, error, print, print_json, remark, usage};
 use super::model_argument::{ModelArguments, ModelName, nothing_more};
@@ -58,6 +58,8 @@ pub struct Arguments {
     plan: PlanArguments,
     #[command(flatten)]
     graph: GraphArguments,
+    #[command(flatten)]
+    load: LoadArguments,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -151,7 +153,9 @@ pub fn bench(mut arguments: Arguments) -> Result<(), Failure> {
     let Some(longest) = tests.iter().map(|test| test.tokens()).max() else {
         return error("nothing to measure: both -p and -n are 0");
     };
-    let mut options = arguments.plan.add_to(arguments.graph.options());
+    let mut options = arguments
+        .plan
+        .add_to(arguments.load.add_to(arguments.graph.options()));
     options.context = Some(context(arguments.plan.context, &source, &options, longest)?);
     if arguments.ablate {
         return ablation(&arguments, &source, options);

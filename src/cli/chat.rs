@@ -10,7 +10,7 @@ use smallmind::model::Text;
 use smallmind::text::known_templates::{KNOWN_TEMPLATES, KnownTemplate};
 use smallmind::{Cancel, Finish, GenerateOptions, Model};
 
-use super::arguments::{GraphArguments, PlanArguments, ThreadArguments};
+use super::arguments::{GraphArguments, LoadArguments, PlanArguments, ThreadArguments};
 use super::chat_commands::{self, After};
 use super::chat_input::{Input, Lines};
 use super::chat_settings::Talk;
@@ -58,6 +58,8 @@ pub struct Arguments {
     no_special: bool,
     #[command(flatten)]
     graph: GraphArguments,
+    #[command(flatten)]
+    load: LoadArguments,
     /// Say on stderr after each answer what it took
     #[arg(long)]
     verbose: bool,
@@ -112,7 +114,9 @@ pub fn chat(arguments: Arguments) -> Result<(), Failure> {
         .stop(arguments.stop)
         .markers(markers(arguments.no_special));
     StopStrings::new(options.stop.clone())?;
-    let open = arguments.plan.add_to(arguments.graph.options());
+    let open = arguments
+        .plan
+        .add_to(arguments.load.add_to(arguments.graph.options()));
     let mut open = arguments.threads.add_to(open);
     open.text = Text::Needed;
     open.progress = progress();

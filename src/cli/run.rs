@@ -12,7 +12,7 @@ use smallmind::generate::stop::StopStrings;
 use smallmind::model::{Source, Text};
 use smallmind::{Finish, GenerateError, GenerateOptions, Generation, Model, Session};
 
-use super::arguments::{GraphArguments, PlanArguments, ThreadArguments};
+use super::arguments::{GraphArguments, LoadArguments, PlanArguments, ThreadArguments};
 use super::chat::{self, TemplateArguments};
 use super::doubled::warn_of_doubled_start;
 use super::ending;
@@ -60,6 +60,8 @@ pub struct Arguments {
     no_special: bool,
     #[command(flatten)]
     graph: GraphArguments,
+    #[command(flatten)]
+    load: LoadArguments,
     /// Go on after the session in FILE; the prompt, if there is one, continues it
     #[arg(long, value_name = "FILE")]
     load_session: Option<PathBuf>,
@@ -101,7 +103,9 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         None => String::new(),
     };
 
-    let options = arguments.plan.add_to(arguments.graph.options());
+    let options = arguments
+        .plan
+        .add_to(arguments.load.add_to(arguments.graph.options()));
     let mut open = arguments.threads.add_to(options);
     open.text = Text::Needed;
     open.progress = progress();
@@ -188,7 +192,7 @@ fn prompt_tokens(
             _ => format!(", of which the session takes {taken}"),
         };
         return error(format!(
-            "the prompt has {} tokens, but the context has {context} positions{behind} (--context)",
+            "the prompt has {} tokens, but the context has {context} positions{after} (--context)",
             tokens.len()
         ));
     }

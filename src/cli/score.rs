@@ -7,7 +7,7 @@ use serde::Serialize;
 use smallmind::model::{Logits, Text};
 use smallmind::{Model, Score, ScoreOptions};
 
-use super::arguments::{GraphArguments, PlanArguments, ThreadArguments};
+use super::arguments::{GraphArguments, LoadArguments, PlanArguments, ThreadArguments};
 use super::failure::{Failure, print, print_json, usage};
 use super::interrupt;
 use super::model_argument::ModelArguments;
@@ -41,6 +41,8 @@ pub struct Arguments {
     plan: PlanArguments,
     #[command(flatten)]
     graph: GraphArguments,
+    #[command(flatten)]
+    load: LoadArguments,
 }
 
 /// What `--json` prints.
@@ -68,7 +70,9 @@ pub fn score(arguments: Arguments) -> Result<(), Failure> {
     let Some(text) = arguments.text.read(first)? else {
         return usage("no text is given: TEXT, -p TEXT or -f FILE");
     };
-    let options = arguments.plan.add_to(arguments.graph.options());
+    let options = arguments
+        .plan
+        .add_to(arguments.load.add_to(arguments.graph.options()));
     let options = arguments.threads.add_to(options);
     let mut options = options.logits(Logits::All).text(Text::Needed);
     options.progress = progress();

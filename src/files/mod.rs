@@ -13,6 +13,7 @@ pub mod gguf;
 pub mod json;
 pub mod map;
 mod opened;
+#[cfg(any(test, feature = "chat", feature = "internals"))]
 pub mod output;
 pub mod safetensors;
 mod tensor_file;

@@ -77,6 +77,7 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
 ///
 /// # Errors
 /// If the system does not say.
+#[cfg(any(test, feature = "internals"))]
 pub fn writes_into(path: &Path, input: &Path) -> io::Result<bool> {
     if target(path)?.replaced.is_some() {
         return Ok(false);
@@ -195,14 +196,14 @@ fn has_several_names(_file: &Metadata) -> bool {
 }
 
 /// Whether both paths lead to the same file.
-#[cfg(unix)]
+#[cfg(all(unix, any(test, feature = "internals")))]
 fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
     let (one, other) = (fs::metadata(one)?, fs::metadata(other)?);
     Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
 }
 
-#[cfg(not(unix))]
+#[cfg(all(not(unix), any(test, feature = "internals")))]
 fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
     Ok(fs::canonicalize(one)? == fs::canonicalize(other)?)
 }

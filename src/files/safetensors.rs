@@ -188,6 +188,7 @@ impl TensorFile {
     }
 
     /// A tensor's bytes as the file has them.
+    #[cfg(any(test, feature = "internals"))]
     pub fn bytes(&self, name: &str) -> Result<&[u8], TensorFileError> {
         let (info, bytes) = self.data(name)?;
         Ok(self.tensor_bytes(info, bytes))
@@ -234,6 +235,7 @@ impl TensorFile {
     }
 
     /// A tensor's entry, and the whole file it lies in.
+    #[cfg(any(test, feature = "internals"))]
     fn data(&self, name: &str) -> Result<(&TensorInfo, &Mapped), TensorFileError> {
         let Some(info) = self.tensors.get(name) else {
             return Err(ErrorsOf(&self.file).not_found(name));
@@ -245,6 +247,7 @@ impl TensorFile {
     }
 
     /// A tensor's bytes. The header check found them inside the file.
+    #[cfg(any(test, feature = "internals"))]
     fn tensor_bytes<'a>(&self, info: &TensorInfo, bytes: &'a Mapped) -> &'a [u8] {
         let data = bytes.get(self.data_start..).unwrap_or_default();
         data.get(info.data_offsets.0..info.data_offsets.1)

@@ -148,6 +148,7 @@ impl WeightFile {
     }
 
     /// A tensor's bytes as the file has them.
+    #[cfg(any(test, feature = "internals"))]
     pub fn bytes(&self, name: &str) -> Result<&[u8], TensorFileError> {
         match self {
             WeightFile::Safetensors(file) => file.bytes(name),

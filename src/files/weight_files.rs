@@ -266,6 +266,7 @@ impl WeightFiles {
     }
 
     /// A tensor's bytes as its file has them.
+    #[cfg(any(test, feature = "internals"))]
     pub fn bytes(&self, name: &str) -> Result<&[u8], WeightFilesError> {
         Ok(self.file(name)?.bytes(name)?)
     }

@@ -68,7 +68,9 @@ pub enum GenerateError {
     #[error(transparent)]
     Stop(#[from] EmptyStopString),
     /// The model reads texts whole and continues none.
-    #[error("every token of this model attends to all others, as in encoders: it cannot continue a text")]
+    #[error(
+        "every token of this model attends to all others, as in encoders: it cannot continue a text"
+    )]
     Bidirectional,
     /// An empty prompt for a model that no token begins.
     #[error("the prompt is empty, and this model has no token that begins a text")]

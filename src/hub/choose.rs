@@ -202,7 +202,13 @@ mod tests {
             "model.safetensors",
             "vocab.txt",
         ];
-        let expected = ["config.json", "tokenizer.json", "model.safetensors"].map(str::to_string);
+        let expected = [
+            "config.json",
+            "tokenizer.json",
+            "vocab.txt",
+            "model.safetensors",
+        ];
+        let expected = expected.map(str::to_string);
         assert_eq!(chosen(&files, None), Ok(Choice::Folder(expected.to_vec())));
         let files = ["model-00001-of-00002.safetensors", "config.json", INDEX];
         let expected = ["config.json", INDEX].map(str::to_string);

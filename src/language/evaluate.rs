@@ -227,7 +227,12 @@ fn field<'s>(node: &Node, of: Cow<'s, Value>, name: &str) -> Evaluated<'s> {
 fn element<'s>(node: &Node, of: Cow<'s, Value>, index: &Value) -> Evaluated<'s> {
     let length = match of.as_ref() {
         Value::List(items) => items.len(),
-        other => return fail(node, format!("indexing {}, which is not a list", other.kind())),
+        other => {
+            return fail(
+                node,
+                format!("indexing {}, which is not a list", other.kind()),
+            );
+        }
     };
     let Value::Int(index) = *index else {
         return fail(

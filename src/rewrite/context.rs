@@ -174,7 +174,10 @@ impl Scope for MatchScope<'_> {
     }
 
     fn has(&self, _: &str) -> Result<bool, String> {
-        Err("'has' asks about a weight file, which rules do not know; it is for graph files".to_owned())
+        Err(
+            "'has' asks about a weight file, which rules do not know; it is for graph files"
+                .to_owned(),
+        )
     }
 
     fn names(&self) -> Vec<&str> {
@@ -191,7 +194,10 @@ impl Scope for ConstantScope {
     }
 
     fn has(&self, _: &str) -> Result<bool, String> {
-        Err("'has' asks about a weight file, which rules do not know; it is for graph files".to_owned())
+        Err(
+            "'has' asks about a weight file, which rules do not know; it is for graph files"
+                .to_owned(),
+        )
     }
 
     fn names(&self) -> Vec<&str> {

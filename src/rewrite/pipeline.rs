@@ -188,8 +188,9 @@ impl Passes {
                 matches!(pass.kind, PassKind::Rules(_)) && name == format!("{}.ron", pass.name)
             };
             if name != PIPELINE && !passes.passes.iter().any(is_pass) {
-                let message =
-                    format!("{PIPELINE} has no Rules of this name, so none of these rules would run");
+                let message = format!(
+                    "{PIPELINE} has no Rules of this name, so none of these rules would run"
+                );
                 let file = path.join(&name).display().to_string();
                 let problem = Problem::new(Position::START, message);
                 return Err(PassError::Files(vec![Problems::one(file, problem)]));

@@ -459,10 +459,10 @@ fn linear_layers_with_activation_residual_or_another_operand_do_not_merge() {
 }
 
 #[test]
-fn eight_linear_layers_merge_into_one_step_of_seven() {
+fn linear_layers_merge_into_steps_of_at_most_64() {
     let graph = build(|m| {
         let x = m.embedded();
-        (0..8)
+        (0..65)
             .map(|i| {
                 let w = m.weight(&format!("w{i}"), &[1, 8]);
                 m.op(&format!("y{i}"), "Linear", &[], &[x, w])

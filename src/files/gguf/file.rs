@@ -162,6 +162,7 @@ impl GgufFile {
     }
 
     /// A tensor's bytes as the file has them.
+    #[cfg(any(test, feature = "internals"))]
     pub fn bytes(&self, name: &str) -> Result<&[u8], TensorFileError> {
         let errors = ErrorsOf(self.path());
         let entry = self.tensors.get(name);
