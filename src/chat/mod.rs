@@ -22,6 +22,7 @@
 
 pub mod conversation;
 mod dates;
+mod environment;
 mod jinja;
 mod of_model;
 pub mod template;
