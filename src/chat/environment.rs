@@ -81,13 +81,14 @@ pub fn value(json: &Json) -> Value {
 }
 
 /// The template's text as the engine takes it: with `\n` for every line end, without the last, and with `if true` for
-/// `generation`, transformers' tags around what the assistant says, which only training reads.
+/// `generation`, transformers' tags around what the assistant says, which only training reads, and with a filter for `%`
+/// behind texts.
 pub fn normalized(source: &str) -> String {
     let mut text = source.replace("\r\n", "\n").replace('\r', "\n");
     if text.ends_with('\n') {
         text.pop();
     }
-    without_generation_tags(&text)
+    jinja::without_operators(&without_generation_tags(&text))
 }
 
 /// The template with `if true` for `generation`. Lines and whitespace control stay as they are.

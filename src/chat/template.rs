@@ -120,7 +120,7 @@ impl ChatTemplate {
                 bytes: text.len(),
             });
         }
-        let source = normalized(text);
+        let source = with_roomy_stack(|| normalized(text))?;
         let read = || environment(&source).map_err(|error| failure(file, &source, &error));
         let environment = with_roomy_stack(read)??;
         Ok(ChatTemplate {

@@ -46,6 +46,47 @@ fn cells() -> Vec<(String, Option<String>)> {
     cells
 }
 
+/// Templates with what Jinja makes of them.
+const TEMPLATES: &[(&str, &str)] = &[
+    (
+        "{% if (none is iterable) or not ('' is sequence) or not ({} is sequence) or not (strftime_now is callable) %}\
+         {{ raise_exception('differs from Jinja') }}{% endif %}{{ messages[0].content }}",
+        "Hello!",
+    ),
+    (
+        "{{ 'a-b'.rsplit('-', 1)[0] ~ 'x y'.partition(' ')[2] ~ 'ab'.removeprefix('a') ~ 'ab'.removesuffix('b') }}\
+         {{ ('%s' % 'q') ~ ({'b': 1, 'a': 2} | tojson(sort_keys=true, separators=(',', ':'))) }}",
+        "aybaq{\"a\":2,\"b\":1}",
+    ),
+    (
+        "{%- if tools is iterable and tools | length > 0 %}TOOLS{% endif -%}\
+         {%- for m in messages %}{{ m.role }}: {{ m.content }}{% endfor %}",
+        "user: Hello!",
+    ),
+    (
+        "{% raw %}{{ '%s' % b }}{% endraw %}{{ 'a%sb' % messages[0].role | upper ~ 'x' }} {{ '%s-%s' % (1, 'q % r') }}",
+        "{{ '%s' % b }}aUSERbx 1-q % r",
+    ),
+    (
+        "{{ 7 % 4 }}{{ 'x' if 7 % 2 else '%s' % 'y' }}{%- if '%d' % 3 == '3' -%} ok {%- endif -%}{# '%s' % x #}",
+        "3xok",
+    ),
+    (
+        "{{ {'a': '%s' % ('%02d' % 2)}['a'] }}{{ '%%' % () }}{{ '%(b)s' % {'b': [1]} }}",
+        "02%[1]",
+    ),
+];
+
+#[test]
+fn kinds_methods_and_formats_are_those_of_jinja() {
+    for (template, expected) in TEMPLATES {
+        assert_eq!(render(template).as_deref(), Ok(*expected), "{template}");
+    }
+    for wrong in ["{{ '%s' % (1, 2) }}", "{{ '%s%s' % 1 }}", "{{ 'a' % 1 }}"] {
+        assert!(render(wrong).is_err(), "{wrong}");
+    }
+}
+
 /// How a template differs from Jinja's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Differs {
@@ -60,8 +101,11 @@ use Differs::{Fails, Goes, Other};
 
 /// What differs, by a part of the template, and why.
 const DIFFERENCES: &[(&str, Differs, &str)] = &[
-    ("' % V", Fails, "texts are not filled by an operator"),
-    ("' % (", Fails, "texts are not filled by an operator"),
+    ("'%r' % V", Fails, "`%` has no quotes"),
+    ("'%d' % V", Fails, "numbers with a point are not whole"),
+    ("'%(a)s' % V", Goes, "namespaces are maps"),
+    ("'%s' % V", Other, "namespaces are written as maps"),
+    ("%r' | format(", Fails, "`%` has no quotes"),
     ("!r:>8}'.format", Fails, "`format` has no conversions"),
     ("| pprint", Fails, "nothing is laid out for people to read"),
     (
@@ -147,7 +191,7 @@ const DIFFERENCES: &[(&str, Differs, &str)] = &[
 ];
 
 /// The fewest cells that are as in Jinja, of all that count.
-const EQUAL: usize = 14_276;
+const EQUAL: usize = 14_340;
 
 #[test]
 fn cells_are_as_in_jinja_or_known_to_differ() {

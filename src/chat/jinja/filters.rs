@@ -8,6 +8,7 @@ use minijinja::{Environment, Error, State, filters};
 use super::arguments::Args;
 use super::json::to_json;
 use super::objects::iterator;
+use super::percent::percent;
 use super::print::text;
 use super::values::{Kind, is_iterable, kind, length, unlike, values, wrong};
 use super::{sequences, texts};
@@ -16,7 +17,7 @@ use super::{sequences, texts};
 type Filter = fn(&Value, &Args, &mut State) -> Result<Value, Error>;
 
 /// Filters in place of the engine's, or that it does not have, by their names.
-const FILTERS: [(&str, Filter); 26] = [
+const FILTERS: [(&str, Filter); 27] = [
     ("attr", attr),
     ("center", texts::center),
     ("dictsort", sequences::dictsort),
@@ -36,6 +37,7 @@ const FILTERS: [(&str, Filter); 26] = [
     ("min", |value, arguments, state| {
         sequences::extreme(value, arguments, Ordering::Less, state)
     }),
+    ("percent", percent),
     ("replace", texts::replace),
     ("round", texts::round),
     ("safe", texts::safe),

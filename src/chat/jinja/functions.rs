@@ -17,9 +17,12 @@ const LONGEST_RANGE: usize = 100_000;
 #[error("{0}")]
 pub struct Refusal(pub String);
 
+/// What a function is.
+type Function = fn(&Args, &State) -> Result<Value, Error>;
+
 /// Adds the functions.
 pub fn add(environment: &mut Environment) {
-    let functions: [(&str, fn(&Args, &State) -> Result<Value, Error>); 5] = [
+    let functions: [(&str, Function); 5] = [
         ("range", range),
         ("dict", dict),
         ("joiner", joiner),

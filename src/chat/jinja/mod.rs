@@ -10,6 +10,7 @@ mod functions;
 mod json;
 mod methods;
 mod objects;
+mod percent;
 mod print;
 mod sequences;
 mod spaces;
@@ -18,6 +19,7 @@ mod texts;
 mod values;
 
 pub use functions::Refusal;
+pub use percent::without_operators;
 
 /// Puts Jinja's tests, filters, functions, methods and printing in place of the engine's.
 pub fn add(environment: &mut minijinja::Environment) {

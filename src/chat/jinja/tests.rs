@@ -9,8 +9,11 @@ use super::arguments::text;
 use super::print;
 use super::values::{Kind, is_iterable, kind, length, number, order, unlike, values, wrong};
 
+/// Whether a test holds for a value.
+type Alone = fn(&Value) -> bool;
+
 /// Tests of a value alone.
-const ALONE: [(&str, fn(&Value) -> bool); 4] = [
+const ALONE: [(&str, Alone); 4] = [
     ("callable", |value| {
         matches!(kind(value), Kind::Other | Kind::Undefined | Kind::Loop)
     }),
@@ -25,8 +28,11 @@ const ALONE: [(&str, fn(&Value) -> bool); 4] = [
 /// Tests of the engine that Jinja does not have.
 const OTHERS: [&str; 4] = ["endingwith", "int", "safe", "startingwith"];
 
+/// Whether a test holds for an order.
+type Holds = fn(Ordering) -> bool;
+
 /// Tests that compare a value with another, by all of their names.
-const ORDERS: [(&[&str], fn(Ordering) -> bool); 4] = [
+const ORDERS: [(&[&str], Holds); 4] = [
     (&["lt", "lessthan", "<"], Ordering::is_lt),
     (&["le", "<="], Ordering::is_le),
     (&["gt", "greaterthan", ">"], Ordering::is_gt),
@@ -76,7 +82,7 @@ pub fn add(environment: &mut Environment) {
                 // What can't be a key is an error; any other value is the name of nothing.
                 Kind::List | Kind::Dict | Kind::View => text(value).map(|_| false),
                 Kind::Text => known
-                    .call(state, &[value.clone()])
+                    .call(state, std::slice::from_ref(value))
                     .map(|known| known.is_true()),
                 _ => Ok(false),
             }

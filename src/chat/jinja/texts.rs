@@ -5,6 +5,7 @@ use minijinja::{Error, State, filters};
 
 use super::arguments::{Args, flag, int as whole, text as plain};
 use super::methods::{padded, replaced};
+use super::percent::check_fields;
 use super::print::text;
 use super::spaces::{is_space, lines};
 use super::values::{self, Kind, kind, number, pay, unlike, whole as integer, wrong};
@@ -123,9 +124,7 @@ pub fn indent(value: &Value, arguments: &Args, state: &mut State) -> Result<Valu
 /// Puts values into a text with `%` fields. That there are no more values than fields is all that the engine does not ask.
 pub fn format(value: &Value, arguments: &Args, state: &mut State) -> Result<Value, Error> {
     let format = text(value, state)?;
-    if !format.contains('%') && !arguments.positional.is_empty() {
-        return Err(wrong("the format has fewer fields than there are values"));
-    }
+    check_fields(&format, arguments.positional.len(), false)?;
     let engines = Value::from_function(filters::format);
     engines.call(state, &arguments.with(Value::from(format)))
 }
@@ -153,8 +152,7 @@ pub fn round(value: &Value, arguments: &Args, _: &mut State) -> Result<Value, Er
         },
         Some(_) => return Err(wrong("the method is \"common\", \"ceil\" or \"floor\"")),
     };
-    match integer(value).is_some()
-        && !method.is_some_and(|method| method.as_str() != Some("common"))
+    match integer(value).is_some() && method.is_none_or(|method| method.as_str() == Some("common"))
     {
         true => Ok(Value::from(rounded as i128)),
         false => Ok(Value::from(rounded)),
