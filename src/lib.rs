@@ -73,7 +73,7 @@
 //! - `hub`: downloads from the Hugging Face Hub
 //! - `demo`: the demo model, of 1.8 MB, which is the source `"demo"`
 //! - `cli`: the `smallmind` program, with `tokenizer`, `chat` and `hub`
-//! - `internals`: the rooms below as modules, for the program, tests and benches; they change without notice
+//! - `internals`: the modules below made public, for the program, tests and benches; they change without notice
 //!
 //! `cli` and `demo` are on by default: a library wants `default-features = false`.
 //!
@@ -82,10 +82,10 @@
 //!
 //! # How it works
 //!
-//! The rooms from the ground up; no room imports from one below it in this table, and a test reads the sources to hold
+//! The modules from the ground up; no module imports from one below it in this table, and a test reads the sources to hold
 //! them to it:
 //!
-//! | room | what belongs there | what is absent there |
+//! | module | what belongs there | what is absent there |
 //! | --- | --- | --- |
 //! | [`math`] | f64 functions of our own: logarithm, exponential, power | lanes, tensors |
 //! | [`language`] | the one RON grammar: documents, values, expressions, how mistakes are told | tensors and ops |
@@ -109,7 +109,7 @@
 //! | `hub` | models of the Hugging Face Hub, as paths (feature `hub`) | what the files say |
 //! | [`guide`] | how to write graph files and rewrite rules, as Markdown | code |
 
-// What a caller may do is documented in full; the rooms inside may be briefer.
+// What a caller may do is documented in full; the inner modules may be briefer.
 #![cfg_attr(not(feature = "internals"), warn(clippy::missing_errors_doc))]
 
 #[cfg(feature = "chat")]
@@ -126,7 +126,7 @@ pub mod model;
 #[cfg(feature = "tokenizer")]
 pub mod text;
 
-// The other rooms are not API. With the feature `internals` the program, tests and benches see them; without it the
+// The other modules are not API. With the feature `internals` the program, tests and benches see them; without it the
 // compiler finds what nobody uses.
 #[cfg(feature = "internals")]
 pub mod architecture;
@@ -165,31 +165,31 @@ mod blocks;
 mod exec;
 #[cfg(not(feature = "internals"))]
 #[allow(unused_imports)]
-// Names that a room passes on to the program.
+// Names that a module passes on to the program.
 // Without tokenizers and writing, nobody asks for all that GGUF files say.
 #[cfg_attr(not(feature = "tokenizer"), allow(dead_code))]
 mod files;
 #[cfg(not(feature = "internals"))]
-#[allow(unused_imports)] // Names that a room passes on to the program.
+#[allow(unused_imports)] // Names that a module passes on to the program.
 mod graph;
 #[cfg(not(feature = "internals"))]
-#[allow(unused_imports)] // Names that a room passes on to the program.
+#[allow(unused_imports)] // Names that a module passes on to the program.
 mod kernels;
 #[cfg(not(feature = "internals"))]
 mod language;
 #[cfg(not(feature = "internals"))]
 mod math;
 #[cfg(not(feature = "internals"))]
-#[allow(unused_imports)] // Names that a room passes on to the program.
+#[allow(unused_imports)] // Names that a module passes on to the program.
 mod ops;
 #[cfg(not(feature = "internals"))]
-#[allow(unused_imports)] // Names that a room passes on to the program.
+#[allow(unused_imports)] // Names that a module passes on to the program.
 mod plan;
 #[cfg(not(feature = "internals"))]
-#[allow(unused_imports)] // Names that a room passes on to the program.
+#[allow(unused_imports)] // Names that a module passes on to the program.
 mod rewrite;
 #[cfg(not(feature = "internals"))]
-#[allow(unused_imports)] // Names that a room passes on to the program.
+#[allow(unused_imports)] // Names that a module passes on to the program.
 mod transform;
 #[cfg(not(feature = "internals"))]
 mod types;
@@ -204,7 +204,7 @@ pub use generate::options::GenerateOptions;
 pub use generate::run::{Finish, GenerateError, Generation};
 pub use generate::sampler::{SampleError, SamplerError, SamplerOptions};
 pub use generate::score::{Score, ScoreError, ScoreOptions};
-pub use model::{Model, ModelBytes, ModelError, Options};
+pub use model::{Model, ModelBytes, ModelError, Options, Warning};
 pub use plan::{MemoryReport, StepReport};
 
 /// What the errors of opening and running a model are made of.

@@ -15,6 +15,10 @@ pub struct ModelFile {
     pub prefixes: Vec<String>,
     /// Tensors of a weight file that need no reader; `*` stands for any text.
     pub ignore: Vec<String>,
+    /// Keys of a configuration that no parameter reads and that change nothing; `*` stands for any text.
+    pub ignore_keys: Vec<String>,
+    /// Names of nodes that may stay without a reader.
+    pub unread: Vec<Output>,
     /// Parameters, in file order, without duplicates.
     pub params: Vec<Param>,
     /// Conditions that must hold.
@@ -51,6 +55,8 @@ pub enum Definition {
         gguf: Vec<String>,
         /// The value if no path is present.
         default: Option<Argument>,
+        /// The value if a path is present and null, and none has a value.
+        null: Option<Argument>,
         /// What a GGUF file that is written holds under the key; the parameter's value unless told, nothing where `none`.
         to_gguf: Option<Argument>,
     },
@@ -151,13 +157,15 @@ pub struct GgufStatement {
     pub differs: Vec<Output>,
 }
 
-/// What stands in for a weight: `"weight"`, or `Rows("weight", first)`.
+/// What stands in for a weight: `"weight"`, `If("condition", "weight")`, or `Rows("weight", first)`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alternative {
     /// The name of another weight.
     pub weight: String,
     /// The first of its rows that stand in, as many as the missing weight has; all of it where none.
     pub first_row: Option<Argument>,
+    /// Where it may stand in; everywhere where none.
+    pub condition: Option<Argument>,
 }
 
 /// A tensor's name with `{variable}` in it.

@@ -1,37 +1,22 @@
 //! From an expanded graph file to a graph: names become values, words become ops, types are inferred.
 //!
 //! Every problem is reported with its line: unknown ops and attributes, operands of wrong number or shape, tensors that
-//! the weight file lacks or holds in another shape or type, and tensors that no node reads.
+//! the weight file lacks or holds in another shape or type, and nodes and tensors that nothing reads.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
+use rustc_hash::FxHashMap;
+
+use super::agree::{caches, missing, unread_nodes, unread_tensors};
 use super::expand::{Expanded, FlatInput, FlatNode, FlatWeight};
+pub use super::tensors::{Headers, find_tensor, headers};
 use crate::blocks::BlockFormat;
-use crate::files::weight_file::TensorHeader;
-use crate::files::weight_files::WeightFiles;
 use crate::graph::{Class, Editor, Graph, Name, Value, WeightSource};
 use crate::kernels::call::MAX_RANK;
 use crate::language::diagnostics::{Position, Problem, Problems, nearest};
 use crate::language::value::Value as Setting;
 use crate::ops::{Attribute, Op, View, named_activation};
 use crate::types::{DType, Dim, Literal, Type};
-
-/// What a weight file says of its tensors, without their data.
-pub type Headers = BTreeMap<String, TensorHeader>;
-
-/// The headers of all tensors.
-pub fn headers(files: &WeightFiles) -> Headers {
-    let header = |name: &str| Some((name.to_string(), files.header(name)?));
-    files.names().filter_map(header).collect()
-}
-
-/// The tensor of that name under one of the prefixes: its full name.
-pub fn find_tensor<'h>(headers: &'h Headers, prefixes: &[String], name: &str) -> Option<&'h str> {
-    let full = prefixes.iter().map(|prefix| format!("{prefix}{name}"));
-    full.filter_map(|full| headers.get_key_value(&full))
-        .map(|(name, _)| name.as_str())
-        .next()
-}
 
 /// The most elements of a value, T and S counted as 1.
 const MOST_ELEMENTS: usize = 1 << 40;
@@ -50,9 +35,10 @@ pub fn bind(file: &str, expanded: &Expanded, headers: Option<&Headers>) -> Resul
         editor: graph.edit(),
         headers,
         values: HashMap::new(),
-        classes: HashMap::new(),
+        classes: FxHashMap::default(),
         computable: COMPUTED_ALWAYS,
         lookups: MOST_LOOKUPS,
+        missing: Vec::new(),
         problems: Vec::new(),
         reported: HashSet::new(),
     };
@@ -84,10 +70,15 @@ pub fn bind(file: &str, expanded: &Expanded, headers: Option<&Headers>) -> Resul
         }
     }
     binder.editor.set_outputs(outputs);
-    if let Some(headers) = headers {
-        binder.unread(expanded, headers);
+    let mut problems = binder.problems;
+    problems.extend(missing(expanded, &binder.missing));
+    if problems.is_empty() {
+        problems.extend(caches(expanded, &graph));
+        problems.extend(unread_nodes(expanded));
     }
-    let problems = binder.problems;
+    if let Some(headers) = headers {
+        problems.extend(unread_tensors(expanded, headers));
+    }
     Problems::check(file, problems, graph)
 }
 
@@ -97,17 +88,19 @@ struct Binder<'a> {
     /// Values by canonical name. A name that is missing here was reported where it should have been bound.
     values: HashMap<String, Value>,
     /// What each value depends on; a value that is missing here is a literal.
-    classes: HashMap<Value, Class>,
+    classes: FxHashMap<Value, Class>,
     /// Elements that expressions over weights may still compute when the model is loaded.
     computable: usize,
     /// Missing tensors whose nearest name will still be looked up.
     lookups: usize,
+    /// Weights whose tensors the file lacks, each with what to say of it.
+    missing: Vec<(&'a FlatWeight, String)>,
     problems: Vec<Problem>,
     /// Where each problem of a node was reported.
     reported: HashSet<(Position, String)>,
 }
 
-impl Binder<'_> {
+impl<'a> Binder<'a> {
     /// Reports a problem of a node; one that each iteration of a Repeat has is reported for the first.
     fn report(&mut self, position: Position, node: &str, message: impl Into<String>) {
         let message = message.into();
@@ -116,7 +109,7 @@ impl Binder<'_> {
         }
     }
 
-    fn weight(&mut self, weight: &FlatWeight, prefixes: &[String]) {
+    fn weight(&mut self, weight: &'a FlatWeight, prefixes: &[String]) {
         let dims: Vec<usize> = weight
             .dims
             .iter()
@@ -126,13 +119,16 @@ impl Binder<'_> {
         let mut tensor: Name = weight.tensor.as_str().into();
         if let Some(headers) = self.headers {
             let Some(name) = find_tensor(headers, prefixes, &weight.tensor) else {
-                let near = self.nearest_tensor(&weight.tensor, headers, prefixes);
-                let near = near.map_or(String::new(), |near| {
-                    format!("; the nearest name is '{near}'")
-                });
-                let message = format!("the weight file has no tensor '{}'{near}", weight.tensor);
-                self.problems
-                    .push(Problem::new(weight.position, message).about("weight", &weight.name));
+                let more = match &weight.withheld {
+                    Some(withheld) => format!(", and {withheld}"),
+                    None => {
+                        let near = self.nearest_tensor(&weight.tensor, headers, prefixes);
+                        near.map_or(String::new(), |near| {
+                            format!("; the nearest name is '{near}'")
+                        })
+                    }
+                };
+                self.missing.push((weight, more));
                 return;
             };
             let header = &headers[name];
@@ -219,6 +215,13 @@ impl Binder<'_> {
         for input in &node.inputs {
             inputs.push(match input {
                 FlatInput::Absent => None,
+                FlatInput::Missing(name) => match self.left_out(&op, inputs.len(), name) {
+                    None => None,
+                    Some(message) => {
+                        self.report(node.position, label, message);
+                        return;
+                    }
+                },
                 FlatInput::Literal(value) => match literal(value) {
                     Ok(literal) => Some(self.editor.constant(literal).into()),
                     Err(message) => {
@@ -278,6 +281,25 @@ impl Binder<'_> {
                 .problems
                 .into_iter()
                 .for_each(|problem| self.report(node.position, label, problem)),
+        }
+    }
+
+    /// What is wrong with leaving out operand `slot`, which is an optional weight that the file lacks.
+    fn left_out(&self, op: &Op, slot: usize, weight: &str) -> Option<String> {
+        let def = op.input_def(slot)?;
+        let (op, input) = (op.name(), def.name);
+        let lacks = || {
+            format!(
+                "{op}: input {slot} ({input}) is the weight \"{weight}\", which the weight file lacks"
+            )
+        };
+        match (def.optional, def.stated) {
+            (true, false) => None,
+            (true, true) => Some(format!(
+                "{}: where that is meant, an If(\"has(…)\", …) has a node with \"\" in its place",
+                lacks()
+            )),
+            (false, _) => Some(lacks()),
         }
     }
 
@@ -374,35 +396,6 @@ impl Binder<'_> {
             Err(more) => Err(problems.into_iter().chain(more).collect()),
         }
     }
-
-    /// Tensors of the file that no node reads: a forgotten bias, most likely.
-    fn unread(&mut self, expanded: &Expanded, headers: &Headers) {
-        let read: HashSet<&str> = expanded
-            .weights
-            .iter()
-            .filter_map(|weight| find_tensor(headers, &expanded.prefixes, &weight.tensor))
-            .collect();
-        let ignored = |name: &str| expanded.ignore.iter().any(|pattern| matches(pattern, name));
-        let unread = headers
-            .iter()
-            .filter(|(name, _)| !read.contains(name.as_str()) && !ignored(name));
-        // Tensors whose names differ in numbers alone are one problem.
-        let mut alike: BTreeMap<(String, &[usize]), Vec<&str>> = BTreeMap::new();
-        for (name, header) in unread {
-            let key = (without_numbers(name), header.shape.as_slice());
-            alike.entry(key).or_default().push(name);
-        }
-        for ((pattern, shape), names) in alike {
-            let which = match names[..] {
-                [name] => format!("tensor '{name}' {shape:?}"),
-                _ => format!("the {} tensors '{pattern}' {shape:?}", names.len()),
-            };
-            let message = format!(
-                "no node reads {which} of the weight file (a forgotten bias?); `ignore` lists tensors to leave out"
-            );
-            self.problems.push(Problem::new(Position::START, message));
-        }
-    }
 }
 
 /// What is wrong with a value of that type, if it is larger than kernels take or than can be meant.
@@ -414,38 +407,6 @@ fn too_large(ty: &Type, class: Class) -> Option<String> {
     }
     (ty.elements(1, 1) > MOST_ELEMENTS)
         .then(|| format!("a value of more than {MOST_ELEMENTS} elements: {ty}"))
-}
-
-/// A tensor's name with {n} for each part between dots that is a number.
-fn without_numbers(name: &str) -> String {
-    let parts = name.split('.').map(|part| {
-        let is_number = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        if is_number { "{n}" } else { part }
-    });
-    parts.collect::<Vec<_>>().join(".")
-}
-
-/// Whether `name` fits a pattern in which `*` stands for any text.
-fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or("");
-    let Some(mut rest) = name.strip_prefix(first) else {
-        return false;
-    };
-    if !pattern.contains('*') {
-        return rest.is_empty();
-    }
-    let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else {
-        return rest.is_empty();
-    };
-    for part in middle {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
 }
 
 /// A number as a literal of the graph; the error says why it can't be one.
@@ -475,19 +436,4 @@ pub(crate) fn attribute_value(value: &Setting) -> Option<Attribute> {
         }
         Setting::Record(_) => return None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn a_star_stands_for_any_text() {
-        assert!(matches("*.attn.bias", "h.0.attn.bias"));
-        assert!(matches("h.*.attn.*", "h.11.attn.masked_bias"));
-        assert!(matches("exact", "exact"));
-        assert!(!matches("*.attn.bias", "h.0.attn.c_attn.bias"));
-        assert!(!matches("exact", "exactly"));
-        assert!(!matches("a*b*c", "acb"));
-    }
 }

@@ -9,7 +9,7 @@ mod weights;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::ast::{
-    Argument, ArgumentKind, Formula, ModelFile, Node, Operand, OperandKind, Statement,
+    Argument, ArgumentKind, Formula, ModelFile, Node, Operand, OperandKind, Output, Statement,
 };
 use super::parameters::ParameterSource;
 use super::resolve::{Parameters, argument, formula};
@@ -34,6 +34,8 @@ pub struct Expanded {
     pub ignore: Vec<String>,
     /// What may stand before every tensor's name in the weight file.
     pub prefixes: Vec<String>,
+    /// Names, as they are written, of nodes that may stay without a reader.
+    pub unread: Vec<Output>,
 }
 
 /// A weight that some node reads. That the file holds it is certain only for optional weights and those with an `or`.
@@ -49,6 +51,8 @@ pub struct FlatWeight {
     pub optional: bool,
     /// The declared name of the weight that would have stood in for it, whole or with some of its rows.
     pub or: Option<String>,
+    /// Why none of those that may stand in for it does.
+    pub withheld: Option<String>,
     /// Where it is declared.
     pub position: Position,
     /// The name of the tensor of a GGUF file that is made of its tensor; of a weight that stands in for another and has
@@ -110,8 +114,10 @@ pub enum FlatInput {
     Weight(String),
     /// An integer or float.
     Literal(Value),
-    /// An optional input left out, or an optional weight the file lacks.
+    /// An optional input left out.
     Absent,
+    /// The unique name of an optional weight that the file lacks.
+    Missing(String),
 }
 
 /// Something the model gives back.
@@ -199,6 +205,7 @@ pub(crate) fn expand_to(
         outputs,
         ignore: file.ignore.clone(),
         prefixes: file.prefixes.clone(),
+        unread: file.unread.clone(),
     };
     Problems::check(&file.file, problems, expanded)
 }

@@ -1,6 +1,10 @@
 //! Where a model's parameters come from: config.json, or the keys of a GGUF file, through one trait.
 
+use std::collections::BTreeMap;
+
+use super::rotary_keys::{is_replaced, standard_path, standardize};
 use crate::files::gguf::Metadata;
+use crate::files::json;
 use crate::language::diagnostics::{Position, Problem, Problems};
 use crate::language::value::Value;
 
@@ -25,52 +29,93 @@ impl SourceKind {
 
 /// Answers what a model's configuration says.
 pub trait ParameterSource {
-    /// The value at a path; none if it is missing or null.
+    /// The value at a path, which may be null; none if it is missing.
     fn get(&self, path: &str) -> Option<Value>;
+    /// All that the configuration says, values that are no record each for itself.
+    fn leaves(&self) -> Vec<Leaf>;
     /// What messages call it: "config.json", …
     fn describe(&self) -> String;
     /// Which of a graph file's paths and tensor names apply.
     fn kind(&self) -> SourceKind;
 }
 
-/// A model's config.json. Paths go into objects: `rope_parameters.rope_theta`.
+/// One value of a configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Leaf {
+    /// The path under which the file has it.
+    pub name: String,
+    /// The path under which it is to be asked for, besides `name`; none if another value replaces it.
+    pub path: Option<String>,
+    /// The value; of a value that is too long to be a parameter, what it is, in words.
+    pub value: Value,
+}
+
+/// A model's config.json. Paths go into objects: `rope_parameters.rope_theta`. Rotary settings of older files are found under
+/// the paths of today, too. A number that is not finite is one of the texts 'Infinity', '-Infinity' and 'NaN'.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfigJson {
     name: String,
-    root: Value,
+    /// As the file has it.
+    written: BTreeMap<String, Value>,
+    /// With the rotary settings of today.
+    standard: BTreeMap<String, Value>,
 }
 
 impl ConfigJson {
     /// Reads a text. `name` is what messages call it.
     pub fn parse(name: &str, text: &str) -> Result<ConfigJson, Problems> {
+        ConfigJson::with_json(name, text).map(|(config, _)| config)
+    }
+
+    /// The same, with the JSON that the text is.
+    pub fn with_json(name: &str, text: &str) -> Result<(ConfigJson, serde_json::Value), Problems> {
         let fail = |position, message: String| Problems::one(name, Problem::new(position, message));
-        let json: serde_json::Value = serde_json::from_str(text).map_err(|error| {
+        let json: serde_json::Value = json::parse(text).map_err(|error| {
             let position = Position {
-                line: error.line().max(1),
-                column: error.column().max(1),
+                line: error.line,
+                column: error.column,
             };
-            fail(position, error.to_string())
+            fail(position, error.message)
         })?;
-        if !json.is_object() {
+        let Value::Record(written) = from_json(json.clone()) else {
             return Err(fail(Position::START, "expected an object {…}".to_owned()));
-        }
-        Ok(ConfigJson {
+        };
+        let mut standard = written.clone();
+        standardize(&mut standard);
+        let config = ConfigJson {
             name: name.to_owned(),
-            root: from_json(json),
-        })
+            written,
+            standard,
+        };
+        Ok((config, json))
     }
 }
 
 impl ParameterSource for ConfigJson {
     fn get(&self, path: &str) -> Option<Value> {
-        let mut value = &self.root;
+        let mut fields = Some(&self.standard);
+        let mut value = None;
         for field in path.split('.') {
-            value = match value {
-                Value::Record(fields) => fields.get(field)?,
-                _ => return None,
+            value = Some(fields?.get(field)?);
+            fields = match value {
+                Some(Value::Record(fields)) => Some(fields),
+                _ => None,
             };
         }
-        Some(value.clone())
+        value.cloned()
+    }
+
+    fn leaves(&self) -> Vec<Leaf> {
+        let mut leaves = Vec::new();
+        collect(&self.written, "", &mut |name, value| {
+            let replaced = is_replaced(&self.written, &name);
+            leaves.push(Leaf {
+                path: (!replaced).then(|| standard_path(&self.written, &name)),
+                value: value.clone(),
+                name,
+            });
+        });
+        leaves
     }
 
     fn describe(&self) -> String {
@@ -82,9 +127,32 @@ impl ParameterSource for ConfigJson {
     }
 }
 
+/// Calls `tell` with each value that is no record, and its path.
+fn collect(fields: &BTreeMap<String, Value>, before: &str, tell: &mut dyn FnMut(String, &Value)) {
+    for (name, value) in fields {
+        let path = format!("{before}{name}");
+        match value {
+            Value::Record(fields) => collect(fields, &format!("{path}."), tell),
+            value => tell(path, value),
+        }
+    }
+}
+
 impl ParameterSource for Metadata {
     fn get(&self, path: &str) -> Option<Value> {
         Metadata::get(self, path)
+    }
+
+    fn leaves(&self) -> Vec<Leaf> {
+        let leaf = |key: &str| Leaf {
+            name: key.to_owned(),
+            path: Some(key.to_owned()),
+            value: Metadata::get(self, key).unwrap_or_else(|| {
+                let length = self.array_len(key).unwrap_or_default();
+                Value::Str(format!("{length} values"))
+            }),
+        };
+        self.keys().map(leaf).collect()
     }
 
     fn describe(&self) -> String {
@@ -96,8 +164,11 @@ impl ParameterSource for Metadata {
     }
 }
 
-/// Integers that fit stay integers; fields that are null are left out. serde_json bounds the nesting.
-fn from_json(json: serde_json::Value) -> Value {
+/// What transformers 5 writes in place of a number that is not finite: a record of this one field.
+const FLOAT: &str = "__float__";
+
+/// Integers that fit stay integers. serde_json bounds the nesting.
+pub(crate) fn from_json(json: serde_json::Value) -> Value {
     match json {
         serde_json::Value::Null => Value::Null,
         serde_json::Value::Bool(value) => Value::Bool(value),
@@ -108,13 +179,17 @@ fn from_json(json: serde_json::Value) -> Value {
         },
         serde_json::Value::String(text) => Value::Str(text),
         serde_json::Value::Array(items) => Value::List(items.into_iter().map(from_json).collect()),
-        serde_json::Value::Object(fields) => Value::Record(
-            fields
-                .into_iter()
-                .filter(|(_, value)| !value.is_null())
-                .map(|(name, value)| (name, from_json(value)))
-                .collect(),
-        ),
+        serde_json::Value::Object(fields) => match fields.get(FLOAT) {
+            Some(serde_json::Value::String(text)) if fields.len() == 1 => Value::Str(text.clone()),
+            _ => {
+                let fields = fields.into_iter();
+                Value::Record(
+                    fields
+                        .map(|(name, value)| (name, from_json(value)))
+                        .collect(),
+                )
+            }
+        },
     }
 }
 
@@ -123,11 +198,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_go_into_objects_and_null_is_absent() {
+    fn paths_go_into_objects_and_null_is_not_absent() {
         let text = r#"{"a": {"b": 1e5, "c": null}, "d": [1, 2.0, null], "e": 7}"#;
         let config = ConfigJson::parse("config.json", text).unwrap();
         assert_eq!(config.get("a.b"), Some(Value::Float(1e5)));
-        assert_eq!(config.get("a.c"), None);
+        assert_eq!(config.get("a.c"), Some(Value::Null));
+        assert_eq!(config.get("a.d"), None);
+        assert_eq!(config.get("a.c.d"), None);
         assert_eq!(config.get("e"), Some(Value::Int(7)));
         assert_eq!(config.get("e.f"), None);
         let list = Value::List(vec![Value::Int(1), Value::Float(2.0), Value::Null]);
@@ -143,5 +220,67 @@ mod tests {
         );
         assert!(ConfigJson::parse("config.json", "[1]").is_err());
         assert!(ConfigJson::parse("config.json", &"[".repeat(100_000)).is_err());
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_are_texts() {
+        let text =
+            r#"{"a": Infinity, "b": {"__float__": "-Infinity"}, "c": [0.0, {"__float__": "NaN"}]}"#;
+        let config = ConfigJson::parse("config.json", text).unwrap();
+        let text = |text: &str| Value::Str(text.to_owned());
+        assert_eq!(config.get("a"), Some(text("Infinity")));
+        assert_eq!(config.get("b"), Some(text("-Infinity")));
+        assert_eq!(
+            config.get("c"),
+            Some(Value::List(vec![Value::Float(0.0), text("NaN")]))
+        );
+    }
+
+    #[test]
+    fn rotary_settings_of_older_files_are_found_under_the_paths_of_today() {
+        let get =
+            |text: &str, path: &str| ConfigJson::parse("config.json", text).unwrap().get(path);
+        let text = |text: &str| Some(Value::Str(text.to_owned()));
+        let old = r#"{"rope_scaling": {"type": "linear", "factor": 4.0}}"#;
+        assert_eq!(get(old, "rope_parameters.rope_type"), text("linear"));
+        assert_eq!(get(old, "rope_scaling.type"), text("linear"));
+        // It replaces the settings of today, all of them.
+        let both = r#"{"rope_scaling": {"type": "linear"}, "rope_parameters": {"rope_type": "default", "rope_theta": 5.0}}"#;
+        assert_eq!(get(both, "rope_parameters.rope_type"), text("linear"));
+        assert_eq!(get(both, "rope_parameters.rope_theta"), None);
+        // But not where it says nothing.
+        for nothing in ["null", "{}"] {
+            let text = both.replace(r#"{"type": "linear"}"#, nothing);
+            assert_eq!(
+                get(&text, "rope_parameters.rope_theta"),
+                Some(Value::Float(5.0))
+            );
+        }
+        // The newer name of the kind counts.
+        let two = r#"{"rope_scaling": {"type": "linear", "rope_type": "yarn"}}"#;
+        assert_eq!(get(two, "rope_parameters.rope_type"), text("yarn"));
+    }
+
+    #[test]
+    fn old_rotary_settings_change_those_of_the_layers_that_see_all() {
+        let json = r#"{"rope_scaling": {"type": "linear", "factor": 8.0}, "rope_parameters": {
+            "full_attention": {"rope_type": "default", "rope_theta": 1e6}, "sliding_attention": {"type": "default"}}}"#;
+        let config = ConfigJson::parse("config.json", json).unwrap();
+        let text = |text: &str| Some(Value::Str(text.to_owned()));
+        let get = |path: &str| config.get(&format!("rope_parameters.{path}"));
+        assert_eq!(get("full_attention.rope_type"), text("linear"));
+        assert_eq!(get("full_attention.rope_theta"), Some(Value::Float(1e6)));
+        assert_eq!(get("sliding_attention.rope_type"), text("default"));
+        let leaves = config.leaves();
+        let path = |name: &str| {
+            leaves
+                .iter()
+                .find(|leaf| leaf.name == name)
+                .and_then(|leaf| leaf.path.clone())
+        };
+        assert_eq!(
+            path("rope_scaling.factor").as_deref(),
+            Some("rope_parameters.full_attention.factor")
+        );
     }
 }

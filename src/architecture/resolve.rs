@@ -1,11 +1,12 @@
 //! A graph file's parameters, computed when first asked for.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::ast::{Argument, ArgumentKind, Definition, Formula, ModelFile, Param};
 use super::parameters::{ParameterSource, SourceKind};
 use super::syntax::PREDEFINED;
+use super::used::{ARCHITECTURE, taken_apart};
 use super::weight_table::WeightTable;
 use crate::language::diagnostics::Problem;
 use crate::language::evaluate::{Failure, Scope};
@@ -58,11 +59,48 @@ pub(crate) fn argument(argument: &Argument, scope: &dyn Scope) -> Result<Value, 
     }
 }
 
+/// Whether a value depends on no name.
+fn is_constant(argument: &Argument) -> bool {
+    match &argument.kind {
+        ArgumentKind::Constant(_) => true,
+        ArgumentKind::Formula(formula) => formula.expression.references().is_empty(),
+        ArgumentKind::List(items) => items.iter().all(is_constant),
+    }
+}
+
+/// The number or truth that a list repeats, or the list.
+fn one_of_equal(items: Vec<Value>) -> Value {
+    match items.first() {
+        Some(first @ (Value::Int(_) | Value::Float(_) | Value::Bool(_)))
+            if items.iter().all(|item| item == first) =>
+        {
+            first.clone()
+        }
+        _ => Value::List(items),
+    }
+}
+
+/// Whether no value of the kind of `value` can be meant where one like `wanted` is.
+fn is_impossible(value: &Value, wanted: &Value) -> bool {
+    let kind = |value: &Value| match value {
+        Value::Bool(_) => Some(0),
+        Value::Int(_) | Value::Float(_) => Some(1),
+        Value::Str(_) => Some(2),
+        Value::Null | Value::List(_) | Value::Record(_) => None,
+    };
+    match (kind(value), kind(wanted)) {
+        (Some(value), Some(wanted)) => value != wanted,
+        _ => false,
+    }
+}
+
 pub(crate) struct Parameters<'a> {
     params: &'a [Param],
     source: &'a dyn ParameterSource,
     weights: &'a WeightTable<'a>,
     index: HashMap<&'a str, usize>,
+    /// The parameters that are lists or records.
+    taken_apart: HashSet<String>,
     /// Each parameter's value, none if a problem was noted instead; unset until asked for.
     cells: Vec<OnceCell<Option<Value>>>,
     predefined: [Value; 4],
@@ -87,6 +125,7 @@ impl<'a> Parameters<'a> {
             index: names
                 .map(|(index, param)| (param.name.as_str(), index))
                 .collect(),
+            taken_apart: taken_apart(file),
             cells: file.params.iter().map(|_| OnceCell::new()).collect(),
             predefined: [
                 Value::Str(source.kind().name().to_owned()),
@@ -126,21 +165,36 @@ impl<'a> Parameters<'a> {
         let given = match &param.definition {
             Definition::Given(given) => given,
             Definition::Key {
-                hf, gguf, default, ..
+                hf,
+                gguf,
+                default,
+                null,
+                ..
             } => {
                 let paths = match self.source.kind() {
                     SourceKind::Hf => hf.clone(),
                     SourceKind::Gguf => self.with_architecture(param, gguf)?,
                 };
+                let mut is_null = None;
                 for path in &paths {
                     match self.source.get(path) {
-                        None | Some(Value::Null) => {}
-                        Some(value) => return Some(value),
+                        None => {}
+                        Some(Value::Null) => is_null = is_null.or(Some(path)),
+                        Some(value) => return self.fitting(param, path, value, default.as_ref()),
                     }
                 }
-                match default {
-                    Some(default) => default,
-                    None => {
+                match (is_null, null, default) {
+                    (Some(_), Some(null), _) => null,
+                    (Some(path), None, _) => {
+                        let from = self.source.describe();
+                        let message = format!(
+                            "'{path}' is null in {from}: what that means must stand here (null: …), as null is not absent"
+                        );
+                        self.note(param, message);
+                        return None;
+                    }
+                    (None, _, Some(default)) => default,
+                    (None, _, None) => {
                         let from = self.source.describe();
                         let tried = match paths.is_empty() {
                             true => format!("no '{}' path", self.source.kind().name()),
@@ -163,8 +217,69 @@ impl<'a> Parameters<'a> {
         }
     }
 
+    /// The value that a path gives, in the type that the parameter wants: GGUF files write numbers and truths in types of
+    /// their own choice, and numbers that are one for the model as one for each layer. The default, where it is a constant,
+    /// says the type.
+    fn fitting(
+        &self,
+        param: &Param,
+        path: &str,
+        value: Value,
+        default: Option<&Argument>,
+    ) -> Option<Value> {
+        if self.source.kind() != SourceKind::Gguf {
+            return Some(value);
+        }
+        let value = match value {
+            Value::List(items) if !self.taken_apart.contains(&param.name) => one_of_equal(items),
+            value => value,
+        };
+        let default = default.filter(|default| is_constant(default));
+        let wanted = default.and_then(|default| argument(default, self).ok());
+        match (value, wanted) {
+            (Value::Int(0), Some(Value::Bool(_))) => Some(Value::Bool(false)),
+            (Value::Int(1), Some(Value::Bool(_))) => Some(Value::Bool(true)),
+            (Value::Bool(value), Some(Value::Int(_))) => Some(Value::Int(value.into())),
+            (value, Some(wanted)) if is_impossible(&value, &wanted) => {
+                let (from, found, wanted) = (self.source.describe(), value.kind(), wanted.kind());
+                self.note(
+                    param,
+                    format!("'{path}' is {found} in {from}, expected {wanted}"),
+                );
+                None
+            }
+            (value, _) => Some(value),
+        }
+    }
+
+    /// What the configuration says that decides a parameter's value; none if it is not for the configuration to decide.
+    pub fn origin(&self, name: &str) -> Option<String> {
+        let param = self.params.get(*self.index.get(name)?)?;
+        let Definition::Key { hf, gguf, .. } = &param.definition else {
+            return None;
+        };
+        let paths = match self.source.kind() {
+            SourceKind::Hf => hf.clone(),
+            SourceKind::Gguf => self.with_architecture(param, gguf)?,
+        };
+        let from = self.source.describe();
+        let said = paths
+            .iter()
+            .find_map(|path| Some((path, self.source.get(path)?)));
+        match said {
+            Some((path, value)) => Some(format!("{from} says {path} is {value}")),
+            None => {
+                let value = self.value(name).ok()??;
+                Some(format!(
+                    "{from} has no {}, which means {value}",
+                    paths.first()?
+                ))
+            }
+        }
+    }
+
     fn with_architecture(&self, param: &Param, paths: &[String]) -> Option<Vec<String>> {
-        const HOLE: &str = "{arch}";
+        const HOLE: &str = ARCHITECTURE;
         if !paths.iter().any(|path| path.contains(HOLE)) {
             return Some(paths.to_vec());
         }

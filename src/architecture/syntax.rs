@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! Model(
-//!     architectures: ["…"],  prefixes: ["", "…"],  ignore: ["*.…"],
-//!     params: {"name": Key(hf: ["path"], gguf: ["path"], default: value, to_gguf: value), "name": value},
+//!     architectures: ["…"],  prefixes: ["", "…"],  ignore: ["*.…"],  ignore_keys: ["*…"],  unread: ["node"],
+//!     params: {"name": Key(hf: ["path"], gguf: ["path"], default: value, null: value, to_gguf: value), "name": value},
 //!     require: [("condition", "why")],
 //!     weights: {"name": (shape: [value], hf: "tensor.{variable}", gguf: "…", optional: true, or: "weight",
 //!                        to_gguf: [Op(attribute: value), Op(value)])},
@@ -14,8 +14,8 @@
 //! )
 //! ```
 //!
-//! A value is a number, true, false, a text, which is an expression, or a list of values. In place of the text behind `or`
-//! may stand `Rows("weight", value)`.
+//! A value is a number, true, false, a text, which is an expression, or a list of values. In place of the text after `or`
+//! may stand `If("condition", "weight")` or `Rows("weight", value)`.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -90,6 +90,8 @@ impl GraphFileReader {
             "architectures",
             "prefixes",
             "ignore",
+            "ignore_keys",
+            "unread",
             "params",
             "require",
             "weights",
@@ -101,6 +103,8 @@ impl GraphFileReader {
             architectures,
             prefixes,
             ignore,
+            ignore_keys,
+            unread,
             params,
             require,
             weights,
@@ -118,6 +122,8 @@ impl GraphFileReader {
             architectures: self.texts(architectures),
             prefixes: self.texts(prefixes),
             ignore: self.texts(ignore),
+            ignore_keys: self.texts(ignore_keys),
+            unread: self.list(unread, Self::placed_name),
             params: self.entries(params, "parameter", Self::param),
             require: self.list(require, Self::requirement),
             weights: self.entries(weights, "weight", Self::weight),
@@ -334,23 +340,21 @@ impl GraphFileReader {
         let definition = match &tree.kind {
             Kind::Form(_) => {
                 let noted = self.problems.len();
-                let known = ["hf", "gguf", "default", "to_gguf"];
-                let [hf, gguf, default, to_gguf] = self.form_fields(tree, "Key", known);
+                let known = ["hf", "gguf", "default", "null", "to_gguf"];
+                let [hf, gguf, default, null, to_gguf] = self.form_fields(tree, "Key", known);
                 if hf.is_none() && gguf.is_none() && self.problems.len() == noted {
                     self.problem(tree.position, "Key needs 'hf' or 'gguf' paths");
                 }
-                let default = match default {
-                    Some(tree) => Some(self.argument(tree)?),
-                    None => None,
+                let mut value = |tree: Option<&Tree>| match tree {
+                    Some(tree) => self.argument(tree).map(Some),
+                    None => Some(None),
                 };
-                let to_gguf = match to_gguf {
-                    Some(tree) => Some(self.argument(tree)?),
-                    None => None,
-                };
+                let (default, null, to_gguf) = (value(default)?, value(null)?, value(to_gguf)?);
                 Definition::Key {
                     hf: self.texts(hf),
                     gguf: self.texts(gguf),
                     default,
+                    null,
                     to_gguf,
                 }
             }
@@ -454,10 +458,19 @@ impl GraphFileReader {
         })
     }
 
-    /// What stands behind a weight's `or`.
+    /// What stands after a weight's `or`.
     fn alternative(&mut self, tree: &Tree) -> Option<Alternative> {
+        let mut condition = None;
         let (weight, first_row) = match &tree.kind {
             Kind::Text(weight, _) => (weight.as_str(), None),
+            Kind::Form(Form {
+                name: Some("If"),
+                arguments,
+                ..
+            }) if let [decides, weight] = arguments.as_slice() => {
+                condition = Some(self.argument(decides)?);
+                (self.text(weight)?, None)
+            }
             Kind::Form(Form {
                 name: Some("Rows"),
                 arguments,
@@ -466,13 +479,16 @@ impl GraphFileReader {
                 (self.text(weight)?, Some(self.argument(first)?))
             }
             _ => {
-                self.expected("\"weight\" or Rows(\"weight\", first row)", tree);
+                let expected =
+                    "\"weight\", If(\"condition\", \"weight\") or Rows(\"weight\", first row)";
+                self.expected(expected, tree);
                 return None;
             }
         };
         Some(Alternative {
             weight: weight.to_owned(),
             first_row,
+            condition,
         })
     }
 

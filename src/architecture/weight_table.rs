@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::ast::{Argument, Template, WeightDeclaration};
+use super::ast::{Alternative, Argument, Template, WeightDeclaration};
 use super::parameters::SourceKind;
-use crate::language::diagnostics::unknown;
+use crate::language::diagnostics::{Problem, unknown};
 use crate::language::value::Value;
 
 /// A Repeat around the statement being expanded.
@@ -24,6 +24,40 @@ pub(crate) struct Found<'a> {
     pub tensor: String,
     /// Where only some of its rows are meant: which.
     pub rows: Option<Rows<'a>>,
+    /// Where it is missing: what would stand in for it if a condition held.
+    pub withheld: Option<&'a Alternative>,
+}
+
+impl<'a> Found<'a> {
+    fn whole(declaration: &'a WeightDeclaration, tensor: String) -> Found<'a> {
+        Found {
+            declaration,
+            tensor,
+            rows: None,
+            withheld: None,
+        }
+    }
+}
+
+/// Why nothing is known of a weight.
+#[derive(Debug)]
+pub(crate) enum Unresolved {
+    /// What is wrong, to be told where the weight is read.
+    Reader(String),
+    /// A condition has no value; none if that is reported elsewhere.
+    Condition(Option<Problem>),
+}
+
+impl From<String> for Unresolved {
+    fn from(message: String) -> Self {
+        Unresolved::Reader(message)
+    }
+}
+
+impl From<Option<Problem>> for Unresolved {
+    fn from(problem: Option<Problem>) -> Self {
+        Unresolved::Condition(problem)
+    }
 }
 
 /// A weight that is rows of another one.
@@ -124,65 +158,73 @@ impl<'a> WeightTable<'a> {
         Ok(tensor
             .filter(|tensor| (self.has)(tensor))
             .map(|tensor| Found {
-                declaration: whole,
-                tensor,
                 rows: Some(Rows { weight, first }),
+                ..Found::whole(whole, tensor)
             }))
     }
 
     /// The weight, or what stands in for it if the file lacks it; none if it is optional and absent. A weight that must
-    /// be there but isn't is returned all the same: reading the file reports it.
+    /// be there but isn't is returned all the same: reading the file reports it. Of weights that stand in for each other
+    /// and are all missing, that is the one declared first. `decide` says whether a condition holds.
     pub fn resolve(
         &self,
         weight: &'a WeightDeclaration,
         variables: &[Variable],
-    ) -> Result<Option<Found<'a>>, String> {
-        let mut current = weight;
-        let mut optional = false;
-        // The last of those so far whose tensor has a name in files of this kind.
-        let mut missing = None;
-        for _ in 0..=self.by_name.len() {
+        decide: &dyn Fn(&Argument) -> Result<bool, Option<Problem>>,
+    ) -> Result<Option<Found<'a>>, Unresolved> {
+        let mut chain: Vec<&'a WeightDeclaration> = Vec::new();
+        let (mut current, mut optional, mut withheld) = (weight, false, None);
+        let circle = loop {
+            chain.push(current);
             let tensor = self.tensor(current, variables)?;
+            if let Some(tensor) = tensor.filter(|tensor| (self.has)(tensor)) {
+                return Ok(Some(Found::whole(current, tensor)));
+            }
+            let rows = self.rows(current, variables)?;
+            if rows.is_some() {
+                return Ok(rows);
+            }
             optional |= current.optional;
-            let present = tensor.as_ref().is_some_and(|tensor| (self.has)(tensor));
             let or = current.or.as_ref().filter(|or| or.first_row.is_none());
-            let next = or.and_then(|or| self.get(&or.weight));
-            match (tensor, next) {
-                (Some(tensor), _) if present => {
-                    return Ok(Some(Found {
-                        declaration: current,
-                        tensor,
-                        rows: None,
-                    }));
-                }
-                (tensor, next) => {
-                    let rows = self.rows(current, variables)?;
-                    if rows.is_some() {
-                        return Ok(rows);
-                    }
-                    if let Some(tensor) = tensor {
-                        missing = Some(Found {
-                            declaration: current,
-                            tensor,
-                            rows: None,
-                        });
-                    }
-                    match next {
-                        Some(next) => current = next,
-                        None if optional => return Ok(None),
-                        None if missing.is_some() => return Ok(missing),
-                        None => {
-                            let (name, kind) = (&current.name, self.kind.name());
-                            return Err(format!("the weight '{name}' has no '{kind}' tensor name"));
-                        }
-                    }
-                }
+            let Some((or, next)) = or.and_then(|or| Some((or, self.get(&or.weight)?))) else {
+                break None;
+            };
+            if let Some(condition) = &or.condition
+                && !decide(condition)?
+            {
+                withheld = Some(or);
+                break None;
+            }
+            let before = chain.iter().position(|known| known.name == next.name);
+            if before.is_some() {
+                break before;
+            }
+            current = next;
+        };
+        if optional {
+            return Ok(None);
+        }
+        // The last whose tensor has a name in files of this kind; of a circle, the first that is declared.
+        let candidates: Vec<_> = match circle {
+            Some(start) => {
+                let mut circle = chain.split_off(start);
+                circle.sort_by_key(|weight| weight.position);
+                circle.extend(chain.into_iter().rev());
+                circle
+            }
+            None => chain.into_iter().rev().collect(),
+        };
+        for candidate in &candidates {
+            if let Some(tensor) = self.tensor(candidate, variables)? {
+                return Ok(Some(Found {
+                    withheld,
+                    ..Found::whole(candidate, tensor)
+                }));
             }
         }
-        let name = &weight.name;
-        Err(format!(
-            "the weights that stand in for '{name}' stand in for each other"
-        ))
+        let (name, kind) = (&current.name, self.kind.name());
+        let message = format!("the weight '{name}' has no '{kind}' tensor name");
+        Err(Unresolved::Reader(message))
     }
 
     fn tensor(

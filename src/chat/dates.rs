@@ -90,10 +90,26 @@ impl Date {
             second_of_day: seconds % SECONDS_PER_DAY,
         }
     }
+
+    /// The year and the week by ISO 8601: weeks begin on Mondays and belong to the year of their Thursday.
+    fn iso_week(&self) -> (u64, u64) {
+        let days_of = |year| if is_leap(year) { 366 } else { 365 };
+        // The day of the year of this week's Thursday, from 4 days before the year on.
+        let thursday = self.day_of_year + 3;
+        let weekday = self.weekday as u64;
+        if thursday <= weekday {
+            let thursday = thursday + days_of(self.year - 1) - weekday;
+            return (self.year - 1, thursday.div_ceil(7));
+        }
+        match (thursday - weekday).checked_sub(days_of(self.year)) {
+            Some(1..) => (self.year + 1, 1),
+            _ => (self.year, (thursday - weekday).div_ceil(7)),
+        }
+    }
 }
 
-/// `now` in UTC as `format` says, with the fields of C's strftime: `%a %A %b %B %d %e %H %I %j %m %M %p %S %y %Y %Z %F %T
-/// %%`, and `%-d` and the like without a leading zero. Gives the field that is none of these as an error.
+/// `now` in UTC as `format` says, with the fields that Python's `strftime` has in the C locale for a time without a time
+/// zone; `%-d` and the like are without leading zeros and blanks. Gives the field that is none of these as an error.
 pub fn strftime(format: &str, now: SystemTime) -> Result<String, String> {
     let date = Date::new(now);
     let month = MONTHS.get(date.month).copied().unwrap_or_default();
@@ -115,27 +131,53 @@ pub fn strftime(format: &str, now: SystemTime) -> Result<String, String> {
         if plain {
             field = characters.next();
         }
+        let week = |first: u64| (date.day_of_year + 6 - (date.weekday as u64 + 7 - first) % 7) / 7;
+        let (iso_year, iso_week) = date.iso_week();
         let (number, width) = match field {
+            Some('C') => (date.year / 100, 2),
             Some('d') => (date.day, 2),
+            Some('G') => (iso_year, 4),
+            Some('g') => (iso_year % 100, 2),
             Some('H') => (hour, 2),
             Some('I') => ((hour + 11) % 12 + 1, 2),
             Some('j') => (date.day_of_year, 3),
             Some('m') => (date.month as u64 + 1, 2),
             Some('M') => (minute, 2),
             Some('S') => (second, 2),
+            Some('u') => (date.weekday as u64 + 1, 1),
+            Some('U') => (week(6), 2),
+            Some('V') => (iso_week, 2),
+            Some('w') => ((date.weekday as u64 + 1) % 7, 1),
+            Some('W') => (week(0), 2),
             Some('y') => (date.year % 100, 2),
             Some('Y') => (date.year, 4),
             other => {
+                let blanks = if plain { 0 } else { 2 };
+                let whole = |format: &str| strftime(format, now);
                 match other {
                     Some('a') => text.push_str(weekday.get(..3).unwrap_or_default()),
                     Some('A') => text.push_str(weekday),
-                    Some('b') => text.push_str(month.get(..3).unwrap_or_default()),
+                    Some('b' | 'h') => text.push_str(month.get(..3).unwrap_or_default()),
                     Some('B') => text.push_str(month),
-                    Some('e') => text.push_str(&format!("{:2}", date.day)),
+                    Some('c') => text.push_str(&whole("%a %b %e %H:%M:%S %Y")?),
+                    Some('e') => text.push_str(&format!("{:blanks$}", date.day)),
+                    Some('k') => text.push_str(&format!("{hour:blanks$}")),
+                    Some('l') => text.push_str(&format!("{:blanks$}", (hour + 11) % 12 + 1)),
                     Some('p') => text.push_str(if hour < 12 { "AM" } else { "PM" }),
-                    Some('Z') => text.push_str("UTC"),
-                    Some('F') => text.push_str(&strftime("%Y-%m-%d", now)?),
-                    Some('T') => text.push_str(&strftime("%H:%M:%S", now)?),
+                    Some('P') => text.push_str(if hour < 12 { "am" } else { "pm" }),
+                    Some('r') => text.push_str(&whole("%I:%M:%S %p")?),
+                    Some('R') => text.push_str(&whole("%H:%M")?),
+                    Some('D' | 'x') => text.push_str(&whole("%m/%d/%y")?),
+                    Some('F') => text.push_str(&whole("%Y-%m-%d")?),
+                    Some('T' | 'X') => text.push_str(&whole("%H:%M:%S")?),
+                    Some('f') => {
+                        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+                        text.push_str(&format!("{:06}", since.subsec_micros()));
+                    }
+                    Some('n') => text.push('\n'),
+                    Some('t') => text.push('\t'),
+                    // The time has no time zone.
+                    Some('z' | 'Z') => {}
                     Some('%') => text.push('%'),
                     Some(other) => return Err(format!("%{other}")),
                     None => return Err("%".to_string()),
@@ -177,6 +219,53 @@ mod tests {
             at(1_720_137_600, "%B %-d, %Y %I:%M %p 100%%"),
             "July 5, 2024 12:00 AM 100%"
         );
+        assert_eq!(at(1_720_137_600, "%e|%-e|%k|%l|%Z|%z"), " 5|5| 0|12||");
+    }
+
+    /// What Python's `strftime` gives.
+    #[test]
+    fn weeks_and_whole_dates() {
+        let format = "%C %G-W%V-%u %g %U %W %w %D %R %h %k %l %r %c %x %X %n%t %P %j";
+        for (seconds, expected) in [
+            (
+                1721951999,
+                "20 2024-W30-4 24 29 30 4 07/25/24 23:59 Jul 23 11 11:59:59 PM Thu Jul 25 23:59:59 2024 07/25/24 23:59:59 \n\t pm 207",
+            ),
+            (
+                1609632000,
+                "20 2020-W53-7 20 01 00 0 01/03/21 00:00 Jan  0 12 12:00:00 AM Sun Jan  3 00:00:00 2021 01/03/21 00:00:00 \n\t am 003",
+            ),
+            (
+                1609416000,
+                "20 2020-W53-4 20 52 52 4 12/31/20 12:00 Dec 12 12 12:00:00 PM Thu Dec 31 12:00:00 2020 12/31/20 12:00:00 \n\t pm 366",
+            ),
+            (
+                1546218123,
+                "20 2019-W01-1 19 52 53 1 12/31/18 01:02 Dec  1  1 01:02:03 AM Mon Dec 31 01:02:03 2018 12/31/18 01:02:03 \n\t am 365",
+            ),
+            (
+                1451653200,
+                "20 2015-W53-5 15 00 00 5 01/01/16 13:00 Jan 13  1 01:00:00 PM Fri Jan  1 13:00:00 2016 01/01/16 13:00:00 \n\t pm 001",
+            ),
+            (
+                951782400,
+                "20 2000-W09-2 00 09 09 2 02/29/00 00:00 Feb  0 12 12:00:00 AM Tue Feb 29 00:00:00 2000 02/29/00 00:00:00 \n\t am 060",
+            ),
+            (
+                0,
+                "19 1970-W01-4 70 00 00 4 01/01/70 00:00 Jan  0 12 12:00:00 AM Thu Jan  1 00:00:00 1970 01/01/70 00:00:00 \n\t am 001",
+            ),
+            (
+                1672567810,
+                "20 2022-W52-7 22 01 00 0 01/01/23 10:10 Jan 10 10 10:10:10 AM Sun Jan  1 10:10:10 2023 01/01/23 10:10:10 \n\t am 001",
+            ),
+            (
+                1798761600,
+                "20 2026-W53-5 26 00 00 5 01/01/27 00:00 Jan  0 12 12:00:00 AM Fri Jan  1 00:00:00 2027 01/01/27 00:00:00 \n\t am 001",
+            ),
+        ] {
+            assert_eq!(at(seconds, format), expected);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Message;
+use crate::files::output::write_bytes;
 
 /// The largest file that is read, in bytes.
 const LARGEST_FILE: u64 = 64 << 20;
@@ -73,7 +74,8 @@ pub fn write(path: &Path, messages: &[Message]) -> Result<(), TranscriptError> {
     };
     let text = serde_json::to_string_pretty(&Record { messages })
         .map_err(|error| fail(error.to_string()))?;
-    std::fs::write(path, text + "\n").map_err(|error| fail(format!("can't be written: {error}")))
+    write_bytes(path, (text + "\n").as_bytes())
+        .map_err(|error| fail(format!("can't be written: {}", error.source)))
 }
 
 #[cfg(test)]

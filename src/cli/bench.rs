@@ -18,6 +18,7 @@ use super::ablate::{Load, ablate};
 use super::arguments::{GraphArguments, PlanArguments, source};
 use super::bench_table::{Row, csv_head, csv_line, markdown_head, markdown_line};
 use super::failure::{Failure, error, note, print, print_json};
+use super::opened::open_model;
 use super::progress::progress;
 
 /// Arguments of `bench`.
@@ -158,7 +159,7 @@ pub fn bench(arguments: Arguments) -> Result<(), Failure> {
     for threads in threads {
         let mut options = options.clone().threads(threads);
         options.progress = progress();
-        let model = Model::open(source(&arguments.model), &options)?;
+        let model = open_model(source(&arguments.model), &options)?;
         let mut session = model.session()?;
         if batch > 1 && longest > session.context() {
             return error(format!(

@@ -15,6 +15,7 @@ use super::chat_commands::{self, After};
 use super::chat_input::{Input, Lines};
 use super::failure::{Failure, note, print};
 use super::interrupt;
+use super::opened::open_model;
 use super::progress::progress;
 use super::sampling::Sampling;
 
@@ -50,17 +51,19 @@ pub struct TemplateArguments {
     /// A text for the model that comes before the conversation
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
-    /// A file with a chat template (Jinja), or the name of a known one, instead of the model's own
-    #[arg(long, value_name = "FILE|NAME", long_help = template_help())]
+    #[arg(long, value_name = "FILE|NAME", help = TEMPLATE_HELP, long_help = template_help())]
     template: Option<PathBuf>,
 }
+
+/// The short help of `--template`.
+const TEMPLATE_HELP: &str =
+    "A file with a chat template (Jinja), or the name of a known one, instead of the model's own";
 
 /// The long help of `--template`: the known ones, as a table.
 fn template_help() -> String {
     let row = |known: &KnownTemplate| format!("  {:<11} {}", known.name, known.models);
     let rows: Vec<String> = KNOWN_TEMPLATES.iter().map(row).collect();
-    let first = "A file with a chat template (Jinja), or the name of a known one, instead of the model's own:";
-    format!("{first}\n{}", rows.join("\n"))
+    format!("{TEMPLATE_HELP}:\n{}", rows.join("\n"))
 }
 
 impl TemplateArguments {
@@ -92,7 +95,7 @@ pub fn chat(arguments: Arguments) -> Result<(), Failure> {
     let mut open = arguments.threads.add_to(open);
     open.text = Text::Needed;
     open.progress = progress();
-    let model = Model::open(source(&arguments.model), &open)?;
+    let model = open_model(source(&arguments.model), &open)?;
     let mut conversation = arguments.template.conversation(&model)?;
     let cancel = interrupt::catch()?;
     let mut lines = Lines::new()?;

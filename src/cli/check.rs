@@ -13,6 +13,7 @@ use super::compare::{Difference, Fingerprint, argmax, mean_pooled};
 use super::diagnose::{Question, Subject};
 use super::expected::{Hidden, LOGITS, Outputs};
 use super::failure::{Failure, error, print};
+use super::opened::open_model;
 use super::progress::progress;
 
 /// Arguments of `check`.
@@ -53,7 +54,7 @@ pub fn check(arguments: Arguments) -> Result<(), Failure> {
     options.logits = Logits::All;
     options.progress = progress();
     let source = source(&arguments.model);
-    let model = Model::open(source.clone(), &options)?;
+    let model = open_model(source.clone(), &options)?;
     let mut session = model.session()?;
     fits(&expected, &model, &session)?;
     let diagnosis = |rows: &[f32], question: Question| {

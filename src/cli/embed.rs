@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use smallmind::model::Text;
-use smallmind::{EmbedOptions, Embedder, Model, Pooling};
+use smallmind::{EmbedOptions, Embedder, Pooling};
 
 use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
 use super::failure::{Failure, error, print};
+use super::opened::open_model;
 use super::progress::progress;
 
 /// Lines of stdin that are embedded together: enough to fill steps, few enough that results come soon.
@@ -82,7 +83,7 @@ pub fn embed(arguments: Arguments) -> Result<(), Failure> {
     let options = arguments.plan.add_to(arguments.graph.options());
     let mut options = arguments.threads.add_to(options).text(Text::Needed);
     options.progress = progress();
-    let model = Model::open(source(&arguments.model), &options)?;
+    let model = open_model(source(&arguments.model), &options)?;
     let mut embedder = model.embedder(
         &EmbedOptions::new()
             .pooling(arguments.pooling.map(Pooling::from))

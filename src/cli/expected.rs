@@ -6,10 +6,11 @@
 //! output of layer 3, counted from 0, and `hidden.embedding` what the first layer is given.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
+use smallmind::files::output::write_bytes;
 use smallmind::files::safetensors::TensorFile;
 
 use super::failure::{Failure, error};
@@ -133,11 +134,7 @@ impl Outputs {
             tensors.push((MEAN_POOLED, view));
         }
         let file = safetensors::serialize(tensors, None)?;
-        let mut partial = PathBuf::from(path).into_os_string();
-        partial.push(".partial");
-        let written = std::fs::write(&partial, file).and_then(|()| std::fs::rename(&partial, path));
-        written
-            .map_err(|problem| Failure::Error(format!("can't write {}: {problem}", path.display())))
+        Ok(write_bytes(path, &file)?)
     }
 }
 

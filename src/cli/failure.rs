@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
+use smallmind::files::output::write_bytes;
 
 /// The exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it.
 pub const INTERRUPTED: u8 = 130;
@@ -66,8 +67,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
 pub fn write(file: Option<&Path>, text: &str) -> Result<(), Failure> {
     match file {
         None => print(text),
-        Some(file) => std::fs::write(file, text)
-            .map_err(|error| Failure::Error(format!("can't write {}: {error}", file.display()))),
+        Some(file) => Ok(write_bytes(file, text.as_bytes())?),
     }
 }
 

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use smallmind::hub::{HubName, HubOptions, OnTransfer, Transfer, fetch};
 
 use super::Cli;
-use super::failure::{Failure, error};
+use super::failure::{Failure, error, note};
 
 /// The option that names the model, in subcommands whose first argument does not.
 const MODEL: &str = "model";
@@ -24,7 +24,7 @@ pub fn parse(mut arguments: Vec<OsString>) -> Result<Cli, Failure> {
     Cli::parse_from(with_model(&arguments, "MODEL".into()));
     let mut options = HubOptions::from_env()?;
     options.progress = progress();
-    let path = fetch(&name, &options)?;
+    let path = fetch(&name, &options.notice(note))?;
     Ok(Cli::parse_from(with_model(&arguments, path.into())))
 }
 
@@ -84,9 +84,13 @@ fn progress() -> Option<OnTransfer> {
     let shown: Mutex<Option<ProgressBar>> = Mutex::new(None);
     Some(Arc::new(move |transfer: &Transfer| {
         let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_other = |bar: &mut ProgressBar| bar.message() != transfer.file;
+        if let Some(finished) = shown.take_if(is_other) {
+            finished.finish_and_clear();
+        }
         let bar = shown.get_or_insert_with(|| bar(transfer));
         bar.set_position(transfer.done);
-        if transfer.done >= transfer.all {
+        if transfer.all > 0 && transfer.done >= transfer.all {
             bar.finish_and_clear();
             *shown = None;
         }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value as Json;
+use smallmind::architecture::config_keys::{Effect, unread_keys};
 use smallmind::files::gguf::{Metadata, is_gguf, open_parts};
+use smallmind::files::json::parse as parse_json;
 use smallmind::files::weight_file::{Open, WeightFile};
 use smallmind::files::weight_files::{WeightFiles, WeightFilesError};
 use smallmind::language::value::Value;
@@ -55,7 +57,18 @@ struct Info {
     memory: Option<usize>,
     runs: bool,
     missing: Vec<String>,
+    /// Keys that the graph file does not read, and whose values are not neutral.
+    unread: Vec<UnreadKey>,
+    warnings: Vec<String>,
     metadata: BTreeMap<String, Json>,
+}
+
+#[derive(Serialize)]
+struct UnreadKey {
+    key: String,
+    value: Json,
+    /// Whether it changes what the model computes; `null` where that is not known.
+    changes: Option<bool>,
 }
 
 /// The tensors of one type.
@@ -94,14 +107,22 @@ pub fn info(arguments: Arguments) -> Result<(), Failure> {
     let mut missing = Vec::new();
     let (mut graph, mut context, mut memory) = (None, None, None);
     let mut own_graph = false;
+    let (mut unread, mut warnings) = (Vec::new(), Vec::new());
     let found = match ModelFiles::open_headers(&source, &options) {
         Ok(files) => {
             graph = Some(files.graph.file.clone());
             own_graph = files.graph_origin == GraphOrigin::Own;
+            let keys = unread_keys(&files.graph, &files.config)?.into_iter();
+            unread.extend(keys.map(|key| UnreadKey {
+                changes: (key.effect != Effect::Unknown).then_some(true),
+                key: key.key,
+                value: shortened(json(key.value)),
+            }));
             match compile(&files, &options) {
                 Ok(compiled) => {
                     let report = MemoryReport::new(&compiled.plan, compiled.weight_bytes);
                     context = Some(compiled.plan.options().context);
+                    warnings.extend(compiled.warnings.iter().map(ToString::to_string));
                     memory = Some(
                         report.packed_weights
                             + report.dense_weights
@@ -156,6 +177,8 @@ pub fn info(arguments: Arguments) -> Result<(), Failure> {
         memory,
         runs: missing.is_empty(),
         missing,
+        unread,
+        warnings,
         metadata: metadata(&found.config),
     };
     match arguments.json {
@@ -206,7 +229,7 @@ fn read_json(path: &Path) -> Result<Json, Failure> {
         return Err(fail(format!("{size} bytes are too many for a text file")));
     }
     let text = std::fs::read_to_string(path).map_err(|e| fail(format!("can't be read: {e}")))?;
-    serde_json::from_str(&text).map_err(|e| fail(e.to_string()))
+    parse_json(&text).map_err(|e| fail(e.to_string()))
 }
 
 /// The tensors by type, those that take most bytes first.
@@ -279,7 +302,7 @@ fn tokenizer(source: &Source, config: &Described) -> Option<Tokenizer> {
     }
     let folder = source.folder().ok()??;
     let json = folder.text("tokenizer.json", LARGEST_TEXT).ok()?;
-    let json: Json = serde_json::from_str(&json).ok()?;
+    let json: Json = parse_json(&json).ok()?;
     let model = json.get("model")?;
     let known = match model.get("vocab")? {
         Json::Object(tokens) => tokens.len(),
@@ -446,6 +469,24 @@ impl Info {
         }
         if let Some(more @ 1..) = missing.len().checked_sub(MOST_MISSING) {
             let _ = writeln!(text, "  and {more} more");
+        }
+        for warning in &self.warnings {
+            let _ = writeln!(text, "  warning: {warning}");
+        }
+        if !self.unread.is_empty() {
+            let _ = writeln!(text, "\nkeys that the graph file does not read:");
+        }
+        for UnreadKey {
+            key,
+            value,
+            changes,
+        } in &self.unread
+        {
+            let changes = match changes {
+                Some(true) => "; it changes what the model computes",
+                Some(false) | None => "",
+            };
+            let _ = writeln!(text, "  {key} ({value}){changes}");
         }
         if !self.tensors.is_empty() {
             let _ = writeln!(

@@ -25,6 +25,7 @@ mod hub;
 mod info;
 mod input;
 mod interrupt;
+mod opened;
 mod plan;
 mod progress;
 mod quantize;

@@ -1,6 +1,6 @@
 //! `smallmind quantize`: a GGUF file whose matrices have another type, of a GGUF file or a folder.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufWriter, IsTerminal};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use smallmind::Options;
 use smallmind::convert::{Quantization, QuantizeError, Report, Types, name};
 use smallmind::exec::pool::Pool;
+use smallmind::files::output::{write_file, writes_into};
 use smallmind::types::DType;
 
 use super::arguments::ThreadArguments;
@@ -63,40 +64,29 @@ pub fn quantize(arguments: Arguments) -> Result<(), Failure> {
             input.display()
         ));
     }
-    if output.exists() && !force {
+    // What is not a regular file is written into, and stays.
+    if output.is_file() && !force {
         return error(format!("{} exists; --force replaces it", output.display()));
     }
     let quantization = Quantization::plan(&input, types, graph.as_deref())?;
-    // A reader of an old file keeps it whole, and an interrupted run leaves none.
-    let mut partial = output.clone().into_os_string();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
+    if writes_into(&output, &input).unwrap_or(false) {
+        return error(format!(
+            "{} and {} are two names of one file, which can't be read while it is written",
+            input.display(),
+            output.display()
+        ));
+    }
     let pool = Pool::new(smallmind::model::threads(
         &threads.add_to(Options::default()),
     )?)?;
-    let written = write(&quantization, &partial, &pool);
-    let report = match written {
-        Ok(report) => fs::rename(&partial, &output)
-            .map(|()| report)
-            .map_err(|error| Failure::Error(format!("can't write {}: {error}", output.display()))),
-        Err(failure) => Err(failure),
-    };
-    match report {
-        Ok(report) => print(&summary(&output, types, &report)),
-        Err(failure) => {
-            // It may not even have been made.
-            let _ = fs::remove_file(&partial);
-            Err(failure)
-        }
-    }
+    let report = write_file(&output, |file| write(&quantization, file, &pool))?;
+    print(&summary(&output, types, &report))
 }
 
-fn write(quantization: &Quantization, path: &Path, pool: &Pool) -> Result<Report, Failure> {
-    let io = |error| Failure::Error(format!("can't write {}: {error}", path.display()));
+fn write(quantization: &Quantization, file: &File, pool: &Pool) -> Result<Report, Failure> {
     let stop = interrupt::catch()?;
-    let file = File::create(path).map_err(io)?;
     let bar = std::io::stderr().is_terminal().then(bar);
-    let report = quantization.write(BufWriter::new(&file), pool, |progress| {
+    let report = quantization.write(BufWriter::new(file), pool, |progress| {
         if let Some(bar) = &bar {
             bar.set_length(progress.all);
             bar.set_position(progress.done);
@@ -109,12 +99,10 @@ fn write(quantization: &Quantization, path: &Path, pool: &Pool) -> Result<Report
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
-    let report = report.map_err(|error| match error {
+    report.map_err(|error| match error {
         QuantizeError::Interrupted => Failure::Interrupted,
         error => error.into(),
-    })?;
-    file.sync_all().map_err(io)?;
-    Ok(report)
+    })
 }
 
 fn bar() -> ProgressBar {

@@ -1,12 +1,13 @@
 //! `smallmind run`: a prompt's continuation, as it comes.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::HumanBytes;
+use smallmind::files::output::write_file;
 use smallmind::generate::stop::StopStrings;
 use smallmind::model::{Source, Text};
 use smallmind::{Finish, GenerateError, GenerateOptions, Generation, Model, Session};
@@ -16,6 +17,7 @@ use super::chat::{self, TemplateArguments};
 use super::doubled::warn_of_doubled_start;
 use super::failure::{Failure, error, note, print};
 use super::interrupt;
+use super::opened::open_model;
 use super::progress::progress;
 use super::sampling::Sampling;
 
@@ -93,7 +95,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         .sampler(sampler)
         .stop(arguments.stop);
     let begun = Instant::now();
-    let model = Model::open(source, &open)?;
+    let model = open_model(source, &open)?;
     if arguments.chat {
         return chat::once(
             &model,
@@ -212,19 +214,12 @@ fn read_rest(session: &mut Session, generation: &Generation) -> Result<(), Failu
 
 /// Write a session to a file, which is replaced only by a whole one.
 fn save_session(session: &Session, file: &Path) -> Result<(), Failure> {
-    let mut partial = file.as_os_str().to_owned();
-    partial.push(".partial");
-    let written = File::create(&partial)
-        .map_err(|error| error.to_string())
-        .and_then(|mut bytes| session.save(&mut bytes).map_err(|error| error.to_string()))
-        .and_then(|()| fs::rename(&partial, file).map_err(|error| error.to_string()));
-    written.map_err(|problem| {
-        // What is left of an attempt is of no use.
-        let _ = fs::remove_file(&partial);
-        Failure::Error(format!(
-            "can't save the session to {}: {problem}",
-            file.display()
-        ))
+    write_file(file, |output| {
+        let saved = session.save(output);
+        saved.map_err(|problem| {
+            let file = file.display();
+            Failure::Error(format!("can't save the session to {file}: {problem}"))
+        })
     })
 }
 

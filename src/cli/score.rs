@@ -12,6 +12,7 @@ use super::arguments::{GraphArguments, PlanArguments, ThreadArguments, source};
 use super::failure::{Failure, print, print_json};
 use super::input::read_text;
 use super::interrupt;
+use super::opened::open_model;
 use super::progress::progress;
 
 /// Arguments of `score`.
@@ -69,7 +70,7 @@ pub fn score(arguments: Arguments) -> Result<(), Failure> {
     let options = arguments.threads.add_to(options);
     let mut options = options.logits(Logits::All).text(Text::Needed);
     options.progress = progress();
-    let model = Model::open(source(&arguments.model), &options)?;
+    let model = open_model(source(&arguments.model), &options)?;
     let mut session = model.session()?;
     let cancel = interrupt::catch()?;
     let options = ScoreOptions::new().top(arguments.top).cancel(&cancel);

@@ -26,8 +26,8 @@ pub(super) fn vocabulary(
         file: file.to_path_buf(),
         problem,
     };
-    let mut ends = files.config.eos_tokens();
-    let mut bos = files.config.bos_token();
+    let mut ends = files.config.eos_tokens().ids;
+    let mut bos = files.config.bos_token().ids.first().copied();
     if !path.is_file() {
         for name in OTHER_FILES {
             let other = folder.join(name);
@@ -47,10 +47,7 @@ pub(super) fn vocabulary(
     let mut json: Json = read_json_up_to(&on_disk, "tokenizer.json", LARGEST_TOKENIZER)?;
     let tokenizer = Tokenizer::open_in(&on_disk, "tokenizer.json")
         .map_err(|error| refuse(&path, error.to_string()))?;
-    if let Some(file) = json.as_object_mut() {
-        // Those that other files add too.
-        file.insert("added_tokens".to_string(), tokenizer.added_tokens());
-    }
+    add_tokens_beside(&mut json, &tokenizer, count);
     let templates = files.template_files();
     let spelled = templates.tokens()?;
     let id = |name: &str| tokenizer.token_to_id(spelled.get(name)?);
@@ -72,4 +69,29 @@ pub(super) fn vocabulary(
         Err(error) => return Err(error.into()),
     }
     Ok((Some(tokenizer), keys))
+}
+
+/// Adds to `json`, the contents of a tokenizer.json, the tokens that other files add. One beyond the model's `count` tokens,
+/// such as padding that only names a token, is in no weight, and so is left out.
+fn add_tokens_beside(json: &mut Json, tokenizer: &Tokenizer, count: Option<usize>) {
+    let Some(file) = json.as_object_mut() else {
+        return;
+    };
+    let own = file.entry("added_tokens").or_insert(Json::Null);
+    if own.is_null() {
+        *own = Json::Array(Vec::new());
+    }
+    let Some(own) = own.as_array_mut() else {
+        return;
+    };
+    for token in tokenizer.added_tokens() {
+        let is_known = own
+            .iter()
+            .any(|other| other.get("content") == token.get("content"));
+        let id = token.get("id").and_then(Json::as_u64);
+        let has_weights = id.is_some_and(|id| count.is_none_or(|count| id < count as u64));
+        if !is_known && has_weights {
+            own.push(token);
+        }
+    }
 }

@@ -8,41 +8,27 @@
 use super::EmbedError;
 use crate::files::folder::Folder;
 use crate::files::weight_file::{Open, WeightFile};
-use crate::kernels::math;
+use crate::kernels::functions::UnaryFunction;
+use crate::kernels::simd::Single;
+use crate::language::nearest::unknown_of_few;
 
-/// The layer's function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Activation {
-    Identity,
-    Tanh,
-    Gelu,
-    Relu,
-    Sigmoid,
-    Silu,
-}
+/// PyTorch's name for no function.
+const IDENTITY: &str = "Identity";
 
-impl Activation {
-    /// The one that PyTorch calls so: `torch.nn.modules.activation.Tanh`, or its last part alone.
-    pub fn named(name: &str) -> Option<Activation> {
-        Some(match name.rsplit('.').next()? {
-            "Identity" => Activation::Identity,
-            "Tanh" => Activation::Tanh,
-            "GELU" => Activation::Gelu,
-            "ReLU" => Activation::Relu,
-            "Sigmoid" => Activation::Sigmoid,
-            "SiLU" => Activation::Silu,
-            _ => return None,
-        })
+/// The function that PyTorch calls so: `torch.nn.modules.activation.Tanh`, or its last part alone. The inner one is none
+/// for the identity.
+pub(super) fn activation(name: &str) -> Result<Option<UnaryFunction>, String> {
+    let class = name.rsplit('.').next().unwrap_or(name);
+    if class == IDENTITY {
+        return Ok(None);
     }
-
-    fn apply(self, x: f32) -> f32 {
-        match self {
-            Activation::Identity => x,
-            Activation::Tanh => math::tanh_f32(x),
-            Activation::Gelu => math::gelu_erf_f32(x),
-            Activation::Relu => math::relu_f32(x),
-            Activation::Sigmoid => math::sigmoid_f32(x),
-            Activation::Silu => math::silu_f32(x),
+    let named = |function: &UnaryFunction| function.row().torch;
+    let mut all = UnaryFunction::ALL.iter().copied();
+    match all.find(|function| named(function) == Some(class)) {
+        Some(function) => Ok(Some(function)),
+        None => {
+            let known = UnaryFunction::ALL.iter().filter_map(named);
+            Err(unknown_of_few("activation", name, known.chain([IDENTITY])))
         }
     }
 }
@@ -54,7 +40,8 @@ pub(super) struct Dense {
     weight: Vec<f32>,
     /// `[out]`.
     bias: Vec<f32>,
-    activation: Activation,
+    /// None for the identity.
+    activation: Option<UnaryFunction>,
 }
 
 impl Dense {
@@ -63,7 +50,7 @@ impl Dense {
         folder: &Folder,
         file: &str,
         biased: bool,
-        activation: Activation,
+        activation: Option<UnaryFunction>,
     ) -> Result<Dense, EmbedError> {
         let fail = |problem: String| EmbedError::File {
             path: folder.path(file),
@@ -132,7 +119,10 @@ impl Dense {
             }
         }
         for (sum, bias) in sums.iter_mut().zip(&self.bias) {
-            *sum = self.activation.apply(*sum + bias);
+            let x = *sum + bias;
+            *sum = self
+                .activation
+                .map_or(x, |function| function.apply(Single, x));
         }
         sums
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 
-use super::dense::{Activation, Dense};
+use super::dense::{Dense, activation};
 use super::pooling::{Pooling, normalize};
 use super::{EmbedError, EmbedOptions};
 use crate::files::folder::Folder;
@@ -313,12 +313,7 @@ fn dense_of(folder: &Folder, place: &str) -> Result<Dense, EmbedError> {
         .get("activation_function")
         .and_then(Json::as_str)
         .unwrap_or("Tanh");
-    let Some(activation) = Activation::named(name) else {
-        let message = format!(
-            "unknown activation '{name}': known are Identity, Tanh, GELU, ReLU, Sigmoid and SiLU"
-        );
-        return Err(problem(&path, message));
-    };
+    let activation = activation(name).map_err(|message| problem(&path, message))?;
     let biased = config.get("bias").and_then(Json::as_bool) != Some(false);
     let weights = within(place, "model.safetensors");
     Dense::read(folder, &weights, biased, activation)

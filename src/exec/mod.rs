@@ -10,6 +10,8 @@ pub mod arena;
 pub mod batch;
 mod caches;
 pub mod cancel;
+#[cfg(target_os = "linux")]
+mod control_groups;
 mod encoded;
 pub mod executor;
 pub mod frames;

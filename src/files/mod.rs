@@ -1,14 +1,16 @@
 //! Weight files: tensors and keys as they lie on disk.
 //!
 //! What belongs here: safetensors and GGUF files, mapped or read, with every count, offset and name checked against the
-//! file before it is believed; strided views onto tensors; a model's folder and weights as one collection. What is absent: what a
-//! tensor or a key means, and writing.
+//! file before it is believed; strided views onto tensors; a model's folder and weights as one collection; JSON; and how the
+//! project writes a file, whatever is in it. What is absent: what a tensor or a key means, and the formats that are written.
 
 pub mod digest;
 mod elements;
 pub mod folder;
 pub mod gguf;
+pub mod json;
 pub mod map;
+pub mod output;
 pub mod safetensors;
 mod tensor_file;
 pub mod weight;

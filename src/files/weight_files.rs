@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::Deserialize;
 
 use super::folder::Folder;
+use super::json;
 use super::map::Mapped;
 use super::safetensors::TensorFile;
 use super::weight::Weight;
@@ -169,8 +170,7 @@ impl WeightFiles {
         };
         let text = folder.text(file, LARGEST_INDEX);
         let text = text.map_err(|error| bad(error.problem))?;
-        let Index { weight_map } =
-            serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
+        let Index { weight_map } = json::parse(&text).map_err(|error| bad(error.message))?;
         let mut shards: BTreeMap<&str, WeightFile> = BTreeMap::new();
         for (tensor, shard) in &weight_map {
             let names = || (index.clone(), tensor.clone(), shard.clone());

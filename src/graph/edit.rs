@@ -1,20 +1,16 @@
 //! The editor: the only way to change a graph.
 
-use std::collections::HashSet;
-
 use smallvec::smallvec;
 
 use super::GraphError;
 use super::node::{Kind, Name, Node, NodeId, Output, Value, WeightSource};
-use super::store::{Edge, Graph};
+use super::store::{Graph, Known};
 use crate::ops::Op;
 use crate::types::{DType, Literal, Type};
 
 /// A graph being changed. Types are inferred and names kept unique with each step.
 pub struct Editor<'g> {
     graph: &'g mut Graph,
-    /// Every name in the graph and every name given out; `None` until one is asked for, which most passes never do.
-    names: Option<HashSet<Name>>,
     /// The place that new nodes take; `None` gives each the next free one.
     place: Option<u32>,
 }
@@ -28,20 +24,7 @@ impl Graph {
 
 impl<'g> Editor<'g> {
     pub(super) fn new(graph: &'g mut Graph) -> Self {
-        Editor {
-            graph,
-            names: None,
-            place: None,
-        }
-    }
-
-    fn names(&mut self) -> &mut HashSet<Name> {
-        let nodes = self.graph.inner.node_weights();
-        self.names.get_or_insert_with(|| {
-            nodes
-                .flat_map(|n| n.outputs.iter().map(|o| o.name.clone()))
-                .collect()
-        })
+        Editor { graph, place: None }
     }
 
     /// The graph as it is now.
@@ -82,44 +65,45 @@ impl<'g> Editor<'g> {
             name,
             ty: Type::new(dtype, []),
         };
-        self.insert(Node {
+        let node = Node {
             kind: Kind::Constant(literal),
             outputs: smallvec![output],
-            slots: 0,
             place: 0,
-        })
+        };
+        self.insert(node, 0)
     }
 
     fn leaf(&mut self, kind: Kind, name: &str, ty: Type) -> Result<NodeId, GraphError> {
-        if self.names().contains(name) {
+        if self.graph.names.contains(name) {
             return Err(GraphError::new(format!("the name \"{name}\" is taken")));
         }
         let output = Output {
             name: name.into(),
             ty,
         };
-        self.names().insert(output.name.clone());
-        Ok(self.insert(Node {
+        self.graph.names.insert(output.name.clone());
+        let node = Node {
             kind,
             outputs: smallvec![output],
-            slots: 0,
             place: 0,
-        }))
+        };
+        Ok(self.insert(node, 0))
     }
 
-    fn insert(&mut self, mut node: Node) -> NodeId {
+    fn insert(&mut self, mut node: Node, slots: usize) -> NodeId {
         node.place = self.place.unwrap_or_else(|| {
             self.graph.next_place += 1;
             self.graph.next_place
         });
-        NodeId(self.graph.inner.add_node(node))
+        self.graph.known = Known::default();
+        self.graph.nodes.add(node, slots)
     }
 
     /// A name that is free: `wanted`, or `wanted` with a number.
     pub fn free_name(&mut self, wanted: &str) -> Name {
         let mut name: Name = wanted.into();
         let mut number = 2;
-        let names = self.names();
+        let names = &mut self.graph.names;
         while names.contains(&name) {
             name = format!("{wanted}#{number}").into();
             number += 1;
@@ -153,22 +137,15 @@ impl<'g> Editor<'g> {
                 ty,
             })
             .collect();
-        let id = self.insert(Node {
+        let node = Node {
             kind: Kind::Op(op),
             outputs,
-            slots: inputs.len(),
             place: 0,
-        });
+        };
+        let id = self.insert(node, inputs.len());
         for (slot, value) in inputs.iter().enumerate() {
             if let Some(value) = value {
-                self.graph.inner.add_edge(
-                    value.node.0,
-                    id.0,
-                    Edge {
-                        output: value.output,
-                        slot,
-                    },
-                );
+                self.graph.nodes.connect(id, slot, *value);
             }
         }
         Ok(id)
@@ -189,6 +166,7 @@ impl<'g> Editor<'g> {
                 self.rewire(user, slot, to);
             }
         }
+        self.graph.known.is_swept = false;
         for output in &mut self.graph.outputs {
             if *output == from {
                 *output = to;
@@ -198,10 +176,10 @@ impl<'g> Editor<'g> {
         if matches!(self.graph.node(to.node).kind, Kind::Op(_)) && from.node != to.node {
             let old = self.graph.name(from).clone();
             let new = std::mem::replace(
-                &mut self.graph.inner[to.node.0].outputs[to.output].name,
+                &mut self.graph.nodes.node_mut(to.node).outputs[to.output].name,
                 old,
             );
-            self.graph.inner[from.node.0].outputs[from.output].name = new;
+            self.graph.nodes.node_mut(from.node).outputs[from.output].name = new;
         }
         Ok(())
     }
@@ -209,22 +187,8 @@ impl<'g> Editor<'g> {
     /// As [`Editor::replace`], but for one reader: `user` reads `to` in `slot`. The types must be equal or the op's
     /// outputs must keep theirs; the verifier sees to it.
     pub fn rewire(&mut self, user: NodeId, slot: usize, to: Value) {
-        let inner = &mut self.graph.inner;
-        let old = inner
-            .edges_directed(user.0, petgraph::Direction::Incoming)
-            .find(|e| petgraph::visit::EdgeRef::weight(e).slot == slot)
-            .map(|e| petgraph::visit::EdgeRef::id(&e));
-        if let Some(edge) = old {
-            inner.remove_edge(edge);
-        }
-        inner.add_edge(
-            to.node.0,
-            user.0,
-            Edge {
-                output: to.output,
-                slot,
-            },
-        );
+        self.graph.known = Known::default();
+        self.graph.nodes.connect(user, slot, to);
     }
 
     /// Infer the types of a node's outputs again after its inputs' types changed.
@@ -234,7 +198,7 @@ impl<'g> Editor<'g> {
             return Ok(());
         };
         let types = self.graph.infer(op, &inputs)?;
-        for (output, ty) in self.graph.inner[id.0].outputs.iter_mut().zip(types) {
+        for (output, ty) in self.graph.nodes.node_mut(id).outputs.iter_mut().zip(types) {
             output.ty = ty;
         }
         Ok(())
@@ -242,6 +206,7 @@ impl<'g> Editor<'g> {
 
     /// What the graph computes.
     pub fn set_outputs(&mut self, outputs: Vec<Value>) {
+        self.graph.known.is_swept = false;
         self.graph.outputs = outputs;
     }
 
@@ -249,40 +214,39 @@ impl<'g> Editor<'g> {
     pub fn rename(&mut self, value: Value, name: &str) {
         let name = self.free_name(name);
         let old = std::mem::replace(
-            &mut self.graph.inner[value.node.0].outputs[value.output].name,
+            &mut self.graph.nodes.node_mut(value.node).outputs[value.output].name,
             name,
         );
-        self.names().remove(&old);
+        self.graph.names.remove(&old);
     }
 
-    /// Remove ops, weights and constants that no output depends on; inputs stay. Gives the names of those removed.
+    /// Remove ops, weights and constants that no output depends on; inputs stay. Gives the names of those removed, in the
+    /// file's order.
     pub fn sweep(&mut self) -> Vec<Name> {
-        let mut live = vec![false; self.graph.id_bound()];
-        let mut stack: Vec<NodeId> = self.graph.outputs.iter().map(|v| v.node).collect();
+        if self.graph.known.is_swept {
+            return Vec::new();
+        }
+        let graph = &*self.graph;
+        let mut live = vec![false; graph.id_bound()];
+        let mut stack: Vec<NodeId> = graph.outputs.iter().map(|v| v.node).collect();
         while let Some(id) = stack.pop() {
             if !std::mem::replace(&mut live[id.index()], true) {
-                stack.extend(self.graph.inputs(id).iter().flatten().map(|v| v.node));
+                stack.extend(graph.nodes.operands(id).flatten().map(|v| v.node));
             }
         }
-        let dead =
-            |graph: &Graph, id: NodeId| !live[id.index()] && graph.node(id).kind != Kind::Input;
-        let gone: Vec<NodeId> = self
-            .graph
-            .order()
-            .into_iter()
-            .filter(|&id| dead(self.graph, id))
-            .collect();
+        let is_dead = |id: &NodeId| !live[id.index()] && graph.node(*id).kind != Kind::Input;
+        let mut dead: Vec<NodeId> = graph.ids().filter(is_dead).collect();
+        dead.sort_by_key(|&id| (graph.node(id).place, id));
         let mut names = Vec::new();
-        for id in gone {
-            if let Some(node) = self.graph.inner.remove_node(id.0) {
-                for output in node.outputs {
-                    if let Some(given) = &mut self.names {
-                        given.remove(&output.name);
-                    }
-                    names.push(output.name);
-                }
+        for id in dead {
+            self.graph.known = Known::default();
+            let node = self.graph.nodes.remove(id);
+            for output in node.into_iter().flat_map(|node| node.outputs) {
+                self.graph.names.remove(&output.name);
+                names.push(output.name);
             }
         }
+        self.graph.known.is_swept = true;
         names
     }
 }

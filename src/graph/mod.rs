@@ -1,8 +1,7 @@
 //! The intermediate representation: a graph of values.
 //!
 //! What belongs here: nodes, the one [`Editor`] through which a graph is changed, the verifier, the printers (RON that
-//! loads again, and DOT), and the [`interpreter`], the oracle that runs any graph. petgraph stores the graph and is visible
-//! nowhere else. What is absent: what an op means (`ops/`), how files become graphs (`architecture/`), and which changes
+//! loads again, and DOT), and the [`interpreter`], the oracle that runs any graph.  What is absent: what an op means (`ops/`), how files become graphs (`architecture/`), and which changes
 //! are good (`rewrite/`, `transform/`).
 
 #[cfg(feature = "internals")]
@@ -12,6 +11,7 @@ mod edit;
 pub mod interpreter;
 mod node;
 mod print;
+mod storage;
 mod store;
 mod topological_order;
 mod verify;
@@ -21,7 +21,7 @@ pub use dot::print_dot;
 pub use edit::Editor;
 pub use node::{Kind, Name, Node, NodeId, Output, Value, WeightSource};
 pub use print::{print, print_ignoring};
-pub use store::{Class, Graph};
+pub use store::{Class, Graph, Order};
 pub use topological_order::TopologicalOrder;
 pub use verify::verify;
 

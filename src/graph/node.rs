@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use petgraph::stable_graph::NodeIndex;
 use smallvec::SmallVec;
 
 use crate::ops::Op;
@@ -13,12 +12,17 @@ pub type Name = Arc<str>;
 
 /// A node of one graph. Ids stay valid while other nodes come and go.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
-pub struct NodeId(pub(super) NodeIndex);
+pub struct NodeId(u32);
 
 impl NodeId {
     /// A number that identifies the node in its graph, below [`super::Graph::id_bound`].
     pub fn index(self) -> usize {
-        self.0.index()
+        self.0 as usize
+    }
+
+    /// The node of that number, which is below 2³²: a graph of as many nodes fits in no memory.
+    pub(super) fn from_index(index: usize) -> Self {
+        NodeId(index as u32)
     }
 }
 
@@ -67,15 +71,13 @@ pub struct Output {
     pub ty: Type,
 }
 
-/// A node: what it is and what it gives. Its inputs are edges of the graph.
+/// A node: what it is and what it gives. What it reads is the graph's to say.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Node {
     /// What it is.
     pub kind: Kind,
     /// What it gives; one entry except for ops with several outputs.
     pub outputs: SmallVec<[Output; 1]>,
-    /// Slots for inputs, absent optional ones counted.
-    pub(super) slots: usize,
     /// Place in the file, inherited by what replaces the node: orders nodes that no edge orders.
     pub(super) place: u32,
 }

@@ -44,7 +44,7 @@ pub fn print_ignoring(graph: &Graph, source: &str, ignore: &[String]) -> String 
         }
     }
     text.push_str("    },\n    nodes: [\n");
-    for &id in &order {
+    for &id in order.iter() {
         if let Kind::Op(op) = &graph.node(id).kind {
             print_op(&mut text, graph, id, op);
         }

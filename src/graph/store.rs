@@ -1,24 +1,16 @@
 //! The graph itself, read-only: everything that asks and nothing that changes.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
+use std::sync::{Arc, OnceLock};
 
-use petgraph::Direction;
-use petgraph::stable_graph::StableDiGraph;
-use petgraph::visit::{EdgeRef, IntoEdgeReferences};
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use super::GraphError;
 use super::node::{Kind, Name, Node, NodeId, Value};
+use super::storage::Storage;
 use crate::ops::{Op, Types};
 use crate::types::{DType, Literal, Type};
-
-/// From which output of the source node to which input slot of the target node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Edge {
-    pub output: usize,
-    pub slot: usize,
-}
 
 /// What a value depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,10 +43,65 @@ impl Class {
     }
 }
 
+/// Nodes so that each stands after those it reads. Clones share one list.
+#[derive(Clone, Debug)]
+pub struct Order(Arc<[NodeId]>);
+
+impl std::ops::Deref for Order {
+    type Target = [NodeId];
+
+    fn deref(&self) -> &[NodeId] {
+        &self.0
+    }
+}
+
+impl IntoIterator for Order {
+    type Item = NodeId;
+    type IntoIter = Nodes;
+
+    fn into_iter(self) -> Nodes {
+        Nodes {
+            order: self,
+            next: 0,
+        }
+    }
+}
+
+/// The nodes of an order, one by one.
+#[derive(Clone, Debug)]
+pub struct Nodes {
+    order: Order,
+    next: usize,
+}
+
+impl Iterator for Nodes {
+    type Item = NodeId;
+
+    fn next(&mut self) -> Option<NodeId> {
+        let id = self.order.get(self.next).copied();
+        self.next += 1;
+        id
+    }
+}
+
+/// What was found out about a graph since it was changed last.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Known {
+    /// What [`Graph::order`] gives.
+    order: OnceLock<Order>,
+    /// What [`Graph::classes`] gives.
+    classes: OnceLock<Arc<[Class]>>,
+    /// That an output depends on every node which could be removed.
+    pub is_swept: bool,
+}
+
 /// A graph of values. Changed only through [`Graph::edit`].
 #[derive(Clone, Default, Debug)]
 pub struct Graph {
-    pub(super) inner: StableDiGraph<Node, Edge>,
+    pub(super) nodes: Storage,
+    /// Every name in the graph.
+    pub(super) names: HashSet<Name>,
+    pub(super) known: Known,
     /// What the graph computes, in the file's order.
     pub(super) outputs: Vec<Value>,
     pub(super) next_place: u32,
@@ -71,34 +118,29 @@ impl Graph {
     /// # Panics
     /// If the node is of another graph or was removed.
     pub fn node(&self, id: NodeId) -> &Node {
-        &self.inner[id.0]
+        self.nodes.node(id)
     }
 
     /// Whether the node is in the graph.
     pub fn contains(&self, id: NodeId) -> bool {
-        self.inner.contains_node(id.0)
+        self.nodes.contains(id)
     }
 
     /// A bound on [`NodeId::index`].
     pub fn id_bound(&self) -> usize {
-        self.inner
-            .node_indices()
-            .map(|i| i.index() + 1)
-            .max()
-            .unwrap_or(0)
+        self.nodes.bound()
     }
 
     /// The number of nodes that are ops.
     pub fn op_count(&self) -> usize {
-        self.inner
-            .node_weights()
-            .filter(|n| n.op().is_some())
+        self.ids()
+            .filter(|&id| self.node(id).op().is_some())
             .count()
     }
 
     /// All nodes, in no particular order.
     pub fn ids(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.inner.node_indices().map(NodeId)
+        self.nodes.ids()
     }
 
     /// What the graph computes.
@@ -138,27 +180,24 @@ impl Graph {
 
     /// A node's inputs by slot; `None` is an optional input that is absent.
     pub fn inputs(&self, id: NodeId) -> SmallVec<[Option<Value>; 4]> {
-        let mut inputs: SmallVec<[Option<Value>; 4]> = smallvec![None; self.node(id).slots];
-        for edge in self.inner.edges_directed(id.0, Direction::Incoming) {
-            let Edge { output, slot } = *edge.weight();
-            inputs[slot] = Some(Value {
-                node: NodeId(edge.source()),
-                output,
-            });
-        }
-        inputs
+        self.nodes.operands(id).collect()
     }
 
     /// Who reads a value, and in which slot; in the order of [`Graph::order`]'s ties (file order, then slot).
     pub fn users(&self, value: Value) -> SmallVec<[(NodeId, usize); 4]> {
-        let mut users: SmallVec<[(NodeId, usize); 4]> = self
-            .inner
-            .edges_directed(value.node.0, Direction::Outgoing)
-            .filter(|e| e.weight().output == value.output)
-            .map(|e| (NodeId(e.target()), e.weight().slot))
+        let readers = self.nodes.readers(value.node);
+        let mut users: SmallVec<[(NodeId, usize); 4]> = readers
+            .filter(|&(_, _, output)| output == value.output)
+            .map(|(node, slot, _)| (node, slot))
             .collect();
         users.sort_by_key(|&(node, slot)| (self.node(node).place, node, slot));
         users
+    }
+
+    /// Whether some node reads the value.
+    pub fn has_users(&self, value: Value) -> bool {
+        let mut readers = self.nodes.readers(value.node);
+        readers.any(|(_, _, output)| output == value.output)
     }
 
     /// Whether the value is one of the graph's outputs.
@@ -175,33 +214,40 @@ impl Graph {
 
     /// All nodes so that each stands after those it reads; what no edge orders stands in the file's order.
     /// Nodes on a cycle are left out (the verifier reports them).
-    pub fn order(&self) -> Vec<NodeId> {
+    pub fn order(&self) -> Order {
+        let order = self.known.order.get_or_init(|| self.find_order());
+        order.clone()
+    }
+
+    fn find_order(&self) -> Order {
         let mut waiting = vec![0usize; self.id_bound()];
-        for edge in self.inner.edge_references() {
-            waiting[edge.target().index()] += 1;
+        for id in self.ids() {
+            waiting[id.index()] = self.nodes.operands(id).flatten().count();
         }
         let key = |id: NodeId| Reverse((self.node(id).place, id));
-        let mut ready: BinaryHeap<_> = self
-            .ids()
-            .filter(|id| waiting[id.index()] == 0)
-            .map(key)
-            .collect();
-        let mut order = Vec::with_capacity(self.inner.node_count());
+        let ready = self.ids().filter(|id| waiting[id.index()] == 0);
+        let mut ready: BinaryHeap<_> = ready.map(key).collect();
+        let mut order = Vec::with_capacity(self.nodes.count());
         while let Some(Reverse((_, id))) = ready.pop() {
             order.push(id);
-            for edge in self.inner.edges_directed(id.0, Direction::Outgoing) {
-                let target = edge.target().index();
-                waiting[target] -= 1;
-                if waiting[target] == 0 {
-                    ready.push(key(NodeId(edge.target())));
+            for (reader, _, _) in self.nodes.readers(id) {
+                let left = &mut waiting[reader.index()];
+                *left -= 1;
+                if *left == 0 {
+                    ready.push(key(reader));
                 }
             }
         }
-        order
+        Order(order.into())
     }
 
     /// What each node depends on, by [`NodeId::index`].
-    pub fn classes(&self) -> Vec<Class> {
+    pub fn classes(&self) -> Arc<[Class]> {
+        let classes = self.known.classes.get_or_init(|| self.find_classes());
+        classes.clone()
+    }
+
+    fn find_classes(&self) -> Arc<[Class]> {
         let mut classes = vec![Class::Literal; self.id_bound()];
         for id in self.order() {
             classes[id.index()] = match self.node(id).kind {
@@ -209,16 +255,12 @@ impl Graph {
                 Kind::Weight(_) => Class::Weight,
                 Kind::Constant(_) => Class::Literal,
                 Kind::Op(_) => {
-                    let inputs = self.inputs(id);
-                    inputs
-                        .iter()
-                        .flatten()
-                        .map(|v| classes[v.node.index()])
-                        .max()
-                        .unwrap_or(Class::Literal)
+                    let operands = self.nodes.operands(id).flatten();
+                    let classes = operands.map(|v| classes[v.node.index()]);
+                    classes.max().unwrap_or(Class::Literal)
                 }
             };
         }
-        classes
+        classes.into()
     }
 }

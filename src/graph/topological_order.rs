@@ -4,15 +4,31 @@
 //! A node whose operands or readers stand on its wrong side moves together with those between (Pearce and Kelly 2007):
 //! what leads to it takes the lowest of their ranks, what it leads to the highest.
 
-use std::collections::HashSet;
-
-use petgraph::Direction;
+use rustc_hash::FxHashSet;
 
 use super::node::NodeId;
 use super::store::Graph;
 
 /// The rank of nodes that are no longer in the order, or not yet.
 const UNRANKED: usize = usize::MAX;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Direction {
+    Operands,
+    Readers,
+}
+
+impl Direction {
+    /// The nodes beside `id` on one side, some of them several times.
+    fn from(self, graph: &Graph, id: NodeId) -> impl Iterator<Item = NodeId> {
+        let is = |side| (self == side).then_some(&graph.nodes).into_iter();
+        let operands = is(Direction::Operands).flat_map(move |nodes| nodes.operands(id).flatten());
+        let readers = is(Direction::Readers).flat_map(move |nodes| nodes.readers(id));
+        operands
+            .map(|value| value.node)
+            .chain(readers.map(|(reader, _, _)| reader))
+    }
+}
 
 /// A rank for each node, lower than those of its readers.
 pub struct TopologicalOrder {
@@ -63,16 +79,16 @@ impl TopologicalOrder {
 
     /// Take in a node at a rank that is free; its neighbours move where they stand on the wrong side of it.
     fn insert(&mut self, graph: &Graph, id: NodeId, rank: usize) {
-        let lowest_reader = self.neighbours(graph, id, Direction::Outgoing).min();
-        let highest_operand = self.neighbours(graph, id, Direction::Incoming).max();
+        let lowest_reader = self.neighbours(graph, id, Direction::Readers).min();
+        let highest_operand = self.neighbours(graph, id, Direction::Operands).max();
         let (lowest, highest) = (
             lowest_reader.unwrap_or(rank).min(rank),
             highest_operand.unwrap_or(rank).max(rank),
         );
         // In order: what leads to the node, the node, and what it leads to.
-        let mut moved = self.reached(graph, id, Direction::Incoming, |rank| rank >= lowest);
+        let mut moved = self.reached(graph, id, Direction::Operands, |rank| rank >= lowest);
         moved.push(id);
-        moved.extend(self.reached(graph, id, Direction::Outgoing, |rank| rank <= highest));
+        moved.extend(self.reached(graph, id, Direction::Readers, |rank| rank <= highest));
         self.set(id, rank);
         let mut ranks: Vec<usize> = moved.iter().map(|&id| self.rank(id)).collect();
         ranks.sort_unstable();
@@ -88,8 +104,7 @@ impl TopologicalOrder {
         id: NodeId,
         direction: Direction,
     ) -> impl Iterator<Item = usize> {
-        let neighbours = graph.inner.neighbors_directed(id.0, direction);
-        let ranks = neighbours.map(|id| self.rank(NodeId(id)));
+        let ranks = direction.from(graph, id).map(|id| self.rank(id));
         ranks.filter(|&rank| rank != UNRANKED)
     }
 
@@ -101,11 +116,11 @@ impl TopologicalOrder {
         direction: Direction,
         within: impl Fn(usize) -> bool,
     ) -> Vec<NodeId> {
-        let mut seen = HashSet::from([from]);
+        let mut seen = FxHashSet::from_iter([from]);
         let mut found = Vec::new();
         let mut stack = vec![from];
         while let Some(id) = stack.pop() {
-            for next in graph.inner.neighbors_directed(id.0, direction).map(NodeId) {
+            for next in direction.from(graph, id) {
                 let rank = self.rank(next);
                 if rank != UNRANKED && within(rank) && seen.insert(next) {
                     found.push(next);
@@ -120,14 +135,13 @@ impl TopologicalOrder {
     /// Whether `to` depends on `from` by a path that enters none of `barred`.
     pub fn reaches(&self, graph: &Graph, from: NodeId, to: NodeId, barred: &[NodeId]) -> bool {
         let end = self.rank(to);
-        let mut seen = HashSet::from([from]);
+        let mut seen = FxHashSet::from_iter([from]);
         let mut stack = vec![from];
         while let Some(id) = stack.pop() {
             if id == to {
                 return true;
             }
-            let readers = graph.inner.neighbors_directed(id.0, Direction::Outgoing);
-            for next in readers.map(NodeId) {
+            for next in Direction::Readers.from(graph, id) {
                 let between = next == to || self.rank(next) < end;
                 if between && !barred.contains(&next) && seen.insert(next) {
                     stack.push(next);

@@ -12,7 +12,7 @@ pub fn verify(graph: &Graph) -> Result<(), GraphError> {
     let mut problems = Vec::new();
     let order = graph.order();
     let mut in_order = vec![false; graph.id_bound()];
-    for id in &order {
+    for id in order.iter() {
         in_order[id.index()] = true;
     }
     for id in graph.ids().filter(|id| !in_order[id.index()]) {
@@ -31,7 +31,7 @@ pub fn verify(graph: &Graph) -> Result<(), GraphError> {
             .iter()
             .map(|(name, n)| format!("the name \"{name}\" stands {n} times")),
     );
-    for &id in &order {
+    for &id in order.iter() {
         let node = graph.node(id);
         let Kind::Op(op) = &node.kind else { continue };
         let inputs = graph.inputs(id);

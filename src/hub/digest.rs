@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use ring::digest::{Context, SHA256};
+use ring::digest::{Context, SHA256, digest};
 
 /// Bytes read at once.
 const PIECE: usize = 1 << 18;
@@ -29,9 +29,17 @@ pub fn sha256(path: &Path) -> io::Result<String> {
             Err(error) => return Err(error),
         }
     }
-    let digest = context.finish();
-    let digits = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
-    Ok(digits.collect())
+    Ok(digits(context.finish().as_ref()))
+}
+
+/// The SHA-256 of a text, in hexadecimal digits.
+pub fn sha256_of_text(text: &str) -> String {
+    digits(digest(&SHA256, text.as_bytes()).as_ref())
+}
+
+/// Bytes in hexadecimal digits.
+fn digits(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -54,6 +62,8 @@ mod tests {
         ] {
             std::fs::write(file.path(), content).unwrap();
             assert_eq!(sha256(file.path()).unwrap(), digest);
+            let text = std::fs::read_to_string(file.path()).unwrap();
+            assert_eq!(sha256_of_text(&text), digest);
             assert_eq!(stated_sha256(digest), Some(digest));
         }
     }

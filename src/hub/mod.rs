@@ -4,16 +4,20 @@
 //! What does not: reading them (`files/`, `model/`), which takes the path that [`fetch`] gives; and asking for anything
 //! that is not a model.
 
+mod cache;
 mod choose;
 mod digest;
+mod download;
 mod fetch;
+mod http;
 mod options;
+mod retry;
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
 pub use fetch::fetch;
-pub use options::{HubOptions, OnTransfer, Transfer};
+pub use options::{HubOptions, OnNotice, OnTransfer, Transfer};
 
 /// Why a model can't be fetched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +33,19 @@ pub enum HubError {
         "there is no place for downloads: neither HF_HUB_CACHE nor HF_HOME nor a home folder is known"
     )]
     NoCache,
+    /// A variable of the environment has a value that means nothing.
+    #[error("the environment variable {variable} is '{value}'; expected {expected}")]
+    Variable {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+        /// What would do.
+        expected: &'static str,
+    },
+    /// [`HubOptions::cancel`] ended it.
+    #[error("fetching was cancelled; what has arrived is kept")]
+    Cancelled,
     /// The Hub has no such thing, or does not show it.
     #[error(
         "{repository}: the Hub answers {status}{}: there is no such repository or file, or it is private or gated. {}",
@@ -47,7 +64,7 @@ pub enum HubError {
         token: bool,
     },
     /// The Hub can't be asked, and the cache has not all that is needed.
-    #[error("{repository}: {problem}; and the cache {} can't do without: {missing}", cache.display())]
+    #[error("{repository}: {problem}; and the cache {} is not enough: {missing}", cache.display())]
     Offline {
         /// The repository.
         repository: String,

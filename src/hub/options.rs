@@ -4,11 +4,17 @@ use std::env;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::HubError;
 
 /// The Hub itself.
 const ENDPOINT: &str = "https://huggingface.co";
+/// How long no byte may arrive, in seconds.
+const TIMEOUT: u64 = 10;
+/// The variable that says otherwise.
+const TIMEOUT_VARIABLE: &str = "HF_HUB_DOWNLOAD_TIMEOUT";
 
 /// How far the download of a file has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,14 +22,17 @@ const ENDPOINT: &str = "https://huggingface.co";
 pub struct Transfer {
     /// The file.
     pub file: String,
-    /// Bytes that have arrived, those of earlier tries included.
+    /// Bytes that have arrived, those of earlier tries included. It falls where a download must begin anew.
     pub done: u64,
-    /// Bytes in all.
+    /// Bytes in all; 0 where nobody says.
     pub all: u64,
 }
 
 /// What is told how downloads go, from the thread that fetches.
 pub type OnTransfer = Arc<dyn Fn(&Transfer) + Send + Sync>;
+
+/// What is told what goes otherwise than one would think, from the thread that fetches.
+pub type OnNotice = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Where models are fetched from and to.
 #[derive(Clone)]
@@ -37,8 +46,17 @@ pub struct HubOptions {
     pub token: Option<String>,
     /// Whether only the cache is asked.
     pub offline: bool,
+    /// How long no byte may arrive before a request is tried again.
+    pub timeout: Duration,
+    /// Whether requests go through the proxies that the environment names (HTTPS_PROXY, ALL_PROXY, NO_PROXY).
+    pub environment_proxy: bool,
     /// Told how downloads go, from the calling thread.
     pub progress: Option<OnTransfer>,
+    /// Told, in a line each, what goes otherwise than one would think: a request is tried again, another process is waited
+    /// for, or the cache stands in for a Hub that can't be asked. From the calling thread.
+    pub notice: Option<OnNotice>,
+    /// Ends the fetching soon after somebody sets it; what has arrived is kept.
+    pub cancel: Option<Arc<AtomicBool>>,
 }
 
 impl fmt::Debug for HubOptions {
@@ -49,6 +67,9 @@ impl fmt::Debug for HubOptions {
             .field("endpoint", &self.endpoint)
             .field("token", &self.token.as_ref().map(|_| "…"))
             .field("offline", &self.offline)
+            .field("timeout", &self.timeout)
+            .field("environment_proxy", &self.environment_proxy)
+            .field("cancel", &self.cancel)
             .finish_non_exhaustive()
     }
 }
@@ -61,7 +82,11 @@ impl HubOptions {
             endpoint: ENDPOINT.to_string(),
             token: None,
             offline: false,
+            timeout: Duration::from_secs(TIMEOUT),
+            environment_proxy: false,
             progress: None,
+            notice: None,
+            cancel: None,
         }
     }
 
@@ -83,6 +108,43 @@ impl HubOptions {
         self
     }
 
+    /// [`HubOptions::timeout`].
+    pub fn timeout(mut self, timeout: Duration) -> HubOptions {
+        self.timeout = timeout;
+        self
+    }
+
+    /// [`HubOptions::environment_proxy`].
+    pub fn environment_proxy(mut self, wanted: bool) -> HubOptions {
+        self.environment_proxy = wanted;
+        self
+    }
+
+    /// [`HubOptions::notice`].
+    pub fn notice(mut self, function: impl Fn(&str) + Send + Sync + 'static) -> HubOptions {
+        self.notice = Some(Arc::new(function));
+        self
+    }
+
+    /// [`HubOptions::cancel`].
+    pub fn cancel(mut self, flag: Arc<AtomicBool>) -> HubOptions {
+        self.cancel = Some(flag);
+        self
+    }
+
+    /// Whether the caller wants no more of it.
+    pub(super) fn is_cancelled(&self) -> bool {
+        let cancel = self.cancel.as_ref();
+        cancel.is_some_and(|flag| flag.load(Ordering::Relaxed))
+    }
+
+    /// Tells the caller a line.
+    pub(super) fn tell(&self, line: &str) {
+        if let Some(notice) = &self.notice {
+            notice(line);
+        }
+    }
+
     /// [`HubOptions::progress`].
     pub fn progress(mut self, function: impl Fn(&Transfer) + Send + Sync + 'static) -> HubOptions {
         self.progress = Some(Arc::new(function));
@@ -91,10 +153,11 @@ impl HubOptions {
 
     /// As the environment has it for all programs of the Hub: the cache is `HF_HUB_CACHE`, or `hub` in `HF_HOME`, or in
     /// `huggingface` of `XDG_CACHE_HOME` or `~/.cache`; the token is `HF_TOKEN`, or the file `HF_TOKEN_PATH`, or `token`
-    /// beside the cache; the address is `HF_ENDPOINT`; `HF_HUB_OFFLINE` set to 1 asks the cache alone.
+    /// beside the cache; the address is `HF_ENDPOINT`; `HF_HUB_OFFLINE` set to 1 asks the cache alone;
+    /// `HF_HUB_DOWNLOAD_TIMEOUT` is how many seconds no byte may arrive; and requests go through the proxies of the environment.
     ///
     /// # Errors
-    /// If neither the variables nor a home folder say where the cache is.
+    /// If neither the variables nor a home folder say where the cache is, or a variable has a value that means nothing.
     pub fn from_env() -> Result<HubOptions, HubError> {
         let text = |name: &str| env::var(name).ok().filter(|value| !value.trim().is_empty());
         let path = |name: &str| text(name).map(PathBuf::from);
@@ -112,11 +175,28 @@ impl HubOptions {
             let value = value.to_ascii_lowercase();
             ["1", "on", "yes", "true"].contains(&value.as_str())
         });
+        let timeout = match text(TIMEOUT_VARIABLE) {
+            None => Duration::from_secs(TIMEOUT),
+            Some(value) => seconds(&value).ok_or(HubError::Variable {
+                variable: TIMEOUT_VARIABLE,
+                value,
+                expected: "a number of seconds above 0",
+            })?,
+        };
         Ok(HubOptions::new(cache.ok_or(HubError::NoCache)?)
             .endpoint(endpoint)
+            .timeout(timeout)
+            .environment_proxy(true)
             .token(token.map(|token| token.trim().to_string()))
             .offline(offline))
     }
+}
+
+/// A number of seconds above 0.
+fn seconds(text: &str) -> Option<Duration> {
+    let seconds: f64 = text.trim().parse().ok()?;
+    let duration = Duration::try_from_secs_f64(seconds).ok()?;
+    (!duration.is_zero()).then_some(duration)
 }
 
 /// The token that the Hub's own program has written to a file.

@@ -18,6 +18,8 @@ pub struct UnaryRow {
     pub is_op: bool,
     /// Where it is an activation: the word for it in fused ops, then the other names that models have for it.
     pub activation: &'static [&'static str],
+    /// Where it is a module of PyTorch: the name of its class.
+    pub torch: Option<&'static str>,
 }
 
 /// What there is to know of a function of two elements besides how sixteen are computed.
@@ -44,6 +46,7 @@ macro_rules! unary_functions {
         formula: $formula:literal,
         is_op: $is_op:literal,
         activation: $activation:expr,
+        torch: $torch:expr,
     } |$simd:ident, $x:ident| $value:expr;)*) => {
         /// A function of one f32.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,6 +66,7 @@ macro_rules! unary_functions {
                         formula: $formula,
                         is_op: $is_op,
                         activation: $activation,
+                        torch: $torch,
                     },)*
                 }
             }
@@ -87,102 +91,119 @@ unary_functions! {
         formula: "−x",
         is_op: true,
         activation: &[],
+        torch: None,
     } |simd, x| simd.neg(x);
     Exp {
         name: "Exp",
         formula: "eˣ",
         is_op: true,
         activation: &[],
+        torch: None,
     } |simd, x| math::exp(simd, x);
     Log {
         name: "Log",
         formula: "ln x, the natural logarithm: −∞ of 0, no number below it",
         is_op: true,
         activation: &[],
+        torch: None,
     } |simd, x| math::log(simd, x);
     Sqrt {
         name: "Sqrt",
         formula: "√x",
         is_op: true,
         activation: &[],
+        torch: None,
     } |simd, x| simd.sqrt(x);
     Reciprocal {
         name: "Reciprocal",
         formula: "1 / x",
         is_op: true,
         activation: &[],
+        torch: None,
     } |simd, x| simd.div(simd.splat(1.0), x);
     Rsqrt {
         name: "Rsqrt",
         formula: "1 / √x",
         is_op: true,
         activation: &[],
+        torch: None,
     } |simd, x| simd.div(simd.splat(1.0), simd.sqrt(x));
     Sin {
         name: "Sin",
         formula: "sin x, x in radians",
         is_op: true,
         activation: &[],
+        torch: None,
     } |simd, x| math::sin_cos(simd, x).0;
     Cos {
         name: "Cos",
         formula: "cos x, x in radians",
         is_op: true,
         activation: &[],
+        torch: None,
     } |simd, x| math::sin_cos(simd, x).1;
     Erf {
         name: "Erf",
         formula: "erf x",
         is_op: true,
         activation: &[],
+        torch: None,
     } |simd, x| math::erf(simd, x);
     Square {
         name: "Square",
         formula: "x · x",
         is_op: false,
         activation: &[],
+        torch: None,
     } |simd, x| simd.mul(x, x);
     Cube {
         name: "Cube",
         formula: "(x · x) · x",
         is_op: false,
         activation: &[],
+        torch: None,
     } |simd, x| simd.mul(simd.mul(x, x), x);
     Relu {
         name: "Relu",
         formula: "max(x, 0)",
         is_op: true,
         activation: &["relu"],
+        torch: Some("ReLU"),
     } |simd, x| math::relu(simd, x);
     Silu {
         name: "Silu",
         formula: "x / (1 + e⁻ˣ)",
         is_op: true,
         activation: &["silu", "swish"],
+        torch: Some("SiLU"),
     } |simd, x| math::silu(simd, x);
     GeluErf {
         name: "Gelu",
         formula: "x/2 · (1 + erf(x/√2))",
         is_op: false,
         activation: &["gelu"],
+        torch: Some("GELU"),
     } |simd, x| math::gelu_erf(simd, x);
     GeluTanh {
         name: "GeluTanh",
         formula: "x/2 · (1 + tanh(√(2/π) · (x + 0.044715x³)))",
         is_op: false,
         activation: &["gelu_tanh", "gelu_new", "gelu_pytorch_tanh", "gelu_fast"],
+        torch: None,
     } |simd, x| math::gelu_tanh(simd, x);
     Tanh {
         name: "Tanh",
         formula: "tanh x",
         is_op: true,
         activation: &["tanh"],
+        torch: Some("Tanh"),
     } |simd, x| math::tanh(simd, x);
     Sigmoid {
         name: "Sigmoid",
         formula: "1 / (1 + e⁻ˣ)",
         is_op: true,
         activation: &["sigmoid"],
+        torch: Some("Sigmoid"),
     } |simd, x| math::sigmoid(simd, x);
 }
 

@@ -1,6 +1,6 @@
 //! Which names an expression reads.
 
-use super::expression::{Expression, Kind, Node};
+use super::expression::{Expression, Function, Kind, Node, Operator};
 
 /// One place where an expression reads a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,38 @@ impl Expression {
         collect(&self.root, &mut found);
         found.sort_by_key(|reference| reference.offset);
         found
+    }
+
+    /// Every name of which the expression takes an element, a field, the length or the values one by one.
+    pub fn taken_apart(&self) -> Vec<&str> {
+        let mut found = Vec::new();
+        parts(&self.root, &mut found);
+        found
+    }
+}
+
+/// Adds the names that are taken apart below a node.
+fn parts<'e>(node: &'e Node, found: &mut Vec<&'e str>) {
+    let mut whole = |of: &'e Node| match &of.kind {
+        Kind::Name(name) => found.push(name),
+        _ => {}
+    };
+    match &node.kind {
+        Kind::Index(of, _) | Kind::Field(of, _) | Kind::Binary(Operator::In, _, of) => whole(of),
+        Kind::ListFor { parts, .. } => whole(&parts[1]),
+        Kind::Call(Function::Len, of) => of.iter().for_each(whole),
+        _ => {}
+    }
+    match &node.kind {
+        Kind::Constant(_) | Kind::Name(_) => {}
+        Kind::Field(of, _) | Kind::Negate(of) | Kind::Not(of) => parts(of, found),
+        Kind::Index(left, right) | Kind::Binary(_, left, right) => {
+            parts(left, found);
+            parts(right, found);
+        }
+        Kind::Conditional(of) => of.iter().for_each(|of| parts(of, found)),
+        Kind::Call(_, of) | Kind::List(of) => of.iter().for_each(|of| parts(of, found)),
+        Kind::ListFor { parts: of, .. } => of.iter().for_each(|of| parts(of, found)),
     }
 }
 
@@ -73,6 +105,35 @@ mod tests {
             .map(|r| r.name)
             .collect();
         assert_eq!(names, ["width", "i"]);
+    }
+
+    #[test]
+    fn a_name_is_taken_apart_by_what_wants_a_list_or_record() {
+        let taken = |text: &str| {
+            let expression = Expression::parse(text).unwrap();
+            let taken = expression.taken_apart().into_iter();
+            taken.map(str::to_owned).collect::<Vec<_>>()
+        };
+        for text in [
+            "a[0]",
+            "a.b",
+            "1 in a",
+            "[x for x in a]",
+            "len(a)",
+            "true ? a[b] : 0",
+            "-a[1] + 2",
+        ] {
+            assert_eq!(taken(text), ["a"], "{text}");
+        }
+        for text in [
+            "a",
+            "[1, 2][a]",
+            "a in [1]",
+            "max(a, 2)",
+            "a == 1 ? a : not a",
+        ] {
+            assert!(taken(text).is_empty(), "{text}");
+        }
     }
 
     #[test]

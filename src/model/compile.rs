@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::limits::limits;
-use super::{Activations, Logits, ModelError, ModelFiles, Options};
+use super::{Activations, Configuration, Logits, ModelError, ModelFiles, Options, Warning};
 use crate::architecture::bind::{bind, find_tensor};
+use crate::architecture::config_keys::{self, Effect, UnreadKey, refuse, unread_keys};
 use crate::architecture::expand::expand;
 use crate::architecture::parameters::{ParameterSource, SourceKind};
+use crate::architecture::used::CONTEXT;
 use crate::graph::{Graph, Kind, Name, verify};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::simd::Isa;
@@ -60,6 +62,8 @@ pub struct Compiled {
     pub eos_tokens: Vec<u32>,
     /// The token that begins a text.
     pub bos_token: Option<u32>,
+    /// What the files say and the model does not do.
+    pub warnings: Vec<Warning>,
 }
 
 /// Compile a model: load its graph, run the passes, plan.
@@ -72,7 +76,9 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
             .as_ref()
             .is_some_and(|headers| find_tensor(headers, prefixes, name).is_some())
     };
+    let unread_keys = unread_keys(&files.graph, &files.config)?;
     let expanded = expand(&files.graph, &files.config, &has)?;
+    refuse(&files.graph, &files.config, &unread_keys)?;
     let mut decode = bind(&files.graph.file, &expanded, headers.as_ref())?;
     decode.edit().sweep();
     verify(&decode)?;
@@ -114,12 +120,17 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
     if options.logits == Logits::Last && !bidirectional {
         report.append(passes.run_prefill(&mut prefill, &pass_options)?);
     }
-    let context = context(
-        &files.config.describe(),
-        &expanded.params,
-        limits.positions,
-        options,
-    )?;
+    let mut warnings = key_warnings(files, &unread_keys);
+    let stated = stated_context(&files.config, &expanded.params)?;
+    let context = context(stated, limits.positions, options)?;
+    if let Some(stated) = stated.filter(|stated| *stated < context) {
+        let config = files.config.describe();
+        warnings.push(Warning::Context {
+            config,
+            context,
+            stated,
+        });
+    }
     let together = reads_texts_together(&prefill);
     let default_chunk = match (bidirectional, together, options.logits) {
         (true, true, _) => context.max(DEFAULT_CHUNK),
@@ -164,6 +175,8 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
     let weight_bytes = weight_bytes
         .map(|id| decode.ty(id.into()).bytes(1, 1))
         .sum();
+    let (eos, bos) = (files.config.eos_tokens(), files.config.bos_token());
+    warnings.extend(eos.wrong.into_iter().chain(bos.wrong));
     Ok(Compiled {
         graph_file: files.graph.file.clone(),
         ignore: expanded.ignore,
@@ -174,29 +187,67 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         plan: Arc::new(plan),
         vocabulary: limits.vocabulary.unwrap_or(i32::MAX as usize),
         weight_bytes,
-        eos_tokens: files.config.eos_tokens(),
-        bos_token: files.config.bos_token(),
+        eos_tokens: eos.ids,
+        bos_token: bos.ids.first().copied(),
+        warnings,
         source: files.config.kind(),
     })
 }
 
-/// The session's positions: what the caller asks for, or the smaller of the model's and [`DEFAULT_CONTEXT`]. `config`
-/// is what messages call the model's configuration.
-fn context(
-    config: &str,
+/// Warnings of keys that the graph file does not read.
+fn key_warnings(files: &ModelFiles, unread: &[UnreadKey]) -> Vec<Warning> {
+    let keys = |replaced: bool| -> Vec<String> {
+        let keys = unread.iter();
+        let keys = keys.filter(|key| key.effect == Effect::Changes && key.replaced == replaced);
+        keys.map(UnreadKey::to_string).collect()
+    };
+    let config = files.config.describe();
+    let mut warnings = Vec::new();
+    let replaced = keys(true);
+    if !replaced.is_empty() {
+        warnings.push(Warning::ReplacedKeys {
+            config: config.clone(),
+            keys: replaced,
+        });
+    }
+    let unread = keys(false);
+    if !unread.is_empty() {
+        let graph = files.graph.file.clone();
+        warnings.push(Warning::UnreadKeys {
+            config,
+            graph,
+            keys: unread,
+        });
+    }
+    warnings
+}
+
+/// The most positions that the model states: by the parameter `context`, else by a key that is known to.
+fn stated_context(
+    config: &Configuration,
     params: &BTreeMap<String, Value>,
+) -> Result<Option<usize>, ModelError> {
+    let found = match params.get(CONTEXT) {
+        None | Some(Value::Null) => {
+            let stated = config_keys::stated_context(config)?;
+            return Ok(stated
+                .map(|(_, positions)| positions)
+                .filter(|positions| *positions > 0));
+        }
+        Some(Value::Int(positions @ 1..)) => return Ok(usize::try_from(*positions).ok()),
+        Some(Value::Int(positions)) => format!("{positions} positions; it must be 1 or more"),
+        Some(other) => format!("{}; it must be an integer", other.kind()),
+    };
+    let message = format!("the model's context is {found}");
+    Err(Problems::one(config.describe(), Problem::new(Position::START, message)).into())
+}
+
+/// The session's positions: what the caller asks for, or the smaller of the model's and [`DEFAULT_CONTEXT`].
+fn context(
+    stated: Option<usize>,
     table: Option<usize>,
     options: &Options,
 ) -> Result<usize, ModelError> {
-    let stated = match params.get("context") {
-        Some(Value::Int(n)) if *n < 1 => {
-            let message = format!("the model's context is {n} positions; it must be 1 or more");
-            return Err(Problems::one(config, Problem::new(Position::START, message)).into());
-        }
-        stated => stated
-            .and_then(Value::as_int)
-            .and_then(|n| usize::try_from(n).ok()),
-    };
     let most = table.unwrap_or(MOST_CONTEXT);
     let context = options
         .context

@@ -2,7 +2,9 @@
 
 use serde_json::Value as Json;
 
-use crate::architecture::parameters::{ConfigJson, ParameterSource, SourceKind};
+use super::Warning;
+use super::file_names::GENERATION;
+use crate::architecture::parameters::{ConfigJson, Leaf, ParameterSource, SourceKind, from_json};
 use crate::files::gguf::Metadata;
 use crate::language::value::Value;
 
@@ -41,35 +43,48 @@ impl Configuration {
     }
 
     /// Tokens that end a text.
-    pub fn eos_tokens(&self) -> Vec<u32> {
+    pub fn eos_tokens(&self) -> TokenIds {
         match self {
             Configuration::Folder {
                 json, generation, ..
             } => {
-                let generation = generation.as_ref().map(eos_tokens);
-                generation
-                    .filter(|tokens| !tokens.is_empty())
-                    .unwrap_or_else(|| eos_tokens(json))
+                let generation = generation.as_ref();
+                let generation = generation.map(|json| json_ids(GENERATION, json, EOS));
+                let config = json_ids(&self.describe(), json, EOS);
+                match generation {
+                    Some(generation) if !generation.ids.is_empty() => generation,
+                    Some(generation) => TokenIds {
+                        ids: config.ids,
+                        wrong: generation.wrong.into_iter().chain(config.wrong).collect(),
+                    },
+                    None => config,
+                }
             }
             Configuration::Gguf(metadata) => {
-                let mut ids = Vec::new();
-                for key in ["eos_token_id", "eot_token_id", "eom_token_id"] {
-                    let id = token_id(metadata, key);
-                    ids.extend(id.filter(|id| !ids.contains(id)));
+                let mut all = TokenIds::default();
+                for key in [EOS, "eot_token_id", "eom_token_id"] {
+                    all.add(metadata_ids(metadata, key));
                 }
-                ids
+                all
             }
         }
     }
 
-    /// The token that begins a text.
-    pub fn bos_token(&self) -> Option<u32> {
-        match self {
-            Configuration::Folder { json, .. } => {
-                u32::try_from(json.get("bos_token_id")?.as_u64()?).ok()
-            }
-            Configuration::Gguf(metadata) => token_id(metadata, "bos_token_id"),
+    /// The token that begins a text: one at most.
+    pub fn bos_token(&self) -> TokenIds {
+        let mut found = match self {
+            Configuration::Folder { json, .. } => json_ids(&self.describe(), json, BOS),
+            Configuration::Gguf(metadata) => metadata_ids(metadata, BOS),
+        };
+        if found.ids.len() > 1 {
+            found.wrong.push(Warning::TokenId {
+                config: self.describe(),
+                key: BOS.to_owned(),
+                found: format!("{:?}", found.ids),
+            });
+            found.ids.clear();
         }
+        found
     }
 
     fn source(&self) -> &dyn ParameterSource {
@@ -80,41 +95,79 @@ impl Configuration {
     }
 }
 
-/// The end-of-sequence tokens that a `config.json` or `generation_config.json` names: `eos_token_id`, a number or a list
-/// of numbers, at the top or in `text_config`. Anything else there is ignored, as are numbers that are no token id.
-fn eos_tokens(config: &Json) -> Vec<u32> {
-    let own = config.get("eos_token_id").filter(|value| !value.is_null());
-    let nested = || {
-        config
-            .get("text_config")
-            .and_then(|text| text.get("eos_token_id"))
-    };
-    let values = match own.or_else(nested) {
-        Some(Json::Array(values)) => values.as_slice(),
-        Some(value) => std::slice::from_ref(value),
-        None => &[],
-    };
-    let mut ids = Vec::new();
-    for id in values
-        .iter()
-        .filter_map(|value| u32::try_from(value.as_u64()?).ok())
-    {
-        if !ids.contains(&id) {
-            ids.push(id);
-        }
-    }
-    ids
+/// Special tokens, and what is wrong with those that are left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenIds {
+    /// The tokens, each once.
+    pub ids: Vec<u32>,
+    /// What is no token.
+    pub wrong: Vec<Warning>,
 }
 
-/// A special token of a GGUF file's vocabulary.
-fn token_id(metadata: &Metadata, key: &str) -> Option<u32> {
-    let id = metadata.integer(&format!("tokenizer.ggml.{key}"))?;
-    u32::try_from(id).ok()
+impl TokenIds {
+    /// What a value says: a number, or a list of numbers; null and -1 mean none.
+    fn of(config: &str, key: &str, value: &Value) -> TokenIds {
+        let values = match value {
+            Value::List(values) => values.as_slice(),
+            value => std::slice::from_ref(value),
+        };
+        let mut found = TokenIds::default();
+        for value in values {
+            match value.as_int().map(u32::try_from) {
+                _ if matches!(value, Value::Null | Value::Int(-1)) => {}
+                Some(Ok(id)) if found.ids.contains(&id) => {}
+                Some(Ok(id)) => found.ids.push(id),
+                None | Some(Err(_)) => found.wrong.push(Warning::TokenId {
+                    config: config.to_owned(),
+                    key: key.to_owned(),
+                    found: value.to_string(),
+                }),
+            }
+        }
+        found
+    }
+
+    fn add(&mut self, more: TokenIds) {
+        self.wrong.extend(more.wrong);
+        for id in more.ids {
+            if !self.ids.contains(&id) {
+                self.ids.push(id);
+            }
+        }
+    }
+}
+
+/// The key of the tokens that end a text.
+const EOS: &str = "eos_token_id";
+/// The key of the token that begins one.
+const BOS: &str = "bos_token_id";
+
+/// The tokens that a JSON file names under a key, at the top or in `text_config`.
+fn json_ids(file: &str, config: &Json, key: &str) -> TokenIds {
+    let own = config.get(key).filter(|value| !value.is_null());
+    let nested = || config.get("text_config").and_then(|text| text.get(key));
+    match own.or_else(nested) {
+        Some(value) => TokenIds::of(file, key, &from_json(value.clone())),
+        None => TokenIds::default(),
+    }
+}
+
+/// Special tokens of a GGUF file's vocabulary.
+fn metadata_ids(metadata: &Metadata, key: &str) -> TokenIds {
+    let key = format!("tokenizer.ggml.{key}");
+    match metadata.get(&key) {
+        Some(value) => TokenIds::of(&metadata.describe(), &key, &value),
+        None => TokenIds::default(),
+    }
 }
 
 impl ParameterSource for Configuration {
     fn get(&self, path: &str) -> Option<Value> {
         self.source().get(path)
+    }
+
+    fn leaves(&self) -> Vec<Leaf> {
+        self.source().leaves()
     }
 
     fn describe(&self) -> String {
@@ -134,6 +187,7 @@ mod tests {
 
     #[test]
     fn eos_may_be_a_number_a_list_nested_or_absent() {
+        let eos_tokens = |json: &Json| json_ids("config.json", json, EOS).ids;
         assert_eq!(eos_tokens(&json!({"eos_token_id": 2})), [2]);
         assert_eq!(
             eos_tokens(&json!({"eos_token_id": [2, 128009, 2]})),
@@ -149,5 +203,18 @@ mod tests {
             [7]
         );
         assert!(eos_tokens(&json!([])).is_empty());
+    }
+
+    #[test]
+    fn what_is_no_token_is_told() {
+        let wrong = |value: Json| {
+            let found = json_ids("config.json", &json!({"eos_token_id": value}), EOS).wrong;
+            found.iter().map(Warning::to_string).collect::<Vec<_>>()
+        };
+        assert!(wrong(json!([2, null, -1])).is_empty());
+        assert_eq!(
+            wrong(json!(["2", 7])),
+            ["config.json: eos_token_id is '2', which is not a token id: it is ignored"]
+        );
     }
 }

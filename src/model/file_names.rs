@@ -10,3 +10,5 @@ pub(super) const TOKENIZER: &str = "tokenizer.json";
 pub(super) const GGUF: &str = "model.gguf";
 /// The largest graph or configuration file that is read, in bytes.
 pub(super) const LARGEST_TEXT: u64 = 16 << 20;
+/// What a folder says of generating text.
+pub(super) const GENERATION: &str = "generation_config.json";

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value as Json;
 
 use super::configuration::Configuration;
-use super::file_names::{CONFIG, LARGEST_TEXT};
+use super::file_names::{CONFIG, GENERATION, LARGEST_TEXT};
 use super::graphs::{GraphOrigin, choose_graph};
 use super::source::{Place, Source, gguf_in_memory};
 #[cfg(feature = "tokenizer")]
@@ -16,13 +16,11 @@ use crate::architecture::bind::{Headers, headers};
 use crate::architecture::parameters::ConfigJson;
 use crate::files::folder::{Folder, read_text};
 use crate::files::gguf::open_parts;
+use crate::files::json;
 use crate::files::weight_file::WeightFile;
 use crate::files::weight_files::{Open, WeightFiles, WeightFilesError};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::language::diagnostics::{Position, Problem, Problems};
-
-/// What a folder says of generating text.
-const GENERATION: &str = "generation_config.json";
 
 /// A model's files, found and opened, the weights not yet read.
 pub struct ModelFiles {
@@ -166,9 +164,7 @@ fn configuration(
     text: &str,
     generation: Option<Json>,
 ) -> Result<Configuration, ModelError> {
-    let config = ConfigJson::parse(name, text)?;
-    // `ConfigJson::parse` has read the same text.
-    let json = serde_json::from_str(text).unwrap_or(Json::Null);
+    let (config, json) = ConfigJson::with_json(name, text)?;
     Ok(Configuration::Folder {
         config,
         json,
@@ -184,12 +180,12 @@ pub(crate) fn read_json(folder: &Folder, file: &str) -> Result<Json, ModelError>
 /// A JSON file of a folder, of no more than `most` bytes.
 pub(crate) fn read_json_up_to(folder: &Folder, file: &str, most: u64) -> Result<Json, ModelError> {
     let text = folder.text(file, most)?;
-    serde_json::from_str(&text).map_err(|error| {
+    json::parse(&text).map_err(|error| {
         let position = Position {
-            line: error.line().max(1),
-            column: error.column().max(1),
+            line: error.line,
+            column: error.column,
         };
-        let problem = Problem::new(position, error.to_string());
+        let problem = Problem::new(position, error.message);
         Problems::one(folder.path(file).display().to_string(), problem).into()
     })
 }

@@ -1,7 +1,7 @@
 //! A model, ready to run: the whole way from files to an executor, and the options along it.
 //!
 //! What belongs here: finding a model's files, choosing its graph, compiling it, and the [`Model`] that sessions are
-//! made of. What does not: any of the steps themselves, each of which has a room of its own.
+//! made of. What does not: any of the steps themselves, each of which has a module of its own.
 
 #[cfg(feature = "tokenizer")]
 mod beside;
@@ -19,6 +19,7 @@ mod recipe_source;
 mod source;
 #[cfg(feature = "tokenizer")]
 mod vocabulary;
+mod warning;
 
 use std::fmt;
 use std::io::Read;
@@ -55,6 +56,7 @@ pub use source::Source;
 use vocabulary::Vocabulary;
 #[cfg(feature = "tokenizer")]
 pub use vocabulary::open_tokenizer;
+pub use warning::Warning;
 
 #[cfg(feature = "tokenizer")]
 use self::beside::beside;
@@ -151,6 +153,7 @@ impl Model {
         let pool = Pool::new(threads).map_err(ModelError::Threads)?;
         let plan = compiled.plan.clone();
         let compiled = Arc::new(compiled);
+        let recipe_source = RecipeSource::of(&files)?;
         let identity = identity::identity(compiled.clone(), weight_files);
         let mut executor = Executor::new(plan, weights, pool)?.with_identity(identity);
         if let Some(cache) = prefix_cache(&compiled.plan)? {
@@ -161,7 +164,7 @@ impl Model {
             shared: Arc::new(Shared {
                 executor,
                 compiled,
-                recipe_source: RecipeSource::of(&files),
+                recipe_source,
                 #[cfg(feature = "tokenizer")]
                 tokenizer,
                 #[cfg(feature = "chat")]
@@ -207,6 +210,11 @@ impl Model {
             &self.shared.compiled.plan,
             self.shared.compiled.weight_bytes,
         )
+    }
+
+    /// What the model's files say and the model does not do, though it runs.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.shared.compiled.warnings
     }
 
     /// What the passes did and, if [`Options::near_misses`] asked, where rules nearly fired.

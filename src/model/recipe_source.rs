@@ -1,7 +1,10 @@
 //! Where it stands how hidden states become embeddings.
 
-use super::{Configuration, ModelFiles};
+use super::{Configuration, ModelError, ModelFiles};
+use crate::architecture::parameters::ParameterSource;
 use crate::files::folder::Folder;
+use crate::language::diagnostics::{Position, Problem, Problems};
+use crate::language::value::Value;
 
 /// Where a model's recipe is to be read.
 #[derive(Clone, Debug)]
@@ -14,19 +17,28 @@ pub(crate) struct RecipeSource {
 
 impl RecipeSource {
     /// The source among a model's files.
-    pub fn of(files: &ModelFiles) -> RecipeSource {
-        let pooling_type = match &files.config {
-            Configuration::Gguf(metadata) => {
-                let names = files.config.architectures();
-                names
-                    .first()
-                    .and_then(|name| metadata.integer(&format!("{name}.pooling_type")))
-            }
-            Configuration::Folder { .. } => None,
-        };
-        RecipeSource {
+    ///
+    /// # Errors
+    /// If the GGUF file's pooling is not a number.
+    pub fn of(files: &ModelFiles) -> Result<RecipeSource, ModelError> {
+        let mut pooling_type = None;
+        if let Configuration::Gguf(metadata) = &files.config
+            && let Some(name) = files.config.architectures().first()
+        {
+            let key = format!("{name}.pooling_type");
+            pooling_type = match metadata.get(&key) {
+                None => None,
+                Some(Value::Int(number)) => Some(number),
+                Some(other) => {
+                    let message = format!("'{key}' is {}, expected an integer", other.kind());
+                    let problem = Problem::new(Position::START, message);
+                    return Err(Problems::one(files.config.describe(), problem).into());
+                }
+            };
+        }
+        Ok(RecipeSource {
             folder: files.folder.clone(),
             pooling_type,
-        }
+        })
     }
 }

@@ -91,7 +91,7 @@ pub(super) const OPS: &[OpDef] = &[
         tokens: |op| Tokens::Text {
             causal: op.flag("causal"),
         },
-        infer: attention_infer,
+        infer: whole_infer,
         reference: attention_reference,
         lower: attention_lower,
         ..OpDef::PLAIN
@@ -170,10 +170,26 @@ fn check_heads(q: &Type, k: &Type) -> Result<(), String> {
     }
 }
 
-fn scores_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+/// Fail where a window is stated and later keys are visible: which of them the window would keep is not defined.
+fn check_window(op: &Op) -> Result<(), String> {
+    match window(op).filter(|_| !op.flag("causal")) {
+        Some(window) => Err(format!(
+            "window {window} needs causal: true, as a window reaches back and never ahead"
+        )),
+        None => Ok(()),
+    }
+}
+
+fn scores_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    check_window(op)?;
     let (q, k) = (operand(inputs, 0)?, operand(inputs, 1)?);
     check_heads(q, k)?;
     one(Shape::from_slice(&[q.shape[1], q.shape[0], k.shape[0]]))
+}
+
+fn whole_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    check_window(op)?;
+    attention_infer(op, inputs)
 }
 
 fn attention_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {

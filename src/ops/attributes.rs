@@ -19,7 +19,7 @@ pub enum Attribute {
     /// One of a closed set of words, or free text.
     Text(Cow<'static, str>),
     /// Whole numbers.
-    Ints(SmallVec<[i64; 4]>),
+    Ints(Box<[i64]>),
 }
 
 impl Attribute {
@@ -123,8 +123,9 @@ impl AttributeDef {
     }
 }
 
-/// Values in the order of the definition.
-pub type Attributes = SmallVec<[Attribute; 4]>;
+/// Values in the order of the definition. Most ops have none or one, and a graph of many layers is as fast to walk as its
+/// nodes are small.
+pub type Attributes = SmallVec<[Attribute; 1]>;
 
 /// Check the given attributes against their definitions and fill in defaults.
 pub(super) fn complete(

@@ -1,11 +1,11 @@
-//! An op, and a row of the table: everything about one op. A column that another room needs stands here, so that the room asks the
+//! An op, and a row of the table: everything about one op. A fact that another module needs is a column here, so that the module asks the
 //! table and not for a name.
 
 use std::fmt;
 
 use smallvec::SmallVec;
 
-use super::attributes::{Attribute, AttributeDef, Attributes};
+use super::attributes::{Attribute, AttributeDef, AttributeKind, Attributes};
 use super::lower::{Form, Lowering, Phase, WeightForm};
 use super::reference::Operands;
 use super::tensor::Tensor;
@@ -88,12 +88,28 @@ impl OpDef {
     };
 }
 
+impl OpDef {
+    /// The most segments that an op of [`Arity::Segments`] can have; 0 for others.
+    pub fn most_segments(&self) -> usize {
+        let attribute = self.attributes.iter().find(|def| def.name == SEGMENTS);
+        match attribute.map(|def| def.kind) {
+            Some(AttributeKind::Int(_, most)) => usize::try_from(most).unwrap_or(usize::MAX),
+            _ => 0,
+        }
+    }
+}
+
+/// The attribute that says how many segments an op of [`Arity::Segments`] has.
+pub const SEGMENTS: &str = "segments";
+
 /// One operand of an op.
 pub struct InputDef {
     /// For documentation and messages.
     pub name: &'static str,
     /// Whether it may be absent.
     pub optional: bool,
+    /// Whether its absence must be written: where an optional weight is named and the file lacks it, it is not just left out.
+    pub stated: bool,
     /// What kernels want of it.
     pub form: Form,
 }
@@ -104,6 +120,7 @@ impl InputDef {
         InputDef {
             name,
             optional: false,
+            stated: false,
             form,
         }
     }
@@ -113,7 +130,16 @@ impl InputDef {
         InputDef {
             name,
             optional: true,
+            stated: false,
             form,
+        }
+    }
+
+    /// An operand that may be absent where that is written.
+    pub const fn stated(name: &'static str, form: Form) -> Self {
+        InputDef {
+            stated: true,
+            ..InputDef::optional(name, form)
         }
     }
 }
@@ -203,6 +229,13 @@ pub struct Split {
     pub table: &'static str,
     /// The op of the first operand and the table.
     pub apply: &'static str,
+}
+
+/// Each op has one row, so that rows are the same op if they lie at the same place.
+impl PartialEq for OpDef {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
 }
 
 /// An op with its attributes.
@@ -327,7 +360,7 @@ impl Op {
     }
 
     fn segments(&self) -> usize {
-        usize::try_from(self.int("segments")).unwrap_or(0)
+        usize::try_from(self.int(SEGMENTS)).unwrap_or(0)
     }
 
     /// The definition of operand `slot`.

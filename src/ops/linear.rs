@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::attributes::{Attribute, AttributeDef, AttributeKind};
 use super::blocks::quantized_product;
+use super::definition::SEGMENTS;
 use super::elementwise::{ACTIVATIONS, GATES, activation, apply};
 use super::infer::{Types, expect_rank, expect_shape, one, operand, width};
 use super::lower::{Form, Lowering, Phase, WeightForm};
@@ -73,7 +74,7 @@ pub(super) const OPS: &[OpDef] = &[
         name: MERGED_LINEAR,
         formula: "yᵢ = x · weightᵢᵀ + biasᵢ for each of `segments` weights, in one step",
         attributes: &[AttributeDef::required(
-            "segments",
+            SEGMENTS,
             AttributeKind::Int(1, 64),
             "how many weights",
         )],
@@ -214,7 +215,13 @@ fn merged_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
         .collect()
 }
 
-fn gated_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+/// The function of a gate.
+fn gate(op: &Op) -> Option<UnaryFunction> {
+    activation(op.text("activation"))
+}
+
+fn gated_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    gate(op).ok_or("the gate has no function")?;
     let x = operand(inputs, 0)?;
     let gate = product_shape(x, operand(inputs, 1)?, inputs[3], "gate")?;
     let up = product_shape(x, operand(inputs, 2)?, inputs[4], "up")?;
@@ -329,13 +336,9 @@ fn merged_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
 }
 
 fn gated_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
-    let gate = product(operands.get(0), operands.get(1), operands.optional(3));
+    let gate_product = product(operands.get(0), operands.get(1), operands.optional(3));
     let up = product(operands.get(0), operands.get(2), operands.optional(4));
-    vec![zip(
-        &map(gate, activation(op.text("activation"))),
-        &up,
-        |gate, up| gate * up,
-    )]
+    vec![zip(&map(gate_product, gate(op)), &up, |gate, up| gate * up)]
 }
 
 fn matmul_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
@@ -402,7 +405,8 @@ fn merged_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
 }
 
 fn gated_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    // The attribute is one of the gates' words, all of which are functions.
-    let activation = activation(op.text("activation")).unwrap_or(UnaryFunction::Relu);
-    layer_phase(Layer::Gated { activation }, lowering)
+    let functions = gate(op).into_iter();
+    functions
+        .flat_map(|activation| layer_phase(Layer::Gated { activation }, lowering))
+        .collect()
 }

@@ -18,6 +18,15 @@ use crate::kernels::norm::{Floats, LayerNorm, NormOutput, Reduce, Reduction, Rms
 use crate::kernels::simd::{LANES, tree};
 use crate::types::{Dim, Type};
 
+/// Which norm an op's row is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Norm {
+    /// By the root of the mean of squares.
+    Rms,
+    /// By mean and variance.
+    Layer,
+}
+
 pub(super) const EPS: AttributeDef = AttributeDef::optional(
     "eps",
     AttributeKind::Float,
@@ -43,11 +52,11 @@ pub(super) const OPS: &[OpDef] = &[
         attributes: &[EPS],
         inputs: &[
             InputDef::required("x", Form::Tensor),
-            InputDef::optional("gain", Form::Constant),
+            InputDef::stated("gain", Form::Constant),
         ],
         infer: norm_infer,
-        reference: rms_norm_reference,
-        lower: norm_lower,
+        reference: |op, operands| norm_reference(Norm::Rms, op, operands),
+        lower: |op, lowering| norm_phase::<Floats>(Norm::Rms, op, lowering),
         ..BASE
     },
     OpDef {
@@ -56,12 +65,12 @@ pub(super) const OPS: &[OpDef] = &[
         attributes: &[EPS],
         inputs: &[
             InputDef::required("x", Form::Tensor),
-            InputDef::optional("gain", Form::Constant),
+            InputDef::stated("gain", Form::Constant),
             InputDef::optional("bias", Form::Constant),
         ],
         infer: norm_infer,
-        reference: layer_norm_reference,
-        lower: norm_lower,
+        reference: |op, operands| norm_reference(Norm::Layer, op, operands),
+        lower: |op, lowering| norm_phase::<Floats>(Norm::Layer, op, lowering),
         ..BASE
     },
     OpDef {
@@ -71,9 +80,10 @@ pub(super) const OPS: &[OpDef] = &[
         inputs: &[
             InputDef::required("x", Form::Tensor),
             InputDef::required("residual", Form::Tensor),
-            InputDef::optional("gain", Form::Constant),
+            InputDef::stated("gain", Form::Constant),
         ],
-        lower: norm_lower,
+        reference: |op, operands| add_norm_reference(Norm::Rms, op, operands),
+        lower: |op, lowering| norm_phase::<Floats>(Norm::Rms, op, lowering),
         ..ADDED
     },
     OpDef {
@@ -83,10 +93,11 @@ pub(super) const OPS: &[OpDef] = &[
         inputs: &[
             InputDef::required("x", Form::Tensor),
             InputDef::required("residual", Form::Tensor),
-            InputDef::optional("gain", Form::Constant),
+            InputDef::stated("gain", Form::Constant),
             InputDef::optional("bias", Form::Constant),
         ],
-        lower: norm_lower,
+        reference: |op, operands| add_norm_reference(Norm::Layer, op, operands),
+        lower: |op, lowering| norm_phase::<Floats>(Norm::Layer, op, lowering),
         ..ADDED
     },
     OpDef {
@@ -124,7 +135,6 @@ const ADDED: OpDef = OpDef {
     tokens: |_| Tokens::OwnRow(&[0, 1]),
     in_place: &[(0, 0), (0, 1), (1, 0), (1, 1)],
     infer: add_norm_infer,
-    reference: add_norm_reference,
     ..BASE
 };
 
@@ -214,8 +224,9 @@ fn layer_norm_row(
     }));
 }
 
-/// The norm whose name ends the op's, of every row.
+/// The norm of every row.
 pub(super) fn norm_rows(
+    norm: Norm,
     op: &Op,
     x: &Tensor,
     gain: Option<&Tensor>,
@@ -230,29 +241,33 @@ pub(super) fn norm_rows(
     let (gain, bias) = (gain.as_deref(), bias.as_deref());
     let mut y = Vec::with_capacity(data.len());
     for row in data.chunks_exact(x.width()) {
-        if op.name().ends_with("RmsNorm") {
-            rms_norm_row(row, gain, eps, &mut y);
-        } else {
-            layer_norm_row(row, gain, bias, eps, &mut y);
+        match norm {
+            Norm::Rms => rms_norm_row(row, gain, eps, &mut y),
+            Norm::Layer => layer_norm_row(row, gain, bias, eps, &mut y),
         }
     }
     Tensor::f32(x.shape.clone(), y)
 }
 
-fn rms_norm_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
-    vec![norm_rows(op, operands.get(0), operands.optional(1), None)]
+/// The gain and, of a LayerNorm, the bias: operands from `first` on.
+pub(super) fn gain_and_bias<'o>(
+    norm: Norm,
+    operands: &'o Operands<'_>,
+    first: usize,
+) -> (Option<&'o Tensor>, Option<&'o Tensor>) {
+    let bias = match norm {
+        Norm::Rms => None,
+        Norm::Layer => operands.optional(first + 1),
+    };
+    (operands.optional(first), bias)
 }
 
-fn layer_norm_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
-    vec![norm_rows(
-        op,
-        operands.get(0),
-        operands.optional(1),
-        operands.optional(2),
-    )]
+pub(super) fn norm_reference(norm: Norm, op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    let (gain, bias) = gain_and_bias(norm, operands, 1);
+    vec![norm_rows(norm, op, operands.get(0), gain, bias)]
 }
 
-pub(super) fn add_norm_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+pub(super) fn add_norm_reference(norm: Norm, op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let (x, residual) = (operands.get(0), operands.get(1));
     let sum = x
         .floats()
@@ -261,7 +276,8 @@ pub(super) fn add_norm_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor
         .map(|(x, r)| x + r)
         .collect();
     let sum = Tensor::f32(x.shape.clone(), sum);
-    let y = norm_rows(op, &sum, operands.optional(2), operands.optional(3));
+    let (gain, bias) = gain_and_bias(norm, operands, 2);
+    let y = norm_rows(norm, op, &sum, gain, bias);
     vec![sum, y]
 }
 
@@ -300,11 +316,15 @@ fn reduce_reference(reduction: Reduction, operands: &Operands<'_>) -> Vec<Tensor
 }
 
 /// The phase of a norm op whose `y` is of one kind.
-pub(super) fn norm_phase<Y: NormOutput>(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
+pub(super) fn norm_phase<Y: NormOutput>(
+    norm: Norm,
+    op: &Op,
+    lowering: &Lowering<'_>,
+) -> Vec<Phase> {
     let eps = op.float("eps") as f32;
     let residual = op.def().outputs.len() == 2;
-    vec![match op.name().ends_with("RmsNorm") {
-        true => Phase::whole(
+    vec![match norm {
+        Norm::Rms => Phase::whole(
             RmsNorm {
                 eps,
                 residual,
@@ -312,7 +332,7 @@ pub(super) fn norm_phase<Y: NormOutput>(op: &Op, lowering: &Lowering<'_>) -> Vec
             },
             lowering,
         ),
-        false => Phase::whole(
+        Norm::Layer => Phase::whole(
             LayerNorm {
                 eps,
                 residual,
@@ -321,10 +341,6 @@ pub(super) fn norm_phase<Y: NormOutput>(op: &Op, lowering: &Lowering<'_>) -> Vec
             lowering,
         ),
     }]
-}
-
-fn norm_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    norm_phase::<Floats>(op, lowering)
 }
 
 fn softmax_lower(_: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {

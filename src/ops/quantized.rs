@@ -8,7 +8,9 @@ use smallvec::SmallVec;
 use super::blocks::quantize;
 use super::infer::{Types, operand, width};
 use super::lower::{Form, Lowering, Phase};
-use super::norm::{EPS, add_norm_infer, add_norm_reference, norm_infer, norm_phase, norm_rows};
+use super::norm::{
+    EPS, Norm, add_norm_infer, add_norm_reference, norm_infer, norm_phase, norm_reference,
+};
 use super::reference::Operands;
 use super::tensor::Tensor;
 use super::{InputDef, Op, OpDef, Tokens};
@@ -38,12 +40,12 @@ pub(super) const OPS: &[OpDef] = &[
         attributes: &[EPS],
         inputs: &[
             InputDef::required("x", Form::Tensor),
-            InputDef::optional("gain", Form::Constant),
+            InputDef::stated("gain", Form::Constant),
         ],
         rank: 20,
         infer: norm_quantize_infer,
-        reference: norm_quantize_reference,
-        lower: norm_lower,
+        reference: |op, operands| norm_quantize_reference(Norm::Rms, op, operands),
+        lower: |op, lowering| norm_phase::<Int8>(Norm::Rms, op, lowering),
         ..BASE
     },
     OpDef {
@@ -52,13 +54,13 @@ pub(super) const OPS: &[OpDef] = &[
         attributes: &[EPS],
         inputs: &[
             InputDef::required("x", Form::Tensor),
-            InputDef::optional("gain", Form::Constant),
+            InputDef::stated("gain", Form::Constant),
             InputDef::optional("bias", Form::Constant),
         ],
         rank: 20,
         infer: norm_quantize_infer,
-        reference: norm_quantize_reference,
-        lower: norm_lower,
+        reference: |op, operands| norm_quantize_reference(Norm::Layer, op, operands),
+        lower: |op, lowering| norm_phase::<Int8>(Norm::Layer, op, lowering),
         ..BASE
     },
     OpDef {
@@ -67,8 +69,10 @@ pub(super) const OPS: &[OpDef] = &[
         inputs: &[
             InputDef::required("x", Form::Tensor),
             InputDef::required("residual", Form::Tensor),
-            InputDef::optional("gain", Form::Constant),
+            InputDef::stated("gain", Form::Constant),
         ],
+        reference: |op, operands| add_norm_quantize_reference(Norm::Rms, op, operands),
+        lower: |op, lowering| norm_phase::<Int8>(Norm::Rms, op, lowering),
         ..ADDED
     },
     OpDef {
@@ -77,9 +81,11 @@ pub(super) const OPS: &[OpDef] = &[
         inputs: &[
             InputDef::required("x", Form::Tensor),
             InputDef::required("residual", Form::Tensor),
-            InputDef::optional("gain", Form::Constant),
+            InputDef::stated("gain", Form::Constant),
             InputDef::optional("bias", Form::Constant),
         ],
+        reference: |op, operands| add_norm_quantize_reference(Norm::Layer, op, operands),
+        lower: |op, lowering| norm_phase::<Int8>(Norm::Layer, op, lowering),
         ..ADDED
     },
 ];
@@ -92,8 +98,6 @@ const ADDED: OpDef = OpDef {
     tokens: |_| Tokens::Own(&[0, 1]),
     in_place: &[(0, 0), (0, 1)],
     infer: add_norm_quantize_infer,
-    reference: add_norm_quantize_reference,
-    lower: norm_lower,
     ..BASE
 };
 
@@ -129,21 +133,19 @@ fn quantize_reference(_: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     vec![quantize(operands.get(0))]
 }
 
-fn norm_quantize_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
-    let (gain, bias) = (operands.optional(1), operands.optional(2));
-    vec![quantize(&norm_rows(op, operands.get(0), gain, bias))]
+fn norm_quantize_reference(norm: Norm, op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    norm_reference(norm, op, operands)
+        .iter()
+        .map(quantize)
+        .collect()
 }
 
-fn add_norm_quantize_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
-    let mut outputs = add_norm_reference(op, operands);
+fn add_norm_quantize_reference(norm: Norm, op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
+    let mut outputs = add_norm_reference(norm, op, operands);
     outputs[1] = quantize(&outputs[1]);
     outputs
 }
 
 fn quantize_lower(_: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     vec![Phase::whole(QuantizeActivations, lowering)]
-}
-
-fn norm_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
-    norm_phase::<Int8>(op, lowering)
 }

@@ -3,7 +3,7 @@
 //! A view lies where its operand lies. An op that may work in place writes over an operand that nobody reads later. A
 //! class lives from its first writer to its last reader; afterwards offsets are chosen for classes, not values.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use super::draft::{Draft, Scheduler, is_view};
 use super::place::{Buffer, round_up};
@@ -20,7 +20,7 @@ struct Life {
 /// Values in classes.
 pub(super) struct Classes {
     values: Vec<Value>,
-    index: HashMap<Value, usize>,
+    index: FxHashMap<Value, usize>,
     /// The class of a value: the number of its representative.
     parent: Vec<usize>,
     /// By representative.
@@ -36,19 +36,19 @@ impl Classes {
         let graph = scheduler.graph;
         let mut classes = Classes {
             values: Vec::new(),
-            index: HashMap::new(),
+            index: FxHashMap::default(),
             parent: Vec::new(),
             lives: Vec::new(),
             views: Vec::new(),
         };
-        let first_step: HashMap<_, _> = drafts
+        let first_step: FxHashMap<_, _> = drafts
             .iter()
             .enumerate()
             .rev()
             .filter(|(_, d)| d.outputs)
             .map(|(i, d)| (d.node, i))
             .collect();
-        for &id in &scheduler.order {
+        for &id in scheduler.order.iter() {
             if scheduler.classes[id.index()] != Class::Activation {
                 continue;
             }
@@ -70,7 +70,7 @@ impl Classes {
                 classes.add(Value { node: id, output }, life);
             }
         }
-        for &id in &scheduler.order {
+        for &id in scheduler.order.iter() {
             if scheduler.classes[id.index()] == Class::Activation
                 && is_view(graph, id)
                 && let Some(&Some(of)) = graph.inputs(id).first()
@@ -183,10 +183,10 @@ impl Classes {
     pub fn buffers(
         &self,
         bytes_of: impl Fn(Value) -> usize,
-    ) -> (Vec<Buffer>, HashMap<Value, usize>) {
+    ) -> (Vec<Buffer>, FxHashMap<Value, usize>) {
         let mut buffers: Vec<Buffer> = Vec::new();
-        let mut number_of: HashMap<usize, usize> = HashMap::new();
-        let mut buffer_of = HashMap::new();
+        let mut number_of: FxHashMap<usize, usize> = FxHashMap::default();
+        let mut buffer_of = FxHashMap::default();
         for &value in &self.values {
             let Some(class) = self.class(value) else {
                 continue;

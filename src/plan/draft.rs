@@ -1,21 +1,23 @@
 //! A graph while it is scheduled, and kernel calls before their operands have places.
 
-use std::collections::HashMap;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use smallvec::SmallVec;
 
 use super::step::WeightNeed;
-use crate::graph::{Class, Graph, NodeId, Value};
+use crate::graph::{Class, Graph, NodeId, Order, Value};
 use crate::kernels::call::BoundKernel;
 use crate::ops::{Read, View, WeightForm};
 
 /// What every step size of a graph shares while it is scheduled.
 pub(super) struct Scheduler<'a> {
     pub graph: &'a Graph,
-    pub order: Vec<NodeId>,
-    pub classes: Vec<Class>,
+    pub order: Order,
+    pub classes: Arc<[Class]>,
     pub weights: Vec<WeightNeed>,
-    pub weight_index: HashMap<(Value, WeightForm), usize>,
+    pub weight_index: FxHashMap<(Value, WeightForm), usize>,
     /// Nodes with a cache, in order.
     pub stateful: Vec<NodeId>,
 }

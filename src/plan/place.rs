@@ -6,6 +6,7 @@
 //! as long as a fixed amount of work allows. Nothing depends on time or chance: equal input gives equal offsets.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use super::alive::Alive;
 
@@ -24,10 +25,6 @@ impl Buffer {
     /// The last phase of its life.
     fn end(&self) -> usize {
         self.last.max(self.first)
-    }
-
-    fn lives_with(&self, other: &Buffer) -> bool {
-        self.first <= other.end() && other.first <= self.end()
     }
 }
 
@@ -155,9 +152,6 @@ pub fn verify(buffers: &[Buffer], placement: &Placement, alignment: usize) -> Re
     if expected != found {
         return Err(Overlap::Count { expected, found });
     }
-    // By offset, so that only buffers that begin before another's end need to be compared with it.
-    let mut order: Vec<usize> = (0..expected).filter(|&i| buffers[i].bytes > 0).collect();
-    order.sort_by_key(|&i| (placement.offsets[i], i));
     for (i, (buffer, &offset)) in buffers.iter().zip(&placement.offsets).enumerate() {
         if offset % alignment.max(1) != 0 {
             return Err(Overlap::Unaligned {
@@ -178,35 +172,46 @@ pub fn verify(buffers: &[Buffer], placement: &Placement, alignment: usize) -> Re
             });
         }
     }
-    for (rank, &a) in order.iter().enumerate() {
-        let (a_start, a_end) = (
-            placement.offsets[a],
-            placement.offsets[a] + buffers[a].bytes,
-        );
-        for &b in &order[rank + 1..] {
-            let (b_start, b_end) = (
-                placement.offsets[b],
-                placement.offsets[b] + buffers[b].bytes,
-            );
-            if b_start >= a_end {
-                break;
-            }
-            if buffers[a].lives_with(&buffers[b]) {
-                let (a_buffer, b_buffer) = (buffers[a], buffers[b]);
-                return Err(Overlap::Shared {
-                    a,
-                    b,
-                    a_buffer,
-                    b_buffer,
-                    a_start,
-                    a_end,
-                    b_start,
-                    b_end,
-                });
-            }
+    // Phase by phase: those that begin to live, against those that live, which share no byte and so lie in order.
+    let mut beginnings: Vec<usize> = (0..expected).filter(|&i| buffers[i].bytes > 0).collect();
+    let mut ends = beginnings.clone();
+    beginnings.sort_by_key(|&i| (buffers[i].first, i));
+    ends.sort_by_key(|&i| buffers[i].end());
+    let mut ends = ends.into_iter().peekable();
+    let mut alive: BTreeMap<usize, usize> = BTreeMap::new();
+    let bytes = |i: usize| placement.offsets[i]..placement.offsets[i] + buffers[i].bytes;
+    for index in beginnings {
+        while let Some(ended) = ends.next_if(|&i| buffers[i].end() < buffers[index].first) {
+            alive.remove(&placement.offsets[ended]);
         }
+        let own = bytes(index);
+        let before = alive.range(..own.end).next_back();
+        if let Some((_, &other)) = before.filter(|&(_, &other)| bytes(other).end > own.start) {
+            return Err(shared(
+                buffers,
+                placement,
+                other.min(index),
+                other.max(index),
+            ));
+        }
+        alive.insert(own.start, index);
     }
     Ok(())
+}
+
+/// What [`verify`] says of two buffers.
+fn shared(buffers: &[Buffer], placement: &Placement, a: usize, b: usize) -> Overlap {
+    let (a_start, b_start) = (placement.offsets[a], placement.offsets[b]);
+    Overlap::Shared {
+        a,
+        b,
+        a_buffer: buffers[a],
+        b_buffer: buffers[b],
+        a_start,
+        a_end: a_start + buffers[a].bytes,
+        b_start,
+        b_end: b_start + buffers[b].bytes,
+    }
 }
 
 /// `bytes` rounded up to a multiple of `alignment`, or the largest multiple there is.

@@ -3,7 +3,7 @@
 //! Every step is one phase: all threads run it together and wait for each other behind it. An op with several kernels
 //! gives several steps.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use smallvec::SmallVec;
 
@@ -42,7 +42,7 @@ impl<'a> Scheduler<'a> {
     /// The kernel calls of a step of up to `tokens` tokens.
     pub fn drafts(&self, tokens: usize, options: &PlanOptions) -> Result<Vec<Draft>, String> {
         let mut drafts = Vec::new();
-        for &id in &self.order {
+        for &id in self.order.iter() {
             let Kind::Op(op) = &self.graph.node(id).kind else {
                 continue;
             };
@@ -124,7 +124,7 @@ impl<'a> Scheduler<'a> {
 
     /// Fail where a value has elements of a type that neither steps nor weights have.
     fn check_types(&self) -> Result<(), String> {
-        for &id in &self.order {
+        for &id in self.order.iter() {
             let node = self.graph.node(id);
             for output in node.op().map_or(&[][..], |_| &node.outputs) {
                 if let Some(instead) = self.class(id).misfit(output.ty.dtype) {
@@ -175,7 +175,7 @@ impl<'a> Scheduler<'a> {
         } else {
             side_by_side(&buffers)
         };
-        let slots: HashMap<Value, Slot> = buffer_of
+        let slots: FxHashMap<Value, Slot> = buffer_of
             .iter()
             .map(|(&value, &buffer)| {
                 (
@@ -188,7 +188,7 @@ impl<'a> Scheduler<'a> {
             })
             .collect();
         let caches = self.stateful.iter().enumerate();
-        let cache_of: HashMap<NodeId, usize> = caches.map(|(i, &id)| (id, i)).collect();
+        let cache_of: FxHashMap<NodeId, usize> = caches.map(|(i, &id)| (id, i)).collect();
         let mut steps = Vec::with_capacity(drafts.len());
         for draft in drafts {
             let node = self.graph.node(draft.node);

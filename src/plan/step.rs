@@ -1,6 +1,6 @@
 //! Steps, and where their operands lie. Nothing outside of this folder can make or change one.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use smallvec::SmallVec;
 
@@ -161,7 +161,7 @@ pub struct StepPlan {
     pub(super) outputs: Vec<Slot>,
     pub(super) buffers: Vec<Buffer>,
     /// Which buffer each value lies in.
-    pub(super) buffer_of: HashMap<Value, usize>,
+    pub(super) buffer_of: FxHashMap<Value, usize>,
     pub(super) placement: Placement,
     pub(super) unshared: usize,
 }

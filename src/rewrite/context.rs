@@ -1,5 +1,7 @@
 //! A match seen with its graph: what guards and emitted attributes ask.
 
+use smallvec::SmallVec;
+
 use crate::graph::{Class, Graph, Name, NodeId, Value};
 use crate::language::evaluate::{Failure, Scope};
 use crate::language::value::Value as Number;
@@ -26,9 +28,9 @@ pub enum Bound {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Match {
     /// The nodes, by their place in the pattern. `None` only while the matcher is at work.
-    pub nodes: Vec<Option<NodeId>>,
+    pub nodes: SmallVec<[Option<NodeId>; 8]>,
     /// The values, by [`ValueId`].
-    pub values: Vec<Bound>,
+    pub values: SmallVec<[Bound; 16]>,
 }
 
 /// A match with its graph and rule.

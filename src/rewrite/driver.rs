@@ -4,13 +4,15 @@
 //! nothing else. What no rule needs to ask, it refuses itself: inner values that are read outside the match, and
 //! matches whose outside path leads back into them.
 
-use std::collections::HashMap;
+use std::cell::OnceCell;
+
+use smallvec::SmallVec;
 
 use super::context::{Bound, Context, Match, number_attribute, quoted};
 use super::matcher::{Outcome, Search};
 use super::report::{NearMiss, RuleReport};
 use super::rule::{EmitInput, EmitNode, Rule, Term, ValueId};
-use crate::graph::{Class, Editor, Graph, GraphError, NodeId, TopologicalOrder, Value};
+use crate::graph::{Class, Editor, Graph, GraphError, NodeId, Order, TopologicalOrder, Value};
 use crate::ops::{Op, Types};
 use crate::types::{DType, Literal, Type};
 
@@ -42,13 +44,7 @@ pub fn apply(
     near_misses: bool,
 ) -> Result<Vec<RuleReport>, DriverError> {
     graph.edit().sweep();
-    let classes = graph.classes();
-    let mut by_anchor: HashMap<&str, Vec<usize>> = HashMap::new();
-    for (index, rule) in rules.iter().enumerate() {
-        if let Some(op) = rule.anchor() {
-            by_anchor.entry(op.name).or_default().push(index);
-        }
-    }
+    let classes = graph.classes().to_vec();
     let reports = rules.iter().map(|rule| RuleReport {
         name: rule.name.clone(),
         fired: Vec::new(),
@@ -57,13 +53,13 @@ pub fn apply(
     let mut driver = Driver {
         dead: vec![false; classes.len()],
         classes,
-        order: TopologicalOrder::new(&[]),
+        order: graph.order(),
+        ranks: OnceCell::new(),
         budget: budget(graph, rules),
         fired: 0,
         reports: reports.collect(),
         editor: graph.edit(),
         rules,
-        by_anchor,
     };
     while driver.round()? {}
     if near_misses {
@@ -89,14 +85,14 @@ struct Emission {
 struct Driver<'g, 'r> {
     editor: Editor<'g>,
     rules: &'r [&'r Rule],
-    /// Which rules begin at an op, in the file's order.
-    by_anchor: HashMap<&'static str, Vec<usize>>,
     /// What each node depends on, by [`NodeId::index`].
     classes: Vec<Class>,
     /// Matched nodes that an application has replaced, by [`NodeId::index`]. They are removed after each round.
     dead: Vec<bool>,
-    /// The order of the nodes that are not dead.
-    order: TopologicalOrder,
+    /// The order of the nodes when the round began.
+    order: Order,
+    /// The order of the nodes that are not dead, once something asks for it.
+    ranks: OnceCell<TopologicalOrder>,
     budget: usize,
     fired: usize,
     reports: Vec<RuleReport>,
@@ -106,9 +102,8 @@ impl Driver<'_, '_> {
     /// Visit every node once; whether any rule fired.
     fn round(&mut self) -> Result<bool, DriverError> {
         let before = self.fired;
-        let order = self.editor.graph().order();
-        self.order = TopologicalOrder::new(&order);
-        for id in order {
+        self.begin();
+        for id in self.order.clone() {
             // What a rule emits is visited at once, so that chains fold in one round.
             let mut waiting = vec![id];
             while let Some(id) = waiting.pop() {
@@ -121,20 +116,37 @@ impl Driver<'_, '_> {
             return Ok(false);
         }
         self.editor.sweep();
-        self.classes = self.editor.graph().classes();
+        self.classes = self.editor.graph().classes().to_vec();
         self.dead = vec![false; self.classes.len()];
         Ok(true)
+    }
+
+    /// Take the order of the graph as it is now.
+    fn begin(&mut self) {
+        self.order = self.editor.graph().order();
+        self.ranks = OnceCell::new();
+    }
+
+    fn ranks(&self) -> &TopologicalOrder {
+        self.ranks
+            .get_or_init(|| TopologicalOrder::new(&self.order))
     }
 
     fn is_dead(&self, id: NodeId) -> bool {
         self.dead.get(id.index()).copied().unwrap_or(false)
     }
 
-    /// The rules that begin at a node's op.
-    fn candidates(&self, id: NodeId) -> Vec<usize> {
-        let op = self.editor.graph().node(id).op();
-        let rules = op.and_then(|op| self.by_anchor.get(op.name()));
-        rules.cloned().unwrap_or_default()
+    /// The rules that begin at a node's op, in the file's order. A pass has few rules, and a graph many nodes.
+    fn candidates(&self, id: NodeId) -> SmallVec<[usize; 8]> {
+        let Some(op) = self.editor.graph().node(id).op() else {
+            return SmallVec::new();
+        };
+        let begins = |rule: &Rule| rule.anchor() == Some(op.def());
+        let rules = self.rules.iter().enumerate();
+        rules
+            .filter(|(_, rule)| begins(rule))
+            .map(|(index, _)| index)
+            .collect()
     }
 
     fn visit(&mut self, id: NodeId, waiting: &mut Vec<NodeId>) -> Result<(), DriverError> {
@@ -181,8 +193,11 @@ impl Driver<'_, '_> {
                 rule,
                 found,
             };
-            for guard in &rule.guards {
-                guard.check(&context)?;
+            if let Some(guard) = rule.guards.iter().find(|guard| !guard.holds(&context)) {
+                return Err(match explain {
+                    true => guard.refusal(&context),
+                    false => String::new(),
+                });
             }
             self.check_surroundings(&context)?;
             *emission = Some(prepare(&context)?);
@@ -207,18 +222,18 @@ impl Driver<'_, '_> {
             let Some(value) = context.value(*id) else {
                 continue;
             };
-            let name = quoted(graph.name(value));
+            let name = || quoted(graph.name(value));
             let replaced = rule.replaces(*id);
             if !replaced && graph.is_output(value) {
-                return Err(format!("{name} is also an output of the graph"));
+                return Err(format!("{} is also an output of the graph", name()));
             }
             for (user, _) in graph.users(value) {
                 if nodes.contains(&Some(user)) || self.is_dead(user) {
                     continue;
                 }
-                let reader = quoted(graph.node(user).name());
+                let reader = || quoted(graph.node(user).name());
                 if !replaced {
-                    return Err(format!("{name} is also read by {reader}"));
+                    return Err(format!("{} is also read by {}", name(), reader()));
                 }
                 // With one value replaced the match ends there, and a way back would be a cycle already.
                 if !several {
@@ -231,10 +246,12 @@ impl Driver<'_, '_> {
                         .copied()
                         .filter(|n| *n != node)
                         .collect();
-                    if self.order.reaches(graph, user, node, &others) {
+                    if self.ranks().reaches(graph, user, node, &others) {
                         let inside = quoted(graph.node(node).name());
                         return Err(format!(
-                            "{name} is read by {reader}, on which {inside} depends, so that one op for both would be a cycle"
+                            "{} is read by {}, on which {inside} depends, so that one op for both would be a cycle",
+                            name(),
+                            reader()
                         ));
                     }
                 }
@@ -250,6 +267,8 @@ impl Driver<'_, '_> {
         found: &Match,
         emission: Emission,
     ) -> Result<Vec<NodeId>, GraphError> {
+        // The ranks follow each change from the first on.
+        self.ranks();
         let anchor = found.nodes.last().copied().flatten();
         let bound = |id: ValueId| match found.values.get(id) {
             Some(Bound::Value(value)) => Some(*value),
@@ -305,7 +324,9 @@ impl Driver<'_, '_> {
                 *dead = true;
             }
         }
-        self.order.replace(self.editor.graph(), &replaced, &added);
+        if let Some(ranks) = self.ranks.get_mut() {
+            ranks.replace(self.editor.graph(), &replaced, &added);
+        }
         added.reverse();
         Ok(added)
     }
@@ -313,7 +334,9 @@ impl Driver<'_, '_> {
     fn constant(&mut self, x: f64) -> Value {
         let id = self.editor.constant(Literal::Float(x));
         self.register(id);
-        self.order.add_leaf(id);
+        if let Some(ranks) = self.ranks.get_mut() {
+            ranks.add_leaf(id);
+        }
         id.into()
     }
 
@@ -333,9 +356,8 @@ impl Driver<'_, '_> {
 
     /// Note where rules nearly fire in the graph as it is now.
     fn explain(&mut self) {
-        let order = self.editor.graph().order();
-        self.order = TopologicalOrder::new(&order);
-        for id in order {
+        self.begin();
+        for id in self.order.clone() {
             for index in self.candidates(id) {
                 let Some(&rule) = self.rules.get(index) else {
                     continue;

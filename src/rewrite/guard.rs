@@ -23,83 +23,96 @@ pub const SIGNATURES: [(&str, &str); 9] = [
     ("Not", "(guard)"),
 ];
 
-/// A condition about an operand that is absent asks nothing.
-struct NothingAsked;
-
-type Answer = Result<(bool, String), NothingAsked>;
-
 impl Guard {
-    /// Whether the guard holds; a sentence of why not. A guard about an optional operand that is absent holds.
-    pub fn check(&self, context: &Context<'_>) -> Result<(), String> {
-        match self.condition.ask(context) {
-            Ok((false, fact)) => Err(format!("{fact}, so {} does not hold", self.text)),
-            _ => Ok(()),
-        }
+    /// Whether the guard holds. A guard about an optional operand that is absent does.
+    pub fn holds(&self, context: &Context<'_>) -> bool {
+        self.condition.holds(context).unwrap_or(true)
+    }
+
+    /// A sentence of why the guard does not hold.
+    pub fn refusal(&self, context: &Context<'_>) -> String {
+        format!(
+            "{}, so {} does not hold",
+            self.condition.fact(context),
+            self.text
+        )
     }
 }
 
 impl Condition {
-    /// Whether the condition holds, and the fact that decides it.
-    fn ask(&self, context: &Context<'_>) -> Answer {
+    /// Whether the condition holds; `None` where it asks about an operand that is absent.
+    fn holds(&self, context: &Context<'_>) -> Option<bool> {
         let graph = context.graph;
-        let value = |id: ValueId| context.value(id).ok_or(NothingAsked);
-        let typed = |v: Value| format!("{} is {}", quoted(graph.name(v)), graph.ty(v));
-        let answer = match self {
-            Condition::SameShape(a, b) | Condition::SameType(a, b) => {
-                let (a, b) = (value(*a)?, value(*b)?);
-                let shapes = graph.ty(a).shape == graph.ty(b).shape;
-                let types = matches!(self, Condition::SameShape(..)) || graph.ty(a) == graph.ty(b);
-                (shapes && types, format!("{} and {}", typed(a), typed(b)))
+        Some(match self {
+            Condition::SameShape(a, b) => {
+                let (a, b) = (context.value(*a)?, context.value(*b)?);
+                graph.ty(a).shape == graph.ty(b).shape
             }
-            Condition::IsWeight(a) => self.class(context, value(*a)?, Class::Weight),
-            Condition::IsActivation(a) => self.class(context, value(*a)?, Class::Activation),
-            Condition::Literal(a) => {
-                let a = value(*a)?;
-                let name = quoted(graph.name(a));
-                match graph.literal(a) {
-                    Some(number) => (true, format!("{name} is {number}")),
-                    None => (false, format!("{name} is no literal")),
-                }
+            Condition::SameType(a, b) => {
+                graph.ty(context.value(*a)?) == graph.ty(context.value(*b)?)
             }
-            Condition::Rank(a, rank) => {
-                let a = value(*a)?;
-                (graph.ty(a).shape.len() == *rank, typed(a))
+            Condition::IsWeight(a) => context.class(context.value(*a)?) == Class::Weight,
+            Condition::IsActivation(a) => context.class(context.value(*a)?) == Class::Activation,
+            Condition::Literal(a) => graph.literal(context.value(*a)?).is_some(),
+            Condition::Rank(a, rank) => graph.ty(context.value(*a)?).shape.len() == *rank,
+            Condition::Near(formula, wanted) => {
+                let found = context.evaluate(formula).ok();
+                let found = found.and_then(|found| found.as_number());
+                found.is_some_and(|found| near(found, *wanted))
             }
-            Condition::Near(formula, wanted) => match context.evaluate(formula) {
-                Ok(found) => {
-                    let holds = found.as_number().is_some_and(|x| near(x, *wanted));
-                    (holds, fact(context, formula, &found))
-                }
-                Err(reason) => (false, reason),
-            },
             Condition::Equal(left, right) => {
                 match (context.evaluate(left), context.evaluate(right)) {
-                    (Ok(a), Ok(b)) => {
-                        let facts = [fact(context, left, &a), fact(context, right, &b)];
-                        let facts: Vec<String> =
-                            facts.into_iter().filter(|f| !f.is_empty()).collect();
-                        (equal(&a, &b), facts.join(" and "))
-                    }
-                    (Err(reason), _) | (_, Err(reason)) => (false, reason),
+                    (Ok(a), Ok(b)) => equal(&a, &b),
+                    _ => false,
                 }
             }
-            Condition::Not(inner) => {
-                let (holds, fact) = inner.ask(context)?;
-                (!holds, fact)
-            }
-        };
-        Ok(answer)
+            Condition::Not(inner) => !inner.holds(context)?,
+        })
     }
 
-    fn class(&self, context: &Context<'_>, value: Value, wanted: Class) -> (bool, String) {
-        let class = context.class(value);
-        let kind = match class {
-            Class::Literal => "is a literal",
-            Class::Weight => "is a weight",
-            Class::Activation => "depends on a step's inputs",
+    /// The fact that decides whether the condition holds; empty where it asks about an operand that is absent.
+    fn fact(&self, context: &Context<'_>) -> String {
+        let graph = context.graph;
+        let typed = |v: Value| format!("{} is {}", quoted(graph.name(v)), graph.ty(v));
+        let about = |id: &ValueId, say: &dyn Fn(Value) -> String| {
+            context.value(*id).map_or(String::new(), say)
         };
-        let name = quoted(context.graph.name(value));
-        (class == wanted, format!("{name} {kind}"))
+        match self {
+            Condition::SameShape(a, b) | Condition::SameType(a, b) => {
+                format!("{} and {}", about(a, &typed), about(b, &typed))
+            }
+            Condition::IsWeight(a) | Condition::IsActivation(a) => about(a, &|a| {
+                let kind = match context.class(a) {
+                    Class::Literal => "is a literal",
+                    Class::Weight => "is a weight",
+                    Class::Activation => "depends on a step's inputs",
+                };
+                format!("{} {kind}", quoted(graph.name(a)))
+            }),
+            Condition::Literal(a) => about(a, &|a| {
+                let name = quoted(graph.name(a));
+                match graph.literal(a) {
+                    Some(number) => format!("{name} is {number}"),
+                    None => format!("{name} is not a literal"),
+                }
+            }),
+            Condition::Rank(a, _) => about(a, &typed),
+            Condition::Near(formula, _) => evaluated(context, formula),
+            Condition::Equal(left, right) => {
+                let facts = [left, right].map(|formula| evaluated(context, formula));
+                let facts: Vec<String> = facts.into_iter().filter(|f| !f.is_empty()).collect();
+                facts.join(" and ")
+            }
+            Condition::Not(inner) => inner.fact(context),
+        }
+    }
+}
+
+/// What a formula gives, or why it gives nothing.
+fn evaluated(context: &Context<'_>, formula: &Formula) -> String {
+    match context.evaluate(formula) {
+        Ok(found) => fact(context, formula, &found),
+        Err(reason) => reason,
     }
 }
 

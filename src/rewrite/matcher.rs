@@ -3,11 +3,13 @@
 //! It begins at the anchor and walks the rule's plan: to the node that gives a known value, or to one that reads it.
 //! Operands of commutative ops are tried in both orders. Two nodes of a pattern are never one node of the graph.
 
+use smallvec::smallvec;
+
 use super::context::{Bound, Match, quoted};
 use super::guard::near;
 use super::rule::{Operand, Origin, PatternNode, Reach, Rule, ValueId};
 use crate::graph::{Graph, NodeId, Value};
-use crate::ops::Attribute;
+use crate::ops::{Attribute, Op};
 use crate::types::Literal;
 
 /// How near a candidate came: the larger, the nearer.
@@ -59,8 +61,8 @@ impl<'a> Search<'a> {
             rule,
             explain,
             found: Match {
-                nodes: vec![None; rule.pattern.len()],
-                values: vec![Bound::Open; rule.values.len()],
+                nodes: smallvec![None; rule.pattern.len()],
+                values: smallvec![Bound::Open; rule.values.len()],
             },
             placed: 0,
             flaw: None,
@@ -124,6 +126,7 @@ impl<'a> Search<'a> {
             return false;
         };
         let op = pattern.op.name;
+        let is_wanted = |found: &Op| found.def() == pattern.op;
         let mut place = |search: &mut Self, node| search.place(at, index, node, anchor, accept);
         let graph = self.graph;
         let missing = match reach {
@@ -133,7 +136,7 @@ impl<'a> Search<'a> {
                     let node = graph.node(value.node);
                     let output = rule.values.get(id).map(|v| v.origin);
                     let fits = matches!(output, Some(Origin::Node { output, .. }) if output == value.output);
-                    if node.op().is_some_and(|found| found.name() == op) && fits {
+                    if node.op().is_some_and(is_wanted) && fits {
                         return place(self, value.node);
                     }
                     let kind = || node.op().map_or("no op", |op| op.name());
@@ -148,7 +151,7 @@ impl<'a> Search<'a> {
                 Bound::Value(value) => {
                     let mut tried = None;
                     for (user, _) in graph.users(value) {
-                        let is_op = graph.node(user).op().is_some_and(|o| o.name() == op);
+                        let is_op = graph.node(user).op().is_some_and(is_wanted);
                         if !is_op || self.is_dead(user) || tried.replace(user) == Some(user) {
                             continue;
                         }

@@ -295,8 +295,8 @@ impl Passes {
         let _environment = FloatEnvironment::set_default();
         self.check_options(options)?;
         let mut report = Report::default();
+        let mut ops = graph.op_count();
         for pass in self.running(options).filter(|pass| pass.prefill == prefill) {
-            let ops_before = graph.op_count();
             let (mut changes, mut rules) = (Vec::new(), Vec::new());
             match &pass.kind {
                 PassKind::Plan => continue,
@@ -336,8 +336,8 @@ impl Passes {
             report.passes.push(PassReport {
                 name: pass.name.clone(),
                 bits: pass.bits,
-                ops_before,
-                ops_after: graph.op_count(),
+                ops_before: std::mem::replace(&mut ops, graph.op_count()),
+                ops_after: ops,
                 changes,
                 rules,
             });

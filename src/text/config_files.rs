@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 
 use crate::files::folder::{Folder, FolderError};
+use crate::files::json;
 
 /// The largest file that is read, in bytes. Files of large vocabularies name each added token.
 pub const LARGEST_FILE: u64 = 16 << 20;
@@ -12,7 +13,7 @@ pub fn read_json(folder: &Folder, file: &str) -> Result<Option<Json>, FolderErro
     if !folder.has(file) {
         return Ok(None);
     }
-    let json = serde_json::from_str(&folder.text(file, LARGEST_FILE)?);
+    let json = json::parse(&folder.text(file, LARGEST_FILE)?);
     json.map(Some).map_err(|error| FolderError {
         path: folder.path(file),
         problem: error.to_string(),

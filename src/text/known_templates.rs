@@ -11,7 +11,7 @@ pub struct KnownTemplate {
     /// The models that were trained on it.
     pub models: &'static str,
     /// The template.
-    pub(crate) text: &'static str,
+    pub text: &'static str,
 }
 
 macro_rules! known {

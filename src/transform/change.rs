@@ -65,5 +65,5 @@ pub(super) fn redirect(
 
 /// Whether some node or the graph itself reads the value.
 pub(super) fn is_read(graph: &Graph, value: Value) -> bool {
-    graph.is_output(value) || !graph.users(value).is_empty()
+    graph.is_output(value) || graph.has_users(value)
 }

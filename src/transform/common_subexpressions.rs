@@ -1,6 +1,6 @@
 //! Computing once what stands twice.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 use std::collections::hash_map::Entry;
 
 use smallvec::SmallVec;
@@ -26,7 +26,7 @@ enum Key {
 pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     let order = graph.order();
     let mut editor = graph.edit();
-    let mut first: HashMap<Key, NodeId> = HashMap::new();
+    let mut first: FxHashMap<Key, NodeId> = FxHashMap::default();
     let mut changes = Vec::new();
     let mut merged = false;
     for id in order {

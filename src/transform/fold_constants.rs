@@ -2,8 +2,6 @@
 //!
 //! A sum with 0 stays, as it turns −0 into +0. Expressions over weights stay too: they run when the model is loaded.
 
-use smallvec::SmallVec;
-
 use super::change::{Change, is_read, redirect};
 use crate::graph::{Editor, Graph, GraphError, NodeId, Value};
 use crate::ops::reference::{Operands, literal_tensor};
@@ -16,13 +14,11 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     let mut editor = graph.edit();
     let mut changes = Vec::new();
     for id in order {
-        let Some(op) = editor.graph().node(id).op().cloned() else {
+        let graph = editor.graph();
+        let Some(op) = graph.node(id).op().filter(|op| may_fold(graph, id, op)) else {
             continue;
         };
-        if !is_read(editor.graph(), id.into()) {
-            continue;
-        }
-        let at = editor.graph().node(id).name().to_string();
+        let (op, at) = (op.clone(), graph.node(id).name().to_string());
         if let Some(what) = fold(&mut editor, id, &op)? {
             changes.push(Change { at, what });
         }
@@ -31,6 +27,13 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
         editor.sweep();
     }
     Ok(changes)
+}
+
+/// Whether [`fold`] could do something with a node that somebody reads.
+fn may_fold(graph: &Graph, id: NodeId, op: &Op) -> bool {
+    let by_kind = op.def().view.is_some() || op.def().neutral.is_some();
+    let is_literal = |v: &Option<Value>| v.is_none_or(|v| graph.literal(v).is_some());
+    (by_kind || graph.inputs(id).iter().all(is_literal)) && is_read(graph, id.into())
 }
 
 /// Fold one op; says what was done.
@@ -149,7 +152,7 @@ fn cast(editor: &mut Editor<'_>, id: NodeId) -> Result<Option<String>, GraphErro
 }
 
 /// The attribute of a Reshape from one type to the other: a symbolic dimension must stand where it stood.
-fn reshape_attribute(from: &Type, to: &Type) -> Option<SmallVec<[i64; 4]>> {
+fn reshape_attribute(from: &Type, to: &Type) -> Option<Box<[i64]>> {
     let dim = |(i, d): (usize, &crate::types::Dim)| match d.fixed() {
         Some(0) => None,
         Some(n) => i64::try_from(n).ok(),
@@ -176,7 +179,7 @@ fn transpose(editor: &mut Editor<'_>, id: NodeId, op: &Op) -> Result<Option<Stri
         .ints("perm")
         .iter()
         .map(composed)
-        .collect::<Option<SmallVec<[i64; 4]>>>()
+        .collect::<Option<Box<[i64]>>>()
     else {
         return Ok(None);
     };

@@ -1,16 +1,13 @@
 //! Linear layers that read the same value, in one step: Q, K and V, or gate and up.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use super::change::{Change, new_op};
 use crate::graph::{Class, Editor, Graph, GraphError, NodeId, Value};
-use crate::ops::{Attribute, AttributeDef};
+use crate::ops::{Attribute, AttributeDef, OpDef, SEGMENTS, find};
 
 /// What a node multiplies, and the op that it can be a segment of.
 type Segment = (Value, &'static str);
-
-/// The most segments of a step, as MergedLinear's attribute has it.
-const MOST: usize = 7;
 
 /// Merge nodes of an op that has a merged form, where they read the same value and have nothing that the merged form
 /// lacks: of Linear, no activation and no residual. Weights and biases depend on no
@@ -18,7 +15,7 @@ const MOST: usize = 7;
 pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     let classes = graph.classes();
     let mut groups: Vec<(Segment, Vec<NodeId>)> = Vec::new();
-    let mut group_of: HashMap<Segment, usize> = HashMap::new();
+    let mut group_of: FxHashMap<Segment, usize> = FxHashMap::default();
     for id in graph.order() {
         if let Some(segment) = mergeable(graph, &classes, id) {
             let at = *group_of.entry(segment).or_insert_with(|| {
@@ -31,7 +28,11 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     let mut editor = graph.edit();
     let mut changes = Vec::new();
     for (segment, group) in &groups {
-        for members in group.chunks(MOST).filter(|members| members.len() > 1) {
+        let most = find(segment.1).map_or(0, OpDef::most_segments);
+        for members in group
+            .chunks(most.max(1))
+            .filter(|members| members.len() > 1)
+        {
             changes.push(merge(&mut editor, *segment, members)?);
         }
     }
@@ -79,10 +80,7 @@ fn merge(
         graph.name(x),
         names.len()
     );
-    let op = new_op(
-        merged,
-        &[("segments", Attribute::Int(members.len() as i64))],
-    )?;
+    let op = new_op(merged, &[(SEGMENTS, Attribute::Int(members.len() as i64))])?;
     editor.at(members[0]);
     let node = editor.op(op, &inputs, &names)?;
     for (output, &id) in members.iter().enumerate() {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::change::{Change, new_op};
 use crate::graph::{Graph, GraphError, NodeId, Value};
-use crate::ops::{self, Attribute, Op};
+use crate::ops::{self, Attribute, Op, Split};
 
 /// What makes two tables equal: attributes as text, positions, frequency factors.
 type Key = (String, Option<Value>, Option<Value>);
@@ -15,8 +15,10 @@ type Key = (String, Option<Value>, Option<Value>);
 pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     let order = graph.order();
     let mut tables: HashMap<Key, NodeId> = HashMap::new();
-    for &id in &order {
-        if let Some(op) = graph.node(id).op().filter(|op| is_table(op)) {
+    let splits: Vec<Split> = ops::table().filter_map(|def| def.split).collect();
+    let is_table = |op: &&Op| splits.iter().any(|split| split.table == op.name());
+    for &id in order.iter() {
+        if let Some(op) = graph.node(id).op().filter(is_table) {
             let key = key(op, graph.inputs(id).iter().copied());
             tables.entry(key).or_insert(id);
         }
@@ -70,12 +72,6 @@ fn key(table: &Op, operands: impl IntoIterator<Item = Option<Value>>) -> Key {
         operands.next().flatten(),
         operands.next().flatten(),
     )
-}
-
-/// Whether the op is the table of some other.
-fn is_table(op: &Op) -> bool {
-    let mut splits = ops::table().filter_map(|def| def.split);
-    splits.any(|split| split.table == op.name())
 }
 
 /// One of the two ops that `whole` is split into: the attributes that both have are equal.

@@ -12,31 +12,12 @@ use smallmind::model::{ModelFiles, Source, builtin_graphs, compile};
 use tempfile::TempDir;
 
 use crate::common::data;
+use crate::common::random::Random;
 
 /// What one damaged file may take; the sound ones take some milliseconds.
 const LONGEST: Duration = Duration::from_secs(5);
 /// Bytes of the largest message.
 const LONGEST_MESSAGE: usize = 1 << 17;
-
-/// SplitMix64 (Steele et al. 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let x = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ x >> 31
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
-    fn pick<'t, T>(&mut self, items: &'t [T]) -> &'t T {
-        &items[self.below(items.len())]
-    }
-}
 
 /// A copy of a fixture, its weights included or not.
 fn folder(name: &str, weights: bool) -> TempDir {

@@ -55,7 +55,7 @@ fn a_value_of_the_configuration_that_can_not_be_is_named() {
         (
             "llama",
             json!({"num_attention_heads": 0}),
-            "graphs/llama.ron:66:21: weight \"layer.0/q_proj\": a dimension must be an integer from 1 to 2147483648, found 0 in \"heads * head\"",
+            "graphs/llama.ron:70:21: weight \"layer.0/q_proj\": a dimension must be an integer from 1 to 2147483648, found 0 in \"heads * head\"",
         ),
         (
             "gpt2",
@@ -70,27 +70,27 @@ fn a_value_of_the_configuration_that_can_not_be_is_named() {
         (
             "llama",
             json!({"num_key_value_heads": 0}),
-            "graphs/llama.ron:54:17: 8 % 0: division by zero in \"heads % kv == 0\"",
+            "graphs/llama.ron:58:17: 8 % 0: division by zero in \"heads % kv == 0\"",
         ),
         (
             "llama",
             json!({"num_key_value_heads": -2}),
-            "graphs/llama.ron:73:21: weight \"layer.0/k_proj\": a dimension must be an integer from 1 to 2147483648, found -16 in \"kv * head\"",
+            "graphs/llama.ron:77:21: weight \"layer.0/k_proj\": a dimension must be an integer from 1 to 2147483648, found -16 in \"kv * head\"",
         ),
         (
             "llama",
             json!({"num_hidden_layers": 1_000_000_000}),
-            "graphs/llama.ron:124:25: Repeat needs an integer from 0 to 4096, found 1000000000 in \"layers\"",
+            "graphs/llama.ron:128:25: Repeat needs an integer from 0 to 4096, found 1000000000 in \"layers\"",
         ),
         (
             "llama",
             json!({"num_hidden_layers": -1}),
-            "graphs/llama.ron:124:25: Repeat needs an integer from 0 to 4096, found -1 in \"layers\"",
+            "graphs/llama.ron:128:25: Repeat needs an integer from 0 to 4096, found -1 in \"layers\"",
         ),
         (
             "llama",
             json!({"num_hidden_layers": 4}),
-            "graphs/llama.ron:61:9: weight \"layer.3/norm1\": the weight file has no tensor 'layers.3.input_layernorm.weight'; the nearest name is 'layers.0.input_layernorm.weight'",
+            "graphs/llama.ron:65:9: weight \"layer.3/norm1\": the weight file has no tensor 'layers.3.input_layernorm.weight'; the nearest name is 'layers.0.input_layernorm.weight'",
         ),
         (
             "llama",
@@ -100,92 +100,92 @@ fn a_value_of_the_configuration_that_can_not_be_is_named() {
         (
             "llama",
             json!({"vocab_size": 0}),
-            "graphs/llama.ron:58:34: weight \"embed\": a dimension must be an integer from 1 to 2147483648, found 0 in \"vocab\"",
+            "graphs/llama.ron:62:34: weight \"embed\": a dimension must be an integer from 1 to 2147483648, found 0 in \"vocab\"",
         ),
         (
             "llama",
             json!({"vocab_size": -1}),
-            "graphs/llama.ron:58:34: weight \"embed\": a dimension must be an integer from 1 to 2147483648, found -1 in \"vocab\"",
+            "graphs/llama.ron:62:34: weight \"embed\": a dimension must be an integer from 1 to 2147483648, found -1 in \"vocab\"",
         ),
         (
             "llama",
             json!({"vocab_size": 1_000_000_000_000_000_000_i64}),
-            "graphs/llama.ron:58:34: weight \"embed\": a dimension must be an integer from 1 to 2147483648, found 1000000000000000000 in \"vocab\"",
+            "graphs/llama.ron:62:34: weight \"embed\": a dimension must be an integer from 1 to 2147483648, found 1000000000000000000 in \"vocab\"",
         ),
         (
             "llama",
             json!({"vocab_size": 1e18}),
-            "graphs/llama.ron:58:34: weight \"embed\": a dimension must be an integer from 1 to 2147483648, found 1e18 in \"vocab\"",
+            "graphs/llama.ron:62:34: weight \"embed\": a dimension must be an integer from 1 to 2147483648, found 1e18 in \"vocab\"",
         ),
         (
             "llama",
             json!({"vocab_size": "many"}),
-            "graphs/llama.ron:58:34: weight \"embed\": a dimension must be an integer from 1 to 2147483648, found 'many' in \"vocab\"",
+            "graphs/llama.ron:62:34: weight \"embed\": a dimension must be an integer from 1 to 2147483648, found 'many' in \"vocab\"",
         ),
         (
             "llama",
             json!({"vocab_size": null}),
-            "graphs/llama.ron:9:9: parameter \"vocab\": no value in config.json: none of 'vocab_size' is there, and it has no default",
+            "graphs/llama.ron:11:9: parameter \"vocab\": 'vocab_size' is null in config.json: what that means must stand here (null: …), as null is not absent",
         ),
         (
             "llama",
             json!({"vocab_size": 324}),
-            "graphs/llama.ron:58:9: weight \"embed\": tensor 'model.embed_tokens.weight' must be [324, 64], the file has [323, 64]",
+            "graphs/llama.ron:62:9: weight \"embed\": tensor 'model.embed_tokens.weight' must be [324, 64], the file has [323, 64]",
         ),
         (
             "llama",
             json!({"head_dim": 7}),
-            "graphs/llama.ron:65:9: weight \"layer.0/q_proj\": tensor 'model.layers.0.self_attn.q_proj.weight' must be [56, 64], the file has [64, 64]",
+            "graphs/llama.ron:69:9: weight \"layer.0/q_proj\": tensor 'model.layers.0.self_attn.q_proj.weight' must be [56, 64], the file has [64, 64]",
         ),
         (
             "llama",
             json!({"hidden_act": "silu_and_mul"}),
-            "graphs/llama.ron:153:13: node \"layer.0/g#2\": unknown activation 'silu_and_mul'; known are relu, silu, swish, gelu, gelu_tanh, gelu_new, gelu_pytorch_tanh, gelu_fast, tanh, sigmoid",
+            "graphs/llama.ron:157:13: node \"layer.0/g#2\": unknown activation 'silu_and_mul'; known are relu, silu, swish, gelu, gelu_tanh, gelu_new, gelu_pytorch_tanh, gelu_fast, tanh, sigmoid",
         ),
         (
             "llama",
             json!({"hidden_act": 3}),
-            "graphs/llama.ron:153:13: node \"layer.0/g#2\": Activation takes the function's name, Activation(\"act\"), found an integer",
+            "graphs/llama.ron:157:13: node \"layer.0/g#2\": Activation takes the function's name, Activation(\"act\"), found an integer",
         ),
         (
             "llama",
             json!({"rms_norm_eps": "small"}),
-            "graphs/llama.ron:125:13: node \"layer.0/n\": RmsNorm: attribute 'eps' must be a finite number, found \"'small'\"",
+            "graphs/llama.ron:129:13: node \"layer.0/n\": RmsNorm: attribute 'eps' must be a finite number, found \"'small'\"",
         ),
         (
             "llama",
             json!({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}),
-            "graphs/llama.ron:135:13: node \"layer.0/q#3\": Rope: attribute 'rope_type' must be one of default, linear, llama3, found \"'yarn'\"",
+            "graphs/llama.ron:139:13: node \"layer.0/q#3\": Rope: attribute 'rope_type' must be one of default, linear, llama3, found \"'yarn'\"",
         ),
         (
             "llama",
             json!({"rope_parameters": {"rope_theta": -1.0}}),
-            "graphs/llama.ron:135:13: node \"layer.0/q#3\": Rope: base must be positive, found -1",
+            "graphs/llama.ron:139:13: node \"layer.0/q#3\": Rope: base must be positive, found -1",
         ),
         (
             "llama",
             json!({"rope_parameters": {"rope_theta": []}}),
-            "graphs/llama.ron:135:13: node \"layer.0/q#3\": Rope: attribute 'base' must be a finite number, found []",
+            "graphs/llama.ron:139:13: node \"layer.0/q#3\": Rope: attribute 'base' must be a finite number, found []",
         ),
         (
             "llama",
             json!({"max_position_embeddings": 0}),
-            "graphs/llama.ron:135:13: node \"layer.0/q#3\": Rope: attribute 'original_context' must be a whole number of 1 or more, found 0",
+            "graphs/llama.ron:139:13: node \"layer.0/q#3\": Rope: attribute 'original_context' must be a whole number of 1 or more, found 0",
         ),
         (
             "gpt2",
             json!({"n_positions": 1_000_000_000_000_i64}),
-            "graphs/gpt2.ron:28:36: weight \"embed_position\": a dimension must be an integer from 1 to 2147483648, found 1000000000000 in \"context\"",
+            "graphs/gpt2.ron:30:36: weight \"embed_position\": a dimension must be an integer from 1 to 2147483648, found 1000000000000 in \"context\"",
         ),
         (
             "gpt2",
             json!({"activation_function": "gelu_mew"}),
-            "graphs/gpt2.ron:118:13: node \"layer.0/h#3\": unknown activation 'gelu_mew', did you mean 'gelu_new'?",
+            "graphs/gpt2.ron:120:13: node \"layer.0/h#3\": unknown activation 'gelu_mew', did you mean 'gelu_new'?",
         ),
         (
             "gpt2",
             json!({"scale_attn_weights": "yes"}),
-            "graphs/gpt2.ron:96:17: \"scaled\" must be true or false, found a string",
+            "graphs/gpt2.ron:98:17: \"scaled\" must be true or false, found a string",
         ),
         (
             "llama",
@@ -231,7 +231,7 @@ fn a_configuration_that_is_no_object_is_refused_with_its_line() {
         ),
         ("[1, 2]", "config.json:1:1: expected an object {…}"),
         (
-            "{\"rms_norm_eps\": NaN}",
+            "{\"rms_norm_eps\": nan}",
             "config.json:1:18: expected value at line 1 column 18",
         ),
     ] {
@@ -383,7 +383,7 @@ fn a_missing_tensor_is_named_with_the_nearest_and_an_unread_one_too() {
     serialize_to_file(views, None, &folder.path().join("model.safetensors")).unwrap();
     assert_eq!(
         refusal(folder.path()),
-        "graphs/llama.ron:1:1: no node reads tensor 'model.layers.1.mlp.up_porj.weight' [160, 64] of the weight file (a forgotten bias?); `ignore` lists tensors to leave out\ngraphs/llama.ron:101:9: weight \"layer.1/up_proj\": the weight file has no tensor 'layers.1.mlp.up_proj.weight'; the nearest name is 'layers.0.mlp.up_proj.weight'"
+        "graphs/llama.ron:1:1: no node reads tensor 'model.layers.1.mlp.up_porj.weight' [160, 64] of the weight file (a forgotten bias?); `ignore` lists tensors to leave out\ngraphs/llama.ron:105:9: weight \"layer.1/up_proj\": the weight file has no tensor 'layers.1.mlp.up_proj.weight'; the nearest name is 'layers.0.mlp.up_proj.weight'"
     );
 }
 

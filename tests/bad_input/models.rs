@@ -414,9 +414,9 @@ const ODD: [&str; 15] = [
     "(\"y\", Slice(axis: 0, start: -1), [\"x\"]), (\"y\", Slice(axis: 1, start: 3, end: 4), [\"y\"]), (\"y\", Reshape(shape: []), [\"y\"]), (\"y\", Exp, [\"y\"]),",
     "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), (\"y\", Attention, [\"r\", \"r\", \"r\"]),",
     "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), (\"y\", AttentionScores(causal: true, window: 2), [\"r\", \"r\"]),",
-    "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), ([\"k\", \"v\"], Cache(window: 3), [\"r\", \"r\"]), (\"y\", Attention(window: 9223372036854775807), [\"r\", \"k\", \"v\"]),",
+    "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), ([\"k\", \"v\"], Cache(window: 9223372036854775807), [\"r\", \"r\"]), (\"y\", Attention(window: 9223372036854775807), [\"r\", \"k\", \"v\"]),",
     "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), ([\"y\", \"v\"], Cache, [\"r\", \"r\"]),",
-    "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), ([\"k\", \"v\"], Cache, [\"r\", \"r\"]), (\"s\", AttentionScores, [\"r\", \"k\"]), (\"y\", CausalMask(window: 1), [\"s\"]),",
+    "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), ([\"k\", \"v\"], Cache(window: 1), [\"r\", \"r\"]), (\"s\", AttentionScores, [\"r\", \"k\"]), (\"y\", CausalMask(window: 1), [\"s\"]),",
     "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), (\"y\", CachedAttention(softcap: 1e-30), [\"r\", \"r\", \"r\"]),",
     "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), (\"t\", RotaryTable(base: 1e4, dims: 2, rope_type: \"'linear'\", factor: 0), [\"positions\"]), (\"y\", CachedAttention, [\"r\", \"r\", \"r\", \"t\"]),",
     "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), (\"y\", Rope(base: 1e300, dims: 2, rope_type: \"'llama3'\", factor: 0, low_freq_factor: 1, high_freq_factor: 1), [\"r\", \"tokens\"]),",
@@ -452,7 +452,7 @@ fn an_odd_graph_runs_and_gives_the_same_whatever_the_passes() {
 }
 
 #[test]
-fn a_merged_layer_may_have_more_segments_than_passes_make() {
+fn a_merged_layer_may_have_as_many_segments_as_its_attribute_says() {
     let names: Vec<String> = (0..64).map(|i| format!("\"y{i}\"")).collect();
     let weights = vec!["\"w\""; 64].join(", ");
     let nodes = format!(

@@ -9,6 +9,7 @@ use std::fs;
 use smallmind::files::digest::Digest;
 use smallmind::{Model, Options, SavedSessionError, StepError};
 
+use crate::common::random::Random;
 use crate::common::{data, expected, open};
 
 /// Knows the largest allocation of each thread.
@@ -34,22 +35,6 @@ unsafe impl GlobalAlloc for Largest {
 
 #[global_allocator]
 static ALLOCATOR: Largest = Largest;
-
-/// SplitMix64 (Steele et al. 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let x = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ x >> 31
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound.max(1) as u64) as usize
-    }
-}
 
 /// Where fields begin.
 const VERSION: usize = 8;

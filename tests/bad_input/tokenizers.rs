@@ -15,6 +15,7 @@ use smallmind::text::tokenizer::{Tokenizer, TokenizerError};
 
 use crate::common::data;
 use crate::common::gguf::{Meta, Writer};
+use crate::common::random::Random;
 
 /// What one damaged vocabulary may take; the sound ones take some milliseconds.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -22,26 +23,6 @@ const LONGEST: Duration = Duration::from_secs(5);
 const LONGEST_MESSAGE: usize = 1 << 13;
 /// What vocabularies that were accepted must read without a panic.
 const TEXT: &str = "Hello  ab\n\n<s>[SEP] ▁é😀\u{0} 12345 ##ing </s><0x41>";
-
-/// SplitMix64 (Steele et al. 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let x = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ x >> 31
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound.max(1) as u64) as usize
-    }
-
-    fn pick<'t, T>(&mut self, items: &'t [T]) -> &'t T {
-        &items[self.below(items.len())]
-    }
-}
 
 fn key(name: &str) -> String {
     format!("tokenizer.ggml.{name}")

@@ -267,3 +267,19 @@ fn an_output_that_can_not_be_written_is_an_error_that_names_it() {
     let message = failure(["quantize", &input, &output, "--type", "q8_0"]);
     assert!(message.contains(&output), "{message}");
 }
+
+#[cfg(unix)]
+#[test]
+fn devices_are_written_to_and_two_names_of_one_file_are_refused() {
+    use std::os::unix::fs::FileTypeExt;
+    let folder = TempDir::new().unwrap();
+    let (input, output) = written(&folder, &model());
+    stdout(["quantize", &input, "/dev/null", "--type", "Q8_0"]);
+    let null = fs::metadata("/dev/null").unwrap();
+    assert!(null.file_type().is_char_device());
+    fs::hard_link(&input, &output).unwrap();
+    let before = fs::read(&input).unwrap();
+    let message = failure(["quantize", &input, &output, "--type", "Q8_0", "--force"]);
+    assert!(message.contains("two names of one file"), "{message}");
+    assert_eq!(fs::read(&input).unwrap(), before);
+}

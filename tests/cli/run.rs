@@ -255,3 +255,23 @@ fn a_session_that_cannot_be_loaded_or_saved_is_an_error_that_names_the_file() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stderr).unwrap().contains(nowhere));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_session_is_saved_into_devices_and_behind_links() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    symlink("/dev/null", path("null")).unwrap();
+    symlink("target", path("link")).unwrap();
+    for name in ["null", "link"] {
+        let file = path(name).display().to_string();
+        stdout(["run", "demo", "a", "-n", "1", "--save-session", &file]);
+        let kind = std::fs::symlink_metadata(path(name)).unwrap();
+        assert!(kind.is_symlink(), "{name}");
+    }
+    let null = std::fs::metadata("/dev/null").unwrap();
+    assert!(null.file_type().is_char_device());
+    let target = path("target").display().to_string();
+    stdout(["run", "demo", "-n", "1", "--load-session", &target]);
+}

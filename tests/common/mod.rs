@@ -6,8 +6,10 @@ pub mod converted;
 pub mod damaged;
 pub mod gguf;
 pub mod graph_text;
+#[cfg(feature = "hub")]
 pub mod hub;
 pub mod quantized;
+pub mod random;
 pub mod random_graph;
 pub mod safetensors_file;
 pub mod same_bits;

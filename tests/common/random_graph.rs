@@ -7,6 +7,8 @@ use smallmind::graph::{Graph, NodeId, Value, WeightSource};
 use smallmind::ops::{Attribute, Op, OpDef, table};
 use smallmind::types::{DType, Dim, Literal, Type};
 
+use super::random::Random;
+
 /// Rows of the embedding table.
 pub const VOCAB: usize = 11;
 
@@ -41,8 +43,7 @@ pub fn applied_ops(arity: usize) -> Vec<&'static str> {
 
 struct Builder<'g> {
     editor: smallmind::graph::Editor<'g>,
-    /// The state of SplitMix64.
-    state: u64,
+    random: Random,
     /// Of most activations.
     width: usize,
     tokens: Value,
@@ -65,7 +66,7 @@ impl<'g> Builder<'g> {
         let (tokens, positions) = (input("tokens"), input("positions"));
         Builder {
             editor,
-            state: seed,
+            random: Random(seed),
             width,
             tokens,
             positions,
@@ -76,10 +77,7 @@ impl<'g> Builder<'g> {
     }
 
     fn below(&mut self, n: usize) -> usize {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let x = (self.state ^ self.state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((x ^ x >> 31) % n as u64) as usize
+        self.random.below(n)
     }
 
     fn one_in(&mut self, n: usize) -> bool {

@@ -31,7 +31,7 @@ pub fn graph(nodes: &str, outputs: &str) -> String {
     };
     let weights: String = TENSORS.iter().map(weight).collect();
     format!(
-        "Model(ignore: [\"*\"],\nparams: {{\"heads\": Key(hf: [\"num_attention_heads\"])}},\nweights: {{{weights}}},\n\
+        "Model(ignore: [\"*\"], unread: [\"x\"],\nparams: {{\"heads\": Key(hf: [\"num_attention_heads\"])}},\nweights: {{{weights}}},\n\
          nodes: [\n(\"x\", Gather, [\"embed\", \"tokens\"]),\n{nodes}],\noutputs: [{outputs}])"
     )
 }

@@ -6,5 +6,6 @@ mod common;
 mod gguf;
 mod gguf_parts;
 mod hub;
+mod hub_unkind;
 mod safetensors;
 mod weight_views;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use smallmind::architecture::ast::ModelFile;
 use smallmind::architecture::expand::{Expanded, FlatInput, expand};
-use smallmind::architecture::parameters::{ConfigJson, ParameterSource, SourceKind};
+use smallmind::architecture::parameters::{ConfigJson, Leaf, ParameterSource, SourceKind};
 use smallmind::architecture::syntax::parse;
 use smallmind::language::diagnostics::Problems;
 use smallmind::language::value::Value;
@@ -20,7 +20,7 @@ Model(
         "vocab":  Key(hf: ["vocab_size"], gguf: ["{arch}.vocab_size"]),
         "layers": Key(hf: ["num_hidden_layers"], gguf: ["{arch}.block_count"]),
         "heads":  Key(hf: ["num_attention_heads"], gguf: ["{arch}.attention.head_count"]),
-        "kv":     Key(hf: ["num_key_value_heads"], gguf: ["{arch}.attention.head_count_kv"], default: "heads"),
+        "kv":     Key(hf: ["num_key_value_heads"], gguf: ["{arch}.attention.head_count_kv"], default: "heads", null: "heads / 2"),
         "head":   Key(hf: ["head_dim"], gguf: ["{arch}.attention.key_length"], default: "width / heads"),
         "theta":  Key(hf: ["rope_parameters.rope_theta", "rope_theta"], gguf: ["{arch}.rope.freq_base"], default: 10000),
         "act":    Key(hf: ["hidden_act"], default: "'silu'"),
@@ -97,7 +97,7 @@ fn listing(expanded: &Expanded) -> String {
                 FlatInput::Value(name) => name.clone(),
                 FlatInput::Weight(name) => format!("weight {name}"),
                 FlatInput::Literal(value) => value.to_string(),
-                FlatInput::Absent => "-".to_owned(),
+                FlatInput::Absent | FlatInput::Missing(_) => "-".to_owned(),
             })
             .collect::<Vec<_>>();
         lines += &format!(
@@ -148,7 +148,11 @@ fn the_sketch_expands_to_flat_nodes() {
 #[test]
 fn parameters_take_the_first_path_that_is_present_and_not_null() {
     let params = expand_without(&llama(), CONFIG, &[]).unwrap().params;
-    assert_eq!(params["kv"], Value::Int(4), "null counts as absent");
+    assert_eq!(params["kv"], Value::Int(2), "what null means");
+    let absent = CONFIG.replace(r#""num_key_value_heads": null,"#, "");
+    let params = expand_without(&llama(), &absent, &[]).unwrap().params;
+    assert_eq!(params["kv"], Value::Int(4), "what an absent key means");
+    let params = expand_without(&llama(), CONFIG, &[]).unwrap().params;
     assert_eq!(params["theta"], Value::Float(5e5), "the first path wins");
     let older = CONFIG.replace(
         r#""rope_parameters": {"rope_theta": 5e5}"#,
@@ -167,6 +171,15 @@ struct Keys(BTreeMap<&'static str, Value>);
 impl ParameterSource for Keys {
     fn get(&self, path: &str) -> Option<Value> {
         self.0.get(path).cloned()
+    }
+
+    fn leaves(&self) -> Vec<Leaf> {
+        let leaf = |(key, value): (&&str, &Value)| Leaf {
+            name: key.to_string(),
+            path: Some(key.to_string()),
+            value: value.clone(),
+        };
+        self.0.iter().map(leaf).collect()
     }
 
     fn describe(&self) -> String {
@@ -283,7 +296,7 @@ fn dump(expanded: &Expanded) -> String {
             .map(|input| match input {
                 FlatInput::Value(name) | FlatInput::Weight(name) => format!("{name:?}"),
                 FlatInput::Literal(value) => format!("Num({:?})", value.to_string()),
-                FlatInput::Absent => "\"\"".to_owned(),
+                FlatInput::Absent | FlatInput::Missing(_) => "\"\"".to_owned(),
             })
             .collect();
         let (names, op) = (&node.names, &node.op);
@@ -372,4 +385,106 @@ proptest! {
             let _ = load(&format!("{before}{inserted}{after}"));
         }
     }
+}
+
+#[test]
+fn null_is_an_error_where_the_graph_file_does_not_say_what_it_means() {
+    let file = |key: &str| {
+        let text = format!(
+            "Model(params: {{\"a\": {key}}}, nodes: [(\"x\", Num, [Num(\"a\")])], outputs: [\"x\"])"
+        );
+        parse("f", &text).unwrap()
+    };
+    let problem = |key: &str, json: &str| {
+        let expanded = expand(&file(key), &config(json), &|_| true);
+        expanded.err().map(|problems| problems.to_string())
+    };
+    let null = "'a.b' is null in config.json: what that means must stand here (null: …), as null is not absent";
+    let keyed = r#"Key(hf: ["a.b"], default: 1)"#;
+    let told = Some(format!("f:1:16: parameter \"a\": {null}"));
+    assert_eq!(problem(keyed, r#"{"a": {"b": null}}"#), told);
+    assert_eq!(
+        problem(r#"Key(hf: ["a.b"])"#, r#"{"a": {"b": null}}"#),
+        told
+    );
+    // What is absent, or null where that has a meaning or another path a value, is fine.
+    for (key, json) in [
+        (keyed, "{}"),
+        (keyed, r#"{"a": null}"#),
+        (r#"Key(hf: ["a.b"], null: 1)"#, r#"{"a": {"b": null}}"#),
+        (r#"Key(hf: ["a.b", "c"])"#, r#"{"a": {"b": null}, "c": 1}"#),
+    ] {
+        assert_eq!(problem(key, json), None, "{key} of {json}");
+    }
+}
+
+/// The parameter "k" of a GGUF file whose key `a.k` has a value, or what is wrong.
+fn of_gguf(key: &str, node: &str, value: Value) -> Result<Value, String> {
+    let text = format!(
+        "Model(params: {{\"k\": Key(gguf: [\"{{arch}}.k\"]{key})}}, nodes: [(\"x\", Num, [Num(\"{node}\")])], outputs: [\"x\"])"
+    );
+    let keys = Keys(BTreeMap::from([
+        ("general.architecture", Value::Str("a".into())),
+        ("a.k", value),
+    ]));
+    let expanded = expand(&parse("f", &text).unwrap(), &keys, &|_| true);
+    let expanded = expanded.map_err(|problems| problems.to_string())?;
+    Ok(expanded.params["k"].clone())
+}
+
+#[test]
+fn values_of_gguf_files_are_taken_in_the_type_that_the_default_says() {
+    let taken = |key: &str, value: Value| of_gguf(key, "1", value).unwrap();
+    assert_eq!(taken(", default: false", Value::Int(1)), Value::Bool(true));
+    assert_eq!(
+        taken(", default: \"true\"", Value::Int(0)),
+        Value::Bool(false)
+    );
+    assert_eq!(taken(", default: 0", Value::Bool(true)), Value::Int(1));
+    assert_eq!(taken(", default: 1.0", Value::Int(3)), Value::Int(3));
+    // Where the default says nothing, the value stays.
+    assert_eq!(taken(", default: \"none\"", Value::Int(1)), Value::Int(1));
+    assert_eq!(taken("", Value::Bool(true)), Value::Bool(true));
+}
+
+#[test]
+fn a_value_of_a_gguf_file_of_an_impossible_type_is_refused() {
+    for (key, value, found, expected) in [
+        (", default: false", Value::Int(2), "an integer", "a boolean"),
+        (
+            ", default: false",
+            Value::Str("yes".into()),
+            "a string",
+            "a boolean",
+        ),
+        (
+            ", default: 0",
+            Value::Str("1".into()),
+            "a string",
+            "an integer",
+        ),
+        (", default: 1.0", Value::Bool(true), "a boolean", "a float"),
+        (
+            ", default: \"'none'\"",
+            Value::Int(1),
+            "an integer",
+            "a string",
+        ),
+    ] {
+        let problem = of_gguf(key, "1", value).unwrap_err();
+        let told = format!("parameter \"k\": 'a.k' is {found} in model.gguf, expected {expected}");
+        assert!(problem.ends_with(&told), "{problem}");
+    }
+}
+
+#[test]
+fn a_list_of_equal_numbers_is_one_number_unless_its_elements_are_taken() {
+    let list = |items: [i64; 2]| Value::List(items.map(Value::Int).to_vec());
+    assert_eq!(of_gguf("", "2 * k", list([4, 4])), Ok(Value::Int(4)));
+    assert_eq!(of_gguf("", "k[0]", list([4, 4])), Ok(list([4, 4])));
+    let problem = of_gguf("", "2 * k", list([4, 8])).unwrap_err();
+    assert!(
+        problem.contains("'*' between an integer and a list"),
+        "{problem}"
+    );
 }

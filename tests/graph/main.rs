@@ -1,5 +1,6 @@
 //! Are graph files read, checked and printed right?
 
+mod agree;
 #[path = "../common/mod.rs"]
 mod common;
 mod dumps;

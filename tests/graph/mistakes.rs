@@ -87,7 +87,7 @@ fn every_mistake_in_the_text_names_its_place() {
         ),
         (
             model("", "\"w\": (shape: [1], hf: \"w\", or: Rows(\"w\"))", ""),
-            "f:3:42: weight \"w\": expected \"weight\" or Rows(\"weight\", first row), found Rows(…)",
+            "f:3:42: weight \"w\": expected \"weight\", If(\"condition\", \"weight\") or Rows(\"weight\", first row), found Rows(…)",
         ),
         (
             model("", "\"w\": (shape: [1], hf: \"w{i\")", ""),
@@ -316,14 +316,6 @@ fn every_mistake_in_the_meaning_names_its_place() {
                 "(\"x\", Add, [\"w\"])",
             ),
             "f:4:21: node \"x\": the weight 'w' has no 'hf' tensor name",
-        ),
-        (
-            model(
-                "",
-                "\"w\": (shape: [1], hf: \"absent\", or: \"v\"), \"v\": (shape: [1], hf: \"absent\", or: \"w\")",
-                "(\"x\", Add, [\"w\"])",
-            ),
-            "f:4:21: node \"x\": the weights that stand in for 'w' stand in for each other",
         ),
         (
             model(

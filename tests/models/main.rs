@@ -12,3 +12,4 @@ mod own_graph;
 mod quantized;
 mod right;
 mod same_bits;
+mod unread_keys;

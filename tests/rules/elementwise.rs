@@ -15,6 +15,7 @@ use smallmind::plan::PlanOptions;
 use smallmind::transform::{self, Settings};
 
 use crate::common::graph_text::graph;
+use crate::common::random::Random;
 use crate::common::random_graph::applied_ops;
 use crate::common::seeded_weights::{SeededWeights, session};
 
@@ -172,13 +173,8 @@ fn what_is_wrong_with_a_program_is_said() {
 
 /// A random graph of elementwise ops of shapes that broadcast, as `graph_text` writes it.
 fn arbitrary(seed: u64) -> String {
-    let mut state = seed;
-    let mut below = |n: usize| {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let x = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((x ^ x >> 31) % n as u64) as usize
-    };
+    let mut random = Random(seed);
+    let mut below = |n: usize| random.below(n);
     let width = [1, 6, 16, 33][below(4)];
     let mut text = format!(
         "v0 = activation 3 {width}\nv1 = activation 3 {width}\nv2 = activation 3 1\n\

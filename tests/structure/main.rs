@@ -1,4 +1,4 @@
-//! The house's plan, held against its sources: rooms import only from rooms above them in the table of `lib.rs`, and no
+//! The table of modules, held against the sources: modules import only from modules above them in the table of `lib.rs`, and no
 //! files import each other in a circle.
 //!
 //! A `use` or a path that goes through a `mod.rs` counts as an import of the file that defines the name. Unit tests are
@@ -172,19 +172,19 @@ impl<'ast> Visit<'ast> for Reader {
     }
 }
 
-struct House {
+struct Sources {
     /// Files by module path.
     files: BTreeMap<Vec<String>, (PathBuf, Source)>,
 }
 
-impl House {
-    fn read() -> House {
+impl Sources {
+    fn read() -> Sources {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        let mut house = House {
+        let mut sources = Sources {
             files: BTreeMap::new(),
         };
-        house.walk(&root, &mut Vec::new());
-        house
+        sources.walk(&root, &mut Vec::new());
+        sources
     }
 
     fn walk(&mut self, folder: &Path, module: &mut Vec<String>) {
@@ -200,7 +200,7 @@ impl House {
                 .to_string_lossy()
                 .into_owned();
             if path.is_dir() {
-                // The binary's own room sees the library from outside.
+                // The binary's own module sees the library from outside.
                 if module.is_empty() && stem == "cli" {
                     continue;
                 }
@@ -230,7 +230,7 @@ impl House {
         }
     }
 
-    /// The module whose file defines what stands at `path`; `None` if that is not in the house.
+    /// The module whose file defines what stands at `path`; `None` if that is not in the sources.
     fn definer(&self, path: &[String], hops: usize) -> Option<Vec<String>> {
         let length = (1..=path.len())
             .rev()
@@ -267,13 +267,13 @@ impl House {
     }
 }
 
-/// The rooms in their order, as the table in `lib.rs` has them.
-fn rooms() -> Vec<String> {
+/// The modules in their order, as the table in `lib.rs` has them.
+fn modules() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
     let text = std::fs::read_to_string(path).expect("lib.rs");
     let table = text
         .lines()
-        .skip_while(|line| !line.starts_with("//! | room |"));
+        .skip_while(|line| !line.starts_with("//! | module |"));
     let rows = table.map_while(|line| line.strip_prefix("//! | "));
     let names = rows.filter_map(|row| {
         let name = row.split('`').nth(1)?;
@@ -285,27 +285,27 @@ fn rooms() -> Vec<String> {
 }
 
 #[test]
-fn every_folder_is_a_room_of_the_table() {
-    let rooms = rooms();
-    let folders: BTreeSet<String> = House::read()
+fn every_folder_is_a_module_of_the_table() {
+    let modules = modules();
+    let folders: BTreeSet<String> = Sources::read()
         .files
         .keys()
         .map(|module| module[0].clone())
         .collect();
-    let listed: BTreeSet<String> = rooms.iter().cloned().collect();
-    assert_eq!(folders, listed, "src/lib.rs lists the rooms");
-    assert_eq!(rooms.len(), listed.len(), "a room is listed twice");
+    let listed: BTreeSet<String> = modules.iter().cloned().collect();
+    assert_eq!(folders, listed, "src/lib.rs lists the modules");
+    assert_eq!(modules.len(), listed.len(), "a module is listed twice");
 }
 
 #[test]
-fn no_room_imports_from_a_room_below_it() {
-    let rooms = rooms();
-    let floor = |room: &str| rooms.iter().position(|known| known == room);
-    let house = House::read();
+fn no_module_imports_from_a_module_below_it() {
+    let modules = modules();
+    let floor = |name: &str| modules.iter().position(|known| known == name);
+    let sources = Sources::read();
     let mut upward = Vec::new();
-    for (module, (path, source)) in &house.files {
+    for (module, (path, source)) in &sources.files {
         for import in &source.imports {
-            let Some(other) = house.definer(import, 8) else {
+            let Some(other) = sources.definer(import, 8) else {
                 continue;
             };
             if floor(&other[0]) > floor(&module[0]) {
@@ -318,8 +318,8 @@ fn no_room_imports_from_a_room_below_it() {
 
 #[test]
 fn no_files_import_each_other_in_a_circle() {
-    let house = House::read();
-    let imports = house.imports();
+    let sources = Sources::read();
+    let imports = sources.imports();
     let mut arrows = petgraph::Graph::<&[String], ()>::new();
     let places: BTreeMap<&[String], _> = imports
         .keys()

@@ -101,6 +101,28 @@ use Differs::{Fails, Goes, Other};
 
 /// What differs, by a part of the template, and why.
 const DIFFERENCES: &[(&str, Differs, &str)] = &[
+    (
+        "'{:>{}}'.format",
+        Fails,
+        "a format has no fields inside of fields",
+    ),
+    ("'{:0>5}|", Fails, "truth values are not numbers"),
+    (
+        "'%-05d|",
+        Fails,
+        "truth values are not numbers, and those with a point are not whole",
+    ),
+    ("('a' | safe) +", Other, "nothing is escaped"),
+    (
+        "{% raw %}",
+        Fails,
+        "a block that begins at the end of the template has no end",
+    ),
+    (
+        "{% else %}{% set y",
+        Other,
+        "what is set where a loop has no turns stays set",
+    ),
     ("'%r' % V", Fails, "`%` has no quotes"),
     ("'%d' % V", Fails, "numbers with a point are not whole"),
     ("'%(a)s' % V", Goes, "namespaces are maps"),
@@ -191,7 +213,7 @@ const DIFFERENCES: &[(&str, Differs, &str)] = &[
 ];
 
 /// The fewest cells that are as in Jinja, of all that count.
-const EQUAL: usize = 14_340;
+const EQUAL: usize = 14_435;
 
 #[test]
 fn cells_are_as_in_jinja_or_known_to_differ() {

@@ -183,7 +183,7 @@ fn values_nested_as_deeply_as_work_allows_are_taken_apart_again() {
         "{{ ns.x | tojson }}",
         "{{ ns.x == [ns.x] }}",
     ] {
-        for times in [500, 2000, 4000, 100_000] {
+        for times in [10, 500, 2000, 4000, 100_000] {
             let template = format!(
                 "{{% set ns = namespace(x=[]) %}}{{% for i in range({times}) %}}\
                  {{% set ns.x = {open}ns.x{close} %}}{{% endfor %}}{end}"
@@ -195,7 +195,7 @@ fn values_nested_as_deeply_as_work_allows_are_taken_apart_again() {
             }
         }
     }
-    assert!(rendered >= 4, "{rendered}");
+    assert!(rendered >= 7, "{rendered}");
 }
 
 #[test]

@@ -2,10 +2,12 @@
 //! GGUF file of it.
 
 use super::{Expander, FlatAttribute, FlatInput, FlatNode, FlatStep, FlatWeight, Stopped, found};
-use crate::architecture::ast::{Argument, Node, Operand, Step, WeightDeclaration};
+use crate::architecture::ast::{
+    Alternative, Argument, ArgumentKind, Node, Operand, Step, WeightDeclaration,
+};
 use crate::architecture::parameters::SourceKind;
 use crate::architecture::resolve::argument;
-use crate::architecture::weight_table::Rows;
+use crate::architecture::weight_table::{Rows, Unresolved};
 use crate::language::diagnostics::Problem;
 use crate::language::value::Value;
 use crate::ops::SLICE;
@@ -17,6 +19,19 @@ const MOST_ELEMENTS: i64 = 1 << 40;
 /// The most dimensions of a weight.
 const MOST_DIMS: usize = 8;
 
+/// A weight and the one in whose place it stands, in the order in which a GGUF file looks for their names: that of the one
+/// found first, but of two that stand in for each other the one that is declared first.
+fn in_order<'w>(
+    found: &'w WeightDeclaration,
+    read: &'w WeightDeclaration,
+) -> [&'w WeightDeclaration; 2] {
+    let is_mutual = found.or.as_ref().is_some_and(|or| or.weight == read.name);
+    match is_mutual && read.position < found.position {
+        true => [read, found],
+        false => [found, read],
+    }
+}
+
 impl<'a> Expander<'a> {
     /// The weight that an operand of `node` names, or what stands in for it; none if a problem was noted.
     pub(super) fn weight(
@@ -26,15 +41,26 @@ impl<'a> Expander<'a> {
         declaration: &'a WeightDeclaration,
     ) -> Result<Option<FlatInput>, Stopped> {
         let weights = self.weights;
-        let found = match weights.resolve(declaration, &self.variables) {
-            Ok(None) => return Ok(Some(FlatInput::Absent)),
+        let decide = |condition: &Argument| self.decide(condition);
+        let found = match weights.resolve(declaration, &self.variables, &decide) {
+            Ok(None) => {
+                let name = weights.canonical(declaration, &self.variables);
+                name.map(FlatInput::Missing).map(Err)
+            }
             Ok(Some(found)) => weights
                 .canonical(found.declaration, &self.variables)
-                .map(|name| (name, found)),
-            Err(message) => Err(message),
+                .map(|name| Ok((name, found))),
+            Err(Unresolved::Reader(message)) => Err(message),
+            Err(Unresolved::Condition(problem)) => {
+                if let Some(problem) = problem {
+                    self.report(problem.about("weight", &declaration.name));
+                }
+                return Ok(None);
+            }
         };
         let (name, found) = match found {
-            Ok(found) => found,
+            Ok(Ok(found)) => found,
+            Ok(Err(missing)) => return Ok(Some(missing)),
             Err(message) => {
                 self.complain(node, operand.position, message);
                 return Ok(None);
@@ -45,15 +71,17 @@ impl<'a> Expander<'a> {
             let (gguf, to_gguf) = match self.converts {
                 false => (None, Vec::new()),
                 true => (
-                    self.gguf_name(node, operand, [found.declaration, declaration]),
+                    self.gguf_name(node, operand, in_order(found.declaration, declaration)),
                     self.steps(&name, &found.declaration.to_gguf),
                 ),
             };
+            let withheld = found.withheld.map(|or| self.withheld(or));
             self.flat_weights.push(FlatWeight {
                 name: name.clone(),
                 dims,
                 tensor: found.tensor,
                 optional: found.declaration.optional,
+                withheld,
                 or: found.declaration.or.as_ref().map(|or| or.weight.clone()),
                 position: found.declaration.position,
                 gguf,
@@ -64,6 +92,40 @@ impl<'a> Expander<'a> {
             None => Ok(Some(FlatInput::Weight(name))),
             Some(rows) => self.rows(node, name, &rows),
         }
+    }
+
+    /// Whether a condition holds; the error is none if it is reported elsewhere.
+    fn decide(&self, condition: &Argument) -> Result<bool, Option<Problem>> {
+        match argument(condition, &self.scope())? {
+            Value::Bool(holds) => Ok(holds),
+            other => {
+                let message = format!("expected true or false, found {}", found(&other, condition));
+                Err(Some(Problem::new(condition.position, message)))
+            }
+        }
+    }
+
+    /// Why the weight that `or` names doesn't stand in.
+    fn withheld(&self, or: &Alternative) -> String {
+        let mut why = Vec::new();
+        if let Some(condition) = &or.condition
+            && let ArgumentKind::Formula(formula) = &condition.kind
+        {
+            let references = formula.expression.references();
+            why.extend(
+                references
+                    .iter()
+                    .filter_map(|name| self.parameters.origin(&name.name)),
+            );
+            if why.is_empty() {
+                why.push(format!("\"{}\" does not hold", formula.text));
+            }
+        }
+        format!(
+            "\"{}\" may not stand in for it, as {}",
+            or.weight,
+            why.join(" and ")
+        )
     }
 
     /// A weight as rows of the one with the unique name `whole`: a node that cuts them out, with the weight's own unique

@@ -92,11 +92,14 @@ impl ValueType {
         }
     }
 
-    /// Reads a value that has been checked. Text that is not UTF-8 has U+FFFD; a float that is not finite is null.
+    /// Reads a value that has been checked. Text that is not UTF-8 has U+FFFD; a float that is not finite is one of the texts
+    /// 'Infinity', '-Infinity' and 'NaN', as in JSON.
     fn value(self, cursor: &mut Cursor<'_>) -> Result<Value, Stop> {
         let float = |x: f64| match x.is_finite() {
             true => Value::Float(x),
-            false => Value::Null,
+            false if x.is_nan() => Value::Str("NaN".to_owned()),
+            false if x > 0.0 => Value::Str("Infinity".to_owned()),
+            false => Value::Str("-Infinity".to_owned()),
         };
         Ok(match self {
             ValueType::U8 => Value::Int(u8::from_le_bytes(cursor.array()?).into()),

@@ -16,28 +16,9 @@ pub fn exp_f32(x: f32) -> f32 {
 }
 
 /// [`tanh`] of one f32.
+#[cfg(any(test, feature = "internals"))]
 pub fn tanh_f32(x: f32) -> f32 {
     tanh(Single, x)
-}
-
-/// [`sigmoid`] of one f32.
-pub fn sigmoid_f32(x: f32) -> f32 {
-    sigmoid(Single, x)
-}
-
-/// [`silu`] of one f32.
-pub fn silu_f32(x: f32) -> f32 {
-    silu(Single, x)
-}
-
-/// [`gelu_erf`] of one f32.
-pub fn gelu_erf_f32(x: f32) -> f32 {
-    gelu_erf(Single, x)
-}
-
-/// [`relu`] of one f32.
-pub fn relu_f32(x: f32) -> f32 {
-    relu(Single, x)
 }
 
 /// [`sin_cos`] of one f32.

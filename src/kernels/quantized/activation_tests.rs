@@ -1,4 +1,4 @@
-//! Are activations quantized as the formula at the room's top says, to the bit?
+//! Are activations quantized as the formula in `mod.rs` says, to the bit?
 
 use std::cell::Cell;
 

@@ -1,4 +1,4 @@
-//! Activations quantized to int8, 32 consecutive elements with one scale: see the room's top for the arithmetic.
+//! Activations quantized to int8, 32 consecutive elements with one scale: see `mod.rs` for the arithmetic.
 //!
 //! A block is [`INT8_BLOCK_WORDS`] words of 4 bytes, all that a product needs of it in one place:
 //!

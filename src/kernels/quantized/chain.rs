@@ -1,4 +1,4 @@
-//! One 32-block of 16 rows, and how its product with a token's block joins the chain: see the room's top.
+//! One 32-block of 16 rows, and how its product with a token's block joins the chain: see `mod.rs`.
 
 use std::cell::Cell;
 

@@ -1,5 +1,5 @@
 //! Taking a 32-block of 16 rows apart in registers, format by format. The layouts are in `regroup`, the formulas at the
-//! room's top.
+//! `mod.rs`.
 
 use std::marker::PhantomData;
 

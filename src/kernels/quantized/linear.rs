@@ -1,5 +1,5 @@
 //! Linear layers of int8 activations and quantized weights: the layers of [`linear`](crate::kernels::linear) with the sum at
-//! this room's top in place of the chain.
+//! `mod.rs` in place of the chain.
 //!
 //! Threads share the panels of 16 rows; each thread walks all tokens.
 

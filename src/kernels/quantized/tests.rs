@@ -1,4 +1,4 @@
-//! Do the linear kernels equal the formulas at the room's top, to the bit?
+//! Do the linear kernels equal the formulas in `mod.rs`, to the bit?
 //!
 //! The oracle takes each block apart element by element, in the file's own order and without regard to panels.
 

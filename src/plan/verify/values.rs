@@ -1,6 +1,9 @@
 //! Which value each byte of the activations holds, step by step.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 use std::ops::Range;
 
 use crate::graph::{Class, Graph, Kind, NodeId, Value};
@@ -18,7 +21,7 @@ pub(super) fn verify(graph: &Graph, plan: &ModelPlan, steps: &StepPlan) -> Resul
         steps,
         classes: graph.classes(),
         held: BTreeMap::new(),
-        done: HashMap::new(),
+        done: FxHashMap::default(),
     };
     walk.inputs()?;
     for (number, step) in steps.steps.iter().enumerate() {
@@ -31,11 +34,11 @@ struct Walk<'a> {
     graph: &'a Graph,
     plan: &'a ModelPlan,
     steps: &'a StepPlan,
-    classes: Vec<Class>,
+    classes: Arc<[Class]>,
     /// What lies in the activations, by first byte: where it ends, and the value. Views count as what they are views of.
     held: BTreeMap<usize, (usize, Value)>,
     /// How many of its steps each node has had, and how many it has.
-    done: HashMap<NodeId, (usize, usize)>,
+    done: FxHashMap<NodeId, (usize, usize)>,
 }
 
 /// Who uses a value: a step, or the caller before the first step or after the last.

@@ -104,7 +104,7 @@ impl Tokenizer {
     }
 
     /// The added tokens, by id, as a `tokenizer.json` lists them.
-    pub(crate) fn added_tokens(&self) -> Json {
+    pub(crate) fn added_tokens(&self) -> Vec<Json> {
         let mut tokens: Vec<(&u32, &AddedToken)> =
             self.added().get_added_tokens_decoder().iter().collect();
         tokens.sort_by_key(|(id, _)| **id);

@@ -1,0 +1,224 @@
+//! Where nodes and the lines between them lie: what each node reads, and who reads each node.
+//!
+//! A line stands twice, at its reader and at the node that is read, and each end knows where the other stands. So a line
+//! comes and goes in constant time, even where all layers of a model read one node.
+
+use smallvec::SmallVec;
+
+use super::node::{Node, NodeId, Value};
+
+/// What stands in one input slot. Numbers are narrow so that many lines lie side by side in a cache line; as many nodes,
+/// outputs or slots as they can't hold fit in no memory.
+#[derive(Clone, Copy, Debug)]
+struct Operand {
+    node: NodeId,
+    output: u32,
+    /// Where this line stands among the readers of `node`.
+    at: u32,
+}
+
+impl Operand {
+    fn value(self) -> Value {
+        Value {
+            node: self.node,
+            output: self.output as usize,
+        }
+    }
+}
+
+/// The other end of an operand.
+#[derive(Clone, Copy, Debug)]
+struct Reader {
+    node: NodeId,
+    slot: u32,
+    /// Which output of the node that is read stands there.
+    output: u32,
+}
+
+/// What a node is tied to. It lies apart from the node, so that walks along the lines pass over less memory.
+#[derive(Clone, Default, Debug)]
+struct Lines {
+    /// By slot; `None` is an optional input that is absent.
+    operands: SmallVec<[Option<Operand>; 4]>,
+    /// All who read one of the node's outputs, in no particular order.
+    readers: SmallVec<[Reader; 4]>,
+}
+
+/// The nodes of a graph, by [`NodeId`].
+#[derive(Clone, Default, Debug)]
+pub(super) struct Storage {
+    nodes: Vec<Option<Node>>,
+    /// As many as there are of `nodes`.
+    lines: Vec<Lines>,
+    /// Ids of nodes that were removed, the next to be given out last.
+    free: Vec<NodeId>,
+}
+
+/// Ids that a function takes are of nodes that are there, unless it says otherwise; others are a mistake of the caller,
+/// and a panic.
+impl Storage {
+    pub fn node(&self, id: NodeId) -> &Node {
+        let node = self.nodes.get(id.index()).and_then(Option::as_ref);
+        node.expect("a node of this graph")
+    }
+
+    pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        let node = self.nodes.get_mut(id.index()).and_then(Option::as_mut);
+        node.expect("a node of this graph")
+    }
+
+    /// Whether the node is there.
+    pub fn contains(&self, id: NodeId) -> bool {
+        self.nodes.get(id.index()).is_some_and(Option::is_some)
+    }
+
+    /// A bound on [`NodeId::index`].
+    pub fn bound(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub fn count(&self) -> usize {
+        self.nodes.len() - self.free.len()
+    }
+
+    /// All nodes by ascending id.
+    pub fn ids(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let there = (0..self.nodes.len()).map(NodeId::from_index);
+        there.filter(|&id| self.contains(id))
+    }
+
+    /// What a node reads, by slot.
+    pub fn operands(&self, id: NodeId) -> impl ExactSizeIterator<Item = Option<Value>> + '_ {
+        let operands = self.lines[id.index()].operands.iter();
+        operands.map(|operand| operand.map(Operand::value))
+    }
+
+    /// Who reads a node: the reader, its slot, and which output stands there.
+    pub fn readers(&self, id: NodeId) -> impl Iterator<Item = (NodeId, usize, usize)> + '_ {
+        let readers = self.lines[id.index()].readers.iter();
+        readers.map(|reader| (reader.node, reader.slot as usize, reader.output as usize))
+    }
+
+    /// Add a node with that many slots, all absent.
+    pub fn add(&mut self, node: Node, slots: usize) -> NodeId {
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.nodes.push(None);
+            self.lines.push(Lines::default());
+            NodeId::from_index(self.nodes.len() - 1)
+        });
+        self.nodes[id.index()] = Some(node);
+        self.lines[id.index()].operands = SmallVec::from_elem(None, slots);
+        id
+    }
+
+    /// Put `value` into a slot of `reader`, in place of what stands there.
+    pub fn connect(&mut self, reader: NodeId, slot: usize, value: Value) {
+        self.disconnect(reader, slot);
+        let (node, output) = (value.node, value.output as u32);
+        let readers = &mut self.lines[node.index()].readers;
+        let at = readers.len() as u32;
+        readers.push(Reader {
+            node: reader,
+            slot: slot as u32,
+            output,
+        });
+        self.lines[reader.index()].operands[slot] = Some(Operand { node, output, at });
+    }
+
+    /// Leave a slot empty.
+    pub fn disconnect(&mut self, reader: NodeId, slot: usize) {
+        let Some(operand) = self.lines[reader.index()].operands[slot].take() else {
+            return;
+        };
+        let at = operand.at as usize;
+        let readers = &mut self.lines[operand.node.index()].readers;
+        readers.swap_remove(at);
+        // The last reader has taken the place of the one that went.
+        if let Some(&moved) = readers.get(at) {
+            let operands = &mut self.lines[moved.node.index()].operands;
+            if let Some(other) = &mut operands[moved.slot as usize] {
+                other.at = operand.at;
+            }
+        }
+    }
+
+    /// Take a node out, with the lines to what it reads and to those that read it. `None` where it is not there.
+    pub fn remove(&mut self, id: NodeId) -> Option<Node> {
+        if !self.contains(id) {
+            return None;
+        }
+        for slot in 0..self.lines[id.index()].operands.len() {
+            self.disconnect(id, slot);
+        }
+        while let Some(&Reader { node, slot, .. }) = self.lines[id.index()].readers.last() {
+            self.disconnect(node, slot as usize);
+        }
+        self.free.push(id);
+        self.nodes[id.index()].take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use smallvec::smallvec;
+
+    use super::*;
+    use crate::graph::{Kind, Output};
+    use crate::types::{Literal, Type};
+
+    fn node() -> Node {
+        let output = Output {
+            name: "value".into(),
+            ty: Type::f32([]),
+        };
+        Node {
+            kind: Kind::Constant(Literal::Int(0)),
+            outputs: smallvec![output],
+            place: 0,
+        }
+    }
+
+    /// Every line stands at both of its ends, and each end knows where the other stands.
+    fn is_sound(storage: &Storage) -> bool {
+        let operands = |id: NodeId| storage.lines[id.index()].operands.iter().enumerate();
+        let lines = storage.ids().flat_map(|id| {
+            operands(id).filter_map(move |(slot, operand)| Some((id, slot, (*operand)?)))
+        });
+        let lines: Vec<(NodeId, usize, Operand)> = lines.collect();
+        let is_known = |(id, slot, operand): (NodeId, usize, Operand)| {
+            let end = storage.lines[operand.node.index()].readers[operand.at as usize];
+            (end.node, end.slot as usize, end.output) == (id, slot, operand.output)
+        };
+        let readers = storage
+            .ids()
+            .map(|id| storage.lines[id.index()].readers.len());
+        readers.sum::<usize>() == lines.len() && lines.into_iter().all(is_known)
+    }
+
+    #[test]
+    fn lines_come_and_go_at_both_ends() {
+        let mut storage = Storage::default();
+        for _ in 0..9 {
+            storage.add(node(), 3);
+        }
+        // A fixed walk through all kinds of changes.
+        let mut state = 7u64;
+        let mut below = |bound: usize| {
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            (state >> 33) as usize % bound
+        };
+        for _ in 0..3000 {
+            let ids: Vec<NodeId> = storage.ids().collect();
+            let (reader, source) = (ids[below(ids.len())], ids[below(ids.len())]);
+            match below(12) {
+                0 if ids.len() > 2 => assert!(storage.remove(reader).is_some()),
+                1 => assert!(!ids.contains(&storage.add(node(), 3))),
+                2 | 3 => storage.disconnect(reader, below(3)),
+                _ => storage.connect(reader, below(3), source.into()),
+            }
+            assert!(is_sound(&storage));
+        }
+    }
+}

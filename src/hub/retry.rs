@@ -1,0 +1,210 @@
+//! How often and when a request is tried again.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::HubOptions;
+use super::http::Trouble;
+
+/// The most tries in which nothing arrives.
+const MOST_TRIES: u32 = 5;
+/// The wait before the second try; each wait after it is twice as long as the one before.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// The longest wait that a server may ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// How often it is looked whether the caller wants to end a wait.
+const LOOK: Duration = Duration::from_millis(50);
+const SECONDS_PER_DAY: i64 = 86_400;
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+
+/// Decides whether another try is worth it, and waits for it.
+pub struct Patience<'a> {
+    options: &'a HubOptions,
+    /// What is fetched, as messages call it.
+    what: &'a str,
+    /// Tries in which nothing arrived.
+    tries: u32,
+}
+
+impl<'a> Patience<'a> {
+    /// For something that is not yet tried.
+    pub fn new(options: &'a HubOptions, what: &'a str) -> Patience<'a> {
+        Patience {
+            options,
+            what,
+            tries: 0,
+        }
+    }
+
+    /// To be called when something new has arrived.
+    pub fn renew(&mut self) {
+        self.tries = 0;
+    }
+
+    /// Returns when it is time for the next try.
+    ///
+    /// # Errors
+    /// The trouble, if another try does not promise to end otherwise.
+    pub fn wait(&mut self, trouble: Trouble) -> Result<(), Trouble> {
+        let after = match &trouble {
+            Trouble::Status {
+                status: 408 | 425 | 429 | 500 | 502 | 503 | 504,
+                after,
+            } => *after,
+            Trouble::Passing(_) => None,
+            _ => return Err(trouble),
+        };
+        self.tries += 1;
+        let wait = after.unwrap_or(FIRST_WAIT * (1 << (self.tries - 1)));
+        if self.tries >= MOST_TRIES || wait > LONGEST_WAIT {
+            return Err(trouble);
+        }
+        let (what, problem) = (self.what, trouble.describe());
+        let seconds = wait.as_secs_f64();
+        self.options.tell(&format!(
+            "{what}: {problem}; the next try is in {seconds} s"
+        ));
+        pause(self.options, wait)
+    }
+}
+
+/// Waits, unless the caller wants to end it.
+///
+/// # Errors
+/// [`Trouble::Cancelled`].
+pub fn pause(options: &HubOptions, wait: Duration) -> Result<(), Trouble> {
+    let mut left = wait;
+    loop {
+        if options.is_cancelled() {
+            return Err(Trouble::Cancelled);
+        }
+        if left.is_zero() {
+            return Ok(());
+        }
+        let part = left.min(LOOK);
+        std::thread::sleep(part);
+        left -= part;
+    }
+}
+
+/// How long an answer asks to wait, by its headers Retry-After (seconds, or a date) and RateLimit (`t=SECONDS` until there
+/// are requests again).
+pub fn wait_asked_for(retry_after: Option<&str>, rate_limit: Option<&str>) -> Option<Duration> {
+    let after = retry_after.and_then(|text| {
+        let seconds = text.parse().ok().map(Duration::from_secs);
+        seconds.or_else(|| {
+            let since = date(text)?.duration_since(SystemTime::now());
+            Some(since.unwrap_or_default())
+        })
+    });
+    after.or_else(|| {
+        let mut parts = rate_limit?.split([';', ',']);
+        let seconds = parts.find_map(|part| part.trim().strip_prefix("t="))?;
+        seconds.parse().ok().map(Duration::from_secs)
+    })
+}
+
+/// The moment that HTTP writes as `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn date(text: &str) -> Option<SystemTime> {
+    let (_, rest) = text.split_once(", ")?;
+    let mut words = rest.split(' ');
+    let day: i64 = words.next()?.parse().ok()?;
+    let month = words.next()?;
+    let month = MONTHS.iter().position(|name| *name == month)? as i64;
+    let year: i64 = words.next()?.parse().ok()?;
+    let mut time = words
+        .next()?
+        .split(':')
+        .map(|part| part.parse::<i64>().ok());
+    let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
+    if words.next() != Some("GMT") || !(1970..=9999).contains(&year) {
+        return None;
+    }
+    // Years begin in March here, so that a leap day is the last of its year.
+    let years = if month < 2 { year - 1 } else { year };
+    let months = (month + 10) % 12;
+    let days = 365 * years + years / 4 - years / 100 + years / 400 + (153 * months + 2) / 5 + day;
+    // Days from the first of March of year 0 to the first of January 1970.
+    let days = days - 719_469;
+    let seconds = days * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second;
+    UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_of_http_are_moments() {
+        for (text, seconds) in [
+            ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_777),
+            ("Tue, 29 Feb 2028 23:59:59 GMT", 1_835_481_599),
+            ("Fri, 01 Mar 2030 00:00:00 GMT", 1_898_553_600),
+        ] {
+            let moment = UNIX_EPOCH + Duration::from_secs(seconds);
+            assert_eq!(date(text), Some(moment), "{text}");
+        }
+        for text in [
+            "",
+            "soon",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, x Nov 1994 08:49:37 GMT",
+        ] {
+            assert_eq!(date(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn answers_say_how_long_to_wait() {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(
+            wait_asked_for(Some("7"), Some("\"api\";r=0;t=55")),
+            seconds(7)
+        );
+        assert_eq!(wait_asked_for(None, Some("\"api\";r=0;t=55")), seconds(55));
+        let past = Some("Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(wait_asked_for(past, None), seconds(0));
+        assert_eq!(wait_asked_for(Some("soon"), None), None);
+        assert_eq!(wait_asked_for(None, None), None);
+    }
+
+    #[test]
+    fn patience_ends_and_is_renewed() {
+        let options = HubOptions::new("nowhere");
+        let mut patience = Patience::new(&options, "a file");
+        let busy = Trouble::Status {
+            status: 503,
+            after: Some(Duration::ZERO),
+        };
+        for _ in 0..2 {
+            for _ in 1..MOST_TRIES {
+                assert_eq!(patience.wait(busy.clone()), Ok(()));
+            }
+            patience.renew();
+        }
+        let tries = (0..9).take_while(|_| patience.wait(busy.clone()).is_ok());
+        assert_eq!(tries.count() as u32, MOST_TRIES - 1);
+    }
+
+    #[test]
+    fn what_lasts_is_not_tried_again() {
+        let options = HubOptions::new("nowhere");
+        for trouble in [
+            Trouble::Lasting("no".to_string()),
+            Trouble::Cancelled,
+            Trouble::Status {
+                status: 404,
+                after: None,
+            },
+            Trouble::Status {
+                status: 429,
+                after: Some(LONGEST_WAIT * 2),
+            },
+        ] {
+            let mut patience = Patience::new(&options, "a file");
+            assert_eq!(patience.wait(trouble.clone()), Err(trouble));
+        }
+    }
+}
