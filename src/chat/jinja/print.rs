@@ -4,7 +4,6 @@ use minijinja::value::Value;
 use minijinja::{AutoEscape, Error, Output, State};
 
 use super::objects::View;
-use super::texts::escaped;
 use super::values::{Kind, kind, number, pay, wrong};
 
 /// Prints a value as Python does.
@@ -15,6 +14,13 @@ pub fn format(out: &mut Output, state: &mut State, value: &Value) -> Result<(), 
         text = escaped(&text);
     }
     out.write_str(&text).map_err(Error::from)
+}
+
+/// Text with HTML's characters escaped.
+pub fn escaped(text: &str) -> String {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;");
+    let text = text.replace('>', "&gt;").replace('\'', "&#39;");
+    text.replace('"', "&#34;")
 }
 
 /// Python's `str`.

@@ -6,7 +6,7 @@ use minijinja::{Error, State, filters};
 use super::arguments::{Args, flag, int as whole, text as plain};
 use super::methods::{padded, replaced};
 use super::percent::check_fields;
-use super::print::text;
+use super::print::{escaped, text};
 use super::spaces::{is_space, lines};
 use super::values::{self, Kind, kind, number, pay, unlike, whole as integer, wrong};
 
@@ -21,13 +21,6 @@ pub fn string(value: &Value, arguments: &Args, state: &mut State) -> Result<Valu
 pub fn safe(value: &Value, arguments: &Args, state: &mut State) -> Result<Value, Error> {
     arguments.none()?;
     text(value, state).map(Value::from_safe_string)
-}
-
-/// Text with HTML's characters escaped.
-pub fn escaped(text: &str) -> String {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;");
-    let text = text.replace('>', "&gt;").replace('\'', "&#39;");
-    text.replace('"', "&#34;")
 }
 
 pub fn escape(value: &Value, arguments: &Args, state: &mut State) -> Result<Value, Error> {
