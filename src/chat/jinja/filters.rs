@@ -10,7 +10,7 @@ use super::json::to_json;
 use super::objects::iterator;
 use super::percent::percent;
 use super::print::text;
-use super::values::{Kind, is_iterable, kind, length, unlike, values, wrong};
+use super::values::{Kind, is_iterable, kind, length, pay, unlike, values, wrong};
 use super::{sequences, texts};
 
 /// What a filter is.
@@ -131,6 +131,7 @@ pub fn add(environment: &mut Environment) {
             move |state: &mut State, values: Rest<ValueOrKwargs>| {
                 let values = values.into_values();
                 let (value, arguments) = values.split_first().ok_or_else(|| wrong("no value"))?;
+                pay(state, value.as_str().map_or(0, str::len))?;
                 filter(value, &Args::new(arguments)?, state)
             },
         );
@@ -148,6 +149,7 @@ fn guarded(
     state: &mut State,
 ) -> Result<Value, Error> {
     let value = arguments.first_mut().ok_or_else(|| wrong("no value"))?;
+    pay(state, value.as_str().map_or(0, str::len))?;
     match takes {
         Takes::Text if value.as_str().is_none() => *value = Value::from(text(value, state)?),
         Takes::Sized if length(value).is_none() => {
@@ -156,6 +158,7 @@ fn guarded(
         Takes::Values if !is_iterable(value) => {
             return Err(unlike("something to go through", value));
         }
+        Takes::Values if value.as_str().is_none() => *value = Value::from(values(value, state)?),
         Takes::Chosen if !value.is_true() => return Ok(iterator(Vec::new())),
         Takes::Chosen => {
             *value = Value::from(values(value, state)?);

@@ -141,9 +141,10 @@ pub fn extreme(
 pub fn groupby(value: &Value, arguments: &Args, state: &mut State) -> Result<Value, Error> {
     let names = ["attribute", "default", "case_sensitive"];
     let [attribute, default, _] = arguments.bind(names, 1)?;
+    let all = values(value, state)?;
     if default.is_none() {
         let key = |value: Value| Ok((part(&value, attribute.as_ref())?, value));
-        let keyed: Result<_, Error> = values(value, state)?.into_iter().map(key).collect();
+        let keyed: Result<_, Error> = all.into_iter().map(key).collect();
         sorted(keyed?, false, state)?;
     }
     let engines = Value::from_function(filters::groupby);
