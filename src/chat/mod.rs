@@ -22,6 +22,7 @@
 
 pub mod conversation;
 mod dates;
+mod environment;
 mod hidden;
 mod jinja;
 mod of_model;

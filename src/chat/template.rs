@@ -1,13 +1,16 @@
 //! A chat template: from messages to the text that a model was trained on.
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::fmt;
 use std::time::SystemTime;
 
+use minijinja::{Environment, ErrorKind, Value};
 use serde_json::{Map, Value as Json, json};
 
 use super::Message;
-use super::jinja::{Error, Fault, Template, normalized};
+use super::environment::{FUEL, TEMPLATE, environment, normalized, strftime_now, value};
+use super::jinja::Refusal;
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::language::diagnostics::shortened;
 use crate::text::template_files::TemplateFileError;
@@ -15,12 +18,8 @@ use crate::text::template_files::TemplateFileError;
 /// The longest template, in bytes.
 pub const LONGEST_TEMPLATE: usize = 128 << 10;
 
-/// The work that one rendering may do: a unit is a step, a value of a list, or 64 bytes of text. A conversation of a
-/// thousand messages takes less than half.
-const WORK: u64 = 2_000_000;
-
 /// Stack of the thread that reads and renders a template, in bytes; taken only as far as it is used. A template nests at
-/// most as many values as it has work for a sixth of, and taking a level apart takes less than 512 bytes.
+/// most as many values as it has fuel for half of, and taking apart, printing or comparing a level takes about 1 KiB.
 const STACK: usize = 256 << 20;
 
 /// The most characters of an expression in a message.
@@ -58,7 +57,7 @@ pub enum TemplateError {
         message: String,
     },
     /// The template would do more work than one may.
-    #[error("{place}: the template does more work than a chat template may ({WORK} units)")]
+    #[error("{place}: the template does more work than a chat template may ({FUEL} units)")]
     TooMuchWork {
         /// Where it stopped.
         place: Place,
@@ -98,7 +97,9 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
     file: String,
-    template: Template,
+    /// The text that the environment's template was made of.
+    source: String,
+    environment: Environment<'static>,
     tokens: BTreeMap<String, String>,
 }
 
@@ -119,11 +120,13 @@ impl ChatTemplate {
                 bytes: text.len(),
             });
         }
-        let template = with_roomy_stack(|| Template::parse(text))?
-            .map_err(|error| failure(file, &normalized(text), error))?;
+        let source = with_roomy_stack(|| normalized(text))?;
+        let read = || environment(&source).map_err(|error| failure(file, &source, &error));
+        let environment = with_roomy_stack(read)??;
         Ok(ChatTemplate {
             file: file.to_string(),
-            template,
+            source,
+            environment,
             tokens,
         })
     }
@@ -170,26 +173,26 @@ impl ChatTemplate {
         variables: &Map<String, Json>,
         now: SystemTime,
     ) -> Result<String, TemplateError> {
-        let mut all = Map::new();
-        for (name, token) in &self.tokens {
-            all.insert(name.clone(), token.as_str().into());
-        }
-        all.insert("tools".to_string(), Json::Null);
-        all.insert("documents".to_string(), Json::Null);
-        all.extend(
-            variables
-                .iter()
-                .map(|(name, value)| (name.clone(), value.clone())),
-        );
-        with_roomy_stack(|| {
+        let write = || {
             let _environment = FloatEnvironment::set_default();
-            self.template.render(&all, now, WORK)
-        })?
-        .map_err(|error| failure(&self.file, self.template.source(), error))
+            let mut context: BTreeMap<&str, Value> = BTreeMap::new();
+            for (name, token) in &self.tokens {
+                context.insert(name, Value::from(token.as_str()));
+            }
+            context.insert("tools", Value::from(()));
+            context.insert("documents", Value::from(()));
+            context.insert("strftime_now", strftime_now(now));
+            for (name, json) in variables {
+                context.insert(name, value(json));
+            }
+            self.environment.get_template(TEMPLATE)?.render(context)
+        };
+        with_roomy_stack(|| write().map_err(|error| failure(&self.file, &self.source, &error)))?
     }
 }
 
-/// Run on a thread whose stack is large enough for whatever a bounded template makes.
+/// Run on a thread whose stack is large enough for whatever a bounded template makes. An error of minijinja's may hold
+/// values of the template, and so must not leave the thread.
 fn with_roomy_stack<T: Send>(run: impl FnOnce() -> T + Send) -> Result<T, TemplateError> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
@@ -202,27 +205,31 @@ fn with_roomy_stack<T: Send>(run: impl FnOnce() -> T + Send) -> Result<T, Templa
     })
 }
 
-/// What an error means. `source` is the text that its place leads into.
-fn failure(file: &str, source: &str, error: Error) -> TemplateError {
-    let text = error.span.and_then(|span| source.get(span.start..span.end));
-    let expression = text.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
-    let before = error.span.and_then(|span| source.get(..span.start));
+/// What an error of minijinja's means. `source` is the template's text.
+fn failure(file: &str, source: &str, error: &minijinja::Error) -> TemplateError {
+    let expression = error.range().and_then(|range| source.get(range));
+    let expression = expression.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
     let place = Place {
         file: file.to_string(),
-        line: before.map(|before| before.matches('\n').count() + 1),
+        line: error.line(),
         expression: expression
             .filter(|text| !text.is_empty())
             .map(|text| shortened(&text, SHOWN).into()),
     };
-    match error.fault {
-        Fault::TooMuchWork => TemplateError::TooMuchWork { place },
-        Fault::Refused(message) => {
-            let message = shortened(&message, 4 * SHOWN).into();
-            TemplateError::Refused { place, message }
-        }
-        Fault::Failed(problem) => {
-            let problem = shortened(&problem, 4 * SHOWN).into();
-            TemplateError::Failed { place, problem }
-        }
+    if error.kind() == ErrorKind::OutOfFuel {
+        return TemplateError::TooMuchWork { place };
     }
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(Refusal(message)) = inner.downcast_ref() {
+            let message = shortened(message, 4 * SHOWN).into();
+            return TemplateError::Refused { place, message };
+        }
+        cause = inner.source();
+    }
+    let problem = match error.detail() {
+        Some(detail) => format!("{}: {}", error.kind(), shortened(detail, 4 * SHOWN)),
+        None => error.kind().to_string(),
+    };
+    TemplateError::Failed { place, problem }
 }

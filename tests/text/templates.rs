@@ -162,8 +162,23 @@ fn work_without_end_is_stopped() {
     let doubled = "{% set ns = namespace(x='abc') %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}";
     let shared = "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}\
                   {{ ns.x | tojson }}";
-    for template in [loops.as_str(), doubled, shared, "{{ 'a' * 100000000000 }}"] {
-        let error = render(template).unwrap_err();
+    let each = |what: &str| {
+        format!(
+            "{{% set t = 'abcd' * 1000000 %}}{{% for i in range(100000) %}}{{{{ {what} }}}}{{% endfor %}}"
+        )
+    };
+    let calls = [
+        "range(100000) | reverse | first",
+        "range(100000) | list | last",
+        "t | length",
+        "t | replace('a', 'b') | length",
+        "t.find('x')",
+        "(t, t) | join | length",
+        "'%s' % t | length",
+    ];
+    let templates = [loops.as_str(), doubled, shared, "{{ 'a' * 100000000000 }}"].map(String::from);
+    for template in calls.map(each).into_iter().chain(templates) {
+        let error = render(&template).unwrap_err();
         assert!(
             matches!(error, TemplateError::TooMuchWork { .. }),
             "{error}"

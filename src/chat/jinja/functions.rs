@@ -1,109 +1,105 @@
 //! The functions that every template may call.
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
-use std::time::SystemTime;
+use minijinja::value::{Rest, Value, ValueOrKwargs};
+use minijinja::{Environment, Error, ErrorKind, State};
+use minijinja_contrib::globals;
 
-use super::arguments::{Args, int, text};
-use super::fault::{Budget, Error, Fault, Result};
-use super::filters::dict_of;
-use super::print;
-use super::value::{Callable, Cycler, Dict, Range, Value};
-
-/// The functions, by their names.
-const NAMES: [&str; 9] = [
-    "cycler",
-    "dict",
-    "joiner",
-    "lipsum",
-    "namespace",
-    "raise_exception",
-    "range",
-    "self",
-    "strftime_now",
-];
+use super::arguments::{Args, int};
+use super::objects::Range;
+use super::print::text;
+use super::values::{Kind, entries, hashable, kind, unlike, values, wrong};
 
 /// The most numbers of a range, as in Jinja's sandbox.
 const LONGEST_RANGE: usize = 100_000;
 
-/// The function of a name.
-pub fn named(name: &str) -> Option<Value> {
-    NAMES
-        .iter()
-        .find(|other| **other == name)
-        .map(|name| Value::function(name))
-}
+/// The template called `raise_exception`.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(pub String);
 
-/// What a function gives.
-pub fn call(name: &str, arguments: &Args, now: SystemTime, budget: &Budget) -> Result<Value> {
-    match name {
-        "range" => range(arguments),
-        "dict" => map(arguments, budget).map(|dict| Value::Dict(Rc::new(dict))),
-        "namespace" => {
-            let dict = map(arguments, budget)?;
-            Ok(Value::Namespace(Rc::new(RefCell::new(dict))))
-        }
-        "joiner" => {
-            let [between] = arguments.bind(["sep"], 0)?;
-            let between = between.unwrap_or_else(|| Value::text(", "));
-            Ok(Value::Callable(Rc::new(Callable::Joiner(
-                between,
-                Cell::new(false),
-            ))))
-        }
-        "cycler" => {
-            let values = arguments.positional.clone();
-            if values.is_empty() || !arguments.named.is_empty() {
-                return Err(Error::new("a cycler has at least one value"));
-            }
-            let at = Cell::new(0);
-            Ok(Value::Cycler(Rc::new(Cycler { values, at })))
-        }
-        "raise_exception" => {
-            let message = print::text(&arguments.one()?, budget)?;
-            Err(Error {
-                fault: Fault::Refused(message),
-                span: None,
-            })
-        }
-        "strftime_now" => {
-            let format = arguments.one()?;
-            let date = crate::chat::dates::strftime(text(&format)?, now);
-            date.map(Value::text)
-                .map_err(|field| Error::new(format!("strftime_now has no field {field}")))
-        }
-        _ => Err(Error::new(format!("the function {name} is not known here"))),
+/// What a function is.
+type Function = fn(&Args, &State) -> Result<Value, Error>;
+
+/// Adds the functions.
+pub fn add(environment: &mut Environment) {
+    let functions: [(&str, Function); 5] = [
+        ("range", range),
+        ("dict", dict),
+        ("joiner", joiner),
+        ("cycler", cycler),
+        ("raise_exception", raise_exception),
+    ];
+    for (name, function) in functions {
+        environment.add_function(name, move |state: &State, values: Rest<ValueOrKwargs>| {
+            function(&Args::new(&values.into_values())?, state)
+        });
     }
+    let namespace = Value::from_function(minijinja::functions::namespace);
+    environment.add_function(
+        "namespace",
+        move |state: &mut State, values: Rest<ValueOrKwargs>| {
+            let entries = dict(&Args::new(&values.into_values())?, state)?;
+            namespace.call(state, &[entries])
+        },
+    );
+    environment.remove_global("debug");
 }
 
-fn range(arguments: &Args) -> Result<Value> {
+fn range(arguments: &Args, _: &State) -> Result<Value, Error> {
     let [first, second, step] = arguments.only(["start", "stop", "step"], 1)?;
     let (start, stop) = match second {
         Some(stop) => (int(first.as_ref(), 0)?, int(Some(&stop), 0)?),
         None => (0, int(first.as_ref(), 0)?),
     };
     let step = int(step.as_ref(), 1)?;
-    if step == 0 {
-        return Err(Error::new("a range can't have steps of zero"));
-    }
     let range = Range { start, stop, step };
-    match range.length() > LONGEST_RANGE {
-        true => Err(Error::new(format!(
-            "a range may have {LONGEST_RANGE} numbers"
-        ))),
-        false => Ok(Value::Range(range)),
+    if step == 0 || range.length() > LONGEST_RANGE {
+        let problem =
+            format!("a range has steps other than zero, and at most {LONGEST_RANGE} numbers");
+        return Err(wrong(problem));
     }
+    Ok(Value::from_object(range))
 }
 
 /// A map of a map or of pairs, and of arguments with names.
-fn map(arguments: &Args, budget: &Budget) -> Result<Dict> {
-    let mut dict = match arguments.positional.as_slice() {
-        [] => Dict::default(),
-        [value] => dict_of(value, budget)?,
-        _ => return Err(Error::new("expected one map at most")),
+fn dict(arguments: &Args, state: &State) -> Result<Value, Error> {
+    let mut map = Vec::new();
+    let pairs = match arguments.positional.as_slice() {
+        [] => Vec::new(),
+        [value] if kind(value) == Kind::Dict => entries(value, state)?,
+        [value] if kind(value) == Kind::Undefined => return Err(unlike("a map", value)),
+        [value] => values(value, state)?,
+        _ => return Err(wrong("expected one map at most")),
     };
-    for (name, value) in &arguments.named {
-        dict.insert_text(name, value.clone());
+    for pair in pairs {
+        match values(&pair, state)?.as_slice() {
+            [key, value] => {
+                hashable(key)?;
+                map.push((key.clone(), value.clone()));
+            }
+            _ => return Err(wrong("expected pairs of keys and values")),
+        }
     }
-    Ok(dict)
+    for (name, value) in &arguments.named {
+        map.push((Value::from(name.as_str()), value.clone()));
+    }
+    Ok(Value::from_pairs(map))
+}
+
+fn joiner(arguments: &Args, _: &State) -> Result<Value, Error> {
+    let [text] = arguments.bind(["sep"], 0)?;
+    Ok(globals::joiner(text))
+}
+
+fn cycler(arguments: &Args, _: &State) -> Result<Value, Error> {
+    match arguments.positional.is_empty() || !arguments.named.is_empty() {
+        true => Err(wrong("a cycler has at least one value")),
+        false => globals::cycler(arguments.positional.clone()),
+    }
+}
+
+fn raise_exception(arguments: &Args, state: &State) -> Result<Value, Error> {
+    let message = text(&arguments.one()?, state)?;
+    let error = Error::new(ErrorKind::InvalidOperation, "raise_exception");
+    Err(error.with_source(Refusal(message)))
 }

@@ -1,10 +1,12 @@
 //! JSON as Python's `json.dumps` writes it, which is what transformers' `tojson` does.
 
-use super::arguments::{Args, text, wrong};
-use super::compare::sorted;
-use super::fault::{Budget, Error, Result};
+use minijinja::value::Value;
+use minijinja::{Error, State};
+
+use super::arguments::{Args, flag, int, text};
 use super::print::float;
-use super::value::Value;
+use super::sequences::sorted;
+use super::values::{Kind, entries, kind, number, pay, unlike, values, wrong};
 
 /// How JSON is laid out.
 struct Layout {
@@ -17,40 +19,40 @@ struct Layout {
 }
 
 /// The filter `tojson`.
-pub fn to_json(value: &Value, arguments: &Args, budget: &Budget) -> Result<String> {
+pub fn to_json(value: &Value, arguments: &Args, state: &mut State) -> Result<Value, Error> {
     let names = ["ensure_ascii", "indent", "separators", "sort_keys"];
     let [ascii, indent, separators, sort] = arguments.bind(names, 0)?;
-    let is = |flag: Option<Value>| flag.is_some_and(|flag| flag.is_true());
-    let indent = match indent {
-        None | Some(Value::None) => None,
-        Some(Value::Text(text)) => Some(text.to_string()),
-        Some(other) => {
-            let width = other
-                .as_int()
-                .ok_or_else(|| wrong("a number of spaces", &other))?;
-            let width = usize::try_from(width.max(0)).unwrap_or(usize::MAX);
-            budget.spend_bytes(width)?;
-            Some(" ".repeat(width))
-        }
-    };
-    let (comma, colon) = match separators {
-        None | Some(Value::None) if indent.is_some() => (",".to_string(), ": ".to_string()),
-        None | Some(Value::None) => (", ".to_string(), ": ".to_string()),
-        Some(pair) => match pair.values(budget)?.as_slice() {
-            [comma, colon] => (text(comma)?.to_string(), text(colon)?.to_string()),
-            _ => return Err(Error::new("separators are two texts")),
+    let given = |value: Option<Value>| value.filter(|value| !value.is_none());
+    let indent = match given(indent) {
+        None => None,
+        Some(indent) => match indent.as_str() {
+            Some(text) => Some(text.to_string()),
+            None => {
+                let width = usize::try_from(int(Some(&indent), 0)?.max(0)).unwrap_or(usize::MAX);
+                pay(state, width)?;
+                Some(" ".repeat(width))
+            }
         },
     };
+    let (comma, colon) = match given(separators) {
+        None if indent.is_some() => (",".to_string(), ": ".to_string()),
+        None => (", ".to_string(), ": ".to_string()),
+        Some(pair) => match values(&pair, state)?.as_slice() {
+            [comma, colon] => (text(comma)?.to_string(), text(colon)?.to_string()),
+            _ => return Err(wrong("separators are two texts")),
+        },
+    };
+    let (ascii, sorted) = (flag(ascii.as_ref()), flag(sort.as_ref()));
     let layout = Layout {
-        ascii: is(ascii),
+        ascii,
         indent,
         comma,
         colon,
-        sorted: is(sort),
+        sorted,
     };
     let mut out = String::new();
-    write(value, 0, &layout, &mut out, budget)?;
-    Ok(out)
+    write(value, 0, &layout, &mut out, state)?;
+    Ok(Value::from(out))
 }
 
 fn write(
@@ -58,93 +60,66 @@ fn write(
     depth: usize,
     layout: &Layout,
     out: &mut String,
-    budget: &Budget,
-) -> Result<()> {
-    budget.spend(1)?;
-    match value {
-        Value::None => out.push_str("null"),
-        Value::Bool(true) => out.push_str("true"),
-        Value::Bool(false) => out.push_str("false"),
-        Value::Int(value) => out.push_str(&value.to_string()),
-        Value::Float(value) => out.push_str(&number(*value)),
-        Value::Text(text) | Value::Markup(text) => {
-            budget.spend_bytes(text.len())?;
-            quote(text, layout.ascii, out);
-        }
-        Value::List(values) | Value::Tuple(values) => {
-            if values.is_empty() {
-                out.push_str("[]");
-                return Ok(());
-            }
+    state: &State,
+) -> Result<(), Error> {
+    state.consume_fuel(1)?;
+    match kind(value) {
+        Kind::None => out.push_str("null"),
+        Kind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
+        Kind::Int => out.push_str(&value.to_string()),
+        Kind::Float => out.push_str(&fraction(value)),
+        Kind::Text => quote(text(value)?, layout.ascii, out, state)?,
+        Kind::List | Kind::Tuple => {
+            let values = values(value, state)?;
             out.push('[');
             for (index, value) in values.iter().enumerate() {
-                begin(index > 0, depth + 1, layout, out, budget)?;
-                budget.deeper(|| write(value, depth + 1, layout, out, budget))?;
+                begin(index > 0, depth + 1, layout, out, state)?;
+                write(value, depth + 1, layout, out, state)?;
             }
-            line(depth, layout, out, budget)?;
+            if !values.is_empty() {
+                line(depth, layout, out, state)?;
+            }
             out.push(']');
         }
-        Value::Dict(dict) => {
-            if dict.entries.is_empty() {
-                out.push_str("{}");
-                return Ok(());
-            }
-            let mut entries: Vec<Value> = dict.view(super::value::View::Items, budget)?;
+        Kind::Dict => {
+            let mut pairs = entries(value, state)?;
             if layout.sorted {
-                let key = |entry: Value| match &entry {
-                    Value::Tuple(pair) => {
-                        (pair.first().cloned().unwrap_or(Value::None), entry.clone())
-                    }
-                    _ => (Value::None, entry),
-                };
-                entries = sorted(entries.into_iter().map(key).collect(), false, budget)?;
+                let key = |pair: Value| Ok((pair.get_item_by_index(0)?, pair));
+                let keyed: Result<_, Error> = pairs.into_iter().map(key).collect();
+                pairs = values(&sorted(keyed?, false, state)?, state)?;
             }
             out.push('{');
-            for (index, entry) in entries.iter().enumerate() {
-                let Value::Tuple(pair) = entry else { continue };
-                let [key, value] = pair.as_slice() else {
-                    continue;
+            for (index, pair) in pairs.iter().enumerate() {
+                begin(index > 0, depth + 1, layout, out, state)?;
+                let key = pair.get_item_by_index(0)?;
+                let key = match kind(&key) {
+                    Kind::Text => text(&key)?.to_string(),
+                    Kind::None => "null".to_string(),
+                    Kind::Bool => key.is_true().to_string(),
+                    Kind::Int => key.to_string(),
+                    Kind::Float => fraction(&key),
+                    _ => return Err(unlike("a key that JSON has", &key)),
                 };
-                begin(index > 0, depth + 1, layout, out, budget)?;
-                let key = match key {
-                    Value::Text(text) | Value::Markup(text) => text.to_string(),
-                    Value::None => "null".to_string(),
-                    Value::Bool(value) => value.to_string(),
-                    Value::Int(value) => value.to_string(),
-                    Value::Float(value) => number(*value),
-                    other => {
-                        return Err(Error::new(format!(
-                            "JSON has no keys of type {}",
-                            other.kind()
-                        )));
-                    }
-                };
-                quote(&key, layout.ascii, out);
+                quote(&key, layout.ascii, out, state)?;
                 out.push_str(&layout.colon);
-                budget.deeper(|| write(value, depth + 1, layout, out, budget))?;
+                write(&pair.get_item_by_index(1)?, depth + 1, layout, out, state)?;
             }
-            line(depth, layout, out, budget)?;
+            if !pairs.is_empty() {
+                line(depth, layout, out, state)?;
+            }
             out.push('}');
         }
-        other => {
-            other.defined()?;
-            return Err(Error::new(format!(
-                "a value of type {} can't be written as JSON",
-                other.kind()
-            )));
-        }
+        _ => return Err(unlike("a value that JSON has", value)),
     }
     Ok(())
 }
 
-fn number(value: f64) -> String {
-    if value.is_nan() {
-        return "NaN".to_string();
-    }
-    match value.is_infinite() {
-        true if value > 0.0 => "Infinity".to_string(),
-        true => "-Infinity".to_string(),
-        false => float(value),
+fn fraction(value: &Value) -> String {
+    match number(value).unwrap_or(f64::NAN) {
+        value if value.is_nan() => "NaN".to_string(),
+        f64::INFINITY => "Infinity".to_string(),
+        f64::NEG_INFINITY => "-Infinity".to_string(),
+        value => float(value),
     }
 }
 
@@ -153,24 +128,25 @@ fn begin(
     depth: usize,
     layout: &Layout,
     out: &mut String,
-    budget: &Budget,
-) -> Result<()> {
+    state: &State,
+) -> Result<(), Error> {
     if is_later {
         out.push_str(&layout.comma);
     }
-    line(depth, layout, out, budget)
+    line(depth, layout, out, state)
 }
 
-fn line(depth: usize, layout: &Layout, out: &mut String, budget: &Budget) -> Result<()> {
+fn line(depth: usize, layout: &Layout, out: &mut String, state: &State) -> Result<(), Error> {
     if let Some(indent) = &layout.indent {
-        budget.spend_bytes(indent.len().saturating_mul(depth))?;
+        pay(state, indent.len().saturating_mul(depth))?;
         out.push('\n');
         out.push_str(&indent.repeat(depth));
     }
     Ok(())
 }
 
-fn quote(text: &str, ascii: bool, out: &mut String) {
+fn quote(text: &str, ascii: bool, out: &mut String, state: &State) -> Result<(), Error> {
+    pay(state, text.len())?;
     out.push('"');
     for character in text.chars() {
         match character {
@@ -191,4 +167,5 @@ fn quote(text: &str, ascii: bool, out: &mut String) {
         }
     }
     out.push('"');
+    Ok(())
 }

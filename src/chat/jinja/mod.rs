@@ -1,68 +1,31 @@
-//! Jinja, as transformers sets it up for chat templates.
+//! What makes the template engine behave as Jinja does in transformers: tests, filters, functions, methods and printing over
+//! Python's kinds of values.
 //!
-//! What belongs here: reading and running a template over Python's kinds of values, with a bound on the work that it does.
-//! What is absent: files, messages, and what a template is for.
+//! What belongs here: what the engine lets be replaced, where it does something else than Jinja. What is absent: operators,
+//! loops and macros, which are built into the engine, and what a template is for.
 
-mod access;
 mod arguments;
-mod ast;
-mod checks;
-mod compare;
-mod evaluate;
-mod expressions;
-mod fault;
 mod filters;
-mod format;
 mod functions;
 mod json;
-mod lexer;
 mod methods;
-mod operators;
-mod parser;
+mod objects;
+mod percent;
 mod print;
-mod run;
+mod sequences;
 mod spaces;
-mod value;
+mod tests;
+mod texts;
+mod values;
 
-use std::rc::Rc;
-use std::time::SystemTime;
+pub use functions::Refusal;
+pub use percent::without_operators;
 
-pub use fault::{Error, Fault};
-pub use lexer::normalized;
-use serde_json::{Map, Value as Json};
-
-/// A template that has been read.
-#[derive(Clone, Debug)]
-pub struct Template {
-    source: String,
-    tree: ast::Tree,
-}
-
-impl Template {
-    /// Reads a template. On an error, spans lead into [`normalized`] text.
-    pub fn parse(text: &str) -> Result<Template, Error> {
-        let source = normalized(text);
-        let tree = parser::parse(&source)?;
-        Ok(Template { source, tree })
-    }
-
-    /// The text for these variables, with at most so many units of work. Needs a stack as deep as what the work may nest.
-    pub fn render(
-        &self,
-        variables: &Map<String, Json>,
-        now: SystemTime,
-        work: u64,
-    ) -> Result<String, Error> {
-        let scope = Rc::new(value::Scope::default());
-        for (name, value) in variables {
-            scope.set(name, value::Value::from_json(value));
-        }
-        let run = run::Run::new(&self.tree, &self.source, fault::Budget::new(work), now);
-        run.template(&scope)
-    }
-
-    /// The text that spans lead into.
-    pub fn source(&self) -> &str {
-        &self.source
-    }
+/// Puts Jinja's tests, filters, functions, methods and printing in place of the engine's.
+pub fn add(environment: &mut minijinja::Environment) {
+    environment.set_formatter(print::format);
+    environment.set_unknown_method_callback(methods::call);
+    tests::add(environment);
+    filters::add(environment);
+    functions::add(environment);
 }

@@ -1,118 +1,103 @@
 //! The text of a value: Python's `str` and `repr`.
 
-use super::fault::{Budget, Error, Result};
-use super::value::{Dict, Value, View};
+use minijinja::value::Value;
+use minijinja::{AutoEscape, Error, Output, State};
 
-/// Python's `str`.
-pub fn text(value: &Value, budget: &Budget) -> Result<String> {
-    let mut out = String::new();
-    print(value, false, &mut out, budget)?;
-    Ok(out)
+use super::objects::View;
+use super::values::{Kind, kind, number, pay, wrong};
+
+/// Prints a value as Python does.
+pub fn format(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
+    let mut text = String::new();
+    print(value, false, &mut text, state)?;
+    if !value.is_safe() && !matches!(state.auto_escape(), AutoEscape::None) {
+        text = escaped(&text);
+    }
+    out.write_str(&text).map_err(Error::from)
 }
 
-/// Python's `repr`.
-pub fn repr(value: &Value, budget: &Budget) -> Result<String> {
+/// Text with HTML's characters escaped.
+pub fn escaped(text: &str) -> String {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;");
+    let text = text.replace('>', "&gt;").replace('\'', "&#39;");
+    text.replace('"', "&#34;")
+}
+
+/// Python's `str`.
+pub fn text(value: &Value, state: &State) -> Result<String, Error> {
     let mut out = String::new();
-    print(value, true, &mut out, budget)?;
+    print(value, false, &mut out, state)?;
     Ok(out)
 }
 
 /// Writes `str`, or `repr` if texts are quoted.
-pub fn print(value: &Value, quoted: bool, out: &mut String, budget: &Budget) -> Result<()> {
-    budget.spend(1)?;
-    match value {
-        Value::Undefined(_) if quoted => out.push_str("Undefined"),
-        Value::Undefined(_) => {}
-        Value::None => out.push_str("None"),
-        Value::Bool(true) => out.push_str("True"),
-        Value::Bool(false) => out.push_str("False"),
-        Value::Int(value) => out.push_str(&value.to_string()),
-        Value::Float(value) => out.push_str(&float(*value)),
-        Value::Text(text) | Value::Markup(text) if !quoted => {
-            budget.spend_bytes(text.len())?;
-            out.push_str(text);
+pub fn print(value: &Value, quoted: bool, out: &mut String, state: &State) -> Result<(), Error> {
+    state.consume_fuel(1)?;
+    match kind(value) {
+        Kind::Undefined if quoted => out.push_str("Undefined"),
+        Kind::Float => out.push_str(&float(number(value).unwrap_or(f64::NAN))),
+        Kind::Text => {
+            let text = value.as_str().unwrap_or("");
+            pay(state, text.len())?;
+            match (quoted, value.is_safe()) {
+                (false, _) => out.push_str(text),
+                (true, false) => quote(text, out),
+                (true, true) => {
+                    out.push_str("Markup(");
+                    quote(text, out);
+                    out.push(')');
+                }
+            }
         }
-        Value::Text(text) => {
-            budget.spend_bytes(text.len())?;
-            quote(text, out);
-        }
-        Value::Markup(text) => {
-            budget.spend_bytes(text.len())?;
-            out.push_str("Markup(");
-            quote(text, out);
-            out.push(')');
-        }
-        Value::List(values) => several("[", values, "]", out, budget)?,
-        Value::Tuple(values) => {
-            let close = if values.len() == 1 { ",)" } else { ")" };
-            several("(", values, close, out, budget)?;
-        }
-        Value::Group(pair) => several("(", pair.as_slice(), ")", out, budget)?,
-        Value::Dict(dict) => entries(dict, out, budget)?,
-        Value::View(view, dict) => {
-            let name = match view {
-                View::Keys => "dict_keys([",
-                View::Values => "dict_values([",
-                View::Items => "dict_items([",
-            };
-            several(name, &dict.view(*view, budget)?, "])", out, budget)?;
-        }
-        Value::Range(range) => {
-            let step = match range.step {
-                1 => String::new(),
-                step => format!(", {step}"),
-            };
-            out.push_str(&format!("range({}, {}{step})", range.start, range.stop));
-        }
-        Value::Namespace(namespace) => {
+        Kind::List => several("[", value, "]", out, state)?,
+        Kind::Tuple if value.len() == Some(1) => several("(", value, ",)", out, state)?,
+        Kind::Tuple => several("(", value, ")", out, state)?,
+        Kind::View => match value.downcast_object_ref::<View>() {
+            Some(view) if view.is_sized() => {
+                several(&format!("{}([", view.name), value, "])", out, state)?;
+            }
+            _ => return Err(wrong("an iterator has no text")),
+        },
+        Kind::Dict => entries(value, out, state)?,
+        Kind::Namespace => {
             out.push_str("<Namespace ");
-            entries(&namespace.borrow(), out, budget)?;
+            entries(value, out, state)?;
             out.push('>');
         }
-        Value::Loop(state) => {
-            out.push_str(&format!(
-                "<LoopContext {}/{}>",
-                state.at + 1,
-                state.values.len()
-            ));
-        }
-        Value::Iterator(_) | Value::Cycler(_) | Value::Callable(_) => {
-            return Err(Error::new(format!(
-                "a value of type {} has no text",
-                value.kind()
-            )));
-        }
+        Kind::Other => return Err(wrong("a function has no text")),
+        _ => out.push_str(&value.to_string()),
     }
     Ok(())
 }
 
 fn several(
     open: &str,
-    values: &[Value],
+    value: &Value,
     close: &str,
     out: &mut String,
-    budget: &Budget,
-) -> Result<()> {
+    state: &State,
+) -> Result<(), Error> {
     out.push_str(open);
-    for (index, value) in values.iter().enumerate() {
+    for (index, value) in value.try_iter()?.checked().enumerate() {
         if index > 0 {
             out.push_str(", ");
         }
-        budget.deeper(|| print(value, true, out, budget))?;
+        print(&value?, true, out, state)?;
     }
     out.push_str(close);
     Ok(())
 }
 
-fn entries(dict: &Dict, out: &mut String, budget: &Budget) -> Result<()> {
+fn entries(value: &Value, out: &mut String, state: &State) -> Result<(), Error> {
     out.push('{');
-    for (index, (key, value)) in dict.entries.iter().enumerate() {
+    for (index, key) in value.try_iter()?.checked().enumerate() {
+        let key = key?;
         if index > 0 {
             out.push_str(", ");
         }
-        budget.deeper(|| print(key, true, out, budget))?;
+        print(&key, true, out, state)?;
         out.push_str(": ");
-        budget.deeper(|| print(value, true, out, budget))?;
+        print(&value.get_item(&key)?, true, out, state)?;
     }
     out.push('}');
     Ok(())
@@ -170,7 +155,7 @@ fn quote(text: &str, out: &mut String) {
 
 /// Whether Python's `repr` shows the character itself: it is neither a control or format character nor, except for the
 /// blank, a separator, nor of private use.
-pub fn is_printable(character: char) -> bool {
+fn is_printable(character: char) -> bool {
     if character.is_ascii() {
         return !character.is_ascii_control();
     }

@@ -1,0 +1,121 @@
+//! The engine of templates, set up as transformers sets Jinja up for chat templates.
+
+use std::time::SystemTime;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Value;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind};
+use serde_json::Value as Json;
+
+use super::dates::strftime;
+use super::jinja;
+
+/// The work that one rendering may do, in minijinja's fuel: about as many instructions, or 64 times as many bytes of
+/// text and values. A conversation of a thousand messages takes less than half.
+pub const FUEL: u64 = 400_000;
+
+/// Recursion that one rendering may do: loops and conditions inside each other, macros that call macros.
+const RECURSION: usize = 200;
+
+/// What Jinja knows inside of macros and the engine does not: it would have no value, without an error.
+const UNKNOWN: [&str; 2] = ["kwargs", "varargs"];
+
+/// The name of the one template of an environment.
+pub const TEMPLATE: &str = "chat";
+
+/// An environment for one template. It reads no files: there is no loader, and tags that include or import are errors.
+pub fn environment(template: &str) -> Result<Environment<'static>, Error> {
+    let mut environment = Environment::new();
+    let syntax = SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .keep_trailing_newline(true)
+        .build()?;
+    environment.set_syntax(syntax);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_fuel(Some(FUEL));
+    environment.set_recursion_limit(RECURSION);
+    // Errors then know the expression that they are about.
+    environment.set_debug(true);
+    jinja::add(&mut environment);
+    environment.add_template_owned(TEMPLATE, template.to_string())?;
+    let names = environment
+        .get_template(TEMPLATE)?
+        .undeclared_variables(false);
+    match UNKNOWN.iter().find(|name| names.contains(**name)) {
+        None => Ok(environment),
+        Some(name) => {
+            let problem = format!("the values `{name}` of a macro are not known here");
+            Err(Error::new(ErrorKind::UndefinedError, problem))
+        }
+    }
+}
+
+/// The function `strftime_now`, for which it is always `now`.
+pub fn strftime_now(now: SystemTime) -> Value {
+    Value::from_function(move |format: String| {
+        strftime(&format, now).map_err(|field| {
+            let message = format!("strftime_now has no field {field}");
+            Error::new(ErrorKind::InvalidOperation, message)
+        })
+    })
+}
+
+/// The value of JSON.
+pub fn value(json: &Json) -> Value {
+    match json {
+        Json::Null => Value::from(()),
+        Json::Bool(value) => Value::from(*value),
+        Json::Number(number) => match number.as_i128() {
+            Some(value) => Value::from(value),
+            None => Value::from(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => Value::from(text.as_str()),
+        Json::Array(values) => values.iter().map(value).collect(),
+        Json::Object(entries) => Value::from_pairs(
+            entries
+                .iter()
+                .map(|(key, json)| (key.as_str(), value(json))),
+        ),
+    }
+}
+
+/// The template's text as the engine takes it: with `\n` for every line end, without the last, and with `if true` for
+/// `generation`, transformers' tags around what the assistant says, which only training reads, and with a filter for `%`
+/// after texts.
+pub fn normalized(source: &str) -> String {
+    let mut text = source.replace("\r\n", "\n").replace('\r', "\n");
+    if text.ends_with('\n') {
+        text.pop();
+    }
+    jinja::without_operators(&without_generation_tags(&text))
+}
+
+/// The template with `if true` for `generation`. Lines and whitespace control stay as they are.
+fn without_generation_tags(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("{%") {
+        let (before, tag) = rest.split_at(at + 2);
+        out.push_str(before);
+        let inner = tag.trim_start_matches(['-', '+']);
+        let inner = inner.trim_start();
+        let (head, inner) = tag.split_at(tag.len() - inner.len());
+        out.push_str(head);
+        rest = inner;
+        for (name, replacement) in [("generation", "if true"), ("endgeneration", "endif")] {
+            let Some(end) = inner.strip_prefix(name) else {
+                continue;
+            };
+            if end
+                .trim_start()
+                .trim_start_matches(['-', '+'])
+                .starts_with("%}")
+            {
+                out.push_str(replacement);
+                rest = end;
+            }
+        }
+    }
+    out + rest
+}
