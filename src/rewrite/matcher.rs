@@ -27,7 +27,7 @@ pub enum Closeness {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// A match that was accepted.
-    Match(Match),
+    Match(Box<Match>),
     /// The nearest candidate, and a sentence of what stopped it.
     Near(Closeness, String),
     /// Nothing worth a word.
@@ -77,7 +77,7 @@ impl<'a> Search<'a> {
         accept: &mut dyn FnMut(&Match) -> Result<(), String>,
     ) -> Outcome {
         if self.step(0, anchor, accept) {
-            return Outcome::Match(self.found);
+            return Outcome::Match(Box::new(self.found));
         }
         match self.nearest {
             Some((closeness, reason)) => Outcome::Near(closeness, reason),

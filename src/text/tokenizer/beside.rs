@@ -75,7 +75,7 @@ pub fn tokens(folder: &Folder) -> Result<Vec<Beside>, FolderError> {
             }
         }
     }
-    let named = named(&entries, &in_file)?;
+    let named = named(&entries, in_file)?;
     if !config.contains_key("added_tokens_decoder") {
         let is_special = |text: &str| named.iter().any(|other| other.token.content == text);
         let added = object(folder, ADDED)?.unwrap_or_default();
