@@ -31,7 +31,7 @@ pub(super) fn missing(expanded: &Expanded, missing: &[(&FlatWeight, String)]) ->
             1 => format!("the weight file has no tensor '{tensor}'{more}"),
             count if count == all => {
                 format!(
-                    "the weight file has no tensor '{tensor}'{more}, nor any of the {count} like it"
+                    "the weight file has no tensor '{tensor}', nor any of the {count} like it{more}"
                 )
             }
             count => format!(

@@ -159,6 +159,25 @@ pub fn unread_keys(
     Ok(unread)
 }
 
+/// The keys that would be told of a graph file that reads none, but for `unread`.
+///
+/// # Errors
+/// If the table can't be read.
+pub fn read_keys(
+    file: &ModelFile,
+    source: &dyn ParameterSource,
+    unread: &[UnreadKey],
+) -> Result<Vec<String>, Problems> {
+    let bare = ModelFile {
+        params: Vec::new(),
+        ignore_keys: Vec::new(),
+        ..file.clone()
+    };
+    let all = unread_keys(&bare, source)?.into_iter().map(|key| key.key);
+    let is_unread = |key: &String| unread.iter().any(|unread| unread.key == *key);
+    Ok(all.filter(|key| !is_unread(key)).collect())
+}
+
 /// The key under which the configuration states the model's most positions, and their number.
 ///
 /// # Errors

@@ -26,6 +26,9 @@ pub struct GraphArguments {
     /// What matrices of floats become when they are loaded [default: they keep their type]
     #[arg(long, value_name = "TYPE", ignore_case = true, value_parser = weights())]
     weights: Option<DType>,
+    /// Read the weight files into memory instead of mapping them
+    #[arg(long)]
+    no_mmap: bool,
 }
 
 /// Reads the names of the types that floats can become, in any case.
@@ -93,7 +96,10 @@ impl GraphArguments {
         options.graph = self.graph.clone();
         options.passes = self.passes.clone();
         options.isa = isa_of_environment();
-        options
+        match self.no_mmap {
+            true => options.weight_access(model::WeightAccess::Read),
+            false => options,
+        }
     }
 
     /// What `--activations` chose, by its name on the command line.

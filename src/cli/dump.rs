@@ -77,7 +77,12 @@ pub fn dump(arguments: Arguments) -> Result<(), Failure> {
         compiled.graph_file
     );
     let body = match arguments.format {
-        Format::Ron => print_ignoring(graph, files.config.kind().name(), &compiled.ignore),
+        Format::Ron => print_ignoring(
+            graph,
+            files.config.kind().name(),
+            &compiled.ignore,
+            &compiled.ignore_keys,
+        ),
         Format::Dot => print_dot(graph),
     };
     // Both languages know this comment; what a path or name holds must not end it.

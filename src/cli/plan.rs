@@ -35,7 +35,8 @@ pub fn plan(arguments: Arguments) -> Result<(), Failure> {
     options.prefix_cache = arguments.prefix_cache;
     let files = ModelFiles::open_headers(&source(&arguments.model), &options)?;
     let compiled = compile(&files, &options)?;
-    let report = MemoryReport::new(&compiled.plan, compiled.weight_bytes);
+    let report = MemoryReport::new(&compiled.plan, compiled.weight_bytes)
+        .with_tokenizer(files.tokenizer_estimate());
     if arguments.json {
         print_json(&report)
     } else {

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use self::matrix::Matrix;
 pub use self::matrix::MatrixError;
 use crate::architecture::weight_expression::{WeightExpressionError, WeightExpressions};
+use crate::files::map::MapError;
+use crate::files::weight::Weight;
 use crate::files::weight_files::WeightFiles;
 use crate::graph::{Graph, Value};
 use crate::kernels::float_environment::FloatEnvironment;
@@ -83,6 +85,9 @@ pub enum WeightLoadError {
         /// What the system said.
         error: io::Error,
     },
+    /// A weight file changed meanwhile.
+    #[error(transparent)]
+    Changed(#[from] MapError),
     /// The caller wants no more of it.
     #[error("loading was cancelled")]
     Cancelled,
@@ -113,14 +118,21 @@ pub fn load(
         // A reserve that can't be had fails again at the weight that lacks memory, by name.
         memory: PanelMemory::reserve(panel_bytes(needs)).unwrap_or_default(),
         quantized: HashMap::new(),
+        tables: Vec::new(),
     };
     let mut stored = Vec::with_capacity(needs.len());
     for (done, need) in needs.iter().enumerate() {
         if progress(done, needs.len()).is_break() {
             return Err(WeightLoadError::Cancelled);
         }
+        // Reading what was cut off would end the process.
+        files.check()?;
         stored.push(loader.store(need, need.is_shared(needs))?);
     }
+    files.check()?;
+    files.release();
+    // What is read row by row while the model runs is counted by the plan, and there from the beginning.
+    loader.tables.iter().for_each(Weight::fetch);
     match progress(needs.len(), needs.len()) {
         ControlFlow::Continue(()) => Ok(stored),
         ControlFlow::Break(()) => Err(WeightLoadError::Cancelled),
@@ -146,6 +158,8 @@ struct Loader<'a> {
     memory: PanelMemory,
     /// Weights in panels of quantized blocks, which tables may share.
     quantized: HashMap<Value, Arc<QuantizedMatrix>>,
+    /// What tables are read from where the files have it.
+    tables: Vec<Weight>,
 }
 
 impl Loader<'_> {
@@ -167,6 +181,7 @@ impl Loader<'_> {
             }
             WeightForm::Table => {
                 let table = Arc::new(self.matrix(need.value())?);
+                self.tables.push(table.weight().clone());
                 Ok(StoredWeight::Table(RowTable::new(table)))
             }
             WeightForm::Packed => {

@@ -55,6 +55,27 @@ impl Folder {
         }
     }
 
+    /// The size of a file of that name, in bytes; `None` if there is none.
+    pub fn size(&self, file: &str) -> Option<u64> {
+        match self {
+            Folder::Disk(path) => Some(std::fs::metadata(path.join(file)).ok()?.len()),
+            Folder::Memory { files, .. } => Some(files.get(file)?.len() as u64),
+        }
+    }
+
+    /// The names of all files and folders in it, sorted; none if it can't be read.
+    pub fn names(&self) -> Vec<String> {
+        let files = match self {
+            Folder::Disk(path) => std::fs::read_dir(path),
+            Folder::Memory { files, .. } => return files.keys().cloned().collect(),
+        };
+        let entries = files.into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    }
+
     /// The text of a file of at most `most` bytes.
     ///
     /// # Errors

@@ -1,40 +1,18 @@
 //! The bytes of a weight file: mapped read-only from disk, compiled into the binary, or made at load.
 
 use std::fmt;
-use std::fs::File;
+use std::hint::black_box;
 use std::ops::{Deref, Range};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use memmap2::Mmap;
 
-/// Why a file could not be mapped.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum MapError {
-    /// The operating system refused to open, inspect or map the file.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Os {
-        /// The file.
-        path: PathBuf,
-        /// What was tried: "open", "inspect" or "map".
-        action: &'static str,
-        /// The operating system's answer.
-        source: std::io::Error,
-    },
-    /// The path names a directory, a device or another thing without contents to map.
-    #[error("{} is not a regular file", path.display())]
-    NotAFile {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The file has no bytes.
-    #[error("{} is empty", path.display())]
-    Empty {
-        /// The file.
-        path: PathBuf,
-    },
-}
+pub use super::opened::MapError;
+use super::opened::{OpenFile, os};
+
+/// The size of the smallest pages of memory, in bytes.
+const PAGE: usize = 4096;
 
 /// Read-only bytes that live as long as anything refers to them. Cloning shares them.
 #[derive(Clone)]
@@ -42,9 +20,14 @@ pub struct Mapped(Backing);
 
 #[derive(Clone)]
 enum Backing {
-    File(Arc<Mmap>),
+    File(Arc<FileMap>),
     Static(&'static [u8]),
     Owned(Arc<Vec<u8>>),
+}
+
+struct FileMap {
+    map: Mmap,
+    file: OpenFile,
 }
 
 impl Mapped {
@@ -53,30 +36,20 @@ impl Mapped {
     /// Nothing is read yet: pages come in as they are touched. The file must not be shortened or rewritten in place
     /// while it is mapped; replacing it by a rename is harmless.
     pub fn open(path: &Path) -> Result<Self, MapError> {
-        let os = |action| {
-            move |source| MapError::Os {
-                path: path.to_path_buf(),
-                action,
-                source,
-            }
-        };
-        let file = File::open(path).map_err(os("open"))?;
-        let metadata = file.metadata().map_err(os("inspect"))?;
-        if !metadata.is_file() {
-            return Err(MapError::NotAFile {
-                path: path.to_path_buf(),
-            });
-        }
-        if metadata.len() == 0 {
-            return Err(MapError::Empty {
-                path: path.to_path_buf(),
-            });
-        }
+        let file = OpenFile::open(path)?;
         // SAFETY: the mapping is private and read-only, and is only ever shown as `&[u8]`. Another process that writes to
         // the file or shortens it meanwhile would break this, as it would for every program that maps its weights; the
         // documentation above asks users not to, and this program itself never writes over a file in place.
-        let map = unsafe { Mmap::map(&file) }.map_err(os("map"))?;
-        Ok(Mapped(Backing::File(Arc::new(map))))
+        let map = unsafe { Mmap::map(&*file.file()) }.map_err(os(path, "map"))?;
+        Ok(Mapped(Backing::File(Arc::new(FileMap { map, file }))))
+    }
+
+    /// Fails if the bytes are of a file that was written to, cut off or replaced since it was opened.
+    pub fn check(&self) -> Result<(), MapError> {
+        match &self.0 {
+            Backing::File(mapped) => mapped.file.check(),
+            Backing::Static(_) | Backing::Owned(_) => Ok(()),
+        }
     }
 
     /// Bytes compiled into the binary.
@@ -93,14 +66,14 @@ impl Mapped {
     /// Does nothing for other bytes, or past the end.
     pub fn release(&self, range: Range<usize>) {
         #[cfg(unix)]
-        if let Backing::File(map) = &self.0
+        if let Backing::File(mapped) = &self.0
             && range.start < range.end
-            && range.end <= map.len()
+            && range.end <= mapped.map.len()
         {
             // SAFETY: the mapping is read-only and of a file, so that no change is lost: pages that are dropped have the
             // file's bytes when they are read again.
             let advised = unsafe {
-                map.unchecked_advise_range(
+                mapped.map.unchecked_advise_range(
                     memmap2::UncheckedAdvice::DontNeed,
                     range.start,
                     range.len(),
@@ -111,6 +84,17 @@ impl Mapped {
         }
         #[cfg(not(unix))]
         let _ = range;
+    }
+
+    /// Have the bytes `range` of a mapped file in memory from now on, so that nobody waits for them later. Does nothing for
+    /// other bytes.
+    pub fn fetch(&self, range: Range<usize>) {
+        if let Backing::File(_) = &self.0 {
+            let bytes = self.get(range).unwrap_or_default();
+            let pages = bytes.iter().step_by(PAGE).map(|&byte| usize::from(byte));
+            // What is not used would not be read.
+            black_box(pages.sum::<usize>());
+        }
     }
 
     /// Whether the bytes were made at load, and so take memory of their own.
@@ -124,7 +108,7 @@ impl Deref for Mapped {
 
     fn deref(&self) -> &[u8] {
         match &self.0 {
-            Backing::File(map) => map,
+            Backing::File(mapped) => &mapped.map,
             Backing::Static(bytes) => bytes,
             Backing::Owned(bytes) => bytes,
         }

@@ -4,12 +4,15 @@
 //! file before it is believed; strided views onto tensors; a model's folder and weights as one collection; JSON; and how the
 //! project writes a file, whatever is in it. What is absent: what a tensor or a key means, and the formats that are written.
 
+mod contents;
 pub mod digest;
 mod elements;
 pub mod folder;
+pub mod foreign;
 pub mod gguf;
 pub mod json;
 pub mod map;
+mod opened;
 pub mod output;
 pub mod safetensors;
 mod tensor_file;

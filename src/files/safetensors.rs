@@ -6,14 +6,18 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 pub use safetensors::Dtype;
 pub use safetensors::tensor::TensorInfo;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
+use super::contents::Contents;
+use super::foreign::{BEGINNING, foreign};
 use super::map::Mapped;
+use super::opened::{MapError, OpenFile};
 use super::tensor_file::{ErrorsOf, TensorFileError, TensorHeader};
 use super::weight::Weight;
 use crate::types::DType;
@@ -29,8 +33,7 @@ const LENGTH_BYTES: usize = 8;
 #[derive(Debug)]
 pub struct TensorFile {
     file: PathBuf,
-    /// The whole file; `None` if only the header was opened.
-    bytes: Option<Mapped>,
+    contents: Contents,
     /// Where the data begins, in bytes from the file's start. Offsets in `tensors` count from here.
     data_start: usize,
     tensors: BTreeMap<String, TensorInfo>,
@@ -45,7 +48,7 @@ impl TensorFile {
     /// Checks the header of a whole file held in `bytes`; `label` stands for its path in errors.
     pub fn from_bytes(label: &Path, bytes: Mapped) -> Result<Self, TensorFileError> {
         let available = bytes.len() as u64;
-        let length = header_length(label, bytes.first_chunk(), available)?;
+        let length = header_length(label, &bytes, available)?;
         let header = bytes
             .get(LENGTH_BYTES..LENGTH_BYTES + length)
             .unwrap_or_default();
@@ -53,35 +56,55 @@ impl TensorFile {
         let tensors = read_header(label, header, Some(bytes.len().saturating_sub(data_start)))?;
         Ok(TensorFile {
             file: label.to_path_buf(),
-            bytes: Some(bytes),
+            contents: Contents::Whole(bytes),
             data_start,
             tensors,
+        })
+    }
+
+    /// Checks the file's header. Tensor data is read where it is asked for by [`TensorFile::weight`].
+    pub fn open_to_read(path: &Path) -> Result<Self, TensorFileError> {
+        let file = OpenFile::open(path)?;
+        let header = Self::header_of(path, &mut file.file(), true)?;
+        Ok(TensorFile {
+            contents: Contents::Read(file),
+            ..header
         })
     }
 
     /// Reads the header alone: names, types and shapes, for which the data need not be there. Everything but the file's
     /// length is checked as in [`TensorFile::open`].
     pub fn open_header(path: &Path) -> Result<Self, TensorFileError> {
+        let mut input = File::open(path).map_err(ErrorsOf(path).io("read"))?;
+        Self::header_of(path, &mut input, false)
+    }
+
+    /// `with_data` is whether the data must be there.
+    fn header_of(path: &Path, input: &mut File, with_data: bool) -> Result<Self, TensorFileError> {
         let io = ErrorsOf(path).io("read");
-        let mut input = File::open(path).map_err(&io)?;
         let available = input.metadata().map_err(&io)?.len();
-        let mut prefix = Vec::with_capacity(LENGTH_BYTES);
+        let mut beginning = Vec::with_capacity(BEGINNING);
         input
             .by_ref()
-            .take(LENGTH_BYTES as u64)
-            .read_to_end(&mut prefix)
+            .take(BEGINNING as u64)
+            .read_to_end(&mut beginning)
             .map_err(&io)?;
-        let length = header_length(path, prefix.first_chunk(), available)?;
+        let length = header_length(path, &beginning, available)?;
         let mut header = Vec::with_capacity(length);
+        let header_start = SeekFrom::Start(LENGTH_BYTES as u64);
+        input.seek(header_start).map_err(&io)?;
         input
             .take(length as u64)
             .read_to_end(&mut header)
             .map_err(&io)?;
-        let tensors = read_header(path, &header, None)?;
+        let data_start = LENGTH_BYTES + length;
+        let data = usize::try_from(available).unwrap_or(usize::MAX);
+        let data = with_data.then(|| data.saturating_sub(data_start));
+        let tensors = read_header(path, &header, data)?;
         Ok(TensorFile {
             file: path.to_path_buf(),
-            bytes: None,
-            data_start: LENGTH_BYTES + length,
+            contents: Contents::HeaderOnly,
+            data_start,
             tensors,
         })
     }
@@ -117,6 +140,20 @@ impl TensorFile {
         })
     }
 
+    /// Where a tensor's bytes lie in the file.
+    pub fn place(&self, name: &str) -> Result<Range<usize>, TensorFileError> {
+        let info = self.tensors.get(name);
+        let info = info.ok_or_else(|| ErrorsOf(&self.file).not_found(name))?;
+        let place = |offset: usize| self.data_start.saturating_add(offset);
+        Ok(place(info.data_offsets.0)..place(info.data_offsets.1))
+    }
+
+    /// The bytes `range` of the file, where a tensor lies.
+    pub fn copy(&self, name: &str, range: Range<usize>) -> Result<Vec<u8>, TensorFileError> {
+        let copied = self.contents.copy(range)?;
+        copied.ok_or_else(|| ErrorsOf(&self.file).header_only(name))
+    }
+
     /// Bytes that a tensor takes in the file; `None` if there is none of that name.
     #[cfg(any(test, feature = "internals"))]
     pub fn stored_bytes(&self, name: &str) -> Option<usize> {
@@ -124,18 +161,30 @@ impl TensorFile {
         end.checked_sub(start)
     }
 
-    /// A view onto a tensor of F32, F16 or BF16 elements. No data is copied.
+    /// A view onto a tensor of F32, F16 or BF16 elements. No data is copied, unless the file is read where it is asked for.
     pub fn weight(&self, name: &str) -> Result<Weight, TensorFileError> {
-        let (info, bytes) = self.data(name)?;
+        let errors = ErrorsOf(&self.file);
+        let info = self.tensors.get(name);
+        let info = info.ok_or_else(|| errors.not_found(name))?;
         let element = match info.dtype {
             Dtype::F32 => DType::F32,
             Dtype::F16 => DType::F16,
             Dtype::BF16 => DType::BF16,
             _ => return Err(self.wrong_type(name, info, "F32, F16 or BF16")),
         };
-        let start = self.data_start.saturating_add(info.data_offsets.0);
-        Weight::new(bytes.clone(), start, element, &info.shape)
-            .map_err(|source| ErrorsOf(&self.file).view(name, source))
+        let part = self.contents.part(self.place(name)?)?;
+        let (bytes, start) = part.ok_or_else(|| errors.header_only(name))?;
+        Weight::new(bytes, start, element, &info.shape).map_err(|source| errors.view(name, source))
+    }
+
+    /// Fails if the file is not what it was when it was opened.
+    pub fn check(&self) -> Result<(), MapError> {
+        self.contents.check()
+    }
+
+    /// Let the system take back the memory of what was read of the file.
+    pub fn release(&self) {
+        self.contents.release();
     }
 
     /// A tensor's bytes as the file has them.
@@ -189,7 +238,7 @@ impl TensorFile {
         let Some(info) = self.tensors.get(name) else {
             return Err(ErrorsOf(&self.file).not_found(name));
         };
-        match &self.bytes {
+        match self.contents.whole() {
             Some(bytes) => Ok((info, bytes)),
             None => Err(ErrorsOf(&self.file).header_only(name)),
         }
@@ -207,31 +256,28 @@ impl TensorFile {
     }
 }
 
-/// The header's length in bytes, which is believed only if the file, `available` bytes long, can hold it.
-fn header_length(
-    file: &Path,
-    prefix: Option<&[u8; LENGTH_BYTES]>,
-    available: u64,
-) -> Result<usize, TensorFileError> {
+/// The header's length in bytes, by the file's beginning, which is believed only if the file, `available` bytes long, can hold it.
+fn header_length(file: &Path, beginning: &[u8], available: u64) -> Result<usize, TensorFileError> {
     let malformed = |problem| ErrorsOf(file).malformed(problem);
-    let Some(prefix) = prefix else {
-        return Err(malformed(format!(
-            "{available} bytes are too few for a safetensors file"
-        )));
+    let Some(prefix) = beginning.first_chunk::<LENGTH_BYTES>() else {
+        let short = || format!("{available} bytes are too few for a safetensors file");
+        return Err(malformed(foreign(beginning).unwrap_or_else(short)));
     };
     let length = u64::from_le_bytes(*prefix);
     let rest = available.saturating_sub(LENGTH_BYTES as u64);
-    if length > rest {
-        return Err(malformed(format!(
+    let problem = if length > rest {
+        format!(
             "the header claims {length} bytes but {rest} follow; the file is cut off or is no safetensors file"
-        )));
-    }
-    if length > MAX_HEADER_BYTES {
-        return Err(malformed(format!(
-            "the header claims {length} bytes; at most {MAX_HEADER_BYTES} are read"
-        )));
-    }
-    usize::try_from(length).map_err(|_| malformed(format!("the header claims {length} bytes")))
+        )
+    } else if length > MAX_HEADER_BYTES {
+        format!("the header claims {length} bytes; at most {MAX_HEADER_BYTES} are read")
+    } else if length == 0 {
+        "the header has 0 bytes".to_string()
+    } else {
+        return usize::try_from(length)
+            .map_err(|_| malformed(format!("the header claims {length} bytes")));
+    };
+    Err(malformed(foreign(beginning).unwrap_or(problem)))
 }
 
 /// Parses and checks a header. `data_bytes` is how much data follows it, or `None` if that is not to be checked.

@@ -164,6 +164,8 @@ pub struct TensorHeader {
 pub enum Open {
     /// Map the files: names, types, shapes and data.
     Data,
+    /// Read the headers, and each tensor's data where it is asked for as a weight.
+    Read,
     /// Read the headers alone: names, types and shapes. The data may be missing.
     #[cfg_attr(not(feature = "internals"), allow(dead_code))]
     // What the program's `plan` needs.

@@ -6,6 +6,8 @@
 //! Elements in quantized blocks are consecutive elements of a row. Their views keep blocks whole: rows, and columns at
 //! blocks' boundaries, may be cut and reshaped, and outer axes transposed; everything else is an error.
 
+use std::ops::Range;
+
 use smallvec::SmallVec;
 
 use super::elements::{gather, read_bits, read_f32};
@@ -196,11 +198,23 @@ impl Weight {
     /// Let the system take back the memory of the file's pages with these elements, which have been read: see
     /// [`Mapped::release`]. Elements with gaps between them stay.
     pub fn release(&self) {
-        if self.is_contiguous() {
-            let (elements, bytes) = self.element.unit();
-            let end = self.start + self.len() / elements * bytes;
-            self.bytes.release(self.start..end);
+        if let Some(range) = self.extent() {
+            self.bytes.release(range);
         }
+    }
+
+    /// Have the elements in memory from now on: see [`Mapped::fetch`]. Elements with gaps between them are left alone.
+    pub fn fetch(&self) {
+        if let Some(range) = self.extent() {
+            self.bytes.fetch(range);
+        }
+    }
+
+    /// Where the elements lie, if there are no gaps between them.
+    fn extent(&self) -> Option<Range<usize>> {
+        let (elements, bytes) = self.element.unit();
+        let end = self.start + self.len() / elements * bytes;
+        self.is_contiguous().then_some(self.start..end)
     }
 
     /// The number of elements.

@@ -1,10 +1,11 @@
 //! One weight file of either format.
 
+use std::ops::Range;
 use std::path::Path;
 
 use super::folder::Folder;
 use super::gguf::{self, GgufFile};
-use super::map::Mapped;
+use super::map::{MapError, Mapped};
 use super::safetensors::TensorFile;
 use super::tensor_file::ErrorsOf;
 pub use super::tensor_file::{Open, TensorFileError, TensorHeader};
@@ -26,6 +27,8 @@ impl WeightFile {
         match (gguf, open) {
             (true, Open::Data) => GgufFile::open(path).map(WeightFile::Gguf),
             (true, Open::Headers) => GgufFile::open_header(path).map(WeightFile::Gguf),
+            (true, Open::Read) => GgufFile::open_to_read(path).map(WeightFile::Gguf),
+            (false, Open::Read) => TensorFile::open_to_read(path).map(WeightFile::Safetensors),
             (false, Open::Data) => TensorFile::open(path).map(WeightFile::Safetensors),
             (false, Open::Headers) => TensorFile::open_header(path).map(WeightFile::Safetensors),
         }
@@ -101,6 +104,46 @@ impl WeightFile {
         match self {
             WeightFile::Safetensors(file) => file.weight(name),
             WeightFile::Gguf(file) => file.weight(name),
+        }
+    }
+
+    /// Fails if the file is not what it was when it was opened.
+    pub fn check(&self) -> Result<(), MapError> {
+        match self {
+            WeightFile::Safetensors(file) => file.check(),
+            WeightFile::Gguf(file) => file.check(),
+        }
+    }
+
+    /// Let the system take back the memory of what was read of the file: it comes in again if it is read.
+    pub fn release(&self) {
+        match self {
+            WeightFile::Safetensors(file) => file.release(),
+            WeightFile::Gguf(file) => file.release(),
+        }
+    }
+
+    /// Where a tensor's bytes lie in the file.
+    fn place(&self, name: &str) -> Result<Range<usize>, TensorFileError> {
+        match self {
+            WeightFile::Safetensors(file) => file.place(name),
+            WeightFile::Gguf(file) => file.place(name),
+        }
+    }
+
+    /// How many bytes a tensor has.
+    pub fn size(&self, name: &str) -> Result<usize, TensorFileError> {
+        Ok(self.place(name)?.len())
+    }
+
+    /// The bytes `range` of a tensor, as far as it has them.
+    pub fn copy(&self, name: &str, range: Range<usize>) -> Result<Vec<u8>, TensorFileError> {
+        let place = self.place(name)?;
+        let inside = |offset: usize| place.start.saturating_add(offset).min(place.end);
+        let range = inside(range.start)..inside(range.end);
+        match self {
+            WeightFile::Safetensors(file) => file.copy(name, range),
+            WeightFile::Gguf(file) => file.copy(name, range),
         }
     }
 

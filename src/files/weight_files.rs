@@ -1,20 +1,26 @@
 //! A model's weights as one collection of named tensors, whether they lie in one file or in shards with an index.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::folder::Folder;
 use super::json;
-use super::map::Mapped;
+use super::map::{MapError, Mapped};
 use super::safetensors::TensorFile;
 use super::weight::Weight;
 pub use super::weight_file::Open;
 use super::weight_file::{TensorFileError, TensorHeader, WeightFile};
+use crate::language::diagnostics::shortened;
 
 /// The single weight file of a model folder.
 pub const SINGLE_FILE: &str = "model.safetensors";
+/// What the names of shards begin and end with; between them stand the shard's number and how many there are.
+const SHARD: &str = "model-";
+const SHARD_ENDING: &str = ".safetensors";
+/// The longest list of names in a message, in characters.
+const LONGEST_LIST: usize = 400;
 /// The largest index that is read, in bytes.
 const LARGEST_INDEX: u64 = 256 << 20;
 /// The index of a model folder whose weights lie in shards.
@@ -62,6 +68,16 @@ pub enum WeightFilesError {
         tensor: String,
         /// What is wrong with it.
         source: Box<TensorFileError>,
+    },
+    /// Files that the index names, or that belong to the others by their names, are not there.
+    #[error("{}: {} of {all} files of weights are missing: {}. Download them too, each whole", folder.display(), missing.len(), shortened(&missing.join(", "), LONGEST_LIST))]
+    MissingShards {
+        /// The folder.
+        folder: PathBuf,
+        /// The files' names.
+        missing: Vec<String>,
+        /// How many there should be.
+        all: usize,
     },
     /// The index places a tensor in a shard that does not hold it.
     #[error("{}: tensor `{tensor}` is not in shard `{shard}`", index.display())]
@@ -119,12 +135,17 @@ impl WeightFiles {
         }
     }
 
-    /// Opens the weights of a model's folder: [`SINGLE_FILE`], else [`INDEX_FILE`].
+    /// Opens the weights of a model's folder: [`SINGLE_FILE`], else [`INDEX_FILE`], else the shards that have no index.
     pub fn open_folder(folder: &Folder, open: Open) -> Result<Self, WeightFilesError> {
         if folder.has(SINGLE_FILE) {
             Self::from_files(vec![WeightFile::open_in(folder, SINGLE_FILE, open)?])
         } else if folder.has(INDEX_FILE) {
             Self::open_index(folder, INDEX_FILE, open)
+        } else if let Some(shards) = shards(&folder.names()) {
+            check_shards(folder, &shards)?;
+            let open = |shard: &String| WeightFile::open_in(folder, shard, open);
+            let files: Result<Vec<_>, _> = shards.iter().map(open).collect();
+            Self::from_files(files?)
         } else {
             let folder = folder.name();
             Err(WeightFilesError::NoWeights { folder })
@@ -171,6 +192,12 @@ impl WeightFiles {
         let text = folder.text(file, LARGEST_INDEX);
         let text = text.map_err(|error| bad(error.problem))?;
         let Index { weight_map } = json::parse(&text).map_err(|error| bad(error.message))?;
+        let named: BTreeSet<&String> = weight_map.values().collect();
+        let named: Vec<String> = named.into_iter().cloned().collect();
+        // A single one is named below, with its tensor.
+        if named.iter().all(|shard| is_inside(shard)) && missing(folder, &named).len() > 1 {
+            check_shards(folder, &named)?;
+        }
         let mut shards: BTreeMap<&str, WeightFile> = BTreeMap::new();
         for (tensor, shard) in &weight_map {
             let names = || (index.clone(), tensor.clone(), shard.clone());
@@ -228,6 +255,16 @@ impl WeightFiles {
         Ok(self.file(name)?.weight(name)?)
     }
 
+    /// Fails if a file is not what it was when it was opened.
+    pub fn check(&self) -> Result<(), MapError> {
+        self.files.iter().try_for_each(WeightFile::check)
+    }
+
+    /// Let the system take back the memory of what was read of the files: it comes in again if it is read.
+    pub fn release(&self) {
+        self.files.iter().for_each(WeightFile::release);
+    }
+
     /// A tensor's bytes as its file has them.
     pub fn bytes(&self, name: &str) -> Result<&[u8], WeightFilesError> {
         Ok(self.file(name)?.bytes(name)?)
@@ -248,6 +285,37 @@ impl WeightFiles {
     fn holder(&self, name: &str) -> Option<&WeightFile> {
         self.files.get(*self.places.get(name)?)
     }
+}
+
+/// Fails if the folder lacks one of these files.
+fn check_shards(folder: &Folder, shards: &[String]) -> Result<(), WeightFilesError> {
+    match missing(folder, shards) {
+        missing if missing.is_empty() => Ok(()),
+        missing => Err(WeightFilesError::MissingShards {
+            folder: folder.name(),
+            missing,
+            all: shards.len(),
+        }),
+    }
+}
+
+/// Those of the files that the folder lacks.
+fn missing(folder: &Folder, shards: &[String]) -> Vec<String> {
+    let missing = shards.iter().filter(|shard| !folder.has(shard));
+    missing.cloned().collect()
+}
+
+/// All shards of the model of which these files' names have one: `model-00001-of-00003.safetensors` and so on.
+fn shards(names: &[String]) -> Option<Vec<String>> {
+    let count = names.iter().find_map(|name| {
+        let numbers = name.strip_prefix(SHARD)?.strip_suffix(SHARD_ENDING)?;
+        let (number, count) = numbers.split_once("-of-")?;
+        let is_number = |text: &str| text.len() == 5 && text.bytes().all(|b| b.is_ascii_digit());
+        let both = is_number(number) && is_number(count);
+        count.parse::<u32>().ok().filter(|_| both)
+    })?;
+    let name = |number: u32| format!("{SHARD}{number:05}-of-{count:05}{SHARD_ENDING}");
+    Some((1..=count).map(name).collect())
 }
 
 /// The index file's contents, as far as they matter.

@@ -13,16 +13,24 @@ use crate::ops::Op;
 /// The graph in the grammar of `graphs/*.ron`. `source` is the kind of weight file whose tensor names the graph holds:
 /// `hf` or `gguf`.
 pub fn print(graph: &Graph, source: &str) -> String {
-    print_ignoring(graph, source, &[])
+    print_ignoring(graph, source, &[], &[])
 }
 
-/// As [`print()`], with the tensors that the weight file may hold though no node reads them.
-pub fn print_ignoring(graph: &Graph, source: &str, ignore: &[String]) -> String {
+/// As [`print()`], with the tensors that the weight file may hold though no node reads them, and the keys of the configuration
+/// whose values are in the graph.
+pub fn print_ignoring(
+    graph: &Graph,
+    source: &str,
+    ignore: &[String],
+    ignore_keys: &[String],
+) -> String {
     let order = graph.order();
     let mut text = String::from("Model(\n");
-    if !ignore.is_empty() {
-        let ignore: Vec<String> = ignore.iter().map(|pattern| quote(pattern)).collect();
-        let _ = writeln!(text, "    ignore: [{}],", ignore.join(", "));
+    for (field, patterns) in [("ignore", ignore), ("ignore_keys", ignore_keys)] {
+        if !patterns.is_empty() {
+            let patterns: Vec<String> = patterns.iter().map(|pattern| quote(pattern)).collect();
+            let _ = writeln!(text, "    {field}: [{}],", patterns.join(", "));
+        }
     }
     text.push_str("    weights: {\n");
     for id in weights(graph, &order) {

@@ -1,5 +1,6 @@
 //! Which files of a repository make a model.
 
+use crate::files::gguf::is_companion;
 use crate::language::nearest::nearest;
 
 /// Types of GGUF files in the order in which they are chosen: small first, as long as little is lost.
@@ -7,12 +8,16 @@ const PREFERRED: [&str; 10] = [
     "q4_k_m", "q8_0", "q5_k_m", "q6_k", "q4_k_s", "q5_k_s", "q4_0", "bf16", "f16", "f32",
 ];
 /// Files that a model's folder may have besides config.json and its weights.
-const BESIDES: [&str; 7] = [
+const BESIDES: [&str; 11] = [
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "added_tokens.json",
     "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
     "chat_template.jinja",
     "chat_template.json",
 ];
@@ -40,7 +45,7 @@ pub fn choose(files: &[String], wanted: Option<&str>) -> Result<Choice, String> 
     let ggufs: Vec<&str> = files
         .iter()
         .map(String::as_str)
-        .filter(|file| file.ends_with(GGUF) && !is_companion(file))
+        .filter(|file| file.ends_with(GGUF) && !is_companion(&stem(file)))
         .collect();
     if let Some(wanted) = wanted {
         let exact = ggufs.iter().find(|file| **file == wanted);
@@ -116,12 +121,6 @@ fn without_part(stem: &str) -> Option<(&str, usize)> {
     let (name, part) = rest.rsplit_once('-')?;
     let all = Some(all).filter(|all| number(all) && number(part))?;
     Some((name, all.parse().ok()?))
-}
-
-/// Whether the file belongs to a model of text without being one: projections of images, statistics for quantizing.
-fn is_companion(file: &str) -> bool {
-    let stem = stem(file);
-    stem.contains("mmproj") || stem.contains("imatrix")
 }
 
 fn listed(files: &[&str]) -> String {

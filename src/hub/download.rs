@@ -11,9 +11,10 @@ use std::time::Duration;
 use super::HubOptions;
 use super::cache::Cache;
 use super::digest::{sha256, sha256_of_text, stated_sha256};
-use super::http::{About, Answer, Client, Coding, PAGE, Trouble};
+use super::http::{About, Answer, Client, Coding, PAGE};
 use super::options::Transfer;
 use super::retry::{Patience, pause};
+use super::trouble::Trouble;
 
 /// Bytes that are read at once.
 const PIECE: usize = 1 << 18;

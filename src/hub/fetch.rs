@@ -15,8 +15,9 @@ use ureq::Agent;
 use super::cache::{Cache, is_revision};
 use super::choose::{Choice, INDEX, choose};
 use super::download::{Download, NoFile};
-use super::http::{Client, PAGE, Trouble, in_address};
+use super::http::{Client, PAGE, in_address};
 use super::retry::Patience;
+use super::trouble::Trouble;
 use super::{HubError, HubName, HubOptions};
 
 /// The branch that is fetched.

@@ -4,7 +4,6 @@
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read};
-use std::time::Duration;
 
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use ureq::http::header::HeaderName;
@@ -14,6 +13,7 @@ use ureq::{Agent, Body, Error, Proxy, Timeout};
 
 use super::HubOptions;
 use super::retry::wait_asked_for;
+use super::trouble::Trouble;
 
 /// The most addresses that a request is sent on to.
 const MOST_REDIRECTS: usize = 10;
@@ -24,38 +24,6 @@ const DIGESTS: [usize; 2] = [40, 64];
 /// What is said of an answer that is a web page.
 pub const PAGE: &str =
     "a web page was sent instead of it: is there a proxy, or a login page of the network?";
-
-/// Why a request has not given what was wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// An answer with a status that says no.
-    Status {
-        /// The status.
-        status: u16,
-        /// How long to wait before the next try, if the answer says so.
-        after: Option<Duration>,
-    },
-    /// It may be gone at the next try.
-    Passing(String),
-    /// It will be the same at the next try.
-    Lasting(String),
-    /// The caller wants no more of it.
-    Cancelled,
-}
-
-impl Trouble {
-    /// In words.
-    pub fn describe(&self) -> String {
-        match self {
-            Trouble::Status { status: 429, .. } => {
-                "the Hub answers 429: too many requests".to_string()
-            }
-            Trouble::Status { status, .. } => format!("the Hub answers {status}"),
-            Trouble::Passing(problem) | Trouble::Lasting(problem) => problem.clone(),
-            Trouble::Cancelled => "it was cancelled".to_string(),
-        }
-    }
-}
 
 /// What the answers to one request say of the file.
 #[derive(Clone, Debug, Default)]

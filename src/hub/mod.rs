@@ -12,6 +12,7 @@ mod fetch;
 mod http;
 mod options;
 mod retry;
+mod trouble;
 
 use std::path::PathBuf;
 use std::str::FromStr;

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::HubOptions;
-use super::http::Trouble;
+use super::trouble::Trouble;
 
 /// The most tries in which nothing arrives.
 const MOST_TRIES: u32 = 5;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::limits::limits;
 use super::{Activations, Configuration, Logits, ModelError, ModelFiles, Options, Warning};
 use crate::architecture::bind::{bind, find_tensor};
-use crate::architecture::config_keys::{self, Effect, UnreadKey, refuse, unread_keys};
+use crate::architecture::config_keys::{self, Effect, UnreadKey, read_keys, refuse, unread_keys};
 use crate::architecture::expand::expand;
 use crate::architecture::parameters::{ParameterSource, SourceKind};
 use crate::architecture::used::CONTEXT;
@@ -43,6 +43,9 @@ pub struct Compiled {
     /// Tensors that the weight files may hold though no node reads them; `*` stands for any text.
     #[cfg_attr(not(feature = "internals"), allow(dead_code))] // Shown by the program.
     pub ignore: Vec<String>,
+    /// Keys of the configuration whose values are in the graph.
+    #[cfg_attr(not(feature = "internals"), allow(dead_code))] // Shown by the program.
+    pub ignore_keys: Vec<String>,
     /// The model's parameters.
     #[cfg_attr(not(feature = "internals"), allow(dead_code))] // Shown by the program.
     pub params: BTreeMap<String, Value>,
@@ -180,6 +183,7 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
     Ok(Compiled {
         graph_file: files.graph.file.clone(),
         ignore: expanded.ignore,
+        ignore_keys: read_keys(&files.graph, &files.config, &unread_keys)?,
         params: expanded.params,
         decode,
         prefill,

@@ -8,9 +8,10 @@ use super::configuration::Configuration;
 use super::file_names::{CONFIG, GENERATION, LARGEST_TEXT};
 use super::graphs::{GraphOrigin, choose_graph};
 use super::source::{Place, Source, gguf_in_memory};
+use super::text_model;
 #[cfg(feature = "tokenizer")]
 use super::vocabulary::Vocabulary;
-use super::{ModelError, Options};
+use super::{ModelError, Options, WeightAccess};
 use crate::architecture::ast::ModelFile;
 use crate::architecture::bind::{Headers, headers};
 use crate::architecture::parameters::ConfigJson;
@@ -45,7 +46,11 @@ impl ModelFiles {
     /// # Errors
     /// If there is no model, a file can't be read, or no graph file describes the architecture.
     pub fn open(source: &Source, options: &Options) -> Result<ModelFiles, ModelError> {
-        ModelFiles::find(source, options, Open::Data)
+        let open = match options.weight_access {
+            WeightAccess::Mapped => Open::Data,
+            WeightAccess::Read => Open::Read,
+        };
+        ModelFiles::find(source, options, open)
     }
 
     /// The same, but of the weights only the headers: enough to compile and plan.
@@ -97,8 +102,15 @@ impl ModelFiles {
         let generation = folder.has(GENERATION);
         let generation = generation.then(|| read_json(&folder, GENERATION));
         let label = folder.path(CONFIG).display().to_string();
-        let config = configuration(&label, &text, generation.transpose()?)?;
-        ModelFiles::new(folder.name(), config, weights, Some(folder), given)
+        let generation = generation.transpose()?;
+        let Some(inner) = text_model::configuration(&text) else {
+            let config = configuration(&label, &text, generation)?;
+            return ModelFiles::new(folder.name(), config, weights, Some(folder), given);
+        };
+        let config = configuration(&label, &inner, generation)?;
+        let mut files = ModelFiles::new(folder.name(), config, weights, Some(folder), given)?;
+        text_model::add_prefixes(&mut files.graph.prefixes);
+        Ok(files)
     }
 
     fn new(
@@ -145,6 +157,12 @@ impl ModelFiles {
             (_, Some(folder)) => TemplateFiles::Folder(folder.clone()),
             (_, None) => TemplateFiles::Folder(Folder::Disk(self.path.clone())),
         }
+    }
+
+    /// About how many bytes the tokenizer takes; 0 where there is none.
+    #[cfg(feature = "tokenizer")]
+    pub fn tokenizer_estimate(&self) -> usize {
+        self.vocabulary().estimate()
     }
 
     /// Where the tokenizer comes from.

@@ -43,19 +43,19 @@ fn find(compiled: &Compiled, files: &WeightFiles) -> Result<Identity, WeightFile
             weights.add_field(header.written.as_bytes());
             weights.add_field(format!("{:?}", header.shape).as_bytes());
         }
-        let bytes = files.bytes(name)?;
-        weights.add(&(bytes.len() as u64).to_le_bytes());
-        if bytes.len() <= WHOLE {
-            weights.add(bytes);
+        let file = files.file(name)?;
+        let size = file.size(name)?;
+        weights.add(&(size as u64).to_le_bytes());
+        if size <= WHOLE {
+            weights.add(&file.copy(name, 0..size)?);
         } else {
             for part in 0..PARTS {
-                let start = (bytes.len() - PART) / (PARTS - 1) * part;
-                let start = if part + 1 == PARTS {
-                    bytes.len() - PART
-                } else {
-                    start
+                let last = size - PART;
+                let start = match part + 1 {
+                    PARTS => last,
+                    _ => last / (PARTS - 1) * part,
                 };
-                weights.add(&bytes[start..start + PART]);
+                weights.add(&file.copy(name, start..start + PART)?);
             }
         }
     }

@@ -13,10 +13,12 @@ mod file_names;
 mod files;
 mod graphs;
 mod identity;
+mod lacking;
 mod limits;
 mod options;
 mod recipe_source;
 mod source;
+mod text_model;
 #[cfg(feature = "tokenizer")]
 mod vocabulary;
 mod warning;
@@ -49,7 +51,7 @@ pub(crate) use graphs::GGUF_GRAPH;
 pub(crate) use graphs::choose_graph;
 #[cfg(feature = "internals")]
 pub use graphs::{GGUF_GRAPH, GraphOrigin, builtin_graphs};
-pub use options::{Activations, Logits, OnProgress, Options, Progress, Text};
+pub use options::{Activations, Logits, OnProgress, Options, Progress, Text, WeightAccess};
 pub(crate) use recipe_source::RecipeSource;
 pub use source::Source;
 #[cfg(feature = "tokenizer")]
@@ -96,6 +98,8 @@ struct Shared {
     executor: Arc<Executor>,
     compiled: Arc<Compiled>,
     recipe_source: RecipeSource,
+    /// About how many bytes the tokenizer takes.
+    tokenizer_estimate: usize,
     #[cfg(feature = "tokenizer")]
     tokenizer: Result<Tokenizer, TokenizerError>,
     #[cfg(feature = "chat")]
@@ -114,8 +118,11 @@ impl Model {
         let mut files = ModelFiles::open(&source.into(), options)?;
         let compiled = compile(&files, options)?;
         let Some(weight_files) = files.weights.take() else {
-            let problem = "no weights: neither model.safetensors nor model.safetensors.index.json"
-                .to_string();
+            let folder = files.folder.as_ref();
+            let instead = folder.map(lacking::instead_of_weights).unwrap_or_default();
+            let problem = format!(
+                "no weights: neither model.safetensors nor model.safetensors.index.json{instead}"
+            );
             return Err(ModelError::NoModel {
                 path: files.path,
                 problem,
@@ -150,6 +157,13 @@ impl Model {
             eos_tokens: eos_tokens(compiled.eos_tokens, tokenizer.as_ref().ok()),
             ..compiled
         };
+        #[cfg(feature = "tokenizer")]
+        let tokenizer_estimate = match &tokenizer {
+            Ok(_) => files.tokenizer_estimate(),
+            Err(_) => 0,
+        };
+        #[cfg(not(feature = "tokenizer"))]
+        let tokenizer_estimate = 0;
         let pool = Pool::new(threads).map_err(ModelError::Threads)?;
         let plan = compiled.plan.clone();
         let compiled = Arc::new(compiled);
@@ -165,6 +179,7 @@ impl Model {
                 executor,
                 compiled,
                 recipe_source,
+                tokenizer_estimate,
                 #[cfg(feature = "tokenizer")]
                 tokenizer,
                 #[cfg(feature = "chat")]
@@ -206,10 +221,10 @@ impl Model {
 
     /// Every byte that the model and one session take.
     pub fn plan(&self) -> MemoryReport {
-        MemoryReport::new(
-            &self.shared.compiled.plan,
-            self.shared.compiled.weight_bytes,
-        )
+        let Compiled {
+            plan, weight_bytes, ..
+        } = &*self.shared.compiled;
+        MemoryReport::new(plan, *weight_bytes).with_tokenizer(self.shared.tokenizer_estimate)
     }
 
     /// What the model's files say and the model does not do, though it runs.

@@ -61,6 +61,17 @@ pub enum Activations {
     F32,
 }
 
+/// How weight files are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum WeightAccess {
+    /// They are mapped: what is not packed is read where it lies, and shared with other processes. A file that another
+    /// program cuts off while the model is in use ends the process.
+    #[default]
+    Mapped,
+    /// They are read into memory, one tensor at a time: what becomes of them later does not matter.
+    Read,
+}
+
 /// What opening a model does about its tokenizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Text {
@@ -104,6 +115,8 @@ pub struct Options {
     /// A format of blocks of 256 gives way to one of 32 where rows are not made of whole blocks (Q4_K to Q5_0, Q6_K to Q8_0,
     /// as in llama.cpp); what does not fit either keeps its type.
     pub weights: Option<DType>,
+    /// How weight files are read.
+    pub weight_access: WeightAccess,
     /// Whether text is wanted, and so a tokenizer.
     pub text: Text,
     /// Bytes for a cache of prompts' beginnings, taken when the model is opened and shared by all its sessions: a prompt
@@ -167,6 +180,12 @@ impl Options {
     /// [`Options::weights`].
     pub fn weights(mut self, weights: impl Into<Option<DType>>) -> Options {
         self.weights = weights.into();
+        self
+    }
+
+    /// [`Options::weight_access`].
+    pub fn weight_access(mut self, access: WeightAccess) -> Options {
+        self.weight_access = access;
         self
     }
 

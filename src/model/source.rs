@@ -1,20 +1,25 @@
 //! Where a model comes from, and which kind of files is there.
 
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::bytes::ModelBytes;
 use super::error::ModelError;
 use super::file_names::{CONFIG, GGUF};
+use super::lacking::instead_of_model;
 use crate::files::folder::Folder;
-use crate::files::gguf::{GgufFile, is_gguf};
+use crate::files::foreign::{BEGINNING, foreign};
+use crate::files::gguf::{GgufFile, is_gguf, models_among};
 use crate::files::weight_file::{Open, TensorFileError, WeightFile};
+use crate::files::weight_files::INDEX_FILE;
 
 /// Where a model comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The model that the library carries, where it was built with the feature `demo`.
     Demo,
-    /// A folder, a GGUF file, or a `config.json` alone (which is enough to compile, but not to run).
+    /// A folder (with `config.json` and weights, or with one GGUF file), a GGUF file, or a `config.json` alone (which is enough to compile, but not to run).
     Path(PathBuf),
     /// Files that the program holds.
     Bytes(ModelBytes),
@@ -68,6 +73,9 @@ impl Source {
     }
 }
 
+/// The fewest bytes of a GGUF file: its magic, version and two counts.
+const LEAST_GGUF: u64 = 24;
+
 /// What kind of files is at a source.
 pub(super) enum Place {
     /// A folder with a config.json.
@@ -103,17 +111,79 @@ impl Place {
             Some(folder) if matches!(source, Source::Bytes(_)) && folder.has(GGUF) => {
                 Ok(Place::GgufBytes(folder))
             }
-            Some(folder) if folder.has(CONFIG) => Ok(Place::Folder(folder)),
+            Some(folder) if folder.has(CONFIG) && has_weights(&folder) => Ok(Place::Folder(folder)),
             folder => {
-                let name = match (folder, source) {
-                    (Some(folder), _) => folder.name(),
-                    (None, Source::Path(path)) => path.clone(),
-                    (None, _) => PathBuf::new(),
+                if let Some(Folder::Disk(path)) = &folder
+                    && let Some(file) = gguf_of(path)?
+                {
+                    return Ok(Place::Gguf(file));
+                }
+                let (name, instead) = match (folder, source) {
+                    (Some(folder), _) if folder.has(CONFIG) => return Ok(Place::Folder(folder)),
+                    (Some(folder), _) => (folder.name(), instead_of_model(&folder)),
+                    (None, Source::Path(path)) => (path.clone(), instead_of_file(path)),
+                    (None, _) => (PathBuf::new(), String::new()),
                 };
                 let problem = "no model: expected a folder with config.json and safetensors files, or a GGUF file";
-                Err(refuse(name, problem))
+                Err(refuse(name, &format!("{problem}{instead}")))
             }
         }
+    }
+}
+
+/// Whether a folder has weights as safetensors.
+fn has_weights(folder: &Folder) -> bool {
+    folder
+        .names()
+        .iter()
+        .any(|name| name.ends_with(".safetensors"))
+        || folder.has(INDEX_FILE)
+}
+
+/// The GGUF file of a folder that has one model as such; `None` if it has none.
+fn gguf_of(folder: &Path) -> Result<Option<PathBuf>, ModelError> {
+    let mut models = models_among(&Folder::Disk(folder.to_path_buf()).names());
+    // What is shorter than a header has not arrived.
+    models.retain(|name| {
+        let file = fs::metadata(folder.join(name));
+        file.is_ok_and(|file| file.len() >= LEAST_GGUF)
+    });
+    match &models[..] {
+        [] => Ok(None),
+        [one] => Ok(Some(folder.join(one))),
+        _ => Err(ModelError::NoModel {
+            path: folder.to_path_buf(),
+            problem: format!(
+                "{} models lie there, and which is meant is not said: name one of the files {}",
+                models.len(),
+                models.join(", ")
+            ),
+        }),
+    }
+}
+
+/// What a file is that is not a model, after "; " if that can be told.
+fn instead_of_file(path: &Path) -> String {
+    let mut beginning = Vec::new();
+    let read = File::open(path).and_then(|file| {
+        let mut file = file.take(BEGINNING as u64);
+        file.read_to_end(&mut beginning)
+    });
+    let told = read.ok().and_then(|_| foreign(&beginning));
+    let folder = path.parent().filter(|folder| folder.join(CONFIG).is_file());
+    match (folder, told) {
+        (Some(folder), _) if path.extension().is_some_and(|e| e == "safetensors") => {
+            let folder = match folder.as_os_str().is_empty() {
+                true => Path::new("."),
+                false => folder,
+            };
+            format!(
+                "; it has weights, and its folder is the model: {}",
+                folder.display()
+            )
+        }
+        (_, Some(told)) => format!("; {told}"),
+        _ => String::new(),
     }
 }
 

@@ -1,13 +1,14 @@
 //! Finding a model's tokenizer, for which no weight and no graph is needed.
 
 use super::file_names::TOKENIZER;
+use super::lacking::instead_of_tokenizer;
 use super::source::{Place, Source, gguf_in_memory};
 use super::{ModelError, TokenizerError};
 use crate::files::folder::Folder;
-use crate::files::gguf::{GgufFile, Metadata};
+use crate::files::gguf::{GgufFile, Metadata, models_among};
 use crate::files::weight_files::WeightFilesError;
 use crate::kernels::float_environment::FloatEnvironment;
-use crate::text::tokenizer::Tokenizer;
+use crate::text::tokenizer::{Tokenizer, estimate_file};
 
 /// Where a model's tokenizer comes from.
 #[derive(Clone, Debug)]
@@ -24,7 +25,10 @@ impl Vocabulary {
         if let Source::Path(path) = source
             && path.is_dir()
         {
-            return Ok(Vocabulary::Folder(Folder::Disk(path.clone())));
+            let folder = Folder::Disk(path.clone());
+            if folder.has(TOKENIZER) || models_among(&folder.names()).is_empty() {
+                return Ok(Vocabulary::Folder(folder));
+            }
         }
         Ok(match Place::of(source)? {
             Place::Folder(folder) => Vocabulary::Folder(folder),
@@ -44,10 +48,21 @@ impl Vocabulary {
     pub fn check(&self) -> Result<(), TokenizerError> {
         match self {
             Vocabulary::Folder(folder) if !folder.has(TOKENIZER) => Err(TokenizerError::Missing {
-                problem: "the model has no tokenizer.json".to_string(),
+                problem: format!(
+                    "the model has no {TOKENIZER}{}",
+                    instead_of_tokenizer(folder)
+                ),
             }),
             Vocabulary::Folder(_) => Ok(()),
             Vocabulary::Gguf(metadata) => Tokenizer::check_gguf(metadata),
+        }
+    }
+
+    /// About how many bytes the tokenizer takes; 0 where there is none.
+    pub fn estimate(&self) -> usize {
+        match self {
+            Vocabulary::Folder(folder) => folder.size(TOKENIZER).map_or(0, estimate_file),
+            Vocabulary::Gguf(metadata) => Tokenizer::estimate_gguf(metadata),
         }
     }
 

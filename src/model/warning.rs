@@ -28,7 +28,7 @@ pub enum Warning {
         config: String,
         /// The positions of a session.
         context: usize,
-        /// The positions that the model states.
+        /// The positions that the model states, or that its architecture has unless told.
         stated: usize,
     },
     /// The configuration has a token id that is none.
@@ -65,7 +65,7 @@ impl fmt::Display for Warning {
                 stated,
             } => write!(
                 f,
-                "the context is {context} positions, and the model states {stated} ({config}): what lies beyond may be nonsense"
+                "the context is {context} positions, and the model is made for {stated} ({config}): what lies beyond may be nonsense"
             ),
             Warning::TokenId { config, key, found } => {
                 write!(

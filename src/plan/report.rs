@@ -52,6 +52,11 @@ pub struct MemoryReport {
     pub session_lists: usize,
     /// The most bytes of the cache of prompts' beginnings, which all sessions share.
     pub prefix_cache: usize,
+    /// About how many bytes the tokenizer takes: an estimate, as its tables are made by another library.
+    pub tokenizer_estimate: usize,
+    /// Bytes of all that the model and one session take in memory: weights as they are read, tables, arena, lists, prefix
+    /// cache and tokenizer. The program itself is not counted.
+    pub total: usize,
 }
 
 /// The activations of one step size.
@@ -114,7 +119,7 @@ impl MemoryReport {
                 .max(cache.layout.capacity());
             sum.saturating_add(cache.layout.row_bytes().saturating_mul(rows))
         });
-        MemoryReport {
+        let report = MemoryReport {
             context,
             chunk: plan.options.chunk,
             texts: plan.texts,
@@ -133,6 +138,28 @@ impl MemoryReport {
             arena: plan.regions.total(),
             session_lists: plan.session_lists().bytes(),
             prefix_cache: plan.options.prefix_cache,
+            tokenizer_estimate: 0,
+            total: 0,
+        };
+        report.with_tokenizer(0)
+    }
+
+    /// The same with a tokenizer that takes about so many bytes.
+    #[must_use]
+    pub fn with_tokenizer(self, tokenizer_estimate: usize) -> Self {
+        let parts = [
+            self.packed_weights,
+            self.dense_weights,
+            self.mapped_weights,
+            self.arena,
+            self.session_lists,
+            self.prefix_cache,
+            tokenizer_estimate,
+        ];
+        MemoryReport {
+            tokenizer_estimate,
+            total: parts.into_iter().fold(0, usize::saturating_add),
+            ..self
         }
     }
 }
@@ -181,6 +208,10 @@ impl fmt::Display for MemoryReport {
         if self.prefix_cache > 0 {
             line(f, "prefix cache (of all sessions)", self.prefix_cache)?;
         }
+        if self.tokenizer_estimate > 0 {
+            line(f, "tokenizer (an estimate)", self.tokenizer_estimate)?;
+        }
+        line(f, "total in memory", self.total)?;
         for (name, step) in [("decode", &self.decode), ("prefill", &self.prefill)] {
             writeln!(
                 f,

@@ -4,6 +4,7 @@ mod bytes;
 #[path = "../common/mod.rs"]
 mod common;
 mod files;
+mod foreign;
 mod models;
 mod options;
 mod sessions;

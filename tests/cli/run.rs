@@ -275,3 +275,31 @@ fn a_session_is_saved_into_devices_and_behind_links() {
     let target = path("target").display().to_string();
     stdout(["run", "demo", "-n", "1", "--load-session", &target]);
 }
+
+#[test]
+fn what_the_model_does_not_do_as_its_files_mean_it_is_told_on_stderr() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo");
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        fs::copy(demo.join(file), folder.path().join(file)).unwrap();
+    }
+    let path = folder.path().join("config.json");
+    let run = |config: &str| {
+        fs::write(&path, config).unwrap();
+        let folder = folder.path().to_str().unwrap();
+        let output = output(["run", folder, "ROMEO:", "-n", "4", "--greedy"]);
+        assert!(output.status.success());
+        (output.stdout, String::from_utf8(output.stderr).unwrap())
+    };
+    let config = fs::read_to_string(&path).unwrap();
+    let (text, errors) = run(&config);
+    assert_eq!(errors, "");
+    let (again, errors) = run(&config.replacen('{', "{\"logits_scaling\": 8.0, \"colour\": 3,", 1));
+    let told = "graphs/gpt2.ron does not read logits_scaling (8.0), which may change what the model computes\n";
+    assert!(
+        errors.starts_with("warning: ") && errors.ends_with(told),
+        "{errors}"
+    );
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+    assert_eq!(text, again);
+}

@@ -9,7 +9,8 @@ use safetensors::tensor::{Dtype, TensorView};
 pub fn llama(folder: &Path, vocabulary: usize) {
     let config = format!(
         r#"{{"architectures": ["LlamaForCausalLM"], "vocab_size": {vocabulary}, "hidden_size": 16,
-        "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 16, "rms_norm_eps": 1e-5}}"#
+        "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 16, "rms_norm_eps": 1e-5,
+        "max_position_embeddings": 1048576}}"#
     );
     fs::write(folder.join("config.json"), config).unwrap();
     let zeros = vec![0u8; vocabulary.max(16) * 16 * 4];

@@ -176,7 +176,7 @@ fn a_whole_number_is_written_as_the_float_that_programs_read() {
 fn a_graph_file_that_does_not_speak_of_gguf_files_is_refused() {
     let folder = TempDir::new().unwrap();
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("graphs/gpt2.ron"));
-    let statement = "    gguf: (architecture: \"gpt2\", differs: [\"out_in\"]),\n";
+    let statement = "    gguf: (architecture: \"gpt2\", differs: [\"out_in\", \"tied\"]),\n";
     let text = text.unwrap();
     assert!(text.contains(statement));
     let path = folder.path().join("own.ron");

@@ -1,6 +1,7 @@
 //! Are weight files read right, wherever they come from?
 
 mod block_views;
+mod changed;
 #[path = "../common/mod.rs"]
 mod common;
 mod gguf;

@@ -30,8 +30,13 @@ fn a_dump_after_any_pass_loads_to_the_same_graph() {
             let files = ModelFiles::open_headers(&source(name), &options).unwrap();
             let compiled = compile(&files, &options).unwrap();
             for graph in [&compiled.decode, &compiled.prefill] {
-                let text = print_ignoring(graph, "hf", &compiled.ignore);
-                let again = print_ignoring(&reload(&text, &files), "hf", &compiled.ignore);
+                let text = print_ignoring(graph, "hf", &compiled.ignore, &compiled.ignore_keys);
+                let again = print_ignoring(
+                    &reload(&text, &files),
+                    "hf",
+                    &compiled.ignore,
+                    &compiled.ignore_keys,
+                );
                 assert_eq!(again, text, "{name} after {pass}");
             }
         }
@@ -47,7 +52,12 @@ fn a_model_runs_from_its_dump_with_the_same_bits() {
         let (logits, _, _) = run(&mut model.session().unwrap(), &prompt, 0);
         let path = folder.path().join(format!("{name}.ron"));
         let compiled = model.compiled();
-        let text = print_ignoring(&compiled.decode, "hf", &compiled.ignore);
+        let text = print_ignoring(
+            &compiled.decode,
+            "hf",
+            &compiled.ignore,
+            &compiled.ignore_keys,
+        );
         std::fs::write(&path, text).unwrap();
         let options = all_rows().graph(path);
         let again = Model::open(data(name), &options).unwrap();

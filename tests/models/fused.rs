@@ -61,7 +61,12 @@ fn a_dump_of_such_a_file_runs_it() {
     let model = Model::open(&file.path, &all_rows()).unwrap();
     let graph = file.folder.path().join("dump.ron");
     let compiled = model.compiled();
-    let text = print_ignoring(&compiled.decode, "gguf", &compiled.ignore);
+    let text = print_ignoring(
+        &compiled.decode,
+        "gguf",
+        &compiled.ignore,
+        &compiled.ignore_keys,
+    );
     std::fs::write(&graph, text).unwrap();
     let options = all_rows().graph(graph);
     let again = Model::open(&file.path, &options).unwrap();

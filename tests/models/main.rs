@@ -1,5 +1,6 @@
 //! Do models compute what other programs compute, with the same bits everywhere?
 
+mod checkpoints;
 #[path = "../common/mod.rs"]
 mod common;
 mod encoders;

@@ -151,7 +151,7 @@ fn a_context_beyond_the_models_is_warned_of_with_both_numbers() {
     assert_eq!(
         found,
         [
-            "the context is 129 positions, and the model states 128 (config.json): what lies beyond may be nonsense"
+            "the context is 129 positions, and the model is made for 128 (config.json): what lies beyond may be nonsense"
         ]
     );
     // The model's own positions are the most that a session has unless it is asked for more.

@@ -85,6 +85,11 @@ impl Matrix {
         self.weight.release();
     }
 
+    /// The weight that it is made of.
+    pub fn weight(&self) -> &Weight {
+        &self.weight
+    }
+
     fn is_cast(&self) -> bool {
         self.element != self.weight.dtype()
     }

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::ops::Range;
 use std::path::Path;
 
 use super::cursor::{MAX_HEADER_BYTES, Stop};
 use super::header::{Header, MAGIC, read_header};
 use super::metadata::Metadata;
 use super::tensors::{TensorEntry, TensorType};
+use crate::files::contents::Contents;
 use crate::files::map::{MapError, Mapped};
+use crate::files::opened::OpenFile;
 use crate::files::tensor_file::{ErrorsOf, TensorFileError, TensorHeader};
 use crate::files::weight::Weight;
 
@@ -22,8 +25,7 @@ const SPARE: usize = 64;
 /// types that are not known the extent is not known either.
 #[derive(Debug)]
 pub struct GgufFile {
-    /// The whole file; `None` if only the header was opened.
-    bytes: Option<Mapped>,
+    contents: Contents,
     metadata: Metadata,
     tensors: BTreeMap<String, TensorEntry>,
 }
@@ -38,14 +40,32 @@ impl GgufFile {
     pub fn from_bytes(label: &Path, bytes: Mapped) -> Result<Self, TensorFileError> {
         let available = bytes.len() as u64;
         let header = read_header(&bytes, available, true).map_err(|stop| refusal(label, stop))?;
-        Ok(Self::new(label, bytes.clone(), Some(bytes), header))
+        let head = bytes.clone();
+        Ok(Self::new(label, head, Contents::Whole(bytes), header))
+    }
+
+    /// Checks the file's header. Tensor data is read where it is asked for by [`GgufFile::weight`].
+    pub fn open_to_read(path: &Path) -> Result<Self, TensorFileError> {
+        let file = OpenFile::open(path)?;
+        let (head, header) = Self::head(path, &mut file.file(), true)?;
+        Ok(Self::new(path, head, Contents::Read(file), header))
     }
 
     /// Reads the header alone: metadata, names, types and shapes, for which the data need not be there. Everything but
     /// the file's length is checked as in [`GgufFile::open`].
     pub fn open_header(path: &Path) -> Result<Self, TensorFileError> {
+        let mut input = File::open(path).map_err(ErrorsOf(path).io("read"))?;
+        let (head, header) = Self::head(path, &mut input, false)?;
+        Ok(Self::new(path, head, Contents::HeaderOnly, header))
+    }
+
+    /// The file's beginning, and the header that it is. `with_data` is whether the data must be there.
+    fn head(
+        path: &Path,
+        input: &mut File,
+        with_data: bool,
+    ) -> Result<(Mapped, Header), TensorFileError> {
         let io = ErrorsOf(path).io("read");
-        let mut input = File::open(path).map_err(&io)?;
         let metadata = input.metadata().map_err(&io)?;
         if !metadata.is_file() {
             let path = path.to_path_buf();
@@ -71,8 +91,8 @@ impl GgufFile {
             if bytes.len() < wanted {
                 available = bytes.len() as u64;
             }
-            match read_header(&bytes, available, false) {
-                Ok(header) => return Ok(Self::new(path, Mapped::from_vec(bytes), None, header)),
+            match read_header(&bytes, available, with_data) {
+                Ok(header) => return Ok((Mapped::from_vec(bytes), header)),
                 Err(Stop::More(needed)) => {
                     wanted = needed
                         .max(bytes.len().saturating_mul(2))
@@ -91,13 +111,14 @@ impl GgufFile {
         length: u64,
     ) -> Result<Self, TensorFileError> {
         let read = read_header(&header, length, false).map_err(|stop| refusal(label, stop))?;
-        Ok(Self::new(label, Mapped::from_vec(header), None, read))
+        let head = Mapped::from_vec(header);
+        Ok(Self::new(label, head, Contents::HeaderOnly, read))
     }
 
     /// `head` begins as the file does and holds the header.
-    fn new(file: &Path, head: Mapped, bytes: Option<Mapped>, header: Header) -> Self {
+    fn new(file: &Path, head: Mapped, contents: Contents, header: Header) -> Self {
         GgufFile {
-            bytes,
+            contents,
             metadata: Metadata::new(file.to_path_buf(), head, header.metadata),
             tensors: header.tensors,
         }
@@ -121,7 +142,7 @@ impl GgufFile {
     /// A tensor as it lies in the file.
     pub fn tensor(&self, name: &str) -> Option<StoredTensor<'_>> {
         let entry = self.tensors.get(name)?;
-        let bytes = self.bytes.as_ref();
+        let bytes = self.contents.whole();
         Some(StoredTensor {
             tensor_type: entry.tensor_type,
             shape: &entry.shape,
@@ -145,9 +166,22 @@ impl GgufFile {
         let errors = ErrorsOf(self.path());
         let entry = self.tensors.get(name);
         let entry = entry.ok_or_else(|| errors.not_found(name))?;
-        let bytes = self.bytes.as_ref();
+        let bytes = self.contents.whole();
         let bytes = bytes.ok_or_else(|| errors.header_only(name))?;
         Ok(bytes.get(entry.bytes.clone()).unwrap_or_default())
+    }
+
+    /// Where a tensor's bytes lie in the file.
+    pub fn place(&self, name: &str) -> Result<Range<usize>, TensorFileError> {
+        let entry = self.tensors.get(name);
+        let entry = entry.ok_or_else(|| ErrorsOf(self.path()).not_found(name))?;
+        Ok(entry.bytes.clone())
+    }
+
+    /// The bytes `range` of the file, where a tensor lies.
+    pub fn copy(&self, name: &str, range: Range<usize>) -> Result<Vec<u8>, TensorFileError> {
+        let copied = self.contents.copy(range)?;
+        copied.ok_or_else(|| ErrorsOf(self.path()).header_only(name))
     }
 
     /// Bytes that a tensor takes in the file; `None` if there is none of that name, or its type is not known.
@@ -157,23 +191,30 @@ impl GgufFile {
         Some(entry.bytes.len()).filter(|&bytes| bytes > 0)
     }
 
-    /// A tensor as a view of the file.
+    /// A tensor as a view of the file, or of what is read of it here.
     pub fn weight(&self, name: &str) -> Result<Weight, TensorFileError> {
         let errors = ErrorsOf(self.path());
         let entry = self
             .tensors
             .get(name)
             .ok_or_else(|| errors.not_found(name))?;
-        let bytes = self
-            .bytes
-            .as_ref()
-            .ok_or_else(|| errors.header_only(name))?;
         let Some(element) = entry.tensor_type.dtype() else {
             let expected = "F32, F16, BF16 or quantized blocks that are known";
             return Err(errors.element_type(name, entry.tensor_type, expected));
         };
-        Weight::new(bytes.clone(), entry.bytes.start, element, &entry.shape)
-            .map_err(|source| errors.view(name, source))
+        let part = self.contents.part(entry.bytes.clone())?;
+        let (bytes, start) = part.ok_or_else(|| errors.header_only(name))?;
+        Weight::new(bytes, start, element, &entry.shape).map_err(|source| errors.view(name, source))
+    }
+
+    /// Fails if the file is not what it was when it was opened.
+    pub fn check(&self) -> Result<(), MapError> {
+        self.contents.check()
+    }
+
+    /// Let the system take back the memory of what was read of the file.
+    pub fn release(&self) {
+        self.contents.release();
     }
 }
 

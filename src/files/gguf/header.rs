@@ -6,6 +6,7 @@ use std::collections::btree_map::Entry as Slot;
 use super::cursor::{Cursor, Stop};
 use super::metadata::{Entry, ValueType, integer_at};
 use super::tensors::{Described, TensorEntry, TensorType, check_extents};
+use crate::files::foreign::foreign;
 
 /// The bytes that every GGUF file begins with.
 pub const MAGIC: [u8; 4] = *b"GGUF";
@@ -37,7 +38,9 @@ pub(super) fn read_header(bytes: &[u8], available: u64, with_data: bool) -> Resu
     let mut cursor = Cursor::new(bytes, available);
     cursor.reading = "the file's beginning".to_string();
     if cursor.array()? != MAGIC {
-        return Err(Stop::bad("no GGUF file: it does not begin with \"GGUF\""));
+        let other = foreign(bytes);
+        let other = other.unwrap_or_else(|| "it does not begin with \"GGUF\"".to_string());
+        return Err(Stop::bad(format!("no GGUF file: {other}")));
     }
     match cursor.u32()? {
         2 | 3 => {}

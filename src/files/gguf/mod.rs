@@ -18,5 +18,8 @@ pub use header::MAGIC;
 pub(crate) use header::{ALIGNMENT, DEFAULT_ALIGNMENT, MOST_DIMS};
 pub use metadata::Metadata;
 pub(crate) use metadata::ValueType;
+#[cfg(feature = "hub")]
+pub(crate) use parts::is_companion;
+pub(crate) use parts::models_among;
 pub use parts::open_parts;
 pub use tensors::TensorType;

@@ -61,6 +61,28 @@ pub fn open_parts(path: &Path, open: Open) -> Result<(GgufFile, Vec<GgufFile>), 
     Ok((first, parts))
 }
 
+/// The models among the files that have these names: of a model in several parts, its first. What belongs to a model of
+/// text without being one is left out.
+pub fn models_among(names: &[String]) -> Vec<String> {
+    let ggufs = names.iter().filter(|name| {
+        let name = name.to_ascii_lowercase();
+        name.ends_with(".gguf") && !is_companion(&name)
+    });
+    let is_later_part = |name: &String| {
+        PartName::of(Path::new(name)).is_some_and(|part| {
+            let first = part.path(1).to_string_lossy().into_owned();
+            part.number > 1 && names.contains(&first)
+        })
+    };
+    ggufs.filter(|name| !is_later_part(name)).cloned().collect()
+}
+
+/// Whether the file of that name, in small letters, belongs to a model of text without being one: projections of images,
+/// statistics for quantizing.
+pub fn is_companion(name: &str) -> bool {
+    name.contains("mmproj") || name.contains("imatrix")
+}
+
 impl GgufFile {
     /// The file, unless it is one of several parts of a model, whose others can't be found by its name.
     pub fn refuse_part(self) -> Result<Self, TensorFileError> {
@@ -76,6 +98,7 @@ impl GgufFile {
 fn open_one(path: &Path, open: Open) -> Result<GgufFile, TensorFileError> {
     match open {
         Open::Data => GgufFile::open(path),
+        Open::Read => GgufFile::open_to_read(path),
         Open::Headers => GgufFile::open_header(path),
     }
 }

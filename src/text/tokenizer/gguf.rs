@@ -71,6 +71,12 @@ impl Tokenizer {
     pub fn check_gguf(metadata: &Metadata) -> Result<(), TokenizerError> {
         check(metadata).map(|_| ())
     }
+
+    /// About how many bytes the tokenizer of a GGUF file takes; 0 where there is none of a known kind.
+    pub fn estimate_gguf(metadata: &Metadata) -> usize {
+        let (entries, bytes) = spellings(metadata);
+        check(metadata).map_or(0, |kind| needs(kind).estimate(entries, bytes))
+    }
 }
 
 /// The kinds of vocabularies.
@@ -84,6 +90,30 @@ pub(super) enum Kind {
     WordPiece,
     /// "t5".
     Unigram,
+}
+
+/// What a vocabulary of this kind takes.
+fn needs(kind: Kind) -> memory::Needs {
+    match kind {
+        Kind::SentencePiece => memory::SENTENCE_PIECE,
+        Kind::Bytes(_) => memory::BYTE_LEVEL,
+        Kind::WordPiece => memory::WORD_PIECE,
+        Kind::Unigram => memory::UNIGRAM,
+    }
+}
+
+/// The number of tokens and of rules that join them, and the bytes of their spellings.
+fn spellings(metadata: &Metadata) -> (usize, usize) {
+    let (mut entries, mut bytes) = (0usize, 0usize);
+    for key in [TOKENS, MERGES] {
+        // Each text has eight bytes in front of it, which say how long it is.
+        let count = metadata.array_len(key).unwrap_or(0);
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let length = metadata.raw(key).map_or(0, |(_, raw)| raw.len());
+        entries = entries.saturating_add(count);
+        bytes = bytes.saturating_add(length.saturating_sub(count.saturating_mul(8)));
+    }
+    (entries, bytes)
 }
 
 /// What kind of vocabulary the file has.
@@ -208,22 +238,8 @@ impl Builder<'_> {
 
     /// Fails if the system does not have the memory that the vocabulary takes, besides that of tokens that are found first.
     fn ensure_memory(&self, kind: Kind) -> Result<(), String> {
-        let needs = match kind {
-            Kind::SentencePiece => memory::SENTENCE_PIECE,
-            Kind::Bytes(_) => memory::BYTE_LEVEL,
-            Kind::WordPiece => memory::WORD_PIECE,
-            Kind::Unigram => memory::UNIGRAM,
-        };
-        let (mut entries, mut bytes) = (0usize, 0usize);
-        for key in [TOKENS, MERGES] {
-            // Each text has eight bytes in front of it, which say how long it is.
-            let count = self.metadata.array_len(key).unwrap_or(0);
-            let count = usize::try_from(count).unwrap_or(usize::MAX);
-            let length = self.metadata.raw(key).map_or(0, |(_, raw)| raw.len());
-            entries = entries.saturating_add(count);
-            bytes = bytes.saturating_add(length.saturating_sub(count.saturating_mul(8)));
-        }
-        needs.ensure(entries, bytes)
+        let (entries, bytes) = spellings(self.metadata);
+        needs(kind).ensure(entries, bytes)
     }
 
     fn sentence_piece(&self) -> Result<Parts, String> {

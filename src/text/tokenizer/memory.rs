@@ -50,11 +50,36 @@ pub const FILE: Needs = Needs {
     byte: 4,
 };
 
+/// What is left when a tokenizer is built of the most that was allocated, of 100.
+const LEFT: usize = 70;
+/// What is left of [`FILE`] when the tokenizer is built, of 100: the rest is what the file's text becomes on the way.
+const LEFT_OF_FILE: usize = 40;
+
+/// About how many bytes a tokenizer takes that is made of a `tokenizer.json` of so many bytes.
+pub fn estimate_file(bytes: u64) -> usize {
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    // What an entry takes there on the average: its token or rule, quotation marks and a number.
+    FILE.most(bytes / BYTES_OF_ENTRY, bytes) / 100 * LEFT_OF_FILE
+}
+
+/// Bytes of a `tokenizer.json` for each token and each rule.
+const BYTES_OF_ENTRY: usize = 20;
+
 impl Needs {
+    /// About how many bytes `entries` take whose spellings have `bytes` together.
+    pub fn estimate(self, entries: usize, bytes: usize) -> usize {
+        self.most(entries, bytes) / 100 * LEFT
+    }
+
+    /// The most bytes that are allocated at a time.
+    fn most(self, entries: usize, bytes: usize) -> usize {
+        let entries = self.entry.saturating_mul(entries);
+        self.byte.saturating_mul(bytes).saturating_add(entries)
+    }
+
     /// Fails if the system does not have the memory for `entries` whose spellings have `bytes` together.
     pub fn ensure(self, entries: usize, bytes: usize) -> Result<(), String> {
-        let entries = self.entry.saturating_mul(entries);
-        let all = self.byte.saturating_mul(bytes).saturating_add(entries);
+        let all = self.most(entries, bytes);
         let mut probe: Vec<u8> = Vec::new();
         let granted = probe.try_reserve_exact(all);
         // What is not looked at, the compiler would not allocate.

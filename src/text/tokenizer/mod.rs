@@ -26,6 +26,7 @@ use tokenizers::{
     PreTokenizerWrapper, TokenizerImpl, TruncationDirection,
 };
 
+pub(crate) use self::memory::estimate_file;
 use self::model::TokenModel;
 pub(crate) use self::pieces::SPACE_MARK;
 use crate::files::folder::Folder;

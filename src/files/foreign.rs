@@ -1,0 +1,213 @@
+//! Files of other kinds that are given as weights or models: what they are, and what to do about it.
+
+/// How many bytes of a file's beginning tell its kind.
+pub const BEGINNING: usize = 512;
+/// What to do with weights that only another program reads.
+pub const CONVERT: &str = "in Python, `AutoModelForCausalLM.from_pretrained(\"FOLDER\").save_pretrained(\"NEW_FOLDER\")` of transformers writes them as safetensors, which are read";
+
+/// A kind of files.
+struct Kind {
+    /// Where the bytes stand that tell it.
+    at: usize,
+    /// These bytes.
+    bytes: &'static [u8],
+    /// What it is, and what to do.
+    what: &'static str,
+    /// Whether weights lie in it that can be converted.
+    convert: bool,
+}
+
+const fn kind(at: usize, bytes: &'static [u8], what: &'static str, convert: bool) -> Kind {
+    Kind {
+        at,
+        bytes,
+        what,
+        convert,
+    }
+}
+
+/// All kinds, the rarer beginnings first.
+const KINDS: [Kind; 26] = [
+    kind(
+        0,
+        b"version https://git-lfs",
+        "a pointer of Git LFS, which stands for the file itself: `git lfs pull` in its repository fetches it",
+        false,
+    ),
+    kind(
+        0,
+        b"<!DOCTYPE",
+        "a web page: the download did not give the file, so download it again",
+        false,
+    ),
+    kind(
+        0,
+        b"<!doctype",
+        "a web page: the download did not give the file, so download it again",
+        false,
+    ),
+    kind(
+        0,
+        b"<html",
+        "a web page: the download did not give the file, so download it again",
+        false,
+    ),
+    kind(
+        0,
+        b"<HTML",
+        "a web page: the download did not give the file, so download it again",
+        false,
+    ),
+    kind(
+        0,
+        b"<?xml",
+        "an XML text, as servers write errors: download the file again",
+        false,
+    ),
+    kind(
+        0,
+        b"PK\x03\x04",
+        "a zip archive, as torch.save writes weights",
+        true,
+    ),
+    kind(
+        0,
+        b"\x89HDF\r\n\x1a\n",
+        "an HDF5 file, as Keras and TensorFlow write weights",
+        true,
+    ),
+    kind(
+        0,
+        b"lmgg",
+        "a GGML file, which llama.cpp wrote before GGUF: get the model as a GGUF file",
+        false,
+    ),
+    kind(
+        0,
+        b"fmgg",
+        "a GGML file, which llama.cpp wrote before GGUF: get the model as a GGUF file",
+        false,
+    ),
+    kind(
+        0,
+        b"tjgg",
+        "a GGML file, which llama.cpp wrote before GGUF: get the model as a GGUF file",
+        false,
+    ),
+    kind(
+        0,
+        b"algg",
+        "a GGML adapter, which llama.cpp wrote before GGUF: get the model as a GGUF file",
+        false,
+    ),
+    kind(
+        0,
+        b"MZqFpD",
+        "a llamafile, a program with a model in it: `unzip FILE '*.gguf'` unpacks the model",
+        false,
+    ),
+    kind(0, b"\x93NUMPY", "an array of NumPy", true),
+    kind(0, b"\x1f\x8b", "compressed by gzip: unpack it", false),
+    kind(
+        0,
+        b"\x28\xb5\x2f\xfd",
+        "compressed by zstd: unpack it",
+        false,
+    ),
+    kind(0, b"\xfd7zXZ\x00", "compressed by xz: unpack it", false),
+    kind(0, b"BZh", "compressed by bzip2: unpack it", false),
+    kind(
+        0,
+        b"7z\xbc\xaf\x27\x1c",
+        "a 7-Zip archive: unpack it",
+        false,
+    ),
+    kind(257, b"ustar", "a tar archive: unpack it", false),
+    kind(
+        4,
+        b"TFL3",
+        "a model of TensorFlow Lite, of which no weights are read: get the model as safetensors or GGUF",
+        false,
+    ),
+    kind(
+        0,
+        b"\x80\x02",
+        "a Python pickle, as torch.save writes weights",
+        true,
+    ),
+    kind(
+        0,
+        b"\x80\x03",
+        "a Python pickle, as torch.save writes weights",
+        true,
+    ),
+    kind(
+        0,
+        b"\x80\x04",
+        "a Python pickle, as torch.save writes weights",
+        true,
+    ),
+    kind(
+        0,
+        b"\x80\x05",
+        "a Python pickle, as torch.save writes weights",
+        true,
+    ),
+    kind(0, b"{", "a JSON text, in which no weights lie", false),
+];
+
+/// What a file is that begins so and is not what it was taken for, if that can be told.
+pub fn foreign(beginning: &[u8]) -> Option<String> {
+    let start = beginning.get(..BEGINNING).unwrap_or(beginning);
+    let is = |kind: &&Kind| {
+        let there = start.get(kind.at..).unwrap_or_default();
+        there.starts_with(kind.bytes)
+    };
+    let say = |what: &str| Some(format!("it is {what}"));
+    if let Some(kind) = KINDS.iter().find(is) {
+        return match kind.convert {
+            true => say(&format!("{}: {CONVERT}", kind.what)),
+            false => say(kind.what),
+        };
+    }
+    match start {
+        b"" => None,
+        // Fields 1 and 2 of the message, the version and the producer.
+        [0x08, 1..=0x20, 0x12, ..] => say(
+            "an ONNX graph, of which no weights are read: get the model that it was made of as safetensors or GGUF",
+        ),
+        _ if start.iter().all(|&byte| byte == 0) => {
+            say("nothing but zeros at its beginning: a download that has not finished")
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_told_by_their_beginnings() {
+        let mut tar = vec![b'x'; 512];
+        tar[257..262].copy_from_slice(b"ustar");
+        for (beginning, expected) in [
+            (
+                &b"version https://git-lfs.github.com/spec/v1\noid sha256:4d"[..],
+                "git lfs pull",
+            ),
+            (b"<!DOCTYPE html><html>", "a web page"),
+            (b"PK\x03\x04\x00\x00", "save_pretrained"),
+            (b"\x80\x02\x8a\x0al\xfc", "a Python pickle"),
+            (b"\x08\x07\x12\x07pytorch", "an ONNX graph"),
+            (&tar, "a tar archive"),
+            (&[0; 64], "has not finished"),
+        ] {
+            let told = foreign(beginning).unwrap();
+            assert!(told.contains(expected), "{told}");
+        }
+        for beginning in [&b""[..], b"random words", b"\x08\x01\x02\x03"] {
+            assert_eq!(foreign(beginning), None);
+        }
+    }
+}
