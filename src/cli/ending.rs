@@ -8,7 +8,7 @@ use super::failure::remark;
 pub fn tell(finish: Finish, tokens: usize, context: usize) {
     match finish {
         Finish::Length => remark(&format!(
-            "the text stopped after {tokens} tokens (-n; -1 goes on until the model ends it)"
+            "the text stopped at the limit of tokens, {tokens} (-n N; -n -1 goes on until the model ends the text)"
         )),
         Finish::ContextFull => remark(&format!(
             "the text stopped because the context of {context} positions is full (--context)"

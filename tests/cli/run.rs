@@ -272,7 +272,7 @@ fn a_line_on_stderr_says_what_ended_a_text_that_the_model_did_not_end() {
     let told = |more: &[&str]| both(&[&run, more].concat()).1;
     assert_eq!(
         told(&["-n", "4"]),
-        "note: the text stopped after 4 tokens (-n; -1 goes on until the model ends it)\n"
+        "note: the text stopped at the limit of tokens, 4 (-n N; -n -1 goes on until the model ends the text)\n"
     );
     assert_eq!(
         told(&["-c", "20"]),
