@@ -91,7 +91,7 @@ fn each_field_is_checked() {
             assert!(message.contains(part), "no {part:?} in: {message}");
         }
     };
-    refused(&with(&bytes, 0, b"GGUF"), &["no saved session"]);
+    refused(&with(&bytes, 0, b"GGUF"), &["not a saved session"]);
     refused(&with(&bytes, VERSION, &[2]), &["version 2", "version 1"]);
     for (i, differing) in ["graph", "caches", "weights"].into_iter().enumerate() {
         refused(&with(&bytes, MODEL + 8 * i, &[1, 2, 3]), &[differing]);
@@ -109,7 +109,7 @@ fn each_field_is_checked() {
     flipped[TOKENS + 4 * LENGTH + 5] ^= 16;
     refused(&flipped, &["damaged", "checksum"]);
     let longer = [&bytes[..], &[0]].concat();
-    refused(&longer, &["something follows", &bytes.len().to_string()]);
+    refused(&longer, &["bytes follow", &bytes.len().to_string()]);
 }
 
 #[test]

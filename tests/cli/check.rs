@@ -262,7 +262,7 @@ fn check_reads_an_encoders_text_whole_and_run_continues_none() {
     assert!(text.contains("last_hidden_state: "), "{text}");
     let message = failure(["check", folder, "--expected", &expected, "--chunk", "8"]);
     assert!(
-        message.contains("it has 40 tokens, a step at most 8"),
+        message.contains("the text has 40 tokens, and a step has at most 8"),
         "{message}"
     );
     let copy = tempfile::tempdir().unwrap();
@@ -276,5 +276,5 @@ fn check_reads_an_encoders_text_whole_and_run_continues_none() {
         std::fs::copy(file, copy.path().join(name)).unwrap();
     }
     let message = failure(["run", copy.path().to_str().unwrap(), "a"]);
-    assert!(message.contains("it continues no text"), "{message}");
+    assert!(message.contains("it cannot continue a text"), "{message}");
 }

@@ -229,7 +229,7 @@ fn a_session_that_cannot_be_loaded_or_saved_is_an_error_that_names_the_file() {
     fs::write(&file, "ROMEO: but soft").unwrap();
     let message = failure(load);
     assert!(
-        message.contains(path) && message.contains("no saved session"),
+        message.contains(path) && message.contains("not a saved session"),
         "{message}"
     );
     stdout([

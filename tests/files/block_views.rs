@@ -104,7 +104,7 @@ proptest! {
                 }
                 Err(error) => {
                     prop_assert!(cuts, "{:?}: {}", op, error);
-                    prop_assert!(error.to_string().contains("cutting through quantized blocks"));
+                    prop_assert!(error.to_string().contains("cut through quantized blocks"));
                 }
             }
         }

@@ -267,7 +267,7 @@ fn tensor(name: &[u8], dims: &[u64], number: u32, offset: u64) -> Vec<u8> {
 fn what_is_no_gguf_file_is_refused() {
     for (bytes, named) in [
         (b"GG".to_vec(), "4 bytes are claimed, but 2 bytes follow"),
-        (b"PK\x03\x04 and more".to_vec(), "no GGUF file"),
+        (b"PK\x03\x04 and more".to_vec(), "not a GGUF file"),
         (b"GGUF".to_vec(), "4 bytes are claimed, but 0 bytes follow"),
         (b"GGUF\x01\0\0\0\0\0\0\0".to_vec(), "version 1 of GGUF"),
         (b"GGUF\x04\0\0\0\0\0\0\0".to_vec(), "version 4 of GGUF"),
@@ -425,7 +425,7 @@ fn tensors_that_can_not_be_are_refused() {
             tensor(b"t", &[8], 0, u64::MAX - 31),
             "beyond what can be addressed",
         ),
-        (tensor(b"t", &[8], 0, 8), "no multiple of the alignment, 32"),
+        (tensor(b"t", &[8], 0, 8), "not a multiple of the alignment, 32"),
         (
             tensor(b"t", &[33], 8, 0),
             "rows of 33 elements are not made of whole blocks of 32",

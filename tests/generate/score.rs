@@ -115,7 +115,7 @@ fn what_can_not_be_scored_is_an_error() {
         refusal("demo", &[1, 2], one),
         "the context has 1 positions; a score needs two at least"
     );
-    assert!(refusal("bert", &[1, 2], all_rows()).contains("it continues no text"));
+    assert!(refusal("bert", &[1, 2], all_rows()).contains("it cannot continue a text"));
     let model = open("demo", &all_rows());
     let mut session = model.session().unwrap();
     let cancel = Cancel::new();

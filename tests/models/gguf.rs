@@ -326,7 +326,7 @@ fn a_gguf_file_is_known_by_its_first_bytes() {
     std::fs::write(&path, b"no model").unwrap();
     let error = ModelFiles::open(&Source::from(&path), &Options::default()).err();
     let message = error.unwrap().to_string();
-    assert!(message.contains("other.gguf: no GGUF file"), "{message}");
+    assert!(message.contains("other.gguf: not a GGUF file"), "{message}");
 }
 
 #[cfg(feature = "tokenizer")]

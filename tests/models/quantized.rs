@@ -361,7 +361,7 @@ fn a_graph_that_cuts_through_blocks_is_refused_by_name() {
     ] {
         let error = open(node).expect_err("blocks are cut").to_string();
         assert!(
-            error.contains("cutting through quantized blocks"),
+            error.contains("cut through quantized blocks"),
             "{error}"
         );
         assert!(error.contains("Q8_0[75, 256]"), "{error}");
