@@ -425,7 +425,10 @@ fn tensors_that_can_not_be_are_refused() {
             tensor(b"t", &[8], 0, u64::MAX - 31),
             "beyond what can be addressed",
         ),
-        (tensor(b"t", &[8], 0, 8), "not a multiple of the alignment, 32"),
+        (
+            tensor(b"t", &[8], 0, 8),
+            "not a multiple of the alignment, 32",
+        ),
         (
             tensor(b"t", &[33], 8, 0),
             "rows of 33 elements are not made of whole blocks of 32",

@@ -360,10 +360,7 @@ fn a_graph_that_cuts_through_blocks_is_refused_by_name() {
         "(\"w\", Slice(axis: 1, start: 16), [\"embed\"])",
     ] {
         let error = open(node).expect_err("blocks are cut").to_string();
-        assert!(
-            error.contains("cut through quantized blocks"),
-            "{error}"
-        );
+        assert!(error.contains("cut through quantized blocks"), "{error}");
         assert!(error.contains("Q8_0[75, 256]"), "{error}");
     }
     // Rows may be cut, and arithmetic gives floats.
