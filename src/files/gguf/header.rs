@@ -40,7 +40,7 @@ pub(super) fn read_header(bytes: &[u8], available: u64, with_data: bool) -> Resu
     if cursor.array()? != MAGIC {
         let other = foreign(bytes);
         let other = other.unwrap_or_else(|| "it does not begin with \"GGUF\"".to_string());
-        return Err(Stop::bad(format!("no GGUF file: {other}")));
+        return Err(Stop::bad(format!("not a GGUF file: {other}")));
     }
     match cursor.u32()? {
         2 | 3 => {}
