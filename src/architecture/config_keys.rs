@@ -1,6 +1,7 @@
 //! The keys of a configuration that no parameter of a graph file reads, and what is known of them.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use serde::Deserialize;
 
@@ -186,8 +187,8 @@ pub fn stated_context(source: &dyn ParameterSource) -> Result<Option<(String, us
     let table = table()?;
     let architecture = architecture(source);
     let keys = match source.kind() {
-        SourceKind::Hf => table.context_hf,
-        SourceKind::Gguf => table.context_gguf,
+        SourceKind::Hf => &table.context_hf,
+        SourceKind::Gguf => &table.context_gguf,
     };
     let keys = keys
         .iter()
@@ -198,15 +199,20 @@ pub fn stated_context(source: &dyn ParameterSource) -> Result<Option<(String, us
     }))
 }
 
-fn table() -> Result<Table, Problems> {
-    ron::from_str(TABLE).map_err(|error| {
-        let start = error.span.start;
-        let position = Position {
-            line: start.line,
-            column: start.col,
-        };
-        Problems::one(TABLE_NAME, Problem::new(position, error.code.to_string()))
-    })
+/// The table, read once.
+fn table() -> Result<&'static Table, Problems> {
+    static READ: OnceLock<Result<Table, Problems>> = OnceLock::new();
+    let read = || {
+        ron::from_str(TABLE).map_err(|error| {
+            let start = error.span.start;
+            let position = Position {
+                line: start.line,
+                column: start.col,
+            };
+            Problems::one(TABLE_NAME, Problem::new(position, error.code.to_string()))
+        })
+    };
+    READ.get_or_init(read).as_ref().map_err(Problems::clone)
 }
 
 /// What stands for `{arch}` in the keys of a GGUF file.
