@@ -4,10 +4,10 @@ use std::env;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::HubError;
+use crate::exec::cancel::Cancel;
 
 /// The Hub itself.
 const ENDPOINT: &str = "https://huggingface.co";
@@ -55,8 +55,8 @@ pub struct HubOptions {
     /// Told, in a line each, what goes otherwise than one would think: a request is tried again, another process is waited
     /// for, or the cache stands in for a Hub that can't be asked. From the calling thread.
     pub notice: Option<OnNotice>,
-    /// Ends the fetching soon after somebody sets it; what has arrived is kept.
-    pub cancel: Option<Arc<AtomicBool>>,
+    /// Ends the fetching soon after somebody cancels; what has arrived is kept.
+    pub cancel: Option<Cancel>,
 }
 
 impl fmt::Debug for HubOptions {
@@ -127,15 +127,14 @@ impl HubOptions {
     }
 
     /// [`HubOptions::cancel`].
-    pub fn cancel(mut self, flag: Arc<AtomicBool>) -> HubOptions {
-        self.cancel = Some(flag);
+    pub fn cancel(mut self, cancel: &Cancel) -> HubOptions {
+        self.cancel = Some(cancel.clone());
         self
     }
 
     /// Whether the caller wants no more of it.
     pub(super) fn is_cancelled(&self) -> bool {
-        let cancel = self.cancel.as_ref();
-        cancel.is_some_and(|flag| flag.load(Ordering::Relaxed))
+        self.cancel.as_ref().is_some_and(Cancel::is_cancelled)
     }
 
     /// Tells the caller a line.

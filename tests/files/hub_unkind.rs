@@ -3,11 +3,11 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use smallmind::Cancel;
 use smallmind::hub::{HubError, HubOptions, fetch};
 use tempfile::TempDir;
 
@@ -309,15 +309,15 @@ fn two_at_once_fetch_a_file_once() {
 fn fetching_ends_soon_when_it_is_cancelled_and_keeps_what_has_arrived() {
     let (hub, cache) = hub();
     hub.be(Unkind::Stalls(FILE, 100_000, usize::MAX));
-    let cancel = Arc::new(AtomicBool::new(false));
+    let cancel = Cancel::new();
     let options = options(&hub, &cache)
         .timeout(Duration::from_secs(60))
-        .cancel(cancel.clone());
+        .cancel(&cancel);
     let begun = Instant::now();
     let error = thread::scope(|scope| {
         scope.spawn(|| {
             thread::sleep(Duration::from_millis(500));
-            cancel.store(true, Ordering::Relaxed);
+            cancel.cancel();
         });
         fetched(NAME, &options).unwrap_err()
     });
