@@ -71,17 +71,20 @@ pub struct PlanArguments {
     isa: Option<String>,
 }
 
-/// How weights come into memory, where a command computes with them.
+/// What decides the graph, and how weights come into memory, where a command computes with them.
 #[derive(Args)]
 pub struct LoadArguments {
+    #[command(flatten)]
+    pub graph: GraphArguments,
     /// Read the weight files into memory instead of mapping them
     #[arg(long)]
     no_mmap: bool,
 }
 
 impl LoadArguments {
-    /// The options with this choice.
-    pub fn add_to(&self, options: Options) -> Options {
+    /// The library's options, with these choices and no tokenizer.
+    pub fn options(&self) -> Options {
+        let options = self.graph.options();
         match self.no_mmap {
             true => options.weight_access(model::WeightAccess::Read),
             false => options,

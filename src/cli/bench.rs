@@ -14,7 +14,7 @@ use smallmind::model::{ModelFiles, Source, compile};
 use smallmind::{Model, ModelError, Options, Session};
 
 use super::ablate::{Load, ablate};
-use super::arguments::{GraphArguments, LoadArguments, PlanArguments};
+use super::arguments::{LoadArguments, PlanArguments};
 use super::bench_table::{Row, csv_head, csv_line, markdown_head, markdown_line};
 use super::failure::{Failure, error, print, print_json, remark, usage};
 use super::model_argument::{ModelArguments, ModelName, nothing_more};
@@ -56,8 +56,6 @@ pub struct Arguments {
     output: Format,
     #[command(flatten)]
     plan: PlanArguments,
-    #[command(flatten)]
-    graph: GraphArguments,
     #[command(flatten)]
     load: LoadArguments,
 }
@@ -153,9 +151,7 @@ pub fn bench(mut arguments: Arguments) -> Result<(), Failure> {
     let Some(longest) = tests.iter().map(|test| test.tokens()).max() else {
         return error("nothing to measure: both -p and -n are 0");
     };
-    let mut options = arguments
-        .plan
-        .add_to(arguments.load.add_to(arguments.graph.options()));
+    let mut options = arguments.plan.add_to(arguments.load.options());
     options.context = Some(context(arguments.plan.context, &source, &options, longest)?);
     if arguments.ablate {
         return ablation(&arguments, &source, options);
@@ -186,9 +182,9 @@ pub fn bench(mut arguments: Arguments) -> Result<(), Failure> {
             n_threads: model.threads(),
             n_chunk: model.compiled().plan.options().chunk,
             n_context: model.context(),
-            passes_off: arguments.graph.without.clone(),
-            activations: arguments.graph.activations().to_string(),
-            weights: arguments.graph.weights(),
+            passes_off: arguments.load.graph.without.clone(),
+            activations: arguments.load.graph.activations().to_string(),
+            weights: arguments.load.graph.weights(),
             n_batch_prompts: batch,
             ..Row::default()
         };

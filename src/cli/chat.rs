@@ -10,7 +10,7 @@ use smallmind::model::Text;
 use smallmind::text::known_templates::{KNOWN_TEMPLATES, KnownTemplate};
 use smallmind::{Cancel, Finish, GenerateOptions, Model};
 
-use super::arguments::{GraphArguments, LoadArguments, PlanArguments, ThreadArguments};
+use super::arguments::{LoadArguments, PlanArguments, ThreadArguments};
 use super::chat_commands::{self, After};
 use super::chat_input::{Input, Lines};
 use super::chat_settings::Talk;
@@ -56,8 +56,6 @@ pub struct Arguments {
     /// Read special tokens that messages spell out as text, so that they neither end a turn nor begin another
     #[arg(long)]
     no_special: bool,
-    #[command(flatten)]
-    graph: GraphArguments,
     #[command(flatten)]
     load: LoadArguments,
     /// Say on stderr after each answer what it took
@@ -114,9 +112,7 @@ pub fn chat(arguments: Arguments) -> Result<(), Failure> {
         .stop(arguments.stop)
         .markers(markers(arguments.no_special));
     StopStrings::new(options.stop.clone())?;
-    let open = arguments
-        .plan
-        .add_to(arguments.load.add_to(arguments.graph.options()));
+    let open = arguments.plan.add_to(arguments.load.options());
     let mut open = arguments.threads.add_to(open);
     open.text = Text::Needed;
     open.progress = progress();

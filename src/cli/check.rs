@@ -8,7 +8,7 @@ use clap::Args;
 use smallmind::model::Logits;
 use smallmind::{Model, Session, StepError};
 
-use super::arguments::{GraphArguments, LoadArguments, PlanArguments, ThreadArguments};
+use super::arguments::{LoadArguments, PlanArguments, ThreadArguments};
 use super::compare::{Difference, Fingerprint, argmax, mean_pooled};
 use super::diagnose::{Question, Subject};
 use super::expected::{Hidden, LOGITS, Outputs};
@@ -42,8 +42,6 @@ pub struct Arguments {
     #[command(flatten)]
     plan: PlanArguments,
     #[command(flatten)]
-    graph: GraphArguments,
-    #[command(flatten)]
     load: LoadArguments,
 }
 
@@ -52,9 +50,7 @@ pub fn check(arguments: Arguments) -> Result<(), Failure> {
     let expected = Outputs::read(&arguments.expected)?;
     let hidden = arguments.hidden.as_ref().unwrap_or(&arguments.expected);
     let hidden = Hidden::read(hidden, expected.input_ids.len())?;
-    let options = arguments
-        .plan
-        .add_to(arguments.load.add_to(arguments.graph.options()));
+    let options = arguments.plan.add_to(arguments.load.options());
     let mut options = arguments.threads.add_to(options);
     options.logits = Logits::All;
     options.progress = progress();

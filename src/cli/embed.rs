@@ -8,7 +8,7 @@ use serde::Serialize;
 use smallmind::model::Text;
 use smallmind::{EmbedOptions, Embedder, Pooling};
 
-use super::arguments::{GraphArguments, LoadArguments, PlanArguments, ThreadArguments};
+use super::arguments::{LoadArguments, PlanArguments, ThreadArguments};
 use super::failure::{Failure, error, print};
 use super::model_argument::ModelArguments;
 use super::opened::open_model;
@@ -46,8 +46,6 @@ pub struct Arguments {
     threads: ThreadArguments,
     #[command(flatten)]
     plan: PlanArguments,
-    #[command(flatten)]
-    graph: GraphArguments,
     #[command(flatten)]
     load: LoadArguments,
 }
@@ -96,9 +94,7 @@ pub fn embed(arguments: Arguments) -> Result<(), Failure> {
     };
     texts.extend(arguments.prompts);
     let texts: Vec<String> = texts.into_iter().map(utf8).collect::<Result<_, _>>()?;
-    let options = arguments
-        .plan
-        .add_to(arguments.load.add_to(arguments.graph.options()));
+    let options = arguments.plan.add_to(arguments.load.options());
     let mut options = arguments.threads.add_to(options).text(Text::Needed);
     options.progress = progress();
     let model = open_model(model.source()?, &options)?;

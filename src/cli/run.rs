@@ -12,7 +12,7 @@ use smallmind::generate::stop::StopStrings;
 use smallmind::model::{Source, Text};
 use smallmind::{Finish, GenerateError, GenerateOptions, Generation, Model, Session};
 
-use super::arguments::{GraphArguments, LoadArguments, PlanArguments, ThreadArguments};
+use super::arguments::{LoadArguments, PlanArguments, ThreadArguments};
 use super::chat::{self, TemplateArguments};
 use super::doubled::warn_of_doubled_start;
 use super::ending;
@@ -59,8 +59,6 @@ pub struct Arguments {
     #[arg(long)]
     no_special: bool,
     #[command(flatten)]
-    graph: GraphArguments,
-    #[command(flatten)]
     load: LoadArguments,
     /// Go on after the session in FILE; the prompt, if there is one, continues it
     #[arg(long, value_name = "FILE")]
@@ -103,9 +101,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         None => String::new(),
     };
 
-    let options = arguments
-        .plan
-        .add_to(arguments.load.add_to(arguments.graph.options()));
+    let options = arguments.plan.add_to(arguments.load.options());
     let mut open = arguments.threads.add_to(options);
     open.text = Text::Needed;
     open.progress = progress();

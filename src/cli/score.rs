@@ -7,7 +7,7 @@ use serde::Serialize;
 use smallmind::model::{Logits, Text};
 use smallmind::{Model, Score, ScoreOptions};
 
-use super::arguments::{GraphArguments, LoadArguments, PlanArguments, ThreadArguments};
+use super::arguments::{LoadArguments, PlanArguments, ThreadArguments};
 use super::failure::{Failure, print, print_json, usage};
 use super::interrupt;
 use super::model_argument::ModelArguments;
@@ -40,8 +40,6 @@ pub struct Arguments {
     #[command(flatten)]
     plan: PlanArguments,
     #[command(flatten)]
-    graph: GraphArguments,
-    #[command(flatten)]
     load: LoadArguments,
 }
 
@@ -70,9 +68,7 @@ pub fn score(arguments: Arguments) -> Result<(), Failure> {
     let Some(text) = arguments.text.read(first)? else {
         return usage("no text is given: TEXT, -p TEXT or -f FILE");
     };
-    let options = arguments
-        .plan
-        .add_to(arguments.load.add_to(arguments.graph.options()));
+    let options = arguments.plan.add_to(arguments.load.options());
     let options = arguments.threads.add_to(options);
     let mut options = options.logits(Logits::All).text(Text::Needed);
     options.progress = progress();
