@@ -5,6 +5,7 @@
 //! what leads to it takes the lowest of their ranks, what it leads to the highest.
 
 use rustc_hash::FxHashSet;
+use smallvec::SmallVec;
 
 use super::node::NodeId;
 use super::store::Graph;
@@ -12,7 +13,7 @@ use super::store::Graph;
 /// The rank of nodes that are no longer in the order, or not yet.
 const UNRANKED: usize = usize::MAX;
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Direction {
     Operands,
     Readers,
@@ -20,13 +21,12 @@ enum Direction {
 
 impl Direction {
     /// The nodes beside `id` on one side, some of them several times.
-    fn from(self, graph: &Graph, id: NodeId) -> impl Iterator<Item = NodeId> {
-        let is = |side| (self == side).then_some(&graph.nodes).into_iter();
-        let operands = is(Direction::Operands).flat_map(move |nodes| nodes.operands(id).flatten());
-        let readers = is(Direction::Readers).flat_map(move |nodes| nodes.readers(id));
-        operands
-            .map(|value| value.node)
-            .chain(readers.map(|(reader, _, _)| reader))
+    fn from(self, graph: &Graph, id: NodeId) -> SmallVec<[NodeId; 8]> {
+        let nodes = &graph.nodes;
+        match self {
+            Direction::Operands => nodes.operands(id).flatten().map(|v| v.node).collect(),
+            Direction::Readers => nodes.readers(id).map(|(reader, _, _)| reader).collect(),
+        }
     }
 }
 
@@ -104,7 +104,10 @@ impl TopologicalOrder {
         id: NodeId,
         direction: Direction,
     ) -> impl Iterator<Item = usize> {
-        let ranks = direction.from(graph, id).map(|id| self.rank(id));
+        let ranks = direction
+            .from(graph, id)
+            .into_iter()
+            .map(|id| self.rank(id));
         ranks.filter(|&rank| rank != UNRANKED)
     }
 
@@ -141,7 +144,7 @@ impl TopologicalOrder {
             if id == to {
                 return true;
             }
-            for next in Direction::Readers.from(graph, id) {
+            for (next, _, _) in graph.nodes.readers(id) {
                 let between = next == to || self.rank(next) < end;
                 if between && !barred.contains(&next) && seen.insert(next) {
                     stack.push(next);
