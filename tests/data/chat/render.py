@@ -2,50 +2,18 @@
 makes of the conversations of conversations.json, set up as transformers sets it up for chat templates. And with_tools.out.json:
 what the templates of this folder make of with_tools.json, or null where they fail. Needs the package jinja2."""
 
-import datetime
 import json
 import pathlib
-
-import jinja2
-import jinja2.ext
-import jinja2.sandbox
+import sys
 
 FOLDER = pathlib.Path(__file__).parent
+sys.path.append(str(FOLDER.parent / "jinja"))
 
-
-class Generation(jinja2.ext.Extension):
-    """{% generation %}, which marks what the assistant says."""
-
-    tags = {"generation"}
-
-    def parse(self, parser):
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
-        return jinja2.nodes.CallBlock(self.call_method("_render"), [], [], body).set_lineno(line)
-
-    def _render(self, caller):
-        return caller()
-
-
-class Refused(Exception):
-    pass
-
-
-def refuse(message):
-    raise Refused(message)
-
-
-def to_json(x, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
-    return json.dumps(x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+from as_transformers import Refused, environment  # noqa: E402 (it lies in another folder)
 
 
 def main():
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
-    )
-    environment.filters["tojson"] = to_json
-    environment.globals["raise_exception"] = refuse
-    environment.globals["strftime_now"] = datetime.datetime(2024, 7, 25, 23, 59, 59).strftime
+    made = environment()
     tokens = {"bos_token": "<s>", "eos_token": "</s>"}
 
     def all_texts(template, variables):
@@ -66,7 +34,7 @@ def main():
         (FOLDER / name).write_text(json.dumps(results, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
     def read(path):
-        return environment.from_string(path.read_text(encoding="utf-8"))
+        return made.from_string(path.read_text(encoding="utf-8"))
 
     conversations = json.loads((FOLDER / "conversations.json").read_text(encoding="utf-8"))
     with_tools = json.loads((FOLDER / "with_tools.json").read_text(encoding="utf-8"))

@@ -2,13 +2,10 @@
 with every value in place of V. A cell is the text, or null for an error; "skip" where the text is an address in memory.
 Needs the package jinja2."""
 
-import datetime
 import json
 import pathlib
 
-import jinja2
-import jinja2.ext
-import jinja2.sandbox
+from as_transformers import environment
 
 FOLDER = pathlib.Path(__file__).parent
 
@@ -121,43 +118,16 @@ TEXTS = [
 ]
 
 
-class Generation(jinja2.ext.Extension):
-    """{% generation %}, which marks what the assistant says."""
-
-    tags = {"generation"}
-
-    def parse(self, parser):
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
-        return jinja2.nodes.CallBlock(self.call_method("_render"), [], [], body).set_lineno(line)
-
-    def _render(self, caller):
-        return caller()
-
-
-def refuse(message):
-    raise jinja2.exceptions.TemplateError(message)
-
-
-def to_json(x, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
-    return json.dumps(x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
-
-
 def split(text):
     return [part.strip() for part in text.replace("\n", " ").split("; ")]
 
 
 def main():
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
-    )
-    environment.filters["tojson"] = to_json
-    environment.globals["raise_exception"] = refuse
-    environment.globals["strftime_now"] = datetime.datetime(2024, 7, 25, 23, 59, 59).strftime
+    made = environment()
 
     def cell(template):
         try:
-            text = environment.from_string(template).render(messages=[{"role": "user", "content": "Hello!"}])
+            text = made.from_string(template).render(messages=[{"role": "user", "content": "Hello!"}])
         except Exception:
             return None
         shown = text.lower()
