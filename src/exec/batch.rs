@@ -1,17 +1,16 @@
 //! What one step reads, and whether a plan is for it.
 
+use super::pages::Pages;
+use crate::kernels::call::Sequence;
 use crate::plan::ModelPlan;
 
 /// The tokens of one step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
-    /// How many.
-    pub tokens: usize,
-    /// Positions that were read before: token `t` stands at position `past + t`.
-    pub past: usize,
-    /// Where each of several sequences begins, in tokens, and after the last where it ends; each has positions of its own
-    /// from 0 on. Empty where the tokens are one sequence.
-    pub sequences: &'a [usize],
+    /// The sequences whose tokens these are, one after the other, each with at least one.
+    pub sequences: &'a [Sequence],
+    /// The pages of all sequences.
+    pub pages: &'a Pages,
 }
 
 /// Why a step can't be run.
@@ -43,28 +42,35 @@ pub enum BatchError {
         /// The position given.
         past: usize,
     },
-    /// Several sequences for a plan whose steps read one.
-    #[error("a step of this plan reads one sequence, found {found}")]
-    OneSequence {
+    /// More sequences than the plan's steps read.
+    #[error("a step of this plan reads at most {most} sequences, found {found}")]
+    Sequences {
+        /// The most.
+        most: usize,
         /// Sequences given.
         found: usize,
     },
-    /// The boundaries of the sequences are none.
+    /// A sequence is empty, or does not begin where the one before ends.
     #[error(
-        "sequences must begin at token 0, each after the one before, and end at {tokens}: boundary {number} is {found}"
+        "sequence {number} (from 0) must have tokens from {expected} on, found those from {start} to before {end}"
     )]
     Boundary {
-        /// The boundary's place in the list.
+        /// The sequence's place in the list.
         number: usize,
-        /// What it says.
-        found: usize,
-        /// Tokens of the step.
-        tokens: usize,
+        /// Its first token.
+        start: usize,
+        /// One past its last token.
+        end: usize,
+        /// Where the one before ends.
+        expected: usize,
     },
-    /// The arena is that of another plan.
-    #[error("the plan's arena has {expected} bytes, and this one {found}")]
+    /// A position that the step reads or writes has no page, or one that is not the sequence's own to write.
+    #[error("a sequence lacks pages of its own for its positions")]
+    Pages,
+    /// The arena has not the room for the plan's activations and the pages.
+    #[error("the plan and its pages take an arena of {expected} bytes, and this one has {found}")]
     Arena {
-        /// Bytes of the plan's.
+        /// Bytes of such an arena.
         expected: usize,
         /// Bytes of the arena given.
         found: usize,
@@ -72,59 +78,64 @@ pub enum BatchError {
 }
 
 impl Batch<'_> {
+    /// The tokens of all sequences.
+    #[inline(always)]
+    pub fn tokens(&self) -> usize {
+        self.sequences.last().map_or(0, |last| last.end)
+    }
+
     /// Positions that there are when the step is done. Of several sequences, the tokens of all: no value is as long as one.
     #[inline(always)]
     pub(super) fn end(&self) -> usize {
-        self.past + self.tokens
+        match self.sequences {
+            [sequence] => sequence.positions(),
+            _ => self.tokens(),
+        }
     }
 
     /// Whether `plan` is for it.
     pub(super) fn check(&self, plan: &ModelPlan) -> Result<(), BatchError> {
-        let Batch {
-            tokens,
-            past,
-            sequences,
-        } = *self;
-        let most = plan.prefill().tokens();
+        let (tokens, most) = (self.tokens(), plan.prefill().tokens());
         if tokens == 0 || tokens > most.max(1) {
             return Err(BatchError::Tokens { tokens, most });
         }
-        if past > 0 && plan.is_bidirectional() {
-            return Err(BatchError::Past { past });
+        let found = self.sequences.len();
+        if found > plan.texts() {
+            return Err(BatchError::Sequences {
+                most: plan.texts(),
+                found,
+            });
         }
         let context = plan.options().context;
-        let fits = |tokens| match past.checked_add(tokens) {
-            Some(end) if end <= context => Ok(()),
-            _ => Err(BatchError::Context {
-                tokens,
-                past,
-                context,
-            }),
-        };
-        if sequences.is_empty() {
-            return fits(tokens);
-        }
-        let found = sequences.len() - 1;
-        if plan.texts() == 1 || found > plan.texts() {
-            return Err(BatchError::OneSequence { found });
-        }
-        let boundary = |number: usize, found| BatchError::Boundary {
-            number,
-            found,
-            tokens,
-        };
-        if sequences[0] != 0 {
-            return Err(boundary(0, sequences[0]));
-        }
-        for (number, ends) in sequences.windows(2).enumerate() {
-            if ends[1] <= ends[0] || ends[1] > tokens {
-                return Err(boundary(number + 1, ends[1]));
+        let mut next = 0;
+        for (number, sequence) in self.sequences.iter().enumerate() {
+            let Sequence {
+                start, end, past, ..
+            } = *sequence;
+            if start != next || end <= start {
+                return Err(BatchError::Boundary {
+                    number,
+                    start,
+                    end,
+                    expected: next,
+                });
             }
-            fits(ends[1] - ends[0])?;
+            next = end;
+            if past > 0 && plan.is_bidirectional() {
+                return Err(BatchError::Past { past });
+            }
+            let tokens = end - start;
+            if past.checked_add(tokens).is_none_or(|end| end > context) {
+                return Err(BatchError::Context {
+                    tokens,
+                    past,
+                    context,
+                });
+            }
         }
-        if sequences[found] != tokens {
-            return Err(boundary(found, sequences[found]));
+        match self.pages.serve(plan, self.sequences) {
+            true => Ok(()),
+            false => Err(BatchError::Pages),
         }
-        Ok(())
     }
 }

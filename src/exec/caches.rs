@@ -1,26 +1,27 @@
 //! Where the caches of a plan lie in an arena.
 
 use super::arena::Arena;
+use super::pages::Pages;
 use crate::kernels::kv_cache::KvCache;
-use crate::plan::Cache;
+use crate::plan::{Cache, ModelPlan};
 
-/// A layer's keys and values in an arena of the plan that `cache` is of.
+/// A layer's keys and values in an arena of `plan`, whose pages are `pages`.
 ///
 /// # Safety
 /// As [`Arena::cells`].
-pub(super) unsafe fn kv_cache<'a>(cache: &Cache, arena: &'a Arena) -> KvCache<'a> {
-    let floats = cache.layout().floats();
-    let values = cache.offset() + floats * size_of::<f32>();
+pub(super) unsafe fn kv_cache<'a>(
+    plan: &ModelPlan,
+    cache: &Cache,
+    arena: &'a Arena,
+    pages: &'a Pages,
+) -> KvCache<'a> {
+    let regions = plan.regions();
+    let floats = pages.count() * cache.layout().page_floats();
     // SAFETY: the caller's promise is passed on.
-    let (keys, values) = unsafe {
-        (
-            arena.cells(cache.offset(), floats),
-            arena.cells(values, floats),
-        )
-    };
+    let pool = unsafe { arena.cells(regions.first_page(), floats) };
     KvCache {
-        keys,
-        values,
+        pool,
+        tables: pages.tables(),
         layout: cache.layout(),
     }
 }

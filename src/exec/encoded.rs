@@ -1,13 +1,14 @@
 //! What a step of texts computes.
 
+use crate::kernels::call::Sequence;
+
 /// What a model gives for the texts of one step.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoded<'a> {
     pub(super) rows: &'a [f32],
     pub(super) width: usize,
-    pub(super) tokens: usize,
-    /// Empty for one text.
-    pub(super) starts: &'a [usize],
+    /// Which tokens are each text's.
+    pub(super) texts: &'a [Sequence],
 }
 
 impl<'a> Encoded<'a> {
@@ -23,20 +24,14 @@ impl<'a> Encoded<'a> {
 
     /// How many texts there are.
     pub fn texts(&self) -> usize {
-        self.starts.len().saturating_sub(1).max(1)
+        self.texts.len()
     }
 
     /// The rows of text `number`: [its tokens, width]. Empty where there is no such text.
     pub fn text(&self, number: usize) -> &'a [f32] {
-        let ends = match self.starts {
-            [] if number == 0 => Some((0, self.tokens)),
-            starts => starts
-                .get(number)
-                .copied()
-                .zip(starts.get(number.saturating_add(1)).copied()),
-        };
-        let rows =
-            ends.and_then(|(start, end)| self.rows.get(start * self.width..end * self.width));
+        let text = self.texts.get(number);
+        let rows = text
+            .and_then(|text| self.rows.get(text.start * self.width..text.end * self.width));
         rows.unwrap_or_default()
     }
 }

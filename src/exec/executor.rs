@@ -180,11 +180,13 @@ impl Executor {
         cancel: Option<&AtomicBool>,
     ) -> Result<Ended, BatchError> {
         batch.check(&self.plan)?;
-        let (expected, found) = (self.plan.regions().total(), arena.bytes());
+        let regions = self.plan.regions();
+        let expected = regions.first_page() + batch.pages.count() * regions.page();
+        let found = arena.bytes();
         if expected != found {
             return Err(BatchError::Arena { expected, found });
         }
-        let plan = self.plan.for_tokens(batch.tokens);
+        let plan = self.plan.for_tokens(batch.tokens());
         let run = Run {
             executor: self,
             plan,
@@ -283,8 +285,7 @@ impl Run<'_> {
             thread,
             threads: self.plan.threads(),
             drawn,
-            tokens: self.batch.tokens,
-            past: self.batch.past,
+            tokens: self.batch.tokens(),
             sequences: self.batch.sequences,
         };
         // SAFETY: the plan was verified: operands are the graph's values, of the types that the kernel was chosen for, and
@@ -309,7 +310,7 @@ impl Run<'_> {
     }
 
     fn view(&self, slot: &Slot) -> View<'_> {
-        let shape = slot.shape(self.batch.tokens, self.batch.end());
+        let shape = slot.shape(self.batch.tokens(), self.batch.end());
         let len = shape.iter().product();
         // SAFETY: the plan gives each buffer bytes that no other buffer of the same phase has, `run` holds the arena
         // exclusively, and the kernels' contract keeps threads to their own shares of a step.
@@ -317,14 +318,14 @@ impl Run<'_> {
     }
 
     fn ints(&self, slot: &Slot) -> &[Cell<i32>] {
-        let shape = slot.shape(self.batch.tokens, self.batch.end());
+        let shape = slot.shape(self.batch.tokens(), self.batch.end());
         let len = shape.iter().product();
         // SAFETY: as in `view`.
         unsafe { self.arena.cells(slot.offset(), len) }
     }
 
     fn blocks(&self, slot: &Slot) -> QuantizedView<'_> {
-        let shape = slot.shape(self.batch.tokens, self.batch.end());
+        let shape = slot.shape(self.batch.tokens(), self.batch.end());
         let cols = shape.last().copied().unwrap_or(0);
         let rows = shape.iter().product::<usize>() / cols.max(1);
         // SAFETY: as in `view`.
@@ -337,7 +338,10 @@ impl Run<'_> {
 
     fn cache(&self, number: usize) -> KvCache<'_> {
         // SAFETY: as in `view`; the cache's bytes belong to this node alone.
-        unsafe { kv_cache(&self.executor.plan.caches()[number], self.arena) }
+        unsafe {
+            let plan = &self.executor.plan;
+            kv_cache(plan, &plan.caches()[number], self.arena, self.batch.pages)
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod encoded;
 pub mod executor;
 pub mod frames;
 mod machine;
+pub mod pages;
 pub mod pool;
 pub mod prefix;
 pub mod saved;

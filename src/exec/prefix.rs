@@ -14,7 +14,8 @@ use self::index::{Index, NONE};
 
 use super::arena::{Arena, ArenaError};
 use super::caches::kv_cache;
-use crate::kernels::kv_cache::{KEY_BLOCK, KvCache};
+use super::pages::Pages;
+use crate::kernels::kv_cache::{KEY_BLOCK, SequenceCache};
 use crate::plan::ModelPlan;
 
 /// How a cache of prompts' beginnings fares.
@@ -138,7 +139,7 @@ impl PrefixCache {
         &self,
         plan: &ModelPlan,
         tokens: &[u32],
-        arena: &mut Arena,
+        (arena, pages): (&mut Arena, &Pages),
         held: &mut [usize],
     ) -> usize {
         let mut store = self.lock();
@@ -157,7 +158,7 @@ impl PrefixCache {
             for cache in plan.caches() {
                 let first = cache.first_needed(position);
                 // SAFETY: the session's arena is borrowed exclusively.
-                let rows = unsafe { kv_cache(cache, arena) };
+                let rows = unsafe { kv_cache(plan, cache, arena, pages) }.of(0);
                 let seen = (block + 1) * KEY_BLOCK > first;
                 let copied = store.copy(from, &rows, block, seen.then_some(Copy::Out));
                 from += copied;
@@ -169,7 +170,13 @@ impl PrefixCache {
 
     /// Keeps the rows of the whole blocks of `tokens`, all that a session has read, which lie in its arena: from the
     /// positions `held` on. Blocks that are known already are marked as used.
-    pub(super) fn keep(&self, plan: &ModelPlan, tokens: &[u32], arena: &Arena, held: &[usize]) {
+    pub(super) fn keep(
+        &self,
+        plan: &ModelPlan,
+        tokens: &[u32],
+        (arena, pages): (&Arena, &Pages),
+        held: &[usize],
+    ) {
         let mut store = self.lock();
         let (known, mut before) = store.index.walk(tokens);
         let first = held.iter().copied().max().unwrap_or(0);
@@ -184,7 +191,7 @@ impl PrefixCache {
             let mut to = slot as usize * store.slot_bytes;
             for cache in plan.caches() {
                 // SAFETY: the session lends its arena, and none of its steps runs.
-                let rows = unsafe { kv_cache(cache, arena) };
+                let rows = unsafe { kv_cache(plan, cache, arena, pages) }.of(0);
                 to += store.copy(to, &rows, block, Some(Copy::In));
             }
             before = slot;
@@ -209,35 +216,25 @@ impl Store {
     fn copy(
         &self,
         offset: usize,
-        rows: &KvCache<'_>,
+        rows: &SequenceCache<'_>,
         block: usize,
         direction: Option<Copy>,
     ) -> usize {
-        let (heads, floats) = (rows.layout.kv_heads(), KEY_BLOCK * rows.layout.head_dim());
-        let bytes = 2 * heads * floats * size_of::<f32>();
+        let floats = rows.layout().block_floats();
+        let bytes = floats * size_of::<f32>();
         let Some(direction) = direction else {
             return bytes;
         };
         // SAFETY: the store is behind its lock, which the caller holds.
-        let kept = unsafe { self.rows.cells::<f32>(offset, 2 * heads * floats) };
-        let (keys, values) = kept.split_at(heads * floats);
-        for head in 0..heads {
-            let part = head * floats..(head + 1) * floats;
-            let key = rows.layout.key_panel(head, block * KEY_BLOCK);
-            let value = rows.layout.value(head, block * KEY_BLOCK);
-            for (kept, row) in [
-                (&keys[part.clone()], &rows.keys[key..key + floats]),
-                (&values[part], &rows.values[value..value + floats]),
-            ] {
-                let (from, to) = match direction {
-                    Copy::In => (row, kept),
-                    Copy::Out => (kept, row),
-                };
-                to.iter()
-                    .zip(from)
-                    .for_each(|(to, from)| to.set(from.get()));
-            }
-        }
+        let kept = unsafe { self.rows.cells::<f32>(offset, floats) };
+        let row = rows.block(block * KEY_BLOCK);
+        let (from, to) = match direction {
+            Copy::In => (row, kept),
+            Copy::Out => (kept, row),
+        };
+        to.iter()
+            .zip(from)
+            .for_each(|(to, from)| to.set(from.get()));
         bytes
     }
 }

@@ -22,7 +22,7 @@ use std::sync::OnceLock;
 use super::arena::ArenaError;
 use crate::files::digest::Digest;
 use crate::files::weight_files::WeightFilesError;
-use crate::kernels::kv_cache::KvCache;
+use crate::kernels::kv_cache::SequenceCache;
 use crate::plan::{Cache, ModelPlan};
 
 const MAGIC: [u8; 8] = *b"SMSESS\r\n";
@@ -234,12 +234,12 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes the row of a position.
-    pub fn row(&mut self, cache: &KvCache<'_>, position: usize) -> Result<(), SavedSessionError> {
+    pub fn row(&mut self, rows: &SequenceCache<'_>, position: usize) -> Result<(), SavedSessionError> {
         let mut row = std::mem::take(&mut self.row);
-        let bytes = &mut row[..cache.layout.row_bytes()];
+        let bytes = &mut row[..rows.layout().row_bytes()];
         let mut cells = bytes.as_chunks_mut().0.iter_mut();
-        for head in 0..cache.layout.kv_heads() {
-            let elements = cache.key(head, position).chain(cache.value(head, position));
+        for head in 0..rows.layout().kv_heads() {
+            let elements = rows.key(head, position).chain(rows.value(head, position));
             for (element, bytes) in elements.zip(&mut cells) {
                 *bytes = element.get().to_le_bytes();
             }
@@ -340,13 +340,13 @@ impl<R: Read> SavedReader<R> {
     }
 
     /// Reads the row of a position.
-    pub fn row(&mut self, cache: &KvCache<'_>, position: usize) -> Result<(), SavedSessionError> {
+    pub fn row(&mut self, rows: &SequenceCache<'_>, position: usize) -> Result<(), SavedSessionError> {
         let mut row = std::mem::take(&mut self.row);
-        let bytes = &mut row[..cache.layout.row_bytes()];
+        let bytes = &mut row[..rows.layout().row_bytes()];
         let read = self.read(bytes);
         let mut cells = bytes.as_chunks().0.iter();
-        for head in 0..cache.layout.kv_heads() {
-            let elements = cache.key(head, position).chain(cache.value(head, position));
+        for head in 0..rows.layout().kv_heads() {
+            let elements = rows.key(head, position).chain(rows.value(head, position));
             for (element, &bytes) in elements.zip(&mut cells) {
                 element.set(f32::from_le_bytes(bytes));
             }

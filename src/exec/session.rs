@@ -12,8 +12,10 @@ use super::cancel::Cancel;
 pub use super::encoded::Encoded;
 use super::executor::{Ended, Executor};
 use super::frames::Frames;
+use super::pages::Pages;
 use super::saved::{SavedReader, SavedSessionError, Writer, first_saved};
 pub use super::step_error::StepError;
+use crate::kernels::call::Sequence;
 use crate::kernels::finite::{NonFinite, non_finite};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::plan::{Slot, StepPlan};
@@ -36,9 +38,10 @@ pub struct Session {
     frames: Frames,
     /// Every token so far. This and the lists below have the room that the plan states, so that they never grow.
     tokens: Vec<u32>,
-    /// Where each text of the last step begins, in tokens, and after the last where it ends; empty unless it read
-    /// several.
-    starts: Vec<usize>,
+    /// The sequences of the last step: texts of an encoder, or what was read of this one.
+    sequences: Vec<Sequence>,
+    /// The pages, all of which are this sequence's from the beginning.
+    pages: Pages,
     /// Ids below this are known.
     vocabulary: usize,
     /// Tokens of the last step, 0 before the first.
@@ -71,17 +74,21 @@ impl Session {
     pub fn new(executor: Arc<Executor>, vocabulary: usize) -> Result<Session, ArenaError> {
         let plan = executor.plan();
         let arena = Arena::new(plan.regions().total())?;
+        let mut pages = Pages::new(plan, 1, plan.regions().sequence_pages());
+        // There are as many as that takes.
+        let _ = pages.own(plan, 0, 0, plan.options().context);
         let lists = plan.session_lists();
         let frames = Frames::new(lists.frames());
         let tokens = Vec::with_capacity(lists.tokens());
-        let starts = Vec::with_capacity(lists.starts());
+        let sequences = Vec::with_capacity(lists.sequences());
         let held = vec![0; lists.held()];
         Ok(Session {
             executor,
             arena,
             frames,
             tokens,
-            starts,
+            sequences,
+            pages,
             vocabulary,
             last_step: 0,
             held,
@@ -225,21 +232,21 @@ impl Session {
         texts.iter().try_for_each(|text| self.check_known(text))?;
         self.truncate(0);
         for text in texts {
-            if texts.len() > 1 {
-                self.starts.push(self.tokens.len());
-            }
+            let start = self.tokens.len();
             self.tokens.extend_from_slice(text);
+            self.sequences.push(Sequence {
+                start,
+                end: self.tokens.len(),
+                past: 0,
+                table: 0,
+            });
         }
-        if texts.len() > 1 {
-            self.starts.push(tokens);
-        }
-        self.compute(0, None)?;
+        self.compute(None)?;
         self.check_finite(0)?;
         Ok(Encoded {
             rows: self.logits(),
             width: self.logits_width(),
-            tokens,
-            starts: &self.starts,
+            texts: &self.sequences,
         })
     }
 
@@ -280,7 +287,10 @@ impl Session {
         let beginnings = executor.prefix_cache().filter(|_| shares);
         self.reused = match beginnings.filter(|_| position == 0) {
             None => 0,
-            Some(known) => known.restore(plan, tokens, &mut self.arena, &mut self.held),
+            Some(known) => {
+                let memory = (&mut self.arena, &self.pages);
+                known.restore(plan, tokens, memory, &mut self.held)
+            },
         };
         self.tokens.extend_from_slice(&tokens[..self.reused]);
         for part in tokens[self.reused..].chunks(chunk) {
@@ -293,7 +303,14 @@ impl Session {
                 *held = (*held).max(cache.first_held(past + part.len()));
             }
             self.tokens.extend_from_slice(part);
-            if self.compute(past, cancel)? == Ended::Cancelled {
+            self.sequences.clear();
+            self.sequences.push(Sequence {
+                start: 0,
+                end: part.len(),
+                past,
+                table: 0,
+            });
+            if self.compute(cancel)? == Ended::Cancelled {
                 return Err(StepError::Cancelled { position: past });
             }
             // Rows that nobody is given may hold anything: so an error does not depend on how a prompt is cut.
@@ -301,7 +318,8 @@ impl Session {
                 self.check_finite(past)?;
             }
             if let Some(known) = beginnings {
-                known.keep(plan, &self.tokens, &self.arena, &self.held);
+                let memory = (&self.arena, &self.pages);
+                known.keep(plan, &self.tokens, memory, &self.held);
             }
             if let Some(each) = &mut each {
                 each(self.logits());
@@ -310,13 +328,17 @@ impl Session {
         Ok(self.logits())
     }
 
-    /// Runs a step over the tokens from position `past` on, which are forgotten again unless it is done.
-    fn compute(&mut self, past: usize, cancel: Option<&AtomicBool>) -> Result<Ended, StepError> {
+    /// Runs a step over the tokens of `sequences`, the last ones, which are forgotten again unless it is done.
+    fn compute(&mut self, cancel: Option<&AtomicBool>) -> Result<Ended, StepError> {
+        let batch = Batch {
+            sequences: &self.sequences,
+            pages: &self.pages,
+        };
+        let past = self.tokens.len() - batch.tokens();
         self.write_inputs(past);
         let batch = Batch {
-            tokens: self.tokens.len() - past,
-            past,
-            sequences: &self.starts,
+            sequences: &self.sequences,
+            pages: &self.pages,
         };
         let ended = self
             .executor
@@ -350,9 +372,10 @@ impl Session {
             let found = numbers.and_then(non_finite);
             // An output of fewer rows than tokens has those of the last ones.
             let token = self.last_step - rows + row;
-            let text = self.starts.partition_point(|&start| start <= token);
-            let text = text.saturating_sub(1);
-            let begun = self.starts.get(text).copied().unwrap_or(0);
+            let text = self
+                .sequences
+                .partition_point(|sequence| sequence.end <= token);
+            let begun = self.sequences.get(text).map_or(0, |text| text.start);
             let error = StepError::NotFinite {
                 text,
                 token: past + token - begun,
@@ -399,15 +422,9 @@ impl Session {
         }
         if let Some(slot) = plan.positions() {
             let cells = cells(slot);
-            let whole = [0, cells.len()];
-            let starts = if self.starts.is_empty() {
-                &whole[..]
-            } else {
-                &self.starts
-            };
-            for ends in starts.windows(2) {
-                for (i, cell) in cells[ends[0]..ends[1]].iter().enumerate() {
-                    cell.set((past + i) as i32);
+            for sequence in &self.sequences {
+                for (i, cell) in cells[sequence.start..sequence.end].iter().enumerate() {
+                    cell.set((sequence.past + i) as i32);
                 }
             }
         }
@@ -459,7 +476,7 @@ impl Session {
             let caches = self.executor.plan().caches();
             let mut held = caches.iter().zip(&self.held);
             let there = held.all(|(cache, &first)| first <= cache.first_needed(position));
-            self.starts.clear();
+            self.sequences.clear();
             self.tokens.truncate(if there { position } else { 0 });
             if self.tokens.is_empty() {
                 self.held.fill(0);
@@ -478,7 +495,7 @@ impl Session {
         let mut fork = Session::new(self.executor.clone(), self.vocabulary)?;
         fork.arena.copy_range(0, &self.arena, 0..self.arena.bytes());
         fork.tokens.extend_from_slice(&self.tokens);
-        fork.starts.extend_from_slice(&self.starts);
+        fork.sequences.extend_from_slice(&self.sequences);
         fork.last_step = self.last_step;
         fork.held.copy_from_slice(&self.held);
         fork.own_rows = self.own_rows;
@@ -503,7 +520,7 @@ impl Session {
         let mut writer = Writer::new(to, identity, plan, &self.tokens)?;
         for cache in plan.caches() {
             // SAFETY: the session holds its arena, and no step runs while `self` is borrowed.
-            let rows = unsafe { kv_cache(cache, &self.arena) };
+            let rows = unsafe { kv_cache(plan, cache, &self.arena, &self.pages) }.of(0);
             for position in first_saved(cache, self.position())..self.position() {
                 writer.row(&rows, position)?;
             }
@@ -529,7 +546,7 @@ impl Session {
         for (cache, held) in plan.caches().iter().zip(&mut session.held) {
             *held = first_saved(cache, position);
             // SAFETY: this function alone has the session.
-            let rows = unsafe { kv_cache(cache, &session.arena) };
+            let rows = unsafe { kv_cache(plan, cache, &session.arena, &session.pages) }.of(0);
             for position in *held..position {
                 reader.row(&rows, position)?;
             }
@@ -542,13 +559,14 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
-    use super::Session;
+    use super::{Sequence, Session};
     use crate::{Model, Options};
 
     /// Bytes of the lists beside the arena.
     fn list_bytes(session: &Session) -> usize {
         session.tokens.capacity() * size_of::<u32>()
-            + session.starts.capacity() * size_of::<usize>()
+            + session.sequences.capacity() * size_of::<Sequence>()
+            + session.pages.bytes()
             + session.held.capacity() * size_of::<usize>()
             + session.frames.bytes()
     }

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use super::attend_share::{TILE, UNIT, Unit, Units, tile_queries, tile_rows};
-use super::call::{Call, View};
+use super::call::{Call, Sequence, View};
 use super::kv_cache::KEY_BLOCK;
 use super::math;
 use super::rotary;
@@ -97,23 +97,23 @@ impl<'a> Scratch<'a> {
     }
 }
 
-/// Computes this thread's share of the queries. `context_of` gives the keys and values of a KV head, for the sequence
-/// that those tokens of the step are.
+/// Computes this thread's share of the queries. `context_of` returns the keys and values of a sequence's KV head; there are
+/// `kv_heads` of `dim` elements.
 #[inline(always)]
 pub(super) fn attend<S: Simd, C: Context>(
     simd: S,
     call: &Call<'_>,
     queries: &Queries<'_>,
-    context_of: impl Fn(Range<usize>, usize) -> C,
+    (kv_heads, dim): (usize, usize),
+    context_of: impl Fn(&Sequence, usize) -> C,
 ) {
-    let (_, kv_heads, dim) = context_of(0..0, 0).size();
     if dim == 0 {
         return;
     }
     let scratch = Scratch::divide(call.scratch, dim);
     for unit in Units::of(call, queries.heads / kv_heads, kv_heads) {
-        let context = context_of(unit.tokens.clone(), unit.kv_head);
-        unit.attend(simd, call, queries, &context, &scratch);
+        let context = context_of(&unit.sequence, unit.kv_head);
+        unit.attend(simd, queries, &context, &scratch);
     }
 }
 
@@ -123,19 +123,18 @@ impl Unit {
     fn attend<S: Simd, C: Context>(
         self,
         simd: S,
-        call: &Call<'_>,
         queries: &Queries<'_>,
         context: &C,
         scratch: &Scratch<'_>,
     ) {
         let Unit {
-            tokens,
+            sequence,
             kv_head,
             members,
         } = self;
         let (positions, kv_heads, dim) = context.size();
         let group = queries.heads / kv_heads;
-        let token = |member: usize| tokens.start + member / group;
+        let token = |member: usize| sequence.start + member / group;
         let row = |member: usize| {
             let start = (token(member) * queries.heads + kv_head * group + member % group) * dim;
             start..start + dim
@@ -143,7 +142,7 @@ impl Unit {
         let visible = |member: usize| {
             queries
                 .scoring
-                .visible(call.past + member / group, positions)
+                .visible(sequence.past + member / group, positions)
         };
 
         for (member, to) in members.clone().zip(scratch.q.chunks_exact(dim)) {
@@ -185,7 +184,7 @@ impl Unit {
                     visible: [const { 0..0 }; TILE],
                     opens: [false; TILE],
                 };
-                let (mut position, mut head) = (call.past + start / group, start % group);
+                let (mut position, mut head) = (sequence.past + start / group, start % group);
                 for i in 0..count {
                     let seen = queries.scoring.visible(position, positions);
                     tile.visible[i] = seen.start.max(block) - block

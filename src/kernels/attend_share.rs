@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::call::Call;
+use super::call::{Call, Sequence};
 
 /// Queries that walk the context together, at most: a unit of work.
 pub(super) const UNIT: usize = 64;
@@ -33,8 +33,8 @@ pub(super) fn tile_rows(queries: usize) -> usize {
 
 /// Queries of one sequence and KV head that walk the context together.
 pub(super) struct Unit {
-    /// The sequence's tokens in the step.
-    pub tokens: Range<usize>,
+    /// The sequence.
+    pub sequence: Sequence,
     pub kv_head: usize,
     /// Member i is the sequence's token i / group and the group's head i % group.
     pub members: Range<usize>,
@@ -62,7 +62,7 @@ impl<'a> Units<'a> {
     /// This thread's units of a step.
     #[inline(always)]
     pub fn of(call: &'a Call<'a>, group: usize, kv_heads: usize) -> Units<'a> {
-        let several = call.sequences.len() > 2;
+        let several = call.sequences.len() > 1;
         let size = match several {
             true => UNIT,
             false => unit_size(call.tokens * group, kv_heads, call.threads),
@@ -77,26 +77,16 @@ impl<'a> Units<'a> {
             sequence: 0,
             before: 0,
         };
-        let sequences = if several { call.sequences.len() - 1 } else { 1 };
-        units.count = (0..sequences)
+        units.count = (0..call.sequences.len())
             .map(|sequence| units.count_of(sequence))
             .sum();
         units
     }
 
-    /// The tokens of a sequence.
-    #[inline(always)]
-    fn tokens(&self, sequence: usize) -> Range<usize> {
-        match self.call.sequences {
-            [] | [_] | [_, _] => 0..self.call.tokens,
-            starts => starts[sequence]..starts[sequence + 1],
-        }
-    }
-
     /// The tiles of a sequence's queries, for each KV head.
     #[inline(always)]
     fn tiles(&self, sequence: usize) -> usize {
-        (self.tokens(sequence).len() * self.group).div_ceil(self.size)
+        (self.call.sequences[sequence].tokens() * self.group).div_ceil(self.size)
     }
 
     /// The units of a sequence.
@@ -124,11 +114,11 @@ impl Iterator for Units<'_> {
             self.before += self.count_of(self.sequence);
             self.sequence += 1;
         }
-        let (tokens, number) = (self.tokens(self.sequence), number - self.before);
+        let (sequence, number) = (self.call.sequences[self.sequence], number - self.before);
         let tile = self.tiles(self.sequence) - 1 - number / self.kv_heads;
-        let queries = tokens.len() * self.group;
+        let queries = sequence.tokens() * self.group;
         Some(Unit {
-            tokens,
+            sequence,
             kv_head: number % self.kv_heads,
             members: tile * self.size..queries.min((tile + 1) * self.size),
         })

@@ -26,7 +26,7 @@ use std::cell::Cell;
 
 use super::attend::{Context, Queries, attend};
 use super::call::{Call, Kernel, View};
-use super::kv_cache::{KEY_BLOCK, KvCache};
+use super::kv_cache::{KEY_BLOCK, SequenceCache};
 use super::rotary;
 use super::scoring::Scoring;
 use super::simd::{LANES, Simd};
@@ -36,8 +36,8 @@ pub use super::attend::scratch_floats;
 /// Attention over plain tensors.
 ///
 /// Inputs: q [T, H, D], k [S, KV, D], v [S, KV, D], where H is a multiple of KV. Output: [T, H, D]. Token t stands at
-/// position past + t, key s at position s. In a step of several sequences S is T; the tokens of a sequence see its keys
-/// alone, and both stand at their places in the sequence.
+/// position past + t, key s at position s. In a step of several sequences S is T, and nothing was read before: the tokens of a
+/// sequence see its keys alone, and both stand at their places in the sequence.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attention {
     /// Multiplies each dot product.
@@ -70,11 +70,11 @@ unsafe impl Kernel for Attention {
                 softcap: self.softcap,
             },
         };
-        attend(simd, call, &queries, |tokens, kv_head| {
+        attend(simd, call, &queries, (kv_heads, dim), |sequence, kv_head| {
             // Of several sequences, each has the keys of its own tokens.
-            let (first, context) = match call.sequences.len() {
-                0..=2 => (0, context),
-                _ => (tokens.start, tokens.len()),
+            let (first, context) = match call.sequences {
+                [_] => (0, context),
+                _ => (sequence.start, sequence.tokens()),
             };
             let start = first * kv_heads * dim;
             Dense {
@@ -162,9 +162,18 @@ unsafe impl Kernel for StoreKv {
         };
         let (k, v) = (call.tensor(0).cells, call.tensor(1).cells);
         let (heads, dim) = (cache.layout.kv_heads(), cache.layout.head_dim());
+        let mut sequences = call.sequences.iter();
+        let mut sequence = call.sequences[0];
         for row in call.share(call.tokens * heads) {
             let (token, head) = (row / heads, row % heads);
-            let position = call.past + token;
+            // Rows rise, and so do sequences.
+            while token >= sequence.end
+                && let Some(&next) = sequences.next()
+            {
+                sequence = next;
+            }
+            let rows = cache.of(sequence.table);
+            let position = sequence.past + token - sequence.start;
             let from = row * dim..(row + 1) * dim;
             let key = match self.rotary {
                 Some(adjacent) => {
@@ -180,10 +189,10 @@ unsafe impl Kernel for StoreKv {
                 }
                 None => &k[from.clone()],
             };
-            for (from, to) in key.iter().zip(cache.key(head, position)) {
+            for (from, to) in key.iter().zip(rows.key(head, position)) {
                 to.set(from.get());
             }
-            for (from, to) in v[from].iter().zip(cache.value(head, position)) {
+            for (from, to) in v[from].iter().zip(rows.value(head, position)) {
                 to.set(from.get());
             }
         }
@@ -228,10 +237,10 @@ unsafe impl Kernel for AttendCached {
                 softcap: self.softcap,
             },
         };
-        let context = call.past + call.tokens;
-        attend(simd, call, &queries, |_, kv_head| Cached {
-            cache,
-            context,
+        let size = (cache.layout.kv_heads(), cache.layout.head_dim());
+        attend(simd, call, &queries, size, |sequence, kv_head| Cached {
+            rows: cache.of(sequence.table),
+            context: sequence.positions(),
             kv_head,
         });
     }
@@ -240,7 +249,7 @@ unsafe impl Kernel for AttendCached {
 /// One KV head of a cache that holds what is visible of `context` positions.
 #[derive(Clone, Copy)]
 pub(super) struct Cached<'a> {
-    cache: KvCache<'a>,
+    rows: SequenceCache<'a>,
     context: usize,
     kv_head: usize,
 }
@@ -250,8 +259,8 @@ impl Context for Cached<'_> {
     fn size(&self) -> (usize, usize, usize) {
         (
             self.context,
-            self.cache.layout.kv_heads(),
-            self.cache.layout.head_dim(),
+            self.rows.layout().kv_heads(),
+            self.rows.layout().head_dim(),
         )
     }
 
@@ -262,14 +271,13 @@ impl Context for Cached<'_> {
         block: usize,
         _scratch: &'s [Cell<f32>],
     ) -> &'s [Cell<f32>] {
-        let start = self.cache.layout.key_panel(self.kv_head, block);
-        &self.cache.keys[start..start + KEY_BLOCK * self.cache.layout.head_dim()]
+        self.rows.block_keys(self.kv_head, block)
     }
 
     #[inline(always)]
     fn values(&self, block: usize) -> (&[Cell<f32>], usize) {
-        let start = self.cache.layout.value(self.kv_head, block);
-        (&self.cache.values[start..], self.cache.layout.head_dim())
+        let values = self.rows.block_values(self.kv_head, block);
+        (values, self.rows.layout().head_dim())
     }
 }
 

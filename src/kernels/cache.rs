@@ -15,7 +15,7 @@ use super::call::{Call, Kernel};
 use super::simd::Simd;
 
 /// Appends keys and values, and gives the whole context, all of which the cache must have room for: see the top of this
-/// file.
+/// file. One sequence a step.
 #[derive(Clone, Copy, Debug)]
 pub struct Cache;
 
@@ -23,19 +23,20 @@ pub struct Cache;
 unsafe impl Kernel for Cache {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, _simd: S, call: &Call<'_>) {
-        let Some(cache) = call.cache else {
-            unreachable!("Cache without a cache")
+        let (Some(cache), [sequence]) = (call.cache, call.sequences) else {
+            unreachable!("Cache with a cache and one sequence")
         };
+        let cache = cache.of(sequence.table);
         let (k, v) = (call.tensor(0).cells, call.tensor(1).cells);
         let (keys, values) = (call.outputs[0].cells, call.outputs[1].cells);
-        let (heads, dim) = (cache.layout.kv_heads(), cache.layout.head_dim());
+        let (heads, dim) = (cache.layout().kv_heads(), cache.layout().head_dim());
         for head in call.share(heads) {
             for t in 0..call.tokens {
                 let row = (t * heads + head) * dim..(t * heads + head + 1) * dim;
-                copy(&k[row.clone()], cache.key(head, call.past + t));
-                copy(&v[row], cache.value(head, call.past + t));
+                copy(&k[row.clone()], cache.key(head, sequence.past + t));
+                copy(&v[row], cache.value(head, sequence.past + t));
             }
-            for s in 0..call.past + call.tokens {
+            for s in 0..sequence.positions() {
                 let row = (s * heads + head) * dim..(s * heads + head + 1) * dim;
                 copy(cache.key(head, s), &keys[row.clone()]);
                 copy(cache.value(head, s), &values[row]);
@@ -59,7 +60,7 @@ mod tests {
     use super::*;
     use crate::kernels::call::{Operand, View};
     use crate::kernels::kv_cache::{KvCache, KvLayout};
-    use crate::kernels::testing::{bits, bits_of, cells, everywhere, random, run, unwritten};
+    use crate::kernels::testing::{bits, bits_of, cells, everywhere, one, random, run, unwritten};
 
     #[test]
     fn the_context_comes_back_as_it_was_appended_chunk_by_chunk() {
@@ -70,8 +71,7 @@ mod tests {
         );
         let layout = KvLayout::new(heads, dim, total);
         everywhere(|isa, threads| {
-            let (cache_keys, cache_values) =
-                (unwritten(layout.floats()), unwritten(layout.floats()));
+            let pool = unwritten(layout.blocks() * layout.block_floats());
             let mut past = 0;
             for tokens in [1, 15, 17, 1, 36] {
                 let part = past * heads * dim..(past + tokens) * heads * dim;
@@ -85,11 +85,12 @@ mod tests {
                 let outputs = [View::new(&keys, &whole), View::new(&values, &whole)];
                 let mut call = crate::kernels::testing::call(&inputs, &outputs);
                 call.cache = Some(KvCache {
-                    keys: &cache_keys,
-                    values: &cache_values,
+                    pool: &pool,
+                    tables: &[1, 0],
                     layout,
                 });
-                (call.tokens, call.past) = (tokens, past);
+                let sequences = [one(tokens, past)];
+                (call.tokens, call.sequences) = (tokens, &sequences);
                 run(&Cache, isa, threads, 0, &call);
                 assert_eq!(bits(&keys), bits_of(&k[..part.end]));
                 assert_eq!(bits(&values), bits_of(&v[..part.end]));

@@ -163,6 +163,33 @@ pub enum Operand<'a> {
     Rows(&'a RowTable),
 }
 
+/// One sequence's tokens in a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sequence {
+    /// The first of its tokens in the step.
+    pub start: usize,
+    /// One past the last of its tokens in the step; more than `start`.
+    pub end: usize,
+    /// Positions that were read before: token `start + i` of the step stands at position `past + i` of the sequence.
+    pub past: usize,
+    /// Where its table of pages begins among the tables of all sequences: see [`KvCache`].
+    pub table: usize,
+}
+
+impl Sequence {
+    /// How many tokens of the step are its tokens.
+    #[inline(always)]
+    pub fn tokens(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Positions that were read when the step is done.
+    #[inline(always)]
+    pub fn positions(&self) -> usize {
+        self.past + self.tokens()
+    }
+}
+
 /// One step as one thread sees it.
 pub struct Call<'a> {
     /// Inputs in the op's order.
@@ -185,14 +212,17 @@ pub struct Call<'a> {
     pub drawn: &'a AtomicUsize,
     /// Tokens in this step.
     pub tokens: usize,
-    /// Positions already in the cache before this step; token `t` of the step stands at position `past + t`.
-    pub past: usize,
-    /// Where each sequence of the step begins, in tokens, and after the last where it ends: none is empty, and each
-    /// stands at positions 0, 1, … of its own, so that `past` is 0. Empty where the step's tokens are one sequence.
-    pub sequences: &'a [usize],
+    /// The sequences whose tokens these are, one after the other: at least one, which together are all tokens.
+    pub sequences: &'a [Sequence],
 }
 
 impl<'a> Call<'a> {
+    /// Positions of the first sequence that were read before this step: for the kernels that run one sequence a step.
+    #[inline(always)]
+    pub fn past(&self) -> usize {
+        self.sequences[0].past
+    }
+
     /// Input `i` as an arena tensor.
     ///
     /// # Panics
@@ -341,7 +371,8 @@ pub unsafe trait BoundKernel: Send + Sync + sealed::Sealed {
     ///
     /// # Safety
     /// - The operands are those that the kernel is for: their number, kinds and types, shapes that belong together, ids
-    ///   that are rows of their table, scratch as long as it asks for, and a cache with room for `tokens` more positions.
+    ///   that are rows of their table, scratch as long as it asks for, and a cache with a page for each position that a
+    ///   sequence's tokens stand at or see.
     /// - No output shares memory with another output or with an input, but where the kernel may write over that input:
     ///   the output then has the input's first element, type and shape.
     /// - Other threads that touch these operands, or this cache, meanwhile run the same kernel on the same call, each

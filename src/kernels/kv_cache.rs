@@ -1,31 +1,49 @@
-//! A layer's keys and values: their layout in the arena.
+//! Keys and values: pages of a pool, and where each position of a sequence stands in them.
 
 use std::cell::Cell;
 
 use super::simd::LANES;
 
-/// Positions of a key block: attention merges partial results at multiples of it.
+/// Positions of a key block, which are the positions of a page: attention merges partial results at multiples of it.
 pub const KEY_BLOCK: usize = 64;
 
-/// How one layer's cache lies in memory.
+/// How one layer's keys and values lie in pages.
 ///
-/// Keys are in panels of 16 places, `[kv_head][place / 16][head_dim][16]`; values are `[kv_head][place][head_dim]`. Position
-/// p stands in place p modulo the capacity, over the position a capacity before it: what a window no longer sees makes
-/// room. The capacity consists of whole blocks, so that each block of positions lies in one piece.
+/// A page has the keys and values of one block of positions, 64 · b to 64 · b + 63, of one layer: keys in panels of 16
+/// positions, `[kv_head][4][head_dim][16]`, then values `[kv_head][64][head_dim]`. All pages of a model have one size, of
+/// which a layer may use a part.
+///
+/// A sequence has a table of page numbers for all layers. The layer's part of it has `blocks` entries from `first` on;
+/// block b stands at entry b modulo `blocks`: what a window no longer sees makes room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KvLayout {
     kv_heads: usize,
     head_dim: usize,
-    capacity: usize,
+    blocks: usize,
+    first: usize,
+    page_floats: usize,
 }
 
 impl KvLayout {
-    /// Room for at least `capacity` positions and for one, rounded up to whole blocks.
+    /// Room for at least `capacity` positions and for one, rounded up to whole blocks, in pages of its own size. Its
+    /// entries are the first of a table.
     pub fn new(kv_heads: usize, head_dim: usize, capacity: usize) -> KvLayout {
         KvLayout {
             kv_heads,
             head_dim,
-            capacity: capacity.max(1).next_multiple_of(KEY_BLOCK),
+            blocks: capacity.max(1).div_ceil(KEY_BLOCK),
+            first: 0,
+            page_floats: block_floats(kv_heads, head_dim),
+        }
+    }
+
+    /// The same with its entries from `first` on, in pages of `page_floats` floats, which are no fewer than
+    /// [`KvLayout::block_floats`].
+    pub fn placed(self, first: usize, page_floats: usize) -> KvLayout {
+        KvLayout {
+            first,
+            page_floats,
+            ..self
         }
     }
 
@@ -41,15 +59,34 @@ impl KvLayout {
         self.head_dim
     }
 
-    /// Positions that there is room for, a multiple of [`KEY_BLOCK`]: the latest are held.
+    /// Entries of a sequence's table.
     #[inline(always)]
-    pub fn capacity(&self) -> usize {
-        self.capacity
+    pub fn blocks(&self) -> usize {
+        self.blocks
     }
 
-    /// Floats of the keys; the values take as many again.
-    pub fn floats(&self) -> usize {
-        self.kv_heads * self.capacity * self.head_dim
+    /// The number of the first of these entries.
+    #[inline(always)]
+    pub fn first(&self) -> usize {
+        self.first
+    }
+
+    /// Floats from one page of the pool to the next.
+    #[inline(always)]
+    pub fn page_floats(&self) -> usize {
+        self.page_floats
+    }
+
+    /// Positions that a sequence has room for, a multiple of [`KEY_BLOCK`]: the latest are held.
+    #[inline(always)]
+    pub fn capacity(&self) -> usize {
+        self.blocks * KEY_BLOCK
+    }
+
+    /// Floats of the keys and values of a block.
+    #[inline(always)]
+    pub fn block_floats(&self) -> usize {
+        block_floats(self.kv_heads, self.head_dim)
     }
 
     /// Bytes of one position's keys and values, of all heads.
@@ -57,43 +94,78 @@ impl KvLayout {
         2 * self.kv_heads * self.head_dim * size_of::<f32>()
     }
 
-    /// Where `position` of `kv_head` stands among the rows of all heads.
+    /// The entry of a sequence's table that has the page of `position`.
     #[inline(always)]
-    fn place(&self, kv_head: usize, position: usize) -> usize {
-        kv_head * self.capacity + position % self.capacity
-    }
-
-    /// Where the panel with `position` of `kv_head` starts in the keys: head_dim × 16 floats.
-    #[inline(always)]
-    pub fn key_panel(&self, kv_head: usize, position: usize) -> usize {
-        self.place(kv_head, position) / LANES * LANES * self.head_dim
-    }
-
-    /// Where element 0 of `position` of `kv_head` stands in the keys; element `d` stands 16 · d further.
-    #[inline(always)]
-    pub fn key(&self, kv_head: usize, position: usize) -> usize {
-        self.key_panel(kv_head, position) + position % LANES
-    }
-
-    /// Where `position` of `kv_head` starts in the values: head_dim floats.
-    #[inline(always)]
-    pub fn value(&self, kv_head: usize, position: usize) -> usize {
-        self.place(kv_head, position) * self.head_dim
+    pub fn entry(&self, position: usize) -> usize {
+        self.first + position / KEY_BLOCK % self.blocks
     }
 }
 
-/// One layer's cache in the arena.
+fn block_floats(kv_heads: usize, head_dim: usize) -> usize {
+    2 * kv_heads * head_dim * KEY_BLOCK
+}
+
+/// One layer's keys and values in the pool of pages.
 #[derive(Clone, Copy)]
 pub struct KvCache<'a> {
-    /// The keys, `layout.floats()` long.
-    pub keys: &'a [Cell<f32>],
-    /// The values, `layout.floats()` long.
-    pub values: &'a [Cell<f32>],
-    /// How both are laid out.
+    /// All pages of the model, `layout.page_floats()` floats each.
+    pub pool: &'a [Cell<f32>],
+    /// The tables of all sequences, one after another: numbers of pages.
+    pub tables: &'a [u32],
+    /// How the layer's keys and values lie in them.
     pub layout: KvLayout,
 }
 
 impl<'a> KvCache<'a> {
+    /// The keys and values of a sequence whose table begins at `table`.
+    #[inline(always)]
+    pub fn of(&self, table: usize) -> SequenceCache<'a> {
+        SequenceCache {
+            pool: self.pool,
+            layout: self.layout,
+            pages: &self.tables[table..],
+        }
+    }
+}
+
+/// One layer's keys and values of one sequence.
+#[derive(Clone, Copy)]
+pub struct SequenceCache<'a> {
+    pool: &'a [Cell<f32>],
+    layout: KvLayout,
+    pages: &'a [u32],
+}
+
+impl<'a> SequenceCache<'a> {
+    /// How they lie.
+    #[inline(always)]
+    pub fn layout(&self) -> KvLayout {
+        self.layout
+    }
+
+    /// Keys and values of the block with `position`: `layout.block_floats()` floats.
+    #[inline(always)]
+    pub fn block(&self, position: usize) -> &'a [Cell<f32>] {
+        let page = self.pages[self.layout.entry(position)] as usize;
+        let start = page * self.layout.page_floats;
+        &self.pool[start..start + self.layout.block_floats()]
+    }
+
+    /// A head's keys of the block with `position`: `[4][head_dim][16]`.
+    #[inline(always)]
+    pub fn block_keys(&self, kv_head: usize, position: usize) -> &'a [Cell<f32>] {
+        let floats = KEY_BLOCK * self.layout.head_dim;
+        &self.block(position)[kv_head * floats..(kv_head + 1) * floats]
+    }
+
+    /// A head's values of the block with `position`: `[64][head_dim]`.
+    #[inline(always)]
+    pub fn block_values(&self, kv_head: usize, position: usize) -> &'a [Cell<f32>] {
+        let floats = KEY_BLOCK * self.layout.head_dim;
+        let head = self.layout.kv_heads + kv_head;
+        &self.block(position)[head * floats..(head + 1) * floats]
+    }
+
     /// The key of `position`: its head_dim elements in order, each to be read or written.
     #[inline(always)]
     pub fn key(
@@ -101,7 +173,9 @@ impl<'a> KvCache<'a> {
         kv_head: usize,
         position: usize,
     ) -> impl Iterator<Item = &'a Cell<f32>> + use<'a> {
-        self.keys[self.layout.key(kv_head, position)..]
+        let place = position % KEY_BLOCK;
+        let panel = place / LANES * LANES * self.layout.head_dim;
+        self.block_keys(kv_head, position)[panel + place % LANES..]
             .iter()
             .step_by(LANES)
             .take(self.layout.head_dim)
@@ -110,8 +184,8 @@ impl<'a> KvCache<'a> {
     /// The value of `position`: head_dim elements.
     #[inline(always)]
     pub fn value(&self, kv_head: usize, position: usize) -> &'a [Cell<f32>] {
-        let start = self.layout.value(kv_head, position);
-        &self.values[start..start + self.layout.head_dim]
+        let start = position % KEY_BLOCK * self.layout.head_dim;
+        &self.block_values(kv_head, position)[start..start + self.layout.head_dim]
     }
 }
 
@@ -121,18 +195,32 @@ mod tests {
 
     #[test]
     fn every_position_and_element_has_its_own_place() {
+        // Pages larger than a block, in no order, and a table that begins with another layer's entry.
         let layout = KvLayout::new(3, 5, 65);
-        assert_eq!((layout.capacity(), layout.floats()), (128, 3 * 128 * 5));
-        let (mut keys, mut values) = (vec![0; layout.floats()], vec![0; layout.floats()]);
+        let layout = layout.placed(1, layout.block_floats() + 7);
+        assert_eq!(layout.capacity(), 128);
+        let pool = vec![Cell::new(0.0); 4 * layout.page_floats()];
+        let cache = KvCache {
+            pool: &pool,
+            tables: &[5, 5, 9, 3, 1],
+            layout,
+        };
+        let rows = cache.of(2);
         for head in 0..3 {
             for position in 0..128 {
-                for d in 0..5 {
-                    keys[layout.key(head, position) + 16 * d] += 1;
-                    values[layout.value(head, position) + d] += 1;
+                let elements = rows.key(head, position).chain(rows.value(head, position));
+                for cell in elements {
+                    cell.set(cell.get() + 1.0);
                 }
             }
         }
-        assert!(keys.iter().chain(&values).all(|&count| count == 1));
+        let page = |number: usize| {
+            let start = number * layout.page_floats();
+            pool[start..start + layout.block_floats()].iter()
+        };
+        assert!(page(1).chain(page(3)).all(|cell| cell.get() == 1.0));
+        let touched = pool.iter().filter(|cell| cell.get() != 0.0).count();
+        assert_eq!(touched, 2 * layout.block_floats());
     }
 
     #[test]
@@ -140,12 +228,7 @@ mod tests {
         let layout = KvLayout::new(2, 5, 100);
         for position in 0..128 {
             let later = position + 3 * layout.capacity();
-            assert_eq!(layout.key(1, later), layout.key(1, position));
-            assert_eq!(layout.value(1, later), layout.value(1, position));
-            // A block lies in one piece.
-            let begin = later / KEY_BLOCK * KEY_BLOCK;
-            let inside = (later - begin) * 5;
-            assert_eq!(layout.value(1, later), layout.value(1, begin) + inside);
+            assert_eq!(layout.entry(later), layout.entry(position));
         }
     }
 }

@@ -144,7 +144,7 @@ unsafe impl Kernel for AttentionScores {
                 };
                 let sums = columns.chains(simd, queries, k.cells);
                 for (i, sum) in sums.into_iter().take(count).enumerate() {
-                    let visible = scoring.visible(call.past + first + i, context);
+                    let visible = scoring.visible(call.past() + first + i, context);
                     let mask = simd.lanes_between(
                         visible.start.saturating_sub(key),
                         visible.end.saturating_sub(key),
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
     use crate::kernels::call::View;
     use crate::kernels::math::tanh_f32;
-    use crate::kernels::testing::{bits, bits_of, call, cells, everywhere, random, run, unwritten};
+    use crate::kernels::testing::{bits, bits_of, call, cells, everywhere, one, random, run, unwritten};
 
     fn chain(depth: usize, a: impl Fn(usize) -> f32, b: impl Fn(usize) -> f32) -> f32 {
         (0..depth).fold(0.0, |sum, d| a(d).mul_add(b(d), sum))
@@ -336,7 +336,8 @@ mod tests {
                 ];
                 let outputs = [View::new(&y, &[heads, tokens, context])];
                 let mut call = call(&inputs, &outputs);
-                (call.tokens, call.past) = (tokens, past);
+                let sequences = [one(tokens, past)];
+                (call.tokens, call.sequences) = (tokens, &sequences);
                 run(&kernel, isa, threads, 0, &call);
                 assert!(bits(&y) == bits_of(&expected), "{tokens} {isa:?} {threads}");
             });

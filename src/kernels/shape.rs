@@ -164,7 +164,7 @@ unsafe impl Kernel for CausalMask {
         let hidden = simd.splat(f32::NEG_INFINITY);
         for row in call.share(x.rows()) {
             let (x, y) = (x.row(row), y.row(row));
-            let end = call.past + row % tokens + 1;
+            let end = call.past() + row % tokens + 1;
             let start = self.window.map_or(0, |window| end.saturating_sub(window));
             for at in (0..y.len()).step_by(LANES) {
                 let visible = simd.lanes_between(start.saturating_sub(at), end.saturating_sub(at));

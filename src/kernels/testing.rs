@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::atomic::AtomicUsize;
 
-use super::call::{Call, Kernel, Operand, View, bind};
+use super::call::{Call, Sequence, Kernel, Operand, View, bind};
 use super::simd::Isa;
 
 /// Row lengths around the ends of 16-lane blocks.
@@ -49,6 +49,24 @@ pub fn random(count: usize, seed: u32) -> Vec<f32> {
 /// What a call that is yet to be given to threads counts with.
 pub static NONE_DRAWN: AtomicUsize = AtomicUsize::new(0);
 
+/// A sequence that a call whose kernel asks for none has.
+pub static FIRST_STEP: [Sequence; 1] = [Sequence {
+    start: 0,
+    end: 1,
+    past: 0,
+    table: 0,
+}];
+
+/// A step of one sequence, whose table is the first.
+pub fn one(tokens: usize, past: usize) -> Sequence {
+    Sequence {
+        start: 0,
+        end: tokens,
+        past,
+        table: 0,
+    }
+}
+
 /// A call of one thread without scratch, cache or int output.
 pub fn call<'a>(inputs: &'a [Operand<'a>], outputs: &'a [View<'a>]) -> Call<'a> {
     let tokens = outputs
@@ -66,8 +84,7 @@ pub fn call<'a>(inputs: &'a [Operand<'a>], outputs: &'a [View<'a>]) -> Call<'a> 
         threads: 1,
         drawn: &NONE_DRAWN,
         tokens,
-        past: 0,
-        sequences: &[],
+        sequences: &FIRST_STEP,
     }
 }
 
@@ -95,7 +112,6 @@ pub fn run<K: Kernel + Clone>(
             threads,
             drawn: &drawn,
             tokens: call.tokens,
-            past: call.past,
             sequences: call.sequences,
         };
         // SAFETY: a test gives its kernel the operands that this asks for, and all shares run on this thread.

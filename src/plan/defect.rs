@@ -134,20 +134,34 @@ pub enum PlanDefect {
         /// Positions that a step may see or write.
         needed: usize,
     },
-    /// A cache's bytes are not its own.
+    /// A cache's table entries are not its own.
     #[error(
-        "the cache of \"{name}\" takes bytes {start}..{end} of the arena, which are not free from {free} to {total}"
+        "the cache of \"{name}\" takes entries {start}..{end} of a table of {pages}, of which those before {free} are taken"
     )]
-    Region {
+    Entries {
         /// The node's name.
         name: String,
-        /// Its first byte.
+        /// Its first entry.
         start: usize,
-        /// One past its last byte.
+        /// One past its last entry.
         end: usize,
-        /// The end of what comes before it.
+        /// The end of the entries before.
         free: usize,
-        /// The arena's end.
-        total: usize,
+        /// Entries of a table.
+        pages: usize,
+    },
+    /// A page that a layer's block does not fit, or whose size is not every page's.
+    #[error(
+        "a block of the cache of \"{name}\" takes {needed} bytes, its pages have {bytes}, and the plan's {page}"
+    )]
+    Page {
+        /// The node's name.
+        name: String,
+        /// Bytes from one page to the next, for this layer.
+        bytes: usize,
+        /// Bytes of its blocks.
+        needed: usize,
+        /// Bytes of the plan's pages.
+        page: usize,
     },
 }

@@ -81,8 +81,8 @@ impl ModelPlan {
             .checked_mul(options.threads)
             .filter(|&bytes| bytes < isize::MAX as usize / 4);
         let scratch = scratch.ok_or_else(too_large)?;
-        let mut caches = Vec::new();
-        let mut kv_cache = 0usize;
+        let mut caches: Vec<Cache> = Vec::new();
+        let mut pages = 0usize;
         for &node in &scheduler.stateful {
             let op = graph.node(node).op();
             let Some((op, state)) = op.and_then(|op| Some((op, op.def().state.as_ref()?))) else {
@@ -92,29 +92,30 @@ impl ModelPlan {
             let keys = graph.inputs(node).get(state.keys).copied().flatten();
             let layout = keys.and_then(|keys| cache_layout(graph.ty(keys), window, &options));
             let layout = layout.ok_or_else(too_large)?;
-            let offset = activations + scratch + kv_cache;
             caches.push(Cache {
                 node,
                 name: graph.node(node).name().clone(),
-                layout,
-                offset,
+                layout: layout.placed(pages, layout.block_floats()),
                 window,
             });
-            let bytes = layout
-                .floats()
-                .checked_mul(2 * size_of::<f32>())
-                .ok_or_else(too_large)?;
-            kv_cache = kv_cache
-                .checked_add(bytes.next_multiple_of(ALIGNMENT))
-                .ok_or_else(too_large)?;
+            pages = pages.checked_add(layout.blocks()).ok_or_else(too_large)?;
         }
-        if kv_cache > isize::MAX as usize / 2 {
+        // One size for all pages, so that each serves any layer.
+        let floats = caches.iter().map(|cache| cache.layout.block_floats()).max();
+        let floats = floats.unwrap_or(0).next_multiple_of(ALIGNMENT / size_of::<f32>());
+        for cache in &mut caches {
+            cache.layout = cache.layout.placed(cache.layout.first(), floats);
+        }
+        let page = floats.checked_mul(size_of::<f32>()).ok_or_else(too_large)?;
+        let kv_cache = pages.checked_mul(page).ok_or_else(too_large)?;
+        if kv_cache > isize::MAX as usize / 2 || u32::try_from(pages).is_err() {
             return Err(too_large());
         }
         let regions = Regions {
             activations,
             scratch,
-            kv_cache,
+            pages,
+            page,
             scratch_per_thread,
         };
         let plan = ModelPlan {

@@ -64,11 +64,9 @@ impl ModelPlan {
     pub fn session_lists(&self) -> SessionLists {
         SessionLists {
             tokens: self.options.context.max(self.options.chunk),
-            starts: match self.texts {
-                1 => 0,
-                texts => texts.saturating_add(1),
-            },
+            sequences: self.texts,
             held: self.caches.len(),
+            pages: self.regions.pages,
             frames: FrameSizes::of([&self.decode, &self.prefill]),
         }
     }

@@ -3,8 +3,8 @@
 
 use super::step::StepPlan;
 use crate::graph::{Name, NodeId};
-use crate::kernels::call::{Operand, View};
-use crate::kernels::kv_cache::KvLayout;
+use crate::kernels::call::{Operand, Sequence, View};
+use crate::kernels::kv_cache::{KEY_BLOCK, KvLayout};
 
 /// The cache of one layer.
 #[derive(Clone, Debug)]
@@ -12,7 +12,6 @@ pub struct Cache {
     pub(super) node: NodeId,
     pub(super) name: Name,
     pub(super) layout: KvLayout,
-    pub(super) offset: usize,
     pub(super) window: Option<usize>,
 }
 
@@ -26,12 +25,6 @@ impl Cache {
     #[inline]
     pub fn layout(&self) -> KvLayout {
         self.layout
-    }
-
-    /// Bytes from the arena's beginning to the keys; the values follow them.
-    #[inline]
-    pub fn offset(&self) -> usize {
-        self.offset
     }
 
     /// How many keys a query sees, its own included; `None` where it sees all, and where all are handed out. With a window
@@ -52,33 +45,57 @@ impl Cache {
         end.saturating_sub(self.layout.capacity())
     }
 
-    /// Bytes of the keys and values.
-    pub fn bytes(&self) -> usize {
-        2 * self.layout.floats() * size_of::<f32>()
+    /// The table entries that positions from `first` to before `end` stand in, no more than there are.
+    pub fn entries(&self, first: usize, end: usize) -> impl Iterator<Item = usize> + use<> {
+        let layout = self.layout;
+        let blocks = first / KEY_BLOCK..end.div_ceil(KEY_BLOCK);
+        let latest = blocks.end.saturating_sub(layout.blocks());
+        (blocks.start.max(latest)..blocks.end).map(move |block| layout.entry(block * KEY_BLOCK))
     }
 }
 
-/// The regions of the arena, in bytes, one after the other: activations, scratch, keys and values.
+/// The regions of the arena of one sequence, in bytes, one after the other: activations, scratch, pages of keys and
+/// values. An arena for several sequences has more pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Regions {
     /// The larger of the step sizes' needs. Begins at 0.
     pub(super) activations: usize,
     /// Scratch of all threads.
     pub(super) scratch: usize,
-    pub(super) kv_cache: usize,
+    /// Pages of one sequence that fills the context.
+    pub(super) pages: usize,
+    /// Bytes of a page; 0 where nothing is kept.
+    pub(super) page: usize,
     /// Bytes of scratch each thread has.
     pub(super) scratch_per_thread: usize,
 }
 
 impl Regions {
-    /// Keys and values of all layers.
+    /// Bytes of the pages of one sequence that fills the context.
     pub fn kv_cache(&self) -> usize {
-        self.kv_cache
+        self.pages * self.page
     }
 
-    /// The whole arena.
+    /// Pages of one sequence that fills the context.
+    pub fn sequence_pages(&self) -> usize {
+        self.pages
+    }
+
+    /// Bytes of a page.
+    #[inline]
+    pub fn page(&self) -> usize {
+        self.page
+    }
+
+    /// Where the pages begin.
+    #[inline]
+    pub fn first_page(&self) -> usize {
+        self.activations + self.scratch
+    }
+
+    /// The whole arena of one sequence.
     pub fn total(&self) -> usize {
-        self.activations + self.scratch + self.kv_cache
+        self.first_page() + self.kv_cache()
     }
 
     /// Where a thread's scratch begins.
@@ -138,8 +155,9 @@ impl FrameSizes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionLists {
     pub(super) tokens: usize,
-    pub(super) starts: usize,
+    pub(super) sequences: usize,
     pub(super) held: usize,
+    pub(super) pages: usize,
     pub(super) frames: FrameSizes,
 }
 
@@ -149,9 +167,14 @@ impl SessionLists {
         self.tokens
     }
 
-    /// Where each text of a step begins, and after the last where it ends, usize; none where steps read one text.
-    pub fn starts(&self) -> usize {
-        self.starts
+    /// The sequences of a step.
+    pub fn sequences(&self) -> usize {
+        self.sequences
+    }
+
+    /// The table of pages, u32, and each page's count of readers, u32.
+    pub fn pages(&self) -> usize {
+        self.pages
     }
 
     /// For each cache the first position whose row is there, usize.
@@ -167,10 +190,13 @@ impl SessionLists {
     /// Bytes of all of them.
     pub fn bytes(&self) -> usize {
         let tokens = self.tokens.saturating_mul(size_of::<u32>());
-        let places = self.starts.saturating_add(self.held);
-        let places = places.saturating_mul(size_of::<usize>());
+        let sequences = self.sequences.saturating_mul(size_of::<Sequence>());
+        let held = self.held.saturating_mul(size_of::<usize>());
+        let pages = self.pages.saturating_mul(2 * size_of::<u32>());
         tokens
-            .saturating_add(places)
+            .saturating_add(sequences)
+            .saturating_add(held)
+            .saturating_add(pages)
             .saturating_add(self.frames.bytes())
     }
 }

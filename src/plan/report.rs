@@ -132,7 +132,7 @@ impl MemoryReport {
             prefill: StepReport::new(&plan.prefill),
             activations: plan.regions.activations,
             scratch: plan.regions.scratch,
-            kv_cache: plan.regions.kv_cache,
+            kv_cache: plan.regions.kv_cache(),
             windowed_layers: rings.count(),
             kv_cache_without_windows: whole,
             arena: plan.regions.total(),

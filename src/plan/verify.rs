@@ -10,7 +10,7 @@ mod values;
 use super::defect::PlanDefect;
 use super::model_plan::ModelPlan;
 use super::place;
-use super::regions::Cache;
+use super::regions::{Cache, Regions};
 use super::step::StepPlan;
 use crate::graph::Graph;
 use crate::types::{ALIGNMENT, Dim};
@@ -49,11 +49,12 @@ fn verify_scratch(plan: &ModelPlan, steps: &StepPlan) -> Result<(), PlanDefect> 
     Ok(())
 }
 
-/// Caches lie one after another and after all else, each with room for what one step sees and writes.
+/// The table entries of caches follow each other, pages are large enough, and each cache has room for what one step
+/// sees and writes.
 fn verify_caches(graph: &Graph, plan: &ModelPlan) -> Result<(), PlanDefect> {
     let (context, tokens) = (plan.options.context, plan.prefill.tokens.max(1));
-    let mut free = plan.regions.activations + plan.regions.scratch;
-    let total = plan.regions.total();
+    let Regions { pages, page, .. } = plan.regions;
+    let mut free = 0;
     for cache in &plan.caches {
         let name = cache.name.to_string();
         if !is_for_keys(cache, graph) {
@@ -68,17 +69,29 @@ fn verify_caches(graph: &Graph, plan: &ModelPlan) -> Result<(), PlanDefect> {
                 needed,
             });
         }
-        let (start, end) = (cache.offset, cache.offset.saturating_add(cache.bytes()));
-        if start < free || end > total || start % ALIGNMENT != 0 {
-            return Err(PlanDefect::Region {
+        let layout = cache.layout;
+        let (start, end) = (layout.first(), layout.first().saturating_add(layout.blocks()));
+        if start < free || end > pages {
+            return Err(PlanDefect::Entries {
                 name,
                 start,
                 end,
                 free,
-                total,
+                pages,
             });
         }
         free = end;
+        let (bytes, needed) = [layout.page_floats(), layout.block_floats()]
+            .map(|floats| floats.saturating_mul(size_of::<f32>()))
+            .into();
+        if bytes != page || needed > page || !page.is_multiple_of(ALIGNMENT) {
+            return Err(PlanDefect::Page {
+                name,
+                bytes,
+                needed,
+                page,
+            });
+        }
     }
     Ok(())
 }

@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 use super::*;
-use crate::kernels::call::Operand;
+use crate::kernels::call::{self, Operand};
 use crate::kernels::kv_cache::KvLayout;
 use crate::kernels::math::{exp_f32, tanh_f32};
 use crate::kernels::simd::{Isa, tree};
-use crate::kernels::testing::{bits, bits_of, cells, everywhere, random, run, unwritten};
+use crate::kernels::testing::{bits, bits_of, cells, everywhere, one, random, run, unwritten};
 
 /// A whole sequence: q [T, H, D], k and v [T, KV, D].
 struct Sequence {
@@ -135,10 +135,12 @@ impl Sequence {
         between: impl Fn(KvCache<'_>, usize),
     ) -> Vec<u32> {
         let layout = KvLayout::new(self.kv_heads, self.dim, capacity);
-        let (keys, values) = (unwritten(layout.floats()), unwritten(layout.floats()));
+        let pool = unwritten(layout.blocks() * layout.block_floats());
+        // The last page first.
+        let tables: Vec<u32> = (0..layout.blocks() as u32).rev().collect();
         let cache = KvCache {
-            keys: &keys,
-            values: &values,
+            pool: &pool,
+            tables: &tables,
             layout,
         };
         let (mut past, mut out) = (0, Vec::new());
@@ -169,7 +171,8 @@ impl Sequence {
                 table,
             ];
             let mut call = crate::kernels::testing::call(&stored, &[]);
-            (call.tokens, call.past, call.cache) = (tokens, past, Some(cache));
+            let sequences = [one(tokens, past)];
+            (call.tokens, call.sequences, call.cache) = (tokens, &sequences, Some(cache));
             run(
                 &StoreKv {
                     rotary: kernel.rotary,
@@ -250,7 +253,8 @@ fn plain_tensors_give_the_bits_of_the_pseudocode() {
                     ];
                     let outputs = [View::new(&y, &shape)];
                     let mut call = crate::kernels::testing::call(&inputs, &outputs);
-                    call.past = past;
+                    let sequences = [one(part.len(), past)];
+                    call.sequences = &sequences;
                     run(&kernel, isa, threads, scratch_floats(dim), &call);
                     let tail = &expected[past * heads * dim..];
                     assert!(
@@ -336,9 +340,9 @@ fn stale_values_of_positions_that_are_not_visible_never_reach_the_output() {
                 let oldest = if stored > 80 { stored - 10 - 17 } else { 0 };
                 for head in 0..2 {
                     for position in (0..oldest).chain(stored..cache.layout.capacity()) {
-                        cache
-                            .key(head, position)
-                            .chain(cache.value(head, position))
+                        let rows = cache.of(0);
+                        rows.key(head, position)
+                            .chain(rows.value(head, position))
                             .for_each(|cell| cell.set(f32::NAN));
                     }
                 }
@@ -438,7 +442,14 @@ fn sequences_of_one_step_have_the_bits_that_each_has_alone() {
                 ];
                 let outputs = [View::new(&y, &shape)];
                 let mut call = crate::kernels::testing::call(&inputs, &outputs);
-                call.sequences = &starts;
+                let sequences = starts.windows(2).map(|ends| call::Sequence {
+                    start: ends[0],
+                    end: ends[1],
+                    past: 0,
+                    table: 0,
+                });
+                let sequences: Vec<_> = sequences.collect();
+                call.sequences = &sequences;
                 run(&kernel, isa, threads, scratch_floats(dim), &call);
                 assert!(
                     bits(&y) == expected,

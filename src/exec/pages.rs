@@ -1,0 +1,171 @@
+//! Who has which page: the tables of all sequences, and how many of them read each page.
+//!
+//! A page that several read is written by nobody. A sequence gets the pages of positions before a step writes them; where
+//! a window's table comes round, the page of what no query sees any more serves again.
+
+use crate::kernels::call::Sequence;
+use crate::plan::ModelPlan;
+
+/// The entry of a block that has no page.
+const NONE: u32 = u32::MAX;
+
+/// The pages of an arena.
+#[derive(Clone, Debug)]
+pub struct Pages {
+    /// Page numbers, [sequences][entries].
+    tables: Vec<u32>,
+    /// Entries of a sequence's table.
+    entries: usize,
+    /// For each page, how many entries of tables name it, and beginnings that keep it.
+    readers: Vec<u32>,
+    /// Pages that nobody reads, the next to be taken last.
+    free: Vec<u32>,
+}
+
+/// No page is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no page is free")]
+pub struct NoPage;
+
+impl Pages {
+    /// Tables for so many sequences of `plan`, all empty, and `pages` free pages.
+    pub fn new(plan: &ModelPlan, sequences: usize, pages: usize) -> Pages {
+        let entries = plan.regions().sequence_pages();
+        Pages {
+            tables: vec![NONE; sequences * entries],
+            entries,
+            readers: vec![0; pages],
+            // The lowest first.
+            free: (0..pages as u32).rev().collect(),
+        }
+    }
+
+    /// The tables.
+    #[inline]
+    pub(super) fn tables(&self) -> &[u32] {
+        &self.tables
+    }
+
+    /// Where the table of a sequence begins.
+    #[inline]
+    pub fn table(&self, sequence: usize) -> usize {
+        sequence * self.entries
+    }
+
+    /// Pages there are.
+    pub fn count(&self) -> usize {
+        self.readers.len()
+    }
+
+    /// Pages that nobody reads.
+    pub fn free(&self) -> usize {
+        self.free.len()
+    }
+
+    /// Bytes of the lists.
+    pub fn bytes(&self) -> usize {
+        let entries = self.tables.capacity() + self.readers.capacity() + self.free.capacity();
+        entries * size_of::<u32>()
+    }
+
+    /// Give the sequence at `table` a page of its own for each block that the positions from `first` to before `end`
+    /// stand in, in all caches of `plan`; a block that has one keeps it. Where a table comes round, the old block's page
+    /// serves again.
+    ///
+    /// # Errors
+    /// If no page is free. Pages that were given by then stay.
+    pub fn own(
+        &mut self,
+        plan: &ModelPlan,
+        table: usize,
+        first: usize,
+        end: usize,
+    ) -> Result<(), NoPage> {
+        for cache in plan.caches() {
+            for entry in cache.entries(first, end) {
+                let page = self.tables[table + entry];
+                let is_own = page != NONE && self.readers[page as usize] == 1;
+                if !is_own {
+                    let own = self.take()?;
+                    self.put(table + entry, own);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Take every page from a sequence.
+    pub fn release(&mut self, table: usize) {
+        for entry in table..table + self.entries {
+            let page = std::mem::replace(&mut self.tables[entry], NONE);
+            self.leave(page);
+        }
+    }
+
+    /// Let the sequence at `table` read `page` at an entry, beside those who read it.
+    pub(super) fn share(&mut self, table: usize, entry: usize, page: u32) {
+        self.join(page);
+        self.put(table + entry, page);
+    }
+
+    /// The page at an entry of a table; `None` where it has none.
+    pub(super) fn page(&self, table: usize, entry: usize) -> Option<u32> {
+        let page = self.tables[table + entry];
+        (page != NONE).then_some(page)
+    }
+
+    /// One more reads the page.
+    pub(super) fn join(&mut self, page: u32) {
+        self.readers[page as usize] += 1;
+    }
+
+    /// One who read the page does no longer.
+    pub(super) fn leave(&mut self, page: u32) {
+        if page == NONE {
+            return;
+        }
+        let readers = &mut self.readers[page as usize];
+        *readers -= 1;
+        if *readers == 0 {
+            self.free.push(page);
+        }
+    }
+
+    /// A free page, which has one reader from now on.
+    fn take(&mut self) -> Result<u32, NoPage> {
+        let page = self.free.pop().ok_or(NoPage)?;
+        self.readers[page as usize] = 1;
+        Ok(page)
+    }
+
+    /// Put a page that counts this reader at a place in the tables.
+    fn put(&mut self, place: usize, page: u32) {
+        let old = std::mem::replace(&mut self.tables[place], page);
+        self.leave(old);
+    }
+
+    /// Whether a step of `sequences` finds a page wherever it reads, writes only to pages that no other reads, and gives
+    /// no table to two of them.
+    pub(super) fn serve(&self, plan: &ModelPlan, sequences: &[Sequence]) -> bool {
+        let in_order = |(number, sequence): (usize, &Sequence)| {
+            let others = sequences[..number].iter();
+            sequence.table.is_multiple_of(self.entries)
+                && sequence.table < self.tables.len()
+                && others.into_iter().all(|other| other.table != sequence.table)
+        };
+        let has_pages = |sequence: &Sequence| {
+            plan.caches().iter().all(|cache| {
+                let needed = cache.first_needed(sequence.past);
+                let mut read = cache.entries(needed, sequence.past);
+                let mut written = cache.entries(sequence.past, sequence.positions());
+                let page = |entry: usize| self.page(sequence.table, entry);
+                read.all(|entry| page(entry).is_some())
+                    && written.all(|entry| {
+                        page(entry).is_some_and(|page| self.readers[page as usize] == 1)
+                    })
+            })
+        };
+        plan.caches().is_empty()
+            || sequences.iter().enumerate().all(in_order) && sequences.iter().all(has_pages)
+    }
+}
