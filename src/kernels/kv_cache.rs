@@ -1,17 +1,17 @@
-//! A layer's keys and values: their layout in the arena.
+//! The keys and values of a layer: their layout in the arena.
 
 use std::cell::Cell;
 
 use super::simd::LANES;
 
-/// Positions of a key block: attention merges partial results at multiples of it.
+/// Positions per key block: attention merges partial results at multiples of this.
 pub const KEY_BLOCK: usize = 64;
 
-/// How one layer's cache lies in memory.
+/// The memory layout of the cache of one layer.
 ///
 /// Keys are in panels of 16 places, `[kv_head][place / 16][head_dim][16]`; values are `[kv_head][place][head_dim]`. Position
-/// p stands in place p modulo the capacity, over the position a capacity before it: what a window no longer sees makes
-/// room. The capacity consists of whole blocks, so that each block of positions lies in one piece.
+/// p is stored in place p modulo the capacity, and overwrites the position p − capacity, which the window no longer sees.
+/// The capacity consists of whole blocks, so each block of positions is contiguous.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KvLayout {
     kv_heads: usize,
@@ -20,7 +20,7 @@ pub struct KvLayout {
 }
 
 impl KvLayout {
-    /// Room for at least `capacity` positions and for one, rounded up to whole blocks.
+    /// A layout with room for `capacity` positions, and at least one, rounded up to whole blocks.
     pub fn new(kv_heads: usize, head_dim: usize, capacity: usize) -> KvLayout {
         KvLayout {
             kv_heads,
@@ -29,72 +29,72 @@ impl KvLayout {
         }
     }
 
-    /// Heads of keys and values.
+    /// The number of heads of keys and values.
     #[inline(always)]
     pub fn kv_heads(&self) -> usize {
         self.kv_heads
     }
 
-    /// Elements of one head of one position.
+    /// The number of elements in one head of one position.
     #[inline(always)]
     pub fn head_dim(&self) -> usize {
         self.head_dim
     }
 
-    /// Positions that there is room for, a multiple of [`KEY_BLOCK`]: the latest are held.
+    /// The number of positions that there is room for, a multiple of [`KEY_BLOCK`]. The cache contains the latest positions.
     #[inline(always)]
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Floats of the keys; the values take as many again.
+    /// The number of floats of the keys; the values have the same number.
     pub fn floats(&self) -> usize {
         self.kv_heads * self.capacity * self.head_dim
     }
 
-    /// Bytes of one position's keys and values, of all heads.
+    /// The bytes of the keys and values of one position, in all heads.
     pub fn row_bytes(&self) -> usize {
         2 * self.kv_heads * self.head_dim * size_of::<f32>()
     }
 
-    /// Where `position` of `kv_head` stands among the rows of all heads.
+    /// The index of `position` of `kv_head` among the rows of all heads.
     #[inline(always)]
     fn place(&self, kv_head: usize, position: usize) -> usize {
         kv_head * self.capacity + position % self.capacity
     }
 
-    /// Where the panel with `position` of `kv_head` starts in the keys: head_dim × 16 floats.
+    /// The offset in the keys of the panel that contains `position` of `kv_head`: head_dim × 16 floats.
     #[inline(always)]
     pub fn key_panel(&self, kv_head: usize, position: usize) -> usize {
         self.place(kv_head, position) / LANES * LANES * self.head_dim
     }
 
-    /// Where element 0 of `position` of `kv_head` stands in the keys; element `d` stands 16 · d further.
+    /// The offset in the keys of element 0 of `position` of `kv_head`; element `d` is 16 · d further on.
     #[inline(always)]
     pub fn key(&self, kv_head: usize, position: usize) -> usize {
         self.key_panel(kv_head, position) + position % LANES
     }
 
-    /// Where `position` of `kv_head` starts in the values: head_dim floats.
+    /// The offset in the values of `position` of `kv_head`: head_dim floats.
     #[inline(always)]
     pub fn value(&self, kv_head: usize, position: usize) -> usize {
         self.place(kv_head, position) * self.head_dim
     }
 }
 
-/// One layer's cache in the arena.
+/// The cache of one layer in the arena.
 #[derive(Clone, Copy)]
 pub struct KvCache<'a> {
-    /// The keys, `layout.floats()` long.
+    /// The keys, `layout.floats()` of them.
     pub keys: &'a [Cell<f32>],
-    /// The values, `layout.floats()` long.
+    /// The values, `layout.floats()` of them.
     pub values: &'a [Cell<f32>],
-    /// How both are laid out.
+    /// The layout of both.
     pub layout: KvLayout,
 }
 
 impl<'a> KvCache<'a> {
-    /// The key of `position`: its head_dim elements in order, each to be read or written.
+    /// The key of `position`: its head_dim elements in order, for reading or writing.
     #[inline(always)]
     pub fn key(
         &self,
@@ -136,13 +136,13 @@ mod tests {
     }
 
     #[test]
-    fn a_position_takes_the_place_of_the_one_a_capacity_before() {
+    fn a_position_replaces_the_position_one_capacity_earlier() {
         let layout = KvLayout::new(2, 5, 100);
         for position in 0..128 {
             let later = position + 3 * layout.capacity();
             assert_eq!(layout.key(1, later), layout.key(1, position));
             assert_eq!(layout.value(1, later), layout.value(1, position));
-            // A block lies in one piece.
+            // A block is contiguous.
             let begin = later / KEY_BLOCK * KEY_BLOCK;
             let inside = (later - begin) * 5;
             assert_eq!(layout.value(1, later), layout.value(1, begin) + inside);
