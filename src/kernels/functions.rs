@@ -102,7 +102,7 @@ unary_functions! {
     } |simd, x| math::exp(simd, x);
     Log {
         name: "Log",
-        formula: "ln x, the natural logarithm: −∞ of 0, no number below it",
+        formula: "ln x, the natural logarithm: −∞ at 0, NaN below it",
         is_op: true,
         activation: &[],
         torch: None,
