@@ -1,19 +1,19 @@
-//! Files of other kinds that are given as weights or models: what they are, and what to do about it.
+//! Files of other kinds that a user gives as weights or models: what they are, and what the user can do.
 
-/// How many bytes of a file's beginning tell its kind.
+/// How many bytes at the beginning of a file are needed to recognize its kind.
 pub const BEGINNING: usize = 512;
-/// What to do with weights that only another program reads.
+/// How to convert weights that only other programs read.
 pub const CONVERT: &str = "in Python, `AutoModelForCausalLM.from_pretrained(\"FOLDER\").save_pretrained(\"NEW_FOLDER\")` of transformers writes them as safetensors, which are read";
 
-/// A kind of files.
+/// A kind of file.
 struct Kind {
-    /// Where the bytes stand that tell it.
+    /// The offset of the bytes that identify the kind.
     at: usize,
-    /// These bytes.
+    /// The bytes that identify the kind.
     bytes: &'static [u8],
-    /// What it is, and what to do.
+    /// What the file is, and what the user can do.
     what: &'static str,
-    /// Whether weights lie in it that can be converted.
+    /// Whether the file contains weights that can be converted.
     convert: bool,
 }
 
@@ -26,7 +26,7 @@ const fn kind(at: usize, bytes: &'static [u8], what: &'static str, convert: bool
     }
 }
 
-/// All kinds, the rarer beginnings first.
+/// All kinds, those with the rarer beginnings first.
 const KINDS: [Kind; 26] = [
     kind(
         0,
@@ -156,7 +156,7 @@ const KINDS: [Kind; 26] = [
     kind(0, b"{", "a JSON text, in which no weights lie", false),
 ];
 
-/// What a file is that begins so and is not what it was taken for, if that can be told.
+/// What kind of file begins like this, if it is a known kind other than the expected one.
 pub fn foreign(beginning: &[u8]) -> Option<String> {
     let start = beginning.get(..BEGINNING).unwrap_or(beginning);
     let is = |kind: &&Kind| {
@@ -172,7 +172,7 @@ pub fn foreign(beginning: &[u8]) -> Option<String> {
     }
     match start {
         b"" => None,
-        // Fields 1 and 2 of the message, the version and the producer.
+        // Fields 1 and 2 of the message: the version and the producer.
         [0x08, 1..=0x20, 0x12, ..] => say(
             "an ONNX graph, of which no weights are read: get the model that it was made of as safetensors or GGUF",
         ),
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_are_told_by_their_beginnings() {
+    fn kinds_are_recognized_by_their_beginnings() {
         let mut tar = vec![b'x'; 512];
         tar[257..262].copy_from_slice(b"ustar");
         for (beginning, expected) in [
