@@ -3,7 +3,7 @@
 /// How many bytes at the beginning of a file are needed to recognize its kind.
 pub const BEGINNING: usize = 512;
 /// How to convert weights that only other programs read.
-pub const CONVERT: &str = "in Python, `AutoModelForCausalLM.from_pretrained(\"FOLDER\").save_pretrained(\"NEW_FOLDER\")` of transformers writes them as safetensors, which are read";
+pub const CONVERT: &str = "in Python, `AutoModelForCausalLM.from_pretrained(\"FOLDER\").save_pretrained(\"NEW_FOLDER\")` of transformers writes them as safetensors, which can be read";
 
 /// A kind of file.
 struct Kind {
@@ -31,73 +31,73 @@ const KINDS: [Kind; 26] = [
     kind(
         0,
         b"version https://git-lfs",
-        "a pointer of Git LFS, which stands for the file itself: `git lfs pull` in its repository fetches it",
+        "a Git LFS pointer instead of the file itself: run `git lfs pull` in its repository to fetch the file",
         false,
     ),
     kind(
         0,
         b"<!DOCTYPE",
-        "a web page: the download did not give the file, so download it again",
+        "a web page instead of the file: download the file again",
         false,
     ),
     kind(
         0,
         b"<!doctype",
-        "a web page: the download did not give the file, so download it again",
+        "a web page instead of the file: download the file again",
         false,
     ),
     kind(
         0,
         b"<html",
-        "a web page: the download did not give the file, so download it again",
+        "a web page instead of the file: download the file again",
         false,
     ),
     kind(
         0,
         b"<HTML",
-        "a web page: the download did not give the file, so download it again",
+        "a web page instead of the file: download the file again",
         false,
     ),
     kind(
         0,
         b"<?xml",
-        "an XML text, as servers write errors: download the file again",
+        "an XML text, probably the error message of a server: download the file again",
         false,
     ),
     kind(
         0,
         b"PK\x03\x04",
-        "a zip archive, as torch.save writes weights",
+        "a zip archive, in which torch.save writes weights",
         true,
     ),
     kind(
         0,
         b"\x89HDF\r\n\x1a\n",
-        "an HDF5 file, as Keras and TensorFlow write weights",
+        "an HDF5 file, in which Keras and TensorFlow write weights",
         true,
     ),
     kind(
         0,
         b"lmgg",
-        "a GGML file, which llama.cpp wrote before GGUF: get the model as a GGUF file",
+        "a GGML file, the format of llama.cpp before GGUF: get the model as a GGUF file",
         false,
     ),
     kind(
         0,
         b"fmgg",
-        "a GGML file, which llama.cpp wrote before GGUF: get the model as a GGUF file",
+        "a GGML file, the format of llama.cpp before GGUF: get the model as a GGUF file",
         false,
     ),
     kind(
         0,
         b"tjgg",
-        "a GGML file, which llama.cpp wrote before GGUF: get the model as a GGUF file",
+        "a GGML file, the format of llama.cpp before GGUF: get the model as a GGUF file",
         false,
     ),
     kind(
         0,
         b"algg",
-        "a GGML adapter, which llama.cpp wrote before GGUF: get the model as a GGUF file",
+        "a GGML adapter, in the format of llama.cpp before GGUF: get the model as a GGUF file",
         false,
     ),
     kind(
@@ -106,7 +106,7 @@ const KINDS: [Kind; 26] = [
         "a llamafile, a program with a model in it: `unzip FILE '*.gguf'` unpacks the model",
         false,
     ),
-    kind(0, b"\x93NUMPY", "an array of NumPy", true),
+    kind(0, b"\x93NUMPY", "a NumPy array", true),
     kind(0, b"\x1f\x8b", "compressed by gzip: unpack it", false),
     kind(
         0,
@@ -126,34 +126,34 @@ const KINDS: [Kind; 26] = [
     kind(
         4,
         b"TFL3",
-        "a model of TensorFlow Lite, of which no weights are read: get the model as safetensors or GGUF",
+        "a TensorFlow Lite model, whose weights cannot be read: get the model as safetensors or GGUF",
         false,
     ),
     kind(
         0,
         b"\x80\x02",
-        "a Python pickle, as torch.save writes weights",
+        "a Python pickle, in which torch.save writes weights",
         true,
     ),
     kind(
         0,
         b"\x80\x03",
-        "a Python pickle, as torch.save writes weights",
+        "a Python pickle, in which torch.save writes weights",
         true,
     ),
     kind(
         0,
         b"\x80\x04",
-        "a Python pickle, as torch.save writes weights",
+        "a Python pickle, in which torch.save writes weights",
         true,
     ),
     kind(
         0,
         b"\x80\x05",
-        "a Python pickle, as torch.save writes weights",
+        "a Python pickle, in which torch.save writes weights",
         true,
     ),
-    kind(0, b"{", "a JSON text, in which no weights lie", false),
+    kind(0, b"{", "a JSON text, which contains no weights", false),
 ];
 
 /// What kind of file begins like this, if it is a known kind other than the expected one.
@@ -174,7 +174,7 @@ pub fn foreign(beginning: &[u8]) -> Option<String> {
         b"" => None,
         // Fields 1 and 2 of the message: the version and the producer.
         [0x08, 1..=0x20, 0x12, ..] => say(
-            "an ONNX graph, of which no weights are read: get the model that it was made of as safetensors or GGUF",
+            "an ONNX graph, whose weights cannot be read: get the original model as safetensors or GGUF",
         ),
         _ if start.iter().all(|&byte| byte == 0) => {
             say("nothing but zeros at its beginning: a download that has not finished")

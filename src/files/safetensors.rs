@@ -378,7 +378,7 @@ impl<'de> Visitor<'de> for HeaderVisitor {
                 .map_err(|e| A::Error::custom(format!("tensor `{name}`: {e}")))?;
             if !seen.insert(name.clone()) {
                 return Err(A::Error::custom(format!(
-                    "tensor `{name}` stands twice in the header"
+                    "tensor `{name}` occurs twice in the header"
                 )));
             }
             tensors.push((name, info));

@@ -83,7 +83,7 @@ pub enum WeightError {
     },
     /// The request would split a block, or would no longer keep its elements consecutive in a row.
     #[error(
-        "{what} of shape {shape:?} in {element} would cut through quantized blocks, of {} consecutive elements of a row each",
+        "{what} of shape {shape:?} in {element} would cut through quantized blocks, each of {} consecutive elements of a row",
         element.unit().0
     )]
     CutsBlocks {

@@ -85,7 +85,7 @@ pub trait TreeReader: Sized {
             match index.and_then(|index| values.get_mut(index)) {
                 None => self.problem(field.position, unknown("field", field.name, known)),
                 Some(Some(_)) => {
-                    let message = format!("the field '{}' stands twice", field.name);
+                    let message = format!("the field '{}' is given twice", field.name);
                     self.problem(field.position, message);
                 }
                 Some(value) => *value = Some(&field.value),

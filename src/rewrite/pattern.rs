@@ -172,7 +172,7 @@ impl Checker<'_> {
             if seen.insert(&attribute.name) {
                 distinct.push(attribute);
             } else {
-                let message = format!("the attribute '{}' stands twice", attribute.name);
+                let message = format!("the attribute '{}' is given twice", attribute.name);
                 self.problem(attribute.position, message);
             }
         }

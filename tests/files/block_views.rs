@@ -141,7 +141,7 @@ fn a_tensor_whose_rows_are_no_whole_blocks_is_refused() {
     assert!(new(&[5, 64]).is_ok());
     let error = new(&[20, 16]).unwrap_err().to_string();
     assert!(
-        error.contains("shape [20, 16] in Q8_0 would cut through quantized blocks, of 32"),
+        error.contains("shape [20, 16] in Q8_0 would cut through quantized blocks, each of 32"),
         "{error}"
     );
     assert!(matches!(new(&[]), Err(WeightError::CutsBlocks { .. })));

@@ -378,7 +378,7 @@ fn metadata_that_means_nothing_is_refused() {
                 .with("k", Meta::U8(1))
                 .with("k", Meta::U8(1))
                 .bytes(),
-            "metadata key `k`: it stands twice",
+            "metadata key `k`: it occurs twice",
         ),
     ] {
         let message = refusal(&bytes);
@@ -462,7 +462,7 @@ fn tensors_must_not_share_bytes_or_names() {
 
     let twice = small().tensor("a", &[1], 0, f32s(&[1.0]));
     let message = refusal(&twice.bytes());
-    assert!(message.contains("tensor `a`: it stands twice"), "{message}");
+    assert!(message.contains("tensor `a`: it occurs twice"), "{message}");
 }
 
 /// Uses everything that a file offers; the answers may be errors.

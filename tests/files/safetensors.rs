@@ -163,7 +163,7 @@ fn a_name_that_stands_twice_is_refused() {
         entry("a", "F32", "[1]", 0, 4),
         entry("a", "F32", "[1]", 0, 4)
     );
-    assert!(refusal(file_of(&twice, &[0; 4])).contains("tensor `a` stands twice"));
+    assert!(refusal(file_of(&twice, &[0; 4])).contains("tensor `a` occurs twice"));
 }
 
 #[test]

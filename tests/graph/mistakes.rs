@@ -139,7 +139,7 @@ fn every_mistake_in_the_text_names_its_place() {
         ),
         (
             model("", "", "(\"x\", Add(a: 1, a: 2), [])"),
-            "f:4:25: node \"x\": the attribute 'a' stands twice",
+            "f:4:25: node \"x\": the attribute 'a' is given twice",
         ),
         (
             model("", "", "(\"x\", Rope(pairs: half), [])"),

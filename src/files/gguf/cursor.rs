@@ -65,7 +65,7 @@ impl<'a> Cursor<'a> {
         match count.checked_mul(least) {
             Some(needed) if needed <= rest => Ok(()),
             _ => Err(self.problem(format_args!(
-                "{count} {what} are claimed, but {rest} bytes follow; the file is cut off or lies"
+                "{count} {what} are claimed, but {rest} bytes follow; the file is cut off or damaged"
             ))),
         }
     }
@@ -79,7 +79,7 @@ impl<'a> Cursor<'a> {
             .filter(|&end| end <= MAX_HEADER_BYTES);
         let Some(end) = end else {
             return Err(self.problem(format_args!(
-                "the header is longer than the {MAX_HEADER_BYTES} bytes that are read at most"
+                "the header is longer than {MAX_HEADER_BYTES} bytes, the most that is read"
             )));
         };
         let taken = self.bytes.get(self.at..end).ok_or(Stop::More(end))?;

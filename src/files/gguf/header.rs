@@ -47,12 +47,12 @@ pub(super) fn read_header(bytes: &[u8], available: u64, with_data: bool) -> Resu
         2 | 3 => {}
         version if matches!(version.swap_bytes(), 1..16) => {
             return Err(Stop::bad(
-                "a big-endian GGUF file; little-endian ones are read",
+                "a big-endian GGUF file; only little-endian ones can be read",
             ));
         }
         version => {
             return Err(Stop::bad(format!(
-                "version {version} of GGUF; versions 2 and 3 are read"
+                "version {version} of GGUF; only versions 2 and 3 can be read"
             )));
         }
     }
@@ -93,7 +93,7 @@ fn read_metadata(cursor: &mut Cursor<'_>, count: u64) -> Result<BTreeMap<String,
         };
         match metadata.entry(key) {
             Slot::Vacant(slot) => slot.insert(entry),
-            Slot::Occupied(_) => return Err(cursor.problem("it stands twice")),
+            Slot::Occupied(_) => return Err(cursor.problem("it occurs twice")),
         };
     }
     Ok(metadata)

@@ -25,7 +25,7 @@ pub fn open_parts(path: &Path, open: Open) -> Result<(GgufFile, Vec<GgufFile>), 
     };
     let Some(name) = PartName::of(path).filter(|name| i64::from(name.count) == count) else {
         return Err(ErrorsOf(path).malformed(format!(
-            "one of {count} parts of a model, whose name should end in -00001-of-{count:05}.gguf or the like: that is how the others are found"
+            "one of {count} parts of a model; its name should end like -00001-of-{count:05}.gguf, so that the other parts can be found"
         )));
     };
     let mut parts = Vec::new();
@@ -110,7 +110,7 @@ fn check_tensors(parts: &[GgufFile]) -> Result<(), TensorFileError> {
         for tensor in part.names() {
             if let Some(first) = holders.insert(tensor, part.path()) {
                 return Err(ErrorsOf(part.path())
-                    .bad_tensor(tensor, format!("it stands in {} too", first.display())));
+                    .bad_tensor(tensor, format!("it is also in {}", first.display())));
             }
         }
     }

@@ -185,7 +185,7 @@ pub(super) fn check_extents(
         };
         match tensors.entry(name.clone()) {
             Slot::Vacant(slot) => slot.insert(entry),
-            Slot::Occupied(_) => return Err(bad("it stands twice".to_string())),
+            Slot::Occupied(_) => return Err(bad("it occurs twice".to_string())),
         };
     }
     Ok(tensors)
