@@ -172,7 +172,7 @@ fn kept(x: &Type, shape: Shape) -> Result<Types, String> {
     if unit > 1 && !shape.last().is_some_and(whole) {
         let to = Type::f32(shape);
         return Err(format!(
-            "from {x} to {to} would cut through quantized blocks, of {unit} elements of a row each"
+            "from {x} to {to} would cut through quantized blocks, each of {unit} elements of a row"
         ));
     }
     let dtype = x.dtype;
@@ -251,7 +251,7 @@ fn slice_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
             let (unit, _) = x.dtype.unit();
             if axis + 1 == x.shape.len() && start % unit != 0 {
                 return Err(format!(
-                    "{start}..{end} of {x} would cut through quantized blocks, of {unit} elements of a row each"
+                    "{start}..{end} of {x} would cut through quantized blocks, each of {unit} elements of a row"
                 ));
             }
             Dim::Fixed(end - start)
