@@ -539,7 +539,7 @@ impl Product<'_> {
         for i in steps {
             let mut b = [simd.zero(); P];
             for (p, b) in b.iter_mut().enumerate() {
-                // SAFETY: the assertion above holds for the last step and panel; a cell array has its cells' alignment.
+                // SAFETY: the assertion above covers the last step and panel; a cell array has its cells' alignment.
                 *b = simd.load_cells(unsafe {
                     &*self
                         .b
@@ -549,7 +549,7 @@ impl Product<'_> {
                 });
             }
             for (q, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: the assertion above holds for the last step and row.
+                // SAFETY: the assertion above covers the last step and row.
                 let a = simd.splat(unsafe { self.a.get_unchecked(q * self.a_stride + i) }.get());
                 for (sum, b) in sums.iter_mut().zip(b) {
                     *sum = simd.mul_add(a, b, *sum);

@@ -31,7 +31,7 @@ pub struct BinaryRow {
     pub formula: &'static str,
     /// Whether the operands may be swapped without changing a bit.
     pub commutative: bool,
-    /// A number that leaves the other operand unchanged, to the bit, and the operands for which it may stand.
+    /// A number that leaves the other operand unchanged, to the bit, and the operands that may be this number.
     pub neutral: Option<(f32, &'static [usize])>,
     /// The function of whole numbers, if there is one.
     pub ints: Option<fn(i32, i32) -> i32>,

@@ -18,8 +18,8 @@ use super::packed::PanelWeights;
 use super::simd::{LANES, Simd};
 use super::weights::{Floats, Product, Sums};
 
-/// Columns per block: the activations of a token tile fit into the first-level cache, and those of the two panels into the
-/// second.
+/// Columns per block: a token tile's part of the activations fits into the first-level cache, and the part of two panels of
+/// weights into the second.
 const BLOCK_COLS: usize = 768;
 /// Distance between copied activation rows: one cache line more than a block, so that rows fall into different cache sets.
 const STRIDE: usize = BLOCK_COLS + LANES;

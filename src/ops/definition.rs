@@ -219,7 +219,7 @@ pub enum Applies {
 pub struct Neutral {
     /// The number.
     pub number: f32,
-    /// The operands for which the number may stand.
+    /// The operands that may be the number.
     pub slots: &'static [usize],
 }
 

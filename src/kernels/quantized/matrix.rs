@@ -1,7 +1,7 @@
 //! Quantized weights in the form that kernels read: the blocks of the file in panels of 16 rows, with every bit kept.
 //!
 //! ```text
-//! panel:  [cols / block][words][16] u32      lane = row; see `regroup` for what a lane's words hold
+//! panel:  [cols / block][words][16] u32      lane = row; see `regroup` for the words of a lane
 //!         [cols / block][halves][16] u16     the f16 scales
 //!         zeros up to a multiple of 64 bytes
 //! ```

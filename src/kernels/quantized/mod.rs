@@ -32,9 +32,9 @@
 //! Q4_1, Q5_1   q                                              D          −M
 //! Q4_K, Q5_K   q                                              D · s      M · m
 //! IQ4_XS       level(q)                                       D · (s − 32)
-//! Q6_K         s · (q − 32), s that of the 16 elements        D
-//! Q3_K         (s − 32) · (q − 4), s that of the 16 elements  D
-//! Q2_K         s · q, s that of the 16 elements               D
+//! Q6_K         s · (q − 32), one s per 16 elements            D
+//! Q3_K         (s − 32) · (q − 4), one s per 16 elements      D
+//! Q2_K         s · q, one s per 16 elements                   D
 //!     and then sum = fma(−(M · scale), f32(Σ over both 16 elements: m · Σ q[t][b]), sum)
 //! ```
 //!
