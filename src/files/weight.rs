@@ -34,7 +34,7 @@ pub enum WeightError {
         shape: Dims,
     },
     /// The data ends before the tensor does.
-    #[error("shape {shape:?} of {element} needs {needed} bytes, {available} are there")]
+    #[error("shape {shape:?} of {element} needs {needed} bytes, but only {available} are there")]
     TooShort {
         /// The shape.
         shape: Dims,

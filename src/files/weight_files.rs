@@ -90,7 +90,7 @@ pub enum WeightFilesError {
         shard: String,
     },
     /// Two files contain a tensor with the same name.
-    #[error("tensor `{tensor}` stands both in {} and in {}", first.display(), second.display())]
+    #[error("tensor `{tensor}` is both in {} and in {}", first.display(), second.display())]
     Duplicate {
         /// The tensor.
         tensor: String,

@@ -204,7 +204,7 @@ impl<'a> Reader<'a> {
             return number(text).map_err(Some);
         }
         let parts = parts(text).map_err(|error| {
-            let message = format!("a value of a kind that graph files don't use ({error})");
+            let message = format!("a kind of value that graph files don't use ({error})");
             Some(message)
         })?;
         let form = |arguments, fields| {

@@ -57,7 +57,7 @@ fn evaluate<'s>(node: &Node, scope: &'s dyn Scope) -> Evaluated<'s> {
             Some(value) => return Ok(Cow::Borrowed(value)),
             None => {
                 let message = unknown("parameter", name, scope.names());
-                return fail(node, format!("{message} (texts stand in 'single quotes')"));
+                return fail(node, format!("{message} (write texts in 'single quotes')"));
             }
         },
         Kind::Field(of, name) => return field(node, evaluate(of, scope)?, name),
@@ -162,13 +162,13 @@ fn list_for(
             let kind = other.kind();
             return fail(
                 over,
-                format!("'for' goes through a list, found {kind}; range(n) is [0, …, n - 1]"),
+                format!("'for' iterates over a list, found {kind}; range(n) is [0, …, n - 1]"),
             );
         }
     };
     if over.len() > LONGEST_RANGE as usize {
         let message = format!(
-            "a list of {} values; 'for' takes {LONGEST_RANGE}",
+            "a list of {} values; 'for' accepts at most {LONGEST_RANGE}",
             over.len()
         );
         return fail(node, message);
@@ -321,7 +321,7 @@ fn equal(left: &Value, right: &Value) -> Result<bool, String> {
                 .zip(rights)
                 .all(|(left, right)| equal(left, right) == Ok(true))),
         _ if left.kind() == right.kind() => Ok(left == right),
-        _ => Err(format!("compares {} with {}", left.kind(), right.kind())),
+        _ => Err(format!("can't compare {} with {}", left.kind(), right.kind())),
     }
 }
 
@@ -376,7 +376,7 @@ fn call(function: Function, values: &[Cow<Value>], scope: &dyn Scope) -> Result<
         (Function::Has, [weight]) => match weight.as_ref() {
             Value::Str(weight) => scope.has(weight).map(Value::Bool),
             other => Err(format!(
-                "has needs a weight's name in quotes, found {}",
+                "'has' needs the name of a weight in quotes, found {}",
                 other.kind()
             )),
         },

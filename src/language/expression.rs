@@ -245,7 +245,7 @@ impl<'a> Parser<'a> {
     fn unexpected(&self, expected: &str) -> ExpressionError {
         let message = match self.rest().chars().next() {
             None => format!("the expression ends where {expected} should follow"),
-            Some('=') if !self.sees("==") => "'=' compares nothing here; write '=='".to_owned(),
+            Some('=') if !self.sees("==") => "'=' is not a comparison; write '=='".to_owned(),
             Some(character) => format!("expected {expected}, found '{character}'"),
         };
         self.error_at(self.offset, message)
@@ -396,7 +396,7 @@ impl<'a> Parser<'a> {
             "true" => return self.node(offset, Kind::Constant(Value::Bool(true))),
             "false" => return self.node(offset, Kind::Constant(Value::Bool(false))),
             "and" | "or" | "in" | "not" | "for" => {
-                return Err(self.error_at(offset, format!("'{name}' where a value should stand")));
+                return Err(self.error_at(offset, format!("expected a value, found '{name}'")));
             }
             _ => {}
         }
@@ -485,7 +485,7 @@ impl<'a> Parser<'a> {
                 return self.node(offset, Kind::Constant(Value::Str(text)));
             }
         }
-        Err(self.error_at(offset, "a text that no quote ends"))
+        Err(self.error_at(offset, "a text without its closing quote"))
     }
 
     fn digits(&mut self) -> usize {

@@ -67,7 +67,7 @@ fn infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     let (unit, _) = dtype.unit();
     let whole = |width: Dim| width.fixed().is_some_and(|width| width % unit == 0);
     if !dtype.blocks().is_none_or(BlockFormat::is_written) {
-        return Err(format!("blocks of {dtype} are read, not made"));
+        return Err(format!("blocks of {dtype} can be read but not written"));
     }
     let fits = match x.dtype {
         DType::I32 => matches!(dtype, DType::F32 | DType::I32),

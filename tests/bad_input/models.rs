@@ -130,7 +130,7 @@ fn an_attribute_of_the_wrong_kind_or_size_is_refused() {
         ),
         (
             "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), (\"y\", Rope(base: 1e4, dims: 6), [\"r\", \"positions\"]),",
-            "graph.ron:6:42: node \"y\": Rope: 6 dimensions can't turn in heads of 4",
+            "graph.ron:6:42: node \"y\": Rope: can't rotate 6 dimensions in heads of 4",
         ),
         (
             "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), (\"y\", Rope(base: 1e4, dims: 4, rope_type: \"'yarn'\"), [\"r\", \"positions\"]),",
@@ -248,7 +248,7 @@ fn operands_that_do_not_fit_are_refused_with_their_types() {
         ),
         (
             "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), (\"y\", CachedAttention, [\"r\", \"r\", \"r\", \"x\"]),",
-            "graph.ron:6:42: node \"y\": CachedAttention: 8 dimensions can't turn in heads of 4",
+            "graph.ron:6:42: node \"y\": CachedAttention: can't rotate 8 dimensions in heads of 4",
         ),
         (
             "(\"t\", Reshape(shape: [0, 8, 1]), [\"x\"]), (\"t\", Transpose(perm: [1, 2, 0]), [\"t\"]), (\"y\", AttentionScores, [\"t\", \"t\"]),",

@@ -72,7 +72,7 @@ impl Tokenizer {
             let alone = plain.encode_fast(&*token.content, false).map_err(failed)?;
             if alone.get_ids().contains(&id) {
                 let problem = format!(
-                    "{:?} as text: it has no other way to write it than the token {id}",
+                    "{:?} as text: it can only write it as the token {id}",
                     token.content
                 );
                 return Err(failed(problem.into()));
