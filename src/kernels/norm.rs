@@ -29,7 +29,7 @@
 //!
 //! The SIMD code does exactly this: a virtual lane is a lane, and lanes past the end of a row add +0, which changes no sum
 //! here (no sum is ever −0). Threads process whole rows. A row is read completely before the pass that overwrites it, so
-//! `sum` may be in the memory of `x` or `residual`, and `y` in the memory of any of the three that `sum` does not use.
+//! `sum` may be in the memory of `x` or `residual`, and `y` in the memory of whichever of the two `sum` does not use.
 
 use std::cell::Cell;
 use std::marker::PhantomData;

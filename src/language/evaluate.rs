@@ -321,7 +321,11 @@ fn equal(left: &Value, right: &Value) -> Result<bool, String> {
                 .zip(rights)
                 .all(|(left, right)| equal(left, right) == Ok(true))),
         _ if left.kind() == right.kind() => Ok(left == right),
-        _ => Err(format!("can't compare {} with {}", left.kind(), right.kind())),
+        _ => Err(format!(
+            "can't compare {} with {}",
+            left.kind(),
+            right.kind()
+        )),
     }
 }
 

@@ -168,7 +168,9 @@ fn rope_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
 fn fits(x: &Type, dims: usize) -> Result<(), String> {
     match x.shape[2] {
         Dim::Fixed(width) if width >= dims => Ok(()),
-        width => Err(format!("can't rotate {dims} dimensions in heads of {width}")),
+        width => Err(format!(
+            "can't rotate {dims} dimensions in heads of {width}"
+        )),
     }
 }
 

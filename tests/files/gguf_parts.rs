@@ -179,7 +179,7 @@ fn parts_that_do_not_belong_together_are_refused() {
                 _ => part,
             }),
             3,
-            "tensor `t1`: it stands in",
+            "tensor `t1`: it is also in",
         ),
         (
             written(3, |number, mut part| {
