@@ -22,7 +22,7 @@
 //! | bytes | |
 //! | --- | --- |
 //! | 0..2, 2..4 | scales d and dmin |
-//! | 4..16 | s and m, [six bits each](scales_and_minimums) |
+//! | 4..16 | s and m, [six bits each](scale_and_minimum) |
 //! | 16..144 | 32 bytes per two groups; byte i: the four bits of elements i of the first and of the second |
 //!
 //! Q5_K, 8 groups of 32. An element is (d · s) · q − dmin · m.
@@ -30,7 +30,7 @@
 //! | bytes | |
 //! | --- | --- |
 //! | 0..2, 2..4 | scales d and dmin |
-//! | 4..16 | s and m, [six bits each](scales_and_minimums) |
+//! | 4..16 | s and m, [six bits each](scale_and_minimum) |
 //! | 16..48 | bit g of byte i: the fifth bit of element i of group g |
 //! | 48..176 | 32 bytes per two groups; byte i: the lower four bits of elements i of the first and of the second |
 //!

@@ -76,7 +76,7 @@ fn put_groups<const BYTES: usize>(
     numbers
 }
 
-/// The inverse of [`scales_and_minimums`](super::k_quants).
+/// The inverse of `scale_and_minimum` in [`k_quants`](super::k_quants).
 fn put_scales_and_minimums(groups: &[(u8, u8); 8], bytes: &mut [u8; 12]) {
     for g in 0..4 {
         let ((s, m), (later_s, later_m)) = (groups[g], groups[g + 4]);

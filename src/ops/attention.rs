@@ -273,7 +273,7 @@ impl Rule {
         }
     }
 
-    /// The score of one query and one key, each [dim].
+    /// The score of one query and one key, each `[dim]`.
     fn score(&self, q: &[f32], k: &[f32]) -> f32 {
         let chain = q.iter().zip(k).fold(0f32, |sum, (q, k)| q.mul_add(*k, sum));
         let score = chain * self.scale;

@@ -229,7 +229,7 @@ fn gated_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     Ok(SmallVec::from_iter([gate]))
 }
 
-/// x [rows, k] · wᵀ [k, n] + bias [n].
+/// x [rows, k] · wᵀ [k, n] + bias `[n]`.
 fn product(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
     if let (Data::Int8(words), Data::Blocks(format, blocks)) = (&x.data, &weight.data) {
         return quantized_product(x, words, weight, *format, blocks, bias);
