@@ -131,7 +131,7 @@ fn a_parameter_that_gguf_files_can_not_say_is_refused_by_name() {
         (
             "llama",
             json!({"hidden_act": "relu"}),
-            "parameter \"act\": it is 'relu', and a GGUF file of the architecture 'llama' can't say so: it would be read as 'silu'",
+            "parameter \"act\": it is 'relu', and a GGUF file of the architecture 'llama' can't express that: it would be read as 'silu'",
         ),
         (
             "gpt2",
@@ -243,7 +243,7 @@ fn a_folder_without_a_tokenizer_says_so_and_keeps_its_tokens() {
     fs::write(folder.path().join("tokenizer.model"), "").unwrap();
     let message = refusal(folder.path());
     assert!(
-        message.contains("tokenizer.model: a vocabulary is read from tokenizer.json alone"),
+        message.contains("tokenizer.model: a vocabulary is read only from tokenizer.json"),
         "{message}"
     );
 }

@@ -251,12 +251,12 @@ fn what_a_vocabulary_can_not_say_is_refused_by_its_part() {
         (
             "llama",
             set(byte_level(), "/added_tokens/1/id", json!(33)),
-            "added_tokens: \"<turn>\" has the id 33, which is that of",
+            "added_tokens: \"<turn>\" has the id 33, which already belongs to",
         ),
         (
             "llama",
             set(sentence_piece(), "/normalizer", json!(null)),
-            "normalizer: nothing puts \"▁\" for spaces",
+            "normalizer: nothing replaces spaces with \"▁\"",
         ),
         (
             "bert",
