@@ -169,7 +169,10 @@ mod tests {
         assert_eq!(chosen(&FILES, Some("q8_0")), gguf("m-Q8_0.gguf"));
         assert_eq!(chosen(&FILES, Some("Q4_K_M")), gguf("sub/m.q4_k_m.gguf"));
         for (wanted, part) in [
-            ("Q5_K_M", "m-Q5_K_M has 2 parts, but the repository has only 1"),
+            (
+                "Q5_K_M",
+                "m-Q5_K_M has 2 parts, but the repository has only 1",
+            ),
             ("8_0", "m-Q8_0.gguf"),
             ("m-Q2_k.gguf", "the nearest"),
         ] {

@@ -287,7 +287,9 @@ fn is_page(file: &Path) -> std::io::Result<bool> {
 fn damage(part: &Path, about: &About) -> std::io::Result<Option<String>> {
     let arrived = length(part);
     if let Some(size) = about.size.filter(|&size| size != arrived) {
-        return Ok(Some(format!("it has {arrived} bytes, but {size} on the Hub")));
+        return Ok(Some(format!(
+            "it has {arrived} bytes, but {size} on the Hub"
+        )));
     }
     let Some(stated) = about.tag.as_deref().and_then(stated_sha256) else {
         return Ok(None);

@@ -22,8 +22,7 @@ const PAGES: [&str; 2] = ["text/html", "application/xhtml"];
 /// Number of digits of the digests that are tags: git's object ids, and SHA-256.
 const DIGESTS: [usize; 2] = [40, 64];
 /// The message for an answer that is a web page.
-pub const PAGE: &str =
-    "a web page was sent instead of the file: is there a proxy, or does the network have a login page?";
+pub const PAGE: &str = "a web page was sent instead of the file: is there a proxy, or does the network have a login page?";
 
 /// What the answers to one request say about the file.
 #[derive(Clone, Debug, Default)]
@@ -232,7 +231,8 @@ fn answer(response: Response<Body>, linked: About) -> Result<Answer, Trouble> {
         Some("gzip" | "x-gzip") => Coding::Gzip,
         Some("deflate") => Coding::Zlib,
         Some(other) => {
-            let problem = format!("it was sent with the encoding '{other}', which was not requested");
+            let problem =
+                format!("it was sent with the encoding '{other}', which was not requested");
             return Err(Trouble::Lasting(problem));
         }
     };

@@ -62,9 +62,8 @@ impl<'a> Patience<'a> {
         }
         let (what, problem) = (self.what, trouble.describe());
         let seconds = wait.as_secs_f64();
-        self.options.tell(&format!(
-            "{what}: {problem}; trying again in {seconds} s"
-        ));
+        self.options
+            .tell(&format!("{what}: {problem}; trying again in {seconds} s"));
         pause(self.options, wait)
     }
 }

@@ -71,7 +71,7 @@ fn input_without_texts_and_models_without_embeddings_are_errors() {
             "no text to embed: stdin is empty",
         ),
         (&[model], b"one\n\xff\n", "line 2 of stdin is not UTF-8"),
-        (&["demo"], b"one\n", "this model gives no embeddings"),
+        (&["demo"], b"one\n", "this model has no embeddings"),
     ] {
         let output = piped(arguments, text);
         assert_eq!(output.status.code(), Some(1));

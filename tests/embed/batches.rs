@@ -213,7 +213,7 @@ fn a_text_that_can_not_be_embedded_is_named_by_its_place() {
 fn a_model_of_text_gives_no_embeddings() {
     let model = open("demo", &Options::default());
     let error = model.embed_tokens(&[&[1]]).unwrap_err().to_string();
-    assert!(error.starts_with("this model gives no embeddings: its output are the logits of "));
+    assert!(error.starts_with("this model has no embeddings: its output is the logits of "));
 }
 
 #[test]

@@ -163,7 +163,7 @@ fn dense_layers_stand_between_pooling_and_normalising() {
     write_dense(&sentences, "2_Dense", (&weight[..3 * 40], 3), &bias);
     assert_eq!(
         refusal(&sentences),
-        "modules.json: the module in \"2_Dense\" takes rows of 40 elements, and rows of 64 come to it"
+        "modules.json: the module in \"2_Dense\" takes rows of 40 elements, but it receives rows of 64"
     );
 }
 
@@ -233,7 +233,7 @@ fn the_files_prompt_and_case_come_before_the_tokenizer() {
         r#"{"default_prompt_name": "q"}"#,
     );
     assert!(
-        refusal(&sentences).contains("default_prompt_name is 'q', which is not among the prompts")
+        refusal(&sentences).contains("default_prompt_name is 'q', which is not one of the prompts")
     );
 }
 
@@ -256,7 +256,7 @@ fn what_modules_ask_for_in_vain_is_named() {
     );
     assert_eq!(
         refused(&[TRANSFORMER]),
-        "modules.json: no module is a Pooling, so that a text has no one embedding"
+        "modules.json: no module is a Pooling, so a text has no single embedding"
     );
     assert!(refused(&[TRANSFORMER, NORMALIZE]).contains("module 1 (from 0) is Normalize"));
     assert!(refused(&[POOLING, TRANSFORMER]).contains("module 0 (from 0) is Pooling"));
@@ -278,7 +278,7 @@ fn what_modules_ask_for_in_vain_is_named() {
         ("", "no pooling mode is chosen"),
         (
             r#""pooling_mode_mean_tokens": true, "pooling_mode_cls_token": true"#,
-            "several pooling modes (mean_tokens, cls_token) side by side: expected one",
+            "several pooling modes (mean_tokens, cls_token) at once: expected one",
         ),
         (
             r#""pooling_mode_weightedmean_tokens": true"#,

@@ -100,7 +100,7 @@ fn what_can_not_be_scored_is_an_error() {
         |name: &str, tokens: &[u32], options| score(name, tokens, options).unwrap_err().to_string();
     assert_eq!(
         refusal("demo", &[1], all_rows()),
-        "the text has 1 tokens; a score needs two at least, of which the first is given"
+        "the text has 1 tokens; a score needs at least two, because the first is not predicted"
     );
     assert_eq!(
         refusal("demo", &[1, 2, 3], Options::default()),
@@ -113,7 +113,7 @@ fn what_can_not_be_scored_is_an_error() {
     let one = all_rows().context(1);
     assert_eq!(
         refusal("demo", &[1, 2], one),
-        "the context has 1 positions; a score needs two at least"
+        "the context has 1 positions; a score needs at least two"
     );
     assert!(refusal("bert", &[1, 2], all_rows()).contains("it cannot continue a text"));
     let model = open("demo", &all_rows());
