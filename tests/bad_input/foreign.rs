@@ -79,7 +79,7 @@ fn a_folder_that_lacks_weights_is_told_what_it_has() {
         ("consolidated.00.pth", "torch.save"),
         ("tf_model.h5", "TensorFlow"),
         ("model.onnx", "ONNX"),
-        ("weights.safetensors", "call it model.safetensors"),
+        ("weights.safetensors", "rename it to model.safetensors"),
     ] {
         let folder = folder(&[("config.json", &config()), (file, b"x")]);
         let message = refusal(folder.path());

@@ -227,7 +227,7 @@ fn the_files_prompt_and_case_come_before_the_tokenizer() {
         "1_Pooling/config.json",
         r#"{"pooling_mode_mean_tokens": true, "include_prompt": false}"#,
     );
-    assert!(refusal(&sentences).contains("leaves the prompt's tokens out"));
+    assert!(refusal(&sentences).contains("leaves out the prompt's tokens"));
     sentences.write(
         "config_sentence_transformers.json",
         r#"{"default_prompt_name": "q"}"#,

@@ -101,7 +101,7 @@ fn a_graph_key_that_is_not_a_text_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("m.gguf");
     for (value, told) in [
-        (Meta::U32(1), "must have a graph file's text"),
+        (Meta::U32(1), "must contain a graph file's text"),
         (
             Meta::Text("Model(\n  oops: 1)".into()),
             "(smallmind.graph):2:3: ",

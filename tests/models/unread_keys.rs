@@ -151,7 +151,7 @@ fn a_context_beyond_the_models_is_warned_of_with_both_numbers() {
     assert_eq!(
         found,
         [
-            "the context is 129 positions, and the model is made for 128 (config.json): what lies beyond may be nonsense"
+            "the context is 129 positions, but the model was made for 128 (config.json): beyond that, its output may be nonsense"
         ]
     );
     // The model's own positions are the most that a session has unless it is asked for more.
@@ -190,7 +190,7 @@ fn old_rotary_settings_beside_new_ones_win_as_in_transformers_5() {
     assert_eq!(
         told,
         [
-            "config.json: rope_parameters.rope_theta (500000.0) is not used, as rope_scaling replaces rope_parameters"
+            "config.json: rope_parameters.rope_theta (500000.0) is not used, because rope_scaling replaces rope_parameters"
         ]
     );
     assert_eq!(
