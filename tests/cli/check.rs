@@ -152,7 +152,7 @@ fn check_says_what_is_wrong_with_the_expected_file() {
         ),
         (
             &[ids, ("logits", Dtype::F32, &[3, 64])],
-            "shape [3, 64], but the model gives [3, 256]",
+            "shape [3, 64], but the model's output has [3, 256]",
         ),
         (
             &[ids, ("logits", Dtype::I64, &[3, 256])],

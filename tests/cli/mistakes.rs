@@ -262,7 +262,7 @@ fn norms_behind_their_blocks_are_told_to_stand_before() {
         ],
     );
     let case = Case::new("llama", &text);
-    let moved = "with each norm before its block, not after the sum";
+    let moved = "with each norm before its block instead of after the sum";
     says(&case.departs(), &[moved, "the output agrees"]);
     let text = case.with_hidden("llama", &STREAM).departs();
     says(
@@ -311,7 +311,7 @@ fn norms_before_their_blocks_are_told_to_stand_behind() {
     says(
         &Case::new("bert", &text).departs(),
         &[
-            "with each norm after the sum, not before its block",
+            "with each norm after the sum instead of before its block",
             "the output agrees",
         ],
     );
@@ -482,7 +482,7 @@ fn hidden_states_that_do_not_fit_the_graph_are_refused() {
         .run(&[]);
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(
-        message.contains("hidden.3 stands beside 3 layers, counted from 0"),
+        message.contains("hidden.3 has no layer: the graph has 3 layers, counted from 0"),
         "{message}"
     );
     let output = Case::new("llama", &wrong)
