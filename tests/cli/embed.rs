@@ -1,4 +1,4 @@
-//! Does `smallmind embed` give a vector for each text?
+//! Does `smallmind embed` print a vector for each text?
 
 use std::io::Write;
 use std::process::{Output, Stdio};
@@ -9,7 +9,7 @@ use smallmind::Model;
 use super::common::sentences::Sentences;
 use super::{failure, smallmind, stdout};
 
-/// What the command gives for a text on stdin.
+/// The output of the command for a text on stdin.
 fn piped(arguments: &[&str], text: &[u8]) -> Output {
     let mut command = smallmind();
     command.arg("embed").args(arguments).stdin(Stdio::piped());

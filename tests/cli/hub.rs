@@ -16,7 +16,7 @@ fn llama() -> Hub {
     ])
 }
 
-/// The program with this Hub, a home of its own and a token.
+/// The program with this Hub, its own home folder and a token.
 fn with(hub: &Hub, home: &TempDir, arguments: &[&str]) -> Output {
     let mut command = smallmind();
     for name in ["HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN_PATH"] {

@@ -1,4 +1,4 @@
-//! Does `quantize` write files that this and other programs read, and never over what is there?
+//! Does `quantize` write files that this and other programs can read, without overwriting existing files?
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::common::gguf::{Meta, Stored, Writer, convert};
 use super::{failure, stdout};
 
-/// A model with a matrix of each width that types fall back at, and tensors that stay as they are.
+/// A model with a matrix of each width at which types fall back, and tensors that stay as they are.
 fn model() -> Writer {
     let values = |count: usize| (0..count).map(|i| ((i * 37 % 101) as f32 - 50.0) / 64.0);
     let f32s = |count| Stored::F32.bytes(&values(count).collect::<Vec<_>>());
