@@ -1,4 +1,4 @@
-//! Does a folder become the GGUF file that says the same?
+//! Does a folder become a GGUF file that says the same?
 #![cfg(feature = "chat")]
 
 use std::collections::BTreeMap;
@@ -45,7 +45,7 @@ fn f32_files_give_the_tokens_and_nearly_the_logits_where_rows_are_permuted() {
     }
 }
 
-/// The tests' own converter, which was written from what llama.cpp's does, knows nothing of graph files.
+/// The tests' own converter, which was written after llama.cpp's converter, knows nothing about graph files.
 #[test]
 fn tensors_and_keys_are_those_that_another_converter_writes() {
     for name in IN_ORDER.into_iter().chain(PERMUTED).chain(WINDOWED) {

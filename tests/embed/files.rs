@@ -1,4 +1,4 @@
-//! What do a model's files say about embeddings, and what do they ask for in vain?
+//! What do a model's files say about embeddings, and which of their demands are refused?
 #![cfg(feature = "tokenizer")]
 
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
@@ -12,7 +12,7 @@ const TRANSFORMER: &str = "sentence_transformers.models.Transformer";
 const POOLING: &str = "sentence_transformers.models.Pooling";
 const DENSE: &str = "sentence_transformers.models.Dense";
 const NORMALIZE: &str = "sentence_transformers.models.Normalize";
-/// The hidden state's elements.
+/// Number of elements of a hidden state.
 const WIDTH: usize = 64;
 
 fn embedder_with(sentences: &Sentences, options: &EmbedOptions) -> Result<Embedder, String> {
@@ -189,7 +189,7 @@ fn texts_are_cut_where_the_files_say_and_keep_what_stands_behind_them() {
         embedder.embed(&[TEXT]).unwrap(),
         embedder.embed_tokens(&[&cut]).unwrap()
     );
-    // More than the model has positions.
+    // The limit is larger than the model's number of positions.
     sentences.write("sentence_bert_config.json", r#"{"max_seq_length": 100000}"#);
     let embedder = self::embedder(&sentences);
     let tokens = embedder.tokens(&"six ".repeat(500)).unwrap();
@@ -292,14 +292,14 @@ fn what_modules_ask_for_in_vain_is_named() {
             "{found}"
         );
     }
-    // A choice of the caller's needs none of the files'.
+    // If the caller chooses, the files need not.
     let options = EmbedOptions::new()
         .pooling(Some(Pooling::Mean))
         .normalize(None);
     assert!(embedder_with(&sentences, &options).is_ok());
 }
 
-/// An encoder in a GGUF file of this pooling type, and a graph file that reads it.
+/// An encoder in a GGUF file with this pooling type, and a graph file that reads it.
 fn gguf(pooling_type: Option<u32>) -> (tempfile::TempDir, Model) {
     let folder = tempfile::tempdir().unwrap();
     let graph = r#"Model(

@@ -1,4 +1,4 @@
-//! Are models of the Hub fetched whole, once, and found again without it?
+//! Are models of the Hub fetched completely, once, and found again without the Hub?
 #![cfg(feature = "hub")]
 
 use std::fs;

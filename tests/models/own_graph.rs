@@ -1,4 +1,4 @@
-//! Is a model run by the architecture that it carries?
+//! Is a model run with the graph file that it contains?
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ fn graph() -> String {
         .replace("\"qwen3\"", "\"mine\"")
 }
 
-/// A folder of that architecture, with `graph` beside its weights.
+/// A folder with a model of that architecture, with `graph` next to its weights.
 fn folder(graph: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     let config = fs::read_to_string(data("qwen3").join("config.json")).unwrap();
