@@ -153,7 +153,7 @@ pub struct GgufStatement {
     pub keys: Vec<(String, Argument)>,
     /// Tensors that are made from parameters, each a list of floats; not written where `none`.
     pub tensors: Vec<(String, Argument)>,
-    /// Parameters whose value for the GGUF file differs from the value for the folder it is made from, though the model is the same.
+    /// Parameters that have another value in the GGUF file than in the folder it is made from, though the model is the same.
     pub differs: Vec<Output>,
 }
 

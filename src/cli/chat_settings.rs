@@ -86,7 +86,7 @@ pub fn set(talk: &mut Talk, name: &str, value: &str) -> Result<String, String> {
     let Some(setting) = known else {
         let names: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
         return Err(format!(
-            "there is no setting '{name}'; there are {}",
+            "there is no setting '{name}'; the settings are {}",
             names.join(", ")
         ));
     };

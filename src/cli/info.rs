@@ -461,7 +461,7 @@ impl Info {
             (true, Some(context), Some(memory)) => line(
                 "runs",
                 format!(
-                    "yes, with {memory} bytes at a context of {context} (smallmind plan says for what)"
+                    "yes, with {memory} bytes at a context of {context} (smallmind plan itemizes them)"
                 ),
             ),
             _ => line("runs", "no".to_string()),

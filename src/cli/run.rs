@@ -89,7 +89,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         && !path.exists()
     {
         return error(format!(
-            "{}: there is no such file or folder (a text for the demo comes second: smallmind run demo TEXT)",
+            "{}: there is no such file or folder (to continue a text with the demo: smallmind run demo TEXT)",
             path.display()
         ));
     }

@@ -172,7 +172,7 @@ impl<W: Write> GgufWriter<W> {
         } in keys
         {
             if !seen.insert(key) {
-                let (key, problem) = (key.clone(), "it stands twice".to_string());
+                let (key, problem) = (key.clone(), "it occurs twice".to_string());
                 return Err(WriteError::Key { key, problem });
             }
             put_text(&mut header, key);
@@ -193,7 +193,7 @@ impl<W: Write> GgufWriter<W> {
                 problem,
             };
             if !seen.insert(name) {
-                return Err(bad("it stands twice".to_string()));
+                return Err(bad("it occurs twice".to_string()));
             }
             if !(1..=MOST_DIMS as usize).contains(&shape.len()) || shape.contains(&0) {
                 return Err(bad(format!(

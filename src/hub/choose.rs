@@ -56,7 +56,7 @@ pub fn choose(files: &[String], wanted: Option<&str>) -> Result<Choice, String> 
         let near = nearest(wanted, ggufs.iter().copied());
         let near = near.map_or(String::new(), |near| format!(", the nearest is '{near}'"));
         return Err(format!(
-            "no GGUF file is called '{wanted}' or of that type{near}; there are {}",
+            "no GGUF file has the name or type '{wanted}'{near}; there are {}",
             listed(&ggufs)
         ));
     }

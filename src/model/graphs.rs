@@ -100,7 +100,7 @@ fn builtin(config: &Configuration) -> Result<ModelFile, ModelError> {
             let near = near.map_or(String::new(), |near| format!(", the nearest is '{near}'"));
             let name = shortened(name, 100);
             format!(
-                "no graph file for the architecture '{name}'{near}; known are {}. A graph file of your own can be given (--graph FILE, or model.ron in the model's folder; the guide to graph files, src/guide/graphs.md, tells how to write one)",
+                "no graph file for the architecture '{name}'{near}; known are {}. A graph file of your own can be given (--graph FILE, or model.ron in the model's folder; the guide to graph files, src/guide/graphs.md, explains how to write one)",
                 known.join(", ")
             )
         }

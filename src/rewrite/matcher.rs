@@ -172,7 +172,7 @@ impl<'a> Search<'a> {
         missing && self.step(at + 1, anchor, accept)
     }
 
-    /// Whether a node was missing before, so that what lies after it can't be looked for.
+    /// Whether a node was missing before, so that the nodes after it can't be looked for.
     fn lacks_neighbour(&self) -> bool {
         matches!(self.flaw, Some((Closeness::Neighbour, _)))
     }

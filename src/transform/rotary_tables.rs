@@ -53,7 +53,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
         changes.push(Change {
             at: name.to_string(),
             what: format!(
-                "turns by the table \"{}\"",
+                "is rotated by the table \"{}\"",
                 editor.graph().name(table.into())
             ),
         });
