@@ -395,7 +395,7 @@ fn a_weight_expression_that_fills_the_memory_is_refused() {
 
 #[test]
 fn an_arena_larger_than_the_machine_is_an_error() {
-    // 2^28 floats a token are a terabyte and more for the two plans.
+    // 2^28 floats per token are more than a terabyte for the two plans.
     let doublings = "(\"d\", Concat(axis: 1), [\"d\", \"d\"]),\n".repeat(33);
     let nodes = format!("(\"d\", Neg, [\"x\"]),\n{doublings}(\"y\", Neg, [\"d\"]),");
     let model = Tiny::new(&nodes).open().unwrap();
@@ -406,7 +406,7 @@ fn an_arena_larger_than_the_machine_is_an_error() {
     );
 }
 
-/// Graphs that are odd, but mean something.
+/// Graphs that are odd, but valid.
 const ODD: [&str; 15] = [
     "(\"y\", Softmax, [\"x\"]),",
     "(\"y\", Reshape(shape: [0, 2, 2, 2]), [\"x\"]),",
@@ -438,7 +438,7 @@ fn an_odd_graph_runs_and_gives_the_same_whatever_the_passes() {
         let open = |options: &Options| {
             Model::open(tiny.folder(), options).unwrap_or_else(|error| panic!("{nodes}: {error}"))
         };
-        // A model whose tokens see later ones reads a text in one step.
+        // A model whose tokens see later tokens reads a text in one step.
         if open(&options).is_bidirectional() {
             options.chunk = options.context;
         }

@@ -1,4 +1,4 @@
-//! Do expressions mean what they say, and say where they are wrong?
+//! Do expressions have the right values, and do wrong expressions say where they are wrong?
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use smallmind::language::evaluate::{Failure, Scope};
 use smallmind::language::expression::Expression;
 use smallmind::language::value::Value;
 
-/// Parameters by name; the only weight is 'bias', which is there.
+/// Parameters by name; the only weight is 'bias', and the file has it.
 struct Names(BTreeMap<&'static str, Value>);
 
 impl Scope for Names {

@@ -1,4 +1,4 @@
-//! Does an executor refuse what its plan is not for?
+//! Does an executor refuse weights and sessions that don't match its plan?
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ const ENCODER: &str = "x = activation 2 4
      d = Reshape c | shape=[0,8]
      y = RmsNorm d g
      out y";
-/// An encoder that mixes tokens outside of attention.
+/// An encoder that mixes tokens outside attention.
 const MIXED: &str = "x = activation 8
      t = Transpose x | perm=[1,0]
      s = Softmax t
@@ -93,7 +93,7 @@ fn threads_and_weights_must_be_the_plans() {
     let fewer = || weights().into_iter().skip(1).collect();
     let count = ExecutorError::WeightCount { expected, found };
     assert_eq!(made(fewer(), 2), Some(count));
-    // A table for a packed matrix, and the reverse.
+    // A table in place of a packed matrix, and the reverse.
     let reversed = weights().into_iter().rev().collect();
     assert!(matches!(
         made(reversed, 2),
@@ -121,7 +121,7 @@ fn the_cache_of_beginnings_must_keep_the_plans_rows() {
         ),
     );
     let other = PrefixCache::new(&plan(&wider, CONTEXT, 1), 1 << 16).unwrap();
-    // Keys and values of 64 positions and 8 floats; of two layers, and of one.
+    // Keys and values of 64 positions and 8 floats, for two layers and for one.
     let (found, expected) = (2 * 4096, 4096);
     let error = executor().with_prefix_cache(other).err();
     assert_eq!(error, Some(ExecutorError::PrefixCache { expected, found }));
