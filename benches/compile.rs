@@ -1,7 +1,7 @@
 //! How long does a model take from its graph file to its plan, and which part of that?
 //!
-//! No weights are read: the folders hold a configuration alone. A benchmark is named `part/model`; `everything` is what
-//! the others are parts of, together with finding and reading the files.
+//! No weights are read: the folders contain only a configuration. A benchmark is named `part/model`; `everything` is all of
+//! the other parts, together with finding and reading the files.
 
 mod support;
 

@@ -1,8 +1,8 @@
 //! What is each pass worth? Steps of whole models with all passes, without each one, and with none.
 //!
 //! A benchmark is named `model/step, threads/passes`. `decode` is a step of one token with 64 before it, `prefill` a
-//! prompt of 128 tokens; both count tokens. All passes are measured first and last: how far the two differ, and the passes
-//! that change nothing in a model, tell what a difference is worth.
+//! prompt of 128 tokens; both count tokens. All passes are measured first and last: how far these two results differ, and
+//! the results of passes that change nothing in a model, show how large a difference must be to mean something.
 
 mod support;
 
@@ -19,7 +19,7 @@ const PAST: usize = 64;
 /// Tokens of a prompt.
 const PROMPT: usize = 128;
 
-/// Which passes run: a name, and the options that say so.
+/// The choices of passes: a name, and the options for it.
 fn variants() -> Vec<(String, Options)> {
     let passes = Passes::builtin().expect("the built-in passes are well formed");
     let without = |name: &str| Options::new().without([name]);
@@ -60,7 +60,7 @@ fn steps(criterion: &mut Criterion, name: &str, source: &Source, threads: usize)
                 }
                 session
             };
-            // Opened only if the command line selects it.
+            // The model is opened only if the command line selects it.
             let mut session = None;
             let input = prompt(tokens);
             group.bench_function(BenchmarkId::from_parameter(passes), |bencher| {

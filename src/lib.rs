@@ -2,7 +2,7 @@
 //!
 //! - A [`Model`] is opened once, from a Hugging Face folder, a GGUF file or bytes in memory ([`ModelBytes`]). It is cheap to
 //!   clone and may be used from any thread. [`Options`] choose threads, context, weights and more.
-//! - A [`Session`] is one sequence of tokens: tokens in, logits out. All its memory is taken when it is made.
+//! - A [`Session`] is one sequence of tokens: tokens in, logits out. All its memory is allocated when the session is made.
 //!
 //! # Logits
 //!
@@ -15,7 +15,7 @@
 //! let mut session = model.session()?;
 //! let logits = session.prefill(&[72, 101, 108, 108, 111])?; // [vocabulary], of the last token
 //! assert_eq!(logits.len(), model.vocabulary());
-//! let logits = session.step(33)?; // after one token more
+//! let logits = session.step(33)?; // after one more token
 //! # assert_eq!(logits.len(), model.vocabulary());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -68,10 +68,10 @@
 //! # Features
 //!
 //! - Without any: opening and compiling models, sessions, generating and scoring tokens, embedding token ids
-//! - `tokenizer`: text in and out, by `tokenizer.json` and the vocabularies of GGUF files; writing GGUF files
-//! - `chat`: conversations, by the model's chat template
+//! - `tokenizer`: text in and out, with `tokenizer.json` and the vocabularies of GGUF files; writing GGUF files
+//! - `chat`: conversations, with the model's chat template
 //! - `hub`: downloads from the Hugging Face Hub
-//! - `demo`: the demo model, of 1.8 MB, which is the source `"demo"`
+//! - `demo`: the demo model (1.8 MB), which opens as `"demo"`
 //! - `cli`: the `smallmind` program, with `tokenizer`, `chat` and `hub`
 //! - `internals`: the modules below made public, for the program, tests and benches; they change without notice
 //!
@@ -82,34 +82,34 @@
 //!
 //! # How it works
 //!
-//! The modules from the ground up; no module imports from one below it in this table, and a test reads the sources to hold
-//! them to it:
+//! The modules, from the ground up. No module imports from one below it in this table; a test reads the sources and
+//! enforces this:
 //!
 //! | module | what belongs there | what is absent there |
 //! | --- | --- | --- |
 //! | [`math`] | f64 functions of our own: logarithm, exponential, power | lanes, tensors |
-//! | [`language`] | the one RON grammar: documents, values, expressions, how mistakes are told | tensors and ops |
+//! | [`language`] | the one RON grammar: documents, values, expressions, how mistakes are reported | tensors and ops |
 //! | [`blocks`] | the formats of quantized weights: sizes, codec, fallback | files, kernels' layouts |
-//! | [`types`] | dimensions, element types, shapes, promises of bits, alignment | graphs, ops, arithmetic |
+//! | [`types`] | dimensions, element types, shapes, promises about bits, alignment | graphs, ops, arithmetic |
 //! | [`kernels`] | the arithmetic: plain Rust, AVX2 and AVX-512, equal to the bit | graphs, ops, offsets |
 //! | [`ops`] | one table that says everything about each op | SIMD, rules |
 //! | [`graph`] | the intermediate representation: values, one editor, the verifier, the printers, the interpreter | files, passes |
 //! | [`files`] | safetensors and GGUF files: tensors and keys, mapped or read | what they mean, writing |
-//! | `text` | tokenizers, detokenization, where chat templates stand (feature `tokenizer`) | which token comes next |
+//! | `text` | tokenizers, detokenization, where chat templates are found (feature `tokenizer`) | which token comes next |
 //! | [`architecture`] | graph files (`graphs/*.ron`): parameters, weights, expansion to a graph | rewriting, packed layouts |
 //! | [`transform`] | passes that compute: folding, sharing, merging, the last row | rules |
 //! | [`rewrite`] | rules as data (`passes/*.ron`): matched, checked, applied, reported | arithmetic on weights |
 //! | [`plan`] | schedule, lifetimes, and the place of every byte | weights' values |
 //! | [`exec`] | arena, threads, steps, sessions | names of ops |
-//! | [`model`] | all of it in one call | each of the steps itself |
+//! | [`model`] | all of the above in one call | the single steps |
 //! | [`generate`] | from logits to tokens to text | tokenizers, conversations |
-//! | [`embed`] | from hidden states to one vector a text | the encoder |
+//! | [`embed`] | from hidden states to one vector per text | the encoder |
 //! | `chat` | conversations: chat templates, and sessions that keep what they have read (feature `chat`) | terminals |
-//! | `convert` | all that writes GGUF: from file or folder to GGUF file (feature `tokenizer`) | reading files, what blocks are |
-//! | `hub` | models of the Hugging Face Hub, as paths (feature `hub`) | what the files say |
+//! | `convert` | everything that writes GGUF files, from a file or a folder (feature `tokenizer`) | reading files, what blocks are |
+//! | `hub` | models from the Hugging Face Hub, as paths (feature `hub`) | what the files say |
 //! | [`guide`] | the commands, the library, how to write graph files and rewrite rules, as Markdown | code |
 
-// What a caller may do is documented in full; the inner modules may be briefer.
+// The public API is documented in full; the inner modules may be briefer.
 #![cfg_attr(not(feature = "internals"), warn(clippy::missing_errors_doc))]
 
 #[cfg(feature = "chat")]
@@ -127,7 +127,7 @@ pub mod model;
 pub mod text;
 
 // The other modules are not API. With the feature `internals` the program, tests and benches see them; without it the
-// compiler finds what nobody uses.
+// compiler reports unused code.
 #[cfg(feature = "internals")]
 pub mod architecture;
 #[cfg(feature = "internals")]
@@ -135,7 +135,7 @@ pub mod blocks;
 #[cfg(feature = "internals")]
 pub mod exec;
 #[cfg(feature = "internals")]
-// Without tokenizers and writing, nobody asks for all that GGUF files say.
+// Without tokenizers and writing, some of what is read from GGUF files is unused.
 #[cfg_attr(not(feature = "tokenizer"), allow(dead_code, unused_imports))]
 pub mod files;
 #[cfg(feature = "internals")]
@@ -166,7 +166,7 @@ mod exec;
 #[cfg(not(feature = "internals"))]
 #[allow(unused_imports)]
 // Names that a module passes on to the program.
-// Without tokenizers and writing, nobody asks for all that GGUF files say.
+// Without tokenizers and writing, some of what is read from GGUF files is unused.
 #[cfg_attr(not(feature = "tokenizer"), allow(dead_code))]
 mod files;
 #[cfg(not(feature = "internals"))]
@@ -209,7 +209,7 @@ pub use plan::{MemoryReport, StepReport};
 #[cfg(feature = "tokenizer")]
 pub use text::tokenizer::Markers;
 
-/// What the errors of opening and running a model are made of.
+/// The errors that the errors of opening and running a model contain.
 pub mod error {
     pub use crate::architecture::weight_expression::WeightExpressionError;
     pub use crate::exec::arena::ArenaError;
@@ -229,7 +229,7 @@ pub mod error {
     pub use crate::text::tokenizer::TokenizerError;
 }
 
-/// The README's examples, compiled and run with the documentation tests.
+/// The examples of the README, compiled and run with the documentation tests.
 #[cfg(all(doctest, feature = "tokenizer", feature = "demo"))]
 #[doc = include_str!("../README.md")]
 pub struct Readme;

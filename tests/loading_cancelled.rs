@@ -1,4 +1,4 @@
-//! Does a load that is cancelled leave nothing behind? A program of its own: it looks at all threads and mappings.
+//! Does a cancelled load leave nothing behind? This is a separate program because it looks at all threads and mappings.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -18,7 +18,7 @@ fn threads() -> usize {
     fs::read_dir("/proc/self/task").unwrap().count()
 }
 
-/// Waits until as many threads are left as `wanted`: a thread that was joined may still be on its way out.
+/// Waits until `wanted` threads are left: a thread that was joined may still be about to end.
 fn ended(wanted: usize) -> bool {
     let deadline = Instant::now() + Duration::from_secs(5);
     while threads() != wanted && Instant::now() < deadline {
@@ -32,7 +32,7 @@ fn is_mapped(path: &Path) -> bool {
     maps.contains(path.to_str().unwrap())
 }
 
-/// Opens a model, and stops when `last` weights are ready. Gives what became of it, and how often the callback was asked.
+/// Opens a model, and stops when `last` weights are ready. Returns the result, and how often the callback was called.
 fn open(folder: &Path, last: usize) -> (Result<Model, ModelError>, usize) {
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = asked.clone();

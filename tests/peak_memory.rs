@@ -1,6 +1,6 @@
-//! Does a published model take the memory that its plan states, and not much more, while it is loaded and run?
+//! Does a published model use the memory that its plan states, and not much more, while it is loaded and run?
 //!
-//! `SMALLMIND_TEST_MODELS` names the folder that holds `gemma-3-270m-q4_k_m.gguf`; without it, nothing is tested. The
+//! `SMALLMIND_TEST_MODELS` names the folder that contains `gemma-3-270m-q4_k_m.gguf`; without it, nothing is tested. The
 //! system's figures are read where Linux shows them.
 #![cfg(all(feature = "cli", target_os = "linux"))]
 
@@ -14,9 +14,9 @@ use common::published_model;
 use serde_json::Value as Json;
 use smallmind::model::open_tokenizer;
 
-/// Names the model whose tokenizer a process of its own builds; empty for none.
+/// The variable that names the model whose tokenizer a child process builds; empty for none.
 const ALONE: &str = "SMALLMIND_TEST_TOKENIZER";
-/// What precedes the figure that such a process prints.
+/// The text before the figure that the child process prints.
 const PEAK: &str = "peak bytes ";
 
 /// The model's file, if it is there.
@@ -34,7 +34,7 @@ fn peak(process: &str) -> usize {
     kibibytes.parse::<usize>().unwrap() * 1024
 }
 
-/// The peak of this test program where it builds the tokenizer of `model` and nothing else, or nothing at all.
+/// The peak of this test program when it builds only the tokenizer of `model`, or nothing at all.
 fn peak_of_tokenizer(model: &Path) -> usize {
     let mut command = Command::new(std::env::current_exe().unwrap());
     let output = command
@@ -60,7 +60,7 @@ fn the_tokenizer_alone() {
     drop(tokenizer);
 }
 
-/// A program that is ended with the test, whether that fails or not.
+/// A program that ends with the test, whether or not the test fails.
 struct Running(std::process::Child);
 
 impl Drop for Running {
@@ -71,7 +71,7 @@ impl Drop for Running {
     }
 }
 
-/// The most bytes that the program ever had in memory once the model has written something.
+/// The most bytes that the program ever had in memory, measured once the model has written something.
 fn peak_of_run(model: &Path) -> usize {
     let mut command = Command::new(env!("CARGO_BIN_EXE_smallmind"));
     command
@@ -80,7 +80,7 @@ fn peak_of_run(model: &Path) -> usize {
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     let mut program = Running(command.spawn().unwrap());
-    // A few tokens: it goes on with the others, and is alive when it is looked at.
+    // After a few tokens the program is still generating, so it is alive when it is measured.
     let stdout = program.0.stdout.as_mut().unwrap();
     stdout.read_exact(&mut [0; 32]).unwrap();
     peak(&program.0.id().to_string())
@@ -108,6 +108,6 @@ fn the_peak_stays_within_1_3_times_weights_and_arena() {
         (peak - tokenizer) as f64 <= 1.3 * planned as f64,
         "{peak} bytes less {tokenizer} of the tokenizer are more than 1.3 times {planned}"
     );
-    // What is planned is in use: the figures are of the same things.
+    // The planned memory is in use, so the figures describe the same things.
     assert!(peak >= bytes("packed_weights"), "{peak} of {planned}");
 }

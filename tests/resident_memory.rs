@@ -1,6 +1,6 @@
-//! Does a model take the memory that its plan states in total, neither more nor less?
+//! Does a model use as much memory in total as its plan states, neither more nor less?
 //!
-//! A process of its own opens the model, so that nothing else is measured. The system's figures are read where Linux shows
+//! A separate process opens the model, so that nothing else is measured. The system's figures are read where Linux shows
 //! them.
 #![cfg(target_os = "linux")]
 
@@ -16,11 +16,11 @@ use serde_json::{Value, json};
 use smallmind::model::WeightAccess;
 use smallmind::{Model, Options};
 
-/// Names the model that a process of its own opens.
+/// The variable that names the model that the separate process opens.
 const MODEL: &str = "SMALLMIND_TEST_RESIDENT";
-/// Whether it reads the files.
+/// The variable that says whether it reads the files instead of mapping them.
 const READ: &str = "SMALLMIND_TEST_READ";
-/// What precedes the figures that it prints.
+/// The text before the figures that it prints.
 const FIGURES: &str = "resident and planned ";
 
 const WIDTH: usize = 512;
@@ -108,7 +108,7 @@ fn a_model_alone() {
     println!("\n{FIGURES}{taken} {}", model.plan().total);
 }
 
-/// What a process takes with the model, but for what it has at its start, and what the model's plan states.
+/// The memory that a process uses for the model, not counting what it uses at its start, and what the model's plan states.
 fn figures(model: &Path, read: bool) -> (usize, usize) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command

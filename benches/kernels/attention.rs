@@ -14,7 +14,7 @@ const DIM: usize = 64;
 const KV: usize = KV_HEADS * DIM;
 const SCALE: f32 = 0.125;
 
-/// Steps measured: name, tokens, positions before them.
+/// The measured steps: name, tokens, positions before them.
 const STEPS: [(&str, usize, usize); 2] =
     [("1 token at 1024", 1, 1023), ("512 tokens at 0", 512, 0)];
 
@@ -43,7 +43,7 @@ pub fn all(criterion: &mut Criterion) {
                     .scratch(DIM)
             },
         );
-        // The step's own are read and written, then all.
+        // The step's own keys and values are read and written, then all are read.
         let counts = floats(4 * (tokens + context) * KV);
         bench(criterion, "Cache", name, Cache, counts, || {
             let whole = [context, KV_HEADS, DIM];
@@ -57,8 +57,8 @@ pub fn all(criterion: &mut Criterion) {
     }
 }
 
-/// What a walk of all heads over the visible keys counts, `products` times: operations, or for one token the bytes of
-/// the keys, or of keys and values.
+/// The throughput unit of a walk of all heads over the visible keys, `products` times: operations, or, for one token, the
+/// bytes of the keys, or of keys and values.
 fn counts(tokens: usize, past: usize, products: usize) -> Throughput {
     // Token t sees past + t + 1 positions.
     let pairs = tokens * past + tokens * (tokens + 1) / 2;

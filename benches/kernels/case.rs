@@ -1,14 +1,14 @@
-//! A step's operands made by hand, and the loop that measures a kernel over them.
+//! A step's operands, made by hand, and the loop that measures a kernel with them.
 //!
-//! What belongs here: memory laid out as the arena lays it out, filled with the same numbers on each run. What does
-//! not: any op.
+//! What belongs here: memory with the layout of the arena, filled with the same numbers on each run. What does not belong:
+//! any op.
 
 use std::cell::{Cell, LazyCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use smallmind::blocks::BlockFormat;
-use smallmind::kernels::call::{Call, Kernel, Operand, QuantizedView, View, bind};
+use smallmind::kernels::call::{Call, Kernel, Operand, QuantizedView, Sequence, View, bind};
 use smallmind::kernels::kv_cache::{KvCache, KvLayout};
 use smallmind::kernels::packed::{PackSource, PackedMatrix, RowTable};
 use smallmind::kernels::panel_memory::PanelMemory;
@@ -22,7 +22,7 @@ use smallmind::types::DType;
 /// kernel would take a second or more.
 const SCALAR_LIMIT: u64 = 400_000_000;
 
-/// Bytes at whose multiples the planner places buffers.
+/// The alignment of the planner's buffers, in bytes.
 const ALIGNMENT: usize = 64;
 
 /// Arena memory: `len` cells at a multiple of [`ALIGNMENT`].
@@ -54,7 +54,7 @@ impl Memory {
     }
 }
 
-/// One input, and the memory behind it.
+/// One input, with its memory.
 pub enum Input {
     /// An optional input that is absent.
     Absent,
@@ -75,7 +75,7 @@ pub enum Input {
 }
 
 impl Input {
-    /// An arena tensor of numbers that `seed` names.
+    /// An arena tensor of numbers that `seed` determines.
     pub fn tensor(shape: &[usize], seed: u32) -> Input {
         Input::Tensor(
             Memory::new(&numbers(shape.iter().product(), seed)),
@@ -83,12 +83,12 @@ impl Input {
         )
     }
 
-    /// A dense weight of numbers that `seed` names.
+    /// A dense weight of numbers that `seed` determines.
     pub fn constant(shape: &[usize], seed: u32) -> Input {
         Input::Constant(numbers(shape.iter().product(), seed), shape.to_vec())
     }
 
-    /// A packed weight [rows, cols] of numbers that `seed` names.
+    /// A packed weight [rows, cols] of numbers that `seed` determines.
     pub fn packed(rows: usize, cols: usize, weight_type: DType, seed: u32) -> Input {
         let source = Weights {
             rows,
@@ -102,7 +102,7 @@ impl Input {
         )
     }
 
-    /// A weight of quantized blocks [rows, cols], every row of which is that of the numbers that `seed` names.
+    /// A weight of quantized blocks [rows, cols]; every row has the same numbers, which `seed` determines.
     pub fn quantized(rows: usize, cols: usize, format: BlockFormat, seed: u32) -> Input {
         let mut row = vec![0; cols / format.elements() * format.bytes()];
         let written = format.quantize(&numbers(cols, seed), &mut row);
@@ -119,7 +119,7 @@ impl Input {
         )
     }
 
-    /// Quantized activations [rows, cols] of numbers that `seed` names.
+    /// Quantized activations [rows, cols] of numbers that `seed` determines.
     pub fn quantized_tensor(rows: usize, cols: usize, seed: u32) -> Input {
         let x = Input::tensor(&[rows, cols], seed);
         let case = Case::new(rows, vec![x], &[]).quantized(rows, cols);
@@ -157,7 +157,7 @@ pub struct Case {
     /// Words of a quantized output, and its [rows, cols].
     quantized: Option<(Vec<Cell<i32>>, [usize; 2])>,
     scratch: Memory,
-    cache: Option<(KvLayout, Memory, Memory)>,
+    cache: Option<(KvLayout, Memory, Vec<u32>)>,
     tokens: usize,
     past: usize,
 }
@@ -202,21 +202,22 @@ impl Case {
     /// With a cache, full of numbers.
     pub fn cache(mut self, kv_heads: usize, head_dim: usize, capacity: usize) -> Case {
         let layout = KvLayout::new(kv_heads, head_dim, capacity);
-        let memory = |seed| Memory::new(&numbers(layout.floats(), seed));
-        self.cache = Some((layout, memory(101), memory(102)));
+        let floats = layout.blocks() * layout.block_floats();
+        let table = (0..layout.blocks() as u32).collect();
+        self.cache = Some((layout, Memory::new(&numbers(floats, 101)), table));
         self
     }
 
-    /// Give `run` the step as the executor would.
+    /// Call `run` with the step, as the executor would.
     fn call(&self, run: &mut dyn FnMut(&Call<'_>)) {
         let inputs: Vec<_> = self.inputs.iter().map(Input::operand).collect();
         let outputs = self.outputs.iter();
         let outputs: Vec<_> = outputs
             .map(|(memory, shape)| View::new(memory.cells(), shape))
             .collect();
-        let cache = self.cache.as_ref().map(|(layout, keys, values)| KvCache {
-            keys: keys.cells(),
-            values: values.cells(),
+        let cache = self.cache.as_ref().map(|(layout, pool, table)| KvCache {
+            pool: pool.cells(),
+            tables: table,
             layout: *layout,
         });
         let quantized = self.quantized.as_ref();
@@ -232,8 +233,12 @@ impl Case {
             threads: 1,
             drawn: &AtomicUsize::new(0),
             tokens: self.tokens,
-            past: self.past,
-            sequences: &[],
+            sequences: &[Sequence {
+                start: 0,
+                end: self.tokens,
+                past: self.past,
+                table: 0,
+            }],
         });
     }
 }
@@ -269,17 +274,17 @@ pub fn bench<K: Kernel + Clone>(
     group.finish();
 }
 
-/// Bytes of so many f32.
+/// The bytes of this many f32.
 pub fn floats(count: usize) -> Throughput {
     Throughput::BytesDecimal((count * size_of::<f32>()) as u64)
 }
 
-/// So many operations or elements.
+/// This many operations or elements.
 pub fn count(operations: usize) -> Throughput {
     Throughput::Elements(operations as u64)
 }
 
-/// So many tokens, in words.
+/// A number of tokens, in words.
 pub fn tokens_of(count: usize) -> String {
     format!("{count} token{}", if count == 1 { "" } else { "s" })
 }
@@ -330,7 +335,7 @@ impl PackSource for Weights {
     }
 }
 
-/// Weights of quantized blocks [rows, cols], all rows alike, about to be packed.
+/// Weights of quantized blocks [rows, cols], with equal rows, about to be packed.
 struct Blocks {
     rows: usize,
     cols: usize,

@@ -23,7 +23,7 @@ const TYPES: [(DType, &str); 3] = [
 pub fn all(criterion: &mut Criterion) {
     for (weight_type, name) in TYPES {
         for (cols, rows) in [(768, 3072), (3072, 768)] {
-            // The scalar kernel is measured with 16 tokens, the others with 512 too.
+            // The scalar kernel is measured with 16 tokens, the others also with 512.
             for tokens in [1, 16, 512] {
                 linear(criterion, tokens, cols, rows, weight_type, name);
             }
@@ -39,7 +39,7 @@ pub fn all(criterion: &mut Criterion) {
     mat_mul(criterion);
 }
 
-/// What a product of `tokens` rows with weights [rows, cols] counts.
+/// The throughput unit of a product of `tokens` rows with weights [rows, cols].
 fn counts(tokens: usize, cols: usize, rows: usize, weight_type: DType) -> Throughput {
     match tokens {
         1 => Throughput::BytesDecimal(PackedMatrix::bytes_for(rows, cols, weight_type) as u64),

@@ -1,6 +1,6 @@
 //! How fast is each kernel, on each instruction set that this CPU has?
 //!
-//! One thread runs each kernel through the same binding and the same calls as the executor gives it. A benchmark is
+//! One thread runs each kernel through the same binding and the same calls as the executor. A benchmark is
 //! named `op/case/instruction set`, so that `cargo bench --bench kernels -- 'Linear/.*/avx2'` selects by any of them.
 //! Products, attention and scores count floating-point operations (two for each multiply-add) where there are many
 //! tokens; everything else counts the bytes of its operands, each once, or elements.

@@ -15,7 +15,7 @@ pub fn all(criterion: &mut Criterion) {
                 "{tokens} x {WIDTH}{}",
                 if residual { ", residual" } else { "" }
             );
-            // x and y; with a residual that and the sum too.
+            // x and y; with a residual, also the residual and the sum.
             let counts = || floats(if residual { 4 } else { 2 } * tokens * WIDTH);
             let kernel = RmsNorm {
                 output: std::marker::PhantomData::<Floats>,

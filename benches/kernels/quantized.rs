@@ -10,7 +10,7 @@ use smallmind::kernels::weights::Weights as _;
 
 use super::case::{Case, Input, bench, count, floats, tokens_of};
 
-/// The formats that files hold most of.
+/// The formats that are most common in files.
 const FORMATS: [BlockFormat; 7] = [
     BlockFormat::Q8_0,
     BlockFormat::Q5_0,

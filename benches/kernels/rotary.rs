@@ -1,4 +1,4 @@
-//! Rotary positions: tables, and heads turned by them. Nine heads of 64.
+//! Rotary positions: tables, and heads rotated by them. Nine heads of 64.
 
 use criterion::Criterion;
 use smallmind::kernels::rotary::{
@@ -19,7 +19,7 @@ pub fn all(criterion: &mut Criterion) {
             inv_freq: inv_freq.clone(),
         };
         let name = tokens_of(tokens);
-        // Angles, of which sine and cosine are both wanted.
+        // Both the sine and the cosine of each angle are computed.
         bench(
             criterion,
             "RotaryTable",

@@ -1,4 +1,4 @@
-//! What the benchmarks of whole models share: folders of models that no file in the repository holds.
+//! What the benchmarks of whole models share: folders of models that are not in the repository.
 #![allow(dead_code)] // Each benchmark uses a part.
 
 use std::fs;
@@ -17,7 +17,7 @@ pub struct Llama {
     pub heads: usize,
     /// Heads of keys and values.
     pub kv_heads: usize,
-    /// Elements of a token inside of the feed-forward block.
+    /// Elements of a token inside the feed-forward block.
     pub ffn: usize,
     /// Token ids.
     pub vocabulary: usize,
@@ -33,7 +33,7 @@ pub const SMOLLM2_135M: Llama = Llama {
     vocabulary: 49152,
 };
 
-/// Small enough that dispatch and memory for activations matter beside the products.
+/// Small enough that dispatch and memory for activations matter, besides the products.
 pub const SMALL: Llama = Llama {
     width: 256,
     layers: 4,
@@ -92,7 +92,7 @@ impl Llama {
         tensors
     }
 
-    /// Write the configuration alone: enough to compile.
+    /// Write only the configuration, which is enough to compile.
     pub fn write_config(&self, folder: &Path) {
         write_config(folder, &self.config());
     }
@@ -105,7 +105,7 @@ impl Llama {
             .tensors()
             .into_iter()
             .map(|(name, shape)| {
-                // A product of `shape[1]` terms keeps about the magnitude of what is multiplied; gains are near 1.
+                // A product of `shape[1]` terms has about the magnitude of its input; gains are near 1.
                 let (center, spread) = match shape[..] {
                     [_, cols] => (0.0, (3.0 / cols as f32).sqrt()),
                     _ => (1.0, 0.1),
@@ -125,7 +125,7 @@ impl Llama {
     }
 }
 
-/// Write the configuration of GPT-2 (124 M) alone.
+/// Write only the configuration of GPT-2 (124 M).
 pub fn write_gpt2_config(folder: &Path) {
     let config = json!({
         "activation_function": "gelu_new",

@@ -1,5 +1,5 @@
-//! Whether a graph and its weight file agree as wholes: no tensor is missing, no tensor and no node is without a reader, and
-//! caches keep what their readers look at.
+//! Checks whether a whole graph and its weight file agree: no tensor is missing, every tensor and every node has a reader,
+//! and caches keep what their readers look at.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -10,10 +10,11 @@ use crate::graph::{Graph, NodeId, Value};
 use crate::language::diagnostics::{Position, Problem, nearest, unknown};
 use crate::ops::{Attribute, Tokens};
 
-/// Missing tensors that are named where many are missing.
+/// How many missing tensors are named where many are missing.
 const NAMED: usize = 3;
 
-/// What there is to say of weights whose tensors are missing, each with more to say of it: those of one declaration at once.
+/// The problems of weights whose tensors are missing, each with an addition to its message. All weights of one declaration
+/// make one problem.
 pub(super) fn missing(expanded: &Expanded, missing: &[(&FlatWeight, String)]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut declared: BTreeMap<Position, Vec<&(&FlatWeight, String)>> = BTreeMap::new();
@@ -64,7 +65,7 @@ pub(super) fn missing(expanded: &Expanded, missing: &[(&FlatWeight, String)]) ->
     problems
 }
 
-/// Which iterations of Repeats weights belong to, where they do: ", of layer 3 to 5, 8".
+/// The iterations of Repeats that weights belong to, if they belong to any: ", of layer 3 to 5, 8".
 fn of_layers<'a>(weights: impl Iterator<Item = &'a FlatWeight>) -> String {
     let mut layers: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
     for weight in weights {
@@ -99,7 +100,7 @@ fn of_layers<'a>(weights: impl Iterator<Item = &'a FlatWeight>) -> String {
     text
 }
 
-/// Nodes that nothing reads: a slip in a name, most likely. To be asked where nothing else is wrong.
+/// Nodes that nothing reads: most likely a typo in a name. To be called only where nothing else is wrong.
 pub(super) fn unread_nodes(expanded: &Expanded) -> Vec<Problem> {
     let mut problems = Vec::new();
     let reached = reached(expanded);
@@ -113,7 +114,7 @@ pub(super) fn unread_nodes(expanded: &Expanded) -> Vec<Problem> {
         .collect();
     let mut told = HashSet::new();
     for (node, reached) in nodes() {
-        // Of a chain of such nodes the last is the mistake.
+        // In a chain of such nodes, the last one is the mistake.
         let is_last = !node.names.iter().any(|name| read.contains(name.as_str()));
         if *reached || !is_last || !told.insert(node.position) {
             continue;
@@ -143,7 +144,7 @@ pub(super) fn unread_nodes(expanded: &Expanded) -> Vec<Problem> {
     problems
 }
 
-/// For each node, whether an output depends on it, or one that may stay without a reader.
+/// For each node, whether an output depends on it, or a node that may stay without a reader does.
 fn reached(expanded: &Expanded) -> Vec<bool> {
     let mut places = HashMap::new();
     for (at, node) in expanded.nodes.iter().enumerate() {
@@ -209,7 +210,7 @@ pub(super) fn unread_tensors(expanded: &Expanded, headers: &Headers) -> Vec<Prob
     let unread = headers
         .iter()
         .filter(|(name, _)| !read.contains(name.as_str()) && !ignored(name));
-    // Tensors whose names differ in numbers alone are one problem.
+    // Tensors whose names differ only in numbers make one problem.
     let mut alike: BTreeMap<(String, &[usize]), Vec<&str>> = BTreeMap::new();
     for (name, header) in unread {
         let key = (without_numbers(name), header.shape.as_slice());
@@ -228,7 +229,7 @@ pub(super) fn unread_tensors(expanded: &Expanded, headers: &Headers) -> Vec<Prob
     alike.into_iter().map(problem).collect()
 }
 
-/// Caches whose window is not the one through which their keys are read.
+/// Caches whose window differs from the window through which their keys are read.
 pub(super) fn caches(expanded: &Expanded, graph: &Graph) -> Vec<Problem> {
     let mut problems = Vec::new();
     for id in graph.order() {
@@ -270,16 +271,16 @@ pub(super) fn caches(expanded: &Expanded, graph: &Graph) -> Vec<Problem> {
             problems.push(Problem::new(position, message).of(name));
         }
     }
-    // One that each iteration of a Repeat has is reported for the first.
+    // A problem that each iteration of a Repeat has is reported for the first iteration only.
     let mut told = HashSet::new();
     problems.retain(|problem| told.insert((problem.line, problem.column)));
     problems
 }
 
-/// The attribute of caches and of what masks scores.
+/// The attribute of caches, and of ops that mask scores.
 const WINDOW: &str = "window";
 
-/// The nodes that look at keys through a window, or at all of them where they could have one.
+/// The nodes that look at keys through a window, or that look at all keys although they could have a window.
 fn readers(graph: &Graph, keys: Value) -> Vec<NodeId> {
     let (mut waiting, mut seen, mut readers) = (vec![keys], HashSet::new(), Vec::new());
     while let Some(value) = waiting.pop() {
@@ -288,11 +289,11 @@ fn readers(graph: &Graph, keys: Value) -> Vec<NodeId> {
                 continue;
             };
             let whole = matches!(op.tokens(), Tokens::Text { .. });
-            // Scores that are not masked here may be by the next node.
+            // Scores that are not masked here may be masked by the next node.
             let masks = whole || op.attribute("causal").is_none() || op.flag("causal");
             match (op.attribute(WINDOW).is_some(), op.tokens()) {
                 (true, _) if masks => readers.push(user),
-                // Scores end where they are summed up.
+                // Scores end where they are summed.
                 (_, Tokens::OwnRow(_)) => {}
                 _ => waiting
                     .extend((0..op.output_count()).map(|output| Value { node: user, output })),

@@ -1,4 +1,4 @@
-//! A graph file as it is written: parameters, weights and nodes with their places, nothing evaluated.
+//! A graph file as it is written: parameters, weights and nodes with their positions, with nothing evaluated.
 
 use crate::language::diagnostics::Position;
 use crate::language::expression::Expression;
@@ -11,7 +11,7 @@ pub struct ModelFile {
     pub file: String,
     /// The names it goes by in config.json ("architectures") and GGUF (general.architecture).
     pub architectures: Vec<String>,
-    /// What may stand before every tensor's name in a weight file; `[""]` unless told.
+    /// Prefixes that a weight file may put before every tensor's name; `[""]` by default.
     pub prefixes: Vec<String>,
     /// Tensors of a weight file that need no reader; `*` stands for any text.
     pub ignore: Vec<String>,
@@ -25,11 +25,11 @@ pub struct ModelFile {
     pub require: Vec<Requirement>,
     /// Weights, in file order, without duplicates.
     pub weights: Vec<WeightDeclaration>,
-    /// What a GGUF file of such a model is to hold besides; without it, none can be written.
+    /// What a GGUF file of such a model must contain in addition; without it, no GGUF file can be written.
     pub gguf: Option<GgufStatement>,
     /// Nodes, Repeats and Ifs, in order.
     pub nodes: Vec<Statement>,
-    /// The names whose last binding the model gives back.
+    /// The names whose last binding the model returns.
     pub outputs: Vec<Output>,
 }
 
@@ -38,7 +38,7 @@ pub struct ModelFile {
 pub struct Param {
     /// Its name.
     pub name: String,
-    /// Where the name stands.
+    /// Where the name is in the file.
     pub position: Position,
     /// What it is.
     pub definition: Definition,
@@ -47,7 +47,7 @@ pub struct Param {
 /// What a parameter is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Definition {
-    /// The first of these dotted paths that the model's configuration holds, else the default.
+    /// The value at the first of these dotted paths that the model's configuration has, else the default.
     Key {
         /// Paths into config.json.
         hf: Vec<String>,
@@ -55,9 +55,9 @@ pub enum Definition {
         gguf: Vec<String>,
         /// The value if no path is present.
         default: Option<Argument>,
-        /// The value if a path is present and null, and none has a value.
+        /// The value if a path is present and null, and no path has a value.
         null: Option<Argument>,
-        /// What a GGUF file that is written holds under the key; the parameter's value unless told, nothing where `none`.
+        /// What is written under the key of a GGUF file; by default the parameter's value, and nothing where it is `none`.
         to_gguf: Option<Box<Argument>>,
     },
     /// A value from this file.
@@ -67,7 +67,7 @@ pub enum Definition {
 /// A value that may have to be computed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Argument {
-    /// Where it stands.
+    /// Where it is in the file.
     pub position: Position,
     /// What it is.
     pub kind: ArgumentKind,
@@ -91,16 +91,16 @@ pub struct Formula {
     pub expression: Expression,
     /// Its text.
     pub text: String,
-    /// Where the text's first character stands.
+    /// Where the text's first character is in the file.
     pub position: Position,
 }
 
-/// A condition the model's parameters must meet.
+/// A condition that the model's parameters must meet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Requirement {
     /// The condition.
     pub condition: Formula,
-    /// What to say if it doesn't hold.
+    /// What to say if it is false.
     pub why: String,
 }
 
@@ -109,13 +109,13 @@ pub struct Requirement {
 pub struct WeightDeclaration {
     /// Its name in this file: "embed", or "layer.q" if it has one tensor for each value of the variable `layer`.
     pub name: String,
-    /// Where the name stands.
+    /// Where the name is in the file.
     pub position: Position,
-    /// The Repeat variables its tensors' names mention, outermost first, as `name` begins with them.
+    /// The Repeat variables that its tensors' names mention, outermost first; `name` begins with them.
     pub variables: Vec<String>,
     /// `name` without the variables: "q".
     pub rest: String,
-    /// Its shape, in rows of the file's order: [out, in] for a matrix.
+    /// Its shape, in the file's row order: [out, in] for a matrix.
     pub shape: Vec<Argument>,
     /// The tensor's name in Hugging Face files.
     pub hf: Option<Template>,
@@ -125,14 +125,14 @@ pub struct WeightDeclaration {
     pub optional: bool,
     /// What is used when the file lacks it.
     pub or: Option<Alternative>,
-    /// What is done with the tensor of a folder, in order, to make that of a GGUF file.
+    /// What is done to the tensor of a folder, in order, to make the tensor of a GGUF file.
     pub to_gguf: Vec<Step>,
 }
 
-/// `Op(attributes)` or `Op(operand)`: what is done with one tensor.
+/// `Op(attributes)` or `Op(operand)`: what is done to one tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// Where it stands.
+    /// Where it is in the file.
     pub position: Position,
     /// The op, whose first input is the tensor.
     pub op: String,
@@ -145,15 +145,15 @@ pub struct Step {
 /// `gguf: (architecture: "…", keys: {…}, tensors: {…}, differs: […])`
 #[derive(Debug, Clone, PartialEq)]
 pub struct GgufStatement {
-    /// Where it stands.
+    /// Where it is in the file.
     pub position: Position,
     /// The value of `general.architecture`.
     pub architecture: String,
     /// Keys that no parameter reads, and their values; `{arch}` stands for the architecture.
     pub keys: Vec<(String, Argument)>,
-    /// Tensors that are made of parameters, each a list of floats; not written where `none`.
+    /// Tensors that are made from parameters, each a list of floats; not written where `none`.
     pub tensors: Vec<(String, Argument)>,
-    /// Parameters that are another for the GGUF file than for the folder it is made from, though the model is the same.
+    /// Parameters that have another value in the GGUF file than in the folder it is made from, though the model is the same.
     pub differs: Vec<Output>,
 }
 
@@ -162,16 +162,16 @@ pub struct GgufStatement {
 pub struct Alternative {
     /// The name of another weight.
     pub weight: String,
-    /// The first of its rows that stand in, as many as the missing weight has; all of it where none.
+    /// The first of the rows that stand in; there are as many as the missing weight has. The whole weight if `None`.
     pub first_row: Option<Argument>,
-    /// Where it may stand in; everywhere where none.
+    /// The condition under which it may stand in; always if `None`.
     pub condition: Option<Argument>,
 }
 
 /// A tensor's name with `{variable}` in it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Template {
-    /// Literal texts, and between each two the variable whose value stands there; one text more than variables.
+    /// Literal texts. Between each two comes the value of a variable, so there is one text more than there are variables.
     pub texts: Vec<String>,
     /// The variables.
     pub variables: Vec<String>,
@@ -184,7 +184,7 @@ pub enum Statement {
     Node(Node),
     /// `Repeat("variable", count, […])`
     Repeat {
-        /// Where it stands.
+        /// Where it is in the file.
         position: Position,
         /// The variable, which counts from 0.
         variable: String,
@@ -197,9 +197,9 @@ pub enum Statement {
     If {
         /// The condition.
         condition: Formula,
-        /// The nodes if it holds.
+        /// The nodes if it is true.
         yes: Vec<Statement>,
-        /// The nodes if it doesn't.
+        /// The nodes if it is false.
         no: Vec<Statement>,
     },
 }
@@ -207,7 +207,7 @@ pub enum Statement {
 /// `("name", Op(attributes), ["input", …])`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// Where it stands.
+    /// Where it is in the file.
     pub position: Position,
     /// The names of its outputs, at least one.
     pub names: Vec<String>,
@@ -224,7 +224,7 @@ pub struct Node {
 /// An input of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Operand {
-    /// Where it stands.
+    /// Where it is in the file.
     pub position: Position,
     /// What it is.
     pub kind: OperandKind,
@@ -241,10 +241,10 @@ pub enum OperandKind {
     Absent,
 }
 
-/// A name the model gives back.
+/// A name whose value the model returns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Output {
-    /// Where it stands.
+    /// Where it is in the file.
     pub position: Position,
     /// The name.
     pub name: String,

@@ -1,7 +1,7 @@
-//! From an expanded graph file to a graph: names become values, words become ops, types are inferred.
+//! Turns an expanded graph file into a graph: names become values, words become ops, types are inferred.
 //!
-//! Every problem is reported with its line: unknown ops and attributes, operands of wrong number or shape, tensors that
-//! the weight file lacks or holds in another shape or type, and nodes and tensors that nothing reads.
+//! Every problem is reported with its line: unknown ops and attributes, operands of the wrong number or shape, tensors that
+//! the weight file lacks or has in another shape or type, and nodes and tensors that nothing reads.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,16 +18,16 @@ use crate::language::value::Value as Setting;
 use crate::ops::{Attribute, Op, View, named_activation};
 use crate::types::{DType, Dim, Literal, Type};
 
-/// The most elements of a value, T and S counted as 1.
+/// The most elements of a value, with T and S counted as 1.
 const MOST_ELEMENTS: usize = 1 << 40;
-/// How many times the elements of the weights expressions over them may compute, views not counted.
+/// Expressions over weights may compute this many times as many elements as the weights have, not counting views.
 const COMPUTED_FACTOR: usize = 8;
-/// Elements that such expressions may compute however small the weights are.
+/// Elements that such expressions may compute, however small the weights are.
 const COMPUTED_ALWAYS: usize = 1 << 20;
-/// Missing tensors for which the nearest name is looked up.
+/// How many missing tensors have their nearest name looked up.
 const MOST_LOOKUPS: usize = 100;
 
-/// Build the graph. Without `headers` (no weight file is at hand) every required weight is taken to be an F32 tensor of
+/// Build the graph. Without `headers` (no weight file is at hand) every required weight is assumed to be an F32 tensor of
 /// the shape that the graph file states.
 pub fn bind(file: &str, expanded: &Expanded, headers: Option<&Headers>) -> Result<Graph, Problems> {
     let mut graph = Graph::new();
@@ -93,7 +93,7 @@ struct Binder<'a> {
     computable: usize,
     /// Missing tensors whose nearest name will still be looked up.
     lookups: usize,
-    /// Weights whose tensors the file lacks, each with what to say of it.
+    /// Weights whose tensors the file lacks, each with an addition to its message.
     missing: Vec<(&'a FlatWeight, String)>,
     problems: Vec<Problem>,
     /// Where each problem of a node was reported.
@@ -101,7 +101,7 @@ struct Binder<'a> {
 }
 
 impl<'a> Binder<'a> {
-    /// Reports a problem of a node; one that each iteration of a Repeat has is reported for the first.
+    /// Reports a problem of a node; a problem that each iteration of a Repeat has is reported for the first iteration only.
     fn report(&mut self, position: Position, node: &str, message: impl Into<String>) {
         let message = message.into();
         if self.reported.insert((position, message.clone())) {
@@ -172,7 +172,7 @@ impl<'a> Binder<'a> {
         }
     }
 
-    /// The tensor that `name` may have meant, without the prefix under which the file has it.
+    /// The tensor that `name` may have meant, without the prefix that it has in the file.
     fn nearest_tensor<'h>(
         &mut self,
         name: &str,
@@ -229,7 +229,7 @@ impl<'a> Binder<'a> {
                         return;
                     }
                 },
-                // What is missing was reported where it should have come from.
+                // A missing value was reported where it should have been bound.
                 FlatInput::Value(name) | FlatInput::Weight(name) => match self.values.get(name) {
                     Some(value) => Some(*value),
                     None => return,
@@ -269,7 +269,7 @@ impl<'a> Binder<'a> {
                     let problem =
                         problem.or_else(|| if computes { self.compute(value) } else { None });
                     if let Some(problem) = problem {
-                        // Unbound, so that its readers, which are as large, are not reported too.
+                        // It stays unbound so that its readers, which are as large, are not reported too.
                         self.report(node.position, label, problem);
                         continue;
                     }
@@ -284,7 +284,7 @@ impl<'a> Binder<'a> {
         }
     }
 
-    /// What is wrong with leaving out operand `slot`, which is an optional weight that the file lacks.
+    /// What is wrong with leaving out operand `slot`, an optional weight that the file lacks.
     fn left_out(&self, op: &Op, slot: usize, weight: &str) -> Option<String> {
         let def = op.input_def(slot)?;
         let (op, input) = (op.name(), def.name);
@@ -303,8 +303,8 @@ impl<'a> Binder<'a> {
         }
     }
 
-    /// Operands that are weights where kernels need what depends on the tokens, or the reverse. An op on weights and
-    /// literals alone runs without kernels.
+    /// Operands that are weights where kernels need values that depend on the tokens, or the reverse. An op that reads only
+    /// weights and literals runs without kernels.
     fn misfits(&self, op: &Op, classes: &[Option<Class>], inputs: &[Option<Value>]) -> Vec<String> {
         if !classes.contains(&Some(Class::Activation)) {
             return Vec::new();
@@ -331,7 +331,7 @@ impl<'a> Binder<'a> {
             .collect()
     }
 
-    /// Count what an expression over weights computes; says what is wrong where that first becomes too much.
+    /// Count what an expression over weights computes; says what is wrong the first time that the sum becomes too large.
     fn compute(&mut self, value: Value) -> Option<String> {
         let ty = self.editor.graph().ty(value);
         let Some(left) = self.computable.checked_sub(ty.elements(1, 1)) else {
@@ -344,7 +344,7 @@ impl<'a> Binder<'a> {
         None
     }
 
-    /// An output must be something that a step leaves in the arena as f32.
+    /// Checks that an output is a value that a step leaves in the arena as f32.
     fn output(&mut self, name: &str, position: Position, value: Value) {
         let graph = self.editor.graph();
         let ty = graph.ty(value);
@@ -398,7 +398,7 @@ impl<'a> Binder<'a> {
     }
 }
 
-/// What is wrong with a value of that type, if it is larger than kernels take or than can be meant.
+/// What is wrong with a value of this type, if it is larger than kernels support or larger than any sensible graph needs.
 fn too_large(ty: &Type, class: Class) -> Option<String> {
     if class == Class::Activation && ty.shape.len() > MAX_RANK {
         return Some(format!(
@@ -409,7 +409,7 @@ fn too_large(ty: &Type, class: Class) -> Option<String> {
         .then(|| format!("a value of more than {MOST_ELEMENTS} elements: {ty}"))
 }
 
-/// A number as a literal of the graph; the error says why it can't be one.
+/// A number as a literal of the graph; the error says why it can't be a literal.
 pub(crate) fn literal(value: &Setting) -> Result<Literal, String> {
     match value {
         Setting::Int(n) => i32::try_from(*n)
@@ -423,7 +423,7 @@ pub(crate) fn literal(value: &Setting) -> Result<Literal, String> {
     }
 }
 
-/// A setting as an attribute; `None` if no attribute can be so.
+/// A setting as an attribute; `None` if no attribute can have such a value.
 pub(crate) fn attribute_value(value: &Setting) -> Option<Attribute> {
     Some(match value {
         Setting::Null => Attribute::Absent,

@@ -14,12 +14,12 @@ use crate::language::value::Value;
 
 /// The table.
 const TABLE: &str = include_str!("config_keys.ron");
-/// What messages call it.
+/// The name that messages use for the table.
 const TABLE_NAME: &str = "src/architecture/config_keys.ron";
 /// The longest value that is shown, in characters.
 const LONGEST_VALUE: usize = 60;
 
-/// What a key does that is not read.
+/// What a key that is not read does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Effect {
     /// Nothing.
@@ -91,8 +91,8 @@ impl Plain {
     }
 }
 
-/// The keys with values that are not neutral which no parameter reads that bears on the graph, but for those that the table or
-/// the graph file knows to change nothing.
+/// The keys that have values that are not neutral and that no parameter with an effect on the graph reads, except for keys
+/// that change nothing according to the table or the graph file.
 ///
 /// # Errors
 /// If the table can't be read.
@@ -112,7 +112,7 @@ pub fn unread_keys(
     for leaf in source.leaves() {
         let reads = |path: &str| {
             let mut path = Some(path);
-            // Who reads a record reads its fields.
+            // A parameter that reads a record reads its fields.
             while let Some(whole) = path {
                 if read.contains(whole) {
                     return true;
@@ -143,7 +143,7 @@ pub fn unread_keys(
             value => is_neutral(value),
         };
         let effect = row.map_or(Effect::Unknown, |row| row.effect);
-        // What another key replaces was not meant to have an effect.
+        // A key that another key replaces was not meant to have an effect.
         let effect = match (effect, leaf.path.is_some()) {
             (Effect::Refused, false) => Effect::Changes,
             (effect, _) => effect,
@@ -160,7 +160,7 @@ pub fn unread_keys(
     Ok(unread)
 }
 
-/// The keys that would be told of a graph file that reads none, but for `unread`.
+/// The keys that would be reported for a graph file that reads no keys, except for `unread`.
 ///
 /// # Errors
 /// If the table can't be read.
@@ -179,7 +179,7 @@ pub fn read_keys(
     Ok(all.filter(|key| !is_unread(key)).collect())
 }
 
-/// The key under which the configuration states the model's most positions, and their number.
+/// The key under which the configuration states the model's maximum number of positions, and that number.
 ///
 /// # Errors
 /// If the table can't be read.
@@ -215,7 +215,7 @@ fn table() -> Result<&'static Table, Problems> {
     READ.get_or_init(read).as_ref().map_err(Problems::clone)
 }
 
-/// What stands for `{arch}` in the keys of a GGUF file.
+/// The text that replaces `{arch}` in the keys of a GGUF file.
 fn architecture(source: &dyn ParameterSource) -> String {
     match source.get("general.architecture") {
         Some(Value::Str(name)) => name,
@@ -223,7 +223,7 @@ fn architecture(source: &dyn ParameterSource) -> String {
     }
 }
 
-/// The keys among `keys` for which the model must not run, as an error.
+/// Fails if `keys` contains keys with which the model must not run, and names them.
 ///
 /// # Errors
 /// If there is such a key.
@@ -249,7 +249,7 @@ mod tests {
     use crate::architecture::parameters::ConfigJson;
     use crate::architecture::syntax::parse;
 
-    /// The keys of `config` that the graph file of these params and nodes leaves unread, and what they do.
+    /// The keys of `config` that the graph file with these params and nodes leaves unread, and what they do.
     fn unread(params: &str, nodes: &str, config: &str) -> Vec<(String, Effect)> {
         let text = format!(
             "Model(params: {{{params}}}, ignore_keys: [\"kept_*\"], nodes: [{nodes}], outputs: [\"x\"])"

@@ -1,8 +1,8 @@
-//! From a graph file and a model's parameters to a flat list of nodes: Repeats unrolled, Ifs decided, attributes computed,
-//! names unique.
+//! Turns a graph file and a model's parameters into a flat list of nodes: Repeats are unrolled, Ifs decided, attributes
+//! computed and names made unique.
 //!
-//! A node that binds "x" in iteration 3 of `Repeat("layer", …)` is named "layer.3/x", and if that is taken "layer.3/x#2";
-//! outside a Repeat "x", "x#2". Names written in that form come out unchanged, so that a dump loads again.
+//! A node that binds "x" in iteration 3 of `Repeat("layer", …)` is named "layer.3/x", or "layer.3/x#2" if that name is taken;
+//! outside a Repeat the names are "x" and "x#2". Names written in this form stay unchanged, so that a dump loads again.
 
 mod weights;
 
@@ -19,7 +19,7 @@ use crate::language::diagnostics::{Position, Problem, Problems, unknown};
 use crate::language::evaluate::{Failure, Scope};
 use crate::language::value::Value;
 
-/// A graph file for one model: everything computed but the ops' meaning.
+/// A graph file for one model: everything is computed except the meaning of the ops.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expanded {
     /// Every parameter.
@@ -28,17 +28,17 @@ pub struct Expanded {
     pub weights: Vec<FlatWeight>,
     /// The nodes; each reads only graph inputs, weights and nodes before it.
     pub nodes: Vec<FlatNode>,
-    /// What the model gives back.
+    /// What the model returns.
     pub outputs: Vec<FlatOutput>,
     /// Tensors of the weight file that need no reader; `*` stands for any text.
     pub ignore: Vec<String>,
-    /// What may stand before every tensor's name in the weight file.
+    /// Prefixes that the weight file may put before every tensor's name.
     pub prefixes: Vec<String>,
     /// Names, as they are written, of nodes that may stay without a reader.
     pub unread: Vec<Output>,
 }
 
-/// A weight that some node reads. That the file holds it is certain only for optional weights and those with an `or`.
+/// A weight that some node reads. Only for optional weights and weights with an `or` is it certain that the file has the tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FlatWeight {
     /// Its unique name: "layer.3/q", "embed".
@@ -51,18 +51,18 @@ pub struct FlatWeight {
     pub optional: bool,
     /// The declared name of the weight that would have stood in for it, whole or with some of its rows.
     pub or: Option<String>,
-    /// Why none of those that may stand in for it does.
+    /// Why none of the weights that may stand in for it does.
     pub withheld: Option<String>,
     /// Where it is declared.
     pub position: Position,
-    /// The name of the tensor of a GGUF file that is made of its tensor; of a weight that stands in for another and has
-    /// none, that one's. `None` unless a GGUF file is made.
+    /// The name of the tensor of a GGUF file that is made from its tensor; a weight that stands in for another and has no such
+    /// name uses the other's. `None` unless a GGUF file is made.
     pub gguf: Option<String>,
-    /// What is done with its tensor to make that of a GGUF file. Empty unless a GGUF file is made.
+    /// What is done to its tensor to make the tensor of a GGUF file. Empty unless a GGUF file is made.
     pub to_gguf: Vec<FlatStep>,
 }
 
-/// What is done with a tensor.
+/// What is done to a tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FlatStep {
     /// The op, whose first input is the tensor.
@@ -71,7 +71,7 @@ pub struct FlatStep {
     pub operand: Option<Value>,
     /// The attributes with names.
     pub attributes: Vec<FlatAttribute>,
-    /// Where it stands.
+    /// Where it is in the file.
     pub position: Position,
 }
 
@@ -90,7 +90,7 @@ pub struct FlatNode {
     pub attributes: Vec<FlatAttribute>,
     /// Its inputs.
     pub inputs: Vec<FlatInput>,
-    /// Where it stands.
+    /// Where it is in the file.
     pub position: Position,
 }
 
@@ -101,7 +101,7 @@ pub struct FlatAttribute {
     pub name: String,
     /// Its value.
     pub value: Value,
-    /// Where the value stands.
+    /// Where the value is in the file.
     pub position: Position,
 }
 
@@ -120,27 +120,27 @@ pub enum FlatInput {
     Missing(String),
 }
 
-/// Something the model gives back.
+/// Something that the model returns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FlatOutput {
     /// Its name in the graph file.
     pub name: String,
     /// The unique name of the node's output or graph input.
     pub value: String,
-    /// Where it stands.
+    /// Where it is in the file.
     pub position: Position,
 }
 
 /// The most iterations of one Repeat.
 const MOST_ITERATIONS: i64 = 4096;
-/// The most nodes after expansion: 64 in each of the most iterations. The largest published models have a hundredth;
-/// compiling takes seconds here.
+/// The most nodes after expansion: 64 in each of [`MOST_ITERATIONS`]. The largest published models have a hundredth of this;
+/// a graph of this size compiles in seconds.
 const MOST_NODES: usize = 1 << 18;
-/// The most statements visited, inputs and values of attributes, together.
+/// The most visited statements, inputs and attribute values together.
 const MOST_WORK: usize = 4_000_000;
 
-/// Expands a graph file for one model. `has` says whether the weight file holds a tensor, under any prefix; it decides
-/// optional weights, `or`, and `has(…)` in expressions. A required weight the file lacks is not reported here.
+/// Expands a graph file for one model. `has` says whether the weight file has a tensor, under any prefix; it decides
+/// optional weights, `or`, and `has(…)` in expressions. A required weight that the file lacks is not reported here.
 pub fn expand(
     file: &ModelFile,
     source: &dyn ParameterSource,
@@ -149,7 +149,7 @@ pub fn expand(
     expand_to(file, source, has, false)
 }
 
-/// The same, with what is done with tensors to make those of a GGUF file if `converts`.
+/// The same; with `converts`, also with what is done to tensors to make the tensors of a GGUF file.
 pub(crate) fn expand_to(
     file: &ModelFile,
     source: &dyn ParameterSource,
@@ -210,7 +210,7 @@ pub(crate) fn expand_to(
     Problems::check(&file.file, problems, expanded)
 }
 
-/// The file asks for more than can be meant; the problem is noted.
+/// The file asks for more than any sensible file would; the problem has been noted.
 struct Stopped;
 
 struct Expander<'a> {
@@ -219,23 +219,23 @@ struct Expander<'a> {
     /// Whether tensors of a GGUF file are to be made.
     converts: bool,
     variables: Vec<Variable>,
-    /// The variables as they stand before names: "layer.3/".
+    /// The variables as they are written before names: "layer.3/".
     prefix: String,
     /// From names as written to unique names, the newest binding of each.
     bindings: HashMap<String, String>,
-    /// Unique names given away, with the number to try when one is wanted again.
+    /// Unique names already in use, each with the number to try when the name is wanted again.
     taken: HashMap<String, usize>,
-    /// Unique names of the weights in `flat_weights`, and of those that are rows of one.
+    /// Unique names of the weights in `flat_weights`, and of the weights that are rows of one of them.
     listed: HashSet<String>,
     work: usize,
-    /// Places with a problem: a mistake in a Repeat is reported once.
+    /// Positions that already have a problem, so that a mistake in a Repeat is reported once.
     complained: HashSet<Position>,
     problems: Vec<Problem>,
     flat_weights: Vec<FlatWeight>,
     nodes: Vec<FlatNode>,
 }
 
-/// Parameters, and the variables of the Repeats around.
+/// Parameters, and the variables of the enclosing Repeats.
 struct Iteration<'a> {
     parameters: &'a Parameters<'a>,
     weights: &'a WeightTable<'a>,
@@ -260,7 +260,7 @@ impl Scope for Iteration<'_> {
     }
 }
 
-/// A value that is not what it should be, and the expression that gave it.
+/// A value that is not what it should be, and the expression that computed it.
 fn found(value: &Value, written: &Argument) -> String {
     let value = match value {
         Value::List(_) | Value::Record(_) => value.kind().to_owned(),
@@ -380,7 +380,7 @@ impl Expander<'_> {
         Ok(())
     }
 
-    /// Binds every name in statements that a problem keeps from being read, so that their readers are not reported too.
+    /// Binds every name in statements that could not be read because of a problem, so that their readers are not reported too.
     fn bind_all(&mut self, statements: &[Statement]) {
         for statement in statements {
             match statement {

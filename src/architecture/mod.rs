@@ -1,4 +1,4 @@
-//! Architectures: from a graph file, a model's parameters and the headers of its weights to a graph.
+//! Architectures: turning a graph file, a model's parameters and the headers of its weights into a graph.
 //!
 //! What belongs here: the graph file's grammar and its expansion, where parameters come from, which tensor each weight
 //! is, and weight expressions. What is absent: what an op means (`ops/`), rewriting, and packed weight layouts

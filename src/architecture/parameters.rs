@@ -29,11 +29,11 @@ impl SourceKind {
 
 /// Answers what a model's configuration says.
 pub trait ParameterSource {
-    /// The value at a path, which may be null; none if it is missing.
+    /// The value at a path, which may be null; `None` if the path is missing.
     fn get(&self, path: &str) -> Option<Value>;
-    /// All that the configuration says, values that are not record each for itself.
+    /// Everything that the configuration says: one entry for each value that is not a record.
     fn leaves(&self) -> Vec<Leaf>;
-    /// What messages call it: "config.json", …
+    /// The name that messages use for it: "config.json", …
     fn describe(&self) -> String;
     /// Which of a graph file's paths and tensor names apply.
     fn kind(&self) -> SourceKind;
@@ -42,33 +42,33 @@ pub trait ParameterSource {
 /// One value of a configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Leaf {
-    /// The path under which the file has it.
+    /// The value's path in the file.
     pub name: String,
-    /// The path under which it is to be asked for, besides `name`; none if another value replaces it.
+    /// The path under which it can be asked for, besides `name`; `None` if another value replaces it.
     pub path: Option<String>,
-    /// The value; of a value that is too long to be a parameter, what it is, in words.
+    /// The value; if it is too long to be a parameter, a description in words.
     pub value: Value,
 }
 
-/// A model's config.json. Paths go into objects: `rope_parameters.rope_theta`. Rotary settings of older files are found under
-/// the paths of today, too. A number that is not finite is one of the texts 'Infinity', '-Infinity' and 'NaN'.
+/// A model's config.json. Paths go into objects: `rope_parameters.rope_theta`. Rotary settings of older files are also found
+/// under today's paths. A number that is not finite is one of the texts 'Infinity', '-Infinity' and 'NaN'.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfigJson {
     name: String,
-    /// As the file has it.
+    /// The fields as the file has them.
     written: BTreeMap<String, Value>,
-    /// With the rotary settings of today.
+    /// The fields with the rotary settings in today's form.
     standard: BTreeMap<String, Value>,
 }
 
 impl ConfigJson {
-    /// Reads a text. `name` is what messages call it.
+    /// Reads a text. Messages call it `name`.
     #[cfg(any(test, feature = "internals"))]
     pub fn parse(name: &str, text: &str) -> Result<ConfigJson, Problems> {
         ConfigJson::with_json(name, text).map(|(config, _)| config)
     }
 
-    /// Reads a text, and gives the JSON too that the text is. `name` is what messages call it.
+    /// Reads a text, and also returns the JSON that it contains. Messages call it `name`.
     pub fn with_json(name: &str, text: &str) -> Result<(ConfigJson, serde_json::Value), Problems> {
         let fail = |position, message: String| Problems::one(name, Problem::new(position, message));
         let json: serde_json::Value = json::parse(text).map_err(|error| {
@@ -165,7 +165,7 @@ impl ParameterSource for Metadata {
     }
 }
 
-/// What transformers 5 writes in place of a number that is not finite: a record of this one field.
+/// In place of a number that is not finite, transformers 5 writes a record with only this field.
 const FLOAT: &str = "__float__";
 
 /// Integers that fit stay integers. serde_json bounds the nesting.
@@ -245,11 +245,11 @@ mod tests {
         let old = r#"{"rope_scaling": {"type": "linear", "factor": 4.0}}"#;
         assert_eq!(get(old, "rope_parameters.rope_type"), text("linear"));
         assert_eq!(get(old, "rope_scaling.type"), text("linear"));
-        // It replaces the settings of today, all of them.
+        // It replaces all of today's settings.
         let both = r#"{"rope_scaling": {"type": "linear"}, "rope_parameters": {"rope_type": "default", "rope_theta": 5.0}}"#;
         assert_eq!(get(both, "rope_parameters.rope_type"), text("linear"));
         assert_eq!(get(both, "rope_parameters.rope_theta"), None);
-        // But not where it says nothing.
+        // But not if it says nothing.
         for nothing in ["null", "{}"] {
             let text = both.replace(r#"{"type": "linear"}"#, nothing);
             assert_eq!(

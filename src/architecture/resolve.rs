@@ -1,4 +1,4 @@
-//! A graph file's parameters, computed when first asked for.
+//! A graph file's parameters, each computed when it is first asked for.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -14,7 +14,7 @@ use crate::language::value::Value;
 
 /// How many parameters may wait for each other.
 const DEEPEST_CHAIN: usize = 16;
-/// How many scalars all parameters may hold together.
+/// How many scalars all parameters together may contain.
 const LARGEST_TOTAL: usize = 1 << 22;
 
 /// A formula's value; the error is none if it is reported elsewhere.
@@ -68,7 +68,7 @@ fn is_constant(argument: &Argument) -> bool {
     }
 }
 
-/// The number or truth that a list repeats, or the list.
+/// The number or boolean that a list repeats, or else the list.
 fn one_of_equal(items: Vec<Value>) -> Value {
     match items.first() {
         Some(first @ (Value::Int(_) | Value::Float(_) | Value::Bool(_)))
@@ -80,7 +80,7 @@ fn one_of_equal(items: Vec<Value>) -> Value {
     }
 }
 
-/// Whether no value of the kind of `value` can be meant where one like `wanted` is.
+/// Whether a value of `value`'s kind can't be right where a value of `wanted`'s kind is expected.
 fn is_impossible(value: &Value, wanted: &Value) -> bool {
     let kind = |value: &Value| match value {
         Value::Bool(_) => Some(0),
@@ -101,10 +101,10 @@ pub(crate) struct Parameters<'a> {
     index: HashMap<&'a str, usize>,
     /// The parameters that are lists or records.
     taken_apart: HashSet<String>,
-    /// Each parameter's value, none if a problem was noted instead; unset until asked for.
+    /// Each parameter's value, `None` if a problem was noted instead; unset until it is asked for.
     cells: Vec<OnceCell<Option<Value>>>,
     predefined: [Value; 4],
-    /// The parameters being computed, each asked for by the one before.
+    /// The parameters being computed, each asked for by the previous one.
     active: RefCell<Vec<usize>>,
     /// Scalars in all values so far.
     total: Cell<usize>,
@@ -217,9 +217,9 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    /// The value that a path gives, in the type that the parameter wants: GGUF files write numbers and truths in types of
-    /// their own choice, and numbers that are one for the model as one for each layer. The default, where it is a constant,
-    /// says the type.
+    /// The value at a path, in the type that the parameter wants. GGUF files write numbers and booleans in types of their own
+    /// choice, and may write a number that is the same for the whole model once for each layer. The default tells the type if
+    /// it is a constant.
     fn fitting(
         &self,
         param: &Param,
@@ -252,7 +252,7 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    /// What the configuration says that decides a parameter's value; none if it is not for the configuration to decide.
+    /// What the configuration says that decides a parameter's value; `None` if the configuration does not decide it.
     pub fn origin(&self, name: &str) -> Option<String> {
         let param = self.params.get(*self.index.get(name)?)?;
         let Definition::Key { hf, gguf, .. } = &param.definition else {

@@ -1,8 +1,8 @@
-//! What transformers 5 makes of a config.json's rotary settings before a model sees them: one record, `rope_parameters`,
-//! whichever of the names that config files had over time the settings bear.
+//! What transformers 5 turns a config.json's rotary settings into before a model sees them: one record, `rope_parameters`,
+//! whichever of the names that config files used over time the settings have.
 //!
-//! A `rope_scaling` that says anything replaces `rope_parameters`; where that has a record for each type of layers, it
-//! changes the one of `full_attention` alone. A record's `type` is its `rope_type`. (`convert_rope_params_to_dict` and
+//! A `rope_scaling` that says anything replaces `rope_parameters`. If `rope_parameters` has a record for each type of layer,
+//! only the record of `full_attention` changes. A record's `type` is its `rope_type`. (`convert_rope_params_to_dict` and
 //! `standardize_rope_params` in transformers' `modeling_rope_utils.py`, and Gemma 3's configuration.)
 
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ const KIND: (&str, &str) = ("rope_type", "type");
 
 type Fields = BTreeMap<String, Value>;
 
-/// Brings the settings of a config.json to version 5's form. Paths into `rope_scaling` stay valid.
+/// Converts the settings of a config.json to version 5's form. Paths into `rope_scaling` stay valid.
 pub(super) fn standardize(root: &mut Fields) {
     for record in [PARAMETERS, SCALING] {
         if let Some(Value::Record(fields)) = root.get_mut(record) {
@@ -45,7 +45,7 @@ pub(super) fn standardize(root: &mut Fields) {
     }
 }
 
-/// The path at which [`standardize`] puts the value that stands at `path` in a file with these fields.
+/// The path to which [`standardize`] moves the value at `path` of a file with these fields.
 pub(super) fn standard_path(root: &Fields, path: &str) -> String {
     let Some((record, rest)) = path.split_once('.') else {
         return path.to_owned();
@@ -70,7 +70,7 @@ pub(super) fn standard_path(root: &Fields, path: &str) -> String {
     }
 }
 
-/// Whether the `rope_parameters` of a file with these fields count for nothing, as `rope_scaling` replaces them.
+/// Whether the `rope_parameters` of a file with these fields have no effect because `rope_scaling` replaces them.
 pub(super) fn is_replaced(root: &Fields, path: &str) -> bool {
     let parameters = path.split('.').next() == Some(PARAMETERS);
     let (Some(Value::Record(old)), Some(Value::Record(new))) =
@@ -81,7 +81,7 @@ pub(super) fn is_replaced(root: &Fields, path: &str) -> bool {
     parameters && !new.is_empty() && !merges(old, new)
 }
 
-/// Whether a `rope_scaling` changes a part of `rope_parameters` and doesn't replace them.
+/// Whether a `rope_scaling` changes only a part of `rope_parameters` instead of replacing them.
 fn merges(parameters: &Fields, scaling: &Fields) -> bool {
     has_records(parameters) && !has_records(scaling)
 }
@@ -96,7 +96,7 @@ fn is_empty(value: &Value) -> bool {
     matches!(value, Value::Record(fields) if fields.is_empty())
 }
 
-/// Gives each record's kind its name of today.
+/// Renames each record's kind to today's name.
 fn name_kinds(fields: &mut Fields) {
     let (name, old) = KIND;
     if fields.get(name).is_none_or(|kind| *kind == Value::Null)

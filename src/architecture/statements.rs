@@ -1,4 +1,4 @@
-//! The graph file's grammar: nodes, Repeats and Ifs. The rest of the grammar stands in `syntax`.
+//! The graph file's grammar: nodes, Repeats and Ifs. The rest of the grammar is in `syntax`.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use crate::language::document::{Form, Kind, Tree};
 use crate::language::expression::is_name;
 use crate::language::node::{InputForm, NodeForm, OpForm, TreeReader};
 
-/// An op with its attributes, as a node holds them.
+/// An op with its attributes, as a node has them.
 struct OpCall {
     op: String,
     positional: Option<Argument>,
@@ -143,7 +143,7 @@ impl GraphFileReader {
         let mut attributes: Vec<(String, Argument)> = Vec::with_capacity(fields.len());
         for field in fields {
             if attributes.iter().any(|(name, _)| name == field.name) {
-                let message = format!("the attribute '{}' stands twice", field.name);
+                let message = format!("the attribute '{}' is given twice", field.name);
                 self.problem(field.position, message);
             }
             let value = self.argument(&field.value);
@@ -157,7 +157,7 @@ impl GraphFileReader {
         })
     }
 
-    /// What is done with one tensor: an op without inputs.
+    /// What is done to one tensor: an op without inputs.
     pub(super) fn step(&mut self, tree: &Tree) -> Option<Step> {
         let call = self.op(tree)?;
         Some(Step {

@@ -1,4 +1,4 @@
-//! The graph file's grammar: from text to a [`ModelFile`], with every problem the text alone can show.
+//! The graph file's grammar: turns text into a [`ModelFile`], and finds every problem that the text alone can show.
 //!
 //! ```text
 //! Model(
@@ -14,8 +14,8 @@
 //! )
 //! ```
 //!
-//! A value is a number, true, false, a text, which is an expression, or a list of values. In place of the text after `or`
-//! may stand `If("condition", "weight")` or `Rows("weight", value)`.
+//! A value is a number, true, false, a text (which is an expression) or a list of values. `or` may also have the form
+//! `If("condition", "weight")` or `Rows("weight", value)`.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -32,18 +32,18 @@ use crate::language::value::Value;
 /// Names that every graph has without binding them: token ids and their positions in the sequence, both of shape `[T]`.
 pub const GRAPH_INPUTS: [&str; 2] = ["tokens", "positions"];
 
-/// Names with a meaning in every expression: `source` is 'hf' or 'gguf', `T` and `S` are the texts 'T' and 'S', which
-/// stand for the dimensions that stay symbolic until planning (tokens in this step, context so far). `none` as an
-/// attribute's value leaves it absent.
+/// Names with a meaning in every expression: `source` is 'hf' or 'gguf'; `T` and `S` are the texts 'T' and 'S', which
+/// stand for the dimensions that stay symbolic until planning (tokens in this step, context so far); `none` as an
+/// attribute's value leaves the attribute absent.
 pub const PREDEFINED: [&str; 4] = ["source", "T", "S", "none"];
 
-/// How deep lists of attribute values may be nested.
+/// How deeply lists of attribute values may be nested.
 const DEEPEST_LIST: usize = 8;
 
 /// The longest name of a node, weight, op, attribute, variable or tensor, in bytes.
 const LONGEST_NAME: usize = 256;
 
-/// Reads a graph file. `file_name` is what messages call it.
+/// Reads a graph file. Messages call it `file_name`.
 pub fn parse(file_name: &str, text: &str) -> Result<ModelFile, Problems> {
     let tree = document::parse(file_name, text)?;
     let mut reader = GraphFileReader::default();
@@ -77,7 +77,7 @@ impl TreeReader for GraphFileReader {
 }
 
 impl GraphFileReader {
-    /// `name`, with a problem noted if it is so long that repeating it could fill the memory.
+    /// Returns `name`, and notes a problem if it is so long that repeating it could fill the memory.
     pub(super) fn name(&mut self, name: String, position: Position) -> String {
         if name.len() > LONGEST_NAME {
             self.problem(position, format!("a name longer than {LONGEST_NAME} bytes"));
@@ -197,7 +197,7 @@ impl GraphFileReader {
         })
     }
 
-    /// The values of the fields that `known` lists, of a form that may bear `name`.
+    /// The values of the fields that `known` lists, of a form that may be named `name`.
     fn form_fields<'t, const N: usize>(
         &mut self,
         tree: &'t Tree,
@@ -233,7 +233,7 @@ impl GraphFileReader {
         tree.map_or_else(Vec::new, |tree| self.items(tree, &mut read))
     }
 
-    /// What `read` makes of each entry of a map, if there is one. Names stand once.
+    /// What `read` makes of each entry of a map, if there is one. Each name may occur once.
     fn entries<T>(
         &mut self,
         tree: Option<&Tree>,
@@ -458,7 +458,7 @@ impl GraphFileReader {
         })
     }
 
-    /// What stands after a weight's `or`.
+    /// The value of a weight's `or`.
     fn alternative(&mut self, tree: &Tree) -> Option<Alternative> {
         let mut condition = None;
         let (weight, first_row) = match &tree.kind {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::files::weight_file::TensorHeader;
 use crate::files::weight_files::WeightFiles;
 
-/// What a weight file says of its tensors, without their data.
+/// What a weight file says about its tensors, without their data.
 pub type Headers = BTreeMap<String, TensorHeader>;
 
 /// The headers of all tensors.
@@ -14,7 +14,7 @@ pub fn headers(files: &WeightFiles) -> Headers {
     files.names().filter_map(header).collect()
 }
 
-/// The tensor of that name under one of the prefixes: its full name.
+/// The full name of the tensor `name`, which may have one of the prefixes.
 pub fn find_tensor<'h>(headers: &'h Headers, prefixes: &[String], name: &str) -> Option<&'h str> {
     let full = prefixes.iter().map(|prefix| format!("{prefix}{name}"));
     full.filter_map(|full| headers.get_key_value(&full))

@@ -1,4 +1,4 @@
-//! What a graph file makes use of: the parameters that bear on its graph, and with them the keys of a configuration.
+//! What a graph file uses: the parameters that affect its graph, and therefore the keys of a configuration.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,15 +7,15 @@ use super::ast::{
 };
 use super::parameters::SourceKind;
 
-/// The parameter that bears on sessions whether or not a node reads it: the model's most positions.
+/// The parameter that affects sessions whether or not a node reads it: the model's maximum number of positions.
 pub const CONTEXT: &str = "context";
-/// What stands in GGUF keys for the architecture.
+/// The placeholder for the architecture in GGUF keys.
 pub(super) const ARCHITECTURE: &str = "{arch}";
-/// What follows an array's key in the path of its length.
+/// The suffix that turns the path of an array into the path of its length.
 const LENGTH: &str = ".length";
 
-/// The paths that parameters read which a weight, a node or a requirement depends on. `architecture` is what stands for
-/// `{arch}` in the keys of GGUF files.
+/// The paths read by the parameters that a weight, a node or a requirement depends on. `architecture` replaces `{arch}` in
+/// the keys of GGUF files.
 pub(super) fn paths(file: &ModelFile, kind: SourceKind, architecture: &str) -> HashSet<String> {
     let mut read = HashSet::new();
     for param in used(file) {
@@ -74,7 +74,7 @@ pub(super) fn taken_apart(file: &ModelFile) -> HashSet<String> {
     found
 }
 
-/// Tells of every expression of the graph: those of weights, requirements and nodes.
+/// Calls `tell` with every expression of the graph: the expressions of weights, requirements and nodes.
 fn graph_formulas(file: &ModelFile, tell: &mut dyn FnMut(&Formula)) {
     for weight in &file.weights {
         let or = weight.or.iter();
@@ -119,7 +119,7 @@ fn literal(operand: &Operand) -> Option<&Argument> {
     }
 }
 
-/// Tells of the expressions that give a parameter its value.
+/// Calls `tell` with the expressions that determine a parameter's value.
 fn definition_formulas(param: &Param, tell: &mut dyn FnMut(&Formula)) {
     match &param.definition {
         Definition::Given(given) => argument_formulas(given, tell),

@@ -1,7 +1,7 @@
-//! Weight expressions: values of the graph that depend on weights and literals alone.
+//! Weight expressions: values of the graph that depend only on weights and literals.
 //!
-//! Transposing, reshaping and slicing stay views of the file, so that packing reads the file's own bytes once. Anything
-//! else is computed by the op's reference: in f32, which is what arithmetic on quantized blocks gives too.
+//! The results of transposing, reshaping and slicing stay views of the file, so that packing reads the file's own bytes
+//! once. Anything else is computed by the op's reference in f32, which is also the result of arithmetic on quantized blocks.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,7 +19,7 @@ use crate::types::DType;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightExpressionError {
-    /// A tensor can't be had from the weight files.
+    /// A tensor can't be read from the weight files.
     #[error(transparent)]
     File(#[from] WeightFilesError),
     /// A view is impossible.
@@ -35,13 +35,13 @@ pub enum WeightExpressionError {
     NotConstant(String),
 }
 
-/// Evaluates weight expressions of one graph, each once.
+/// Evaluates the weight expressions of one graph, each once.
 pub struct WeightExpressions<'a> {
     graph: &'a Graph,
     files: &'a WeightFiles,
     known: HashMap<Value, Weight>,
-    /// Tensors whose elements were made from those of the file, and views of them: forgotten as soon as the value asked
-    /// for is given, so that no more than one value's tensors take memory besides what the plan counts.
+    /// Tensors whose elements were computed from the elements of the file, and views of such tensors. They are dropped as soon
+    /// as the requested value is returned, so that the tensors of at most one value use memory that the plan does not count.
     made: HashSet<Value>,
 }
 

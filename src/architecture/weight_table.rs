@@ -1,4 +1,5 @@
-//! The weights a graph file declares: their names in each iteration, their tensors, and what stands in for a missing one.
+//! The weights that a graph file declares: their names in each iteration, their tensors, and what stands in for a missing
+//! tensor.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,7 +8,7 @@ use super::parameters::SourceKind;
 use crate::language::diagnostics::{Problem, unknown};
 use crate::language::value::Value;
 
-/// A Repeat around the statement being expanded.
+/// A Repeat that encloses the statement being expanded.
 #[derive(Debug, Clone)]
 pub(crate) struct Variable {
     pub name: String,
@@ -22,9 +23,9 @@ pub(crate) struct Found<'a> {
     pub declaration: &'a WeightDeclaration,
     /// The name of its tensor, without prefix.
     pub tensor: String,
-    /// Where only some of its rows are meant: which.
+    /// The rows, if only some of its rows are meant.
     pub rows: Option<Rows<'a>>,
-    /// Where it is missing: what would stand in for it if a condition held.
+    /// If it is missing: what would stand in for it if a condition were true.
     pub withheld: Option<&'a Alternative>,
 }
 
@@ -39,12 +40,12 @@ impl<'a> Found<'a> {
     }
 }
 
-/// Why nothing is known of a weight.
+/// Why nothing is known about a weight.
 #[derive(Debug)]
 pub(crate) enum Unresolved {
-    /// What is wrong, to be told where the weight is read.
+    /// What is wrong, to be reported where the weight is read.
     Reader(String),
-    /// A condition has no value; none if that is reported elsewhere.
+    /// A condition has no value; `None` if that is reported elsewhere.
     Condition(Option<Problem>),
 }
 
@@ -63,9 +64,9 @@ impl From<Option<Problem>> for Unresolved {
 /// A weight that is rows of another one.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Rows<'a> {
-    /// The weight, whose shape says how many rows.
+    /// The weight, whose shape tells the number of rows.
     pub weight: &'a WeightDeclaration,
-    /// The first of the other's rows.
+    /// The index of the first row in the other weight.
     pub first: &'a Argument,
 }
 
@@ -74,7 +75,7 @@ pub(crate) struct WeightTable<'a> {
     /// Every weight's variables, joined by dots, and the rest of its name.
     names: HashSet<(String, &'a str)>,
     kind: SourceKind,
-    /// Whether the weight file holds the tensor.
+    /// Whether the weight file has the tensor.
     has: &'a dyn Fn(&str) -> bool,
 }
 
@@ -108,7 +109,7 @@ impl<'a> WeightTable<'a> {
         self.by_name.keys().copied()
     }
 
-    /// Whether a weight's canonical name, in the iteration whose variables are named so, is its prefix and `rest`.
+    /// Whether `rest`, with the prefix of the iteration of these variables, is a weight's canonical name.
     pub fn takes(&self, variables: &[Variable], rest: &str) -> bool {
         let names: Vec<_> = variables
             .iter()
@@ -132,7 +133,7 @@ impl<'a> WeightTable<'a> {
         Ok(name)
     }
 
-    /// Whether the weight file holds the weight's own tensor, or the one that has its rows.
+    /// Whether the weight file has the weight's own tensor, or the tensor that contains its rows.
     pub fn present(&self, name: &str, variables: &[Variable]) -> Result<bool, String> {
         let Some(weight) = self.get(name) else {
             return Err(unknown("weight", name, self.names()));
@@ -142,7 +143,7 @@ impl<'a> WeightTable<'a> {
         Ok(own || self.rows(weight, variables)?.is_some())
     }
 
-    /// The weight as rows of another, if `or` says so and the file holds that one.
+    /// The weight as rows of another weight, if `or` says so and the file has the other weight.
     fn rows(
         &self,
         weight: &'a WeightDeclaration,
@@ -163,9 +164,9 @@ impl<'a> WeightTable<'a> {
             }))
     }
 
-    /// The weight, or what stands in for it if the file lacks it; none if it is optional and absent. A weight that must
-    /// be there but isn't is returned all the same: reading the file reports it. Of weights that stand in for each other
-    /// and are all missing, that is the one declared first. `decide` says whether a condition holds.
+    /// The weight, or what stands in for it if the file lacks it; `None` if it is optional and absent. A required weight that
+    /// is missing is returned all the same: reading the file reports it. If weights stand in for each other and all of them are
+    /// missing, the one declared first is returned. `decide` says whether a condition is true.
     pub fn resolve(
         &self,
         weight: &'a WeightDeclaration,
@@ -204,7 +205,7 @@ impl<'a> WeightTable<'a> {
         if optional {
             return Ok(None);
         }
-        // The last whose tensor has a name in files of this kind; of a circle, the first that is declared.
+        // The last weight whose tensor has a name in files of this kind; in a circle, the weight that is declared first.
         let candidates: Vec<_> = match circle {
             Some(start) => {
                 let mut circle = chain.split_off(start);
@@ -235,7 +236,7 @@ impl<'a> WeightTable<'a> {
         self.named(weight, self.kind, variables)
     }
 
-    /// The name that the weight's tensor has in files of a kind, without prefix; `None` if they have none.
+    /// The name of the weight's tensor in files of a kind, without prefix; `None` if it has no name there.
     pub fn named(
         &self,
         weight: &WeightDeclaration,

@@ -1,24 +1,25 @@
-//! The search for the scales under which groups of elements lose least when they become small numbers.
+//! The search for the scales that lose the least when groups of elements are rounded to small integers.
 //!
-//! Groups lie side by side: element i of group g is `[i][g]`. They do not mix, and within a group every sum runs over its
-//! elements in order, so that the groups can be computed in the lanes of vectors without a change of any bit.
+//! Groups are stored side by side: element i of group g is `[i][g]`. Groups do not mix, and within a group every sum runs
+//! over the elements in order, so the groups can be computed in the lanes of vectors without changing any bit.
 //!
-//! Each search is llama.cpp's: it tries a row of scales a little smaller and larger than the obvious one, rounds the elements
-//! under each, and solves for the scale (and minimum) that fits the rounded numbers best in the weighted sum of squares.
+//! Each search is the search of llama.cpp: it tries a series of scales a little smaller and a little larger than the obvious
+//! one, rounds the elements under each, and solves for the scale (and minimum) that fits the rounded numbers best in the
+//! weighted sum of squares.
 
 /// `ELEMENTS` elements of each of `GROUPS` groups.
 pub(super) type Groups<const GROUPS: usize, const ELEMENTS: usize> = [[f32; GROUPS]; ELEMENTS];
 
-/// A group whose largest magnitude is below this counts as zeros.
+/// A group whose largest magnitude is below this counts as all zeros.
 pub(super) const NEGLIGIBLE: f32 = 1e-15;
 
-/// The nearest integer, of two the even one, for magnitudes up to 2^22. Beyond, a float near it.
+/// The nearest integer, with ties to even, for magnitudes up to 2^22. For larger magnitudes, a float near `x`.
 pub(super) fn nearest(x: f32) -> f32 {
     const SHIFT: f32 = 12_582_912.0; // 1.5 · 2^23: the sum has no bits below 1.
     (x + SHIFT) - SHIFT
 }
 
-/// `x` between `first` and `last`. What is not a number stays so.
+/// `x` limited to `first..=last`. NaN stays NaN.
 pub(super) fn between(x: f32, first: f32, last: f32) -> f32 {
     let x = if x < first { first } else { x };
     if x > last { last } else { x }
@@ -26,15 +27,15 @@ pub(super) fn between(x: f32, first: f32, last: f32) -> f32 {
 
 /// Elements as `scale · number − minimum`.
 pub(super) struct WithMinimum<const GROUPS: usize, const ELEMENTS: usize> {
-    /// Of each group; not negative.
+    /// The scale of each group; not negative.
     pub scale: [f32; GROUPS],
-    /// Of each group; not negative.
+    /// The minimum of each group; not negative.
     pub minimum: [f32; GROUPS],
     /// Integers from 0 to `last`.
     pub numbers: Groups<GROUPS, ELEMENTS>,
 }
 
-/// Scales and minimums for numbers from 0 to `last`. Tried are the scales (greatest − least) / (last + first + 0.1 · i) for
+/// Scales and minimums for numbers from 0 to `last`. The scales tried are (greatest − least) / (last + first + 0.1 · i) for
 /// i in 0..=`steps`; errors are weighted by `weights`.
 pub(super) fn with_minimum<const GROUPS: usize, const ELEMENTS: usize>(
     x: &Groups<GROUPS, ELEMENTS>,
@@ -58,7 +59,7 @@ pub(super) fn with_minimum<const GROUPS: usize, const ELEMENTS: usize>(
             sum_x[g] += w[g] * x[g];
         }
     }
-    // An element that is 0 must be exact.
+    // An element that is 0 must stay exact.
     let mut minimum = least.map(|least| if least > 0.0 { 0.0 } else { least });
     let flat: [bool; GROUPS] = std::array::from_fn(|g| greatest[g] == minimum[g]);
     let inverse: [f32; GROUPS] = std::array::from_fn(|g| last / (greatest[g] - minimum[g]));
@@ -111,7 +112,7 @@ pub(super) fn with_minimum<const GROUPS: usize, const ELEMENTS: usize>(
     }
 }
 
-/// The nearest of the numbers 0 to `last` to each `(x − minimum) · inverse`.
+/// For each element, the number from 0 to `last` that is nearest to `(x − minimum) · inverse`.
 fn rounded<const GROUPS: usize, const ELEMENTS: usize>(
     x: &Groups<GROUPS, ELEMENTS>,
     inverse: &[f32; GROUPS],
@@ -127,7 +128,7 @@ fn rounded<const GROUPS: usize, const ELEMENTS: usize>(
     numbers
 }
 
-/// The weighted sums of the squares of `scale · number + minimum − x`.
+/// For each group, the weighted sum of the squares of `scale · number + minimum − x`.
 fn errors<const GROUPS: usize, const ELEMENTS: usize>(
     x: &Groups<GROUPS, ELEMENTS>,
     weights: &Groups<GROUPS, ELEMENTS>,
@@ -145,7 +146,7 @@ fn errors<const GROUPS: usize, const ELEMENTS: usize>(
     errors
 }
 
-/// Takes the numbers of the chosen groups from `other`.
+/// Copies the numbers of the chosen groups from `other`.
 fn choose<const GROUPS: usize, const ELEMENTS: usize>(
     numbers: &mut Groups<GROUPS, ELEMENTS>,
     other: &Groups<GROUPS, ELEMENTS>,
@@ -162,14 +163,14 @@ fn choose<const GROUPS: usize, const ELEMENTS: usize>(
 
 /// Elements as `scale · number`.
 pub(super) struct Centred<const GROUPS: usize, const ELEMENTS: usize> {
-    /// Of each group; of either sign.
+    /// The scale of each group; of either sign.
     pub scale: [f32; GROUPS],
     /// Integers from −`most` to `most` − 1.
     pub numbers: Groups<GROUPS, ELEMENTS>,
 }
 
-/// Scales for numbers from −`most` to `most` − 1, errors weighted by the elements' squares. Tried are the scales under which
-/// the first element of the largest magnitude becomes −(most + 0.1 · i) for i from −9 to 9.
+/// Scales for numbers from −`most` to `most` − 1, with errors weighted by the squares of the elements. The scales tried are
+/// those under which the first element of the largest magnitude becomes −(most + 0.1 · i) for i from −9 to 9.
 pub(super) fn centred<const GROUPS: usize, const ELEMENTS: usize>(
     x: &Groups<GROUPS, ELEMENTS>,
     most: f32,
@@ -225,7 +226,7 @@ pub(super) fn centred<const GROUPS: usize, const ELEMENTS: usize>(
     for (scale, &negligible) in fit.scale.iter_mut().zip(&negligible) {
         *scale = if negligible { 0.0 } else { *scale };
     }
-    // What a number means where the scale is 0 does not matter; the least is what the reference writes.
+    // Where the scale is 0 the numbers have no meaning; llama.cpp writes the least number there.
     choose(&mut fit.numbers, &[[-most; GROUPS]; ELEMENTS], &negligible);
     fit
 }

@@ -1,13 +1,13 @@
-//! What a block means: groups of 32 elements as small integers and their scales.
+//! The meaning of a block: groups of 32 elements as small integers with scales.
 //!
-//! Every format's reader returns this form. Floats are made from it here, products with int8 activations multiply its integers
-//! (`kernels/quantized` has the formulas), and so both follow from one reading of the bytes.
+//! The reader of every format returns this form. Floats are computed from it here, and products with int8 activations
+//! multiply its integers (`kernels/quantized` has the formulas), so both follow from one reading of the bytes.
 
 /// Elements of a group.
 pub(crate) const GROUP: usize = 32;
 
-/// 32 consecutive elements of a block. Element i is (d · factor) · int\[i\] − minimum, each product and the difference rounded
-/// to f32; the factor is that of the first or of the last 16 elements.
+/// 32 consecutive elements of a block. Element i is (d · factor) · int\[i\] − minimum, where each product and the difference
+/// is rounded to f32; the first 16 elements have the first factor, the last 16 the second.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Group {
     /// The scale.
@@ -25,9 +25,9 @@ pub(crate) struct Group {
 pub(crate) enum Minimum {
     /// Nothing.
     None,
-    /// The same from each.
+    /// The same amount from every element.
     Whole(f32),
-    /// A multiple of the float: one for the first and one for the last 16.
+    /// A multiple of the float: one multiple for the first 16 elements and one for the last 16.
     Halves(f32, [u8; 2]),
 }
 
@@ -52,7 +52,7 @@ impl Group {
         }
     }
 
-    /// The floats that the elements are.
+    /// The elements as floats.
     #[inline(always)]
     pub fn write(&self, out: &mut [f32; GROUP]) {
         let halves = out.as_chunks_mut::<{ GROUP / 2 }>().0.iter_mut();

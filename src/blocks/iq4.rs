@@ -14,7 +14,7 @@
 //! | 0..2 | scale d |
 //! | 2..4 | a u16 whose bits 2g, 2g + 1 are the upper two bits of group g's s |
 //! | 4..8 | byte i: the lower four bits of the s of groups 2i and 2i + 1 |
-//! | 8..136 | 16 bytes a group; byte i of a group: the four bits of its elements i and 16 + i |
+//! | 8..136 | 16 bytes per group; byte i of a group: the four bits of its elements i and 16 + i |
 
 use super::field::{field, scale};
 use super::group::Group;
@@ -25,7 +25,7 @@ pub(crate) const LEVELS: [i8; 16] = [
     -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
 ];
 
-/// The levels of 32 elements whose four bits 16 bytes hold.
+/// The levels of 32 elements, whose four-bit numbers are in 16 bytes.
 #[inline(always)]
 fn levels(bytes: &[u8; 16]) -> [i8; 32] {
     nibbles(bytes).map(|number| LEVELS[usize::from(number)])

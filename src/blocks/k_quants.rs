@@ -5,7 +5,7 @@
 //! | bytes | |
 //! | --- | --- |
 //! | 0..16 | byte g: s of group g in the lower four bits, m in the upper |
-//! | 16..80 | two bits an element, [quarters](two_bits) |
+//! | 16..80 | two bits per element, [quarters](two_bits) |
 //! | 80..82, 82..84 | scales d and dmin |
 //!
 //! Q3_K, 16 groups of 16. An element is (d · (s − 32)) · (q − 4).
@@ -13,8 +13,8 @@
 //! | bytes | |
 //! | --- | --- |
 //! | 0..32 | bit j of byte i: the third bit of element 32j + i |
-//! | 32..96 | the lower two bits an element, [quarters](two_bits) |
-//! | 96..108 | s: bytes 0..8 hold the lower four bits of groups i and 8 + i, bytes 8..12 two bits each of groups i, 4 + i, 8 + i, 12 + i |
+//! | 32..96 | the lower two bits of each element, [quarters](two_bits) |
+//! | 96..108 | s: bytes 0..8 contain the lower four bits of groups i and 8 + i, bytes 8..12 two bits each of groups i, 4 + i, 8 + i, 12 + i |
 //! | 108..110 | scale d |
 //!
 //! Q4_K, 8 groups of 32. An element is (d · s) · q − dmin · m.
@@ -22,24 +22,24 @@
 //! | bytes | |
 //! | --- | --- |
 //! | 0..2, 2..4 | scales d and dmin |
-//! | 4..16 | s and m, [six bits each](scales_and_minimums) |
-//! | 16..144 | 32 bytes each two groups; byte i: the four bits of elements i of the first and of the second |
+//! | 4..16 | s and m, [six bits each](scale_and_minimum) |
+//! | 16..144 | 32 bytes per two groups; byte i: the four bits of elements i of the first and of the second |
 //!
 //! Q5_K, 8 groups of 32. An element is (d · s) · q − dmin · m.
 //!
 //! | bytes | |
 //! | --- | --- |
 //! | 0..2, 2..4 | scales d and dmin |
-//! | 4..16 | s and m, [six bits each](scales_and_minimums) |
+//! | 4..16 | s and m, [six bits each](scale_and_minimum) |
 //! | 16..48 | bit g of byte i: the fifth bit of element i of group g |
-//! | 48..176 | 32 bytes each two groups; byte i: the lower four bits of elements i of the first and of the second |
+//! | 48..176 | 32 bytes per two groups; byte i: the lower four bits of elements i of the first and of the second |
 //!
 //! Q6_K, 16 groups of 16. An element is (d · s) · (q − 32).
 //!
 //! | bytes | |
 //! | --- | --- |
-//! | 0..128 | 64 bytes each 128 elements; byte i: the lower four bits of elements i and 64 + i |
-//! | 128..192 | the upper two bits an element, [quarters](two_bits) |
+//! | 0..128 | 64 bytes per 128 elements; byte i: the lower four bits of elements i and 64 + i |
+//! | 128..192 | the upper two bits of each element, [quarters](two_bits) |
 //! | 192..208 | byte g: s of group g, signed |
 //! | 208..210 | scale d |
 
@@ -47,21 +47,21 @@ use super::field::{field, scale};
 use super::group::{Group, Minimum};
 use super::legacy::less;
 
-/// Two bits an element, 32 bytes each 128 elements: bits 2j, 2j + 1 of byte i belong to element 32j + i of the 128. The
-/// numbers 0..4 of the `number`-th 32 elements.
+/// The numbers 0..4 of the `number`-th 32 elements. Each element has two bits, and 32 bytes store 128 elements: bits 2j,
+/// 2j + 1 of byte i belong to element 32j + i of the 128.
 #[inline(always)]
 fn two_bits(bytes: &[u8; 64], number: usize) -> [u8; 32] {
     bytes.as_chunks().0[number / 4].map(|byte: u8| byte >> (2 * (number % 4)) & 3)
 }
 
-/// Four bits an element, 32 bytes each 64 elements: byte i belongs to elements i and 32 + i of the 64. The numbers 0..16 of
-/// the `number`-th 32 elements.
+/// The numbers 0..16 of the `number`-th 32 elements. Each element has four bits, and 32 bytes store 64 elements: byte i
+/// belongs to elements i and 32 + i of the 64.
 #[inline(always)]
 fn four_bits(bytes: &[u8; 128], number: usize) -> [u8; 32] {
     bytes.as_chunks().0[number / 2].map(|byte: u8| byte >> (4 * (number % 2)) & 15)
 }
 
-/// Numbers with one bit more, bit SHIFT: bit j of byte i belongs to element i of the j-th 32.
+/// Adds one more bit, bit SHIFT, to each number: bit j of byte i belongs to element i of the j-th 32.
 #[inline(always)]
 fn with_bit<const SHIFT: u8>(numbers: [u8; 32], bytes: &[u8; 32], number: usize) -> [u8; 32] {
     let mut numbers = numbers;
@@ -71,10 +71,11 @@ fn with_bit<const SHIFT: u8>(numbers: [u8; 32], bytes: &[u8; 32], number: usize)
     numbers
 }
 
-/// The scale and the minimum of the `g`-th of 8 groups, 0..64.
+/// The scale s and the minimum m of the `g`-th of 8 groups, both in 0..64.
 ///
-/// Of the groups 0..4, byte g holds s in its lower six bits, and byte 4 + g holds m. Of the groups 4..8, byte 4 + g holds the
-/// lower four bits of s and, above them, of m; their upper two bits are the upper two of bytes g − 4 and g.
+/// For groups 0..4, byte g contains s in its lower six bits, and byte 4 + g contains m. For groups 4..8, byte 4 + g contains
+/// the lower four bits of s and, above them, the lower four bits of m; the upper two bits of s and m are the upper two bits
+/// of bytes g − 4 and g.
 #[inline(always)]
 fn scale_and_minimum(bytes: &[u8; 12], g: usize) -> (u8, u8) {
     if g < 4 {
@@ -88,13 +89,13 @@ fn scale_and_minimum(bytes: &[u8; 12], g: usize) -> (u8, u8) {
     }
 }
 
-/// The two bytes of the `number`-th 32 elements' halves.
+/// The two bytes for the halves of the `number`-th 32 elements.
 #[inline(always)]
 fn of_halves(bytes: &[u8; 16], number: usize) -> [u8; 2] {
     bytes.as_chunks().0[number]
 }
 
-/// Elements (d · s) · (q − zero), with an s for each 16.
+/// Elements (d · s) · (q − zero), with one s for each 16 elements.
 #[inline(always)]
 fn by_halves<const ZERO: i8>(d: f32, factors: [i8; 2], numbers: [u8; 32]) -> Group {
     Group {
@@ -103,7 +104,7 @@ fn by_halves<const ZERO: i8>(d: f32, factors: [i8; 2], numbers: [u8; 32]) -> Gro
     }
 }
 
-/// A group of a Q4_K or Q5_K block, which begin alike.
+/// A group of a Q4_K or Q5_K block; both formats begin alike.
 #[inline(always)]
 fn by_six_bits<const BYTES: usize>(block: &[u8; BYTES], numbers: [u8; 32], number: usize) -> Group {
     let (s, m) = scale_and_minimum(field::<4, 12, _>(block), number);
@@ -153,7 +154,7 @@ pub(super) fn read_q5_k(block: &[u8; 176], number: usize) -> Group {
 
 #[inline(always)]
 pub(super) fn read_q6_k(block: &[u8; 210], number: usize) -> Group {
-    // The 64 bytes of 128 elements hold the first two and the last two of their four groups.
+    // The 64 bytes of 128 elements contain the first two of the four groups in low nibbles and the last two in high ones.
     let (half, group) = (number / 4, number % 4);
     let low = field::<0, 128, _>(block).as_chunks::<32>().0[2 * half + group % 2];
     let mut numbers = two_bits(field::<128, 64, _>(block), number);

@@ -1,4 +1,4 @@
-//! Writing Q4_K, Q5_K and Q6_K. Layouts: [`k_quants`](super::k_quants).
+//! Writing Q4_K, Q5_K and Q6_K. [`k_quants`](super::k_quants) documents the layouts.
 
 use super::field::{field_mut, put_scale, scale};
 use super::fit::{Groups, NEGLIGIBLE, between, centred, nearest, with_minimum};
@@ -20,10 +20,12 @@ pub(super) fn write_q5_k(values: &[f32; 256], block: &mut [u8; 176]) {
     put_four_bits(&numbers, field_mut::<48, 128, _>(block));
 }
 
-/// Writes what Q4_K and Q5_K begin with, and gives the elements' numbers, 0 to `last`. `first` and `steps` are the search's.
+/// Writes the fields with which Q4_K and Q5_K begin, and returns the numbers of the elements, 0 to `last`. `first` and
+/// `steps` are parameters of the search.
 ///
-/// A group's error is weighted by its root mean square plus the element's magnitude. Numbers are nearest ones under the
-/// scales as they were written; those of a group whose scale became 0 are the search's.
+/// The error of an element is weighted by the root mean square of its group plus the magnitude of the element. Each number
+/// is the nearest one under the scale as it was written; if the scale of a group became 0, the numbers are those that the
+/// search found.
 fn put_groups<const BYTES: usize>(
     values: &[f32; 256],
     last: f32,
@@ -74,7 +76,7 @@ fn put_groups<const BYTES: usize>(
     numbers
 }
 
-/// The inverse of [`scales_and_minimums`](super::k_quants).
+/// The inverse of `scale_and_minimum` in [`k_quants`](super::k_quants).
 fn put_scales_and_minimums(groups: &[(u8, u8); 8], bytes: &mut [u8; 12]) {
     for g in 0..4 {
         let ((s, m), (later_s, later_m)) = (groups[g], groups[g + 4]);
@@ -84,7 +86,8 @@ fn put_scales_and_minimums(groups: &[(u8, u8); 8], bytes: &mut [u8; 12]) {
     }
 }
 
-/// The lower four bits of the numbers, 32 bytes each 64 elements: byte i holds elements i and 32 + i of the 64.
+/// Writes the lower four bits of the numbers, 32 bytes for each 64 elements: byte i contains elements i and 32 + i of the
+/// 64.
 fn put_four_bits(numbers: &[u8; 256], bytes: &mut [u8; 128]) {
     let pairs = numbers.as_chunks::<64>().0;
     for (bytes, numbers) in bytes.as_chunks_mut::<32>().0.iter_mut().zip(pairs) {
@@ -95,9 +98,9 @@ fn put_four_bits(numbers: &[u8; 256], bytes: &mut [u8; 128]) {
     }
 }
 
-/// Scales relative to the one of the largest magnitude, which becomes −128. A block whose scales are all negligible is
-/// zeros. Numbers are nearest ones under the scales as they were written; those of a group whose scale became 0 are the
-/// search's.
+/// Scales are stored relative to the scale of the largest magnitude, which becomes −128. A block whose scales are all
+/// negligible is written as zeros. Each number is the nearest one under the scale as it was written; if the scale of a group
+/// became 0, the numbers are those that the search found.
 pub(super) fn write_q6_k(values: &[f32; 256], block: &mut [u8; 210]) {
     let x: Groups<16, 16> = side_by_side(values);
     let fit = centred(&x, 32.0);

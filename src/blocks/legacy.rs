@@ -15,14 +15,15 @@
 //! | Q8_0 | 0..2 | scale d | d · q |
 //! | | 2..34 | byte i: element i, signed | |
 //!
-//! Written, d is such that the element of the largest magnitude has the number −8 or −16 (Q4_0, Q5_0: the end that has no
-//! opposite), that minimum and maximum have the first and the last number (Q4_1, Q5_1), or that the largest magnitude has
-//! the number ±127 (Q8_0). Numbers are nearest ones under the unrounded d, which is then rounded to binary16.
+//! When a block is written, d is chosen so that the element of the largest magnitude has the number −8 or −16 (Q4_0, Q5_0:
+//! the end of the range that has no opposite), that the minimum and the maximum have the first and the last number (Q4_1,
+//! Q5_1), or that the largest magnitude has the number ±127 (Q8_0). Each number is the nearest one under the unrounded d; d
+//! is rounded to binary16 afterwards.
 
 use super::field::{field, field_mut, put_scale, scale};
 use super::group::Group;
 
-/// The numbers 0..16 of the 32 elements whose four bits 16 bytes hold.
+/// The numbers 0..16 of 32 elements, whose four-bit numbers are in 16 bytes.
 #[inline(always)]
 pub(super) fn nibbles(bytes: &[u8; 16]) -> [u8; 32] {
     let mut numbers = [0; 32];
@@ -34,7 +35,7 @@ pub(super) fn nibbles(bytes: &[u8; 16]) -> [u8; 32] {
     numbers
 }
 
-/// The numbers 0..32 of 32 elements: lower four bits in `low`, fifth bits in `high`.
+/// The numbers 0..32 of 32 elements, with the lower four bits in `low` and the fifth bits in `high`.
 #[inline(always)]
 fn five_bits(high: &[u8; 4], low: &[u8; 16]) -> [u8; 32] {
     let high = u32::from_le_bytes(*high);
@@ -45,7 +46,7 @@ fn five_bits(high: &[u8; 4], low: &[u8; 16]) -> [u8; 32] {
     numbers
 }
 
-/// Numbers less their zero point.
+/// The numbers minus their zero point.
 #[inline(always)]
 pub(super) fn less<const ZERO: i8>(numbers: [u8; 32]) -> [i8; 32] {
     numbers.map(|number| number as i8 - ZERO)
@@ -87,7 +88,7 @@ pub(super) fn read_q8_0(block: &[u8; 34], _: usize) -> Group {
     Group::new(scale::<0, _>(block), numbers)
 }
 
-/// The first element of the largest magnitude; 0 where all are zeros.
+/// The first of the elements with the largest magnitude; 0 if all are zeros.
 fn farthest(values: &[f32; 32]) -> f32 {
     let mut farthest = 0.0f32;
     for &value in values {
@@ -98,7 +99,7 @@ fn farthest(values: &[f32; 32]) -> f32 {
     farthest
 }
 
-/// The least and the greatest element; of equal ones the first.
+/// The least and the greatest element; the first one among equals.
 fn ends(values: &[f32; 32]) -> (f32, f32) {
     values
         .iter()
@@ -110,17 +111,17 @@ fn ends(values: &[f32; 32]) -> (f32, f32) {
         })
 }
 
-/// 1 / d, or 0 for 0.
+/// 1 / d, or 0 if d is 0.
 fn inverse(d: f32) -> f32 {
     if d == 0.0 { 0.0 } else { 1.0 / d }
 }
 
-/// The nearest of the numbers 0..=`last` to each `(value − minimum) · inverse + zero`, halves upwards.
+/// For each value, the number in 0..=`last` that is nearest to `(value − minimum) · inverse + zero`, with halves rounded up.
 fn numbers(values: &[f32; 32], minimum: f32, inverse: f32, zero: f32, last: u8) -> [u8; 32] {
     values.map(|value| (((value - minimum) * inverse + (zero + 0.5)) as u8).min(last))
 }
 
-/// The lower four bits of the numbers, elements i and 16 + i in byte i.
+/// Writes the lower four bits of the numbers: byte i contains elements i and 16 + i.
 pub(super) fn put_nibbles(numbers: &[u8; 32], bytes: &mut [u8; 16]) {
     let (first, second) = numbers.split_at(16);
     for ((byte, first), second) in bytes.iter_mut().zip(first).zip(second) {
@@ -178,7 +179,7 @@ pub(super) fn write_q8_0(values: &[f32; 32], block: &mut [u8; 34]) {
     let inverse = inverse(d);
     put_scale::<0, _>(block, d);
     for (byte, value) in field_mut::<2, 32, _>(block).iter_mut().zip(values) {
-        // Halves away from zero.
+        // Halves are rounded away from zero.
         *byte = (value * inverse).round() as i8 as u8;
     }
 }

@@ -1,15 +1,16 @@
 //! Block formats: how files store quantized weights, 32 or 256 elements of a row at a time.
 //!
-//! What belongs here: what a block is in a file, byte by byte, which integers and scales its elements are (`group`), and which
-//! block floats become. What is absent: how files place their tensors (`files/`), and how kernels multiply (`kernels/`).
+//! What belongs here: the layout of a block in a file, byte by byte; the integers and scales of its elements (`group`); and
+//! the conversion of floats to blocks. What is absent: how files place their tensors (`files/`), and how kernels multiply
+//! (`kernels/`).
 //!
-//! A format is one row of `table`. A new one is its row, its codec, its unpacking (`kernels/quantized/formats.rs`), and
-//! vectors of the reference for its test.
+//! A format is one row of `table`. A new format needs a row, a codec, its unpacking (`kernels/quantized/formats.rs`), and
+//! test vectors of the reference implementation.
 //!
-//! Scales are IEEE binary16, little-endian, and in MXFP4 powers of two. They are widened to f32 (exactly) before anything is
-//! computed, and each product and each difference is rounded to f32 on its own, so that a block means the same bits
-//! everywhere. A scale that is infinite or not a number makes elements that are infinite or not numbers. Of two elements in
-//! one byte the lower four bits are the first.
+//! Scales are IEEE binary16, little-endian, or powers of two in MXFP4. They are widened to f32 (exactly) before anything is
+//! computed, and each product and each difference is rounded to f32 separately, so that a block means the same bits
+//! everywhere. If a scale is infinite or NaN, the elements are infinite or NaN. When two elements share a byte, the lower
+//! four bits belong to the first.
 
 mod field;
 mod fit;
@@ -63,23 +64,24 @@ impl BlockFormat {
         self.row().bytes
     }
 
-    /// The name that GGUF files and the command line have.
+    /// The name of the format in GGUF files and on the command line.
     pub const fn name(self) -> &'static str {
         self.row().name
     }
 
-    /// The number that GGUF files have for tensors of the format.
+    /// The number of the format in the tensor tables of GGUF files.
     pub const fn number(self) -> u32 {
         self.row().number
     }
 
-    /// The format whose tensors have that number in GGUF files.
+    /// The format with that number in the tensor tables of GGUF files.
     pub fn numbered(number: u32) -> Option<BlockFormat> {
         let mut formats = BlockFormat::ALL.into_iter();
         formats.find(|format| format.number() == number)
     }
 
-    /// The number that `general.file_type` has in GGUF files whose matrices mostly have the format; `None` where there is none.
+    /// The value of `general.file_type` in a GGUF file whose matrices mostly have the format; `None` if there is no such
+    /// value.
     pub const fn file_type(self) -> Option<u32> {
         self.row().file_type
     }
@@ -89,44 +91,46 @@ impl BlockFormat {
         self.row().write.is_some()
     }
 
-    /// Where a block's scales in binary16 are, in bytes from its beginning.
+    /// The byte offsets of the binary16 scales of a block.
     pub fn scales(self) -> impl Iterator<Item = usize> {
         let panel = self.panel();
         (0..panel.scales).map(|i| panel.halves_at + 2 * i)
     }
 
-    /// The order of a block's bits in a panel of the kernels.
+    /// The order of the bits of a block in a panel of the kernels.
     pub(crate) const fn panel(self) -> &'static Panel {
         &self.row().panel
     }
 
-    /// The format for rows of `row` elements: this one, or where they are not whole blocks of it, the one of 32 elements that
-    /// llama.cpp chooses instead; `None` where they are not whole blocks of that either.
+    /// The format for rows of `row` elements: this one if the rows consist of whole blocks of it, otherwise the format of 32
+    /// elements that llama.cpp chooses instead; `None` if the rows do not consist of whole blocks of that either.
     pub fn for_rows(self, row: usize) -> Option<BlockFormat> {
         let mut formats = [Some(self), self.row().smaller].into_iter().flatten();
         formats.find(|format| row > 0 && row.is_multiple_of(format.elements()))
     }
 
-    /// The `number`-th 32 elements of `block`; `None` if the block is shorter than the format's, or has no such elements.
+    /// The `number`-th 32 elements of `block`; `None` if `block` is shorter than a block of the format or has no such
+    /// elements.
     pub(crate) fn group(self, block: &[u8], number: usize) -> Option<Group> {
         (self.row().group)(block, number)
     }
 
-    /// Writes what `blocks` mean into `out`, in order.
+    /// Writes the elements of `blocks` into `out` as floats, in order.
     ///
-    /// `blocks` are whole blocks of [`bytes`](Self::bytes) bytes, `out` has room for [`elements`](Self::elements) floats a
-    /// block. Where the lengths disagree, only the blocks that have both are read and written, and the rest of `out` stays
-    /// as it is.
+    /// `blocks` consists of whole blocks of [`bytes`](Self::bytes) bytes, and `out` has room for
+    /// [`elements`](Self::elements) floats per block. If the lengths disagree, only as many blocks as both have are read and
+    /// written, and the rest of `out` is left unchanged.
     pub fn dequantize(self, blocks: &[u8], out: &mut [f32]) {
         (self.row().read)(blocks, out);
     }
 
-    /// Writes `values` into `out` as blocks, in order: the bytes that llama.cpp's quantizer makes without an importance
-    /// matrix.
+    /// Writes `values` into `out` as blocks, in order: the same bytes that the quantizer of llama.cpp writes without an
+    /// importance matrix.
     ///
-    /// `values` are whole blocks of [`elements`](Self::elements) floats, `out` has room for [`bytes`](Self::bytes) bytes a
-    /// block. Where the lengths disagree, only the blocks that have both are read and written, and the rest of `out` stays
-    /// as it is. Blocks of values that are not finite, or whose scale is beyond binary16 where scales are, mean no finite values either.
+    /// `values` consists of whole blocks of [`elements`](Self::elements) floats, and `out` has room for
+    /// [`bytes`](Self::bytes) bytes per block. If the lengths disagree, only as many blocks as both have are read and
+    /// written, and the rest of `out` is left unchanged. A block of values that are not finite, or whose scale is too large
+    /// for binary16 where the format has such scales, does not decode to finite values either.
     ///
     /// # Errors
     /// If the format is only read: see [`is_written`](Self::is_written).
@@ -137,12 +141,12 @@ impl BlockFormat {
     }
 }
 
-/// No block of this format can be made, only read.
+/// Blocks of this format can be read, but not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("blocks of {0} are read, not written")]
 pub struct OnlyRead(pub BlockFormat);
 
-/// Writes the floats of the groups that `read` returns for each whole block.
+/// For each whole block, writes the floats of the groups that `read` returns.
 fn each_block<const BYTES: usize, const ELEMENTS: usize>(
     blocks: &[u8],
     out: &mut [f32],
@@ -158,7 +162,7 @@ fn each_block<const BYTES: usize, const ELEMENTS: usize>(
     }
 }
 
-/// Calls `write` for the elements of each whole block and the block.
+/// Calls `write` for each whole block, with its elements and its bytes.
 fn each_write<const ELEMENTS: usize, const BYTES: usize>(
     values: &[f32],
     out: &mut [u8],

@@ -3,50 +3,50 @@
 use super::group::{GROUP, Group};
 use super::{each_block, each_write, iq4, k_quants, k_quants_write, legacy, mxfp4};
 
-/// What is known of a format.
+/// The properties of a format.
 pub(super) struct Row {
-    /// The name that GGUF files and the command line have.
+    /// The name of the format in GGUF files and on the command line.
     pub name: &'static str,
-    /// The number that GGUF files have for tensors of the format.
+    /// The number of the format in the tensor tables of GGUF files.
     pub number: u32,
-    /// The number that `general.file_type` has for files whose matrices mostly have the format, if there is one.
+    /// The value of `general.file_type` for files whose matrices mostly have the format, if there is one.
     pub file_type: Option<u32>,
-    /// Elements of a block: a multiple of 32, at most [`super::MOST_ELEMENTS`].
+    /// Elements per block: a multiple of 32, at most [`super::MOST_ELEMENTS`].
     pub elements: usize,
-    /// Bytes of a block in a file, at most [`super::MOST_BYTES`].
+    /// Bytes per block in a file, at most [`super::MOST_BYTES`].
     pub bytes: usize,
-    /// The group of 32 elements of that number in a block.
+    /// The group of 32 elements with that number in a block.
     pub group: fn(&[u8], usize) -> Option<Group>,
     /// Reads the floats of blocks.
     pub read: fn(&[u8], &mut [f32]),
     /// Writes blocks, if the format can be written.
     pub write: Option<Write>,
-    /// The format of smaller blocks that llama.cpp chooses where rows are not whole blocks of this one.
+    /// The format with smaller blocks that llama.cpp chooses if rows do not consist of whole blocks of this one.
     pub smaller: Option<BlockFormat>,
-    /// The order of a block's bits in a panel of the kernels.
+    /// The order of the bits of a block in a panel of the kernels.
     pub panel: Panel,
 }
 
-/// Writes floats, whole blocks of them, as blocks.
+/// Writes whole blocks of floats as blocks.
 pub(crate) type Write = fn(&[f32], &mut [u8]);
 
-/// The order of a block's bits in one lane of a panel: 16-bit halves, and everything else as 32-bit words in the file's order,
-/// of which some are regrouped.
+/// The order of the bits of a block in one lane of a panel: 16-bit halves, and everything else as 32-bit words in the order
+/// of the file, some of which are regrouped.
 pub(crate) struct Panel {
-    /// The byte of the block at which the halves begin: 0, or after everything else.
+    /// The byte of the block at which the halves begin: 0, or the first byte after everything else.
     pub halves_at: usize,
-    /// How many of the halves are scales in binary16. They come first.
+    /// How many of the halves are binary16 scales. These come first.
     pub scales: usize,
-    /// How many are integers.
+    /// How many of the halves are integers.
     pub integers: usize,
-    /// How many are powers of two: bfloat16 in the panel, where the file has the exponent in a byte (see `mxfp4`). Then no half
-    /// is anything else.
+    /// How many of the halves are powers of two: bfloat16 in the panel, a one-byte exponent in the file (see `mxfp4`). If
+    /// there are any, all halves are powers of two.
     pub powers: usize,
-    /// Ranges of words, and what becomes of each.
+    /// Ranges of words, and how each is regrouped.
     pub regrouped: &'static [(Regroup, usize, usize)],
 }
 
-/// One scale at the beginning, and nothing regrouped.
+/// One scale at the beginning, and no regrouping.
 const ONE_SCALE: Panel = Panel {
     halves_at: 0,
     scales: 1,
@@ -55,23 +55,24 @@ const ONE_SCALE: Panel = Panel {
     regrouped: &[],
 };
 
-/// What becomes of words of quants, so that each 32 elements' bits can be taken out with a shift and a mask.
+/// How words of quants are regrouped, so that the bits of each 32 elements can be extracted with a shift and a mask.
 #[derive(Clone, Copy)]
 pub(crate) enum Regroup {
-    /// Eight words hold 32 elements of one 32-block in their low nibbles and of another in their high nibbles: the first four
-    /// words get the one, the last four the other, elements 0..16 in low and 16..32 in high nibbles.
+    /// Eight words contain the 32 elements of one 32-block in their low nibbles and those of another in their high nibbles:
+    /// the first four words receive the first 32-block and the last four the second, with elements 0..16 in the low and
+    /// 16..32 in the high nibbles.
     Nibbles,
-    /// Four words hold 16 elements of each of four 32-blocks, two bits a byte: word f gets those of the f-th, bits 2i of byte
-    /// c being element 4i + c.
+    /// Four words contain 16 elements of each of four 32-blocks, two bits per byte: word f receives the elements of the f-th
+    /// 32-block, with element 4i + c in bits 2i of byte c.
     Pairs,
-    /// Eight words hold 32 elements of each of eight 32-blocks, one bit a byte: word b gets those of the b-th, bit i of byte c
-    /// being element 4i + c.
+    /// Eight words contain 32 elements of each of eight 32-blocks, one bit per byte: word b receives the elements of the
+    /// b-th 32-block, with element 4i + c in bit i of byte c.
     Bits,
-    /// A word holds one bit of each of 32 elements: bit 4i + c goes to 8c + i.
+    /// A word contains one bit of each of 32 elements: bit 4i + c moves to bit 8c + i.
     SpreadBits,
 }
 
-/// Declares [`BlockFormat`] and its rows. The types of `read` and `write` check elements and bytes.
+/// Declares [`BlockFormat`] and its rows. The types of `read` and `write` check the numbers of elements and bytes.
 macro_rules! formats {
     ($(
         $(#[$doc:meta])*
@@ -87,7 +88,7 @@ macro_rules! formats {
             panel: $panel:expr,
         }
     )*) => {
-        /// A format of quantized blocks, as GGUF files have them. Elements of a block are consecutive elements of a row.
+        /// A format of quantized blocks, as GGUF files define it. The elements of a block are consecutive elements of a row.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum BlockFormat {
             $($(#[$doc])* $format,)*
@@ -97,7 +98,7 @@ macro_rules! formats {
             /// Every format.
             pub const ALL: [BlockFormat; [$($name),*].len()] = [$(BlockFormat::$format),*];
 
-            /// What is known of it.
+            /// The properties of the format.
             pub(super) const fn row(self) -> &'static Row {
                 match self {
                     $(BlockFormat::$format => const {
@@ -125,7 +126,7 @@ macro_rules! formats {
     };
 }
 
-/// What writes blocks, if anything does.
+/// The function that writes blocks, if there is one.
 macro_rules! writer {
     ($elements:literal, $bytes:literal, None) => {
         None
@@ -136,7 +137,7 @@ macro_rules! writer {
 }
 
 formats! {
-    /// 4 bits a weight and a scale.
+    /// 4 bits per weight and a scale.
     Q4_0 {
         name: "Q4_0",
         number: 2,
@@ -149,7 +150,7 @@ formats! {
         panel: ONE_SCALE,
     }
 
-    /// 4 bits a weight, a scale and a minimum.
+    /// 4 bits per weight, a scale and a minimum.
     Q4_1 {
         name: "Q4_1",
         number: 3,
@@ -162,7 +163,7 @@ formats! {
         panel: Panel { scales: 2, ..ONE_SCALE },
     }
 
-    /// 5 bits a weight and a scale.
+    /// 5 bits per weight and a scale.
     Q5_0 {
         name: "Q5_0",
         number: 6,
@@ -175,7 +176,7 @@ formats! {
         panel: Panel { regrouped: &[(Regroup::SpreadBits, 0, 1)], ..ONE_SCALE },
     }
 
-    /// 5 bits a weight, a scale and a minimum.
+    /// 5 bits per weight, a scale and a minimum.
     Q5_1 {
         name: "Q5_1",
         number: 7,
@@ -188,7 +189,7 @@ formats! {
         panel: Panel { scales: 2, regrouped: &[(Regroup::SpreadBits, 0, 1)], ..ONE_SCALE },
     }
 
-    /// 8 bits a weight and a scale.
+    /// 8 bits per weight and a scale.
     Q8_0 {
         name: "Q8_0",
         number: 8,
@@ -201,7 +202,7 @@ formats! {
         panel: ONE_SCALE,
     }
 
-    /// 2 bits a weight; 16 scales and minimums of 4 bits.
+    /// 2 bits per weight; 16 scales and minimums of 4 bits.
     Q2K {
         name: "Q2_K",
         number: 10,
@@ -214,7 +215,7 @@ formats! {
         panel: Panel { halves_at: 80, scales: 2, regrouped: &[(Regroup::Pairs, 4, 20)], ..ONE_SCALE },
     }
 
-    /// 3 bits a weight; 16 scales of 6 bits.
+    /// 3 bits per weight; 16 scales of 6 bits.
     Q3K {
         name: "Q3_K",
         number: 11,
@@ -227,7 +228,7 @@ formats! {
         panel: Panel { halves_at: 108, regrouped: &[(Regroup::Bits, 0, 8), (Regroup::Pairs, 8, 24)], ..ONE_SCALE },
     }
 
-    /// 4 bits a weight; 8 scales and minimums of 6 bits.
+    /// 4 bits per weight; 8 scales and minimums of 6 bits.
     Q4K {
         name: "Q4_K",
         number: 12,
@@ -240,7 +241,7 @@ formats! {
         panel: Panel { scales: 2, regrouped: &[(Regroup::Nibbles, 3, 35)], ..ONE_SCALE },
     }
 
-    /// 5 bits a weight; 8 scales and minimums of 6 bits.
+    /// 5 bits per weight; 8 scales and minimums of 6 bits.
     Q5K {
         name: "Q5_K",
         number: 13,
@@ -253,7 +254,7 @@ formats! {
         panel: Panel { scales: 2, regrouped: &[(Regroup::Bits, 3, 11), (Regroup::Nibbles, 11, 43)], ..ONE_SCALE },
     }
 
-    /// 6 bits a weight; 16 scales of 8 bits.
+    /// 6 bits per weight; 16 scales of 8 bits.
     Q6K {
         name: "Q6_K",
         number: 14,
@@ -266,7 +267,7 @@ formats! {
         panel: Panel { halves_at: 208, regrouped: &[(Regroup::Nibbles, 0, 32), (Regroup::Pairs, 32, 48)], ..ONE_SCALE },
     }
 
-    /// 4 bits a weight, through a table of 16 levels, and a scale.
+    /// 4 bits per weight, through a table of 16 levels, and a scale.
     Iq4Nl {
         name: "IQ4_NL",
         number: 20,
@@ -279,7 +280,7 @@ formats! {
         panel: ONE_SCALE,
     }
 
-    /// 4 bits a weight, through a table of 16 levels; 8 scales of 6 bits.
+    /// 4 bits per weight, through a table of 16 levels; 8 scales of 6 bits.
     Iq4Xs {
         name: "IQ4_XS",
         number: 23,
@@ -292,7 +293,7 @@ formats! {
         panel: Panel { integers: 1, ..ONE_SCALE },
     }
 
-    /// 4 bits a weight, floats of which 32 share a power of two.
+    /// 4 bits per weight: floats, 32 of which share a power of two.
     Mxfp4 {
         name: "MXFP4",
         number: 39,

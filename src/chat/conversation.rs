@@ -29,16 +29,16 @@ pub enum ChatError {
     /// The conversation does not fit.
     #[error("the conversation has {tokens} tokens, but the context has {context} positions")]
     TooLong {
-        /// Its tokens.
+        /// Number of its tokens.
         tokens: usize,
-        /// Positions there are.
+        /// Number of positions.
         context: usize,
     },
-    /// There is nothing to answer again.
+    /// There is no question to answer again.
     #[error("there is no question yet")]
     NoQuestion,
-    /// The template makes no text of the messages.
-    #[error("the template makes an empty text of the messages")]
+    /// The template turns the messages into an empty text.
+    #[error("the template turns the messages into an empty text")]
     Empty,
 }
 
@@ -46,45 +46,45 @@ pub enum ChatError {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenFull {
-    /// It is refused, with [`ChatError::TooLong`].
+    /// The turn is refused with [`ChatError::TooLong`].
     #[default]
     Refuse,
-    /// Its oldest turns are forgotten, until there is room for the answer too: for [`GenerateOptions::max_tokens`], or a
-    /// quarter of the context if that is less. What stands before the first turn (a system message) stays, and so does
-    /// the question.
+    /// The oldest turns are forgotten until there is also room for the answer: for [`GenerateOptions::max_tokens`], or a
+    /// quarter of the context if that is less. Messages before the first turn (a system message) stay, and so does the
+    /// question.
     Forget {
-        /// How many turns are never forgotten, counted from the first.
+        /// How many of the first turns are never forgotten.
         keep: usize,
     },
 }
 
-/// What an answer took.
+/// How an answer ended, and what it took.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Turn {
     /// What ended the answer.
     pub finish: Finish,
-    /// Messages that were forgotten to make room for this turn ([`WhenFull::Forget`]).
+    /// Number of messages that were forgotten to make room for this turn ([`WhenFull::Forget`]).
     pub forgotten_messages: usize,
-    /// Tokens of the conversation that the session had read before.
+    /// Number of tokens of the conversation that the session had already read.
     pub reused_tokens: usize,
-    /// Tokens of the conversation that were read for this answer.
+    /// Number of tokens of the conversation that were read for this answer.
     pub read_tokens: usize,
-    /// Tokens of the answer, the one that ended it included.
+    /// Number of tokens of the answer, including a token that ended it.
     pub generated_tokens: usize,
     /// Time for reading.
     pub prompt_time: Duration,
-    /// Time for the answer's tokens after the first, which comes with the reading.
+    /// Time for the answer's tokens after the first token, which is part of the reading.
     pub generation_time: Duration,
 }
 
 impl Turn {
-    /// Tokens read in a second; `None` where there were none.
+    /// Tokens read per second; `None` if none were read.
     pub fn prompt_rate(&self) -> Option<f64> {
         rate(self.read_tokens, self.prompt_time)
     }
 
-    /// Tokens generated in a second, the first left out; `None` where there were none.
+    /// Tokens generated per second, not counting the first; `None` if there were no others.
     pub fn generation_rate(&self) -> Option<f64> {
         rate(
             self.generated_tokens.saturating_sub(1),
@@ -99,15 +99,15 @@ fn rate(tokens: usize, time: Duration) -> Option<f64> {
 
 /// Messages, and a session that has read them.
 ///
-/// Each turn renders the whole conversation anew, since a template may treat old messages differently. Of the session as
-/// many tokens are kept as are still the same; only the others are read. What is kept gives the same bits as reading it
-/// again would.
+/// Each turn renders the whole conversation again, because a template may treat old messages differently. The session keeps
+/// the leading tokens that are still the same; only the others are read. Keeping tokens leads to the same bits as reading
+/// them again.
 pub struct Conversation {
     model: Model,
     template: ChatTemplate,
     session: Session,
     messages: Vec<Message>,
-    /// The time that the template is told: always the same, so that what was rendered stays as it is.
+    /// The time that the template sees. It never changes, so that a rendered text stays as it is.
     now: SystemTime,
     /// Tokens that end an answer, besides the model's own.
     turn_ends: Vec<u32>,
@@ -124,7 +124,7 @@ impl fmt::Debug for Conversation {
 }
 
 impl Conversation {
-    /// A conversation without messages. Takes a session's memory.
+    /// A conversation without messages. Allocates the memory of a session.
     ///
     /// # Errors
     /// If the system has no memory for the session.
@@ -150,12 +150,12 @@ impl Conversation {
         &self.messages
     }
 
-    /// Go on from other messages.
+    /// Replace the messages.
     pub fn set_messages(&mut self, messages: Vec<Message>) {
         self.messages = messages;
     }
 
-    /// Put a system message first, instead of the one that may be there; `None` leaves it out.
+    /// Set the system message, which comes first; `None` removes it.
     pub fn set_system(&mut self, text: Option<&str>) {
         if self.messages.first().is_some_and(|m| m.role == "system") {
             self.messages.remove(0);
@@ -170,13 +170,13 @@ impl Conversation {
         self.when_full = when_full;
     }
 
-    /// Forget all messages but the system message.
+    /// Forget all messages except the system message.
     pub fn reset(&mut self) {
         let system = self.messages.first().is_some_and(|m| m.role == "system");
         self.messages.truncate(usize::from(system));
     }
 
-    /// Forget the last message of the user and what came after it, and give its text.
+    /// Forget the user's last message and everything after it; returns the message's text.
     pub fn undo(&mut self) -> Option<String> {
         let last = self.messages.iter().rposition(|m| m.role == "user")?;
         let said = self.messages.get(last)?.content.clone();
@@ -184,12 +184,12 @@ impl Conversation {
         Some(said)
     }
 
-    /// Tokens that the session has read.
+    /// Number of tokens that the session has read.
     pub fn position(&self) -> usize {
         self.session.position()
     }
 
-    /// Positions there are.
+    /// Number of positions.
     pub fn context(&self) -> usize {
         self.session.context()
     }
@@ -200,10 +200,10 @@ impl Conversation {
         own.chain(&self.turn_ends).copied()
     }
 
-    /// Say something as the user. `each` is given the answer piece by piece, without spaces and line ends at its
-    /// beginning; returning `false` from it stops like cancelling does.
+    /// Say something as the user. `each` is called with the answer piece by piece, without spaces and line ends at its
+    /// beginning; if it returns `false`, the answer stops as if it were cancelled.
     ///
-    /// Afterwards the answer, without spaces and line ends around it, is the last message, whatever ended it; only a turn
+    /// Afterwards the last message is the answer, without spaces and line ends around it, whatever ended it. Only a turn
     /// that was cancelled before the answer began leaves the messages as they were.
     ///
     /// # Errors
@@ -217,8 +217,8 @@ impl Conversation {
         self.say_or(self.messages.clone(), text, options, each)
     }
 
-    /// Forget the last answer, and give another one to the same question. What is said of [`Conversation::say`] is true
-    /// here too; a turn without an answer leaves the messages as they were, the old answer included.
+    /// Forget the last answer, and answer the same question again. Everything else is as for [`Conversation::say`]; a turn
+    /// without an answer leaves the messages as they were, including the old answer.
     ///
     /// # Errors
     /// As [`Conversation::say`], and if there is no question yet.
@@ -232,7 +232,7 @@ impl Conversation {
         self.say_or(before, &question, options, each)
     }
 
-    /// Say something as the user; without an answer the messages are `before`.
+    /// Say something as the user; if there is no answer, the messages become `before`.
     fn say_or(
         &mut self,
         before: Vec<Message>,
@@ -298,8 +298,8 @@ impl Conversation {
         Ok((turn, answer))
     }
 
-    /// The tokens of the conversation, to its next answer's beginning. Special tokens stand in the template's text, the
-    /// one that begins a text too, so that the tokenizer adds none.
+    /// The tokens of the conversation, up to the beginning of the next answer. The template's text already contains the
+    /// special tokens, including the token that begins a text, so the tokenizer adds none.
     ///
     /// # Errors
     /// If the template refuses the messages, or the tokenizer fails.
@@ -308,7 +308,7 @@ impl Conversation {
         Ok(self.model.encode_more(&text)?)
     }
 
-    /// As [`Conversation::tokens`], but markers that messages spell out are read as text.
+    /// Like [`Conversation::tokens`], but markers that are spelled out in messages are read as text.
     fn plain_tokens(&self) -> Result<Vec<u32>, ChatError> {
         let tokenizer = self.model.text_tokenizer().map_err(GenerateError::from)?;
         let hidden = Hidden::new(&self.messages, tokenizer).map_err(GenerateError::from)?;
@@ -317,7 +317,7 @@ impl Conversation {
         Ok(tokens.map_err(GenerateError::from)?)
     }
 
-    /// The conversation's tokens, once enough of it is forgotten for them to fit.
+    /// The conversation's tokens, after forgetting as many turns as necessary for them to fit.
     fn fitting_tokens(&mut self, options: &GenerateOptions) -> Result<Vec<u32>, ChatError> {
         let context = self.context();
         let quarter = context / 4;
@@ -335,7 +335,7 @@ impl Conversation {
             {
                 continue;
             }
-            // A conversation that fits is answered as far as there is room.
+            // A conversation that fits is answered, even if there is not enough room for a whole answer.
             return match tokens.len() {
                 tokens if tokens > context => Err(ChatError::TooLong { tokens, context }),
                 _ => Ok(tokens),
@@ -343,7 +343,7 @@ impl Conversation {
         }
     }
 
-    /// Forget the oldest turn but the first `keep`, which is not the last one; `false` where there is none.
+    /// Forget the oldest turn after the first `keep` turns, unless it is the last turn; `false` if there is no such turn.
     fn forget_turn(&mut self, keep: usize) -> bool {
         let is_question = |(_, message): &(usize, &Message)| message.role == "user";
         let questions = self.messages.iter().enumerate().filter(is_question);
@@ -356,8 +356,8 @@ impl Conversation {
     }
 }
 
-/// The tokens that end an answer besides those that the model's configuration names: the template's `eos_token`, and the
-/// special token that the template puts behind an answer.
+/// The tokens that end an answer, besides the tokens that the model's configuration names: the template's `eos_token`, and
+/// the special token that the template puts after an answer.
 fn turn_ends(
     model: &Model,
     template: &ChatTemplate,
@@ -365,7 +365,7 @@ fn turn_ends(
 ) -> Result<Vec<u32>, ChatError> {
     const ANSWER: &str = "answer";
     let Some(tokenizer) = model.tokenizer() else {
-        // Saying something will tell what is missing.
+        // The first turn will report what is missing.
         return Ok(Vec::new());
     };
     let eos = template.tokens().get("eos_token");
@@ -377,7 +377,7 @@ fn turn_ends(
         Message::new("user", "question"),
         Message::new("assistant", ANSWER),
     ];
-    // A template that refuses these messages says so again where it matters.
+    // A template that refuses these messages will refuse again where it matters.
     let text = template.render(&messages, false, now).unwrap_or_default();
     if let Some((_, behind)) = text.rsplit_once(ANSWER) {
         let tokens = tokenizer

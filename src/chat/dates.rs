@@ -27,10 +27,10 @@ const WEEKDAYS: [&str; 7] = [
     "Sunday",
 ];
 const SECONDS_PER_DAY: u64 = 86_400;
-/// Days of 400 years, after which the Gregorian calendar repeats.
+/// Days in 400 years, after which the Gregorian calendar repeats.
 const DAYS_PER_CYCLE: u64 = 146_097;
 
-/// A moment, taken apart.
+/// The parts of a point in time.
 struct Date {
     year: u64,
     /// From 0.
@@ -39,7 +39,7 @@ struct Date {
     day: u64,
     /// From 1.
     day_of_year: u64,
-    /// From Monday, 0.
+    /// From 0, which is Monday.
     weekday: usize,
     second_of_day: u64,
 }
@@ -58,7 +58,7 @@ fn days_of_month(year: u64, month: usize) -> u64 {
 }
 
 impl Date {
-    /// The date in UTC; times before 1970 count as its beginning.
+    /// The date in UTC; times before 1970 count as the beginning of 1970.
     fn new(now: SystemTime) -> Date {
         let seconds = now
             .duration_since(UNIX_EPOCH)
@@ -108,8 +108,8 @@ impl Date {
     }
 }
 
-/// `now` in UTC as `format` says, with the fields that Python's `strftime` has in the C locale for a time without a time
-/// zone; `%-d` and the like are without leading zeros and blanks. Gives the field that is none of these as an error.
+/// Formats `now` in UTC, with the fields that Python's `strftime` has in the C locale for a time without a time zone; `%-d`
+/// and the like leave out leading zeros and blanks. The error is the first field that is not one of these.
 pub fn strftime(format: &str, now: SystemTime) -> Result<String, String> {
     let date = Date::new(now);
     let month = MONTHS.get(date.month).copied().unwrap_or_default();
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(at(1_720_137_600, "%e|%-e|%k|%l|%Z|%z"), " 5|5| 0|12||");
     }
 
-    /// What Python's `strftime` gives.
+    /// The expected texts come from Python's `strftime`.
     #[test]
     fn weeks_and_whole_dates() {
         let format = "%C %G-W%V-%u %g %U %W %w %D %R %h %k %l %r %c %x %X %n%t %P %j";

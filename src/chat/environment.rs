@@ -1,4 +1,4 @@
-//! The engine of templates, set up as transformers sets Jinja up for chat templates.
+//! The template engine, set up as transformers sets up Jinja for chat templates.
 
 use std::time::SystemTime;
 
@@ -10,14 +10,14 @@ use serde_json::Value as Json;
 use super::dates::strftime;
 use super::jinja;
 
-/// The work that one rendering may do, in minijinja's fuel: about as many instructions, or 64 times as many bytes of
-/// text and values. A conversation of a thousand messages takes less than half.
+/// The work that one rendering may do, in units of minijinja's fuel. One unit is about one instruction, or 64 bytes of text
+/// and values. A conversation of a thousand messages needs less than half of this.
 pub const FUEL: u64 = 400_000;
 
-/// Recursion that one rendering may do: loops and conditions inside each other, macros that call macros.
+/// How deeply one rendering may recurse: loops and conditions inside each other, macros that call macros.
 const RECURSION: usize = 200;
 
-/// What Jinja knows inside of macros and the engine does not: it would have no value, without an error.
+/// Names that Jinja defines inside macros and the engine does not: they would silently have no value.
 const UNKNOWN: [&str; 2] = ["kwargs", "varargs"];
 
 /// The name of the one template of an environment.
@@ -35,7 +35,7 @@ pub fn environment(template: &str) -> Result<Environment<'static>, Error> {
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(RECURSION);
-    // Errors then know the expression that they are about.
+    // With this setting, errors know which expression they are about.
     environment.set_debug(true);
     jinja::add(&mut environment);
     environment.add_template_owned(TEMPLATE, template.to_string())?;
@@ -45,13 +45,13 @@ pub fn environment(template: &str) -> Result<Environment<'static>, Error> {
     match UNKNOWN.iter().find(|name| names.contains(**name)) {
         None => Ok(environment),
         Some(name) => {
-            let problem = format!("the values `{name}` of a macro are not known here");
+            let problem = format!("the variable `{name}` of macros is not supported");
             Err(Error::new(ErrorKind::UndefinedError, problem))
         }
     }
 }
 
-/// The function `strftime_now`, for which it is always `now`.
+/// The function `strftime_now`, for which the time is always `now`.
 pub fn strftime_now(now: SystemTime) -> Value {
     Value::from_function(move |format: String| {
         strftime(&format, now).map_err(|field| {
@@ -61,7 +61,7 @@ pub fn strftime_now(now: SystemTime) -> Value {
     })
 }
 
-/// The value of JSON.
+/// JSON as a value of the engine.
 pub fn value(json: &Json) -> Value {
     match json {
         Json::Null => Value::from(()),
@@ -80,9 +80,9 @@ pub fn value(json: &Json) -> Value {
     }
 }
 
-/// The template's text as the engine takes it: with `\n` for every line end, without the last, and with `if true` for
-/// `generation`, transformers' tags around what the assistant says, which only training reads, and with a filter for `%`
-/// after texts.
+/// The template's text in the form that the engine accepts: with `\n` for every line end, without the last line end, with
+/// `if true` for `generation` (transformers' tags around what the assistant says, which matter only in training), and with a
+/// filter for `%` after texts.
 pub fn normalized(source: &str) -> String {
     let mut text = source.replace("\r\n", "\n").replace('\r', "\n");
     if text.ends_with('\n') {
@@ -91,7 +91,7 @@ pub fn normalized(source: &str) -> String {
     jinja::without_operators(&without_generation_tags(&text))
 }
 
-/// The template with `if true` for `generation`. Lines and whitespace control stay as they are.
+/// The template with `if true` in place of `generation`. Lines and whitespace control stay as they are.
 fn without_generation_tags(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

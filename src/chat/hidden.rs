@@ -1,25 +1,25 @@
-//! Messages whose text is text: the markers of a prompt are the template's alone.
+//! Reading markers in messages as text: only the template can put markers into a prompt.
 //!
-//! What a message spells out like a marker is taken out before the template sees it, and something that no text has stands
-//! in its place. In the prompt, the text between two markers of the template that has such a place gets its own spelling
-//! back, and is read without markers. The rest of the prompt is read as ever.
+//! Text in a message that is spelled like a marker is replaced, before the template sees it, by a placeholder that no text
+//! contains. In the rendered prompt, a text between two markers of the template that contains a placeholder gets its own
+//! spelling back, and is read without markers. The rest of the prompt is read as usual.
 
 use super::Message;
 use crate::text::tokenizer::{Tokenizer, TokenizerError};
 
-/// What stands around the number of something hidden: characters that no text has, as Unicode leaves them to programs.
+/// The characters around the number in a placeholder. No text contains them: Unicode reserves them for programs.
 const AROUND: [char; 2] = ['\u{FDD0}', '\u{FDD1}'];
 
-/// Messages without what they spell out like markers.
+/// Messages in which text that is spelled like a marker is hidden.
 pub struct Hidden {
-    /// The messages, with numbers in place of what is hidden.
+    /// The messages, with numbered placeholders for what is hidden.
     pub messages: Vec<Message>,
-    /// What is hidden, by its number.
+    /// The hidden texts, by number.
     spelled: Vec<String>,
 }
 
 impl Hidden {
-    /// Takes out of the messages what they spell out like markers.
+    /// Hides text in the messages that is spelled like a marker.
     pub fn new(messages: &[Message], tokenizer: &Tokenizer) -> Result<Hidden, TokenizerError> {
         let mut hidden = Hidden {
             messages: messages.to_vec(),
@@ -41,7 +41,7 @@ impl Hidden {
         let mut tokens = Vec::new();
         let end = text.len()..text.len();
         let markers = tokenizer.special_ranges(text)?;
-        // What is not read yet begins at `begun`; the last marker so far ends at `last`.
+        // Text that has not been read yet begins at `begun`; the last marker so far ends at `last`.
         let (mut begun, mut last) = (0, 0);
         for range in markers.into_iter().chain([end]) {
             let between = text.get(last..range.start).unwrap_or_default();
@@ -58,7 +58,7 @@ impl Hidden {
         Ok(tokens)
     }
 
-    /// The text with what was hidden in it.
+    /// The text with the hidden texts put back.
     fn restored(&self, text: &str) -> String {
         let mut parts = text.split(AROUND[0]);
         let mut restored = parts.next().unwrap_or_default().to_string();
@@ -66,7 +66,7 @@ impl Hidden {
             let (number, rest) = part.split_once(AROUND[1]).unwrap_or((part, ""));
             let place = number.parse::<usize>().ok();
             let spelled = place.and_then(|place| self.spelled.get(place));
-            // A template may have cut a number off.
+            // A template may have cut off a number.
             restored += spelled.map_or(number, String::as_str);
             restored += rest;
         }
@@ -74,7 +74,7 @@ impl Hidden {
     }
 }
 
-/// The text with a number in place of each marker, which goes to `spelled`.
+/// The text with a placeholder for each marker; the markers are appended to `spelled`.
 fn without_markers(
     text: &str,
     tokenizer: &Tokenizer,

@@ -1,8 +1,7 @@
 //! Chat: conversations with models that were trained for them.
 //!
-//! What belongs here: how chat templates are rendered, conversations that keep what a
-//! session has read, and their files. What is absent: where a template
-//! stands (`text/`), text without turns (`generate/`), and terminals (`cli/`).
+//! What belongs here: how chat templates are rendered, conversations that keep what a session has read, and their files. What
+//! is absent: where templates are found (`text/`), text without turns (`generate/`), and terminals (`cli/`).
 //!
 //! ```no_run
 //! use smallmind::chat::Conversation;
@@ -37,9 +36,9 @@ pub use template::{ChatTemplate, TemplateError};
 /// One message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Who says it: `system`, `user` or `assistant`, or whatever else the template knows.
+    /// The speaker: `system`, `user` or `assistant`, or another role that the template knows.
     pub role: String,
-    /// What is said.
+    /// The message's text.
     pub content: String,
 }
 

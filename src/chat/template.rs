@@ -1,4 +1,4 @@
-//! A chat template: from messages to the text that a model was trained on.
+//! A chat template, which turns messages into the kind of text that a model was trained on.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -18,18 +18,18 @@ use crate::text::template_files::TemplateFileError;
 /// The longest template, in bytes.
 pub const LONGEST_TEMPLATE: usize = 128 << 10;
 
-/// Stack of the thread that reads and renders a template, in bytes; taken only as far as it is used. A template nests at
-/// most as many values as it has fuel for half of, and taking apart, printing or comparing a level takes about 1 KiB.
+/// Stack of the thread that reads and renders a template, in bytes; only the used part takes memory. A template can nest
+/// values at most half as deeply as it has fuel, and dropping, printing or comparing a level takes about 1 KiB.
 const STACK: usize = 256 << 20;
 
-/// The most characters of an expression in a message.
+/// The most characters of an expression that a message shows.
 const SHOWN: usize = 120;
 
 /// Why there is no text for the messages.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateError {
-    /// No template can be had from the files.
+    /// No template could be read from the files.
     #[error(transparent)]
     File(#[from] TemplateFileError),
     /// The template is too long.
@@ -37,7 +37,7 @@ pub enum TemplateError {
     TooLong {
         /// The template's file.
         file: String,
-        /// Its length.
+        /// Its length in bytes.
         bytes: usize,
     },
     /// The template is wrong, or does not fit the messages.
@@ -56,7 +56,7 @@ pub enum TemplateError {
         /// What it says.
         message: String,
     },
-    /// The template would do more work than one may.
+    /// The template would do more work than a template may.
     #[error("{place}: the template does more work than a chat template may ({FUEL} units)")]
     TooMuchWork {
         /// Where it stopped.
@@ -93,19 +93,19 @@ impl fmt::Display for Place {
 
 /// A Jinja template that turns messages into a prompt, rendered as transformers does.
 ///
-/// A template is data from anywhere: it reads no files, and its work, its recursion and so its output are bounded.
+/// A template is untrusted data: it can't read files, and its work and its recursion, and therefore its output, are bounded.
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
     file: String,
-    /// The text that the environment's template was made of.
+    /// The text from which the environment's template was made.
     source: String,
     environment: Environment<'static>,
     tokens: BTreeMap<String, String>,
 }
 
 impl ChatTemplate {
-    /// A template from its text. `file` is what messages call it; `tokens` are the special tokens that it may name, by
-    /// the names that it has for them: `bos_token`, `eos_token`.
+    /// Creates a template from its text. Messages call it `file`; `tokens` are the special tokens that it may name, by the
+    /// names that it has for them: `bos_token`, `eos_token`.
     ///
     /// # Errors
     /// If the text is not a template.
@@ -131,7 +131,7 @@ impl ChatTemplate {
         })
     }
 
-    /// What messages call the template.
+    /// The name that messages use for the template.
     pub fn file(&self) -> &str {
         &self.file
     }
@@ -142,7 +142,7 @@ impl ChatTemplate {
     }
 
     /// The text for these messages; with `add_generation_prompt` it ends where the assistant's answer begins. `now` is
-    /// the time that the template may ask for.
+    /// the time that the template sees if it asks for it.
     ///
     /// # Errors
     /// If the template fails, as many do for messages in an order that they don't expect.
@@ -164,7 +164,7 @@ impl ChatTemplate {
     }
 
     /// The text for variables of any kind: `messages` with tool calls, `tools`, `enable_thinking` and whatever else the
-    /// template reads. The special tokens, and `tools` and `documents` as none, need not be among them.
+    /// template reads. The special tokens need not be among them; `tools` and `documents` are none by default.
     ///
     /// # Errors
     /// As [`ChatTemplate::render`].
@@ -191,8 +191,8 @@ impl ChatTemplate {
     }
 }
 
-/// Run on a thread whose stack is large enough for whatever a bounded template makes. An error of minijinja's may hold
-/// values of the template, and so must not leave the thread.
+/// Run on a thread whose stack is large enough for any values that a bounded template can make. An error of minijinja may
+/// contain values of the template, so it must not leave the thread.
 fn with_roomy_stack<T: Send>(run: impl FnOnce() -> T + Send) -> Result<T, TemplateError> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
@@ -201,11 +201,11 @@ fn with_roomy_stack<T: Send>(run: impl FnOnce() -> T + Send) -> Result<T, Templa
             .map_err(|error| TemplateError::Thread(error.to_string()))?;
         thread
             .join()
-            .map_err(|_| TemplateError::Thread("it did not end well".to_string()))
+            .map_err(|_| TemplateError::Thread("the thread panicked".to_string()))
     })
 }
 
-/// What an error of minijinja's means. `source` is the template's text.
+/// Translates an error of minijinja. `source` is the template's text.
 fn failure(file: &str, source: &str, error: &minijinja::Error) -> TemplateError {
     let expression = error.range().and_then(|range| source.get(range));
     let expression = expression.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));

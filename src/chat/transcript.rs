@@ -1,4 +1,4 @@
-//! Conversations as files: JSON with the messages, as chat programs and training sets have them.
+//! Conversations as files: JSON with the messages, in the form that chat programs and training sets use.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ pub struct TranscriptError {
     pub problem: String,
 }
 
-/// `{"messages": [...]}`, or the list alone.
+/// `{"messages": [...]}`, or only the list.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum File {
@@ -33,10 +33,10 @@ struct Record<'a> {
     messages: &'a [Message],
 }
 
-/// The messages in a file: `{"messages": [{"role": "user", "content": "…"}, …]}`, or the list alone.
+/// The messages in a file: `{"messages": [{"role": "user", "content": "…"}, …]}`, or only the list.
 ///
 /// # Errors
-/// If the file can't be read, or is not such a list.
+/// If the file can't be read, or does not contain such a list.
 pub fn read(path: &Path) -> Result<Vec<Message>, TranscriptError> {
     let fail = |problem: String| TranscriptError {
         path: path.to_path_buf(),
@@ -47,17 +47,17 @@ pub fn read(path: &Path) -> Result<Vec<Message>, TranscriptError> {
         .len();
     if size > LARGEST_FILE {
         return Err(fail(format!(
-            "{size} bytes are too many for a conversation"
+            "a conversation with {size} bytes is too large"
         )));
     }
     let text =
         std::fs::read_to_string(path).map_err(|error| fail(format!("can't be read: {error}")))?;
-    // What the text is not comes first: an untagged enum can't tell a mistake's line.
+    // The text is first parsed as JSON: an untagged enum can't report the line of a mistake.
     let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| fail(e.to_string()))?;
     match serde_json::from_value(json) {
         Ok(File::Record { messages } | File::List(messages)) => Ok(messages),
         Err(_) => Err(fail(
-            "no conversation: expected {\"messages\": […]} with a text \"role\" and a text \"content\" in each message"
+            "not a conversation: expected {\"messages\": […]} with a text \"role\" and a text \"content\" in each message"
                 .to_string(),
         )),
     }

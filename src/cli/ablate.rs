@@ -1,8 +1,8 @@
-//! `smallmind bench --ablate`: what each step of the way from a naive runtime is worth, and each pass.
+//! `smallmind bench --ablate`: what each step away from a naive runtime is worth, and each pass.
 //!
-//! The first table begins with the graph as it is loaded, run by plain kernels on one thread, each token computing its
-//! whole past again, and adds one thing a row, in the phases of the report that the project grew from. The second
-//! leaves out one pass at a time. All variants are opened first and then measured in turn, round by round, so that a
+//! The first table begins with the graph as it is loaded, run by plain kernels on one thread, where each token computes its
+//! whole past again. Each further row adds one thing, in the phases of the report from which the project grew. The second
+//! table leaves out one pass at a time. All variants are opened first and then measured in turn, round by round, so that a
 //! machine that slows down slows all of them; gains are medians of the rounds' ratios.
 
 use std::time::Instant;
@@ -14,13 +14,13 @@ use smallmind::{Model, Options, Session};
 
 use super::failure::{Failure, print, print_json};
 
-/// What a table is measured over.
+/// How much work a table measures.
 pub struct Load {
-    /// Tokens in the session before the first that is counted.
+    /// Number of tokens in the session before the first token that is counted.
     pub prompt: usize,
-    /// Tokens counted.
+    /// Number of counted tokens.
     pub generated: usize,
-    /// Rounds.
+    /// Number of rounds.
     pub rounds: usize,
 }
 
@@ -30,15 +30,15 @@ struct Stage {
     stage: &'static str,
     /// Median tokens per second of generation.
     tokens_per_second: f64,
-    /// Median microseconds a token.
+    /// Median microseconds per token.
     microseconds: f64,
-    /// Against the row before.
+    /// The gain over the previous row.
     gain: f64,
-    /// What the seed report expected of this phase.
+    /// The gain that the seed report expected from this phase.
     expected_gain: Option<f64>,
-    /// Against the first row.
+    /// The gain over the first row.
     total_gain: f64,
-    /// Bytes of the session: activations, scratch and caches.
+    /// Bytes of the session: activations, scratch memory and caches.
     session_bytes: usize,
     /// Bytes of the activations of one-token and prompt steps.
     activation_bytes: usize,
@@ -47,7 +47,7 @@ struct Stage {
 /// A row of the second table.
 #[derive(Serialize)]
 struct Without {
-    /// The pass left out.
+    /// The pass that is left out.
     pass: String,
     /// Steps of a token.
     steps: usize,
@@ -70,7 +70,7 @@ struct Tables {
     leave_one_out: Vec<Without>,
 }
 
-/// A model and a session of it, and whether generation may use the cache.
+/// A model with a session, and whether generation may use the cache.
 struct Variant {
     model: Model,
     session: Session,
@@ -92,7 +92,7 @@ impl Variant {
         })
     }
 
-    /// Seconds a generated token takes.
+    /// Seconds per generated token.
     fn generate(&mut self, load: &Load, tokens: &[u32]) -> Result<f64, StepError> {
         let (prompt, end) = (load.prompt, load.prompt + load.generated);
         self.session.truncate(0);
@@ -109,7 +109,7 @@ impl Variant {
         Ok(begun.elapsed().as_secs_f64() / load.generated as f64)
     }
 
-    /// Seconds a prompt token takes.
+    /// Seconds per prompt token.
     fn prompt(&mut self, load: &Load, tokens: &[u32]) -> Result<f64, StepError> {
         let count = load.prompt + load.generated;
         self.session.truncate(0);
@@ -244,7 +244,7 @@ fn leave_one_out(
     Ok(rows.collect())
 }
 
-/// What each variant takes in each round, after one round that is not counted.
+/// The time of each variant in each round, after one round that is not counted.
 fn rounds(
     variants: &mut [Variant],
     rounds: usize,
@@ -272,7 +272,7 @@ fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The median over the rounds of how many times as long `slow` took as `fast`.
+/// How many times as long `slow` took as `fast`: the median over the rounds.
 fn ratio(slow: &[f64], fast: &[f64]) -> f64 {
     let ratios: Vec<f64> = slow
         .iter()

@@ -8,7 +8,7 @@ use smallmind::Options;
 use smallmind::model::{self, Text};
 use smallmind::types::DType;
 
-/// What decides the graph.
+/// The arguments that decide the graph.
 #[derive(Args)]
 pub struct GraphArguments {
     /// A graph file instead of the built-in one for the model's architecture
@@ -20,15 +20,15 @@ pub struct GraphArguments {
     /// Passes or rules to leave out, separated by commas
     #[arg(long, value_name = "PASS,…", value_delimiter = ',')]
     pub without: Vec<String>,
-    /// What products with block-quantized weights multiply
+    /// The type of activations that block-quantized weights are multiplied with
     #[arg(long, value_enum, default_value_t = Activations::DEFAULT)]
     activations: Activations,
-    /// What matrices of floats become when they are loaded [default: they keep their type]
+    /// Convert matrices of floats to this type when they are loaded [default: they keep their type]
     #[arg(long, value_name = "TYPE", ignore_case = true, value_parser = weights())]
     weights: Option<DType>,
 }
 
-/// Reads the names of the types that floats can become, in any case.
+/// Reads the names of the types to which floats can be converted, in upper or lower case.
 fn weights() -> impl TypedValueParser<Value = DType> {
     PossibleValuesParser::new(DType::written().map(DType::name))
         .try_map(|name| DType::named(&name).ok_or("there is no such type"))
@@ -36,9 +36,9 @@ fn weights() -> impl TypedValueParser<Value = DType> {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Activations {
-    /// Signed bytes with a scale for each 32: fast
+    /// Signed bytes with a scale for each 32 of them: fast
     Int8,
-    /// Floats: as if the file held the floats that its blocks mean
+    /// Floats: as if the file contained the floats that its blocks stand for
     F32,
 }
 
@@ -54,13 +54,13 @@ impl Activations {
     }
 }
 
-/// What `--activations` is where nobody says.
+/// The default of `--activations`.
 pub const DEFAULT_ACTIVATIONS: &str = Activations::DEFAULT.name();
 
-/// What decides the plan, besides the threads.
+/// The arguments that decide the plan, besides the threads.
 #[derive(Args)]
 pub struct PlanArguments {
-    /// Positions of a session [default: what the model has, at most 4096]
+    /// Positions of a session [default: the model's number, at most 4096]
     #[arg(short, long, value_name = "POSITIONS")]
     pub context: Option<usize>,
     /// The most tokens that are processed at once [default: 512; for encoders the context, if that is more]
@@ -71,7 +71,7 @@ pub struct PlanArguments {
     isa: Option<String>,
 }
 
-/// What decides the graph, and how weights come into memory, where a command computes with them.
+/// The arguments that decide the graph and how weights are loaded, for commands that compute with them.
 #[derive(Args)]
 pub struct LoadArguments {
     #[command(flatten)]
@@ -92,10 +92,10 @@ impl LoadArguments {
     }
 }
 
-/// How many threads.
+/// The number of threads.
 #[derive(Args)]
 pub struct ThreadArguments {
-    /// Threads that run a step [default: all that the system grants]
+    /// Threads that run a step [default: as many as the system grants]
     #[arg(short, long, value_name = "N")]
     threads: Option<usize>,
 }
@@ -129,7 +129,7 @@ impl GraphArguments {
 }
 
 impl PlanArguments {
-    /// `options` with these choices too.
+    /// Adds these choices to `options`.
     pub fn add_to(&self, options: Options) -> Options {
         let options = options.context(self.context).chunk(self.chunk);
         match &self.isa {
@@ -140,13 +140,13 @@ impl PlanArguments {
 }
 
 impl ThreadArguments {
-    /// `options` with this choice too.
+    /// Adds this choice to `options`.
     pub fn add_to(&self, options: Options) -> Options {
         options.threads(self.threads)
     }
 }
 
-/// What the environment variable SMALLMIND_ISA says, unless it is empty.
+/// The value of the environment variable SMALLMIND_ISA, unless it is empty.
 fn isa_of_environment() -> Option<String> {
     std::env::var("SMALLMIND_ISA")
         .ok()

@@ -1,9 +1,9 @@
 //! `smallmind bench`: tokens per second, in the rows and columns of llama-bench.
 //!
-//! A prompt test (`pp`) processes so many prompt tokens in an empty session; a generation test (`tg`) processes so many
-//! tokens one by one. Tokens are a fixed pseudo-random sequence and none is sampled. Where a test is longer than the
-//! context, the session is emptied whenever it is full. Of a model that reads texts whole, a prompt test may be a batch
-//! of prompts, in steps of as many whole prompts as fit.
+//! A prompt test (`pp`) processes a number of prompt tokens in an empty session; a generation test (`tg`) processes a number
+//! of tokens one by one. Tokens are a fixed pseudo-random sequence; none are sampled. If a test is longer than the context,
+//! the session is cleared whenever it is full. With a model that reads texts whole, a prompt test may be a batch of prompts,
+//! in steps of as many whole prompts as fit.
 
 use std::time::Instant;
 
@@ -38,17 +38,17 @@ pub struct Arguments {
     /// Tokens of the generation tests, separated by commas; 0 leaves the test out [default: 128, without --batch]
     #[arg(short = 'n', long, value_name = "N,…", value_delimiter = ',')]
     n_gen: Vec<usize>,
-    /// Threads, separated by commas [default: all that the system grants]
+    /// Threads, separated by commas [default: as many as the system grants]
     #[arg(short, long, value_name = "N,…", value_delimiter = ',')]
     threads: Vec<usize>,
-    /// Prompts of each prompt test, for encoders alone; more than 1 leave generation out
+    /// Prompts of each prompt test, only for encoders; more than 1 leaves generation out
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65536))]
     batch: u32,
-    /// How often each test is measured, after one run that warms up
+    /// How often each test is measured, after one warm-up run
     #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     repetitions: u32,
-    /// Measure what each step from a naive runtime is worth, and each pass: generation of `-n` tokens after a prompt
-    /// of 32, with `-t` threads; both are one number
+    /// Measure what each step away from a naive runtime is worth, and each pass: generation of `-n` tokens after a prompt
+    /// of 32 tokens, with `-t` threads; each must be a single number
     #[arg(long, conflicts_with_all = ["n_prompt", "batch"])]
     ablate: bool,
     /// How to print the results
@@ -73,11 +73,11 @@ enum Format {
 /// What a test does.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Test {
-    /// So many tokens as a prompt.
+    /// This many tokens as a prompt.
     Prompt(usize),
-    /// So many prompts of so many tokens, side by side.
+    /// This many prompts of this many tokens, side by side.
     Batch(usize, usize),
-    /// So many tokens one by one.
+    /// This many tokens one by one.
     Generation(usize),
 }
 
@@ -88,7 +88,7 @@ impl Test {
         }
     }
 
-    /// Process that many tokens, beginning with an empty session.
+    /// Process the tokens of this test, beginning with an empty session.
     fn run(self, session: &mut Session, tokens: &[u32]) -> Result<(), StepError> {
         session.truncate(0);
         if let Test::Batch(prompts, length) = self {
@@ -108,14 +108,14 @@ impl Test {
                 Test::Generation(_) => 1,
                 _ => left.min(session.context()),
             };
-            // There is a token for each position of the context.
+            // `tokens` has a token for each position of the context.
             session.prefill(tokens.get(at..at + count).unwrap_or_default())?;
             left -= count;
         }
         Ok(())
     }
 
-    /// A shorter run that touches everything.
+    /// A shorter run that touches everything once.
     fn warm_up(self, session: &mut Session, tokens: &[u32]) -> Result<(), StepError> {
         match self {
             Test::Generation(_) => Test::Generation(1).run(session, tokens),
@@ -130,11 +130,11 @@ pub fn bench(mut arguments: Arguments) -> Result<(), Failure> {
     nothing_more(rest)?;
     let name = model.unwrap_or_else(ModelName::demo);
     if arguments.ablate && (arguments.n_gen.len() > 1 || arguments.threads.len() > 1) {
-        return usage("--ablate takes one -n and one -t");
+        return usage("--ablate needs a single -n and a single -t");
     }
     let batch = arguments.batch as usize;
     match arguments.n_gen.iter().any(|&tokens| tokens > 0) {
-        true if batch > 1 => return usage("--batch measures prompts alone: leave -n out"),
+        true if batch > 1 => return usage("--batch measures only prompts: leave out -n"),
         false if batch == 1 && arguments.n_gen.is_empty() => arguments.n_gen.push(GENERATED),
         _ => {}
     }
@@ -168,7 +168,7 @@ pub fn bench(mut arguments: Arguments) -> Result<(), Failure> {
         let mut session = model.session()?;
         if batch > 1 && longest > session.context() {
             return error(format!(
-                "a prompt of {longest} tokens is read whole, and the context has {} positions",
+                "a prompt of {longest} tokens is read whole, but the context has {} positions",
                 session.context()
             ));
         }
@@ -227,9 +227,9 @@ pub fn bench(mut arguments: Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Tokens of the generation test where nobody says.
+/// The default number of tokens of the generation test.
 const GENERATED: usize = 128;
-/// Tokens before the first that an ablation counts.
+/// Number of tokens before the first token that an ablation counts.
 const ABLATION_PROMPT: usize = 32;
 
 fn ablation(arguments: &Arguments, source: &Source, options: Options) -> Result<(), Failure> {
@@ -238,7 +238,9 @@ fn ablation(arguments: &Arguments, source: &Source, options: Options) -> Result<
     let context = compiled.plan.options().context;
     let generated = arguments.n_gen.iter().copied().max().unwrap_or(0);
     if generated == 0 || context < 2 {
-        return error("an ablation generates tokens: -n must be 1 or more, and the context 2");
+        return error(
+            "an ablation generates tokens: -n must be at least 1, and the context at least 2",
+        );
     }
     let prompt = ABLATION_PROMPT.min(context / 2);
     let load = Load {
@@ -255,8 +257,8 @@ fn ablation(arguments: &Arguments, source: &Source, options: Options) -> Result<
     ablate(source, &options, &load, &tokens, format)
 }
 
-/// The positions to open the model with: what the caller says; else what the longest test needs, or as many as the
-/// model has, if those are fewer.
+/// The positions with which to open the model: the caller's number; else as many as the longest test needs, or the model's
+/// number if that is less.
 fn context(
     asked: Option<usize>,
     source: &Source,
@@ -278,7 +280,7 @@ fn context(
     };
     if longest > context {
         remark(&format!(
-            "the context has {context} positions; tests of more tokens begin again whenever it is full"
+            "the context has {context} positions; tests of more tokens clear it whenever it is full"
         ));
     }
     Ok(context)
@@ -293,8 +295,8 @@ fn parameters(model: &Model) -> usize {
     weights.map(|id| graph.ty(id.into()).elements(1, 1)).sum()
 }
 
-/// A fixed sequence of ids below `vocabulary` that looks random: Knuth's linear congruential generator of 64 bits, of
-/// whose state the upper bits are used.
+/// A fixed sequence of ids below `vocabulary` that looks random: the upper bits of the state of Knuth's 64-bit linear
+/// congruential generator.
 fn pseudo_random_tokens(count: usize, vocabulary: usize) -> Vec<u32> {
     let ids = u32::try_from(vocabulary).unwrap_or(u32::MAX).max(1);
     let mut state = 0u64;

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::arguments::DEFAULT_ACTIVATIONS;
 
-/// One test's result. The fields that llama-bench has too are called as there.
+/// One test's result. Fields that llama-bench also has are named as they are there.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Row {
     /// The model, as the caller named it.
@@ -16,21 +16,21 @@ pub struct Row {
     pub model_n_params: usize,
     /// The kernels' instruction set.
     pub isa: String,
-    /// Threads.
+    /// Number of threads.
     pub n_threads: usize,
     /// The most tokens of a prompt step.
     pub n_chunk: usize,
     /// Positions of the session.
     pub n_context: usize,
-    /// Passes and rules left out.
+    /// Passes and rules that are left out.
     pub passes_off: Vec<String>,
-    /// What products with block-quantized weights multiply, as `--activations` calls it.
+    /// The type of activations that block-quantized weights are multiplied with, by its name in `--activations`.
     pub activations: String,
-    /// What matrices of floats became, as `--weights` calls it; `None` where they kept their type.
+    /// The type to which matrices of floats were converted, by its name in `--weights`; `None` if they kept their type.
     pub weights: Option<String>,
-    /// Tokens of a prompt test, 0 for others.
+    /// Tokens of a prompt test, 0 for other tests.
     pub n_prompt: usize,
-    /// Tokens of a generation test, 0 for others.
+    /// Tokens of a generation test, 0 for other tests.
     pub n_gen: usize,
     /// Prompts of a prompt test, side by side.
     pub n_batch_prompts: usize,
@@ -40,11 +40,11 @@ pub struct Row {
     pub samples_ts: Vec<f64>,
     /// The mean of `samples_ns`.
     pub avg_ns: f64,
-    /// The sample standard deviation of `samples_ns`; 0 where there is one sample.
+    /// The sample standard deviation of `samples_ns`; 0 if there is only one sample.
     pub stddev_ns: f64,
     /// The mean of `samples_ts`.
     pub avg_ts: f64,
-    /// The sample standard deviation of `samples_ts`; 0 where there is one sample.
+    /// The sample standard deviation of `samples_ts`; 0 if there is only one sample.
     pub stddev_ts: f64,
 }
 
@@ -90,7 +90,7 @@ fn mean_and_deviation(samples: &[f64]) -> (f64, f64) {
     (mean, (squares / (count - 1.0).max(1.0)).sqrt())
 }
 
-/// The columns of the Markdown table that tell options which are not as they would be by themselves: heads and values.
+/// The columns of the Markdown table for options that don't have their default values: heads and values.
 fn chosen(row: &Row) -> Vec<(&'static str, String)> {
     let mut columns = Vec::new();
     if !row.passes_off.is_empty() {
@@ -105,7 +105,7 @@ fn chosen(row: &Row) -> Vec<(&'static str, String)> {
     columns
 }
 
-/// The first two lines of the Markdown table of rows with the options of `row`.
+/// The first two lines of the Markdown table for rows with the options of `row`.
 pub fn markdown_head(row: &Row) -> String {
     let (mut head, mut line) = (String::new(), String::new());
     for (name, _) in chosen(row) {

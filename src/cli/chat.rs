@@ -25,15 +25,15 @@ use super::sampling::{Most, Sampling, Seed, markers};
 /// Arguments of `chat`.
 #[derive(Args)]
 #[command(
-    after_help = "On a terminal, /help lists the commands. Without one each line of stdin is a message, whatever it begins \
-    with, and the first error ends the conversation."
+    after_help = "On a terminal, /help lists the commands. Without a terminal, each line of stdin is a message, whatever it \
+    begins with, and the first error ends the conversation."
 )]
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
     #[command(flatten)]
     template: TemplateArguments,
-    /// The most tokens of an answer; -1 goes on until the model ends it or the context is full
+    /// The most tokens of an answer; with -1 it goes on until the model ends it or the context is full
     #[arg(
         short = 'n',
         long,
@@ -42,8 +42,8 @@ pub struct Arguments {
         allow_negative_numbers = true
     )]
     max_tokens: Most,
-    /// When the context is full, forget the oldest turns but the first N; the system text always stays [default: nothing
-    /// is forgotten, and what does not fit is an error]
+    /// When the context is full, forget the oldest turns except the first N; the system text always stays [default: nothing
+    /// is forgotten, and a conversation that does not fit is an error]
     #[arg(long, value_name = "N")]
     keep: Option<usize>,
     #[command(flatten)]
@@ -53,19 +53,19 @@ pub struct Arguments {
     /// Stop before this string, which is not printed; may be given several times
     #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
     stop: Vec<String>,
-    /// Read special tokens that messages spell out as text, so that they neither end a turn nor begin another
+    /// Read special tokens that are spelled out in messages as text, so that they neither end a turn nor begin another
     #[arg(long)]
     no_special: bool,
     #[command(flatten)]
     load: LoadArguments,
-    /// Say on stderr after each answer what it took
+    /// Print statistics on stderr after each answer
     #[arg(long)]
     verbose: bool,
     #[command(flatten)]
     sampling: Sampling,
 }
 
-/// How a conversation becomes a prompt.
+/// The arguments that decide how a conversation becomes a prompt.
 #[derive(Args)]
 pub struct TemplateArguments {
     /// A text for the model that comes before the conversation
@@ -76,10 +76,9 @@ pub struct TemplateArguments {
 }
 
 /// The short help of `--template`.
-const TEMPLATE_HELP: &str =
-    "A file with a chat template (Jinja), or the name of a known one, instead of the model's own";
+const TEMPLATE_HELP: &str = "A file with a chat template (Jinja), or the name of a known template, instead of the model's own";
 
-/// The long help of `--template`: the known ones, as a table.
+/// The long help of `--template`: the known templates, as a table.
 fn template_help() -> String {
     let row = |known: &KnownTemplate| format!("  {:<11} {}", known.name, known.models);
     let rows: Vec<String> = KNOWN_TEMPLATES.iter().map(row).collect();
@@ -87,12 +86,12 @@ fn template_help() -> String {
 }
 
 impl TemplateArguments {
-    /// Whether one is given.
+    /// Whether any of these arguments is given.
     pub fn any(&self) -> bool {
         self.system.is_some() || self.template.is_some()
     }
 
-    /// A conversation that has said nothing yet.
+    /// A conversation in which nothing has been said yet.
     pub fn conversation(&self, model: &Model) -> Result<Conversation, ChatError> {
         let template = match self.template.as_deref() {
             Some(file) => model.chat_template_from(file)?,
@@ -175,18 +174,17 @@ pub fn once(
     Ok(())
 }
 
-/// What the last answer took, on stderr, where that is wanted.
+/// Prints the statistics of the last answer on stderr, if they are wanted.
 fn tell_stats(talk: &Talk, wanted: bool) {
     if let Some(stats) = chat_commands::stats(talk).filter(|_| wanted) {
         aside(&stats);
     }
 }
 
-/// What helps when the context is full.
-const ROOM: &str =
-    "/undo and /reset make room, --keep N does so by itself, and --context gives more of it";
+/// Advice for when the context is full.
+const ROOM: &str = "/undo and /reset make room, --keep N makes room automatically, and --context sets the number of positions";
 
-/// Answer inputs until there are no more.
+/// Answer inputs until there are no more inputs.
 fn talk_to_the_end(
     talk: &mut Talk,
     lines: &mut Lines,
@@ -194,7 +192,7 @@ fn talk_to_the_end(
     verbose: bool,
 ) -> Result<(), Failure> {
     loop {
-        // What a file or another program writes is never a command, and neither is a quoted text.
+        // Text from a file or another program is never a command, and neither is a quoted text.
         let (text, may_command) = match lines.next()? {
             Input::Text(text) | Input::Quoted(text) if text.trim().is_empty() => continue,
             Input::Text(text) => (text, lines.is_terminal()),
@@ -213,7 +211,7 @@ fn talk_to_the_end(
             Some(After::Next) => continue,
             Some(After::Quit) => return Ok(()),
         };
-        // On a terminal Ctrl-C stops an answer alone; what was pressed before does not count.
+        // On a terminal, Ctrl-C stops only an answer; a Ctrl-C that was pressed before does not count.
         if lines.is_terminal() {
             cancel.reset();
         }
@@ -252,13 +250,13 @@ fn talk_to_the_end(
     }
 }
 
-/// Why there is no answer, or no more of it.
+/// Why there is no answer, or why it ended early.
 enum Failed {
     Chat(ChatError),
     Stdout(Failure),
 }
 
-/// Print the answer to a question, or another one to the last question.
+/// Print the answer to a question, or another answer to the last question.
 fn answer(talk: &mut Talk, question: Option<&str>) -> Result<Turn, Failed> {
     let seed = talk.seed.drawn();
     talk.options.sampler.seed = seed;

@@ -1,4 +1,4 @@
-//! The lines of `chat` that begin with a slash, on a terminal.
+//! The commands of `chat`: lines that begin with a slash, on a terminal.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::chat_settings::{self, Talk};
 use super::failure::{aside, complain};
 use super::sampling::Seed;
 
-/// What comes after a command.
+/// What happens after a command.
 #[derive(Debug, PartialEq, Eq)]
 pub enum After {
     /// The next input.
@@ -19,7 +19,7 @@ pub enum After {
     Quit,
 }
 
-/// What stands after a command's name.
+/// What follows a command's name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Takes {
     Nothing,
@@ -27,7 +27,7 @@ enum Takes {
     Needed(&'static str),
 }
 
-/// A command: what it does is told to the user, and an error is too.
+/// A command. Its result, or its error, is shown to the user.
 struct Command {
     name: &'static str,
     takes: Takes,
@@ -67,7 +67,7 @@ const COMMANDS: [Command; 11] = [
     Command {
         name: "/reset",
         takes: Takes::Nothing,
-        help: "forget everything but the system text",
+        help: "forget everything except the system text",
         run: |talk, _| {
             let before = talk.conversation.messages().len();
             talk.conversation.reset();
@@ -106,7 +106,7 @@ const COMMANDS: [Command; 11] = [
     Command {
         name: "/seed",
         takes: Takes::Needed("N"),
-        help: "draw every answer from seed N; -1 takes a new one for each",
+        help: "draw every answer from seed N; -1 draws a new seed for each answer",
         run: |talk, value| said(chat_settings::set(talk, "seed", value)?),
     },
     Command {
@@ -122,7 +122,7 @@ const COMMANDS: [Command; 11] = [
     Command {
         name: "/load",
         takes: Takes::Needed("FILE"),
-        help: "go on from the messages in FILE",
+        help: "continue from the messages in FILE",
         run: |talk, file| {
             let messages = transcript::read(Path::new(file)).map_err(|error| error.to_string())?;
             let count = messages.len();
@@ -133,24 +133,24 @@ const COMMANDS: [Command; 11] = [
     Command {
         name: "/stats",
         takes: Takes::Nothing,
-        help: "what the last answer took",
+        help: "show the statistics of the last answer",
         run: |talk, _| said(stats(talk).unwrap_or("no answer yet".to_string())),
     },
     Command {
         name: "/quit",
         takes: Takes::Nothing,
-        help: "end; so does Ctrl-D",
+        help: "end the program; Ctrl-D does too",
         run: |_, _| Ok(After::Quit),
     },
 ];
 
-/// Says something, after which the next input comes.
+/// Shows a text; then the next input is read.
 fn said(text: impl AsRef<str>) -> Result<After, String> {
     aside(text.as_ref());
     Ok(After::Next)
 }
 
-/// What `/help` says.
+/// The text of `/help`.
 fn help() -> String {
     let line = |command: &Command| {
         let usage = match command.takes {
@@ -160,12 +160,12 @@ fn help() -> String {
         format!("{usage:<16} {}\n", command.help)
     };
     COMMANDS.iter().map(line).collect::<String>()
-        + "A line that ends with \\ goes on in the next; \"\"\" begins and ends a text of several lines,\n\
-           or one that begins with a slash.\n\
+        + "A line that ends with \\ continues in the next; \"\"\" begins and ends a text of several lines,\n\
+        or a text that begins with a slash.\n\
            Ctrl-C stops an answer."
 }
 
-/// What `input` commands and with what argument; `None` if it is a text for the model.
+/// The command and its argument, if `input` is a command; `None` if it is a text for the model.
 pub fn command(input: &str) -> Option<(&str, &str)> {
     let line = input.trim();
     if !line.starts_with('/') || line.contains('\n') {
@@ -175,7 +175,7 @@ pub fn command(input: &str) -> Option<(&str, &str)> {
     Some((name, argument.trim()))
 }
 
-/// Run a command. What it says goes to stderr.
+/// Run a command. Its output goes to stderr.
 pub fn run(talk: &mut Talk, (name, argument): (&str, &str)) -> After {
     let known = COMMANDS.iter().find(|command| command.name == name);
     let after = match known {
@@ -194,7 +194,7 @@ pub fn run(talk: &mut Talk, (name, argument): (&str, &str)) -> After {
     })
 }
 
-/// What the last answer took, if there is one.
+/// The statistics of the last answer, if there is one.
 pub fn stats(talk: &Talk) -> Option<String> {
     let (turn, seed) = talk.last.as_ref()?;
     let rate = |rate: Option<f64>| {

@@ -1,4 +1,4 @@
-//! What the user of `chat` types: lines, and inputs of several lines.
+//! The inputs that the user of `chat` types: single lines, and inputs of several lines.
 
 use std::env;
 use std::io::{self, BufRead, IsTerminal};
@@ -10,19 +10,19 @@ use rustyline::{Config, DefaultEditor};
 use super::failure::Failure;
 use super::style::PROMPT;
 
-/// Inputs that are remembered.
+/// How many inputs are remembered.
 const HISTORY: usize = 1000;
-/// What begins and ends an input of several lines.
+/// The mark that begins and ends an input of several lines.
 const QUOTES: &str = "\"\"\"";
 
-/// What was typed.
+/// An input.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Input {
-    /// Text, without the marks that let it have several lines.
+    /// Text, without the marks for several lines.
     Text(String),
-    /// Text between `"""`, whatever it is.
+    /// Text between `"""`, which is never a command.
     Quoted(String),
-    /// Ctrl-C: what was typed so far does not count.
+    /// Ctrl-C: the input so far is discarded.
     Dropped,
     /// Ctrl-D, or the end of stdin.
     End,
@@ -33,7 +33,7 @@ pub enum Lines {
     /// A terminal, with an editor.
     Terminal {
         editor: Box<DefaultEditor>,
-        /// Where inputs are remembered; `None` where the system names no place.
+        /// The file that remembers inputs; `None` if the system has no place for it.
         history: Option<PathBuf>,
     },
     /// A file or pipe.
@@ -41,7 +41,7 @@ pub enum Lines {
 }
 
 impl Lines {
-    /// From stdin.
+    /// The lines of stdin.
     pub fn new() -> Result<Lines, Failure> {
         if !io::stdin().is_terminal() {
             return Ok(Lines::Plain(Box::new(io::stdin().lock())));
@@ -51,23 +51,23 @@ impl Lines {
             .history_ignore_space(true)
             .build();
         let mut editor = Box::new(DefaultEditor::with_config(config)?);
-        // The prompt's colour is left out where there is no helper, even one that does not help.
+        // Without a helper, even one that does nothing, the prompt's colour is left out.
         editor.set_helper(Some(()));
         let history = history_file();
         if let Some(history) = &history {
-            // The first time there is none.
+            // The first time, there is no history.
             let _ = editor.load_history(history);
         }
         Ok(Lines::Terminal { editor, history })
     }
 
-    /// Whether a person types.
+    /// Whether a person is typing.
     pub fn is_terminal(&self) -> bool {
         matches!(self, Lines::Terminal { .. })
     }
 
-    /// The next input: of a file or pipe, a line as it is. On a terminal a line that ends with a backslash goes on with the
-    /// next one, `"""` begins an input that goes on until a line ends with `"""`, and the whole input is remembered.
+    /// The next input. From a file or pipe, it is a line as it is. On a terminal, a line that ends with a backslash continues
+    /// with the next line, `"""` begins an input that continues until a line ends with `"""`, and the whole input is remembered.
     pub fn next(&mut self) -> Result<Input, Failure> {
         if !self.is_terminal() {
             return self.line("");
@@ -85,7 +85,7 @@ impl Lines {
         Ok(input)
     }
 
-    /// One line, without its end.
+    /// One line, without its line end.
     fn line(&mut self, prompt: &str) -> Result<Input, Failure> {
         match self {
             Lines::Terminal { editor, .. } => {
@@ -109,7 +109,7 @@ impl Lines {
         }
     }
 
-    /// Remember the inputs. A failure to do so is not an error.
+    /// Save the inputs of this session. It is not an error if that fails.
     pub fn remember(&mut self) {
         if let Lines::Terminal {
             editor,
@@ -122,7 +122,7 @@ impl Lines {
     }
 }
 
-/// An input, which may have several lines: each is what `line` gives for a prompt.
+/// An input, which may have several lines. `line` reads each of them, with a prompt.
 fn whole(line: &mut dyn FnMut(&str) -> Result<Input, Failure>) -> Result<Input, Failure> {
     let mut text = match line("> ")? {
         Input::Text(line) => line,
@@ -143,7 +143,7 @@ fn whole(line: &mut dyn FnMut(&str) -> Result<Input, Failure>) -> Result<Input, 
         return Ok(Input::Quoted(whole.to_string()));
     }
     if text.contains('\n') {
-        // An input that was remembered or pasted has its lines already.
+        // An input that was remembered or pasted already has all of its lines.
         return Ok(Input::Text(text));
     }
     while let Some(begun) = text.strip_suffix('\\') {
@@ -156,7 +156,7 @@ fn whole(line: &mut dyn FnMut(&str) -> Result<Input, Failure>) -> Result<Input, 
     Ok(Input::Text(text))
 }
 
-/// The file of remembered inputs, in the folder that the system has for a user's data.
+/// The file of remembered inputs, in the system's folder for a user's data.
 fn history_file() -> Option<PathBuf> {
     let named = |name: &str| {
         let path = PathBuf::from(env::var_os(name)?);

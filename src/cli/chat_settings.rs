@@ -1,4 +1,4 @@
-//! What `/set` changes in a conversation, and what it shows: one row a setting.
+//! What `/set` changes in a conversation, and what it shows: one row for each setting.
 
 use std::str::FromStr;
 
@@ -8,18 +8,18 @@ use smallmind::generate::options::GenerateOptions;
 
 use super::sampling::{Most, Seed};
 
-/// A conversation, how it is answered, and what the last answer took.
+/// A conversation, how it is answered, and the statistics of the last answer.
 pub struct Talk {
     pub conversation: Conversation,
     pub options: GenerateOptions,
     pub seed: Seed,
-    /// The last answer, and the seed that it was drawn from.
+    /// The last answer, and the seed from which it was drawn.
     pub last: Option<(Turn, u64)>,
 }
 
 /// A setting.
 struct Setting {
-    /// As the command line has it, without dashes.
+    /// The name that it has on the command line, without dashes.
     name: &'static str,
     show: fn(&Talk) -> String,
     set: fn(&mut Talk, &str) -> Result<(), String>,
@@ -60,7 +60,7 @@ const SETTINGS: [Setting; 7] = [
         name: "seed",
         show: |talk| match talk.seed {
             Seed::Fixed(seed) => seed.to_string(),
-            Seed::New => "-1 (a new one for each answer)".to_string(),
+            Seed::New => "-1 (a new seed for each answer)".to_string(),
         },
         set: |talk, value| {
             talk.seed = value.parse()?;
@@ -74,19 +74,19 @@ fn read<T: FromStr>(value: &str) -> Result<T, String> {
     number.map_err(|_| format!("'{value}' is not a number that can be set here"))
 }
 
-/// The settings and their values, one a line.
+/// The settings and their values, one on each line.
 pub fn all(talk: &Talk) -> String {
     let line = |setting: &Setting| format!("{:<15} {}", setting.name, (setting.show)(talk));
     SETTINGS.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Sets the setting of that name, and says what it is then. Whatever is wrong leaves it as it was.
+/// Changes the setting with this name, and says what its value is now. An error leaves it as it was.
 pub fn set(talk: &mut Talk, name: &str, value: &str) -> Result<String, String> {
     let known = SETTINGS.iter().find(|setting| setting.name == name);
     let Some(setting) = known else {
         let names: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
         return Err(format!(
-            "there is no setting '{name}'; there are {}",
+            "there is no setting '{name}'; the settings are {}",
             names.join(", ")
         ));
     };

@@ -1,5 +1,5 @@
-//! `smallmind check`: a model's output beside a file of expected tensors, and the fingerprint of its bits. Where they
-//! differ, what the graph's values tell of the mistake.
+//! `smallmind check`: compares a model's output with a file of expected tensors, and prints the fingerprint of its bits. If
+//! they differ, it prints what the graph's values tell about the mistake.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -25,16 +25,16 @@ pub struct Arguments {
     /// The expected tensors: input_ids with logits and greedy, or with last_hidden_state and mean_pooled
     #[arg(long, value_name = "FILE.safetensors")]
     expected: PathBuf,
-    /// Write what the model gave, under the same tensor names
+    /// Write the model's output to this file, under the same tensor names
     #[arg(short, long, value_name = "FILE.safetensors")]
     output: Option<PathBuf>,
-    /// The largest difference that passes, in standard deviations of the expected tensor
+    /// The largest allowed difference, in standard deviations of the expected tensor
     #[arg(long, value_name = "X", default_value_t = 2e-4)]
     tolerance: f64,
-    /// Hidden states to find the first layer that departs [default: those in the file of expected tensors, if any]
+    /// Hidden states, to find the first layer that departs [default: any that are in the file of expected tensors]
     #[arg(long, value_name = "FILE.safetensors")]
     hidden: Option<PathBuf>,
-    /// Print the residual stream's size at each layer's end, and each node's in the first layer that departs
+    /// Print the size of the residual stream at the end of each layer, and of each node in the first layer that departs
     #[arg(long)]
     trace: bool,
     #[command(flatten)]
@@ -83,7 +83,7 @@ pub fn check(arguments: Arguments) -> Result<(), Failure> {
             text,
             "{name}: largest difference {largest:.3e}, mean {mean:.3e} standard deviations"
         );
-        // NaN in the expected file is beyond any tolerance, and everything is beyond a tolerance that is NaN.
+        // A NaN in the expected file exceeds any tolerance, and everything exceeds a tolerance that is NaN.
         let order = largest.partial_cmp(&arguments.tolerance);
         if order.is_none_or(|order| order.is_gt()) {
             failures.push(format!(
@@ -117,19 +117,19 @@ pub fn check(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-/// Fails if this model can't give outputs of the expected shapes.
+/// Fails if this model can't have outputs of the expected shapes.
 fn fits(expected: &Outputs, model: &Model, session: &Session) -> Result<(), Failure> {
     let vocabulary = model.vocabulary();
     let unknown = |id: &&u32| usize::try_from(**id).is_ok_and(|id| id >= vocabulary);
     if let Some(id) = expected.input_ids.iter().find(unknown) {
         return error(format!(
-            "input_ids holds {id}, but the model's vocabulary has {vocabulary} tokens"
+            "input_ids contains {id}, but the model's vocabulary has {vocabulary} tokens"
         ));
     }
     let (tokens, width) = (expected.input_ids.len(), session.logits_width());
     if expected.width != width {
         return error(format!(
-            "{} has shape [{tokens}, {}], but the model gives [{tokens}, {width}]",
+            "{} has shape [{tokens}, {}], but the model's output has [{tokens}, {width}]",
             expected.name, expected.width
         ));
     }
@@ -149,7 +149,7 @@ fn fits(expected: &Outputs, model: &Model, session: &Session) -> Result<(), Fail
 enum Prompt {
     /// All of them: [T, width].
     Finite(Vec<f32>),
-    /// The rows up to the first that is not finite, it and the others NaN: [T, width].
+    /// The rows up to the first row that is not finite; that row and the others are NaN: [T, width].
     NotFinite(Vec<f32>, StepError),
 }
 
@@ -183,7 +183,7 @@ fn prompt_rows(
     match rows.len() == expected.rows.len() {
         true => Ok(Prompt::Finite(rows)),
         false => error(format!(
-            "the model gave {} numbers instead of {} rows of {}: its graph leaves out rows, as prefill dumps do",
+            "the model returned {} numbers instead of {} rows of {}: its graph leaves out rows, as dumps of the prefill graph do",
             rows.len(),
             expected.input_ids.len(),
             expected.width
@@ -191,8 +191,8 @@ fn prompt_rows(
     }
 }
 
-/// What the model gives, of which the prompt's `rows` are known, and the fingerprint of all its outputs, the decode
-/// steps' included.
+/// The model's outputs, of which the prompt's `rows` are already known, and the fingerprint of all outputs, including the
+/// outputs of decode steps.
 fn compute(
     expected: &Outputs,
     rows: Vec<f32>,
@@ -220,7 +220,7 @@ fn compute(
     Ok((found, bits))
 }
 
-/// What the greedy tokens say.
+/// Compares the greedy tokens, in a line.
 fn greedy(found: &[i64], expected: &[i64]) -> String {
     let pairs = found.iter().zip(expected).enumerate();
     match pairs

@@ -1,8 +1,8 @@
-//! How far outputs lie apart, and a fingerprint of their bits.
+//! How far apart outputs are, and a fingerprint of their bits.
 
 use smallmind::files::digest::Digest;
 
-/// The distance between two tensors, in standard deviations of the expected one.
+/// The distance between two tensors, in standard deviations of the expected tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Difference {
     /// The largest of all elements; NaN if any can't be compared.
@@ -12,8 +12,8 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Compare tensors of the same shape. Elements with equal bits are equal, whatever they are; where the expected
-    /// elements do not differ among each other, the unit is 1.
+    /// Compare tensors of the same shape. Elements with equal bits are equal, whatever they are; if all expected elements
+    /// are the same, the unit is 1.
     pub fn new(found: &[f32], expected: &[f32]) -> Difference {
         let unit = Difference::unit(expected);
         let (mut largest, mut sum) = (0.0f64, 0.0);
@@ -34,7 +34,7 @@ impl Difference {
         Difference { largest, mean }
     }
 
-    /// What distances are measured in: the standard deviation of what is expected, or 1 where its elements do not differ.
+    /// The unit of distances: the standard deviation of the expected elements, or 1 if all of them are the same.
     pub fn unit(expected: &[f32]) -> f64 {
         match deviation(expected) {
             unit if unit > 0.0 => unit,
@@ -53,7 +53,7 @@ fn deviation(x: &[f32]) -> f64 {
     (squares.sum::<f64>() / count).sqrt()
 }
 
-/// The most probable token: the largest logit, the lowest id among equals. No logit is NaN: a session refuses those.
+/// The most probable token: the largest logit, and the lowest id among equals. No logit is NaN: a session refuses NaN.
 pub fn argmax(logits: &[f32]) -> usize {
     let mut best = 0;
     for (id, &logit) in logits.iter().enumerate() {
@@ -64,7 +64,7 @@ pub fn argmax(logits: &[f32]) -> usize {
     best
 }
 
-/// The mean of rows of `width`, divided by its length (the square root of the sum of squares).
+/// The mean of rows of `width` elements, divided by its length (the square root of the sum of squares).
 pub fn mean_pooled(rows: &[f32], width: usize) -> Vec<f32> {
     let mut mean = vec![0.0f64; width];
     let count = (rows.len() / width.max(1)).max(1) as f64;
@@ -74,7 +74,7 @@ pub fn mean_pooled(rows: &[f32], width: usize) -> Vec<f32> {
         }
     }
     let length = mean.iter().map(|x| x * x).sum::<f64>().sqrt();
-    // As small a length as PyTorch's normalize allows.
+    // The smallest length that PyTorch's normalize allows.
     let length = length.max(1e-12);
     mean.iter().map(|x| (x / length) as f32).collect()
 }
@@ -84,12 +84,12 @@ pub fn mean_pooled(rows: &[f32], width: usize) -> Vec<f32> {
 pub struct Fingerprint(Digest);
 
 impl Fingerprint {
-    /// The fingerprint of nothing.
+    /// The fingerprint of no elements.
     pub fn new() -> Fingerprint {
         Fingerprint::default()
     }
 
-    /// Adds elements after those already there.
+    /// Adds elements after the elements that were already added.
     pub fn add(&mut self, elements: &[f32]) {
         for x in elements {
             self.0.add(&x.to_le_bytes());

@@ -1,4 +1,4 @@
-//! `smallmind completions`: a script with which a shell completes the arguments of this program.
+//! `smallmind completions`: prints a script with which a shell completes the arguments of this program.
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;

@@ -1,4 +1,4 @@
-//! `smallmind dump`: the graph after any pass, as a graph file that loads again, or as a drawing.
+//! `smallmind dump`: prints the graph after any pass, as a graph file that can be loaded again, or as a drawing.
 
 use std::path::PathBuf;
 
@@ -16,13 +16,13 @@ use super::model_argument::ModelArguments;
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
-    /// The last pass to run; `none` (or `load`) gives the graph as loaded [default: all passes run]
+    /// The last pass to run; `none` (or `load`) prints the graph as loaded [default: all passes run]
     #[arg(long, value_name = "PASS")]
     after: Option<String>,
-    /// Which steps' graph
+    /// The steps whose graph is printed
     #[arg(long, value_enum, default_value_t = Step::Prefill)]
     step: Step,
-    /// How to print it
+    /// The format
     #[arg(long, value_enum, default_value_t = Format::Ron)]
     format: Format,
     #[command(flatten)]
@@ -86,7 +86,7 @@ pub fn dump(arguments: Arguments) -> Result<(), Failure> {
         ),
         Format::Dot => print_dot(graph),
     };
-    // Both languages know this comment; what a path or name holds must not end it.
+    // Both languages have this kind of comment; the contents of a path or name must not end it.
     let header = header.replace(char::is_control, " ");
     write(arguments.output.as_deref(), &format!("// {header}\n{body}"))
 }

@@ -1,4 +1,4 @@
-//! `smallmind embed`: a vector for each text, one JSON object a line.
+//! `smallmind embed`: prints a vector for each text, one JSON object on each line.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, Read};
@@ -15,7 +15,7 @@ use super::opened::open_model;
 use super::progress::progress;
 use super::text_argument::utf8;
 
-/// Lines of stdin that are embedded together: enough to fill steps, few enough that results come soon.
+/// How many lines of stdin are embedded together: enough to fill steps, few enough that results come soon.
 const LINES: usize = 256;
 /// The longest line that is read, in bytes.
 const LONGEST_LINE: u64 = 16 << 20;
@@ -25,10 +25,10 @@ const LONGEST_LINE: u64 = 16 << 20;
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
-    /// The texts; `-` or none reads them from stdin, one a line
+    /// The texts; `-` or no text reads them from stdin, one on each line
     #[arg(value_name = "TEXT")]
     texts: Vec<OsString>,
-    /// A text, as it is: whatever it begins with, it is neither an option nor a name; may be given several times
+    /// A text, exactly as it is: even if it begins with a dash, it is not an option; may be given several times
     #[arg(
         short,
         long = "prompt",
@@ -39,7 +39,7 @@ pub struct Arguments {
     /// How a text's tokens become one vector [default: as the model's files say, else mean]
     #[arg(long, value_enum)]
     pooling: Option<PoolingName>,
-    /// Leave embeddings as long as they are [default: as the model's files say, else length 1]
+    /// Do not normalise embeddings to length 1 [default: as the model's files say, else normalised]
     #[arg(long)]
     no_normalize: bool,
     #[command(flatten)]
@@ -54,11 +54,11 @@ pub struct Arguments {
 enum PoolingName {
     /// The mean over the tokens
     Mean,
-    /// The first token's
+    /// The first token's hidden state
     Cls,
-    /// The last token's
+    /// The last token's hidden state
     Last,
-    /// The largest of each column
+    /// The largest element of each column
     Max,
 }
 
@@ -76,9 +76,9 @@ impl From<PoolingName> for Pooling {
 /// A line of the output.
 #[derive(Serialize)]
 struct Line<'a> {
-    /// The text's place among all, from 0.
+    /// The text's index, from 0.
     index: usize,
-    /// Its tokens after truncation, special ones included.
+    /// Number of its tokens after truncation, including special tokens.
     tokens: usize,
     embedding: &'a [f32],
 }
@@ -116,12 +116,14 @@ pub fn embed(arguments: Arguments) -> Result<(), Failure> {
         print_embeddings(&mut embedder, &lines, &mut index)?;
     }
     match index {
-        0 => error("no text to embed: stdin is empty (a text a line, or give texts after MODEL)"),
+        0 => error(
+            "no text to embed: stdin is empty (write one text on each line, or give texts after MODEL)",
+        ),
         _ => Ok(()),
     }
 }
 
-/// The next lines, of which `before` came earlier; none at the end.
+/// The next lines, after `before` earlier lines; empty at the end.
 fn read_lines(stdin: &mut impl BufRead, before: usize) -> Result<Vec<String>, Failure> {
     let mut lines = Vec::new();
     while lines.len() < LINES {

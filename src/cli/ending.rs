@@ -1,10 +1,10 @@
-//! What ended a text, where that was not the model's choice.
+//! A note about what ended a text, if neither the model nor a stop string did.
 
 use smallmind::Finish;
 
 use super::failure::remark;
 
-/// Says in a line on stderr why a text of so many tokens ended, if neither the model nor a stop string ended it.
+/// Says in a line on stderr why a text of `tokens` tokens ended, if neither the model nor a stop string ended it.
 pub fn tell(finish: Finish, tokens: usize, context: usize) {
     match finish {
         Finish::Length => remark(&format!(

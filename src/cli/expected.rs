@@ -1,9 +1,9 @@
-//! Files of expected tensors, read, and files of found ones, written.
+//! Reading files of expected tensors, and writing files of computed tensors.
 //!
-//! `input_ids` i64 [T]; then for models of text `logits` f32 [T, vocabulary] and `greedy` i64 [G], the tokens that
-//! greedy choice appends; or for encoders `last_hidden_state` f32 [T, width] and `mean_pooled` f32 [width], its mean
-//! over T divided by the mean's length. Besides these the file may hold hidden states, f32 [T, width]: `hidden.3` is the
-//! output of layer 3, counted from 0, and `hidden.embedding` what the first layer is given.
+//! `input_ids` i64 [T]; then, for models that generate text, `logits` f32 [T, vocabulary] and `greedy` i64 [G], the tokens
+//! that greedy choice appends; or, for encoders, `last_hidden_state` f32 [T, width] and `mean_pooled` f32 [width], its mean
+//! over T divided by the mean's length. Besides these, the file may contain hidden states, f32 [T, width]: `hidden.3` is the
+//! output of layer 3, counted from 0, and `hidden.embedding` is the input of the first layer.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,11 +15,11 @@ use smallmind::files::safetensors::TensorFile;
 
 use super::failure::{Failure, error};
 
-/// What a model gives for a prompt, or should.
+/// What a model computes for a prompt, or should compute.
 pub struct Outputs {
     /// The prompt: [T].
     pub input_ids: Vec<u32>,
-    /// The name of the tensor that `rows` are.
+    /// The name of the tensor with the elements `rows`.
     pub name: &'static str,
     /// The model's first output for each token of the prompt: [T, width].
     pub rows: Vec<f32>,
@@ -31,7 +31,7 @@ pub struct Outputs {
     pub mean_pooled: Option<Vec<f32>>,
 }
 
-/// The output of models of text.
+/// The output of models that generate text.
 pub const LOGITS: &str = "logits";
 /// The output of encoders.
 pub const LAST_HIDDEN_STATE: &str = "last_hidden_state";
@@ -55,7 +55,7 @@ impl Outputs {
                 Ok(id) => input_ids.push(id),
                 Err(_) => {
                     return error(format!(
-                        "{}: {INPUT_IDS} holds {id}, which is not a token id",
+                        "{}: {INPUT_IDS} contains {id}, which is not a token id",
                         path.display()
                     ));
                 }
@@ -141,13 +141,13 @@ impl Outputs {
 /// Rows of numbers, and how many a row has.
 pub type Rows<'a> = (&'a [f32], usize);
 
-/// Hidden states that another program computed, by layer; `None` stands for what the first layer is given.
+/// Hidden states that another program computed, by layer; `None` stands for the input of the first layer.
 pub struct Hidden {
     states: BTreeMap<Option<usize>, (Vec<f32>, usize)>,
 }
 
 impl Hidden {
-    /// Read the hidden states of `tokens` tokens that a file holds; none, if it holds none.
+    /// Read the hidden states of `tokens` tokens from a file; empty if it has none.
     pub fn read(path: &Path, tokens: usize) -> Result<Hidden, Failure> {
         let file = TensorFile::open(path)?;
         let mut states = BTreeMap::new();
@@ -179,18 +179,18 @@ impl Hidden {
         Ok(Hidden { states })
     }
 
-    /// Whether there are none.
+    /// Whether there are no hidden states.
     pub fn is_empty(&self) -> bool {
         self.states.is_empty()
     }
 
-    /// All of them, in the order in which they are computed.
+    /// All hidden states, in the order in which they are computed.
     pub fn states(&self) -> impl Iterator<Item = (Option<usize>, Rows<'_>)> {
         let states = self.states.iter();
         states.map(|(layer, (rows, width))| (*layer, (rows.as_slice(), *width)))
     }
 
-    /// One of them.
+    /// The hidden states of one layer.
     pub fn get(&self, layer: Option<usize>) -> Option<Rows<'_>> {
         let (rows, width) = self.states.get(&layer)?;
         Some((rows, *width))

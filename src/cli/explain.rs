@@ -1,4 +1,4 @@
-//! `smallmind explain`: where each rule fired, and what stopped it where it nearly did.
+//! `smallmind explain`: prints where each rule fired, and what stopped it where it nearly fired.
 
 use clap::Args;
 use smallmind::model::{ModelFiles, compile};

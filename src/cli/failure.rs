@@ -1,4 +1,4 @@
-//! How a command ends early, and writing to stdout, which may be closed at any time.
+//! Why and how a command ends early, and writing to stdout, which may be closed at any time.
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};
@@ -10,9 +10,9 @@ use smallmind::files::output::write_bytes;
 
 use super::style::{ASIDE, ERROR, REMARK};
 
-/// The exit code after a mistake in the arguments, as clap has it.
+/// The exit code after a mistake in the arguments, as in clap.
 const USAGE: u8 = 2;
-/// The exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it.
+/// The exit code after Ctrl-C: 128 plus the number of SIGINT, as in shells.
 pub const INTERRUPTED: u8 = 130;
 
 /// Why a command ends early.
@@ -28,7 +28,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Tell the user, and give the exit code.
+    /// Tell the user, and return the exit code.
     pub fn report(self) -> ExitCode {
         match self {
             Failure::ClosedPipe => ExitCode::SUCCESS,
@@ -62,7 +62,7 @@ pub fn usage<T>(message: impl Into<String>) -> Result<T, Failure> {
     Err(Failure::Usage(message.into()))
 }
 
-/// A line on stderr. That stderr is closed can't be told to anybody.
+/// A line on stderr. If stderr is closed, nobody can be told.
 pub fn note(line: &str) {
     let _ = writeln!(anstream::stderr(), "{line}");
 }
@@ -72,7 +72,7 @@ pub fn complain(message: &str) {
     note(&format!("{ERROR}error:{ERROR:#} {message}"));
 }
 
-/// What a chat says besides the model's answers, on stderr.
+/// A text that is part of a chat but not of the model's answers, on stderr.
 pub fn aside(text: &str) {
     note(&format!("{ASIDE}{text}{ASIDE:#}"));
 }
@@ -87,7 +87,7 @@ pub fn warn(message: &str) {
     note(&format!("{REMARK}warning:{REMARK:#} {message}"));
 }
 
-/// Write to stdout, and see to it that the text is out.
+/// Write to stdout, and flush it.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     let written = stdout
@@ -99,7 +99,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
     })
 }
 
-/// Write to a file, or to stdout where none is named.
+/// Write to a file, or to stdout if no file is named.
 pub fn write(file: Option<&Path>, text: &str) -> Result<(), Failure> {
     match file {
         None => print(text),

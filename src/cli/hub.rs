@@ -1,4 +1,4 @@
-//! `-hf NAME`: models of the Hugging Face Hub, fetched.
+//! `-hf NAME`: fetching models of the Hugging Face Hub.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
@@ -10,11 +10,11 @@ use smallmind::hub::{HubName, HubOptions, OnTransfer, Transfer, fetch};
 
 use super::failure::{Failure, note};
 
-/// Options whose value is a text, which may look like an option itself.
+/// Options whose value is a text, and the text may itself look like an option.
 const TEXTS: [&str; 4] = ["-p", "--prompt", "--stop", "--system"];
 
-/// The arguments with `--hf` for `-hf`, which would be `-h -f` otherwise. Neither what stands after `--` nor a text is an
-/// option.
+/// The arguments with `--hf` in place of `-hf`, which would otherwise be `-h -f`. Arguments after `--` and texts are not
+/// options.
 pub fn spelled_out(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let mut is_text = false;
     for argument in &mut arguments {
@@ -33,7 +33,7 @@ pub fn spelled_out(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// The path of a model of the Hub, which is fetched.
+/// Fetches a model of the Hub; returns its path.
 pub fn fetched(name: &str) -> Result<PathBuf, Failure> {
     let name: HubName = name.parse()?;
     let mut options = HubOptions::from_env()?;
@@ -41,7 +41,7 @@ pub fn fetched(name: &str) -> Result<PathBuf, Failure> {
     Ok(fetch(&name, &options.notice(note))?)
 }
 
-/// What draws the progress of downloads; `None` where stderr is not a terminal.
+/// A function that draws the progress of downloads; `None` if stderr is not a terminal.
 fn progress() -> Option<OnTransfer> {
     if !io::stderr().is_terminal() {
         return None;

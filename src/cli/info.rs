@@ -1,4 +1,4 @@
-//! `smallmind info`: what a model's files say, from their headers alone, and whether the model would run.
+//! `smallmind info`: prints what a model's files say, reading only their headers, and whether the model would run.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -36,12 +36,12 @@ pub struct Arguments {
 const LONGEST_VALUE: usize = 60;
 /// The most elements of a metadata array that are printed.
 const MOST_ELEMENTS: usize = 6;
-/// The most lines of what is missing that are printed.
+/// The most lines about missing things that are printed.
 const MOST_MISSING: usize = 12;
 /// The longest tokenizer.json or config.json that is read, in bytes.
 const LARGEST_TEXT: u64 = 256 << 20;
 
-/// What is told of a model.
+/// What is printed about a model.
 #[derive(Serialize)]
 struct Info {
     model: String,
@@ -58,7 +58,7 @@ struct Info {
     memory: Option<usize>,
     runs: bool,
     missing: Vec<String>,
-    /// Keys that the graph file does not read, and whose values are not neutral.
+    /// Keys that the graph file does not read and whose values are not neutral.
     unread: Vec<UnreadKey>,
     warnings: Vec<String>,
     metadata: BTreeMap<String, Json>,
@@ -68,7 +68,7 @@ struct Info {
 struct UnreadKey {
     key: String,
     value: Json,
-    /// Whether it changes what the model computes; `null` where that is not known.
+    /// Whether it changes what the model computes; `null` if that is not known.
     changes: Option<bool>,
 }
 
@@ -78,7 +78,7 @@ struct TensorsOfType {
     r#type: String,
     tensors: usize,
     elements: usize,
-    /// In the file; 0 where the type is not known.
+    /// Bytes in the file; 0 if the type is not known.
     bytes: usize,
 }
 
@@ -228,13 +228,13 @@ fn read_json(path: &Path) -> Result<Json, Failure> {
         .map_err(|e| fail(format!("can't be read: {e}")))?
         .len();
     if size > LARGEST_TEXT {
-        return Err(fail(format!("{size} bytes are too many for a text file")));
+        return Err(fail(format!("a text file with {size} bytes is too large")));
     }
     let text = std::fs::read_to_string(path).map_err(|e| fail(format!("can't be read: {e}")))?;
     parse_json(&text).map_err(|e| fail(e.to_string()))
 }
 
-/// The tensors by type, those that take most bytes first.
+/// The tensors by type; the type that takes the most bytes comes first.
 fn tensors(files: Option<&WeightFiles>) -> Vec<TensorsOfType> {
     let mut types: BTreeMap<String, TensorsOfType> = BTreeMap::new();
     for (files, name) in files
@@ -279,7 +279,7 @@ fn architecture(config: &Described) -> Vec<String> {
     }
 }
 
-/// What kind of tokenizer there is, and how many tokens it has.
+/// The kind of tokenizer, and its number of tokens.
 fn tokenizer(source: &Source, config: &Described) -> Option<Tokenizer> {
     let problem = || {
         open_tokenizer(source.clone())
@@ -331,7 +331,7 @@ fn tokenizer(source: &Source, config: &Described) -> Option<Tokenizer> {
     })
 }
 
-/// All that the configuration says, long arrays shortened.
+/// Everything that the configuration says, with long arrays shortened.
 fn metadata(config: &Described) -> BTreeMap<String, Json> {
     match config {
         Described::Gguf(metadata) => {
@@ -357,7 +357,7 @@ fn json(value: Value) -> Json {
     match value {
         Value::Null => Json::Null,
         Value::Int(n) => n.into(),
-        // GGUF has floats of 32 bits: so printed, they have no more digits than they hold.
+        // GGUF has 32-bit floats: printed this way, they don't have more digits than they can represent.
         Value::Float(x) => match (x as f32).to_string().parse::<f64>() {
             Ok(short) if f64::from(x as f32) == x => short.into(),
             _ => x.into(),
@@ -372,7 +372,7 @@ fn json(value: Value) -> Json {
     }
 }
 
-/// Long arrays and long texts by their beginning and their length.
+/// Replaces long arrays and long texts with their beginning and their length.
 fn shortened(value: Json) -> Json {
     match value {
         Json::Array(values) if values.len() > MOST_ELEMENTS => {
@@ -398,7 +398,8 @@ fn short_text(text: &str) -> String {
     format!("{start}… {count} characters")
 }
 
-/// Lines that differ in numbers alone, as those of all layers do, by the first of them and how many more there are.
+/// Replaces lines that differ only in numbers, such as the lines for all layers, with the first of them and the number of
+/// the others.
 fn grouped(lines: &[String]) -> Vec<String> {
     let mut groups: Vec<(String, &str, usize)> = Vec::new();
     for line in lines {
@@ -460,7 +461,7 @@ impl Info {
             (true, Some(context), Some(memory)) => line(
                 "runs",
                 format!(
-                    "yes, with {memory} bytes at a context of {context} (smallmind plan says for what)"
+                    "yes, with {memory} bytes at a context of {context} (smallmind plan itemizes them)"
                 ),
             ),
             _ => line("runs", "no".to_string()),

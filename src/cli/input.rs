@@ -9,7 +9,7 @@ use super::failure::{Failure, error};
 /// The longest text, in bytes.
 const LONGEST_TEXT: u64 = 256 << 20;
 
-/// All of a file's text, exactly as it is; of stdin's where the path is `-`.
+/// The whole text of a file, exactly as it is, or of stdin if the path is `-`.
 pub fn read_text(path: &Path) -> Result<String, Failure> {
     let is_stdin = path == Path::new("-");
     let name = match is_stdin {

@@ -9,7 +9,7 @@ use super::failure::{Failure, INTERRUPTED, error};
 /// Cancelled by the first Ctrl-C.
 static INTERRUPT: LazyLock<Cancel> = LazyLock::new(Cancel::new);
 
-/// From now on the first Ctrl-C cancels the handle that this returns, and the second ends the program at once.
+/// From now on, the first Ctrl-C cancels the handle that this function returns, and the second ends the program at once.
 pub fn catch() -> Result<Cancel, Failure> {
     let cancel = INTERRUPT.clone();
     let caught = ctrlc::set_handler(|| {
@@ -19,7 +19,7 @@ pub fn catch() -> Result<Cancel, Failure> {
         INTERRUPT.cancel();
     });
     match caught {
-        // The handler has a thread of its own.
+        // The handler has its own thread.
         Err(ctrlc::Error::System(problem)) => error(format!("can't start threads: {problem}")),
         caught => caught.map(|()| cancel).map_err(Failure::from),
     }

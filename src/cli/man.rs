@@ -1,4 +1,4 @@
-//! `smallmind man`: manual pages, made of what the help says.
+//! `smallmind man`: prints manual pages, which are made from the help texts.
 
 use clap::{Args, CommandFactory};
 
@@ -11,14 +11,14 @@ use super::failure::{Failure, print, usage};
     smallmind man > ~/.local/share/man/man1/smallmind.1\n  \
     smallmind man run > ~/.local/share/man/man1/smallmind-run.1")]
 pub struct Arguments {
-    /// The command that the page is about [default: all of them]
+    /// The command that the page describes [default: all commands]
     command: Option<String>,
 }
 
 /// Run the subcommand.
 pub fn man(arguments: Arguments) -> Result<(), Failure> {
     let mut cli = Cli::command();
-    // Builds what subcommands inherit, and their full names.
+    // This adds what subcommands inherit, and their full names.
     cli.build();
     let command = match &arguments.command {
         None => cli,

@@ -1,8 +1,8 @@
-//! The command line: arguments in, the library's answers out.
+//! The command line: it turns arguments into calls of the library, and prints the results.
 //!
-//! What belongs here: one file a subcommand, the arguments that several share, and what concerns terminals and pipes
-//! (progress, Ctrl-C, a closed stdout, exit codes). What does not: anything a program that embeds the library would
-//! need too. Only results go to stdout; notes, rates, progress and errors go to stderr.
+//! What belongs here: one file for each subcommand, the arguments that several share, and everything about terminals and
+//! pipes (progress, Ctrl-C, a closed stdout, exit codes). What does not: anything that a program that embeds the library
+//! would need too. Only results go to stdout; notes, rates, progress and errors go to stderr.
 
 mod ablate;
 mod arguments;
@@ -47,7 +47,7 @@ use clap::{Parser, Subcommand};
 
 use self::failure::Failure;
 
-/// Run transformers on CPUs, and look at what the compiler makes of them.
+/// Run transformers on CPUs, and see what the compiler turns them into.
 #[derive(Parser)]
 #[command(
     name = "smallmind",
@@ -56,7 +56,7 @@ use self::failure::Failure;
     override_usage = "smallmind [COMMAND]",
     after_help = "MODEL is a folder with config.json and safetensors files, a GGUF file, or `demo`, the embedded model.\n\
     Every command takes it as its first argument or with -m. -hf NAME fetches it from the Hugging Face Hub instead:\n\
-    NAME is ORG/NAME, and :FILE.gguf or a type, as in :Q8_0, may follow. HF_HOME, HF_TOKEN and HF_ENDPOINT count.\n\
+    NAME is ORG/NAME; :FILE.gguf or a type such as :Q8_0 may follow. HF_HOME, HF_TOKEN and HF_ENDPOINT are respected.\n\
     Without a command, the demo runs.\n\
     The environment variable SMALLMIND_ISA (scalar, avx2, avx512) chooses the kernels; the output is the same.\n\
     Exit codes: 0 when all went well, also when a pipe was closed early; 1 after an error; 2 after a mistake in the\n\
@@ -67,7 +67,7 @@ struct Cli {
     command: Command,
 }
 
-/// Makes [`Command`] of rows, each with what its help says, its name and arguments, and what runs it.
+/// Makes [`Command`] from rows, each with a command's help text, its name and arguments, and the function that runs it.
 macro_rules! subcommands {
     ($($(#[$help:meta])* $name:ident($arguments:ty) => $run:path,)*) => {
         #[derive(Subcommand)]
@@ -100,13 +100,13 @@ subcommands! {
     Dump(dump::Arguments) => dump::dump,
     /// Print every byte that a model and a session take
     Plan(plan::Arguments) => plan::plan,
-    /// Print what each pass and rule did, and what it nearly did
+    /// Print what each pass and rule did, and where rules nearly fired
     Explain(explain::Arguments) => explain::explain,
     /// Measure tokens per second
     Bench(bench::Arguments) => bench::bench,
     /// Write a GGUF file whose matrices have another type
     Quantize(quantize::Arguments) => quantize::quantize,
-    /// Say how probable a text is, and what is expected after it
+    /// Print how probable a text is, and what is expected after it
     Score(score::Arguments) => score::score,
     /// Print the token ids of a text, or the text of token ids
     Tokenize(tokenize::Arguments) => tokenize::tokenize,
@@ -116,7 +116,7 @@ subcommands! {
     Man(man::Arguments) => man::man,
 }
 
-/// The program: parses the arguments, runs the subcommand and gives the exit code: 0, also when stdout is closed early;
+/// The program: parses the arguments, runs the subcommand and returns the exit code: 0, also when stdout is closed early;
 /// 1 after an error; 2 after a mistake in the arguments; 130 after Ctrl-C.
 pub fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();

@@ -1,4 +1,4 @@
-//! Which model a command is about: MODEL, `-m MODEL` or `-hf NAME`, the same for every command.
+//! The model of a command: MODEL, `-m MODEL` or `-hf NAME`, the same for every command.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,10 +9,10 @@ use smallmind::model::Source;
 use super::failure::{Failure, usage};
 use super::hub;
 
-/// The model. Where `-m` or `-hf` names it, the first argument that is not an option is whatever the command takes next.
+/// The model. If `-m` or `-hf` names it, the first argument that is not an option is the command's next argument.
 #[derive(Args, Default)]
 pub struct ModelArguments {
-    /// A model's folder or GGUF file, or `demo`; for what needs no weights, a config.json or vocabulary will do
+    /// A model's folder or GGUF file, or `demo`; commands that need no weights also accept a config.json or a vocabulary
     #[arg(value_name = "MODEL")]
     first: Option<OsString>,
     /// MODEL, as an option
@@ -49,7 +49,7 @@ impl ModelArguments {
         }
     }
 
-    /// The model of a command that takes nothing after it.
+    /// The model of a command that has no argument after it.
     pub fn only(self) -> Result<ModelName, Failure> {
         let (model, rest) = self.needed()?;
         nothing_more(rest)?;
@@ -57,7 +57,7 @@ impl ModelArguments {
     }
 }
 
-/// Refuses what is left over.
+/// Refuses an argument that is left over.
 pub fn nothing_more(rest: Option<OsString>) -> Result<(), Failure> {
     match rest {
         None => Ok(()),
@@ -71,7 +71,7 @@ impl ModelName {
         ModelName::Path("demo".into())
     }
 
-    /// Where it is; a model of the Hub is fetched.
+    /// Where the model is; a model of the Hub is fetched.
     pub fn path(&self) -> Result<PathBuf, Failure> {
         match self {
             ModelName::Path(path) => Ok(path.clone()),
@@ -87,7 +87,7 @@ impl ModelName {
             .map_or_else(|| Source::from(&path), Source::from))
     }
 
-    /// As the command line has it.
+    /// The name as it is on the command line.
     pub fn shown(&self) -> String {
         match self {
             ModelName::Path(path) => path.display().to_string(),

@@ -5,7 +5,7 @@ use smallmind::{Model, Options};
 
 use super::failure::{Failure, warn};
 
-/// The model; what it does not do as its files mean it is told on stderr.
+/// Opens the model, and prints its warnings on stderr.
 pub fn open_model(source: Source, options: &Options) -> Result<Model, Failure> {
     let model = Model::open(source, options)?;
     for warning in model.warnings() {

@@ -1,4 +1,4 @@
-//! `smallmind plan`: every byte, before anything runs.
+//! `smallmind plan`: prints every byte that will be used, before anything runs.
 
 use clap::Args;
 use smallmind::model::{ModelFiles, compile};
@@ -19,7 +19,7 @@ pub struct Arguments {
     plan: PlanArguments,
     #[command(flatten)]
     graph: GraphArguments,
-    /// Count a cache of prompts' beginnings of at most that many bytes, as the library's option prefix_cache asks for
+    /// Include a prefix cache of at most this many bytes, as with the library's option prefix_cache
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     prefix_cache: usize,
     /// Print JSON

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use smallmind::model::{OnProgress, Progress};
 
-/// How long loading goes on silently.
+/// How long loading stays silent.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// What draws the progress of a load that begins now; `None` where stderr is not a terminal.
+/// A function that draws the progress of a load that begins now; `None` if stderr is not a terminal.
 pub fn progress() -> Option<OnProgress> {
     if !io::stderr().is_terminal() {
         return None;

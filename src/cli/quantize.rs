@@ -1,4 +1,4 @@
-//! `smallmind quantize`: a GGUF file whose matrices have another type, of a GGUF file or a folder.
+//! `smallmind quantize`: writes a GGUF file whose matrices have another type, from a GGUF file or a folder.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -24,7 +24,7 @@ use super::model_argument::ModelArguments;
 #[derive(Args)]
 #[command(
     override_usage = "smallmind quantize [OPTIONS] --type <TYPE> MODEL OUTPUT",
-    after_help = "MODEL is a GGUF file of F32, F16 or BF16 elements (of a model in several, any part), or a Hugging Face folder."
+    after_help = "MODEL is a GGUF file of F32, F16 or BF16 elements (any part of a model in several files), or a Hugging Face folder."
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -32,7 +32,7 @@ pub struct Arguments {
     /// The GGUF file to write
     #[arg(value_name = "OUTPUT")]
     output: Option<OsString>,
-    /// What matrices become; where rows are not whole blocks, the nearest type with smaller ones
+    /// The type of the new matrices; where rows are not whole blocks, the nearest type with smaller blocks
     #[arg(long = "type", value_name = "TYPE", ignore_case = true, value_parser = types())]
     types: Types,
     /// A graph file instead of the built-in one for a folder's architecture
@@ -45,7 +45,7 @@ pub struct Arguments {
     force: bool,
 }
 
-/// Takes the types' names.
+/// Accepts the names of the types.
 fn types() -> impl TypedValueParser<Value = Types> {
     let names = Types::all().map(Types::name).collect::<Vec<_>>();
     PossibleValuesParser::new(names).try_map(|name| {
@@ -76,7 +76,7 @@ pub fn quantize(arguments: Arguments) -> Result<(), Failure> {
     let input = model.path()?;
     if graph.is_some() && input.is_file() {
         return error(
-            "--graph is for folders: what a GGUF file holds is copied, whatever it means",
+            "--graph is only for folders: the contents of a GGUF file are copied, whatever they mean",
         );
     }
     if !input.exists() {
@@ -85,14 +85,14 @@ pub fn quantize(arguments: Arguments) -> Result<(), Failure> {
             input.display()
         ));
     }
-    // What is not a regular file is written into, and stays.
+    // An output that is not a regular file is written into, and is not replaced.
     if output.is_file() && !force {
         return error(format!("{} exists; --force replaces it", output.display()));
     }
     let quantization = Quantization::plan(&input, types, graph.as_deref())?;
     if writes_into(&output, &input).unwrap_or(false) {
         return error(format!(
-            "{} and {} are two names of one file, which can't be read while it is written",
+            "{} and {} are the same file, which can't be read while it is written",
             input.display(),
             output.display()
         ));
@@ -131,7 +131,7 @@ fn bar() -> ProgressBar {
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// What became of how many tensors, and of the size.
+/// How many tensors became which type, and how the size changed.
 fn summary(output: &Path, types: Types, report: &Report) -> String {
     let mut became = String::new();
     for to in DType::written() {

@@ -1,4 +1,4 @@
-//! `smallmind run`: a prompt's continuation, as it comes.
+//! `smallmind run`: continues a prompt, and prints the text as it comes.
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
@@ -24,7 +24,7 @@ use super::progress::progress;
 use super::sampling::{Most, Sampling, markers};
 use super::text_argument::TextArguments;
 
-/// What the demo continues where no prompt is given.
+/// The prompt of the demo if no prompt is given.
 const DEMO_PROMPT: &str = "KING RICHARD:\n";
 
 /// Arguments of `run`.
@@ -39,7 +39,7 @@ pub struct Arguments {
     chat: bool,
     #[command(flatten)]
     template: TemplateArguments,
-    /// The most tokens to generate; -1 goes on until the model ends the text or the context is full
+    /// The most tokens to generate; with -1, generation goes on until the model ends the text or the context is full
     #[arg(
         short = 'n',
         long,
@@ -55,18 +55,18 @@ pub struct Arguments {
     /// Stop before this string, which is not printed; may be given several times
     #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
     stop: Vec<String>,
-    /// Read special tokens that the text spells out as text, so that it neither ends a turn nor begins another
+    /// Read special tokens that are spelled out in the text as text, so that they neither end a turn nor begin another
     #[arg(long)]
     no_special: bool,
     #[command(flatten)]
     load: LoadArguments,
-    /// Go on after the session in FILE; the prompt, if there is one, continues it
+    /// Continue the session in FILE; the prompt, if there is one, comes after it
     #[arg(long, value_name = "FILE")]
     load_session: Option<PathBuf>,
-    /// Write the session to FILE in the end: its tokens, and the keys and values that the model keeps of them
+    /// Write the session to FILE at the end: its tokens, and the keys and values that the model keeps for them
     #[arg(long, value_name = "FILE")]
     save_session: Option<PathBuf>,
-    /// Say on stderr how long everything took, and on what it ran
+    /// Print on stderr how long everything took, and on what it ran
     #[arg(long)]
     verbose: bool,
     #[command(flatten)]
@@ -89,7 +89,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         && !path.exists()
     {
         return error(format!(
-            "{}: there is no such file or folder (a text for the demo comes second: smallmind run demo TEXT)",
+            "{}: there is no such file or folder (to continue a text with the demo: smallmind run demo TEXT)",
             path.display()
         ));
     }
@@ -174,7 +174,7 @@ fn prompt_tokens(
     let (width, vocabulary) = (session.logits_width(), model.vocabulary());
     if width < vocabulary {
         return error(format!(
-            "this model gives no logits: its output has {width} columns, but there are {vocabulary} tokens to choose from"
+            "this model's output is not logits: it has {width} columns, but there are {vocabulary} tokens to choose from"
         ));
     }
     let tokens = model.prompt_tokens(session, prompt, options)?;
@@ -185,7 +185,7 @@ fn prompt_tokens(
     if tokens.len() > context - taken {
         let after = match taken {
             0 => String::new(),
-            _ => format!(", of which the session takes {taken}"),
+            _ => format!(", of which the session uses {taken}"),
         };
         return error(format!(
             "the prompt has {} tokens, but the context has {context} positions{after} (--context)",
@@ -206,8 +206,8 @@ fn load_session(model: &Model, file: &Path) -> Result<Session, Failure> {
     session.map_err(|problem| Failure::Error(format!("{}: {problem}", file.display())))
 }
 
-/// Read the last token of a text that was cut off: what was shown is then all in the session. One for which the context
-/// has no room stays away.
+/// Read the last token of a text that was cut off, so that everything that was shown is in the session. If the context has
+/// no room for the token, it is left out.
 fn read_rest(session: &mut Session, generation: &Generation) -> Result<(), Failure> {
     let cut_off = matches!(generation.finish, Finish::Length | Finish::Cancelled);
     if let Some(&token) = generation.tokens.last().filter(|_| cut_off)
@@ -218,7 +218,7 @@ fn read_rest(session: &mut Session, generation: &Generation) -> Result<(), Failu
     Ok(())
 }
 
-/// Write a session to a file, which is replaced only by a whole one.
+/// Write a session to a file. An existing file is replaced only by a complete file.
 fn save_session(session: &Session, file: &Path) -> Result<(), Failure> {
     write_file(file, |output| {
         let saved = session.save(output);
@@ -229,7 +229,7 @@ fn save_session(session: &Session, file: &Path) -> Result<(), Failure> {
     })
 }
 
-/// What `--verbose` says.
+/// Prints what `--verbose` asks for.
 fn describe(model: &Model, load_time: Duration, generation: &Generation) {
     let plan = model.plan();
     let rate =

@@ -1,4 +1,4 @@
-//! The arguments that choose how tokens are chosen, and how many.
+//! The arguments that decide how tokens are chosen, and how many.
 
 use std::hash::{BuildHasher, RandomState};
 use std::str::FromStr;
@@ -8,14 +8,14 @@ use smallmind::{Markers, SamplerError, SamplerOptions};
 
 use super::failure::remark;
 
-/// How tokens are chosen.
+/// The arguments that decide how tokens are chosen.
 #[derive(Args)]
 #[command(next_help_heading = "Sampling")]
 pub struct Sampling {
-    /// Logits are divided by this before the draw; 0 always takes the most probable token
+    /// Logits are divided by this before the draw; 0 always chooses the most probable token
     #[arg(long, value_name = "X", default_value_t = SamplerOptions::default().temperature)]
     temp: f32,
-    /// Keep this many most probable tokens; 0 keeps all
+    /// Keep only this many of the most probable tokens; 0 keeps all
     #[arg(long, value_name = "N", default_value_t = SamplerOptions::default().top_k)]
     top_k: usize,
     /// Keep the fewest most probable tokens that together have this probability; 1 keeps all
@@ -27,19 +27,19 @@ pub struct Sampling {
     /// Make tokens among the last 64 less probable; 1 does nothing
     #[arg(long, value_name = "X", default_value_t = SamplerOptions::default().repetition_penalty)]
     repeat_penalty: f32,
-    /// Add BIAS to the logit of token ID; -inf forbids it. ID+BIAS and ID-BIAS are understood too; may be given several times
+    /// Add BIAS to the logit of token ID; -inf forbids the token. ID+BIAS and ID-BIAS work too; may be given several times
     #[arg(long, value_name = "ID=BIAS", value_parser = bias)]
     logit_bias: Vec<(u32, f32)>,
-    /// Where the random numbers start: the same seed gives the same text, on every machine. -1 takes a new one
-    /// [default: 0 for run; -1 for chat, which then takes a new one for each answer]
+    /// The start of the random numbers: the same seed leads to the same text, on every machine. -1 draws a new seed
+    /// [default: 0 for run; -1 for chat, which then draws a new seed for each answer]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     seed: Option<Seed>,
-    /// Always take the most probable token, as --temp 0 does
+    /// Always choose the most probable token, like --temp 0
     #[arg(long, conflicts_with_all = ["temp", "top_k", "top_p", "min_p", "seed"])]
     greedy: bool,
 }
 
-/// How markers are read that a text spells out, with `--no-special` or without.
+/// How to read markers that are spelled out in a text, with or without `--no-special`.
 pub fn markers(no_special: bool) -> Markers {
     match no_special {
         true => Markers::Text,
@@ -47,12 +47,12 @@ pub fn markers(no_special: bool) -> Markers {
     }
 }
 
-/// Where the random numbers start.
+/// The start of the random numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seed {
-    /// Always there.
+    /// Always the same seed.
     Fixed(u64),
-    /// Somewhere else each time.
+    /// A new seed each time.
     New,
 }
 
@@ -61,7 +61,7 @@ impl Seed {
     pub fn drawn(self) -> u64 {
         match self {
             Seed::Fixed(seed) => seed,
-            // A hasher of the standard library's begins with random keys. Few digits are easily typed again.
+            // A hasher of the standard library begins with random keys. A seed with few digits is easy to type again.
             Seed::New => RandomState::new().hash_one(()) >> 32,
         }
     }
@@ -75,7 +75,7 @@ impl FromStr for Seed {
             "-1" => Ok(Seed::New),
             text => text.parse().map(Seed::Fixed).map_err(|_| {
                 format!(
-                    "expected a whole number up to {}, or -1 for a new one",
+                    "expected a whole number up to {}, or -1 for a new seed",
                     u64::MAX
                 )
             }),
@@ -102,8 +102,8 @@ impl FromStr for Most {
 }
 
 impl Sampling {
-    /// The library's options, with these choices; an error if one is out of its range. Of a seed that is drawn, stderr
-    /// tells the number.
+    /// The library's options, with these choices; an error if one is out of its range. A seed that is drawn is printed on
+    /// stderr.
     pub fn options(&self) -> Result<SamplerOptions, SamplerError> {
         let options = self.without_seed()?;
         let Some(seed) = self.seed else {
@@ -112,7 +112,7 @@ impl Sampling {
         let drawn = seed.drawn();
         if seed == Seed::New {
             remark(&format!(
-                "the seed is {drawn} (--seed {drawn} gives this text again)"
+                "the seed is {drawn} (--seed {drawn} repeats this text)"
             ));
         }
         Ok(options.seed(drawn))
@@ -141,7 +141,7 @@ impl Sampling {
     }
 }
 
-/// A token and its bias: `15043=-1.5`, or as llama.cpp has it, `15043-1.5` and `15043+1.5`.
+/// A token and its bias: `15043=-1.5`, or as llama.cpp writes it, `15043-1.5` and `15043+1.5`.
 fn bias(text: &str) -> Result<(u32, f32), String> {
     let end = text.find(|c: char| !c.is_ascii_digit());
     let (id, bias) = text.split_at(end.unwrap_or(text.len()));

@@ -1,4 +1,4 @@
-//! `smallmind score`: how probable a text is, and what is expected after it.
+//! `smallmind score`: prints how probable a text is, and what is expected after it.
 
 use std::fmt::Write as _;
 
@@ -18,11 +18,11 @@ use super::text_argument::TextArguments;
 /// Arguments of `score`.
 #[derive(Args)]
 #[command(
-    after_help = "The text gets the special tokens that the model wants around it. Every token but the first is predicted \
-    from those before it: mean_nll is the mean of -ln p, in nats, and the perplexity e to that. A text longer than the \
-    context is read in windows: the first is as long as the context, and each further one begins with BOS if the text \
-    does, goes back over half a context and predicts what follows, so that each token is predicted once. All of it is \
-    computed in f64, and the same on every machine."
+    after_help = "The text gets the special tokens that the model wants around it. Every token except the first is predicted \
+    from the tokens before it: mean_nll is the mean of -ln p, in nats, and the perplexity is e to the power of mean_nll. A \
+    text longer than the context is read in windows: the first is as long as the context, and each further window begins \
+    with BOS if the text does, repeats half a context and predicts what follows, so that each token is predicted once. All \
+    of it is computed in f64, and the same on every machine."
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -43,7 +43,7 @@ pub struct Arguments {
     load: LoadArguments,
 }
 
-/// What `--json` prints.
+/// The output of `--json`.
 #[derive(Serialize)]
 struct Report {
     tokens: usize,

@@ -1,15 +1,15 @@
-//! Colours, for terminals alone: what is written through [`anstream`] or clap loses them in pipes and files, and where
-//! `NO_COLOR` is set.
+//! Colours, only for terminals: text written through [`anstream`] or clap loses them in pipes and files, and if `NO_COLOR`
+//! is set.
 
 use clap::builder::styling::{AnsiColor, Style, Styles};
 
-/// Before an error.
+/// The label of an error.
 pub const ERROR: Style = AnsiColor::Red.on_default().bold();
-/// Before a note or a warning.
+/// The label of a note or a warning.
 pub const REMARK: Style = AnsiColor::Yellow.on_default().bold();
-/// Where a person types.
+/// The prompt for a person's input.
 pub const PROMPT: Style = AnsiColor::Green.on_default().bold();
-/// What a chat says besides the model's answers.
+/// Texts of a chat that are not the model's answers.
 pub const ASIDE: Style = Style::new().dimmed();
 
 /// The help's and the argument parser's colours.

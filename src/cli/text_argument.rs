@@ -8,13 +8,13 @@ use clap::Args;
 use super::failure::{Failure, usage};
 use super::input::read_text;
 
-/// Where a text stands.
+/// The arguments that can give the text.
 #[derive(Args)]
 pub struct TextArguments {
     /// The text; `-` reads it from stdin
     #[arg(value_name = "TEXT")]
     text: Option<OsString>,
-    /// The text, as it is: whatever it begins with, it is neither an option nor a name
+    /// The text, exactly as it is: even if it begins with a dash, it is not an option
     #[arg(
         short,
         long = "prompt",
@@ -37,7 +37,7 @@ impl TextArguments {
             ([], Some(text), None) => utf8(text).map(Some),
             ([text], None, None) if text == "-" => read_text(Path::new("-")).map(Some),
             ([text], None, None) => utf8(text.clone()).map(Some),
-            _ => usage("the text is given twice: as TEXT, with -p or with -f"),
+            _ => usage("the text is given twice: use only one of TEXT, -p and -f"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `smallmind tokenize`: a text's token ids, or the text of ids.
+//! `smallmind tokenize`: prints a text's token ids, or the text of ids.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -17,7 +17,7 @@ use super::text_argument::TextArguments;
 #[derive(Args)]
 #[command(
     after_help = "Without a text it reads stdin. A text is taken whole, exactly as it is: a newline at the end is part of the text. \
-    Prints the ids on one line, separated by blanks. Needs no weights: a GGUF file may hold nothing but a vocabulary, and a folder nothing but \
+    Prints the ids on one line, separated by blanks. Needs no weights: a GGUF file with only a vocabulary is enough, and so is a folder with only \
     tokenizer.json."
 )]
 pub struct Arguments {
@@ -25,14 +25,14 @@ pub struct Arguments {
     model: ModelArguments,
     #[command(flatten)]
     text: TextArguments,
-    /// Print ids, which is what happens without it too
+    /// Print ids, which is the default
     #[arg(id = "ids", long = "ids", conflicts_with = "decode")]
     _ids: bool,
     /// Read ids, separated by blanks or commas, and print their text, without a newline at its end
     #[arg(long)]
     decode: bool,
-    /// No special tokens: none is put around the text, those that it spells out are read as text, and --decode leaves
-    /// them out
+    /// No special tokens: none are put around the text, special tokens that are spelled out are read as text, and --decode
+    /// leaves special tokens out
     #[arg(long)]
     no_special: bool,
 }

@@ -1,4 +1,4 @@
-//! Elements of one type as elements of another.
+//! Conversion of elements from one type to another.
 
 use half::{bf16, f16};
 
@@ -15,7 +15,7 @@ pub(super) fn float_bytes(tensor_type: TensorType) -> Option<usize> {
     }
 }
 
-/// How far converted elements lie from the given ones.
+/// How far converted elements are from the given elements.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Loss {
     /// The sum of the squares of the differences.
@@ -25,7 +25,7 @@ pub(super) struct Loss {
 }
 
 impl Loss {
-    /// This and another, of elements that follow.
+    /// The sum of this loss and the loss of further elements.
     pub fn and(self, other: Loss) -> Loss {
         Loss {
             error: self.error + other.error,
@@ -33,8 +33,8 @@ impl Loss {
         }
     }
 
-    /// The root of the mean square of the differences, in that of the elements. It is not a finite number if a given element or
-    /// a converted one is none.
+    /// The root mean square of the differences, divided by the root mean square of the elements. It is not finite if a given or
+    /// a converted element is not finite.
     pub fn relative(self) -> f64 {
         if self.error == 0.0 && self.signal == 0.0 {
             return 0.0;
@@ -43,19 +43,19 @@ impl Loss {
     }
 }
 
-/// Converts elements, and keeps the memory that this takes for the next ones.
+/// Converts elements, and keeps its memory for the next conversion.
 #[derive(Debug, Default)]
 pub(super) struct Converter {
     given: Vec<f32>,
     back: Vec<f32>,
     /// The converted elements, in the target's form.
     pub out: Vec<u8>,
-    /// How far they lie from the given ones.
+    /// How far they are from the given elements.
     pub loss: Loss,
 }
 
 impl Converter {
-    /// Converts `bytes`, little-endian elements of a float type, whole blocks of the target's.
+    /// Converts `bytes`: little-endian elements of a float type, as many as fill whole blocks of the target type.
     pub fn convert(&mut self, from: TensorType, bytes: &[u8], to: DType) -> Result<(), OnlyRead> {
         self.given.clear();
         match from {

@@ -1,8 +1,8 @@
 //! A Hugging Face folder as the keys and tensors of a GGUF file.
 //!
-//! Which keys and tensors these are says the graph file. The header that is to be written is read back before anything is
-//! written: its graph must be built, its parameters be those of the folder, and its vocabulary make the same tokens of some
-//! texts.
+//! The graph file says which keys and tensors these are. Before anything is written, the new header is read back: it must be
+//! possible to build its graph, its parameters must be the folder's parameters, and its vocabulary must make the same tokens
+//! of some texts.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ use crate::model::{
 use crate::text::tokenizer::Tokenizer;
 use crate::types::DType;
 
-/// A folder's model, opened, and the expressions that give a GGUF file's tensors.
+/// A folder's opened model, and the expressions that compute a GGUF file's tensors.
 pub(super) struct Folder {
     files: ModelFiles,
     graph: Graph,
@@ -38,7 +38,7 @@ impl std::fmt::Debug for Folder {
     }
 }
 
-/// Everything that is to be written of a folder, but what quantizing adds to the keys.
+/// Everything that is to be written for a folder, except for the keys that quantizing adds.
 pub(super) struct FolderPlan {
     pub folder: Folder,
     pub keys: Vec<NewKey>,
@@ -89,7 +89,7 @@ impl FolderPlan {
         let choice = Choice::new(types, tensors.iter().map(|tensor| &*tensor.name));
         let tensors = tensors.into_iter().map(|tensor| {
             let row = tensor.shape.last().copied().unwrap_or(1);
-            // What is not a matrix is read as F32 by all programs, and as nothing else by some.
+            // All programs can read a tensor that is not a matrix as F32; some can't read it as anything else.
             let wanted = match is_matrix(&tensor.name, &tensor.shape) {
                 true => choice.target(&tensor.name, row),
                 false => DType::F32,
@@ -178,13 +178,13 @@ impl Folder {
     }
 }
 
-/// What the folder is called.
+/// The folder's name.
 fn name(path: &Path) -> Option<String> {
     let whole = path.canonicalize().ok()?;
     Some(whole.file_name()?.to_str()?.to_string())
 }
 
-/// A parameter as a key: whole numbers as U32 or I32, others as F32.
+/// A parameter as a key: whole numbers as U32 or I32, other numbers as F32.
 fn new_key(key: &str, value: &Value) -> Result<NewKey, QuantizeError> {
     let refuse = || QuantizeError::Key {
         key: key.to_string(),

@@ -15,7 +15,7 @@ use crate::text::tokenizer::{LARGEST_TOKENIZER, Tokenizer};
 /// Files of tokenizers that are not read.
 const OTHER_FILES: [&str; 4] = ["tokenizer.model", "spiece.model", "vocab.json", "vocab.txt"];
 
-/// The folder's tokenizer, and the keys that say the same. A folder without one gives keys that say so.
+/// The folder's tokenizer, and the keys that describe it. For a folder without a tokenizer, the keys say that it has none.
 pub(super) fn vocabulary(
     files: &ModelFiles,
     count: Option<usize>,
@@ -32,7 +32,7 @@ pub(super) fn vocabulary(
         for name in OTHER_FILES {
             let other = folder.join(name);
             if other.is_file() {
-                let problem = "a vocabulary is read from tokenizer.json alone, which is missing";
+                let problem = "a vocabulary is read only from tokenizer.json, which is missing";
                 return Err(refuse(&other, problem.to_string()));
             }
         }
@@ -71,8 +71,8 @@ pub(super) fn vocabulary(
     Ok((Some(tokenizer), keys))
 }
 
-/// Adds to `json`, the contents of a tokenizer.json, the tokens that other files add. One beyond the model's `count` tokens,
-/// such as padding that only names a token, is in no weight, and so is left out.
+/// Adds to `json`, the contents of a tokenizer.json, the tokens that other files add. A token beyond the model's `count`
+/// tokens, such as padding that only names a token, has no row in any weight, so it is left out.
 fn add_tokens_beside(json: &mut Json, tokenizer: &Tokenizer, count: Option<usize>) {
     let Some(file) = json.as_object_mut() else {
         return;

@@ -16,7 +16,7 @@ pub enum WriteError {
     /// The operating system refused.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// A key that can't be written so.
+    /// A key that can't be written as it is.
     #[error("metadata key `{key}`: {problem}")]
     Key {
         /// The key.
@@ -24,7 +24,7 @@ pub enum WriteError {
         /// What is wrong.
         problem: String,
     },
-    /// A tensor that can't be written so.
+    /// A tensor that can't be written as it is.
     #[error("tensor `{tensor}`: {problem}")]
     Tensor {
         /// The tensor.
@@ -32,10 +32,10 @@ pub enum WriteError {
         /// What is wrong.
         problem: String,
     },
-    /// More data came than the tensors have.
+    /// There was more data than the tensors have.
     #[error("{surplus} bytes came after the last tensor's data")]
     Surplus {
-        /// Bytes too many.
+        /// Number of surplus bytes.
         surplus: usize,
     },
 }
@@ -143,21 +143,21 @@ pub struct NewTensor {
     pub shape: Vec<usize>,
 }
 
-/// Writes one file. Data comes in the order of the tensors, in pieces of any length, each tensor's elements row-major and
-/// little-endian or in blocks, as its type says; padding is added here.
+/// Writes one file. Data must come in the order of the tensors, in pieces of any length; each tensor's elements are row-major
+/// and little-endian, or in blocks, as its type says. The writer adds the padding.
 #[derive(Debug)]
 pub struct GgufWriter<W> {
     out: W,
-    /// Bytes that each tensor's data is a multiple of, padding included.
+    /// The size of each tensor's data, including padding, is a multiple of this number of bytes.
     alignment: u64,
-    /// What has not been written in full: name and bytes of data, last first.
+    /// The tensors that have not been written in full: name and bytes of data, last tensor first.
     ahead: Vec<(String, u64)>,
     /// Bytes of the next tensor that have been written.
     written: u64,
 }
 
 impl<W: Write> GgufWriter<W> {
-    /// Writes the header. `general.alignment` is honoured if it is among the keys.
+    /// Writes the header. If `general.alignment` is among the keys, it is respected.
     pub fn new(out: W, keys: &[NewKey], tensors: &[NewTensor]) -> Result<Self, WriteError> {
         let alignment = alignment(keys)?;
         let mut header = MAGIC.to_vec();
@@ -172,7 +172,7 @@ impl<W: Write> GgufWriter<W> {
         } in keys
         {
             if !seen.insert(key) {
-                let (key, problem) = (key.clone(), "it stands twice".to_string());
+                let (key, problem) = (key.clone(), "it occurs twice".to_string());
                 return Err(WriteError::Key { key, problem });
             }
             put_text(&mut header, key);
@@ -193,7 +193,7 @@ impl<W: Write> GgufWriter<W> {
                 problem,
             };
             if !seen.insert(name) {
-                return Err(bad("it stands twice".to_string()));
+                return Err(bad("it occurs twice".to_string()));
             }
             if !(1..=MOST_DIMS as usize).contains(&shape.len()) || shape.contains(&0) {
                 return Err(bad(format!(
@@ -248,7 +248,7 @@ impl<W: Write> GgufWriter<W> {
         Ok(())
     }
 
-    /// Flushes, and gives back what was written to; an error if data of a tensor is missing.
+    /// Flushes, and returns the writer; an error if data of a tensor is missing.
     pub fn finish(mut self) -> Result<W, WriteError> {
         if let Some((tensor, size)) = self.ahead.pop() {
             let problem = format!("{} of its {size} bytes have been written", self.written);

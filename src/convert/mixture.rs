@@ -1,7 +1,7 @@
-//! Which type each matrix becomes: all the same, or a mixture in which those that matter most have more bits.
+//! The type that each matrix gets: the same for all, or a mixture in which the matrices that matter most have more bits.
 //!
-//! The mixtures are those of llama.cpp (`llama_tensor_get_type` in its `src/llama-quant.cpp`), for models without experts and
-//! without an importance matrix:
+//! The mixtures are llama.cpp's mixtures (`llama_tensor_get_type` in its `src/llama-quant.cpp`), for models without experts
+//! and without an importance matrix:
 //!
 //! | mixture | head | `attn_v` | `ffn_down` | `attn_qkv` | everything else |
 //! | --- | --- | --- | --- | --- | --- |
@@ -10,8 +10,8 @@
 //! | Q5_K_S | Q6_K | Q5_K | Q5_K | Q5_K | Q5_K |
 //! | Q5_K_M | Q6_K | Q6_K in favoured layers | Q6_K in favoured layers | Q6_K | Q5_K |
 //!
-//! The head is `output.weight`, or where there is none the table of embeddings, which is the head too. Favoured are the first
-//! and the last eighth of the layers, and each third one between them.
+//! The head is `output.weight`; without that tensor, the table of embeddings is also the head. The favoured layers are the
+//! first and the last eighth of the layers, and every third layer between them.
 
 use super::{file_type, for_rows, name};
 use crate::blocks::BlockFormat;
@@ -30,12 +30,12 @@ pub enum Mixture {
     Q5KM,
 }
 
-/// What the matrices of a model become.
+/// The types that the matrices of a model get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Types {
-    /// All of them the same.
+    /// The same type for all.
     All(DType),
-    /// By what they are and by their layer.
+    /// By the kind of matrix and by its layer.
     Mixed(Mixture),
 }
 
@@ -46,7 +46,7 @@ impl From<DType> for Types {
 }
 
 impl Mixture {
-    /// Every mixture there is.
+    /// All mixtures.
     pub const ALL: [Mixture; 4] = [Mixture::Q4KS, Mixture::Q4KM, Mixture::Q5KS, Mixture::Q5KM];
 
     /// Its name.
@@ -79,7 +79,7 @@ impl Mixture {
 }
 
 impl Types {
-    /// All of them: mixtures and single types.
+    /// All choices: mixtures and single types.
     pub fn all() -> impl Iterator<Item = Types> {
         let mixed = Mixture::ALL.into_iter().map(Types::Mixed);
         DType::written().map(Types::All).chain(mixed)
@@ -106,10 +106,10 @@ impl Types {
 #[derive(Debug)]
 pub(super) struct Choice {
     types: Types,
-    /// The layers that have such a matrix, sorted.
+    /// The layers that have an `attn_v` matrix, sorted.
     values: Vec<usize>,
     downs: Vec<usize>,
-    /// Whether the table of embeddings is the head too.
+    /// Whether the table of embeddings is also the head.
     tied: bool,
 }
 
@@ -137,7 +137,7 @@ impl Choice {
         choice
     }
 
-    /// What a matrix with rows of `row` elements becomes.
+    /// The type that a matrix with rows of `row` elements gets.
     pub fn target(&self, name: &str, row: usize) -> DType {
         let target = match self.types {
             Types::All(target) => target,
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn matrices_that_matter_have_more_bits_by_their_layer() {
         use Mixture::*;
-        // As the published Q4_K_M file of a model of 18 layers has it.
+        // As in the published Q4_K_M file of a model with 18 layers.
         let published = "664464464464464666";
         assert_eq!(formats(Q4KM, 18, "ffn_down.weight", true), published);
         let of = |mixture, tail| formats(mixture, 16, tail, true);

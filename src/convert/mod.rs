@@ -1,8 +1,8 @@
-//! Convert: from model file, or folder, to model file.
+//! Convert: making a model file from a model file or folder.
 //!
-//! What belongs here: what becomes of each tensor and key of a file when another is made from it, and the threads that do
-//! it. All that writes GGUF stands here. What is absent: what blocks are (`blocks/`), reading files (`files/`), and which
-//! keys and tensors an architecture has (`architecture/`).
+//! What belongs here: what happens to each tensor and key of a file when another file is made from it, the threads that do
+//! the work, and all code that writes GGUF. What is absent: what blocks are (`blocks/`), reading files (`files/`), and the
+//! keys and tensors of an architecture (`architecture/`).
 
 mod elements;
 mod folder;
@@ -31,7 +31,7 @@ pub use quantize::{Converted, Progress, Quantization, Report};
 use crate::files::gguf::TensorType;
 use crate::types::DType;
 
-/// Parts of the names of tensors that stay as they are, though they have two dimensions.
+/// Parts of the names of tensors that stay as they are, although they have two dimensions.
 const KEPT: [&str; 4] = [
     "_norm.weight",
     "ffn_gate_inp.weight",
@@ -39,7 +39,7 @@ const KEPT: [&str; 4] = [
     "token_types.weight",
 ];
 
-/// Whether a tensor is of those that are converted.
+/// Whether a tensor is converted.
 fn is_matrix(name: &str, shape: &[usize]) -> bool {
     // Leading dimensions of 1 do not count.
     let dims = shape.iter().skip_while(|&&dim| dim == 1).count();
@@ -57,8 +57,8 @@ fn file_type(target: DType) -> Option<u32> {
     }
 }
 
-/// What a matrix with rows of `row` elements becomes: the target, or where rows are not whole blocks of it, the nearest
-/// format of 32 elements, or else F16. llama.cpp falls back alike.
+/// The type that a matrix with rows of `row` elements gets: the target; where rows are not whole blocks of the target, the
+/// nearest format with blocks of 32 elements; or else F16. llama.cpp falls back in the same way.
 fn for_rows(target: DType, row: usize) -> DType {
     match target {
         DType::Blocks(format) => format.for_rows(row).map_or(DType::F16, DType::Blocks),

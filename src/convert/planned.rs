@@ -1,4 +1,4 @@
-//! What shall become of each tensor, and why a model can't be converted.
+//! What each tensor will become, and why a model can't be converted.
 
 use std::path::PathBuf;
 
@@ -12,21 +12,21 @@ use crate::types::DType;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuantizeError {
-    /// What was given is not a model that can be read.
+    /// The input is not a model that can be read.
     #[error(
         "{} is neither a GGUF file nor a folder with config.json and safetensors files",
         input.display()
     )]
     NotGguf {
-        /// What was given.
+        /// The input.
         input: PathBuf,
     },
     /// The file can't be read.
     #[error(transparent)]
     File(#[from] TensorFileError),
-    /// The file's elements are blocks, or of no type that can be converted.
+    /// The file's elements are blocks, or have a type that can't be converted.
     #[error(
-        "{}: tensor `{tensor}` is {found} already; files of F32, F16 and BF16 elements can be quantized",
+        "{}: tensor `{tensor}` is already {found}; files of F32, F16 and BF16 elements can be quantized",
         file.display()
     )]
     NotFloats {
@@ -38,7 +38,7 @@ pub enum QuantizeError {
         found: String,
     },
     /// Blocks of the target can't be made.
-    #[error("{} is not a type to quantize to", super::name(*target))]
+    #[error("quantizing to {} is not supported", super::name(*target))]
     Target {
         /// The target.
         target: DType,
@@ -51,27 +51,27 @@ pub enum QuantizeError {
         /// What it would have become.
         to: &'static str,
     },
-    /// The folder can't be read, or the graph file does not say what a GGUF file of it holds.
+    /// The folder can't be read, or the graph file does not say what its GGUF file contains.
     #[error(transparent)]
     Model(#[from] crate::model::ModelError),
-    /// What the folder says of embeddings can't be said in a GGUF file.
+    /// A GGUF file can't express what the folder says about embeddings.
     #[error(transparent)]
     Recipe(Box<crate::embed::EmbedError>),
     /// The folder's chat template can't be read.
     #[error(transparent)]
     Template(#[from] crate::text::template_files::TemplateFileError),
-    /// A tensor's elements can't be made.
+    /// A tensor's elements can't be computed.
     #[error(transparent)]
     Elements(Box<crate::architecture::weight_expression::WeightExpressionError>),
-    /// The folder's tokenizer can't be said in a GGUF file.
+    /// A GGUF file can't express the folder's tokenizer.
     #[error("{}: {problem}", file.display())]
     Vocabulary {
         /// The tokenizer's file.
         file: PathBuf,
-        /// The part that can't be said, and what was found.
+        /// The part that can't be expressed, and what was found.
         problem: String,
     },
-    /// A parameter's value can't be a key's.
+    /// A parameter's value can't be the value of a key.
     #[error("the key {key} can't be {value}")]
     Key {
         /// The key.
@@ -79,8 +79,8 @@ pub enum QuantizeError {
         /// The value.
         value: String,
     },
-    /// The GGUF file that would be written could not be read.
-    #[error("{}: the GGUF file of it could not be read: {problem}", folder.display())]
+    /// The GGUF file that would be written can't be read.
+    #[error("{}: the GGUF file that would be written can't be read: {problem}", folder.display())]
     Unreadable {
         /// The folder.
         folder: PathBuf,
@@ -90,12 +90,12 @@ pub enum QuantizeError {
     /// The new file can't be written.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// The caller's wish.
+    /// The caller stopped it.
     #[error("interrupted")]
     Interrupted,
 }
 
-/// What shall become of a tensor.
+/// What a tensor will become.
 #[derive(Debug)]
 pub(super) struct Planned {
     pub place: Place,
@@ -109,10 +109,10 @@ pub(super) struct Planned {
 /// Where a tensor's elements are.
 #[derive(Debug)]
 pub(super) enum Place {
-    /// In that part, under the same name.
+    /// In this part of the GGUF model, under the same name.
     Part(usize),
     /// A value over the folder's weights.
     Value(GraphValue),
-    /// Here, row-major and little-endian.
+    /// In this value, row-major and little-endian.
     Made(Vec<u8>),
 }

@@ -1,9 +1,9 @@
-//! From a GGUF file of floats, or a folder, to a GGUF file whose matrices have another type.
+//! Makes a GGUF file whose matrices have another type, from a GGUF file of floats or a folder.
 //!
-//! Converted are the tensors of at least two dimensions whose names end in `weight` and are none of `KEPT`: the matrices of
-//! matmuls, the table of token embeddings and the head, all to the same type or to a mixture. Everything else (norms, biases, tables of
-//! positions) stays as it is; of a folder it becomes F32. llama.cpp's quantizer with `--pure` chooses the same; the
-//! mixtures are its own without it.
+//! A tensor is converted if it has at least two dimensions and its name ends in `weight` and contains none of `KEPT`: the
+//! matrices of matmuls, the table of token embeddings and the head, all to the same type or to a mixture. Everything else
+//! (norms, biases, tables of positions) stays as it is, or becomes F32 if the input is a folder. llama.cpp's quantizer makes
+//! the same choices: with `--pure` for a single type, without it for the mixtures.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -24,7 +24,7 @@ use crate::files::weight_file::Open;
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::types::DType;
 
-/// Keys that are not copied: they are about the old file.
+/// Keys that are not copied because they describe the old file.
 const DROPPED: [&str; 5] = [
     FILE_TYPE,
     QUANTIZATION_VERSION,
@@ -55,13 +55,13 @@ pub struct Progress {
 pub struct Converted {
     /// Its name.
     pub name: String,
-    /// What it has become.
+    /// Its new type.
     pub to: DType,
-    /// The root mean square of what its elements lost, in that of its elements.
+    /// The root mean square of what its elements lost, divided by the root mean square of its elements.
     pub error: f64,
 }
 
-/// What became of a model.
+/// The result of quantizing a model.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
@@ -73,11 +73,11 @@ pub struct Report {
     pub bytes_before: u64,
     /// Bytes of all tensors after.
     pub bytes_after: u64,
-    /// The root mean square of what all converted elements lost, in that of those elements.
+    /// The root mean square of what all converted elements lost, divided by the root mean square of those elements.
     pub error: f64,
 }
 
-/// A model file and what shall become of it.
+/// A model file and what it will become.
 #[derive(Debug)]
 pub struct Quantization {
     input: Input,
@@ -96,13 +96,13 @@ enum Input {
 impl Quantization {
     /// Opens a GGUF file, with all other parts of the model if it is one of several, or a Hugging Face folder, and decides
     /// what each tensor becomes. `graph` is a graph file instead of the built-in one for the folder's architecture; GGUF
-    /// files need none.
+    /// files don't need it.
     ///
-    /// What would be written of a folder is read back here and compared with the folder: see src/guide/graphs.md for what the
-    /// graph file must say, and for what is an error.
+    /// What would be written for a folder is read back here and compared with the folder: src/guide/graphs.md describes what the
+    /// graph file must say, and what is an error.
     ///
     /// # Errors
-    /// If the input can't be read, has no graph file, or holds something that a GGUF file can't say.
+    /// If the input can't be read, has no graph file, or contains something that a GGUF file can't express.
     pub fn plan(
         input: &Path,
         types: impl Into<Types>,
@@ -128,7 +128,7 @@ impl Quantization {
                 tensors: plan.tensors,
             });
         }
-        // Only folders have one.
+        // Only folders have a graph file.
         let _ = graph;
         if !is_gguf(input) {
             let input = input.to_path_buf();
@@ -183,13 +183,13 @@ impl Quantization {
         })
     }
 
-    /// Writes the new file with the threads of `pool`. The model is never in memory as a whole: the input is mapped, and each
-    /// thread holds 2^19 elements. Of a folder, one tensor at a time is in memory.
+    /// Writes the new file with the threads of `pool`. The whole model is never in memory: the input is mapped, and each thread
+    /// keeps 2^19 elements. With a folder, one tensor at a time is in memory.
     ///
-    /// `progress` is told after each piece, and may ask to stop.
+    /// `progress` is called after each piece, and may ask to stop.
     ///
     /// # Errors
-    /// If a tensor can't be read or quantized, the output can't be written, or `progress` ends it.
+    /// If a tensor can't be read or quantized, the output can't be written, or `progress` asks to stop.
     pub fn write(
         &self,
         out: impl Write,
@@ -253,7 +253,7 @@ impl Quantization {
         Ok(report)
     }
 
-    /// A tensor's elements before anything is converted.
+    /// A tensor's elements before they are converted.
     fn bytes<'s>(&'s self, tensor: &'s Planned) -> Result<Cow<'s, [u8]>, QuantizeError> {
         match (&tensor.place, &self.input) {
             (Place::Part(part), Input::Parts(parts)) => {
@@ -283,7 +283,7 @@ impl Report {
     }
 }
 
-/// Converts pieces, as many as there are threads at most, each on one of them. Gives the converters that were used, in order.
+/// Converts pieces, at most one for each thread, each on its own thread. Returns the converters that were used, in order.
 fn convert<'c>(
     pool: &Pool,
     converters: &'c mut [Mutex<Converter>],

@@ -1,8 +1,9 @@
-//! What a GGUF file of a folder's model holds, as the graph file says it: keys, and tensors made of those of the folder.
+//! The contents of a GGUF file of a folder's model, as the graph file states them: keys, and tensors that are made from the
+//! folder's tensors.
 //!
-//! Each parameter is written under the key that GGUF files have for it, and each weight that a node reads as the tensor
-//! that GGUF files have for it, after what `to_gguf` does with it. What would be read otherwise than it was meant is found
-//! by [`compare`].
+//! Each parameter is written under the key that GGUF files have for it. Each weight that a node reads is written as the
+//! tensor that GGUF files have for it, after the steps of `to_gguf`. [`compare`] finds parameters that would be read with a
+//! different value.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -18,31 +19,31 @@ use crate::language::value::Value;
 use crate::ops::Op;
 use crate::types::{DType, Dim, Type};
 
-/// What follows an array's key in the path of its length, which is not a key that can be written.
+/// The suffix that turns the path of an array into the path of its length, which can't be written as a key.
 const LENGTH: &str = ".length";
 /// The path of a vocabulary's size.
 const TOKENS: &str = "tokenizer.ggml.tokens.length";
-/// Stands in keys for the architecture.
+/// The placeholder for the architecture in keys.
 const ARCHITECTURE: &str = "{arch}";
 
-/// A GGUF file that a folder gives.
+/// A GGUF file that is made from a folder.
 #[derive(Debug)]
 pub struct ToGguf {
     /// The value of `general.architecture`.
     pub architecture: String,
-    /// The keys that the graph file states, and their values; none is null.
+    /// The keys that the graph file states, and their values; no value is null.
     pub keys: Vec<(String, Value)>,
     /// The tensors.
     pub tensors: Vec<GgufTensor>,
-    /// The expressions over the folder's weights that give them.
+    /// The expressions over the folder's weights that compute the tensors.
     pub graph: Graph,
     /// How many tokens the vocabulary must have, if that is a parameter.
     pub tokens: Option<usize>,
-    /// Every parameter, as the folder gives it.
+    /// Every parameter, with its value for the folder.
     pub params: BTreeMap<String, Value>,
 }
 
-/// A tensor of such a file.
+/// A tensor of a GGUF file that is made from a folder.
 #[derive(Debug)]
 pub struct GgufTensor {
     /// Its name.
@@ -60,18 +61,19 @@ pub struct GgufTensor {
 pub enum Elements {
     /// A value of [`ToGguf::graph`].
     Value(GraphValue),
-    /// Parameters.
+    /// Values of parameters.
     Made(Vec<f32>),
 }
 
-/// The GGUF file that `file` makes of a folder with the parameters of `source` and weights with these headers.
+/// The GGUF file that the graph file `file` makes from a folder with the parameters of `source` and weights with these
+/// headers.
 pub fn to_gguf(
     file: &ModelFile,
     source: &dyn ParameterSource,
     headers: &Headers,
 ) -> Result<ToGguf, Problems> {
     let Some(statement) = &file.gguf else {
-        let message = "no GGUF file can be written of such a model: 'gguf' is missing, which names its architecture there";
+        let message = "no GGUF file can be written: 'gguf' is missing, which names the architecture in GGUF files";
         return Err(Problems::one(
             &file.file,
             Problem::new(Position::START, message),
@@ -79,7 +81,7 @@ pub fn to_gguf(
     };
     let has = |name: &str| find_tensor(headers, &file.prefixes, name).is_some();
     let expanded = expand_to(file, source, &has, true)?;
-    // What is wrong with the weights.
+    // This reports what is wrong with the weights.
     bind(&file.file, &expanded, Some(headers))?;
     let weights = WeightTable::new(&file.weights, source.kind(), &has);
     let parameters = Parameters::new(file, source, &weights);
@@ -143,7 +145,7 @@ impl Maker<'_> {
         }
     }
 
-    /// The keys of parameters, and those that no parameter reads. Gives the vocabulary's size.
+    /// Writes the keys of parameters, and the keys that no parameter reads. Returns the vocabulary's size.
     fn keys(&mut self, file: &ModelFile, expanded: &Expanded) -> Option<usize> {
         let mut tokens = None;
         for param in &file.params {
@@ -184,7 +186,7 @@ impl Maker<'_> {
         }
     }
 
-    /// Notes a tensor's name; false if there is one of it already.
+    /// Notes a tensor's name; false if the name is already taken.
     fn take(&mut self, name: &str, position: Position) -> bool {
         let is_new = self.named.insert(name.to_owned());
         if !is_new {
@@ -193,10 +195,10 @@ impl Maker<'_> {
         is_new
     }
 
-    /// The tensor of a weight, whose own is named `tensor`.
+    /// Adds the tensor that is made from a weight; the weight's own tensor is named `tensor`.
     fn weight(&mut self, editor: &mut Editor, weight: &FlatWeight, tensor: &str, dtype: DType) {
         let Some(name) = &weight.gguf else {
-            let message = "no GGUF file can be written of the model: the weight has no 'gguf' name";
+            let message = "no GGUF file can be written: the weight has no 'gguf' name";
             let problem = Problem::new(weight.position, message);
             self.problems.push(problem.about("weight", &weight.name));
             return;
@@ -223,7 +225,7 @@ impl Maker<'_> {
         }
     }
 
-    /// A tensor that is made of parameters.
+    /// Adds a tensor that is made from parameters.
     fn made(&mut self, name: &str, written: &Argument) {
         let Some(value) = self.evaluate(written) else {
             return;
@@ -251,7 +253,7 @@ impl Maker<'_> {
     }
 }
 
-/// The weight after all that is done with it, in the editor's graph.
+/// The weight after all of its `to_gguf` steps, in the editor's graph.
 fn value_of(
     editor: &mut Editor,
     weight: &FlatWeight,
@@ -289,8 +291,8 @@ fn value_of(
     Ok(value)
 }
 
-/// Whether the parameters of the GGUF file that was made (`read`, with the graph file `by` that such files have) are those of
-/// the folder (`given`, with `file`), but for those that the graph file says differ: an error for each that is not.
+/// Compares the parameters of the new GGUF file (`read`, with the graph file `by` for such files) with the folder's parameters
+/// (`given`, with `file`): an error for each that differs, except where the graph file says that it may differ.
 pub fn compare(
     file: &ModelFile,
     given: &BTreeMap<String, Value>,
@@ -312,7 +314,7 @@ pub fn compare(
         let message = match read.get(&param.name) {
             Some(read) if is_same(given, read) => continue,
             Some(read) => format!(
-                "it is {}, and a GGUF file of the architecture '{architecture}' can't say so: it would be read as {}",
+                "it is {}, and a GGUF file of the architecture '{architecture}' can't express that: it would be read as {}",
                 shown(given),
                 shown(read)
             ),

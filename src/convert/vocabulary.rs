@@ -1,8 +1,8 @@
-//! From a `tokenizer.json` to a GGUF file's vocabulary (`tokenizer.ggml.…`), as the reader of such files takes it.
+//! Turns a `tokenizer.json` into a GGUF file's vocabulary (`tokenizer.ggml.…`), as the reader of GGUF files expects it.
 //!
-//! Byte-level BPE becomes "gpt2", BPE of SentencePiece "llama", WordPiece "bert". What such a vocabulary can't say is an
-//! error that names the part of the file and what stands there; but a normalizer that only composes characters (NFC) is
-//! left out, as it is in the files of other converters.
+//! Byte-level BPE becomes "gpt2", BPE of SentencePiece "llama", WordPiece "bert". Anything that such a vocabulary can't
+//! express is an error that names the part of the file and its value. The exception is a normalizer that only composes
+//! characters (NFC): it is left out, as other converters do.
 
 use serde_json::Value as Json;
 
@@ -11,23 +11,23 @@ use super::vocabulary_parts::{self as parts};
 use super::vocabulary_tokens::{NORMAL, Tokens};
 use crate::text::tokenizer::Tokenizer;
 
-/// The score of a piece that no merge gives.
+/// The score of a piece that no merge produces.
 const LEAST_SCORE: f32 = -1e9;
 
-/// What else is known of a tokenizer besides its file.
+/// What is known about a tokenizer besides its file.
 #[derive(Debug, Default)]
 pub struct Known {
-    /// How many tokens the model has, if that is known; places without a token are filled up.
+    /// How many tokens the model has, if that is known; ids without a token are filled.
     pub count: Option<usize>,
     /// The token that begins a text.
     pub bos: Option<u32>,
-    /// The tokens that end a text, the one to prefer first.
+    /// The tokens that end a text, the preferred token first.
     pub ends: Vec<u32>,
-    /// The token that fills texts up.
+    /// The token that pads texts.
     pub pad: Option<u32>,
 }
 
-/// The keys of the vocabulary that `json`, the contents of a tokenizer.json, and `tokenizer`, the same as it is used,
+/// The keys of the vocabulary that `json`, the contents of a tokenizer.json, and `tokenizer`, the tokenizer loaded from it,
 /// describe. The error names the part and what was found.
 pub fn keys(json: &Json, tokenizer: &Tokenizer, known: &Known) -> Result<Vec<NewKey>, String> {
     let model = json.get("model").unwrap_or(&Json::Null);
@@ -75,7 +75,7 @@ pub fn keys(json: &Json, tokenizer: &Tokenizer, known: &Known) -> Result<Vec<New
     Ok(keys)
 }
 
-/// The tokens that a text begins and ends with, and whether they are put there.
+/// The tokens that a text begins and ends with, and whether they are added.
 fn around(tokenizer: &Tokenizer, known: &Known, encloses: bool) -> Result<Vec<NewKey>, String> {
     let key = |name: &str| format!("tokenizer.ggml.{name}");
     let encode = |special| {
@@ -90,7 +90,7 @@ fn around(tokenizer: &Tokenizer, known: &Known, encloses: bool) -> Result<Vec<Ne
         Some(start) => (&whole[..start], &whole[start + plain.len()..]),
         None => {
             return Err(format!(
-                "post_processor: it makes {whole:?} of the tokens {plain:?}, which is more than to put tokens around them"
+                "post_processor: it makes {whole:?} of the tokens {plain:?}, but only tokens before and after a text can be written"
             ));
         }
     };
@@ -98,10 +98,10 @@ fn around(tokenizer: &Tokenizer, known: &Known, encloses: bool) -> Result<Vec<Ne
         [] => Ok(None),
         [id] => Ok(Some(id)),
         _ => Err(format!(
-            "post_processor: it puts the tokens {ids:?} {place} a text; one can be written"
+            "post_processor: it puts the tokens {ids:?} {place} a text; only one can be written"
         )),
     };
-    let (before, after) = (one(before, "before")?, one(after, "behind")?);
+    let (before, after) = (one(before, "before")?, one(after, "after")?);
     let mut keys = Vec::new();
     if encloses {
         let (Some(first), Some(last)) = (before, after) else {
@@ -127,7 +127,7 @@ fn around(tokenizer: &Tokenizer, known: &Known, encloses: bool) -> Result<Vec<Ne
     let names = ["eos_token_id", "eot_token_id", "eom_token_id"];
     if ends.len() > names.len() {
         return Err(format!(
-            "the tokens {ends:?} end a text; {} can be written",
+            "the tokens {ends:?} end a text; only {} can be written",
             names.len()
         ));
     }
@@ -164,7 +164,7 @@ const SAMPLES: [&str; 10] = [
     "ALLCAPS camelCase snake_case kebab-case 0123456789",
 ];
 
-/// Compares what two tokenizers make of some texts: an error if `made` gives other tokens than `given`.
+/// Compares what two tokenizers make of some texts: an error if `made` returns different tokens than `given`.
 pub fn compare(given: &Tokenizer, made: &Tokenizer) -> Result<(), String> {
     for text in SAMPLES {
         let (expected, found) = match (given.encode(text, true), made.encode(text, true)) {
@@ -178,7 +178,7 @@ pub fn compare(given: &Tokenizer, made: &Tokenizer) -> Result<(), String> {
             let part =
                 |ids: &[u32]| format!("{:?}", &ids[at.min(ids.len())..ids.len().min(at + 8)]);
             return Err(format!(
-                "a GGUF file's vocabulary can't say all that it does: from the token {at} (from 0) of {text:?} on, {} would become {}",
+                "a GGUF file's vocabulary can't express all that it does: from token {at} (from 0) of {text:?} on, {} would become {}",
                 part(&expected),
                 part(&found)
             ));

@@ -1,4 +1,4 @@
-//! What the parts of a `tokenizer.json` are called in a GGUF file's vocabulary, for each kind of model.
+//! How the parts of a `tokenizer.json` are written in a GGUF file's vocabulary, for each kind of model.
 
 use std::collections::BTreeMap;
 
@@ -9,18 +9,18 @@ use super::vocabulary_tokens::Tokens;
 use crate::text::tokenizer::gguf::LONGEST_WORD;
 use crate::text::tokenizer::{SPACE_MARK, pre_tokenizers};
 
-/// What a model and its parts become.
+/// What a tokenizer's model and its parts become.
 pub(super) struct Written {
     pub model: &'static str,
     pub keys: Vec<NewKey>,
-    /// The scores of pieces by their spelling, where pieces have scores; those that no merge gives are left out.
+    /// The scores of pieces by their spelling, where pieces have scores; pieces that no merge produces are left out.
     pub scores: Option<BTreeMap<String, f32>>,
     pub unknown: Option<u32>,
-    /// Whether what is put around a text is said by the kind of the vocabulary.
+    /// Whether the kind of the vocabulary already says which tokens are put around a text.
     pub encloses: bool,
 }
 
-/// A part's own parts: those of a Sequence, or itself; none if it is null.
+/// A part's own parts: the parts of a Sequence, or the part itself; none if it is null.
 fn flat<'j>(json: &'j Json, name: &str, of: &str) -> Vec<&'j Json> {
     match json.get(name) {
         None | Some(Json::Null) => Vec::new(),
@@ -56,20 +56,20 @@ fn pattern<'j>(part: &'j Json, kind: &str) -> Option<&'j str> {
     text(part.get("pattern")?, kind)
 }
 
-/// A part that can't be written.
+/// The error for a part that can't be written.
 fn refusal(place: &str, part: &Json) -> String {
     let text: String = part.to_string().chars().take(200).collect();
     format!("{place}: {text} can't be written in a GGUF file's vocabulary")
 }
 
-/// Whether a model of BPE spells bytes.
+/// Whether a BPE model spells bytes.
 pub(super) fn is_byte_level(json: &Json) -> bool {
     pre_tokenizers(json)
         .iter()
         .any(|part| kind(part) == "ByteLevel")
 }
 
-/// Options of BPE that change what it does.
+/// Refuses options of BPE that change what it does.
 fn check_bpe(model: &Json) -> Result<(), String> {
     for name in ["continuing_subword_prefix", "end_of_word_suffix"] {
         if let Some(text) = text(model, name).filter(|text| !text.is_empty()) {
@@ -84,7 +84,7 @@ fn check_bpe(model: &Json) -> Result<(), String> {
     }
 }
 
-/// The pairs that are joined, first ones first.
+/// The pairs that are joined, in the order of their priority.
 fn merges(model: &Json) -> Result<Vec<(&str, &str)>, String> {
     let merges = model.get("merges").and_then(Json::as_array);
     let merges = merges.ok_or("model: it has no list \"merges\"")?;
@@ -130,7 +130,7 @@ pub(super) fn byte_level(json: &Json, model: &Json, tokens: &Tokens) -> Result<W
     let Some(name) = pre_tokenizers::of_cuts(&cuts, whole_words) else {
         let also = match pre_tokenizers::of_cuts(&cuts, !whole_words) {
             Some(name) => format!(
-                " (those of `{name}` are the same, but its models have \"ignore_merges\": {})",
+                " (`{name}` has the same expressions, but its models have \"ignore_merges\": {})",
                 !whole_words
             ),
             None => String::new(),
@@ -164,7 +164,7 @@ pub(super) fn byte_level(json: &Json, model: &Json, tokens: &Tokens) -> Result<W
 enum Cut {
     /// Cuts at the matches of an expression.
     By(String),
-    /// Spells bytes, after a cut of its own.
+    /// Spells bytes, after its own cut.
     Bytes { cut: Option<String> },
 }
 
@@ -202,7 +202,7 @@ pub(super) fn sentence_piece(
     check_bpe(model)?;
     if flag(model, "byte_fallback") != Some(true) {
         return Err(format!(
-            "model: BPE without \"byte_fallback\" and with the pre_tokenizer {} is neither of bytes nor of SentencePiece",
+            "model: BPE without \"byte_fallback\" and with the pre_tokenizer {} is neither byte-level nor SentencePiece BPE",
             json.get("pre_tokenizer").unwrap_or(&Json::Null)
         ));
     }
@@ -231,13 +231,13 @@ pub(super) fn sentence_piece(
                     None => flag(part, "add_prefix_space").unwrap_or(true),
                 };
             }
-            // There are no spaces any more to cut at.
+            // There are no spaces left to cut at.
             "Split" if marked && pattern(part, "String") == Some(" ") => {}
             _ => return Err(refusal("pre_tokenizer", part)),
         }
     }
     if !marked {
-        return Err("normalizer: nothing puts \"▁\" for spaces".to_string());
+        return Err("normalizer: nothing replaces spaces with \"▁\"".to_string());
     }
     tokens.mark_bytes();
     let unknown = text(model, "unk_token");
@@ -249,7 +249,7 @@ pub(super) fn sentence_piece(
     }
     Ok(Written {
         model: "llama",
-        // Programs that know several ways of SentencePiece take the usual one.
+        // Programs that know several ways to apply SentencePiece use the usual one.
         keys: vec![
             NewKey::text("tokenizer.ggml.pre", "default"),
             NewKey::bool("tokenizer.ggml.add_space_prefix", prefixed),

@@ -1,4 +1,4 @@
-//! The tokens of a vocabulary that is written: spelling and kind by id.
+//! The tokens of the vocabulary to be written: spelling and kind by id.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ impl Tokens {
         Ok(())
     }
 
-    /// The tokens that are found before all else.
+    /// The added tokens, which are found in a text before anything else.
     pub(super) fn add(&mut self, json: &Json) -> Result<(), String> {
         let added = json.get("added_tokens").and_then(Json::as_array);
         for token in added.into_iter().flatten() {
@@ -65,7 +65,7 @@ impl Tokens {
                 && other != text
             {
                 return Err(format!(
-                    "added_tokens: {text:?} has the id {id}, which is that of {other:?}"
+                    "added_tokens: {text:?} has the id {id}, which already belongs to {other:?}"
                 ));
             }
         }
@@ -79,7 +79,7 @@ impl Tokens {
         Some(*id)
     }
 
-    /// The id of a spelling, whose kind becomes the given one.
+    /// Sets the kind of the token with this spelling; returns its id.
     fn mark(&mut self, text: &str, kind: i32) -> Option<u32> {
         let mut tokens = self.by_id.iter_mut();
         let (id, (_, old)) = tokens.find(|(_, (other, _))| other == text)?;
@@ -100,7 +100,7 @@ impl Tokens {
         }
     }
 
-    /// Marks the token that stands for what has none.
+    /// Marks the token that stands for text without a token of its own.
     pub(super) fn mark_unknown(&mut self, text: &str) -> Option<u32> {
         self.mark(text, UNKNOWN)
     }
@@ -110,7 +110,7 @@ impl Tokens {
         self.mark(text, CONTROL)
     }
 
-    /// Spells the tokens of WordPiece as GGUF files do: marked is what begins a word, not what goes on one.
+    /// Spells the tokens of WordPiece as GGUF files do: they mark a piece that begins a word, not one that continues a word.
     pub(super) fn respell(&mut self) {
         for (text, kind) in self.by_id.values_mut() {
             if *kind == NORMAL {
@@ -122,7 +122,7 @@ impl Tokens {
         }
     }
 
-    /// All tokens in the order of their ids, places without one filled up.
+    /// All tokens in the order of their ids; ids without a token are filled.
     pub(super) fn texts(&self, count: Option<usize>) -> Result<Vec<(String, i32)>, String> {
         let largest = self.by_id.keys().next_back();
         let own = largest.map_or(0, |&id| id as usize + 1);
@@ -149,7 +149,7 @@ impl Tokens {
     }
 }
 
-/// Tokens that stand for nothing, up to the id `end`.
+/// Adds tokens that stand for nothing, up to the id `end`.
 pub(super) fn fill(texts: &mut Vec<(String, i32)>, end: usize) {
     for id in texts.len()..end {
         texts.push((format!("[PAD{id}]"), UNUSED));

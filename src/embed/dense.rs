@@ -15,7 +15,7 @@ use crate::language::nearest::unknown_of_few;
 /// PyTorch's name for no function.
 const IDENTITY: &str = "Identity";
 
-/// The function that PyTorch calls so: `torch.nn.modules.activation.Tanh`, or its last part alone. The inner one is none
+/// The function with this PyTorch name: `torch.nn.modules.activation.Tanh`, or only the last part. The inner option is `None`
 /// for the identity.
 pub(super) fn activation(name: &str) -> Result<Option<UnaryFunction>, String> {
     let class = name.rsplit('.').next().unwrap_or(name);
@@ -36,16 +36,16 @@ pub(super) fn activation(name: &str) -> Result<Option<UnaryFunction>, String> {
 /// A dense layer.
 #[derive(Debug)]
 pub(super) struct Dense {
-    /// [in, out]: the file's weight transposed, so that outputs are neighbours.
+    /// [in, out]: the file's weight, transposed so that the outputs of an input are adjacent.
     weight: Vec<f32>,
     /// `[out]`.
     bias: Vec<f32>,
-    /// None for the identity.
+    /// `None` for the identity.
     activation: Option<UnaryFunction>,
 }
 
 impl Dense {
-    /// The layer of a safetensors file with `linear.weight` [out, in] and, where `biased`, `linear.bias` `[out]`.
+    /// The layer of a safetensors file with `linear.weight` [out, in] and, if `biased`, `linear.bias` `[out]`.
     pub fn read(
         folder: &Folder,
         file: &str,
@@ -58,7 +58,7 @@ impl Dense {
         };
         if !folder.has(file) {
             return Err(fail(
-                "a dense layer's weights must stand in a safetensors file, and there is none"
+                "a dense layer's weights must be in a safetensors file, but there is none"
                     .to_string(),
             ));
         }
@@ -84,7 +84,7 @@ impl Dense {
                 if *bias.shape() != [outputs] {
                     let shape = bias.shape();
                     return Err(fail(format!(
-                        "linear.bias must be [{outputs}], as linear.weight has rows, found {shape:?}"
+                        "linear.bias must be [{outputs}] to match the rows of linear.weight, found {shape:?}"
                     )));
                 }
                 bias.to_f32()
@@ -97,17 +97,17 @@ impl Dense {
         })
     }
 
-    /// Elements of its input.
+    /// Number of elements of its input.
     pub fn inputs(&self) -> usize {
         self.weight.len() / self.outputs().max(1)
     }
 
-    /// Elements of its output.
+    /// Number of elements of its output.
     pub fn outputs(&self) -> usize {
         self.bias.len()
     }
 
-    /// The layer's output for `x`, of as many elements as [`Dense::inputs`].
+    /// The layer's output for `x`, which has [`Dense::inputs`] elements.
     pub fn apply(&self, x: &[f32]) -> Vec<f32> {
         let mut sums = vec![0.0; self.outputs()];
         for (x, column) in x

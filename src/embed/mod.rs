@@ -1,11 +1,11 @@
-//! Embed: from hidden states to one vector a text.
+//! Embed: turning hidden states into one vector for each text.
 //!
-//! What belongs here: what a model's files say about pooling, normalising and the layers between
+//! What belongs here: what a model's files say about pooling, normalising and the layers between them
 //! (sentence-transformers' `modules.json`, GGUF's `pooling_type`), that arithmetic, and the [`Embedder`], which fills
 //! steps with texts. What does not: the encoder itself (a graph file), and reading several texts in one step (`exec/`).
 //!
 //! All of it works token by token and text by text in a fixed order, so that an embedding's bits do not depend on the
-//! texts beside it.
+//! other texts of the step.
 
 mod dense;
 mod options;
@@ -32,20 +32,20 @@ pub(crate) use recipe::pooling_type;
 pub enum EmbedError {
     /// The model's output is not a hidden state.
     #[error(
-        "this model gives no embeddings: its output are the logits of {vocabulary} tokens, not a hidden state; a graph \
-         file whose output is one would do (--graph)"
+        "this model has no embeddings: its output is the logits of {vocabulary} tokens, not a hidden state; use a graph \
+        file whose output is a hidden state (--graph)"
     )]
     NoHiddenState {
-        /// Columns of the output.
+        /// Number of columns of the output.
         vocabulary: usize,
     },
-    /// The model's output leaves tokens out that the pooling needs.
+    /// The model's output leaves out tokens that the pooling needs.
     #[error(
-        "the pooling needs the hidden states of all tokens, and this model gives those of the last alone: open it for \
+        "the pooling needs the hidden states of all tokens, but this model returns only the last token's: open it for \
          all rows (Options::logits)"
     )]
     LastRowOnly,
-    /// The files ask for something that is not done here.
+    /// The files ask for something that is not supported.
     #[error("{}: {problem}", path.display())]
     File {
         /// The file that asks.
@@ -55,7 +55,7 @@ pub enum EmbedError {
     },
     /// The GGUF file says that its tokens are not pooled to one vector.
     #[error(
-        "the file's pooling_type is {pooling_type}, which gives no embedding of a text: name one of mean, cls, last, max"
+        "the file's pooling_type is {pooling_type}, which makes no embedding of a text: choose mean, cls, last or max"
     )]
     NotPooled {
         /// GGUF's number.
@@ -67,7 +67,7 @@ pub enum EmbedError {
     /// A weight of a dense layer can't be read.
     #[error(transparent)]
     Weights(#[from] TensorFileError),
-    /// The memory of a session can't be had.
+    /// There is no memory for a session.
     #[error(transparent)]
     Memory(#[from] ArenaError),
     /// A text can't be read.
@@ -81,20 +81,20 @@ pub enum EmbedError {
     /// An embedding is not finite, though the hidden states were.
     #[error(
         "text {text} (from 0): its embedding is not finite: {count} of {width} numbers are NaN or infinite, the first is \
-         number {first}; the model's dense layers are damaged, or its hidden states too large to be added up"
+         number {first}; the model's dense layers are damaged, or its hidden states are too large to be added up"
     )]
     NotFinite {
         /// The text's place in the list.
         text: usize,
-        /// Numbers that are not finite.
+        /// How many numbers are not finite.
         count: usize,
-        /// Numbers of the embedding.
+        /// How many numbers the embedding has.
         width: usize,
-        /// The place of the first that is not finite.
+        /// The index of the first number that is not finite.
         first: usize,
     },
     /// Text can't be read without a tokenizer.
-    #[error("the model has no tokenizer that can be read, so that it takes token ids alone")]
+    #[error("the model has no tokenizer that can be read, so it accepts only token ids")]
     NoTokenizer,
     /// The tokenizer failed.
     #[cfg(feature = "tokenizer")]

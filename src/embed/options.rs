@@ -1,19 +1,19 @@
-//! What a caller may choose of embeddings.
+//! What a caller may choose about embeddings.
 
 use super::Pooling;
 
-/// How hidden states become embeddings, where the caller wants it otherwise than the model's files.
+/// How hidden states become embeddings, if the caller wants something different from what the model's files say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EmbedOptions {
-    /// The pooling; what the files say where `None`, or the mean if they say nothing.
+    /// The pooling; `None` means what the files say, or the mean if they say nothing.
     pub pooling: Option<Pooling>,
-    /// Whether embeddings are brought to length 1; as the files say where `None`, or yes if they say nothing.
+    /// Whether embeddings are normalised to length 1; `None` means what the files say, or yes if they say nothing.
     pub normalize: Option<bool>,
 }
 
 impl EmbedOptions {
-    /// As the model's files say.
+    /// The choices of the model's files.
     pub fn new() -> EmbedOptions {
         EmbedOptions::default()
     }

@@ -1,4 +1,4 @@
-//! From the rows of a text's tokens to one row, and to length 1.
+//! Pooling the rows of a text's tokens into one row, and normalising the row to length 1.
 //!
 //! ```text
 //! mean[j]  = ((+0 + row[0][j]) + row[1][j] + ...) / tokens
@@ -16,16 +16,16 @@ use crate::kernels::simd::{LANES, tree};
 pub enum Pooling {
     /// The mean over the text's tokens, special ones included.
     Mean,
-    /// The first token's: BERT's `[CLS]`.
+    /// The first token's hidden state: BERT's `[CLS]`.
     Cls,
-    /// The last token's.
+    /// The last token's hidden state.
     Last,
-    /// The largest of each column.
+    /// The largest element of each column.
     Max,
 }
 
 impl Pooling {
-    /// All of them.
+    /// All poolings.
     pub const ALL: [Pooling; 4] = [Pooling::Mean, Pooling::Cls, Pooling::Last, Pooling::Max];
 
     /// Its name: `mean`, `cls`, `last` or `max`.
@@ -38,7 +38,7 @@ impl Pooling {
         }
     }
 
-    /// The one of that name.
+    /// The pooling with this name.
     pub fn named(name: &str) -> Option<Pooling> {
         Pooling::ALL
             .into_iter()
@@ -54,7 +54,7 @@ impl Pooling {
     }
 }
 
-/// Pools a text whose rows come part by part.
+/// Pools a text whose rows arrive part by part.
 pub(super) struct Pooler {
     pooling: Pooling,
     row: Vec<f32>,
@@ -102,8 +102,8 @@ impl Pooler {
     }
 }
 
-/// Brings a row to Euclidean length 1; a row shorter than 1e-12 is divided by that. A row whose squares are too large to
-/// be added up becomes NaN: divided by infinity it would look like a row of zeros.
+/// Normalises a row to Euclidean length 1; a row shorter than 1e-12 is divided by 1e-12. A row whose squares are too large
+/// to be added up becomes NaN: divided by infinity, it would look like a row of zeros.
 pub fn normalize(row: &mut [f32]) {
     let _environment = FloatEnvironment::set_default();
     let mut lanes = [0f32; LANES];

@@ -1,8 +1,8 @@
-//! What a model's files say comes after its hidden states.
+//! What happens to hidden states, according to a model's files.
 //!
-//! A folder of sentence-transformers has `modules.json`, the list of its modules: the transformer, which the graph is,
-//! then a pooling, then dense layers and normalising, each with a folder of its own. A GGUF file has
-//! `{arch}.pooling_type`. Where neither says anything, the mean is taken and brought to length 1.
+//! A folder of sentence-transformers has `modules.json`, the list of its modules: the transformer, which is the graph, then a
+//! pooling, then dense layers and normalising, each with its own folder. A GGUF file has `{arch}.pooling_type`. If neither
+//! says anything, the embedding is the mean, normalised to length 1.
 
 use std::path::Path;
 
@@ -17,9 +17,9 @@ use crate::kernels::finite::{NonFinite, non_finite};
 use crate::model::ModelFiles;
 use crate::model::{RecipeSource, read_json};
 
-/// The list of a folder's modules.
+/// The file that lists a folder's modules.
 const MODULES: &str = "modules.json";
-/// The prompts that may stand before texts.
+/// The file with the prompts that may be put before texts.
 const PROMPTS: &str = "config_sentence_transformers.json";
 
 /// A module after pooling.
@@ -29,12 +29,12 @@ pub(super) enum Layer {
     Normalize,
 }
 
-/// From a text to its tokens' limits, and from hidden states to the embedding.
+/// How a text is prepared and limited, and how its hidden states become the embedding.
 #[derive(Debug)]
 pub(super) struct Recipe {
-    /// Stands before each text.
+    /// The text that is put before each text.
     pub prompt: String,
-    /// Whether text is brought to lower case before the tokenizer sees it.
+    /// Whether text is converted to lower case before the tokenizer sees it.
     pub lower_case: bool,
     /// The most tokens of a text, special ones included; longer texts are cut.
     pub max_tokens: Option<usize>,
@@ -43,7 +43,7 @@ pub(super) struct Recipe {
 }
 
 impl Recipe {
-    /// The recipe that a model's files and the caller give, for hidden states of `width` elements.
+    /// The recipe that follows from a model's files and the caller's options, for hidden states of `width` elements.
     pub fn read(
         source: &RecipeSource,
         options: &EmbedOptions,
@@ -72,7 +72,7 @@ impl Recipe {
         Ok(recipe)
     }
 
-    /// The embedding of text `number`, whose pooled row is `row`. The hidden states were finite, but sums over them, and
+    /// The embedding of text `number`, whose pooled row is `row`. The hidden states were finite, but sums of them, and
     /// products with a dense layer's weights, may not be.
     pub fn finish(&self, mut row: Vec<f32>, number: usize) -> Result<Vec<f32>, EmbedError> {
         for layer in &self.layers {
@@ -93,8 +93,8 @@ impl Recipe {
     }
 }
 
-/// GGUF's number for the pooling of a folder of sentence-transformers; `None` of other folders. What else such a folder asks
-/// for and no GGUF file says is an error, but for the most tokens of a text.
+/// GGUF's number for the pooling of a folder of sentence-transformers; `None` for other folders. Anything else that such a
+/// folder asks for and that no GGUF file can express is an error, except for the maximum number of tokens of a text.
 #[cfg(feature = "tokenizer")]
 pub(crate) fn pooling_type(files: &ModelFiles) -> Result<Option<u32>, EmbedError> {
     let Some(folder) = files.folder.as_ref().filter(|folder| folder.has(MODULES)) else {
@@ -102,7 +102,7 @@ pub(crate) fn pooling_type(files: &ModelFiles) -> Result<Option<u32>, EmbedError
     };
     let path = folder.path(MODULES);
     let json = read_json(folder, MODULES)?;
-    let refuse = |what: &str| Err(problem(&path, format!("no GGUF file can say {what}")));
+    let refuse = |what: &str| Err(problem(&path, format!("a GGUF file can't express {what}")));
     let kinds = json.as_array().into_iter().flatten();
     let mut kinds = kinds.filter_map(|module| module.get("type")?.as_str());
     if kinds.any(|kind| kind.ends_with("Dense")) {
@@ -110,23 +110,23 @@ pub(crate) fn pooling_type(files: &ModelFiles) -> Result<Option<u32>, EmbedError
     }
     let recipe = of_folder(folder, None, 0)?;
     if !matches!(recipe.layers[..], [Layer::Normalize]) {
-        return refuse("that embeddings are not brought to length 1");
+        return refuse("that embeddings are not normalised to length 1");
     }
     if !recipe.prompt.is_empty() {
-        return refuse(&format!("that {:?} stands before each text", recipe.prompt));
+        return refuse(&format!("that {:?} is put before each text", recipe.prompt));
     }
     if recipe.lower_case {
-        return refuse("that texts are brought to lower case before they are read");
+        return refuse("that texts are converted to lower case before they are read");
     }
     match recipe.pooling {
         Pooling::Mean => Ok(Some(1)),
         Pooling::Cls => Ok(Some(2)),
         Pooling::Last => Ok(Some(3)),
-        Pooling::Max => refuse("that the largest of each column is taken"),
+        Pooling::Max => refuse("that pooling uses the largest element of each column"),
     }
 }
 
-/// The pooling of GGUF's number, unless the caller names one.
+/// The pooling with GGUF's number, unless the caller chose one.
 fn of_type(pooling_type: Option<i64>, given: Option<Pooling>) -> Result<Pooling, EmbedError> {
     match (given, pooling_type) {
         (Some(pooling), _) => Ok(pooling),
@@ -144,7 +144,7 @@ fn problem(path: &Path, problem: impl Into<String>) -> EmbedError {
     }
 }
 
-/// A file that may be missing: null then.
+/// The contents of a file; null if the file is missing.
 fn read_optional(folder: &Folder, file: &str) -> Result<Json, EmbedError> {
     match folder.has(file) {
         true => Ok(read_json(folder, file)?),
@@ -175,7 +175,7 @@ fn of_folder(folder: &Folder, given: Option<Pooling>, width: usize) -> Result<Re
             let message = format!("the module's path \"{place}\" leads out of the folder");
             return Err(problem(path, message));
         }
-        // Versions of the program move its classes, and keep their names.
+        // New versions of the program move its classes but keep their names.
         let kind = name.rsplit('.').next().unwrap_or(name);
         match kind {
             "Transformer" if number == 0 && place.is_empty() => {}
@@ -200,7 +200,7 @@ fn of_folder(folder: &Folder, given: Option<Pooling>, width: usize) -> Result<Re
                 let dense = dense_of(folder, place)?;
                 if dense.inputs() != width {
                     let message = format!(
-                        "the module in \"{place}\" takes rows of {} elements, and rows of {width} come to it",
+                        "the module in \"{place}\" takes rows of {} elements, but it receives rows of {width}",
                         dense.inputs()
                     );
                     return Err(problem(path, message));
@@ -226,14 +226,14 @@ fn of_folder(folder: &Folder, given: Option<Pooling>, width: usize) -> Result<Re
     let Some(pooling) = pooling else {
         return Err(problem(
             path,
-            "no module is a Pooling, so that a text has no one embedding",
+            "no module is a Pooling, so a text has no single embedding",
         ));
     };
     let limits = read_optional(folder, "sentence_bert_config.json")?;
     let max_tokens = limits.get("max_seq_length").and_then(Json::as_u64);
     let prompt = default_prompt(folder)?;
     if excludes_prompt && !prompt.is_empty() {
-        let message = "the pooling leaves the prompt's tokens out, which is not done here";
+        let message = "the pooling leaves out the prompt's tokens, which is not supported";
         return Err(problem(&folder.path(PROMPTS), message));
     }
     Ok(Recipe {
@@ -253,7 +253,7 @@ fn within(place: &str, file: &str) -> String {
     }
 }
 
-/// The prompt that stands before texts where the caller chooses none.
+/// The prompt that is put before texts if the caller chooses none.
 fn default_prompt(folder: &Folder) -> Result<String, EmbedError> {
     let config = read_optional(folder, PROMPTS)?;
     let Some(name) = config.get("default_prompt_name").and_then(Json::as_str) else {
@@ -264,7 +264,7 @@ fn default_prompt(folder: &Folder) -> Result<String, EmbedError> {
         Some(prompt) => Ok(prompt.to_string()),
         None => Err(problem(
             &folder.path(PROMPTS),
-            format!("default_prompt_name is '{name}', which is not among the prompts"),
+            format!("default_prompt_name is '{name}', which is not one of the prompts"),
         )),
     }
 }
@@ -284,7 +284,7 @@ fn pooling_of(path: &Path, config: &Json) -> Result<Pooling, EmbedError> {
         let message = match modes.is_empty() {
             true => "no pooling mode is chosen".to_string(),
             false => format!(
-                "several pooling modes ({}) side by side: expected one",
+                "several pooling modes ({}) at once: expected one",
                 modes.join(", ")
             ),
         };
@@ -304,7 +304,7 @@ fn pooling_of(path: &Path, config: &Json) -> Result<Pooling, EmbedError> {
     }
 }
 
-/// The dense layer of a Dense module, whose files lie in `place`.
+/// The dense layer of a Dense module, whose files are in `place`.
 fn dense_of(folder: &Folder, place: &str) -> Result<Dense, EmbedError> {
     let file = within(place, "config.json");
     let path = folder.path(&file);

@@ -1,4 +1,4 @@
-//! The loop from texts to embeddings: tokens, steps filled with texts, pooling.
+//! The loop that turns texts into embeddings: tokens, steps filled with texts, pooling.
 
 use std::fmt;
 
@@ -9,8 +9,8 @@ use crate::exec::session::{Session, StepError};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::model::Model;
 
-/// A model that turns texts into vectors, with a session of its own. Its memory is taken once: a step allocates
-/// nothing, and what is given back is all that is new.
+/// A model that turns texts into vectors, with its own session. Its memory is allocated once: a step allocates
+/// nothing except the embeddings that are returned.
 pub struct Embedder {
     model: Model,
     session: Session,
@@ -29,8 +29,8 @@ impl fmt::Debug for Embedder {
 }
 
 impl Embedder {
-    /// The most tokens of a text, special ones included: what the model's files say, or else the context, or a step's
-    /// where texts are read whole and that is less.
+    /// The most tokens of a text, including special tokens: the limit that the model's files state, but at most the context,
+    /// and, if texts are read whole, at most as many as fit in one step.
     pub fn max_tokens(&self) -> usize {
         let plan = &self.model.compiled().plan;
         let room = match plan.is_bidirectional() {
@@ -45,8 +45,7 @@ impl Embedder {
         self.recipe.pooling
     }
 
-    /// A text as the tokenizer must see it: after the prompt that the model's files name, and in lower case where they
-    /// say so.
+    /// A text as the tokenizer must see it: after the prompt that the model's files name, and in lower case if they say so.
     pub fn prepared(&self, text: &str) -> String {
         let whole = format!("{}{text}", self.recipe.prompt);
         match self.recipe.lower_case {
@@ -55,11 +54,11 @@ impl Embedder {
         }
     }
 
-    /// The tokens of a text as they are embedded: with those that the tokenizer puts around it, and without the end of
-    /// a text that has more than [`Embedder::max_tokens`]. What the tokenizer puts after a text stays.
+    /// The tokens of a text as they are embedded: with the tokens that the tokenizer puts around it, and without the end of
+    /// a text that has more than [`Embedder::max_tokens`] tokens. The tokens that the tokenizer puts after a text stay.
     ///
     /// # Errors
-    /// If the model has no tokenizer, or that fails.
+    /// If the model has no tokenizer, or the tokenizer fails.
     #[cfg(feature = "tokenizer")]
     pub fn tokens(&self, text: &str) -> Result<Vec<u32>, EmbedError> {
         let tokenizer = self.model.tokenizer().ok_or(EmbedError::NoTokenizer)?;
@@ -70,7 +69,7 @@ impl Embedder {
     /// The embeddings of texts, in their order. Texts of more than [`Embedder::max_tokens`] tokens are cut.
     ///
     /// # Errors
-    /// If the model has no tokenizer, that fails, or a text can't be read.
+    /// If the model has no tokenizer, the tokenizer fails, or a text can't be read.
     #[cfg(feature = "tokenizer")]
     pub fn embed(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
         let tokens: Vec<Vec<u32>> = texts
@@ -81,8 +80,8 @@ impl Embedder {
         self.embed_tokens(&tokens)
     }
 
-    /// The embeddings of texts given as token ids, in their order. The ids are taken as they are; a text longer than
-    /// the context is an error.
+    /// The embeddings of texts given as token ids, in their order. The ids are used as they are; a text longer than the
+    /// context is an error.
     ///
     /// # Errors
     /// If a text is empty, is longer than the context, or has ids that the model does not know.
@@ -126,7 +125,7 @@ impl Embedder {
                 let of_text = |&(place, text): &(usize, &usize)| match error {
                     StepError::UnknownToken { token, .. } => texts[*text].contains(&token),
                     StepError::NotFinite { text, .. } => place == text,
-                    // A text that is too long comes first, and with the longest.
+                    // A text that is too long is among the longest, so it comes first.
                     _ => true,
                 };
                 let text = here.iter().enumerate().find(of_text).map(|(_, text)| text);
@@ -163,10 +162,10 @@ impl Embedder {
 }
 
 impl Model {
-    /// An embedder: what turns texts into vectors with this model. An error where the model's output are logits.
+    /// An embedder, which turns texts into vectors with this model. An error if the model's output is logits.
     ///
     /// # Errors
-    /// If the output is logits, the files ask for something that is not done here, or there is no memory for a session.
+    /// If the output is logits, the files ask for something that is not supported, or there is no memory for a session.
     pub fn embedder(&self, options: &EmbedOptions) -> Result<Embedder, EmbedError> {
         let _environment = FloatEnvironment::set_default();
         let session = self.session()?;
@@ -184,8 +183,8 @@ impl Model {
     }
 
     /// The embeddings of texts, in their order, as the model's files say: pooled, passed through dense layers if there
-    /// are any, and normalised. Texts longer than the files' limit are cut. Takes a session for the call; to keep one,
-    /// or to choose otherwise, use [`Model::embedder`].
+    /// are any, and normalised. Texts longer than the files' limit are truncated. Creates a session for this call; to keep a
+    /// session, or to choose other options, use [`Model::embedder`].
     ///
     /// # Errors
     /// As [`Model::embedder`] and [`Embedder::embed`].

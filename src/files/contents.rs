@@ -1,23 +1,23 @@
-//! The contents of a weight file: mapped, read piece by piece where they are asked for, or not wanted.
+//! The contents of a weight file: mapped, read piece by piece on demand, or not needed.
 
 use std::ops::Range;
 
 use super::map::Mapped;
 use super::opened::{MapError, OpenFile};
 
-/// Where a weight file's bytes come from.
+/// The source of the bytes of a weight file.
 #[derive(Debug)]
 pub(super) enum Contents {
     /// The whole file.
     Whole(Mapped),
-    /// The file is read where its bytes are asked for.
+    /// The file is read on demand.
     Read(OpenFile),
     /// Only the header was opened.
     HeaderOnly,
 }
 
 impl Contents {
-    /// The whole file, if it is at hand.
+    /// The whole file, if it is mapped or in memory.
     pub fn whole(&self) -> Option<&Mapped> {
         match self {
             Contents::Whole(bytes) => Some(bytes),
@@ -25,7 +25,7 @@ impl Contents {
         }
     }
 
-    /// Bytes that have `range` of the file, and where in them it starts; `None` if only the header was opened.
+    /// Bytes that contain `range` of the file, and where `range` starts in them; `None` if only the header was opened.
     pub fn part(&self, range: Range<usize>) -> Result<Option<(Mapped, usize)>, MapError> {
         Ok(match self {
             Contents::Whole(bytes) => Some((bytes.clone(), range.start)),
@@ -44,7 +44,7 @@ impl Contents {
         }))
     }
 
-    /// Fails if the file is not what it was when it was opened.
+    /// Fails if the file has changed since it was opened.
     pub fn check(&self) -> Result<(), MapError> {
         match self {
             Contents::Whole(bytes) => bytes.check(),
@@ -53,7 +53,7 @@ impl Contents {
         }
     }
 
-    /// Let the system take back the memory of all that was read: see [`Mapped::release`].
+    /// Lets the system reclaim the memory of everything that was read: see [`Mapped::release`].
     pub fn release(&self) {
         if let Contents::Whole(bytes) = self {
             bytes.release(0..bytes.len());

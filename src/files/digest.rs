@@ -1,25 +1,26 @@
-//! FNV-1a of 64 bits (Fowler, Noll and Vo): tells accidental changes of bytes, and is not a protection against intent.
+//! FNV-1a with 64 bits (Fowler, Noll and Vo): detects accidental changes of bytes; it does not protect against deliberate
+//! ones.
 
 /// A digest of the bytes added so far. Any change of a single byte changes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digest(u64);
 
 impl Default for Digest {
-    /// The digest of nothing.
+    /// The digest of no bytes.
     fn default() -> Self {
         Digest(0xcbf2_9ce4_8422_2325)
     }
 }
 
 impl Digest {
-    /// Adds bytes after those already there.
+    /// Appends bytes.
     pub fn add(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
     }
 
-    /// Adds bytes with their number before them, so that what follows can't be taken for part of them.
+    /// Appends bytes preceded by their number, so that later bytes cannot be mistaken for a part of them.
     pub fn add_field(&mut self, bytes: &[u8]) {
         self.add(&(bytes.len() as u64).to_le_bytes());
         self.add(bytes);
@@ -37,7 +38,7 @@ mod tests {
 
     #[test]
     fn it_is_fnv_1a() {
-        // The vectors of the algorithm's authors.
+        // The test vectors published by the authors of the algorithm.
         let of = |bytes: &[u8]| {
             let mut digest = Digest::default();
             digest.add(bytes);

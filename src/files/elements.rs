@@ -1,13 +1,13 @@
-//! Elements as weight files hold them: plain numbers, or blocks of quantized ones.
+//! The elements of weight files: plain numbers, or quantized blocks.
 
 use half::{bf16, f16};
 
 use crate::blocks::{BlockFormat, MOST_ELEMENTS};
 use crate::types::DType;
 
-/// The bits of elements that stand `stride` elements apart, the first of them `skip` elements after the beginning of `bytes`:
-/// F16 and BF16 in the lower half, elements of blocks as F32. Elements of blocks have stride 1, and those of other types no
-/// `skip`. `dtype` is a type of weights.
+/// The bits of elements that are `stride` elements apart, where the first is `skip` elements after the beginning of `bytes`:
+/// F16 and BF16 are in the lower half, and elements of blocks are read as F32. For blocks `stride` is 1, and for other types
+/// `skip` is 0. `dtype` is a type of weights.
 pub(super) fn read_bits(dtype: DType, bytes: &[u8], skip: usize, stride: usize, out: &mut [u32]) {
     match dtype {
         DType::F32 => gather(bytes, stride, out, u32::from_le_bytes),
@@ -17,7 +17,7 @@ pub(super) fn read_bits(dtype: DType, bytes: &[u8], skip: usize, stride: usize, 
     }
 }
 
-/// As [`read_bits`], but converted to f32, exactly.
+/// Like [`read_bits`], but converted to f32, exactly.
 pub(super) fn read_f32(dtype: DType, bytes: &[u8], skip: usize, stride: usize, out: &mut [f32]) {
     match dtype {
         DType::F32 => gather(bytes, stride, out, f32::from_le_bytes),
@@ -28,7 +28,7 @@ pub(super) fn read_f32(dtype: DType, bytes: &[u8], skip: usize, stride: usize, o
     }
 }
 
-/// Reads elements of `BYTES` bytes that stand `stride` elements apart.
+/// Reads elements of `BYTES` bytes that are `stride` elements apart.
 pub(super) fn gather<const BYTES: usize, T>(
     bytes: &[u8],
     stride: usize,
@@ -47,7 +47,7 @@ pub(super) fn gather<const BYTES: usize, T>(
     }
 }
 
-/// The elements of consecutive blocks from element `skip` on.
+/// The elements of consecutive blocks, from element `skip` on.
 fn dequantize<T>(
     format: BlockFormat,
     blocks: &[u8],

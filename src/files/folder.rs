@@ -1,4 +1,4 @@
-//! A model's folder: files by name, on disk or in memory.
+//! The folder of a model: files by name, on disk or in memory.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::map::Mapped;
 
-/// Why a file of a folder can't be read.
+/// Why a file in a folder cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {problem}", path.display())]
 pub struct FolderError {
-    /// What messages call the file.
+    /// The name of the file in messages.
     pub path: PathBuf,
     /// What is wrong.
     pub problem: String,
@@ -21,17 +21,17 @@ pub struct FolderError {
 pub enum Folder {
     /// A folder of the file system.
     Disk(PathBuf),
-    /// Files that the program holds. Cloning shares their bytes.
+    /// Files in the memory of the program. Cloning shares their bytes.
     Memory {
-        /// What messages call the folder; empty where it has no name.
+        /// The name of the folder in messages; empty if it has no name.
         name: PathBuf,
-        /// The files by name. A name may have folders in it, with `/` between them.
+        /// The files by name. A name may contain folders, separated by `/`.
         files: BTreeMap<String, Mapped>,
     },
 }
 
 impl Folder {
-    /// What messages call the folder; on disk, its path.
+    /// The name of the folder in messages; on disk, its path.
     pub fn name(&self) -> PathBuf {
         match self {
             Folder::Memory { name, .. } if name.as_os_str().is_empty() => "model in memory".into(),
@@ -39,7 +39,7 @@ impl Folder {
         }
     }
 
-    /// What messages call a file of the folder; on disk, its path.
+    /// The name of a file of the folder in messages; on disk, its path.
     pub fn path(&self, file: &str) -> PathBuf {
         match self {
             Folder::Disk(path) => path.join(file),
@@ -47,7 +47,7 @@ impl Folder {
         }
     }
 
-    /// Whether there is a file of that name.
+    /// Whether there is a file with that name.
     pub fn has(&self, file: &str) -> bool {
         match self {
             Folder::Disk(path) => path.join(file).is_file(),
@@ -55,7 +55,7 @@ impl Folder {
         }
     }
 
-    /// The size of a file of that name, in bytes; `None` if there is none.
+    /// The size of the file with that name, in bytes; `None` if there is none.
     pub fn size(&self, file: &str) -> Option<u64> {
         match self {
             Folder::Disk(path) => Some(std::fs::metadata(path.join(file)).ok()?.len()),
@@ -63,7 +63,7 @@ impl Folder {
         }
     }
 
-    /// The names of all files and folders in it, sorted; none if it can't be read.
+    /// The names of all files and folders in the folder, sorted; empty if it cannot be read.
     pub fn names(&self) -> Vec<String> {
         let files = match self {
             Folder::Disk(path) => std::fs::read_dir(path),
@@ -76,10 +76,10 @@ impl Folder {
         names
     }
 
-    /// The text of a file of at most `most` bytes.
+    /// The text of a file that has at most `most` bytes.
     ///
     /// # Errors
-    /// If there is no such file, it is longer, or it is not UTF-8.
+    /// If there is no such file, if it is longer, or if it is not UTF-8.
     pub fn text(&self, file: &str, most: u64) -> Result<Cow<'_, str>, FolderError> {
         let files = match self {
             Folder::Disk(path) => return read_text(&path.join(file), most).map(Cow::Owned),
@@ -99,10 +99,10 @@ impl Folder {
     }
 }
 
-/// The text of a file on disk, of at most `most` bytes.
+/// The text of a file on disk that has at most `most` bytes.
 ///
 /// # Errors
-/// If there is no such file, it is longer, or it is not UTF-8.
+/// If there is no such file, if it is longer, or if it is not UTF-8.
 pub fn read_text(path: &Path, most: u64) -> Result<String, FolderError> {
     let fail = |problem: String| FolderError {
         path: path.to_path_buf(),

@@ -1,19 +1,19 @@
-//! Files of other kinds that are given as weights or models: what they are, and what to do about it.
+//! Files of other kinds that a user gives as weights or models: what they are, and what the user can do.
 
-/// How many bytes of a file's beginning tell its kind.
+/// How many bytes at the beginning of a file are needed to recognize its kind.
 pub const BEGINNING: usize = 512;
-/// What to do with weights that only another program reads.
-pub const CONVERT: &str = "in Python, `AutoModelForCausalLM.from_pretrained(\"FOLDER\").save_pretrained(\"NEW_FOLDER\")` of transformers writes them as safetensors, which are read";
+/// How to convert weights that only other programs read.
+pub const CONVERT: &str = "in Python, `AutoModelForCausalLM.from_pretrained(\"FOLDER\").save_pretrained(\"NEW_FOLDER\")` of transformers writes them as safetensors, which can be read";
 
-/// A kind of files.
+/// A kind of file.
 struct Kind {
-    /// Where the bytes stand that tell it.
+    /// The offset of the bytes that identify the kind.
     at: usize,
-    /// These bytes.
+    /// The bytes that identify the kind.
     bytes: &'static [u8],
-    /// What it is, and what to do.
+    /// What the file is, and what the user can do.
     what: &'static str,
-    /// Whether weights lie in it that can be converted.
+    /// Whether the file contains weights that can be converted.
     convert: bool,
 }
 
@@ -26,78 +26,78 @@ const fn kind(at: usize, bytes: &'static [u8], what: &'static str, convert: bool
     }
 }
 
-/// All kinds, the rarer beginnings first.
+/// All kinds, those with the rarer beginnings first.
 const KINDS: [Kind; 26] = [
     kind(
         0,
         b"version https://git-lfs",
-        "a pointer of Git LFS, which stands for the file itself: `git lfs pull` in its repository fetches it",
+        "a Git LFS pointer instead of the file itself: run `git lfs pull` in its repository to fetch the file",
         false,
     ),
     kind(
         0,
         b"<!DOCTYPE",
-        "a web page: the download did not give the file, so download it again",
+        "a web page instead of the file: download the file again",
         false,
     ),
     kind(
         0,
         b"<!doctype",
-        "a web page: the download did not give the file, so download it again",
+        "a web page instead of the file: download the file again",
         false,
     ),
     kind(
         0,
         b"<html",
-        "a web page: the download did not give the file, so download it again",
+        "a web page instead of the file: download the file again",
         false,
     ),
     kind(
         0,
         b"<HTML",
-        "a web page: the download did not give the file, so download it again",
+        "a web page instead of the file: download the file again",
         false,
     ),
     kind(
         0,
         b"<?xml",
-        "an XML text, as servers write errors: download the file again",
+        "an XML text, probably the error message of a server: download the file again",
         false,
     ),
     kind(
         0,
         b"PK\x03\x04",
-        "a zip archive, as torch.save writes weights",
+        "a zip archive, in which torch.save writes weights",
         true,
     ),
     kind(
         0,
         b"\x89HDF\r\n\x1a\n",
-        "an HDF5 file, as Keras and TensorFlow write weights",
+        "an HDF5 file, in which Keras and TensorFlow write weights",
         true,
     ),
     kind(
         0,
         b"lmgg",
-        "a GGML file, which llama.cpp wrote before GGUF: get the model as a GGUF file",
+        "a GGML file, the format of llama.cpp before GGUF: get the model as a GGUF file",
         false,
     ),
     kind(
         0,
         b"fmgg",
-        "a GGML file, which llama.cpp wrote before GGUF: get the model as a GGUF file",
+        "a GGML file, the format of llama.cpp before GGUF: get the model as a GGUF file",
         false,
     ),
     kind(
         0,
         b"tjgg",
-        "a GGML file, which llama.cpp wrote before GGUF: get the model as a GGUF file",
+        "a GGML file, the format of llama.cpp before GGUF: get the model as a GGUF file",
         false,
     ),
     kind(
         0,
         b"algg",
-        "a GGML adapter, which llama.cpp wrote before GGUF: get the model as a GGUF file",
+        "a GGML adapter, in the format of llama.cpp before GGUF: get the model as a GGUF file",
         false,
     ),
     kind(
@@ -106,7 +106,7 @@ const KINDS: [Kind; 26] = [
         "a llamafile, a program with a model in it: `unzip FILE '*.gguf'` unpacks the model",
         false,
     ),
-    kind(0, b"\x93NUMPY", "an array of NumPy", true),
+    kind(0, b"\x93NUMPY", "a NumPy array", true),
     kind(0, b"\x1f\x8b", "compressed by gzip: unpack it", false),
     kind(
         0,
@@ -126,37 +126,37 @@ const KINDS: [Kind; 26] = [
     kind(
         4,
         b"TFL3",
-        "a model of TensorFlow Lite, of which no weights are read: get the model as safetensors or GGUF",
+        "a TensorFlow Lite model, whose weights cannot be read: get the model as safetensors or GGUF",
         false,
     ),
     kind(
         0,
         b"\x80\x02",
-        "a Python pickle, as torch.save writes weights",
+        "a Python pickle, in which torch.save writes weights",
         true,
     ),
     kind(
         0,
         b"\x80\x03",
-        "a Python pickle, as torch.save writes weights",
+        "a Python pickle, in which torch.save writes weights",
         true,
     ),
     kind(
         0,
         b"\x80\x04",
-        "a Python pickle, as torch.save writes weights",
+        "a Python pickle, in which torch.save writes weights",
         true,
     ),
     kind(
         0,
         b"\x80\x05",
-        "a Python pickle, as torch.save writes weights",
+        "a Python pickle, in which torch.save writes weights",
         true,
     ),
-    kind(0, b"{", "a JSON text, in which no weights lie", false),
+    kind(0, b"{", "a JSON text, which contains no weights", false),
 ];
 
-/// What a file is that begins so and is not what it was taken for, if that can be told.
+/// What kind of file begins like this, if it is a known kind other than the expected one.
 pub fn foreign(beginning: &[u8]) -> Option<String> {
     let start = beginning.get(..BEGINNING).unwrap_or(beginning);
     let is = |kind: &&Kind| {
@@ -172,9 +172,9 @@ pub fn foreign(beginning: &[u8]) -> Option<String> {
     }
     match start {
         b"" => None,
-        // Fields 1 and 2 of the message, the version and the producer.
+        // Fields 1 and 2 of the message: the version and the producer.
         [0x08, 1..=0x20, 0x12, ..] => say(
-            "an ONNX graph, of which no weights are read: get the model that it was made of as safetensors or GGUF",
+            "an ONNX graph, whose weights cannot be read: get the original model as safetensors or GGUF",
         ),
         _ if start.iter().all(|&byte| byte == 0) => {
             say("nothing but zeros at its beginning: a download that has not finished")
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_are_told_by_their_beginnings() {
+    fn kinds_are_recognized_by_their_beginnings() {
         let mut tar = vec![b'x'; 512];
         tar[257..262].copy_from_slice(b"ustar");
         for (beginning, expected) in [

@@ -1,13 +1,13 @@
-//! JSON as programs write it: what the standard has, a byte order mark before it, and Python's numbers that are not finite.
+//! JSON as programs write it: the standard, a byte order mark before it, and the numbers of Python that are not finite.
 //!
-//! All JSON of a model's folder is read here. What is absent: what the files say.
+//! All JSON in the folder of a model is read here. What is absent: what the files mean.
 
 use serde::de::DeserializeOwned;
 
-/// The numbers that Python writes and the standard lacks. The longest that fits counts, so that `-Infinity` stands first.
+/// Numbers that Python writes and the standard lacks. The first match counts, so `-Infinity` comes first.
 const NOT_FINITE: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
 
-/// Why a text is not JSON, or not the JSON that is wanted.
+/// Why a text is not JSON, or not the expected JSON.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct JsonError {
@@ -15,12 +15,12 @@ pub struct JsonError {
     pub line: usize,
     /// The column in bytes, from 1.
     pub column: usize,
-    /// What is wrong, with the place.
+    /// What is wrong, and where.
     pub message: String,
 }
 
 impl JsonError {
-    /// What `error` says, with `more` columns before its place than the text has.
+    /// The message of `error`, with its column reduced by `more`, the columns that were added to the text before it.
     fn new(error: &serde_json::Error, more: usize) -> JsonError {
         let (line, column) = (error.line().max(1), error.column().max(1));
         let place = |column: usize| format!(" at line {} column {column}", error.line());
@@ -38,10 +38,10 @@ impl JsonError {
     }
 }
 
-/// Reads a text. `NaN`, `Infinity` and `-Infinity` are read as the strings of these names.
+/// Reads a text. `NaN`, `Infinity` and `-Infinity` are read as strings with these names.
 ///
 /// # Errors
-/// If the text is not JSON, or not a `T`.
+/// If the text is not JSON, or does not describe a `T`.
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, JsonError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let error = match serde_json::from_str(text) {
@@ -52,7 +52,7 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, JsonError> {
         return Err(JsonError::new(&error, 0));
     };
     serde_json::from_str(&quoted).map_err(|error| {
-        // Each string before the error is longer by its two quotes than the number.
+        // Each string before the error is two quotes longer than the number it replaces.
         let start = quoted.split_inclusive('\n').take(error.line().max(1) - 1);
         let start: usize = start.map(str::len).sum();
         let line = start..start + error.column();
@@ -61,8 +61,8 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, JsonError> {
     })
 }
 
-/// The text with a string in place of each number that the standard lacks, and where these strings begin; `None` if it
-/// has no such number.
+/// The text with a string in place of each number that the standard lacks, and the offsets of these strings; `None` if there
+/// is no such number.
 fn quoted(text: &str) -> Option<(String, Vec<usize>)> {
     let bytes = text.as_bytes();
     let is_part = |at: usize| {
@@ -70,7 +70,7 @@ fn quoted(text: &str) -> Option<(String, Vec<usize>)> {
         byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"_.+-".contains(byte))
     };
     let (mut quoted, mut places) = (String::new(), Vec::new());
-    // What lies before `copied` is in `quoted`.
+    // Everything before `copied` is in `quoted`.
     let (mut at, mut copied, mut inside) = (0, 0, false);
     while let Some(byte) = bytes.get(at) {
         match byte {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_told_where_the_text_has_it() {
+    fn a_mistake_is_reported_at_its_place_in_the_text() {
         let error = |text: &str| {
             let JsonError {
                 line,
@@ -157,7 +157,7 @@ mod tests {
         };
         let message = |column: usize| format!("expected `,` or `}}` at line 2 column {column}");
         assert_eq!(error("{\"a\": 1,\n\"b\": 2 3}"), (2, 8, message(8)));
-        // Two numbers stand before this one, of which the first is on another line.
+        // Two numbers come before this mistake; the first of them is on another line.
         assert_eq!(error("{\"a\": NaN,\n\"b\": NaN 3}"), (2, 10, message(10)));
     }
 }

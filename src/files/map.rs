@@ -1,4 +1,4 @@
-//! The bytes of a weight file: mapped read-only from disk, compiled into the binary, or made at load.
+//! The bytes of a weight file: mapped read-only from disk, compiled into the binary, or created while loading.
 
 use std::fmt;
 use std::hint::black_box;
@@ -14,7 +14,7 @@ use super::opened::{OpenFile, os};
 /// The size of the smallest pages of memory, in bytes.
 const PAGE: usize = 4096;
 
-/// Read-only bytes that live as long as anything refers to them. Cloning shares them.
+/// Read-only bytes that live as long as there is a reference to them. Cloning shares them.
 #[derive(Clone)]
 pub struct Mapped(Backing);
 
@@ -33,18 +33,18 @@ struct FileMap {
 impl Mapped {
     /// Maps the regular file at `path`, which must not be empty.
     ///
-    /// Nothing is read yet: pages come in as they are touched. The file must not be shortened or rewritten in place
-    /// while it is mapped; replacing it by a rename is harmless.
+    /// Nothing is read yet: pages are loaded when they are touched. The file must not be shortened or overwritten in place
+    /// while it is mapped; replacing it by renaming another file is harmless.
     pub fn open(path: &Path) -> Result<Self, MapError> {
         let file = OpenFile::open(path)?;
-        // SAFETY: the mapping is private and read-only, and is only ever shown as `&[u8]`. Another process that writes to
+        // SAFETY: the mapping is private and read-only, and is only ever exposed as `&[u8]`. Another process that writes to
         // the file or shortens it meanwhile would break this, as it would for every program that maps its weights; the
-        // documentation above asks users not to, and this program itself never writes over a file in place.
+        // documentation above asks users not to do so, and this program itself never overwrites a file in place.
         let map = unsafe { Mmap::map(&*file.file()) }.map_err(os(path, "map"))?;
         Ok(Mapped(Backing::File(Arc::new(FileMap { map, file }))))
     }
 
-    /// Fails if the bytes are of a file that was written to, cut off or replaced since it was opened.
+    /// Fails if the bytes belong to a file that was written to, cut off or replaced since it was opened.
     pub fn check(&self) -> Result<(), MapError> {
         match &self.0 {
             Backing::File(mapped) => mapped.file.check(),
@@ -57,21 +57,21 @@ impl Mapped {
         Mapped(Backing::Static(bytes))
     }
 
-    /// Bytes made at load.
+    /// Bytes created while loading.
     pub fn from_vec(bytes: Vec<u8>) -> Self {
         Mapped(Backing::Owned(Arc::new(bytes)))
     }
 
-    /// Let the operating system take back the memory that holds `range` of a mapped file: it comes in again if it is read.
-    /// Does nothing for other bytes, or past the end.
+    /// Lets the operating system reclaim the memory with `range` of a mapped file: the bytes are loaded again when they are
+    /// read. Does nothing for other bytes, or past the end.
     pub fn release(&self, range: Range<usize>) {
         #[cfg(unix)]
         if let Backing::File(mapped) = &self.0
             && range.start < range.end
             && range.end <= mapped.map.len()
         {
-            // SAFETY: the mapping is read-only and of a file, so that no change is lost: pages that are dropped have the
-            // file's bytes when they are read again.
+            // SAFETY: the mapping is a read-only mapping of a file, so no change is lost: dropped pages have the bytes of
+            // the file when they are read again.
             let advised = unsafe {
                 mapped.map.unchecked_advise_range(
                     memmap2::UncheckedAdvice::DontNeed,
@@ -79,25 +79,25 @@ impl Mapped {
                     range.len(),
                 )
             };
-            // Advice only: where it is refused, the pages stay until they are wanted for something else.
+            // This is only advice: if it is refused, the pages stay until their memory is needed.
             let _ = advised;
         }
         #[cfg(not(unix))]
         let _ = range;
     }
 
-    /// Have the bytes `range` of a mapped file in memory from now on, so that nobody waits for them later. Does nothing for
-    /// other bytes.
+    /// Loads the bytes `range` of a mapped file into memory now, so that nobody waits for them later. Does nothing for other
+    /// bytes.
     pub fn fetch(&self, range: Range<usize>) {
         if let Backing::File(_) = &self.0 {
             let bytes = self.get(range).unwrap_or_default();
             let pages = bytes.iter().step_by(PAGE).map(|&byte| usize::from(byte));
-            // What is not used would not be read.
+            // The compiler would remove reads whose result is not used.
             black_box(pages.sum::<usize>());
         }
     }
 
-    /// Whether the bytes were made at load, and so take memory of their own.
+    /// Whether the bytes were created while loading, and so take memory of their own.
     pub fn is_made(&self) -> bool {
         matches!(self.0, Backing::Owned(_))
     }

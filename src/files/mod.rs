@@ -1,8 +1,9 @@
-//! Weight files: tensors and keys as they lie on disk.
+//! Weight files: the tensors and keys in files on disk.
 //!
-//! What belongs here: safetensors and GGUF files, mapped or read, with every count, offset and name checked against the
-//! file before it is believed; strided views onto tensors; a model's folder and weights as one collection; JSON; and how the
-//! project writes a file, whatever is in it. What is absent: what a tensor or a key means, and the formats that are written.
+//! What belongs here: safetensors and GGUF files, mapped or read, with every count, offset and name checked against the file
+//! before it is used; strided views of tensors; the folder and the weights of a model as one collection; JSON; and how the
+//! project writes a file, whatever its contents. What is absent: what a tensor or a key means, and the formats that are
+//! written.
 
 mod contents;
 pub mod digest;

@@ -1,4 +1,4 @@
-//! A file that stays open while a model is loaded, and whether it is still what it was.
+//! A file that stays open while a model is loaded, and a check that it has not changed.
 
 use std::fs::{self, File, Metadata};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
@@ -16,12 +16,12 @@ pub enum MapError {
     Os {
         /// The file.
         path: PathBuf,
-        /// What was tried: "open", "inspect", "map" or "read".
+        /// The attempted action: "open", "inspect", "map" or "read".
         action: &'static str,
-        /// The operating system's answer.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The path names a directory, a device or another thing without contents to map.
+    /// The path names a directory, a device or something else without contents to map.
     #[error("{} is not a regular file", path.display())]
     NotAFile {
         /// The path.
@@ -38,12 +38,12 @@ pub enum MapError {
     Changed {
         /// The file.
         path: PathBuf,
-        /// What became of it.
+        /// How the file changed.
         change: String,
     },
 }
 
-/// A regular file that is not empty, and what it was like when it was opened.
+/// A regular file that is not empty, and its properties when it was opened.
 #[derive(Debug)]
 pub struct OpenFile {
     path: PathBuf,
@@ -77,7 +77,7 @@ impl OpenFile {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fails if the file was written to, cut off or replaced since it was opened. That it was removed does no harm.
+    /// Fails if the file was written to, cut off or replaced since it was opened. If it was only removed, that does no harm.
     pub fn check(&self) -> Result<(), MapError> {
         let now = self.file().metadata().map_err(os(&self.path, "inspect"))?;
         if now.len() != self.bytes {
@@ -123,7 +123,7 @@ impl OpenFile {
     }
 }
 
-/// Makes the errors of one file and action.
+/// Creates the errors for one file and action.
 pub(super) fn os<'a>(
     path: &'a Path,
     action: &'static str,
@@ -141,7 +141,7 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-/// Where files have no number that the standard library tells, the size and the time must do.
+/// Where the standard library has no identifying number for files, the size and the time must be enough.
 #[cfg(not(unix))]
 fn is_same(one: &Metadata, other: &Metadata) -> bool {
     one.len() == other.len() && one.modified().ok() == other.modified().ok()
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_the_same_is_read() {
+    fn a_file_that_stays_the_same_is_read() {
         let (_folder, path) = file();
         let open = OpenFile::open(&path).unwrap();
         assert!(open.check().is_ok());
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_is_told() {
+    fn a_change_of_the_file_is_reported() {
         type Change = fn(&Path);
         let changes: [(&str, Change); 3] = [
             ("it had 10 bytes and has 4", |path| {

@@ -1,32 +1,34 @@
-//! Writing a file: whole or not at all where it is a regular one, and straight into whatever else a path names.
+//! Writing a file: a regular file is written completely or not at all; anything else that a path names is written into
+//! directly.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// The most links that lead from one to the next.
+/// The most links in a chain.
 const MOST_LINKS: usize = 40;
-/// The most names that are tried for the file that is renamed.
+/// The most names that are tried for the temporary file.
 const MOST_NAMES: u32 = 100;
 
-/// Why a file can't be written.
+/// Why a file cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("can't write {}: {source}", path.display())]
 pub struct OutputError {
     /// The file.
     pub path: PathBuf,
-    /// The operating system's answer.
+    /// The error of the operating system.
     pub source: io::Error,
 }
 
-/// Writes a file, whose content `write` writes to what it is given.
+/// Writes a file; `write` writes its content.
 ///
-/// A regular file is replaced by a whole one, with the permissions of the old one; where `write` fails, the old one stays.
-/// A link stays too, and the file that it leads to is replaced. What is not a regular file (a device, a pipe), what a process
-/// has open (`/dev/stdout`, `/proc/self/fd/3`) and what has several names is written into, as a shell's `>` does.
+/// A regular file is replaced by a complete new file with the permissions of the old one; if `write` fails, the old file
+/// stays. A link stays too, and the file to which it leads is replaced. Anything that is not a regular file (a device, a
+/// pipe), that a process has open (`/dev/stdout`, `/proc/self/fd/3`) or that has several names is written into, as `>` does
+/// in a shell.
 ///
 /// # Errors
-/// What `write` fails with, or what the system refuses.
+/// The error of `write`, or an error of the system.
 pub fn write_file<T, E: From<OutputError>>(
     path: &Path,
     write: impl FnOnce(&mut File) -> Result<T, E>,
@@ -53,16 +55,16 @@ pub fn write_file<T, E: From<OutputError>>(
         Ok(written)
     });
     if written.is_err() {
-        // What is left of an attempt is of no use.
+        // The remains of a failed attempt are useless.
         let _ = fs::remove_file(&partial);
     }
     written
 }
 
-/// Writes a file that has these bytes, as [`write_file`] does.
+/// Writes a file with these bytes, like [`write_file`].
 ///
 /// # Errors
-/// What the system refuses.
+/// If the system refuses.
 pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
     write_file(path, |output| {
         let written = output.write_all(bytes);
@@ -73,10 +75,10 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
     })
 }
 
-/// Whether writing to `path` would write into the bytes of the file `input` themselves.
+/// Whether writing to `path` would overwrite the bytes of the file `input` itself.
 ///
 /// # Errors
-/// If the system does not say.
+/// If the system cannot tell.
 #[cfg(any(test, feature = "internals"))]
 pub fn writes_into(path: &Path, input: &Path) -> io::Result<bool> {
     if target(path)?.replaced.is_some() {
@@ -85,11 +87,11 @@ pub fn writes_into(path: &Path, input: &Path) -> io::Result<bool> {
     is_same(path, input)
 }
 
-/// Where a path leads.
+/// The target of a path.
 struct Target {
-    /// The file, after all links.
+    /// The file at the end of all links.
     file: PathBuf,
-    /// What a new file takes the place of: nothing, or a regular file. `None` if the file is written into.
+    /// What a new file would replace: nothing, or a regular file. `None` if the target is written into.
     replaced: Option<Option<Metadata>>,
 }
 
@@ -108,7 +110,7 @@ fn target(path: &Path) -> io::Result<Target> {
         Some(old) => old.is_file() && !open && !has_several_names(old),
     };
     if old.is_some() && replace {
-        // A file that may not be written may not be replaced either.
+        // A file that may not be written must not be replaced either.
         OpenOptions::new().write(true).open(&file)?;
     }
     Ok(Target {
@@ -117,7 +119,7 @@ fn target(path: &Path) -> io::Result<Target> {
     })
 }
 
-/// The file that a path leads to by links, and whether one of these stands for a file that a process has open.
+/// The file to which the links of a path lead, and whether one of these links stands for a file that a process has open.
 fn behind_links(path: &Path) -> io::Result<(PathBuf, bool)> {
     let mut file = path.to_path_buf();
     for _ in 0..MOST_LINKS {
@@ -137,7 +139,7 @@ fn behind_links(path: &Path) -> io::Result<(PathBuf, bool)> {
     Err(io::Error::other("too many links lead from one to the next"))
 }
 
-/// A new file beside `file`, and its path.
+/// A new file next to `file`, and its path.
 fn beside(file: &Path) -> io::Result<(File, PathBuf)> {
     let mut number = 0;
     loop {
@@ -157,10 +159,10 @@ fn beside(file: &Path) -> io::Result<(File, PathBuf)> {
     }
 }
 
-/// Put the file that was written in the place of the old one.
+/// Puts the new file in the place of the old one.
 fn finish(output: &File, old: Option<&Metadata>, partial: &Path, file: &Path) -> io::Result<()> {
     if let Some(old) = old {
-        // First the owner: changing it takes permissions away.
+        // The owner comes first, because changing it removes permissions.
         keep_owner(output, old)?;
         output.set_permissions(old.permissions())?;
     }
@@ -173,7 +175,7 @@ fn keep_owner(output: &File, old: &Metadata) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, fchown};
     let new = output.metadata()?;
     if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
-        // Who may not give files away keeps what was written: the group alone, or neither.
+        // A user who may not change the owner keeps the new file: with the group of the old one, or with neither.
         let both = fchown(output, Some(old.uid()), Some(old.gid()));
         let _ = both.or_else(|_| fchown(output, None, Some(old.gid())));
     }
@@ -272,7 +274,7 @@ mod tests {
         fs::create_dir(&sub).unwrap();
         symlink("sub/target", folder.path().join("one")).unwrap();
         symlink("one", folder.path().join("two")).unwrap();
-        // At first the links lead to nothing.
+        // At first the links lead nowhere.
         for (link, content) in [("one", b"1"), ("two", b"2"), ("one", b"3")] {
             write_bytes(&folder.path().join(link), content).unwrap();
             assert_eq!(fs::read(sub.join("target")).unwrap(), content);

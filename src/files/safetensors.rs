@@ -1,7 +1,7 @@
-//! One safetensors file: its header checked in full before any tensor is shown.
+//! A safetensors file: its header is checked completely before any tensor is accessible.
 //!
-//! Element types, header entries and writing come from the `safetensors` crate. The checks are made here because an
-//! error should name the file and the tensor, and because sums of offsets must not overflow whatever the header says.
+//! Element types, header entries and writing come from the `safetensors` crate. The checks are made here because an error
+//! should name the file and the tensor, and because sums of offsets must not overflow, whatever the header says.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -25,16 +25,16 @@ use crate::types::DType;
 /// The longest header that is read, in bytes: the limit of the format's reference implementation.
 pub const MAX_HEADER_BYTES: u64 = 100_000_000;
 
-/// Bytes of the header's length, which stands first in the file.
+/// The bytes of the header's length, which comes first in the file.
 const LENGTH_BYTES: usize = 8;
 
-/// A safetensors file whose header has been checked: every tensor's bytes lie in the file, as many as its shape and
+/// A safetensors file whose header has been checked: the bytes of every tensor are in the file, as many as its shape and
 /// type need, without overlaps or gaps.
 #[derive(Debug)]
 pub struct TensorFile {
     file: PathBuf,
     contents: Contents,
-    /// Where the data begins, in bytes from the file's start. Offsets in `tensors` count from here.
+    /// Where the data begins, in bytes from the start of the file. Offsets in `tensors` count from here.
     data_start: usize,
     tensors: BTreeMap<String, TensorInfo>,
 }
@@ -45,7 +45,7 @@ impl TensorFile {
         Self::from_bytes(path, Mapped::open(path)?)
     }
 
-    /// Checks the header of a whole file held in `bytes`; `label` stands for its path in errors.
+    /// Checks the header of a whole file in `bytes`; `label` replaces its path in errors.
     pub fn from_bytes(label: &Path, bytes: Mapped) -> Result<Self, TensorFileError> {
         let available = bytes.len() as u64;
         let length = header_length(label, &bytes, available)?;
@@ -62,7 +62,7 @@ impl TensorFile {
         })
     }
 
-    /// Checks the file's header. Tensor data is read where it is asked for by [`TensorFile::weight`].
+    /// Checks the header of the file. Tensor data is read when [`TensorFile::weight`] needs it.
     pub fn open_to_read(path: &Path) -> Result<Self, TensorFileError> {
         let file = OpenFile::open(path)?;
         let header = Self::header_of(path, &mut file.file(), true)?;
@@ -72,8 +72,8 @@ impl TensorFile {
         })
     }
 
-    /// Reads the header alone: names, types and shapes, for which the data need not be there. Everything but the file's
-    /// length is checked as in [`TensorFile::open`].
+    /// Reads only the header: names, types and shapes; the data need not be there. Everything but the length of the file is
+    /// checked as in [`TensorFile::open`].
     pub fn open_header(path: &Path) -> Result<Self, TensorFileError> {
         let mut input = File::open(path).map_err(ErrorsOf(path).io("read"))?;
         Self::header_of(path, &mut input, false)
@@ -109,23 +109,23 @@ impl TensorFile {
         })
     }
 
-    /// The file's path, or the label it was given.
+    /// The path of the file, or its label.
     pub fn path(&self) -> &Path {
         &self.file
     }
 
-    /// The tensors' names, sorted.
+    /// The names of the tensors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// Type, shape and place of a tensor.
+    /// The type, the shape and the place of a tensor.
     #[cfg(any(test, feature = "internals"))]
     pub fn get(&self, name: &str) -> Option<&TensorInfo> {
         self.tensors.get(name)
     }
 
-    /// Type and shape of a tensor.
+    /// The type and the shape of a tensor.
     pub fn header(&self, name: &str) -> Option<TensorHeader> {
         let info = self.tensors.get(name)?;
         Some(TensorHeader {
@@ -140,7 +140,7 @@ impl TensorFile {
         })
     }
 
-    /// Where a tensor's bytes lie in the file.
+    /// The range of a tensor's bytes in the file.
     pub fn place(&self, name: &str) -> Result<Range<usize>, TensorFileError> {
         let info = self.tensors.get(name);
         let info = info.ok_or_else(|| ErrorsOf(&self.file).not_found(name))?;
@@ -148,20 +148,20 @@ impl TensorFile {
         Ok(place(info.data_offsets.0)..place(info.data_offsets.1))
     }
 
-    /// The bytes `range` of the file, where a tensor lies.
+    /// The bytes `range` of the file, within the tensor `name`.
     pub fn copy(&self, name: &str, range: Range<usize>) -> Result<Vec<u8>, TensorFileError> {
         let copied = self.contents.copy(range)?;
         copied.ok_or_else(|| ErrorsOf(&self.file).header_only(name))
     }
 
-    /// Bytes that a tensor takes in the file; `None` if there is none of that name.
+    /// The number of bytes of a tensor in the file; `None` if there is no tensor with that name.
     #[cfg(any(test, feature = "internals"))]
     pub fn stored_bytes(&self, name: &str) -> Option<usize> {
         let (start, end) = self.tensors.get(name)?.data_offsets;
         end.checked_sub(start)
     }
 
-    /// A view onto a tensor of F32, F16 or BF16 elements. No data is copied, unless the file is read where it is asked for.
+    /// A view of a tensor of F32, F16 or BF16 elements. No data is copied, unless the file is read on demand.
     pub fn weight(&self, name: &str) -> Result<Weight, TensorFileError> {
         let errors = ErrorsOf(&self.file);
         let info = self.tensors.get(name);
@@ -177,17 +177,17 @@ impl TensorFile {
         Weight::new(bytes, start, element, &info.shape).map_err(|source| errors.view(name, source))
     }
 
-    /// Fails if the file is not what it was when it was opened.
+    /// Fails if the file has changed since it was opened.
     pub fn check(&self) -> Result<(), MapError> {
         self.contents.check()
     }
 
-    /// Let the system take back the memory of what was read of the file.
+    /// Lets the system reclaim the memory of what was read of the file.
     pub fn release(&self) {
         self.contents.release();
     }
 
-    /// A tensor's bytes as the file has them.
+    /// The bytes of a tensor, as in the file.
     #[cfg(any(test, feature = "internals"))]
     pub fn bytes(&self, name: &str) -> Result<&[u8], TensorFileError> {
         let (info, bytes) = self.data(name)?;
@@ -234,7 +234,7 @@ impl TensorFile {
         }
     }
 
-    /// A tensor's entry, and the whole file it lies in.
+    /// The entry of a tensor, and the whole file that contains it.
     #[cfg(any(test, feature = "internals"))]
     fn data(&self, name: &str) -> Result<(&TensorInfo, &Mapped), TensorFileError> {
         let Some(info) = self.tensors.get(name) else {
@@ -246,7 +246,7 @@ impl TensorFile {
         }
     }
 
-    /// A tensor's bytes. The header check found them inside the file.
+    /// The bytes of a tensor. The header check found them to be inside the file.
     #[cfg(any(test, feature = "internals"))]
     fn tensor_bytes<'a>(&self, info: &TensorInfo, bytes: &'a Mapped) -> &'a [u8] {
         let data = bytes.get(self.data_start..).unwrap_or_default();
@@ -259,7 +259,8 @@ impl TensorFile {
     }
 }
 
-/// The header's length in bytes, by the file's beginning, which is believed only if the file, `available` bytes long, can hold it.
+/// The length of the header in bytes, from the beginning of the file. It is accepted only if the file, which is `available`
+/// bytes long, has room for it.
 fn header_length(file: &Path, beginning: &[u8], available: u64) -> Result<usize, TensorFileError> {
     let malformed = |problem| ErrorsOf(file).malformed(problem);
     let Some(prefix) = beginning.first_chunk::<LENGTH_BYTES>() else {
@@ -283,7 +284,8 @@ fn header_length(file: &Path, beginning: &[u8], available: u64) -> Result<usize,
     Err(malformed(foreign(beginning).unwrap_or(problem)))
 }
 
-/// Parses and checks a header. `data_bytes` is how much data follows it, or `None` if that is not to be checked.
+/// Parses and checks a header. `data_bytes` is the length of the data after the header, or `None` if that is not to be
+/// checked.
 fn read_header(
     file: &Path,
     header: &[u8],
@@ -335,7 +337,7 @@ fn read_header(
     Ok(tensors.into_iter().collect())
 }
 
-/// Bytes that a tensor takes, if that is a whole number within `usize`.
+/// The number of bytes of a tensor, if it is a whole number within `usize`.
 fn tensor_size(info: &TensorInfo) -> Option<usize> {
     let elements = info
         .shape
@@ -345,7 +347,7 @@ fn tensor_size(info: &TensorInfo) -> Option<usize> {
     (bits % 8 == 0).then_some(bits / 8)
 }
 
-/// The header's entries in the file's order, without its free-text metadata. A name that stands twice is an error.
+/// The entries of the header in the order of the file, without the free-text metadata. A name that occurs twice is an error.
 struct Header(Vec<(String, TensorInfo)>);
 
 impl<'de> Deserialize<'de> for Header {
@@ -376,7 +378,7 @@ impl<'de> Visitor<'de> for HeaderVisitor {
                 .map_err(|e| A::Error::custom(format!("tensor `{name}`: {e}")))?;
             if !seen.insert(name.clone()) {
                 return Err(A::Error::custom(format!(
-                    "tensor `{name}` stands twice in the header"
+                    "tensor `{name}` occurs twice in the header"
                 )));
             }
             tensors.push((name, info));

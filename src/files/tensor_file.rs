@@ -1,4 +1,4 @@
-//! What weight files of every format have in common: what can be wrong with one, and how it describes a tensor.
+//! What weight files of every format have in common: their errors, and the description of a tensor.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use super::map::MapError;
 use super::weight::WeightError;
 use crate::types::DType;
 
-/// What is wrong with a weight file, or with what was asked of it.
+/// What is wrong with a weight file, or with a request to it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TensorFileError {
@@ -19,12 +19,12 @@ pub enum TensorFileError {
     Io {
         /// The file.
         file: PathBuf,
-        /// What was tried: "read" or "write".
+        /// The attempted action: "read" or "write".
         action: &'static str,
-        /// The operating system's answer.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The file is not of its format, is cut off, or its header can't be read.
+    /// The file does not have the expected format, is cut off, or has an unreadable header.
     #[error("{}: {problem}", file.display())]
     Malformed {
         /// The file.
@@ -32,7 +32,7 @@ pub enum TensorFileError {
         /// What is wrong.
         problem: String,
     },
-    /// The header describes a tensor in a way that can't be true.
+    /// The header's description of a tensor cannot be true.
     #[error("{}: tensor `{tensor}`: {problem}", file.display())]
     BadTensor {
         /// The file.
@@ -42,15 +42,15 @@ pub enum TensorFileError {
         /// What is wrong.
         problem: String,
     },
-    /// The file has no tensor of that name.
+    /// The file has no tensor with that name.
     #[error("{} has no tensor `{tensor}`", file.display())]
     NotFound {
         /// The file.
         file: PathBuf,
-        /// The name asked for.
+        /// The requested name.
         tensor: String,
     },
-    /// The tensor's elements have a type that the caller can't use.
+    /// The elements of the tensor have a type that the caller cannot use.
     #[error("{}: tensor `{tensor}` has elements of type {found}; expected {expected}", file.display())]
     ElementType {
         /// The file.
@@ -59,10 +59,10 @@ pub enum TensorFileError {
         tensor: String,
         /// The type in the file.
         found: String,
-        /// The types that would do.
+        /// The types that the caller can use.
         expected: &'static str,
     },
-    /// Data was asked of a file of which only the header was opened.
+    /// Data was requested from a file of which only the header was opened.
     #[error("{}: only the header was opened, so the data of tensor `{tensor}` can't be read", file.display())]
     HeaderOnly {
         /// The file.
@@ -70,24 +70,24 @@ pub enum TensorFileError {
         /// The tensor.
         tensor: String,
     },
-    /// The view onto the tensor could not be made.
+    /// The view of the tensor could not be made.
     #[error("{}: tensor `{tensor}`: {source}", file.display())]
     View {
         /// The file.
         file: PathBuf,
         /// The tensor.
         tensor: String,
-        /// Why.
+        /// The reason.
         source: Box<WeightError>,
     },
 }
 
-/// Makes the errors of one file.
+/// Creates the errors for one file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ErrorsOf<'a>(pub &'a Path);
 
 impl<'a> ErrorsOf<'a> {
-    /// The operating system's refusal to `action` ("read", "write") the file.
+    /// The error for a failure of the operating system to `action` ("read", "write") the file.
     pub fn io(self, action: &'static str) -> impl Fn(std::io::Error) -> TensorFileError + 'a {
         move |source| TensorFileError::Io {
             file: self.0.to_path_buf(),
@@ -148,26 +148,26 @@ impl<'a> ErrorsOf<'a> {
     }
 }
 
-/// A tensor as its file describes it.
+/// A tensor, as its file describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorHeader {
-    /// Element type of the weight that the tensor gives; `None` is one that weights can't have.
+    /// The element type of the tensor as a weight; `None` if weights cannot have its type.
     pub dtype: Option<DType>,
-    /// The file's name for the tensor's type.
+    /// The name of the type in the file.
     pub written: String,
     /// Dimensions, outermost first.
     pub shape: Vec<usize>,
 }
 
-/// Whether tensor data will be wanted.
+/// Whether tensor data will be needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Open {
     /// Map the files: names, types, shapes and data.
     Data,
-    /// Read the headers, and each tensor's data where it is asked for as a weight.
+    /// Read the headers now, and the data of each tensor when it is requested as a weight.
     Read,
-    /// Read the headers alone: names, types and shapes. The data may be missing.
+    /// Read only the headers: names, types and shapes. The data may be missing.
     #[cfg_attr(not(feature = "internals"), allow(dead_code))]
-    // What the program's `plan` needs.
+    // The command `plan` of the program uses this.
     Headers,
 }

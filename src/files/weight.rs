@@ -1,10 +1,11 @@
-//! Strided read-only views onto tensor data.
+//! Strided read-only views of tensor data.
 //!
-//! Transposing, slicing and most reshaping of weights costs nothing: only shape and strides change, until the packer reads
-//! the rows. Data keeps its own element type, may start at any byte, and is little-endian as the files are.
+//! Transposing, slicing and most reshaping of weights costs nothing: only the shape and the strides change, until the packer
+//! reads the rows. Data keeps its own element type, may start at any byte, and is little-endian like the files.
 //!
-//! Elements in quantized blocks are consecutive elements of a row. Their views keep blocks whole: rows, and columns at
-//! blocks' boundaries, may be cut and reshaped, and outer axes transposed; everything else is an error.
+//! The elements of a quantized block are consecutive elements of a row. Views of such data keep blocks whole: rows may be
+//! cut and reshaped, and columns too at the boundaries of blocks, and outer axes may be transposed; everything else is an
+//! error.
 
 use std::ops::Range;
 
@@ -16,59 +17,59 @@ use super::map::Mapped;
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::types::DType;
 
-/// A shape or strides: one number a dimension, outermost first.
+/// A shape or strides: one number per dimension, outermost first.
 pub type Dims = SmallVec<[usize; 4]>;
 
 /// Why a view could not be made or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightError {
-    /// Elements that are not floats.
+    /// The elements are not floats.
     #[error("weights can't be {0}")]
     NoFloats(DType),
-    /// The number of elements does not fit in memory's address range.
+    /// The number of elements does not fit in the address range of memory.
     #[error("shape {shape:?} has too many elements")]
     TooLarge {
         /// The shape.
         shape: Dims,
     },
     /// The data ends before the tensor does.
-    #[error("shape {shape:?} of {element} needs {needed} bytes, {available} are there")]
+    #[error("shape {shape:?} of {element} needs {needed} bytes, but only {available} are there")]
     TooShort {
         /// The shape.
         shape: Dims,
         /// The element type.
         element: DType,
-        /// Bytes that the shape takes.
+        /// The bytes that the shape needs.
         needed: usize,
-        /// Bytes from the tensor's start to the end of the data.
+        /// Bytes from the start of the tensor to the end of the data.
         available: usize,
     },
-    /// A transposition does not name each axis once.
+    /// The permutation of a transposition does not contain each axis once.
     #[error("{permutation:?} does not name each axis of shape {shape:?} once")]
     Permutation {
-        /// What was given.
+        /// The given permutation.
         permutation: Dims,
-        /// The view's shape.
+        /// The shape of the view.
         shape: Dims,
     },
-    /// A shape with another number of elements was asked for.
+    /// The requested shape has another number of elements.
     #[error("shape {from:?} can't become {to:?}: the numbers of elements differ")]
     Reshape {
-        /// The view's shape.
+        /// The shape of the view.
         from: Dims,
-        /// The shape asked for.
+        /// The requested shape.
         to: Dims,
     },
     /// There is no such axis.
     #[error("shape {shape:?} has no axis {axis}")]
     Axis {
-        /// What was given.
+        /// The given axis.
         axis: usize,
-        /// The view's shape.
+        /// The shape of the view.
         shape: Dims,
     },
-    /// A range of indexes does not lie within an axis.
+    /// A range of indexes is not within an axis.
     #[error("{start}..{end} does not lie within axis {axis} of shape {shape:?}")]
     Range {
         /// The axis.
@@ -77,34 +78,34 @@ pub enum WeightError {
         start: usize,
         /// One past the last index.
         end: usize,
-        /// The view's shape.
+        /// The shape of the view.
         shape: Dims,
     },
-    /// What was asked for would take a part of a block, or put its elements elsewhere than one after another in a row.
+    /// The request would split a block, or would no longer keep its elements consecutive in a row.
     #[error(
-        "{what} of shape {shape:?} in {element} would cut through quantized blocks, of {} consecutive elements of a row each",
+        "{what} of shape {shape:?} in {element} would cut through quantized blocks, each of {} consecutive elements of a row",
         element.unit().0
     )]
     CutsBlocks {
-        /// What was tried, with its arguments.
+        /// The attempted operation, with its arguments.
         what: String,
-        /// The view's shape.
+        /// The shape of the view.
         shape: Dims,
         /// The element type.
         element: DType,
     },
-    /// Rows were asked of a view that has not two dimensions.
+    /// Rows were requested from a view that does not have two dimensions.
     #[error("rows are read from matrices, and a tensor of shape {shape:?} is not a matrix")]
     NotAMatrix {
-        /// The view's shape.
+        /// The shape of the view.
         shape: Dims,
     },
 }
 
-/// A read-only view onto the elements of one tensor. Cloning shares the data.
+/// A read-only view of the elements of one tensor. Cloning shares the data.
 ///
-/// Invariants: every index within `shape` leads to an element within `bytes`. Where elements lie in blocks, the innermost
-/// axis has stride 1 and whole blocks, and no other stride leads into a block.
+/// Invariants: every index within `shape` leads to an element within `bytes`. If the elements are in blocks, the innermost
+/// axis has stride 1 and consists of whole blocks, and no other stride leads into the middle of a block.
 #[derive(Debug, Clone)]
 pub struct Weight {
     bytes: Mapped,
@@ -112,7 +113,7 @@ pub struct Weight {
     start: usize,
     element: DType,
     shape: Dims,
-    /// Elements from one index to the next, for each axis.
+    /// The number of elements from one index to the next, for each axis.
     strides: Dims,
 }
 
@@ -161,7 +162,7 @@ impl Weight {
         })
     }
 
-    /// A dense row-major F32 tensor made at load. `values` are copied.
+    /// A dense row-major F32 tensor created while loading. `values` are copied.
     pub fn from_f32(values: &[f32], shape: &[usize]) -> Result<Self, WeightError> {
         let given = SmallVec::from_slice(&[values.len()]);
         if count(shape) != Some(values.len()) {
@@ -179,7 +180,7 @@ impl Weight {
         &self.shape
     }
 
-    /// Elements from one index to the next, for each axis.
+    /// The number of elements from one index to the next, for each axis.
     #[cfg(any(test, feature = "internals"))]
     pub fn strides(&self) -> &[usize] {
         &self.strides
@@ -190,27 +191,27 @@ impl Weight {
         self.element
     }
 
-    /// Whether the elements were made at load, and so take memory of their own.
+    /// Whether the elements were created while loading, and so take memory of their own.
     pub fn is_made(&self) -> bool {
         self.bytes.is_made()
     }
 
-    /// Let the system take back the memory of the file's pages with these elements, which have been read: see
-    /// [`Mapped::release`]. Elements with gaps between them stay.
+    /// Lets the system reclaim the memory of the file's pages with these elements, which have been read: see
+    /// [`Mapped::release`]. Does nothing if there are gaps between the elements.
     pub fn release(&self) {
         if let Some(range) = self.extent() {
             self.bytes.release(range);
         }
     }
 
-    /// Have the elements in memory from now on: see [`Mapped::fetch`]. Elements with gaps between them are left alone.
+    /// Loads the elements into memory now: see [`Mapped::fetch`]. Does nothing if there are gaps between the elements.
     pub fn fetch(&self) {
         if let Some(range) = self.extent() {
             self.bytes.fetch(range);
         }
     }
 
-    /// Where the elements lie, if there are no gaps between them.
+    /// The bytes of the elements, if there are no gaps between them.
     fn extent(&self) -> Option<Range<usize>> {
         let (elements, bytes) = self.element.unit();
         let end = self.start + self.len() / elements * bytes;
@@ -227,7 +228,7 @@ impl Weight {
         self.shape.contains(&0)
     }
 
-    /// Whether the elements lie in row-major order without gaps.
+    /// Whether the elements are in row-major order without gaps.
     pub fn is_contiguous(&self) -> bool {
         let dense = dense_strides(&self.shape);
         let mut axes = self.shape.iter().zip(self.strides.iter().zip(&dense));
@@ -261,10 +262,10 @@ impl Weight {
         })
     }
 
-    /// The same elements in row-major order under another shape.
+    /// The same elements in row-major order with another shape.
     ///
-    /// A view where strides can express it. Otherwise (a reshape across transposed or cut axes) the elements are copied,
-    /// in their own type. Rows of blocks may get another length of whole blocks.
+    /// The result is a view if strides can express it. Otherwise (a reshape across transposed or cut axes) the elements are
+    /// copied in their own type. Rows of blocks may get another length of whole blocks.
     pub fn reshape(&self, shape: &[usize]) -> Result<Self, WeightError> {
         let shape = Dims::from_slice(shape);
         if addressable(&shape).is_none() {
@@ -327,7 +328,7 @@ impl Weight {
         Ok(view)
     }
 
-    /// Refuses `what` if the elements lie in blocks.
+    /// Fails for the operation `what` if the elements are in blocks.
     fn keep_blocks(&self, what: impl Fn() -> String) -> Result<(), WeightError> {
         match self.element.blocks() {
             None => Ok(()),
@@ -340,7 +341,7 @@ impl Weight {
     }
 
     /// The bits of one element in its own type (F16 and BF16 in the lower half, elements of blocks as F32), or `None` if
-    /// `index` lies outside.
+    /// `index` is outside the view.
     #[cfg(any(test, feature = "internals"))]
     pub fn element_bits(&self, index: &[usize]) -> Option<u32> {
         if index.len() != self.shape.len() || index.iter().zip(&self.shape).any(|(i, dim)| i >= dim)
@@ -357,7 +358,7 @@ impl Weight {
         Some(bits[0])
     }
 
-    /// The bits of the elements `start..start + out.len()` of a matrix row, each in its own type (F16 and BF16 in the
+    /// The bits of the elements `start..start + out.len()` of a row of the matrix, each in its own type (F16 and BF16 in the
     /// lower half, elements of blocks as F32).
     pub fn copy_row_part_bits(
         &self,
@@ -370,7 +371,7 @@ impl Weight {
         Ok(())
     }
 
-    /// The bytes of a matrix row's blocks, as the file has them; `None` if the elements do not lie in blocks.
+    /// The bytes of the blocks in a row of the matrix, as in the file; `None` if the elements are not in blocks.
     pub fn row_blocks(&self, row: usize) -> Result<Option<&[u8]>, WeightError> {
         let width = self.shape.last().copied().unwrap_or(0);
         let (offset, _) = self.row_part(row, 0, width)?;
@@ -379,7 +380,7 @@ impl Weight {
         Ok(blocks.and_then(|_| self.from(offset).get(..width / unit * bytes)))
     }
 
-    /// The elements `start..start + out.len()` of a matrix row, converted exactly.
+    /// The elements `start..start + out.len()` of a row of the matrix, converted exactly.
     pub fn copy_row_part_f32(
         &self,
         row: usize,
@@ -401,7 +402,7 @@ impl Weight {
         values
     }
 
-    /// Where a part of a matrix row starts, in elements from the view's start, and its stride.
+    /// Where a part of a row of the matrix starts, in elements from the start of the view, and its stride.
     fn row_part(
         &self,
         row: usize,
@@ -435,7 +436,8 @@ impl Weight {
         Ok((row * row_stride + start * stride, stride))
     }
 
-    /// Cuts `out`, as long as the view, into rows of the innermost axis and calls `fill(offset, stride, row)` for each.
+    /// Splits `out`, which is as long as the view, into rows of the innermost axis and calls `fill(offset, stride, row)` for
+    /// each.
     fn for_each_row<T>(&self, out: &mut [T], mut fill: impl FnMut(usize, usize, &mut [T])) {
         if self.is_empty() {
             return;
@@ -447,8 +449,8 @@ impl Weight {
         }
     }
 
-    /// Where row `number` of the innermost axis starts, in elements from the view's start; rows are counted in row-major
-    /// order.
+    /// Where row `number` of the innermost axis starts, in elements from the start of the view; rows are counted in
+    /// row-major order.
     fn row_offset(&self, number: usize) -> usize {
         let outer = self.shape.split_last().map_or(&[][..], |(_, outer)| outer);
         let mut rest = number;
@@ -486,12 +488,12 @@ impl Weight {
         elements.into_flattened()
     }
 
-    /// Strides under which the elements, in row-major order, have another shape of as many elements.
+    /// Strides with which the elements, in row-major order, have another shape of as many elements.
     fn strides_as(&self, shape: &[usize]) -> Option<Dims> {
         if self.is_empty() {
             return Some(dense_strides(shape));
         }
-        // Runs of axes that are as good as one axis, innermost first: (elements, stride).
+        // Runs of axes that are equivalent to one axis, innermost first: (elements, stride).
         let mut runs: SmallVec<[(usize, usize); 4]> = SmallVec::new();
         for (&dim, &stride) in self
             .shape
@@ -537,7 +539,7 @@ impl Weight {
         read_f32(self.element, self.from(offset), skip, stride, out);
     }
 
-    /// The data from element `offset` of the view on, or from the beginning of its block.
+    /// The data from element `offset` of the view on, or from the beginning of the block that contains it.
     fn from(&self, offset: usize) -> &[u8] {
         let (unit, bytes) = self.element.unit();
         self.bytes
@@ -546,7 +548,7 @@ impl Weight {
     }
 }
 
-/// Whether rows of that shape are made of whole units of so many elements.
+/// Whether rows of that shape consist of whole units of `unit` elements.
 fn has_whole_units(shape: &[usize], unit: usize) -> bool {
     unit == 1 || shape.last().is_some_and(|width| width % unit == 0)
 }
@@ -556,7 +558,7 @@ fn count(shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(1usize, |n, &dim| n.checked_mul(dim))
 }
 
-/// The product of all dimensions but zeros, which bounds every stride; `None` if it is beyond `usize`.
+/// The product of all nonzero dimensions, which bounds every stride; `None` if it exceeds `usize`.
 fn addressable(shape: &[usize]) -> Option<usize> {
     shape
         .iter()

@@ -1,4 +1,4 @@
-//! One weight file of either format.
+//! A weight file of either format.
 
 use std::ops::Range;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub enum WeightFile {
 }
 
 impl WeightFile {
-    /// Opens a file as what its first bytes say it is.
+    /// Opens a file in the format that its first bytes indicate.
     pub fn open(path: &Path, open: Open) -> Result<Self, TensorFileError> {
         let gguf = gguf::is_gguf(path);
         match (gguf, open) {
@@ -34,7 +34,7 @@ impl WeightFile {
         }
     }
 
-    /// Opens a file of a folder. Of a folder in memory, the whole file is there either way.
+    /// Opens a file in a folder. If the folder is in memory, the whole file is available in any case.
     pub fn open_in(folder: &Folder, file: &str, open: Open) -> Result<Self, TensorFileError> {
         let path = folder.path(file);
         let files = match folder {
@@ -47,7 +47,7 @@ impl WeightFile {
         }
     }
 
-    /// A file held in memory, as what its first bytes say it is; `label` stands for its path in errors.
+    /// A file in memory, in the format that its first bytes indicate; `label` replaces its path in errors.
     pub fn from_bytes(label: &Path, bytes: Mapped) -> Result<Self, TensorFileError> {
         match bytes.starts_with(&gguf::MAGIC) {
             true => GgufFile::from_bytes(label, bytes).map(WeightFile::Gguf),
@@ -55,7 +55,7 @@ impl WeightFile {
         }
     }
 
-    /// Opens a file and, if it is one part of a GGUF model, all other parts. The first has the metadata.
+    /// Opens a file and, if it is one part of a GGUF model, all other parts. The first part has the metadata.
     #[cfg(any(test, feature = "internals"))]
     pub fn open_all(path: &Path, open: Open) -> Result<Vec<Self>, TensorFileError> {
         if !gguf::is_gguf(path) {
@@ -66,7 +66,7 @@ impl WeightFile {
         Ok(parts.map(WeightFile::Gguf).collect())
     }
 
-    /// The file's path, or the label it was given.
+    /// The path of the file, or its label.
     pub fn path(&self) -> &Path {
         match self {
             WeightFile::Safetensors(file) => file.path(),
@@ -74,7 +74,7 @@ impl WeightFile {
         }
     }
 
-    /// The tensors' names, sorted.
+    /// The names of the tensors, sorted.
     pub fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
         match self {
             WeightFile::Safetensors(file) => Box::new(file.names()),
@@ -82,7 +82,7 @@ impl WeightFile {
         }
     }
 
-    /// Type and shape of a tensor.
+    /// The type and the shape of a tensor.
     pub fn header(&self, name: &str) -> Option<TensorHeader> {
         match self {
             WeightFile::Safetensors(file) => file.header(name),
@@ -90,7 +90,7 @@ impl WeightFile {
         }
     }
 
-    /// Bytes that a tensor takes in the file; `None` if there is none of that name, or its type is not known.
+    /// The number of bytes of a tensor in the file; `None` if there is no tensor with that name, or if its type is unknown.
     #[cfg(any(test, feature = "internals"))]
     pub fn stored_bytes(&self, name: &str) -> Option<usize> {
         match self {
@@ -99,7 +99,7 @@ impl WeightFile {
         }
     }
 
-    /// A tensor as a weight: a view of the file, or, where no kernel reads the tensor's own type, F32 elements made here.
+    /// A tensor as a weight: a view of the file, or of the part that is read here.
     pub fn weight(&self, name: &str) -> Result<Weight, TensorFileError> {
         match self {
             WeightFile::Safetensors(file) => file.weight(name),
@@ -107,7 +107,7 @@ impl WeightFile {
         }
     }
 
-    /// Fails if the file is not what it was when it was opened.
+    /// Fails if the file has changed since it was opened.
     pub fn check(&self) -> Result<(), MapError> {
         match self {
             WeightFile::Safetensors(file) => file.check(),
@@ -115,7 +115,7 @@ impl WeightFile {
         }
     }
 
-    /// Let the system take back the memory of what was read of the file: it comes in again if it is read.
+    /// Lets the system reclaim the memory of what was read of the file: it is loaded again when it is read.
     pub fn release(&self) {
         match self {
             WeightFile::Safetensors(file) => file.release(),
@@ -123,7 +123,7 @@ impl WeightFile {
         }
     }
 
-    /// Where a tensor's bytes lie in the file.
+    /// The range of a tensor's bytes in the file.
     fn place(&self, name: &str) -> Result<Range<usize>, TensorFileError> {
         match self {
             WeightFile::Safetensors(file) => file.place(name),
@@ -131,12 +131,12 @@ impl WeightFile {
         }
     }
 
-    /// How many bytes a tensor has.
+    /// The number of bytes of a tensor.
     pub fn size(&self, name: &str) -> Result<usize, TensorFileError> {
         Ok(self.place(name)?.len())
     }
 
-    /// The bytes `range` of a tensor, as far as it has them.
+    /// The bytes `range` of a tensor, as far as they exist.
     pub fn copy(&self, name: &str, range: Range<usize>) -> Result<Vec<u8>, TensorFileError> {
         let place = self.place(name)?;
         let inside = |offset: usize| place.start.saturating_add(offset).min(place.end);
@@ -147,7 +147,7 @@ impl WeightFile {
         }
     }
 
-    /// A tensor's bytes as the file has them.
+    /// The bytes of a tensor, as in the file.
     #[cfg(any(test, feature = "internals"))]
     pub fn bytes(&self, name: &str) -> Result<&[u8], TensorFileError> {
         match self {

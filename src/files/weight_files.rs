@@ -1,4 +1,4 @@
-//! A model's weights as one collection of named tensors, whether they lie in one file or in shards with an index.
+//! The weights of a model as one collection of named tensors, whether in one file or in shards with an index.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -16,30 +16,30 @@ use crate::language::diagnostics::shortened;
 
 /// The single weight file of a model folder.
 pub const SINGLE_FILE: &str = "model.safetensors";
-/// What the names of shards begin and end with; between them stand the shard's number and how many there are.
+/// The beginning and the end of the names of shards; in between are the number of the shard and the number of shards.
 const SHARD: &str = "model-";
 const SHARD_ENDING: &str = ".safetensors";
 /// The longest list of names in a message, in characters.
 const LONGEST_LIST: usize = 400;
 /// The largest index that is read, in bytes.
 const LARGEST_INDEX: u64 = 256 << 20;
-/// The index of a model folder whose weights lie in shards.
+/// The index of a model folder whose weights are in shards.
 pub const INDEX_FILE: &str = "model.safetensors.index.json";
 
-/// Why a model's weights could not be opened or read.
+/// Why the weights of a model could not be opened or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightFilesError {
-    /// One of the files is unusable, or a tensor is not of the type asked for.
+    /// One of the files is unusable, or a tensor does not have the requested type.
     #[error(transparent)]
     File(#[from] TensorFileError),
-    /// The folder holds no weights.
+    /// The folder contains no weights.
     #[error("{} has neither {SINGLE_FILE} nor {INDEX_FILE}", folder.display())]
     NoWeights {
         /// The folder.
         folder: PathBuf,
     },
-    /// The index can't be read.
+    /// The index cannot be read.
     #[error("{}: {problem}", index.display())]
     Index {
         /// The index file.
@@ -52,45 +52,45 @@ pub enum WeightFilesError {
     ShardOutside {
         /// The index file.
         index: PathBuf,
-        /// The shard's name in the index.
+        /// The name of the shard in the index.
         shard: String,
-        /// A tensor that the index places there.
+        /// A tensor that the index places in the shard.
         tensor: String,
     },
-    /// The index names a shard that can't be opened.
+    /// The index names a shard that cannot be opened.
     #[error("{}: shard `{shard}` (of tensor `{tensor}`): {source}", index.display())]
     Shard {
         /// The index file.
         index: PathBuf,
-        /// The shard's name in the index.
+        /// The name of the shard in the index.
         shard: String,
-        /// A tensor that the index places there.
+        /// A tensor that the index places in the shard.
         tensor: String,
-        /// What is wrong with it.
+        /// What is wrong with the shard.
         source: Box<TensorFileError>,
     },
-    /// Files that the index names, or that belong to the others by their names, are not there.
+    /// Files that the index names, or that belong to the others according to their names, are missing.
     #[error("{}: {} of {all} files of weights are missing: {}. Download them too, each whole", folder.display(), missing.len(), shortened(&missing.join(", "), LONGEST_LIST))]
     MissingShards {
         /// The folder.
         folder: PathBuf,
-        /// The files' names.
+        /// The names of the files.
         missing: Vec<String>,
-        /// How many there should be.
+        /// How many files there should be.
         all: usize,
     },
-    /// The index places a tensor in a shard that does not hold it.
+    /// The index places a tensor in a shard that does not contain it.
     #[error("{}: tensor `{tensor}` is not in shard `{shard}`", index.display())]
     NotInShard {
         /// The index file.
         index: PathBuf,
         /// The tensor.
         tensor: String,
-        /// The shard's name in the index.
+        /// The name of the shard in the index.
         shard: String,
     },
-    /// Two files hold a tensor of the same name.
-    #[error("tensor `{tensor}` stands both in {} and in {}", first.display(), second.display())]
+    /// Two files contain a tensor with the same name.
+    #[error("tensor `{tensor}` is both in {} and in {}", first.display(), second.display())]
     Duplicate {
         /// The tensor.
         tensor: String,
@@ -99,12 +99,12 @@ pub enum WeightFilesError {
         /// The other file.
         second: PathBuf,
     },
-    /// No file holds a tensor of that name.
+    /// No file contains a tensor with that name.
     #[error("the weights have no tensor `{tensor}`{}", nearest.as_ref().map(|n| format!("; the nearest name is `{n}`")).unwrap_or_default())]
     NotFound {
-        /// The name asked for.
+        /// The requested name.
         tensor: String,
-        /// The most similar name there is.
+        /// The most similar existing name.
         nearest: Option<String>,
     },
 }
@@ -113,13 +113,13 @@ pub enum WeightFilesError {
 #[derive(Debug)]
 pub struct WeightFiles {
     files: Vec<WeightFile>,
-    /// For each tensor, which of `files` holds it.
+    /// For each tensor, which of `files` contains it.
     places: BTreeMap<String, usize>,
 }
 
 impl WeightFiles {
-    /// Opens a model folder ([`SINGLE_FILE`], else [`INDEX_FILE`]), an index (`*.json`), a single safetensors or GGUF
-    /// file, or all parts of a GGUF model of which one is named.
+    /// Opens a model folder ([`SINGLE_FILE`], otherwise [`INDEX_FILE`]), an index (`*.json`), a single safetensors or GGUF
+    /// file, or all parts of a GGUF model, given one of them.
     #[cfg(any(test, feature = "internals"))]
     pub fn open(path: &Path, open: Open) -> Result<Self, WeightFilesError> {
         if path.is_dir() {
@@ -135,7 +135,8 @@ impl WeightFiles {
         }
     }
 
-    /// Opens the weights of a model's folder: [`SINGLE_FILE`], else [`INDEX_FILE`], else the shards that have no index.
+    /// Opens the weights in the folder of a model: [`SINGLE_FILE`], otherwise [`INDEX_FILE`], otherwise shards without an
+    /// index.
     pub fn open_folder(folder: &Folder, open: Open) -> Result<Self, WeightFilesError> {
         if folder.has(SINGLE_FILE) {
             Self::from_files(vec![WeightFile::open_in(folder, SINGLE_FILE, open)?])
@@ -152,7 +153,7 @@ impl WeightFiles {
         }
     }
 
-    /// A safetensors file held in memory; `label` stands for the file's path in errors.
+    /// A safetensors file in memory; `label` replaces the path of the file in errors.
     #[cfg(any(test, feature = "internals"))]
     pub fn from_bytes(label: &str, bytes: Mapped) -> Result<Self, WeightFilesError> {
         let file = TensorFile::from_bytes(Path::new(label), bytes)?;
@@ -194,7 +195,7 @@ impl WeightFiles {
         let Index { weight_map } = json::parse(&text).map_err(|error| bad(error.message))?;
         let named: BTreeSet<&String> = weight_map.values().collect();
         let named: Vec<String> = named.into_iter().cloned().collect();
-        // A single one is named below, with its tensor.
+        // A single missing shard is reported below, with its tensor.
         if named.iter().all(|shard| is_inside(shard)) && missing(folder, &named).len() > 1 {
             check_shards(folder, &named)?;
         }
@@ -234,44 +235,44 @@ impl WeightFiles {
         Self::from_files(shards.into_values().collect())
     }
 
-    /// All tensors' names, sorted.
+    /// The names of all tensors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.places.keys().map(String::as_str)
     }
 
-    /// Type and shape of a tensor.
+    /// The type and the shape of a tensor.
     pub fn header(&self, name: &str) -> Option<TensorHeader> {
         self.holder(name)?.header(name)
     }
 
-    /// Bytes that a tensor takes in its file; `None` if there is none of that name, or its type is not known.
+    /// The number of bytes of a tensor in its file; `None` if there is no tensor with that name, or if its type is unknown.
     #[cfg(any(test, feature = "internals"))]
     pub fn stored_bytes(&self, name: &str) -> Option<usize> {
         self.holder(name)?.stored_bytes(name)
     }
 
-    /// A tensor as a weight: a view of its file, or, where no kernel reads the tensor's own type, F32 elements made here.
+    /// A tensor as a weight: a view of its file, or of the part that is read here.
     pub fn weight(&self, name: &str) -> Result<Weight, WeightFilesError> {
         Ok(self.file(name)?.weight(name)?)
     }
 
-    /// Fails if a file is not what it was when it was opened.
+    /// Fails if a file has changed since it was opened.
     pub fn check(&self) -> Result<(), MapError> {
         self.files.iter().try_for_each(WeightFile::check)
     }
 
-    /// Let the system take back the memory of what was read of the files: it comes in again if it is read.
+    /// Lets the system reclaim the memory of what was read of the files: it is loaded again when it is read.
     pub fn release(&self) {
         self.files.iter().for_each(WeightFile::release);
     }
 
-    /// A tensor's bytes as its file has them.
+    /// The bytes of a tensor, as in its file.
     #[cfg(any(test, feature = "internals"))]
     pub fn bytes(&self, name: &str) -> Result<&[u8], WeightFilesError> {
         Ok(self.file(name)?.bytes(name)?)
     }
 
-    /// The file that holds a tensor.
+    /// The file that contains a tensor.
     pub fn file(&self, name: &str) -> Result<&WeightFile, WeightFilesError> {
         self.holder(name).ok_or_else(|| {
             let similarity = |other: &&str| (strsim::jaro_winkler(name, other) * 1e6) as u32;
@@ -288,7 +289,7 @@ impl WeightFiles {
     }
 }
 
-/// Fails if the folder lacks one of these files.
+/// Fails if any of these files is missing in the folder.
 fn check_shards(folder: &Folder, shards: &[String]) -> Result<(), WeightFilesError> {
     match missing(folder, shards) {
         missing if missing.is_empty() => Ok(()),
@@ -300,13 +301,13 @@ fn check_shards(folder: &Folder, shards: &[String]) -> Result<(), WeightFilesErr
     }
 }
 
-/// Those of the files that the folder lacks.
+/// Those of the files that are missing in the folder.
 fn missing(folder: &Folder, shards: &[String]) -> Vec<String> {
     let missing = shards.iter().filter(|shard| !folder.has(shard));
     missing.cloned().collect()
 }
 
-/// All shards of the model of which these files' names have one: `model-00001-of-00003.safetensors` and so on.
+/// All shards of the model, if one of these names is the name of a shard: `model-00001-of-00003.safetensors` and so on.
 fn shards(names: &[String]) -> Option<Vec<String>> {
     let count = names.iter().find_map(|name| {
         let numbers = name.strip_prefix(SHARD)?.strip_suffix(SHARD_ENDING)?;
@@ -319,15 +320,15 @@ fn shards(names: &[String]) -> Option<Vec<String>> {
     Some((1..=count).map(name).collect())
 }
 
-/// The index file's contents, as far as they matter.
+/// The part of the index file that is used.
 #[derive(Deserialize)]
 struct Index {
-    /// From a tensor's name to its shard's.
+    /// The name of the shard for the name of each tensor.
     weight_map: BTreeMap<String, String>,
 }
 
-/// Whether a shard's name leads to a place below its folder. Links are followed later: caches of downloaded models
-/// consist of them.
+/// Whether the name of a shard leads to a place below its folder. Links are followed later: caches of downloaded models
+/// consist of links.
 fn is_inside(shard: &str) -> bool {
     !shard.is_empty()
         && Path::new(shard)

@@ -1,22 +1,23 @@
-//! A caller's say in the logits, before a token is chosen.
+//! Lets a caller change the logits before a token is chosen.
 
 use std::error::Error;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What a hook answers: whether to go on and choose a token, to end the text here, or why that is impossible.
+/// What a hook returns: whether to go on and choose a token or to end the text here, or an error.
 pub type HookResult = Result<ControlFlow<()>, Box<dyn Error + Send + Sync>>;
 
-/// A function that is called before each token is chosen. It is given all tokens so far, the prompt's among them, and the
-/// logits of the next, `[vocabulary]`, which it may change: -inf forbids a token, as a grammar does. Biases and all other
-/// sampling options come after it.
+/// A function that is called before each token is chosen. Its arguments are all tokens so far, including the prompt's, and the
+/// logits of the next token, `[vocabulary]`, which it may change: -inf forbids a token, as a grammar does. Biases and all
+/// other sampling options are applied after it.
 ///
-/// The logits that it is given are finite. It may leave them at any number or -inf; NaN or +inf ends the text with an
-/// error, as does a row in which all are -inf.
+/// The logits that it receives are finite. It may set them to any finite number or -inf; NaN or +inf ends the text with an
+/// error, and so does a row in which all logits are -inf.
 ///
-/// Clones share one function, which is called by one generation at a time; it must not generate with itself. What it keeps
-/// from one call to the next is its own affair: after an error the caller decides whether it can go on.
+/// Clones share one function, which is called by one generation at a time; the function must not start a generation that uses
+/// the same hook. The function alone is responsible for its state: after an error, the caller decides whether it can be used
+/// again.
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -24,7 +25,7 @@ pub type HookResult = Result<ControlFlow<()>, Box<dyn Error + Send + Sync>>;
 /// use smallmind::{GenerateOptions, LogitsHook, Model, Options};
 ///
 /// let model = Model::open("demo", &Options::default())?;
-/// // The demo's tokens are bytes: no line may end here, and the text after 40 tokens.
+/// // The demo's tokens are bytes: forbid the end of the line, and end the text after 40 tokens.
 /// let one_line = LogitsHook::new(|tokens, logits| {
 ///     logits[b'\n' as usize] = f32::NEG_INFINITY;
 ///     Ok(match tokens.len() {
@@ -46,7 +47,7 @@ pub type HookResult = Result<ControlFlow<()>, Box<dyn Error + Send + Sync>>;
 #[derive(Clone)]
 pub struct LogitsHook(Arc<Mutex<Function>>);
 
-/// The tokens so far and the logits of the next, which it may change.
+/// Receives the tokens so far and the logits of the next token, which it may change.
 type Function = dyn FnMut(&[u32], &mut [f32]) -> HookResult + Send;
 
 impl LogitsHook {
@@ -55,7 +56,7 @@ impl LogitsHook {
         LogitsHook(Arc::new(Mutex::new(function)))
     }
 
-    /// What the function answers.
+    /// Calls the function and returns its answer.
     pub(super) fn call(&self, tokens: &[u32], logits: &mut [f32]) -> HookResult {
         let mut function = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         function(tokens, logits)

@@ -1,4 +1,4 @@
-//! Generate: from logits to tokens, and from tokens to text.
+//! Generate: turning logits into tokens, and tokens into text.
 //!
 //! What belongs here: sampling, stop conditions, and how probable a text is. What is absent: tokenizers
 //! (`text/`), conversations (`chat/`), and how a step runs (`exec/`).

@@ -1,4 +1,4 @@
-//! What a caller may choose of generating text.
+//! What a caller may choose about generating text.
 
 use super::hook::LogitsHook;
 use super::sampler::SamplerOptions;
@@ -17,7 +17,7 @@ use crate::text::tokenizer::Markers;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct GenerateOptions {
-    /// The most tokens; `None` goes on until something else ends the text.
+    /// The most tokens to generate; with `None`, generation goes on until something else ends the text.
     pub max_tokens: Option<usize>,
     /// How tokens are chosen.
     pub sampler: SamplerOptions,
@@ -26,14 +26,15 @@ pub struct GenerateOptions {
     pub stop: Vec<String>,
     /// Tokens that end the text, besides the model's own.
     pub stop_tokens: Vec<u32>,
-    /// How markers are read that a prompt's text, or a conversation's messages, spell out: with [`Markers::Text`] what
-    /// somebody wrote neither ends a turn nor begins another's. The tokens that the tokenizer puts around a text stay, and
-    /// so do the chat template's.
+    /// How to read markers that are spelled out in a prompt's text or in a conversation's messages: with [`Markers::Text`],
+    /// what somebody wrote neither ends a turn nor begins another. The tokens that the tokenizer puts around a text stay, and
+    /// so do the chat template's tokens.
     #[cfg(feature = "tokenizer")]
     pub markers: Markers,
     /// Called with the logits before each token is chosen.
     pub logits_hook: Option<LogitsHook>,
-    /// Stops the prompt or the text from elsewhere: the text then ends with [`Finish::Cancelled`](super::run::Finish::Cancelled).
+    /// Lets other code stop the reading of the prompt or the generation: the text then ends with
+    /// [`Finish::Cancelled`](super::run::Finish::Cancelled).
     pub cancel: Option<Cancel>,
 }
 

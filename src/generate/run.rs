@@ -1,4 +1,4 @@
-//! The loop from a prompt to text: read the prompt, choose a token, step, until something ends it.
+//! The loop that continues a prompt: read the prompt, choose a token, run a step, until something ends the text.
 
 use std::error::Error;
 use std::ops::ControlFlow;
@@ -16,17 +16,17 @@ use crate::text::tokenizer::Markers;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finish {
-    /// As many tokens as were asked for.
+    /// The requested number of tokens was generated.
     Length,
-    /// A token that ends texts.
+    /// The model chose a token that ends texts.
     EndOfText,
-    /// A stop string: its place in the list.
+    /// A stop string was found; the number is its index in the list.
     Stop(usize),
     /// The context has no room for another token.
     ContextFull,
     /// The caller cancelled.
     Cancelled,
-    /// The logits hook ended it.
+    /// The logits hook ended the text.
     Hook,
 }
 
@@ -36,11 +36,11 @@ pub enum Finish {
 pub struct Generation {
     /// What ended it.
     pub finish: Finish,
-    /// Tokens of the prompt.
+    /// Number of tokens of the prompt.
     pub prompt_tokens: usize,
-    /// Those of them that were not read, because a cache of prompts' beginnings had their rows.
+    /// How many of the prompt's tokens were not read because a cache of prompt prefixes had their rows.
     pub reused_tokens: usize,
-    /// The tokens chosen, one that ended the text included.
+    /// The chosen tokens, including a token that ended the text.
     pub tokens: Vec<u32>,
     /// Time for the prompt.
     pub prompt_time: Duration,
@@ -67,12 +67,12 @@ pub enum GenerateError {
     /// A stop string is empty.
     #[error(transparent)]
     Stop(#[from] EmptyStopString),
-    /// The model reads texts whole and continues none.
+    /// The model reads texts whole and can't continue a text.
     #[error(
         "every token of this model attends to all others, as in encoders: it cannot continue a text"
     )]
     Bidirectional,
-    /// An empty prompt for a model that no token begins.
+    /// The prompt is empty, and the model has no token that begins a text.
     #[error("the prompt is empty, and this model has no token that begins a text")]
     EmptyPrompt,
     /// There is no tokenizer, or it failed.
@@ -82,11 +82,11 @@ pub enum GenerateError {
 }
 
 impl Model {
-    /// Continue the session with `prompt` and then with tokens of the model's own choice. `each` is given every token
-    /// as it is chosen, except one that ends the text; returning `false` from it stops like cancelling does. An empty
-    /// prompt goes on after the session's last token.
+    /// Continue the session with `prompt` and then with tokens that the model chooses. `each` is called with every token
+    /// as it is chosen, except a token that ends the text; if it returns `false`, generation stops as if it were cancelled.
+    /// With an empty prompt, generation continues after the session's last token.
     ///
-    /// Nothing but the generation's token list is allocated, and a row of logits for a hook, each once.
+    /// Only the list of tokens, and a row of logits if there is a hook, are allocated, each once.
     ///
     /// # Errors
     /// If an option is out of its range, the model reads texts whole, the prompt does not fit the context, the model's
@@ -103,7 +103,7 @@ impl Model {
         }
         let vocabulary = self.vocabulary().min(session.logits_width());
         let mut sampler = Sampler::new(options.sampler.clone(), vocabulary)?;
-        // What a hook makes of the logits.
+        // The logits as a hook changes them.
         let mut changed: Vec<f32> = match options.logits_hook {
             None => Vec::new(),
             Some(_) => Vec::with_capacity(vocabulary),
@@ -181,17 +181,17 @@ impl Model {
         Ok(generation)
     }
 
-    /// The tokens of a prompt, with those that the tokenizer puts around it. An empty prompt becomes the token that
+    /// The tokens of a prompt, with the tokens that the tokenizer puts around it. An empty prompt becomes the token that
     /// begins a text.
     ///
     /// # Errors
-    /// If the model has no tokenizer, or that fails.
+    /// If the model has no tokenizer, or the tokenizer fails.
     #[cfg(feature = "tokenizer")]
     pub fn encode(&self, prompt: &str) -> Result<Vec<u32>, GenerateError> {
         self.encode_with(prompt, Markers::Tokens)
     }
 
-    /// As [`Model::encode`]; `markers` says how special tokens are read that the prompt spells out.
+    /// Like [`Model::encode`]; `markers` says how to read special tokens that are spelled out in the prompt.
     ///
     /// # Errors
     /// As [`Model::encode`], and if the tokenizer can't read a marker as text.
@@ -206,8 +206,8 @@ impl Model {
         }
     }
 
-    /// The tokens of a text that goes on after others, or spells out every special token that it wants: none is put
-    /// around it.
+    /// The tokens of a text that continues other tokens, or that spells out every special token that it wants: no tokens are
+    /// put around it.
     ///
     /// # Errors
     /// As [`Model::encode`].
@@ -216,12 +216,12 @@ impl Model {
         Ok(self.text_tokenizer()?.encode(text, false)?)
     }
 
-    /// Continue the session with `prompt` and then with text of the model's own, which `each` is given piece by piece,
-    /// never half a character. Returning `false` from it stops like cancelling does. Only the first prompt of a session
-    /// gets the tokens that the tokenizer puts around one.
+    /// Continue the session with `prompt` and then with text that the model chooses. `each` is called with the text piece by
+    /// piece, never with half a character; if it returns `false`, generation stops as if it were cancelled. Only the first
+    /// prompt of a session gets the tokens that the tokenizer puts around a text.
     ///
     /// # Errors
-    /// As [`Model::generate_tokens`], and if the model has no tokenizer or that fails.
+    /// As [`Model::generate_tokens`], and if the model has no tokenizer or the tokenizer fails.
     #[cfg(feature = "tokenizer")]
     pub fn generate(
         &self,
@@ -234,7 +234,7 @@ impl Model {
         self.generate_from(session, &tokens, options, each)
     }
 
-    /// The tokens that [`Model::generate`] reads of this prompt.
+    /// The tokens that [`Model::generate`] reads for this prompt.
     ///
     /// # Errors
     /// As [`Model::encode`].
@@ -253,7 +253,7 @@ impl Model {
         }
     }
 
-    /// As [`Model::generate`], from a prompt's tokens.
+    /// Like [`Model::generate`], from a prompt's tokens.
     ///
     /// # Errors
     /// As [`Model::generate`].

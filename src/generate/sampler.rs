@@ -13,20 +13,20 @@ use crate::kernels::math::exp_f32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SampleError {
-    /// Some logits are not numbers that a token can be chosen by.
+    /// Some logits are NaN or +inf, so no token can be chosen.
     #[error(
         "no token can be chosen: {count} of the logits are NaN or +inf, the first belongs to token {first}"
     )]
     NotFinite {
         /// The first token whose logit is NaN or +inf.
         first: u32,
-        /// How many there are.
+        /// How many logits are NaN or +inf.
         count: usize,
     },
     /// Every token is forbidden.
     #[error("no token can be chosen: all {tokens} logits are -inf")]
     AllForbidden {
-        /// Tokens of the vocabulary.
+        /// Number of tokens of the vocabulary.
         tokens: usize,
     },
 }
@@ -40,19 +40,20 @@ struct Candidate {
     /// Finite or -inf.
     logit: f32,
     id: u32,
-    /// exp(logit - the largest logit): the probability at temperature 1, but for a common factor.
+    /// exp(logit - the largest logit): the probability at temperature 1, except for a common factor.
     weight: f32,
 }
 
-/// Larger logits first, then lower ids: an order without equals.
+/// Larger logits first, then lower ids: an order without ties.
 fn by_rank(a: &Candidate, b: &Candidate) -> Ordering {
     b.logit.total_cmp(&a.logit).then(a.id.cmp(&b.id))
 }
 
-/// Chooses tokens. Allocates when it is made and never again.
+/// Chooses tokens. Allocates when it is created and never again.
 ///
-/// Random numbers come from PCG XSL RR 128/64 (`Pcg64`), its state seeded with the seed: one 64-bit number for each drawn
-/// token, whose upper 53 bits make a number in [0, 1). The exponential is the kernels' own, sums are f64 in a fixed order.
+/// Random numbers come from PCG XSL RR 128/64 (`Pcg64`), whose state is seeded with the seed: one 64-bit number for each drawn
+/// token; its upper 53 bits make a number in [0, 1). The exponential is the kernels' function, and sums are f64 in a fixed
+/// order.
 #[derive(Debug, Clone)]
 pub struct Sampler {
     options: SamplerOptions,
@@ -88,13 +89,13 @@ impl Sampler {
         })
     }
 
-    /// What it was made with.
+    /// The options that it was created with.
     pub fn options(&self) -> &SamplerOptions {
         &self.options
     }
 
-    /// Chooses a token. `logits` are as many as the vocabulary (further ones are ignored); `recent` is the sequence so far,
-    /// or at least the penalty's window of it.
+    /// Chooses a token. `logits` has one element for each token of the vocabulary (further elements are ignored); `recent` is
+    /// the sequence so far, or at least the last tokens of it that are in the penalty's window.
     ///
     /// Ties go to the lowest id. A token at -inf is never chosen.
     ///
@@ -132,7 +133,7 @@ impl Sampler {
         Ok(self.draw(uniform, largest))
     }
 
-    /// Makes every token a candidate, if each has a logit that is finite or -inf.
+    /// Makes every token a candidate, if every logit is finite or -inf.
     fn collect(&mut self, logits: &[f32]) -> Result<(), SampleError> {
         self.candidates.clear();
         let logits = logits.iter().take(self.seen.len());
@@ -157,7 +158,7 @@ impl Sampler {
         })
     }
 
-    /// Adds the biases. Candidates still stand at their ids.
+    /// Adds the biases. Each candidate is still at the index of its id.
     fn add_biases(&mut self) {
         for &(id, bias) in &self.options.logit_bias {
             if let Some(candidate) = self.candidates.get_mut(id as usize) {
@@ -166,7 +167,7 @@ impl Sampler {
         }
     }
 
-    /// Applies the repetition penalty, once to each token. Candidates still stand at their ids.
+    /// Applies the repetition penalty, once to each token. Each candidate is still at the index of its id.
     fn penalize(&mut self, recent: &[u32]) {
         let penalty = self.options.repetition_penalty;
         if penalty == 1.0 {
@@ -202,14 +203,14 @@ impl Sampler {
         }
     }
 
-    /// Keeps the fewest first candidates whose weights reach `top_p` of the sum of all, in rank order.
+    /// Keeps, in rank order, the fewest first candidates whose weights reach `top_p` of the sum of all weights.
     fn keep_top_p(&mut self) {
         if self.options.top_p >= 1.0 {
             return;
         }
         let total: f64 = self.candidates.iter().map(|c| f64::from(c.weight)).sum();
         let enough = f64::from(self.options.top_p) * total;
-        // Few are needed as a rule, so more are put in order only when those do not suffice.
+        // Usually few candidates are needed, so more are put in order only when these are not enough.
         let mut ranked = 0;
         let mut reached = 0.0;
         while ranked < self.candidates.len() {
@@ -236,7 +237,7 @@ impl Sampler {
         }
     }
 
-    /// Draws one of the remaining candidates, with weights at the temperature asked for.
+    /// Draws one of the remaining candidates, with weights at the requested temperature.
     fn draw(&mut self, uniform: f64, largest: f32) -> u32 {
         let temperature = self.options.temperature;
         let mut total = 0.0;

@@ -1,4 +1,4 @@
-//! What a caller may choose of choosing tokens.
+//! What a caller may decide about how tokens are chosen.
 
 /// How tokens are chosen. The stages run in llama.cpp's default order: biases, repetition penalty, top-k, top-p,
 /// min-p, temperature. So top-p and min-p see the distribution at temperature 1.
@@ -14,7 +14,7 @@
 pub struct SamplerOptions {
     /// Logits are divided by this before the draw. 0 chooses the most probable token, without a draw.
     pub temperature: f32,
-    /// Keep this many most probable tokens. 0 keeps all.
+    /// Keep only this many of the most probable tokens. 0 keeps all.
     pub top_k: usize,
     /// Keep the fewest most probable tokens that together have at least this probability. 1 keeps all.
     pub top_p: f32,
@@ -24,9 +24,10 @@ pub struct SamplerOptions {
     pub repetition_penalty: f32,
     /// How many of the last tokens the penalty looks at.
     pub repetition_window: usize,
-    /// What is added to the logits of these tokens before anything else; -inf forbids one. Several for a token add up.
+    /// Numbers that are added to the logits of these tokens before anything else; -inf forbids a token. Several biases for
+    /// one token add up.
     pub logit_bias: Vec<(u32, f32)>,
-    /// Where the random numbers start. The same options, seed and logits give the same tokens on every machine.
+    /// The start of the random numbers. The same options, seed and logits lead to the same tokens on every machine.
     pub seed: u64,
 }
 
@@ -36,7 +37,7 @@ impl SamplerOptions {
         SamplerOptions::default()
     }
 
-    /// Always the most probable token, of all that there are.
+    /// Always the most probable of all tokens.
     pub fn greedy() -> SamplerOptions {
         let all = SamplerOptions::new().top_k(0).top_p(1.0).min_p(0.0);
         all.temperature(0.0)
@@ -90,10 +91,10 @@ impl SamplerOptions {
         self
     }
 
-    /// Whether every value lies in its range.
+    /// Checks that every value is in its range.
     ///
     /// # Errors
-    /// The first value that does not.
+    /// If a value is out of its range; the error names the first one.
     pub fn validate(&self) -> Result<(), SamplerError> {
         let within = |option, value: f32, good: bool, range| match good {
             true => Ok(()),
@@ -162,9 +163,9 @@ pub enum SamplerError {
     OutOfRange {
         /// The option's name.
         option: &'static str,
-        /// What was given.
+        /// Its value.
         value: f32,
-        /// What would do.
+        /// What would be valid.
         range: &'static str,
     },
     /// A bias is for a token that the model does not have.
@@ -172,7 +173,7 @@ pub enum SamplerError {
     UnknownToken {
         /// The id.
         token: u32,
-        /// Ids the model has.
+        /// Number of ids that the model has.
         vocabulary: usize,
     },
 }

@@ -1,4 +1,4 @@
-//! How probable a model finds a text, and what it expects after it.
+//! How probable a text is to a model, and what the model expects after the text.
 
 use super::run::GenerateError;
 use crate::exec::cancel::Cancel;
@@ -7,13 +7,13 @@ use crate::kernels::float_environment::FloatEnvironment;
 use crate::math::{exp_f64, ln_f64, sum_exp_f64};
 use crate::model::Model;
 
-/// What a score tells, and what stops it. Each method changes one choice.
+/// What a score includes, and what stops the scoring. Each method changes one choice.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ScoreOptions {
-    /// How many of the most probable tokens after the text to name.
+    /// How many of the most probable tokens after the text to list.
     pub top: usize,
-    /// Stops the reading from elsewhere: there is no score then, but [`StepError::Cancelled`].
+    /// Lets other code stop the reading: instead of a score, the result is [`StepError::Cancelled`].
     pub cancel: Option<Cancel>,
 }
 
@@ -50,15 +50,15 @@ impl ScoreOptions {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Score {
-    /// Tokens of the text, with those that the tokenizer puts around it.
+    /// Number of tokens of the text, with the tokens that the tokenizer puts around it.
     pub tokens: usize,
-    /// Those that were predicted: all but the first.
+    /// How many of them were predicted: all except the first.
     pub scored: usize,
-    /// The mean of −ln p over the tokens that were predicted.
+    /// The mean of −ln p over the predicted tokens.
     pub mean_nll: f64,
-    /// e to the mean: among how many equally probable tokens the model hesitates.
+    /// e to the power of that mean: the number of equally probable tokens among which the model would be as uncertain.
     pub perplexity: f64,
-    /// The most probable tokens after the text, each with ln p; the most probable first, and of equal ones the lowest id.
+    /// The most probable tokens after the text, each with ln p: the most probable first, and the lowest id first among equals.
     pub next: Vec<(u32, f64)>,
 }
 
@@ -69,21 +69,21 @@ pub enum ScoreError {
     /// The tokens can't be read.
     #[error(transparent)]
     Step(#[from] StepError),
-    /// The text can't be turned into tokens, or the model continues none.
+    /// The text can't be turned into tokens, or the model can't continue a text.
     #[error(transparent)]
     Generate(#[from] GenerateError),
     /// There is nothing to predict.
     #[error(
-        "the text has {tokens} tokens; a score needs two at least, of which the first is given"
+        "the text has {tokens} tokens; a score needs at least two, because the first is not predicted"
     )]
     TooShort {
-        /// Tokens of the text.
+        /// Number of tokens of the text.
         tokens: usize,
     },
     /// The session is too short for a window with something to predict.
-    #[error("the context has {context} positions; a score needs two at least")]
+    #[error("the context has {context} positions; a score needs at least two")]
     TooFewPositions {
-        /// Positions there are.
+        /// Number of positions.
         context: usize,
     },
     /// Only the last token's logits are computed.
@@ -92,25 +92,25 @@ pub enum ScoreError {
     /// The outputs of the model are not logits.
     #[error("the model's output has {width} columns, but there are {vocabulary} tokens to predict")]
     NoLogits {
-        /// Columns of the output.
+        /// Number of columns of the output.
         width: usize,
-        /// Ids that the model knows.
+        /// Number of ids that the model knows.
         vocabulary: usize,
     },
 }
 
-/// One window of a text: `context` tokens that are given, then those that are predicted.
+/// One window of a text: `context` tokens that are only read, then the tokens that are predicted.
 struct Window {
-    /// Tokens from the text's first that come before all others (BOS), 0 or 1.
+    /// How many tokens of the text's beginning (BOS) come before all others in the window: 0 or 1.
     begun: usize,
     /// The others, as a range of the text.
     start: usize,
     end: usize,
-    /// The first that is predicted.
+    /// The first token that is predicted.
     first_scored: usize,
 }
 
-/// The windows of a text that a session of `context` positions reads one by one. Every token but the first is predicted
+/// The windows of a text that a session of `context` positions reads one by one. Every token except the first is predicted
 /// in exactly one of them.
 fn windows(tokens: usize, context: usize, begun: usize) -> Vec<Window> {
     let mut all = vec![Window {
@@ -120,7 +120,7 @@ fn windows(tokens: usize, context: usize, begun: usize) -> Vec<Window> {
         first_scored: 1,
     }];
     let mut scored = tokens.min(context);
-    // A window of two positions has no room for BOS besides what is needed.
+    // A window of two positions has no room for BOS besides the two tokens that it needs.
     let begun = if context > 2 { begun } else { 0 };
     let room = context - begun;
     while scored < tokens {
@@ -138,17 +138,17 @@ fn windows(tokens: usize, context: usize, begun: usize) -> Vec<Window> {
 }
 
 impl Model {
-    /// How probable a text of tokens is, and the most probable tokens after it. The session is emptied, before and
-    /// between; the model must have been opened with [`Logits::All`](crate::model::Logits::All).
+    /// How probable a text of tokens is, and the most probable tokens after it. The session is cleared before each window;
+    /// the model must have been opened with [`Logits::All`](crate::model::Logits::All).
     ///
-    /// A text that is longer than the context is read in windows: the first is as long as the context, each further one
-    /// begins with BOS if the text does, goes back over half a context of tokens that were predicted before, and predicts
-    /// those that follow. So each token is predicted once, from half a context at least.
+    /// A text that is longer than the context is read in windows. The first window is as long as the context. Each further
+    /// window begins with BOS if the text does, repeats half a context of tokens that were already predicted, and predicts
+    /// the tokens that follow. So each token is predicted once; after the first window, from at least half a context.
     ///
-    /// Logits are read chunk by chunk, as the plan has room for them; sums are f64 in the order of the tokens.
+    /// Logits are read chunk by chunk, because the plan has room for one chunk; sums are f64 in the order of the tokens.
     ///
     /// # Errors
-    /// If there are fewer than two tokens, one is not known, they don't fit, or the model gives the last row alone.
+    /// If there are fewer than two tokens, a token is unknown, the tokens don't fit, or the model returns only the last row.
     pub fn score_tokens(
         &self,
         session: &mut Session,
@@ -179,7 +179,7 @@ impl Model {
         for window in windows(tokens.len(), context, begun) {
             let read = [&tokens[..window.begun], &tokens[window.start..window.end]].concat();
             session.truncate(0);
-            // Place in `read` of the chunk's first token.
+            // Index in `read` of the chunk's first token.
             let mut done = 0;
             let mut each = |logits: &[f32]| {
                 let rows = logits.chunks_exact(width);
@@ -230,10 +230,10 @@ impl Model {
         })
     }
 
-    /// [`Model::score_tokens`] of a text's tokens, with those that the tokenizer puts around it.
+    /// [`Model::score_tokens`] of a text's tokens, with the tokens that the tokenizer puts around it.
     ///
     /// # Errors
-    /// As [`Model::score_tokens`], and if the model has no tokenizer or that fails.
+    /// As [`Model::score_tokens`], and if the model has no tokenizer or the tokenizer fails.
     #[cfg(feature = "tokenizer")]
     pub fn score(
         &self,
@@ -246,7 +246,7 @@ impl Model {
     }
 }
 
-/// An error of a window's tokens as one of the text's.
+/// Turns an error about a window's tokens into an error about the text's tokens.
 fn in_text(mut error: StepError, window: &Window) -> StepError {
     if let StepError::NotFinite { token, .. } = &mut error
         && let Some(later) = token.checked_sub(window.begun)
@@ -262,7 +262,7 @@ fn log_sum_exp(row: &[f32]) -> f64 {
     largest + ln_f64(sum_exp_f64(row, largest))
 }
 
-/// The `top` largest logits as ln p, the largest first and of equal ones the lowest id.
+/// The `top` largest logits as ln p: the largest first, and the lowest id first among equals.
 fn most_probable(row: &[f32], normalizer: f64, top: usize) -> Vec<(u32, f64)> {
     let mut ids: Vec<u32> = (0..).take(row.len()).collect();
     let by_rank = |a: &u32, b: &u32| {
@@ -317,7 +317,7 @@ mod tests {
         assert!((sum - 1.0).abs() < 1e-12, "{sum}");
         let two = most_probable(&row, log_sum_exp(&row), 2);
         assert_eq!(two, all[..2]);
-        // Far beyond what e to them could be.
+        // These logits are far too large for their exponentials to be finite.
         assert_eq!(log_sum_exp(&[f32::MAX, f32::MIN]), f64::from(f32::MAX));
     }
 }

@@ -2,42 +2,42 @@
 
 use std::ops::Range;
 
-/// A stop string was empty, and would stop everything before it begins.
+/// A stop string was empty; it would stop every text before it begins.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("stop string {index} is empty")]
 pub struct EmptyStopString {
-    /// Which one, counted from 0.
+    /// Its index in the list, counted from 0.
     pub index: usize,
 }
 
-/// What may be shown of a text so far.
+/// What may now be shown of a growing text.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Shown {
     /// Text to show now.
     pub text: String,
-    /// Which stop string is complete, counted from 0; generation is over.
+    /// The index of the stop string that is complete, counted from 0; then generation is over.
     pub stop: Option<usize>,
 }
 
 /// Watches a growing text for stop strings.
 ///
-/// The text ends before the stop string that is complete first; if several end at the same byte, before the longest.
-/// How the text was cut into pieces makes no difference. Text that may be the beginning of a stop string is held back.
+/// The text ends before the stop string that is complete first; if several are complete at the same byte, before the longest.
+/// It makes no difference how the text is cut into pieces. Text that may be the beginning of a stop string is held back.
 ///
-/// The text may have parts that are never shown, the spellings of special tokens. Stop strings find them like any other
-/// part.
+/// The text may have parts that are never shown: the spellings of special tokens. Stop strings match them like any other
+/// text.
 #[derive(Debug, Clone)]
 pub struct StopStrings {
     stops: Vec<String>,
     /// The end of the text so far: the longest suffix with which some stop string begins.
     held: String,
-    /// The parts of it that are never shown, in order.
+    /// The parts of `held` that are never shown, in order.
     hidden: Vec<Range<usize>>,
     stopped: Option<usize>,
 }
 
 impl StopStrings {
-    /// Watches for `stops`, none of them empty. With no stop strings all text is shown at once.
+    /// Watches for `stops`, none of which may be empty. Without stop strings, all text is shown at once.
     ///
     /// # Errors
     /// If one of them is empty.
@@ -53,7 +53,7 @@ impl StopStrings {
         }
     }
 
-    /// Adds text. After a stop nothing more is shown.
+    /// Adds text. After a stop, nothing more is shown.
     pub fn push(&mut self, text: &str) -> Shown {
         if self.stopped.is_some() {
             return Shown {
@@ -90,7 +90,7 @@ impl StopStrings {
         }
     }
 
-    /// Adds text that is not shown, but may end the text.
+    /// Adds text that is not shown, but that may complete a stop string.
     pub fn push_hidden(&mut self, text: &str) -> Shown {
         if self.stopped.is_none() && !self.stops.is_empty() {
             let start = self.held.len();
@@ -100,12 +100,12 @@ impl StopStrings {
         self.push("")
     }
 
-    /// The text is over: what was held back begins no stop string after all.
+    /// Must be called when the text is over: returns the text that was held back, which is not part of a stop string after all.
     pub fn flush(&mut self) -> String {
         self.release(self.held.len())
     }
 
-    /// Takes the first `end` bytes of what is held, and leaves out of them what is not shown.
+    /// Removes the first `end` bytes of the held text, and returns the parts of them that may be shown.
     fn release(&mut self, end: usize) -> String {
         let rest = self.held.split_off(end);
         let released = std::mem::replace(&mut self.held, rest);

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use super::node::Kind;
 use super::store::Graph;
 
-/// The graph in Graphviz's DOT language: ops as boxes, weights as ellipses, edges labelled with the value's type.
+/// The graph in Graphviz's DOT language: ops are boxes, weights are ellipses, and edges are labelled with the type of the
+/// value.
 pub fn print_dot(graph: &Graph) -> String {
     let escape = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
     let mut text = String::from("digraph {\n    node [shape=box, fontname=monospace]\n");

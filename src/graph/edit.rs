@@ -8,10 +8,10 @@ use super::store::{Graph, Known};
 use crate::ops::Op;
 use crate::types::{DType, Literal, Type};
 
-/// A graph being changed. Types are inferred and names kept unique with each step.
+/// A graph that is being changed. Each step infers types and keeps names unique.
 pub struct Editor<'g> {
     graph: &'g mut Graph,
-    /// The place that new nodes take; `None` gives each the next free one.
+    /// The place of new nodes; `None` means the next free one for each.
     place: Option<u32>,
 }
 
@@ -32,12 +32,12 @@ impl<'g> Editor<'g> {
         self.graph
     }
 
-    /// New nodes take the place of `id` in the file's order, until the next call.
+    /// Until the next call, new nodes take the place of `id` in the order of the file.
     pub fn at(&mut self, id: NodeId) {
         self.place = Some(self.graph.node(id).place);
     }
 
-    /// Add a value that each step is given.
+    /// Add a value that each step provides.
     pub fn input(&mut self, name: &str, ty: Type) -> Result<NodeId, GraphError> {
         self.leaf(Kind::Input, name, ty)
     }
@@ -52,13 +52,13 @@ impl<'g> Editor<'g> {
         self.leaf(Kind::Weight(source), name, ty)
     }
 
-    /// Add a number. It is printed where it is used, so its name is never seen.
+    /// Add a number. It is printed where it is used, so its name is never shown.
     pub fn constant(&mut self, literal: Literal) -> NodeId {
         let dtype = match literal {
             Literal::Int(_) => DType::I32,
             Literal::Float(_) => DType::F32,
         };
-        // A number of its own keeps the search for a free name short, however many there are.
+        // A separate number keeps the search for a free name short, however many constants there are.
         self.graph.next_place += 1;
         let name = self.free_name(&format!("constant#{}", self.graph.next_place));
         let output = Output {
@@ -99,7 +99,7 @@ impl<'g> Editor<'g> {
         self.graph.nodes.add(node, slots)
     }
 
-    /// A name that is free: `wanted`, or `wanted` with a number.
+    /// A free name: `wanted`, or `wanted` with a number.
     pub fn free_name(&mut self, wanted: &str) -> Name {
         let mut name: Name = wanted.into();
         let mut number = 2;
@@ -112,7 +112,7 @@ impl<'g> Editor<'g> {
         name
     }
 
-    /// Add an op. Output names that are taken get a number. Types are inferred; a type error names the op.
+    /// Add an op. Output names that are already in use get a number. Types are inferred; a type error names the op.
     pub fn op(
         &mut self,
         op: Op,
@@ -151,8 +151,7 @@ impl<'g> Editor<'g> {
         Ok(id)
     }
 
-    /// Everyone who reads `from` reads `to` instead, and `to` takes its name (a graph output stays one).
-    /// The types must be equal.
+    /// All readers of `from` read `to` instead, and `to` takes its name (a graph output stays one). The types must be equal.
     pub fn replace(&mut self, from: Value, to: Value) -> Result<(), GraphError> {
         if self.graph.ty(from) != self.graph.ty(to) {
             let (was, is) = (self.graph.ty(from), self.graph.ty(to));
@@ -172,7 +171,7 @@ impl<'g> Editor<'g> {
                 *output = to;
             }
         }
-        // Names follow the value; the two are swapped so that they stay unique.
+        // Names stay with the value; the two names are swapped so that they stay unique.
         if matches!(self.graph.node(to.node).kind, Kind::Op(_)) && from.node != to.node {
             let old = self.graph.name(from).clone();
             let new = std::mem::replace(
@@ -184,14 +183,14 @@ impl<'g> Editor<'g> {
         Ok(())
     }
 
-    /// As [`Editor::replace`], but for one reader: `user` reads `to` in `slot`. The types must be equal or the op's
-    /// outputs must keep theirs; the verifier sees to it.
+    /// Like [`Editor::replace`], but for one reader: `user` reads `to` in `slot`. The types must be equal, or the outputs of
+    /// the op must keep their types; the verifier checks this.
     pub fn rewire(&mut self, user: NodeId, slot: usize, to: Value) {
         self.graph.known = Known::default();
         self.graph.nodes.connect(user, slot, to);
     }
 
-    /// Infer the types of a node's outputs again after its inputs' types changed.
+    /// Infer the types of the outputs of a node again after the types of its inputs changed.
     pub fn refresh(&mut self, id: NodeId) -> Result<(), GraphError> {
         let inputs = self.graph.inputs(id);
         let Kind::Op(op) = &self.graph.node(id).kind else {
@@ -210,7 +209,7 @@ impl<'g> Editor<'g> {
         self.graph.outputs = outputs;
     }
 
-    /// Give a value another name, with a number if it is taken.
+    /// Give a value another name, with a number if the name is in use.
     pub fn rename(&mut self, value: Value, name: &str) {
         let name = self.free_name(name);
         let old = std::mem::replace(
@@ -220,8 +219,8 @@ impl<'g> Editor<'g> {
         self.graph.names.remove(&old);
     }
 
-    /// Remove ops, weights and constants that no output depends on; inputs stay. Gives the names of those removed, in the
-    /// file's order.
+    /// Remove ops, weights and constants that no output depends on; inputs stay. Returns the names of the removed nodes, in
+    /// the order of the file.
     pub fn sweep(&mut self) -> Vec<Name> {
         if self.graph.known.is_swept {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! The oracle: an interpreter that runs any graph, fused or not, with each op's plain reference.
+//! The oracle: an interpreter that runs any graph, fused or not, with the plain reference of each op.
 //!
 //! It shares no code with the planner or the executor. Kernels must agree with it to the bit.
 
@@ -9,9 +9,9 @@ use crate::kernels::float_environment::FloatEnvironment;
 use crate::ops::Tensor;
 use crate::ops::reference::{Operands, literal_tensor};
 
-/// Gives a weight's data as dense f32.
+/// Loads the data of weights.
 pub trait WeightData {
-    /// The tensor of that name in the weight file, with its shape: widened to f32, or in its blocks.
+    /// The tensor with that name in the weight file, with its shape: widened to f32, or in its blocks.
     fn load(&self, tensor: &str) -> Result<Tensor, String>;
 }
 
@@ -26,7 +26,7 @@ pub struct Interpreter<'g> {
 }
 
 impl<'g> Interpreter<'g> {
-    /// Prepare to run `graph`: load its weights and compute all that depends on them alone.
+    /// Prepares to run `graph`: loads its weights and computes everything that depends only on them.
     pub fn new(graph: &'g Graph, weights: &dyn WeightData) -> Result<Self, String> {
         let _environment = FloatEnvironment::set_default();
         let classes = graph.classes();
@@ -66,7 +66,7 @@ impl<'g> Interpreter<'g> {
         })
     }
 
-    /// Run one step over `tokens`; gives the graph's outputs.
+    /// Runs one step over `tokens`; returns the outputs of the graph.
     pub fn step(&mut self, tokens: &[i32]) -> Vec<Tensor> {
         let _environment = FloatEnvironment::set_default();
         let positions = (0..tokens.len()).map(|t| (self.past + t) as i32).collect();
@@ -89,7 +89,7 @@ impl<'g> Interpreter<'g> {
                     .with_state(self.states.get(&id));
                 (op.def().reference)(op, &operands)
             };
-            // An op with state gives its new keys and values after its outputs.
+            // An op with state returns its new keys and values after its outputs.
             if outputs.len() == node.outputs.len() + 2
                 && let (Some(v), Some(k)) = (outputs.pop(), outputs.pop())
             {

@@ -1,8 +1,8 @@
 //! The intermediate representation: a graph of values.
 //!
-//! What belongs here: nodes, the one [`Editor`] through which a graph is changed, the verifier, the printers (RON that
-//! loads again, and DOT), and the [`interpreter`], the oracle that runs any graph.  What is absent: what an op means (`ops/`), how files become graphs (`architecture/`), and which changes
-//! are good (`rewrite/`, `transform/`).
+//! What belongs here: nodes, the one [`Editor`] through which a graph is changed, the verifier, the printers (RON that loads
+//! again, and DOT), and the [`interpreter`], the oracle that runs any graph. What is absent: what an op means (`ops/`), how
+//! files become graphs (`architecture/`), and which changes are good (`rewrite/`, `transform/`).
 
 #[cfg(feature = "internals")]
 mod dot;
@@ -25,17 +25,17 @@ pub use store::{Class, Graph, Order};
 pub use topological_order::TopologicalOrder;
 pub use verify::verify;
 
-/// Why a graph can't be built or changed in some way. Holds every problem found, not the first.
+/// Why a graph cannot be built or changed in some way. Contains every problem found, not only the first.
 #[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
 #[error("{}", problems.join("\n"))]
 #[non_exhaustive]
 pub struct GraphError {
-    /// What is wrong, each naming its node.
+    /// The problems, each with the name of its node.
     pub problems: Vec<String>,
 }
 
 impl GraphError {
-    /// An error of one problem.
+    /// An error with one problem.
     pub fn new(problem: impl Into<String>) -> Self {
         GraphError {
             problems: vec![problem.into()],

@@ -1,4 +1,4 @@
-//! Nodes and the values they give.
+//! Nodes and their values.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ impl NodeId {
         self.0 as usize
     }
 
-    /// The node of that number, which is below 2³²: a graph of as many nodes fits in no memory.
+    /// The node with that number, which is below 2³²: no memory can hold a graph of as many nodes.
     pub(super) fn from_index(index: usize) -> Self {
         NodeId(index as u32)
     }
@@ -31,7 +31,7 @@ impl NodeId {
 pub struct Value {
     /// The node.
     pub node: NodeId,
-    /// Which of its outputs.
+    /// The number of the output.
     pub output: usize,
 }
 
@@ -42,19 +42,19 @@ impl From<NodeId> for Value {
     }
 }
 
-/// Where a weight's data stands.
+/// Where the data of a weight is found.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct WeightSource {
-    /// The tensor's name in the weight file.
+    /// The name of the tensor in the weight file.
     pub tensor: Name,
 }
 
-/// What a node is.
+/// The kind of a node.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Kind {
-    /// A value given with each step: `tokens` or `positions`.
+    /// A value provided by each step: `tokens` or `positions`.
     Input,
-    /// A tensor of the weight file.
+    /// A tensor in the weight file.
     Weight(WeightSource),
     /// A number.
     Constant(Literal),
@@ -62,7 +62,7 @@ pub enum Kind {
     Op(Op),
 }
 
-/// One output's name and type.
+/// The name and the type of one output.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Output {
     /// Unique in the graph.
@@ -71,14 +71,14 @@ pub struct Output {
     pub ty: Type,
 }
 
-/// A node: what it is and what it gives. What it reads is the graph's to say.
+/// A node: its kind and its outputs. Its operands are stored by the graph.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Node {
-    /// What it is.
+    /// The kind of the node.
     pub kind: Kind,
-    /// What it gives; one entry except for ops with several outputs.
+    /// The outputs; one entry except for ops with several outputs.
     pub outputs: SmallVec<[Output; 1]>,
-    /// Place in the file, inherited by what replaces the node: orders nodes that no edge orders.
+    /// The place in the file, which a replacement of the node inherits: it orders nodes that no edge orders.
     pub(super) place: u32,
 }
 

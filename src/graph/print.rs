@@ -1,7 +1,7 @@
-//! The printer: a graph as a graph file that loads again to the same graph.
+//! The printer: a graph as a graph file, which loads again as the same graph.
 //!
-//! Literals are written where they are used. Each line ends with its outputs' types as a comment. Weight expressions
-//! are printed as the expressions they are, never as data.
+//! Literals are written where they are used. Each line ends with the types of its outputs as a comment. Weight expressions
+//! are printed as expressions, never as data.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -10,14 +10,14 @@ use super::node::{Kind, NodeId, Value};
 use super::store::Graph;
 use crate::ops::Op;
 
-/// The graph in the grammar of `graphs/*.ron`. `source` is the kind of weight file whose tensor names the graph holds:
-/// `hf` or `gguf`.
+/// The graph in the grammar of `graphs/*.ron`. `source` is the kind of weight file, `hf` or `gguf`, whose tensor names the
+/// graph uses.
 pub fn print(graph: &Graph, source: &str) -> String {
     print_ignoring(graph, source, &[], &[])
 }
 
-/// As [`print()`], with the tensors that the weight file may hold though no node reads them, and the keys of the configuration
-/// whose values are in the graph.
+/// Like [`print()`], with the tensors that the weight file may contain although no node reads them, and the keys of the
+/// configuration whose values are in the graph.
 pub fn print_ignoring(
     graph: &Graph,
     source: &str,
@@ -66,7 +66,8 @@ pub fn print_ignoring(
     text
 }
 
-/// The weights in the order of their first readers, as loading creates them, then those that nobody reads.
+/// The weights in the order of their first readers, which is the order in which loading creates them, then the weights that
+/// nobody reads.
 fn weights(graph: &Graph, order: &[NodeId]) -> Vec<NodeId> {
     let is_weight = |id: &NodeId| matches!(graph.node(*id).kind, Kind::Weight(_));
     let read = order

@@ -1,19 +1,19 @@
-//! Where nodes and the lines between them lie: what each node reads, and who reads each node.
+//! The storage of nodes and the edges between them: what each node reads, and which nodes read it.
 //!
-//! A line stands twice, at its reader and at the node that is read, and each end knows where the other stands. So a line
-//! comes and goes in constant time, even where all layers of a model read one node.
+//! An edge is stored twice, at its reader and at the node that is read, and each end knows where the other end is stored. So
+//! an edge is added and removed in constant time, even if all layers of a model read one node.
 
 use smallvec::SmallVec;
 
 use super::node::{Node, NodeId, Value};
 
-/// What stands in one input slot. Numbers are narrow so that many lines lie side by side in a cache line; as many nodes,
-/// outputs or slots as they can't hold fit in no memory.
+/// The content of one input slot. Numbers are narrow so that many edges fit into a cache line; more nodes, outputs or slots
+/// than they can count fit in no memory.
 #[derive(Clone, Copy, Debug)]
 struct Operand {
     node: NodeId,
     output: u32,
-    /// Where this line stands among the readers of `node`.
+    /// The index of this edge among the readers of `node`.
     at: u32,
 }
 
@@ -31,16 +31,16 @@ impl Operand {
 struct Reader {
     node: NodeId,
     slot: u32,
-    /// Which output of the node that is read stands there.
+    /// Which output of the node is read.
     output: u32,
 }
 
-/// What a node is tied to. It lies apart from the node, so that walks along the lines pass over less memory.
+/// The edges of a node. They are stored apart from the node, so that walks along the edges touch less memory.
 #[derive(Clone, Default, Debug)]
 struct Lines {
     /// By slot; `None` is an optional input that is absent.
     operands: SmallVec<[Option<Operand>; 4]>,
-    /// All who read one of the node's outputs, in no particular order.
+    /// All readers of the outputs of the node, in no particular order.
     readers: SmallVec<[Reader; 4]>,
 }
 
@@ -48,14 +48,14 @@ struct Lines {
 #[derive(Clone, Default, Debug)]
 pub(super) struct Storage {
     nodes: Vec<Option<Node>>,
-    /// As many as there are of `nodes`.
+    /// As many as `nodes`.
     lines: Vec<Lines>,
-    /// Ids of nodes that were removed, the next to be given out last.
+    /// Ids of removed nodes; the last one is reused first.
     free: Vec<NodeId>,
 }
 
-/// Ids that a function takes are of nodes that are there, unless it says otherwise; others are a mistake of the caller,
-/// and a panic.
+/// Unless a function says otherwise, the ids it receives must belong to existing nodes; other ids are a mistake of the
+/// caller, and cause a panic.
 impl Storage {
     pub fn node(&self, id: NodeId) -> &Node {
         let node = self.nodes.get(id.index()).and_then(Option::as_ref);
@@ -67,7 +67,7 @@ impl Storage {
         node.expect("a node of this graph")
     }
 
-    /// Whether the node is there.
+    /// Whether the node exists.
     pub fn contains(&self, id: NodeId) -> bool {
         self.nodes.get(id.index()).is_some_and(Option::is_some)
     }
@@ -93,13 +93,13 @@ impl Storage {
         operands.map(|operand| operand.map(Operand::value))
     }
 
-    /// Who reads a node: the reader, its slot, and which output stands there.
+    /// The readers of a node: the reading node, its slot, and which output it reads.
     pub fn readers(&self, id: NodeId) -> impl Iterator<Item = (NodeId, usize, usize)> + '_ {
         let readers = self.lines[id.index()].readers.iter();
         readers.map(|reader| (reader.node, reader.slot as usize, reader.output as usize))
     }
 
-    /// Add a node with that many slots, all absent.
+    /// Adds a node with that many slots, all absent.
     pub fn add(&mut self, node: Node, slots: usize) -> NodeId {
         let id = self.free.pop().unwrap_or_else(|| {
             self.nodes.push(None);
@@ -111,7 +111,7 @@ impl Storage {
         id
     }
 
-    /// Put `value` into a slot of `reader`, in place of what stands there.
+    /// Puts `value` into a slot of `reader`, replacing its content.
     pub fn connect(&mut self, reader: NodeId, slot: usize, value: Value) {
         self.disconnect(reader, slot);
         let (node, output) = (value.node, value.output as u32);
@@ -125,7 +125,7 @@ impl Storage {
         self.lines[reader.index()].operands[slot] = Some(Operand { node, output, at });
     }
 
-    /// Leave a slot empty.
+    /// Empties a slot.
     pub fn disconnect(&mut self, reader: NodeId, slot: usize) {
         let Some(operand) = self.lines[reader.index()].operands[slot].take() else {
             return;
@@ -133,7 +133,7 @@ impl Storage {
         let at = operand.at as usize;
         let readers = &mut self.lines[operand.node.index()].readers;
         readers.swap_remove(at);
-        // The last reader has taken the place of the one that went.
+        // The last reader has moved to the index of the removed one.
         if let Some(&moved) = readers.get(at) {
             let operands = &mut self.lines[moved.node.index()].operands;
             if let Some(other) = &mut operands[moved.slot as usize] {
@@ -142,7 +142,7 @@ impl Storage {
         }
     }
 
-    /// Take a node out, with the lines to what it reads and to those that read it. `None` where it is not there.
+    /// Removes a node, with its edges to operands and to readers. Returns `None` if it does not exist.
     pub fn remove(&mut self, id: NodeId) -> Option<Node> {
         if !self.contains(id) {
             return None;
@@ -178,7 +178,7 @@ mod tests {
         }
     }
 
-    /// Every line stands at both of its ends, and each end knows where the other stands.
+    /// Whether every edge is stored at both of its ends, and each end knows the index of the other.
     fn is_sound(storage: &Storage) -> bool {
         let operands = |id: NodeId| storage.lines[id.index()].operands.iter().enumerate();
         let lines = storage.ids().flat_map(|id| {
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_and_go_at_both_ends() {
+    fn edges_are_added_and_removed_at_both_ends() {
         let mut storage = Storage::default();
         for _ in 0..9 {
             storage.add(node(), 3);

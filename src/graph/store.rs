@@ -1,4 +1,4 @@
-//! The graph itself, read-only: everything that asks and nothing that changes.
+//! The graph itself, read-only: all queries, and no changes.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
@@ -19,12 +19,12 @@ pub enum Class {
     Literal,
     /// On weights and literals: computed once, when the model is loaded.
     Weight,
-    /// On a step's inputs.
+    /// On the inputs of a step.
     Activation,
 }
 
 impl Class {
-    /// What values of that class are instead, where none has elements of that type.
+    /// What values of that class are instead, if no value of the class has elements of that type.
     pub fn misfit(self, dtype: DType) -> Option<&'static str> {
         match (self, dtype) {
             (Class::Activation, DType::F16 | DType::BF16 | DType::Blocks(_)) => {
@@ -43,7 +43,7 @@ impl Class {
     }
 }
 
-/// Nodes so that each stands after those it reads. Clones share one list.
+/// Nodes in an order in which each comes after the nodes it reads. Clones share one list.
 #[derive(Clone, Debug)]
 pub struct Order(Arc<[NodeId]>);
 
@@ -67,7 +67,7 @@ impl IntoIterator for Order {
     }
 }
 
-/// The nodes of an order, one by one.
+/// Iterates over the nodes of an order.
 #[derive(Clone, Debug)]
 pub struct Nodes {
     order: Order,
@@ -84,14 +84,14 @@ impl Iterator for Nodes {
     }
 }
 
-/// What was found out about a graph since it was changed last.
+/// What is known about a graph since its last change.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Known {
-    /// What [`Graph::order`] gives.
+    /// The result of [`Graph::order`].
     order: OnceLock<Order>,
-    /// What [`Graph::classes`] gives.
+    /// The result of [`Graph::classes`].
     classes: OnceLock<Arc<[Class]>>,
-    /// That an output depends on every node which could be removed.
+    /// Whether an output depends on every node that could be removed.
     pub is_swept: bool,
 }
 
@@ -102,7 +102,7 @@ pub struct Graph {
     /// Every name in the graph.
     pub(super) names: HashSet<Name>,
     pub(super) known: Known,
-    /// What the graph computes, in the file's order.
+    /// The values that the graph computes, in the order of the file.
     pub(super) outputs: Vec<Value>,
     pub(super) next_place: u32,
 }
@@ -116,7 +116,7 @@ impl Graph {
     /// A node.
     ///
     /// # Panics
-    /// If the node is of another graph or was removed.
+    /// If the node belongs to another graph or was removed.
     pub fn node(&self, id: NodeId) -> &Node {
         self.nodes.node(id)
     }
@@ -143,7 +143,7 @@ impl Graph {
         self.nodes.ids()
     }
 
-    /// What the graph computes.
+    /// The values that the graph computes.
     pub fn outputs(&self) -> &[Value] {
         &self.outputs
     }
@@ -158,7 +158,7 @@ impl Graph {
         &self.node(value.node).outputs[value.output].name
     }
 
-    /// The value of that name.
+    /// The value with that name.
     pub fn find(&self, name: &str) -> Option<Value> {
         self.ids().find_map(|node| {
             let output = self
@@ -170,7 +170,7 @@ impl Graph {
         })
     }
 
-    /// The literal that a value is, if it is one.
+    /// The literal, if the value is one.
     pub fn literal(&self, value: Value) -> Option<Literal> {
         match self.node(value.node).kind {
             Kind::Constant(literal) => Some(literal),
@@ -178,12 +178,12 @@ impl Graph {
         }
     }
 
-    /// A node's inputs by slot; `None` is an optional input that is absent.
+    /// The inputs of a node by slot; `None` is an optional input that is absent.
     pub fn inputs(&self, id: NodeId) -> SmallVec<[Option<Value>; 4]> {
         self.nodes.operands(id).collect()
     }
 
-    /// Who reads a value, and in which slot; in the order of [`Graph::order`]'s ties (file order, then slot).
+    /// The readers of a value, with the slot in which each reads it; in the order of the file, then of the slots.
     pub fn users(&self, value: Value) -> SmallVec<[(NodeId, usize); 4]> {
         let readers = self.nodes.readers(value.node);
         let mut users: SmallVec<[(NodeId, usize); 4]> = readers
@@ -205,15 +205,15 @@ impl Graph {
         self.outputs.contains(&value)
     }
 
-    /// The types that `op` would give for those operands.
+    /// The types of the outputs that `op` has for those operands.
     pub(super) fn infer(&self, op: &Op, inputs: &[Option<Value>]) -> Result<Types, GraphError> {
         let types: SmallVec<[Option<&Type>; 8]> =
             inputs.iter().map(|v| v.map(|v| self.ty(v))).collect();
         op.infer(&types).map_err(GraphError::new)
     }
 
-    /// All nodes so that each stands after those it reads; what no edge orders stands in the file's order.
-    /// Nodes on a cycle are left out (the verifier reports them).
+    /// All nodes in an order in which each comes after the nodes it reads; nodes that no edge orders are in the order of the
+    /// file. Nodes on a cycle are left out (the verifier reports them).
     pub fn order(&self) -> Order {
         let order = self.known.order.get_or_init(|| self.find_order());
         order.clone()

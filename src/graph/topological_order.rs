@@ -1,8 +1,8 @@
-//! An order of nodes that is kept while a graph changes, so that whether one node depends on another is found by
-//! looking at the nodes between the two alone.
+//! A topological order of nodes that is maintained while a graph changes, so that finding out whether one node depends on
+//! another requires only the nodes between the two.
 //!
-//! A node whose operands or readers stand on its wrong side moves together with those between (Pearce and Kelly 2007):
-//! what leads to it takes the lowest of their ranks, what it leads to the highest.
+//! A node with operands or readers on its wrong side is moved together with the nodes between them (Pearce and Kelly 2007):
+//! the nodes that lead to it get the lowest of their ranks, the nodes it leads to the highest.
 
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
@@ -20,7 +20,7 @@ enum Direction {
 }
 
 impl Direction {
-    /// The nodes beside `id` on one side, some of them several times.
+    /// The neighbours of `id` on one side, some of them several times.
     fn from(self, graph: &Graph, id: NodeId) -> SmallVec<[NodeId; 8]> {
         let nodes = &graph.nodes;
         match self {
@@ -30,7 +30,7 @@ impl Direction {
     }
 }
 
-/// A rank for each node, lower than those of its readers.
+/// A rank for each node, lower than the ranks of its readers.
 pub struct TopologicalOrder {
     /// By [`NodeId::index`].
     ranks: Vec<usize>,
@@ -42,7 +42,7 @@ impl TopologicalOrder {
         let bound = order.iter().map(|id| id.index() + 1).max().unwrap_or(0);
         let mut ranks = vec![UNRANKED; bound];
         for (place, id) in order.iter().enumerate() {
-            // Below all of them is the rank of nodes that read nothing.
+            // The rank below all of these is for nodes that read nothing.
             ranks[id.index()] = place + 1;
         }
         TopologicalOrder { ranks }
@@ -58,13 +58,13 @@ impl TopologicalOrder {
         self.ranks[id.index()] = rank;
     }
 
-    /// Take in a node that reads nothing.
+    /// Adds a node that reads nothing.
     pub fn add_leaf(&mut self, id: NodeId) {
         self.set(id, 0);
     }
 
-    /// Give the nodes `added` the ranks of the nodes `removed`, which nothing in the order reads any more. Each of `added`
-    /// may read those before it; there are at most as many of them as of `removed`.
+    /// Gives the nodes `added` the ranks of the nodes `removed`, which nothing in the order reads any more. Each of `added`
+    /// may read those before it; `added` is at most as long as `removed`.
     pub fn replace(&mut self, graph: &Graph, removed: &[NodeId], added: &[NodeId]) {
         let mut free: Vec<usize> = removed.iter().map(|&id| self.rank(id)).collect();
         free.sort_unstable();
@@ -77,7 +77,7 @@ impl TopologicalOrder {
         }
     }
 
-    /// Take in a node at a rank that is free; its neighbours move where they stand on the wrong side of it.
+    /// Adds a node at a free rank; neighbours on its wrong side are moved.
     fn insert(&mut self, graph: &Graph, id: NodeId, rank: usize) {
         let lowest_reader = self.neighbours(graph, id, Direction::Readers).min();
         let highest_operand = self.neighbours(graph, id, Direction::Operands).max();
@@ -85,7 +85,7 @@ impl TopologicalOrder {
             lowest_reader.unwrap_or(rank).min(rank),
             highest_operand.unwrap_or(rank).max(rank),
         );
-        // In order: what leads to the node, the node, and what it leads to.
+        // In order: the nodes that lead to the node, the node, and the nodes it leads to.
         let mut moved = self.reached(graph, id, Direction::Operands, |rank| rank >= lowest);
         moved.push(id);
         moved.extend(self.reached(graph, id, Direction::Readers, |rank| rank <= highest));
@@ -111,7 +111,7 @@ impl TopologicalOrder {
         ranks.filter(|&rank| rank != UNRANKED)
     }
 
-    /// The nodes that are reached from `from` through nodes of such ranks, in their order, without `from`.
+    /// The nodes that are reached from `from` through nodes with such ranks, in their order, without `from`.
     fn reached(
         &self,
         graph: &Graph,
@@ -135,7 +135,7 @@ impl TopologicalOrder {
         found
     }
 
-    /// Whether `to` depends on `from` by a path that enters none of `barred`.
+    /// Whether `to` depends on `from` along a path that avoids all nodes in `barred`.
     pub fn reaches(&self, graph: &Graph, from: NodeId, to: NodeId, barred: &[NodeId]) -> bool {
         let end = self.rank(to);
         let mut seen = FxHashSet::from_iter([from]);
@@ -162,7 +162,7 @@ mod tests {
     use crate::ops::Op;
     use crate::types::{Dim, Type};
 
-    /// Nodes that add two of the nodes before them, by position.
+    /// Nodes that each add two of the nodes before them, given by index.
     fn sums(pairs: &[(usize, usize)]) -> (Graph, Vec<NodeId>) {
         let mut graph = Graph::new();
         let mut editor = graph.edit();
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_reaches_what_depends_on_it() {
+    fn a_node_reaches_the_nodes_that_depend_on_it() {
         let (graph, n) = sums(&[(0, 0), (1, 1), (1, 0), (2, 3), (3, 3)]);
         let order = TopologicalOrder::new(&graph.order());
         assert!(is_sound(&order, &graph));

@@ -1,4 +1,4 @@
-//! The verifier: what must hold of every graph, after loading and after each pass.
+//! The verifier: what must be true of every graph, after loading and after each pass.
 
 use std::collections::HashMap;
 
@@ -6,8 +6,8 @@ use super::GraphError;
 use super::node::{Kind, Name};
 use super::store::Graph;
 
-/// Check that the graph has no cycle, that names are unique, that each op has the inputs it needs, and that the types
-/// on record are the ones that the ops infer. All problems are reported.
+/// Checks that the graph has no cycle, that names are unique, that each op has the inputs it needs, and that the recorded
+/// types are those that the ops infer. All problems are reported.
 pub fn verify(graph: &Graph) -> Result<(), GraphError> {
     let mut problems = Vec::new();
     let order = graph.order();

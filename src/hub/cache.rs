@@ -1,8 +1,8 @@
-//! The cache of the Hub's programs, as they all lay it out.
+//! The cache that all programs of the Hub share, in their common layout.
 //!
 //! A repository is the folder `models--ORGANIZATION--NAME`. In it, `blobs` has the files' contents, each under its tag;
-//! `snapshots/REVISION` has the files by name, as links to blobs; and `refs/BRANCH` has the branch's newest revision. What
-//! is not yet whole lies among the blobs under a name that ends with `.part`. Locks are files in `.locks` beside the
+//! `snapshots/REVISION` has the files by name, as links to blobs; and `refs/BRANCH` has the branch's newest revision. An
+//! incomplete file is among the blobs, under a name that ends with `.part`. Locks are files in `.locks`, next to the
 //! repositories.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -31,20 +31,20 @@ impl Cache {
         self.repository.join("snapshots").join(revision)
     }
 
-    /// Where the content with this tag lies when it is whole.
+    /// Where the content with this tag is when it is complete.
     pub fn blob(&self, tag: &str) -> PathBuf {
         self.repository.join("blobs").join(tag)
     }
 
-    /// Where it lies until then.
+    /// Where it is until then.
     pub fn part(&self, tag: &str) -> PathBuf {
         self.repository.join("blobs").join(format!("{tag}.part"))
     }
 
-    /// The lock of the content with this tag, if no other process has it. It lasts as long as the file is open.
+    /// The lock of the content with this tag, if no other process has it. The lock lasts as long as the file is open.
     ///
     /// # Errors
-    /// If the system refuses it. Where the file system knows no locks, none is needed.
+    /// If the system refuses it. A file system that does not support locks is not an error: then no lock is taken.
     pub fn try_lock(&self, tag: &str) -> io::Result<Option<File>> {
         fs::create_dir_all(&self.locks)?;
         let path = self.locks.join(format!("{tag}.lock"));
@@ -64,7 +64,7 @@ impl Cache {
         }
     }
 
-    /// Let the file at `path`, which belongs to a snapshot, be the blob with this tag.
+    /// Make the file at `path`, which belongs to a snapshot, a link to the blob with this tag.
     ///
     /// # Errors
     /// If it can't be written.
@@ -75,7 +75,7 @@ impl Cache {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        // A link that leads nowhere.
+        // The path may be a link that leads nowhere.
         match fs::remove_file(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -94,7 +94,7 @@ impl Cache {
         }
     }
 
-    /// The revision of a branch that was fetched last.
+    /// The most recently fetched revision of a branch.
     pub fn revision(&self, branch: &str) -> Option<String> {
         let text = fs::read_to_string(self.repository.join("refs").join(branch)).ok()?;
         let text = text.trim();
@@ -113,7 +113,7 @@ impl Cache {
         fs::rename(partial, refs.join(branch))
     }
 
-    /// The files of a revision, by their paths from its folder, sorted.
+    /// The files of a revision, as paths relative to its folder, sorted.
     pub fn files(&self, revision: &str) -> Vec<String> {
         let mut files = Vec::new();
         list(&self.snapshot(revision), "", &mut files);
@@ -126,7 +126,7 @@ pub fn is_revision(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// The files in a folder and the folders in it, by their paths from it, sorted.
+/// The files in a folder and its subfolders, as paths relative to it, sorted.
 fn list(folder: &Path, prefix: &str, files: &mut Vec<String>) {
     let Ok(entries) = fs::read_dir(folder) else {
         return;

@@ -1,9 +1,9 @@
-//! Which files of a repository make a model.
+//! Chooses the files of a repository that make up a model.
 
 use crate::files::gguf::is_companion;
 use crate::language::nearest::nearest;
 
-/// Types of GGUF files in the order in which they are chosen: small first, as long as little is lost.
+/// Types of GGUF files in order of preference: small types first, as long as they lose little.
 const PREFERRED: [&str; 10] = [
     "q4_k_m", "q8_0", "q5_k_m", "q6_k", "q4_k_s", "q5_k_s", "q4_0", "bf16", "f16", "f32",
 ];
@@ -21,26 +21,26 @@ const BESIDES: [&str; 11] = [
     "chat_template.jinja",
     "chat_template.json",
 ];
-/// The list of the weights' files, if they are several.
+/// The file that lists the weight files, if there are several.
 pub const INDEX: &str = "model.safetensors.index.json";
-/// The weights' file, if it is one.
+/// The weight file, if there is only one.
 const WEIGHTS: &str = "model.safetensors";
-/// The ending of GGUF files.
+/// The extension of GGUF files.
 const GGUF: &str = ".gguf";
 /// The most files that a message names.
 const SHOWN: usize = 30;
 
-/// What of a repository is a model.
+/// The files of a repository that are a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// A GGUF file, or all files of a model that is cut into several.
+    /// A GGUF file, or all files of a model that is split into several.
     Gguf(Vec<String>),
-    /// Files of a folder; if [`INDEX`] is among them, the files that it lists too.
+    /// Files of a folder; if [`INDEX`] is among them, also the files that it lists.
     Folder(Vec<String>),
 }
 
-/// Choose among a repository's files: the file that is called `wanted`, or the GGUF file of that type; where nothing is
-/// wanted, the GGUF file of the type most preferred, or else config.json with what belongs to it.
+/// Choose among a repository's files: the file with the name `wanted`, or the GGUF file of the type `wanted`. If nothing is
+/// wanted, the GGUF file of the most preferred type, or else config.json with the files that belong to it.
 pub fn choose(files: &[String], wanted: Option<&str>) -> Result<Choice, String> {
     let ggufs: Vec<&str> = files
         .iter()
@@ -56,7 +56,7 @@ pub fn choose(files: &[String], wanted: Option<&str>) -> Result<Choice, String> 
         let near = nearest(wanted, ggufs.iter().copied());
         let near = near.map_or(String::new(), |near| format!(", the nearest is '{near}'"));
         return Err(format!(
-            "no GGUF file is called '{wanted}' or of that type{near}; there are {}",
+            "no GGUF file has the name or type '{wanted}'{near}; there are {}",
             listed(&ggufs)
         ));
     }
@@ -80,7 +80,7 @@ pub fn choose(files: &[String], wanted: Option<&str>) -> Result<Choice, String> 
     Ok(Choice::Folder(chosen.map(str::to_string).collect()))
 }
 
-/// The model that the file is or belongs to.
+/// The model that consists of this file, or to which this file belongs.
 fn whole(file: &str, ggufs: &[&str]) -> Result<Choice, String> {
     let path = file.trim_end_matches(GGUF);
     let Some((name, all)) = without_part(path) else {
@@ -93,14 +93,14 @@ fn whole(file: &str, ggufs: &[&str]) -> Result<Choice, String> {
     let parts: Vec<String> = parts.map(|file| file.to_string()).collect();
     if parts.len() != all {
         return Err(format!(
-            "of the {all} parts of {name} there are {}",
+            "{name} has {all} parts, but the repository has only {}",
             parts.len()
         ));
     }
     Ok(Choice::Gguf(parts))
 }
 
-/// Whether the file is of this type: its name ends with it, after something that is not a letter or digit.
+/// Whether the file has this type: its name ends with the type, after a character that is not a letter or digit.
 fn is_of_type(file: &str, kind: &str) -> bool {
     let stem = stem(file);
     let name = without_part(&stem).map_or(stem.as_str(), |(name, _)| name);
@@ -108,13 +108,13 @@ fn is_of_type(file: &str, kind: &str) -> bool {
     before.is_some_and(|before| before.ends_with(['-', '.', '_']) || before.is_empty())
 }
 
-/// The last part of a GGUF file's path without its ending, in small letters.
+/// The last part of a GGUF file's path without its extension, in lower case.
 fn stem(file: &str) -> String {
     let name = file.rsplit('/').next().unwrap_or(file);
     name.trim_end_matches(GGUF).to_ascii_lowercase()
 }
 
-/// The name without the part's number, and the number of parts, of `NAME-00001-of-00003`.
+/// `NAME-00001-of-00003` as the name without the part's number, and the number of parts.
 fn without_part(stem: &str) -> Option<(&str, usize)> {
     let number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
     let (rest, all) = stem.rsplit_once("-of-")?;
@@ -169,7 +169,10 @@ mod tests {
         assert_eq!(chosen(&FILES, Some("q8_0")), gguf("m-Q8_0.gguf"));
         assert_eq!(chosen(&FILES, Some("Q4_K_M")), gguf("sub/m.q4_k_m.gguf"));
         for (wanted, part) in [
-            ("Q5_K_M", "of the 2 parts of m-Q5_K_M there are 1"),
+            (
+                "Q5_K_M",
+                "m-Q5_K_M has 2 parts, but the repository has only 1",
+            ),
             ("8_0", "m-Q8_0.gguf"),
             ("m-Q2_k.gguf", "the nearest"),
         ] {

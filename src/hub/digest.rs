@@ -1,4 +1,4 @@
-//! Whether a file arrived as it is on the Hub.
+//! Checks whether a file arrived as it is on the Hub.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,8 +9,8 @@ use ring::digest::{Context, SHA256, digest};
 /// Bytes read at once.
 const PIECE: usize = 1 << 18;
 
-/// What the Hub's tag says that the SHA-256 of a file's content is, in hexadecimal digits: it does so of large files
-/// alone. Other files have tags of other lengths.
+/// The SHA-256 of a file's content according to the Hub's tag, in hexadecimal digits. Only the tags of large files state it;
+/// other files have tags of other lengths.
 pub fn stated_sha256(etag: &str) -> Option<&str> {
     let digits = etag.bytes().all(|byte| byte.is_ascii_hexdigit());
     (etag.len() == 64 && digits).then_some(etag)
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn it_is_sha_256() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        // FIPS 180-2's examples: a short text, and a million letters, which are several pieces.
+        // FIPS 180-2's examples: a short text, and a million letters, which make several pieces.
         for (content, digest) in [
             (
                 b"abc".to_vec(),

@@ -1,7 +1,7 @@
-//! One file on its way into the cache.
+//! The download of one file into the cache.
 //!
-//! It lies under a name of its own until its size, and its digest where the Hub states one, are right: what a file's own name
-//! leads to is whole, however a process ended. What has arrived stays, and the next try goes on after it.
+//! The file has a temporary name until its size, and its digest if the Hub states one, are right: what a file's final name
+//! leads to is complete, however a process ended. Bytes that have arrived stay, and the next try continues after them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -18,17 +18,17 @@ use super::trouble::Trouble;
 
 /// Bytes that are read at once.
 const PIECE: usize = 1 << 18;
-/// Bytes among which a web page says that it is one.
+/// The number of leading bytes that show whether a file is a web page.
 const PAGE_BEGINNING: u64 = 256;
-/// How often a lock that another process has is tried.
+/// The time between two tries to take a lock that another process has.
 const LOCK_WAIT: Duration = Duration::from_millis(200);
 
 /// Why a file is not in the cache.
 #[derive(Debug)]
 pub enum NoFile {
-    /// It could not be had.
+    /// It could not be fetched.
     Trouble(Trouble),
-    /// What arrived is not what the Hub states; it was removed.
+    /// The file that arrived is not the file that the Hub states; it was deleted.
     Damaged(String),
 }
 
@@ -40,23 +40,23 @@ impl From<Trouble> for NoFile {
 
 /// A file of a repository.
 pub struct Download<'a> {
-    /// What sends the requests.
+    /// The client that sends the requests.
     pub client: &'a Client<'a>,
     /// The caller's choices.
     pub options: &'a HubOptions,
-    /// Where it goes.
+    /// The cache that receives the file.
     pub cache: &'a Cache,
-    /// Where it is.
+    /// The file's address.
     pub address: String,
     /// Its path in the repository.
     pub file: &'a str,
 }
 
 impl Download<'_> {
-    /// Fetches the file and lets `path`, in a snapshot, lead to it.
+    /// Fetches the file and makes `path`, in a snapshot, lead to it.
     ///
     /// # Errors
-    /// If it can't be had, or is not what the Hub states.
+    /// If it can't be fetched, or is not the file that the Hub states.
     pub fn fetch(&self, path: &Path) -> Result<(), NoFile> {
         let mut patience = Patience::new(self.options, self.file);
         let first = loop {
@@ -66,7 +66,7 @@ impl Download<'_> {
             }
         };
         let about = first.about.clone();
-        // A revision's file is the same for ever, so that its address can stand for its content until that is known.
+        // A revision's file never changes, so its address can identify its content until its tag is known.
         let by_address = || format!("unnamed-{}", sha256_of_text(&self.address));
         let tag = about.tag.clone().unwrap_or_else(by_address);
         let blob = self.cache.blob(&tag);
@@ -102,7 +102,7 @@ impl Download<'_> {
         Ok(self.link(path, &tag)?)
     }
 
-    /// Waits until this process alone works on the content with this tag. The answer is given back unless it took longer.
+    /// Waits until only this process works on the content with this tag. Returns the answer too, unless it had to wait.
     fn lock(&self, tag: &str, first: Answer) -> Result<(File, Option<Answer>), Trouble> {
         let try_lock = || {
             let lock = self.cache.try_lock(tag);
@@ -114,7 +114,7 @@ impl Download<'_> {
         drop(first);
         let file = self.file;
         self.options.tell(&format!(
-            "{file}: another process fetches it, which is waited for"
+            "{file}: waiting for another process that is fetching it"
         ));
         loop {
             pause(self.options, LOCK_WAIT)?;
@@ -124,11 +124,11 @@ impl Download<'_> {
         }
     }
 
-    /// Removes what can't be the beginning of the file.
+    /// Deletes a partial file that can't be the beginning of the file.
     fn prepare(&self, part: &Path, about: &About) -> Result<(), Trouble> {
         let length = length(part);
         let whole = about.size.is_some_and(|size| length >= size);
-        // All of it, and yet not finished: it counts where its digest tells that it is right.
+        // All bytes are there, but the download did not finish: they are kept if a digest can tell that they are right.
         let stated = about.tag.as_deref().and_then(stated_sha256).is_some();
         let right = || stated && matches!(damage(part, about), Ok(None));
         if length > 0 && whole && !right() {
@@ -137,7 +137,7 @@ impl Download<'_> {
         Ok(())
     }
 
-    /// Receives what is not yet there. The file in `part` then has its size, where that is known.
+    /// Receives the bytes that are not yet there. Afterwards the file `part` has the right size, if the size is known.
     fn receive(
         &self,
         part: &Path,
@@ -181,7 +181,7 @@ impl Download<'_> {
         file.sync_all().map_err(|error| self.cannot("write", error))
     }
 
-    /// Appends an answer to what is `there`. What can't be continued is removed.
+    /// Appends an answer to the bytes that are `there`. A partial file that can't be continued is deleted.
     fn append(
         &self,
         file: &mut File,
@@ -199,10 +199,10 @@ impl Download<'_> {
         let plain = answer.coding == Coding::Plain;
         let mut done = match answer.status {
             206 if answer.start == Some(there) && plain => there,
-            // A part of what is compressed, another part than was asked for, or none.
+            // A part of compressed content, a different part than was asked for, or no part.
             206 | 416 => {
                 begin_anew(file)?;
-                let problem = "what was there can't be continued, so that it begins anew";
+                let problem = "the partial file can't be continued; the download starts over";
                 return Err(Trouble::Passing(problem.to_string()));
             }
             _ => {
@@ -238,7 +238,7 @@ impl Download<'_> {
                     tell(done);
                 }
                 Err(error) => {
-                    // Where the rest of what is compressed begins, nobody can say.
+                    // Nobody can say where the rest of compressed content begins.
                     if !plain {
                         begin_anew(file)?;
                     }
@@ -262,18 +262,18 @@ impl Download<'_> {
         linked.map_err(|error| self.cannot("link", error))
     }
 
-    /// What the system does not let us do with the cache's file.
+    /// The error for something that the system does not let us do with the file in the cache.
     fn cannot(&self, action: &str, error: std::io::Error) -> Trouble {
         Trouble::Lasting(format!("can't {action} its file in the cache: {error}"))
     }
 }
 
-/// Bytes that a file has; 0 if it is not there.
+/// The size of a file in bytes; 0 if it is not there.
 fn length(file: &Path) -> u64 {
     fs::metadata(file).map_or(0, |file| file.len())
 }
 
-/// Whether a file begins as web pages do.
+/// Whether a file begins like a web page.
 fn is_page(file: &Path) -> std::io::Result<bool> {
     let mut beginning = Vec::new();
     File::open(file)?
@@ -287,12 +287,14 @@ fn is_page(file: &Path) -> std::io::Result<bool> {
 fn damage(part: &Path, about: &About) -> std::io::Result<Option<String>> {
     let arrived = length(part);
     if let Some(size) = about.size.filter(|&size| size != arrived) {
-        return Ok(Some(format!("it has {arrived} bytes, on the Hub {size}")));
+        return Ok(Some(format!(
+            "it has {arrived} bytes, but {size} on the Hub"
+        )));
     }
     let Some(stated) = about.tag.as_deref().and_then(stated_sha256) else {
         return Ok(None);
     };
     let found = sha256(part)?;
     let same = found.eq_ignore_ascii_case(stated);
-    Ok((!same).then(|| format!("its SHA-256 is {found}, on the Hub {stated}")))
+    Ok((!same).then(|| format!("its SHA-256 is {found}, but {stated} on the Hub")))
 }

@@ -1,4 +1,4 @@
-//! Fetching a model: the Hub is asked what there is, and what the cache lacks is downloaded.
+//! Fetching a model: asking the Hub what there is, and downloading what the cache lacks.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -26,18 +26,18 @@ const BRANCH: &str = "main";
 const LARGEST_INDEX: u64 = 64 << 20;
 /// The largest list of a repository's files that is read, in bytes.
 const LARGEST_LIST: u64 = 64 << 20;
-/// How often it is looked whether the caller wants to end the fetching.
+/// The time between two checks whether the caller wants to end the fetching.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The path of a model of the Hub: a GGUF file's, or a folder's.
+/// Fetches a model of the Hub; returns the path of a GGUF file or of a folder.
 ///
-/// The Hub is asked which revision is the newest; what the cache has of it is not fetched again. Where the Hub can't be
-/// reached, the revision that was fetched last is taken from the cache, which [`HubOptions::notice`] is told. A request that
-/// fails is tried again while that promises more, and a download that ended early goes on where it ended.
+/// The Hub is asked for the newest revision; files of it that the cache has are not fetched again. If the Hub can't be
+/// reached, the most recently fetched revision is used from the cache, and [`HubOptions::notice`] is called. A request that
+/// fails is tried again as long as that may help, and a download that ended early continues where it ended.
 ///
 /// # Errors
-/// If the Hub does not show the repository, nothing in it is a model that can be chosen, a file can't be fetched, the
-/// cache lacks what an unreachable Hub would give, or [`HubOptions::cancel`] ends it.
+/// If the Hub does not show the repository, nothing in it is a model that can be chosen, a file can't be fetched, the Hub
+/// can't be reached and the cache is incomplete, or [`HubOptions::cancel`] ends it.
 pub fn fetch(name: &HubName, options: &HubOptions) -> Result<PathBuf, HubError> {
     let cache = Cache::new(&options.cache, &name.repository);
     if options.offline {
@@ -59,7 +59,7 @@ pub fn fetch(name: &HubName, options: &HubOptions) -> Result<PathBuf, HubError> 
     thread::scope(|scope| {
         let agent = client.agent();
         let watch = || watch(options, agent, &ended);
-        // Where the system refuses the thread, a request that waits ends by its timeout.
+        // If the system refuses the thread, a waiting request ends by its timeout.
         let watching = options.cancel.is_some();
         let watcher = watching.then(|| thread::Builder::new().spawn_scoped(scope, watch));
         let fetched = hub.fetch(&client);
@@ -71,7 +71,7 @@ pub fn fetch(name: &HubName, options: &HubOptions) -> Result<PathBuf, HubError> 
     })
 }
 
-/// Ends all connections when the caller wants to end the fetching, unless it has `ended` before.
+/// Ends all connections when the caller cancels, unless the fetching has `ended` before.
 fn watch(options: &HubOptions, agent: Agent, ended: &AtomicBool) {
     while !ended.load(Ordering::Acquire) {
         if options.is_cancelled() {
@@ -118,7 +118,7 @@ impl Hub<'_> {
         }
     }
 
-    /// What the Hub says that there is.
+    /// The repository's list of files, from the Hub.
     fn list(&self, client: &Client) -> Result<Listed, Trouble> {
         let (endpoint, repository) = (&self.options.endpoint, &self.name.repository);
         let address = format!("{endpoint}/api/models/{repository}/revision/{BRANCH}");
@@ -198,7 +198,7 @@ impl Hub<'_> {
                 folder
             }
         };
-        // What is asked for when the Hub can't be reached.
+        // This revision is used when the Hub can't be reached.
         let kept = self.cache.keep_revision(BRANCH, sha);
         kept.map_err(|error| self.failed("refs/main", error))?;
         Ok(path)
@@ -252,7 +252,7 @@ impl Hub<'_> {
         if size > LARGEST_INDEX {
             return Err(self.failed(
                 INDEX,
-                format!("{size} bytes are too many for a list of files"),
+                format!("a list of files with {size} bytes is too large"),
             ));
         }
         let text = fs::read_to_string(&path).map_err(|error| self.failed(INDEX, error))?;
@@ -264,7 +264,7 @@ impl Hub<'_> {
         Ok(files.map(str::to_string).collect())
     }
 
-    /// The model as it was fetched last. `problem` is why the Hub is not asked.
+    /// The model as it was last fetched. `problem` says why the Hub is not asked.
     fn cached(&self, problem: String) -> Result<PathBuf, HubError> {
         let lacking = |missing: String| HubError::Offline {
             repository: self.name.repository.clone(),
@@ -289,14 +289,14 @@ impl Hub<'_> {
         if !self.options.offline {
             let repository = &self.name.repository;
             self.options.tell(&format!(
-                "{repository}: {problem}; revision {sha}, which was fetched last, is taken from the cache"
+                "{repository}: {problem}; using revision {sha} from the cache, which was fetched last"
             ));
         }
         Ok(path)
     }
 }
 
-/// The path of a model that lies in these files of `folder`: the first one's, from which the others are found.
+/// The path of a model that consists of these files of `folder`: the path of the first file, from which the others are found.
 fn first(folder: &Path, parts: &[String]) -> PathBuf {
     parts
         .first()

@@ -1,6 +1,6 @@
-//! One request: what the Hub or whoever it sends us to answers.
+//! One request: the answer of the Hub, or of the host to which it redirects us.
 //!
-//! Redirects are followed here, because the token belongs to the Hub alone: no other host is sent it.
+//! Redirects are followed here, because the token is only for the Hub: it is not sent to any other host.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read};
@@ -15,32 +15,31 @@ use super::HubOptions;
 use super::retry::wait_asked_for;
 use super::trouble::Trouble;
 
-/// The most addresses that a request is sent on to.
+/// The most redirects of one request.
 const MOST_REDIRECTS: usize = 10;
-/// What a web page's type begins with.
+/// The beginnings of a web page's content type.
 const PAGES: [&str; 2] = ["text/html", "application/xhtml"];
-/// Digits of the digests that tags are: of git's objects, and SHA-256.
+/// Number of digits of the digests that are tags: git's object ids, and SHA-256.
 const DIGESTS: [usize; 2] = [40, 64];
-/// What is said of an answer that is a web page.
-pub const PAGE: &str =
-    "a web page was sent instead of it: is there a proxy, or a login page of the network?";
+/// The message for an answer that is a web page.
+pub const PAGE: &str = "a web page was sent instead of the file: is there a proxy, or does the network have a login page?";
 
-/// What the answers to one request say of the file.
+/// What the answers to one request say about the file.
 #[derive(Clone, Debug, Default)]
 pub struct About {
-    /// The file's tag: its digest, where it is a large file. `None` if no answer has one that can name a file.
+    /// The file's tag: a digest, of the file's content if it is large. `None` if no answer has a tag that can name a file.
     pub tag: Option<String>,
     /// The file's size in bytes.
     pub size: Option<u64>,
 }
 
-/// The last answer, its body not yet read.
+/// The last answer, with its body not yet read.
 pub struct Answer {
     /// 200, 206 or 416.
     pub status: u16,
-    /// What this answer and those that led to it say of the file.
+    /// What this answer and the redirects that led to it say about the file.
     pub about: About,
-    /// The first byte that the answer has, where it is a part of the file.
+    /// The position of the answer's first byte in the file, if the answer is a part of the file.
     pub start: Option<u64>,
     /// Whether the answer says that it is a web page.
     pub is_page: bool,
@@ -61,7 +60,7 @@ pub enum Coding {
 }
 
 impl Answer {
-    /// What reads the body, decompressed.
+    /// A reader of the decompressed body.
     pub fn into_reader(self) -> Box<dyn Read> {
         let body = self.body.into_with_config().limit(u64::MAX).reader();
         match self.coding {
@@ -72,21 +71,21 @@ impl Answer {
     }
 }
 
-/// What sends requests.
+/// Sends requests.
 pub struct Client<'a> {
     agent: Agent,
     options: &'a HubOptions,
     /// The Hub's own address.
     hub: Uri,
-    /// Whether anything was ever answered.
+    /// Whether any request was ever answered.
     reached: Cell<bool>,
 }
 
 impl<'a> Client<'a> {
-    /// For these options.
+    /// A client with these options.
     ///
     /// # Errors
-    /// If the Hub's address is not one.
+    /// If the Hub's address is not a valid address.
     pub fn new(options: &'a HubOptions) -> Result<Client<'a>, String> {
         let bad = || format!("'{}' is not an address", options.endpoint);
         let hub: Uri = options.endpoint.parse().map_err(|_| bad())?;
@@ -99,7 +98,7 @@ impl<'a> Client<'a> {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent(concat!("smallmind/", env!("CARGO_PKG_VERSION")))
-            // Sizes and ranges are of the file, and not of what a server makes of it on the way.
+            // Sizes and ranges must describe the file itself, and not an encoding that a server applies on the way.
             .accept_encoding("identity")
             .timeout_connect(Some(options.timeout))
             .timeout_per_read(Some(options.timeout))
@@ -115,7 +114,7 @@ impl<'a> Client<'a> {
         })
     }
 
-    /// What sends the requests, for whoever ends them early.
+    /// The agent that sends the requests, for a caller that ends them early.
     pub fn agent(&self) -> Agent {
         self.agent.clone()
     }
@@ -123,7 +122,7 @@ impl<'a> Client<'a> {
     /// Asks for what is at `address`, from byte `from` on.
     ///
     /// # Errors
-    /// If nothing or a refusal is answered.
+    /// If there is no answer, or the answer is a refusal.
     pub fn get(&self, address: &str, from: u64) -> Result<Answer, Trouble> {
         let mut linked = About::default();
         let mut address = address.to_string();
@@ -152,7 +151,7 @@ impl<'a> Client<'a> {
             }
             let to = header(&response, "location").and_then(|to| resolve(&uri, to));
             let to = to.ok_or_else(|| {
-                Trouble::Lasting(format!("the answer {status} does not say where to go on"))
+                Trouble::Lasting(format!("the answer {status} does not say where it leads"))
             })?;
             if uri.scheme() == Some(&Scheme::HTTPS) && !to.starts_with("https:") {
                 let problem = format!("{uri} leads to {to}, which is not encrypted");
@@ -164,7 +163,7 @@ impl<'a> Client<'a> {
         Err(Trouble::Lasting(problem))
     }
 
-    /// What an error without an answer means.
+    /// The trouble that an error without an answer means.
     fn trouble(&self, error: &Error) -> Trouble {
         if self.options.is_cancelled() {
             return Trouble::Cancelled;
@@ -183,7 +182,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// What an error while a body is read means.
+    /// The trouble that an error while reading a body means.
     pub fn interruption(&self, error: &io::Error) -> Trouble {
         if self.options.is_cancelled() {
             return Trouble::Cancelled;
@@ -219,7 +218,7 @@ fn is_unreachable(error: &Error) -> bool {
     }
 }
 
-/// The last answer, if it has a body that is of use.
+/// The last answer, if its body is usable.
 fn answer(response: Response<Body>, linked: About) -> Result<Answer, Trouble> {
     let status = response.status().as_u16();
     if !matches!(status, 200 | 206 | 416) {
@@ -232,7 +231,8 @@ fn answer(response: Response<Body>, linked: About) -> Result<Answer, Trouble> {
         Some("gzip" | "x-gzip") => Coding::Gzip,
         Some("deflate") => Coding::Zlib,
         Some(other) => {
-            let problem = format!("it was sent in the coding '{other}', which was not asked for");
+            let problem =
+                format!("it was sent with the encoding '{other}', which was not requested");
             return Err(Trouble::Lasting(problem));
         }
     };
@@ -266,7 +266,7 @@ fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
 }
 
 /// A tag without its quotation marks, and without what servers add to it; `None` unless it is a digest, as the Hub's tags
-/// are: other servers make tags of times and sizes, which two files may share.
+/// are: other servers make tags from times and sizes, which two files may share.
 fn tag(written: &str) -> Option<String> {
     let strong = written.strip_prefix("W/").unwrap_or(written);
     let plain = strong.trim_matches('"');
@@ -278,8 +278,8 @@ fn tag(written: &str) -> Option<String> {
     is_digest.then(|| plain.to_ascii_lowercase())
 }
 
-/// Whether a request to `address` may have the token of `hub`: it goes to the same host, unless over a connection that is less
-/// safe.
+/// Whether a request to `address` may contain the token of `hub`: it must go to the same host, over a connection that is at
+/// least as safe.
 fn may_have_token(hub: &Uri, address: &Uri) -> bool {
     let host = |uri: &Uri| uri.host().map(str::to_ascii_lowercase);
     let port = |uri: &Uri| {
@@ -294,7 +294,7 @@ fn may_have_token(hub: &Uri, address: &Uri) -> bool {
     host(hub).is_some() && host(hub) == host(address) && (same || safer)
 }
 
-/// The address that `to` is, seen from `from`; `None` if it is not one.
+/// The address `to`, which may be relative to `from`; `None` if it is not an address.
 fn resolve(from: &Uri, to: &str) -> Option<String> {
     let to = to.split('#').next().unwrap_or_default();
     let (scheme, authority) = (from.scheme_str()?, from.authority()?);
@@ -315,14 +315,14 @@ fn resolve(from: &Uri, to: &str) -> Option<String> {
     })
 }
 
-/// A path of a file as an address has it.
+/// A file's path, escaped for use in an address.
 pub fn in_address(path: &str) -> String {
     escaped(path, |byte| {
         byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte)
     })
 }
 
-/// `text` with every byte escaped that is not `plain`.
+/// `text` with every byte escaped for which `plain` is false.
 fn escaped(text: &str, plain: impl Fn(u8) -> bool) -> String {
     let byte = |byte: u8| match plain(byte) {
         true => char::from(byte).to_string(),

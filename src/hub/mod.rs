@@ -1,8 +1,8 @@
-//! Hub: models of the Hugging Face Hub, fetched into the cache that all its programs share.
+//! Hub: fetching models of the Hugging Face Hub into the cache that all of its programs share.
 //!
 //! What belongs here: which files of a repository make a model, fetching them, and finding them again without a network.
-//! What does not: reading them (`files/`, `model/`), which takes the path that [`fetch`] gives; and asking for anything
-//! that is not a model.
+//! What does not: reading them (`files/`, `model/`), which starts from the path that [`fetch`] returns; and asking for
+//! anything that is not a model.
 
 mod cache;
 mod choose;
@@ -24,34 +24,34 @@ pub use options::{HubOptions, OnNotice, OnTransfer, Transfer};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubError {
-    /// The name is none.
+    /// The name is not the name of a repository.
     #[error(
-        "'{0}' names no repository: expected ORGANIZATION/NAME, ORGANIZATION/NAME:FILE.gguf or ORGANIZATION/NAME:Q8_0"
+        "'{0}' is not a repository's name: expected ORGANIZATION/NAME, ORGANIZATION/NAME:FILE.gguf or ORGANIZATION/NAME:Q8_0"
     )]
     Name(String),
-    /// The system names no folder for the cache.
+    /// Nothing says where the folder of the cache is.
     #[error(
-        "there is no place for downloads: neither HF_HUB_CACHE nor HF_HOME nor a home folder is known"
+        "there is no place for downloads: HF_HUB_CACHE and HF_HOME are not set, and no home folder is known"
     )]
     NoCache,
-    /// A variable of the environment has a value that means nothing.
+    /// An environment variable has a value that means nothing.
     #[error("the environment variable {variable} is '{value}'; expected {expected}")]
     Variable {
         /// The variable.
         variable: &'static str,
         /// Its value.
         value: String,
-        /// What would do.
+        /// What would be valid.
         expected: &'static str,
     },
     /// [`HubOptions::cancel`] ended it.
     #[error("fetching was cancelled; what has arrived is kept")]
     Cancelled,
-    /// The Hub has no such thing, or does not show it.
+    /// The Hub has no such repository or file, or does not show it.
     #[error(
         "{repository}: the Hub answers {status}{}: there is no such repository or file, or it is private or gated. {}",
         file.as_ref().map_or(String::new(), |file| format!(" for {file}")),
-        if *token { "The token was sent (HF_TOKEN, or the file that `hf auth login` writes): has its account access?" }
+        if *token { "The token was sent (HF_TOKEN, or the file that `hf auth login` writes): does its account have access?" }
         else { "If you have access, set HF_TOKEN to a token of your account, or log in with `hf auth login`." }
     )]
     Refused {
@@ -64,8 +64,8 @@ pub enum HubError {
         /// Whether a token was sent.
         token: bool,
     },
-    /// The Hub can't be asked, and the cache has not all that is needed.
-    #[error("{repository}: {problem}; and the cache {} is not enough: {missing}", cache.display())]
+    /// The Hub can't be asked, and the cache does not have everything that is needed.
+    #[error("{repository}: {problem}; and the cache {} is incomplete: {missing}", cache.display())]
     Offline {
         /// The repository.
         repository: String,
@@ -86,7 +86,7 @@ pub enum HubError {
     },
     /// A file could not be fetched.
     #[error(
-        "{repository}: can't fetch {file}: {problem}. What has arrived is kept: the next try goes on from there"
+        "{repository}: can't fetch {file}: {problem}. What has arrived is kept: the next try continues from there"
     )]
     Download {
         /// The repository.
@@ -96,9 +96,9 @@ pub enum HubError {
         /// What went wrong.
         problem: String,
     },
-    /// A file is not what the Hub says that it is.
+    /// A file that arrived is not the file that the Hub states.
     #[error(
-        "{repository}: {file} arrived damaged: {problem}. It was removed: the next try fetches it anew"
+        "{repository}: {file} arrived damaged: {problem}. It was deleted: the next try downloads it again"
     )]
     Damaged {
         /// The repository.
@@ -110,13 +110,13 @@ pub enum HubError {
     },
 }
 
-/// A repository of the Hub, and what of it is wanted: `ORGANIZATION/NAME`, `ORGANIZATION/NAME:FILE.gguf`, or
+/// A repository of the Hub, and what is wanted from it: `ORGANIZATION/NAME`, `ORGANIZATION/NAME:FILE.gguf`, or
 /// `ORGANIZATION/NAME:Q4_K_M`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HubName {
     /// `ORGANIZATION/NAME`.
     pub repository: String,
-    /// A file's name, or the type that GGUF files' names end with.
+    /// A file's name, or the type with which the name of a GGUF file ends.
     pub wanted: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Where models are fetched from and to.
+//! Options: where models are fetched from, and where they are stored.
 
 use std::env;
 use std::fmt;
@@ -9,11 +9,11 @@ use std::time::Duration;
 use super::HubError;
 use crate::exec::cancel::Cancel;
 
-/// The Hub itself.
+/// The Hub's own address.
 const ENDPOINT: &str = "https://huggingface.co";
-/// How long no byte may arrive, in seconds.
+/// How long a connection may be silent, in seconds.
 const TIMEOUT: u64 = 10;
-/// The variable that says otherwise.
+/// The environment variable that overrides [`TIMEOUT`].
 const TIMEOUT_VARIABLE: &str = "HF_HUB_DOWNLOAD_TIMEOUT";
 
 /// How far the download of a file has come.
@@ -22,45 +22,45 @@ const TIMEOUT_VARIABLE: &str = "HF_HUB_DOWNLOAD_TIMEOUT";
 pub struct Transfer {
     /// The file.
     pub file: String,
-    /// Bytes that have arrived, those of earlier tries included. It falls where a download must begin anew.
+    /// Bytes that have arrived, including bytes of earlier tries. It falls if a download must start over.
     pub done: u64,
-    /// Bytes in all; 0 where nobody says.
+    /// Bytes in all; 0 if the size is unknown.
     pub all: u64,
 }
 
-/// What is told how downloads go, from the thread that fetches.
+/// A function that is told the progress of downloads, on the thread that fetches.
 pub type OnTransfer = Arc<dyn Fn(&Transfer) + Send + Sync>;
 
-/// What is told what goes otherwise than one would think, from the thread that fetches.
+/// A function that is told about unexpected events, on the thread that fetches.
 pub type OnNotice = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// Where models are fetched from and to.
+/// Where models are fetched from, and where they are stored.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct HubOptions {
     /// The folder of the cache, with a folder for each repository.
     pub cache: PathBuf,
-    /// The Hub's address, without a slash at its end.
+    /// The Hub's address, without a trailing slash.
     pub endpoint: String,
-    /// A token for repositories that are not open to all.
+    /// A token for repositories that are not public.
     pub token: Option<String>,
-    /// Whether only the cache is asked.
+    /// Whether only the cache is used.
     pub offline: bool,
-    /// How long no byte may arrive before a request is tried again.
+    /// How long a connection may be silent before the request is tried again.
     pub timeout: Duration,
     /// Whether requests go through the proxies that the environment names (HTTPS_PROXY, ALL_PROXY, NO_PROXY).
     pub environment_proxy: bool,
-    /// Told how downloads go, from the calling thread.
+    /// Called with the progress of downloads, on the calling thread.
     pub progress: Option<OnTransfer>,
-    /// Told, in a line each, what goes otherwise than one would think: a request is tried again, another process is waited
-    /// for, or the cache stands in for a Hub that can't be asked. From the calling thread.
+    /// Called with one line for each unexpected event, on the calling thread: a request is tried again, another process must
+    /// be waited for, or the cache is used because the Hub can't be asked.
     pub notice: Option<OnNotice>,
-    /// Ends the fetching soon after somebody cancels; what has arrived is kept.
+    /// Ends the fetching soon after it is cancelled; what has arrived is kept.
     pub cancel: Option<Cancel>,
 }
 
 impl fmt::Debug for HubOptions {
-    /// Everything but the token itself.
+    /// Shows everything except the token itself.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HubOptions")
             .field("cache", &self.cache)
@@ -132,7 +132,7 @@ impl HubOptions {
         self
     }
 
-    /// Whether the caller wants no more of it.
+    /// Whether the caller has cancelled.
     pub(super) fn is_cancelled(&self) -> bool {
         self.cancel.as_ref().is_some_and(Cancel::is_cancelled)
     }
@@ -150,10 +150,11 @@ impl HubOptions {
         self
     }
 
-    /// As the environment has it for all programs of the Hub: the cache is `HF_HUB_CACHE`, or `hub` in `HF_HOME`, or in
-    /// `huggingface` of `XDG_CACHE_HOME` or `~/.cache`; the token is `HF_TOKEN`, or the file `HF_TOKEN_PATH`, or `token`
-    /// beside the cache; the address is `HF_ENDPOINT`; `HF_HUB_OFFLINE` set to 1 asks the cache alone;
-    /// `HF_HUB_DOWNLOAD_TIMEOUT` is how many seconds no byte may arrive; and requests go through the proxies of the environment.
+    /// The options that the environment sets for all programs of the Hub: the cache is `HF_HUB_CACHE`, or `hub` in `HF_HOME`, or
+    /// in `huggingface` of `XDG_CACHE_HOME` or `~/.cache`; the token is `HF_TOKEN`, or in the file `HF_TOKEN_PATH`, or in `token`
+    /// next to the cache; the address is `HF_ENDPOINT`; `HF_HUB_OFFLINE` set to 1 uses only the cache;
+    /// `HF_HUB_DOWNLOAD_TIMEOUT` is how many seconds a connection may be silent; and requests go through the proxies of the
+    /// environment.
     ///
     /// # Errors
     /// If neither the variables nor a home folder say where the cache is, or a variable has a value that means nothing.

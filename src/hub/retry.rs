@@ -1,34 +1,34 @@
-//! How often and when a request is tried again.
+//! Decides how often and when a request is tried again.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::HubOptions;
 use super::trouble::Trouble;
 
-/// The most tries in which nothing arrives.
+/// The most tries in a row in which nothing arrives.
 const MOST_TRIES: u32 = 5;
-/// The wait before the second try; each wait after it is twice as long as the one before.
+/// The wait before the second try; each later wait is twice as long as the previous one.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The longest wait that a server may ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
-/// How often it is looked whether the caller wants to end a wait.
+/// The time between two checks whether the caller wants to end a wait.
 const LOOK: Duration = Duration::from_millis(50);
 const SECONDS_PER_DAY: i64 = 86_400;
 const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
 
-/// Decides whether another try is worth it, and waits for it.
+/// Decides whether another try is worthwhile, and waits for it.
 pub struct Patience<'a> {
     options: &'a HubOptions,
-    /// What is fetched, as messages call it.
+    /// The name that messages use for what is fetched.
     what: &'a str,
-    /// Tries in which nothing arrived.
+    /// Tries in a row in which nothing arrived.
     tries: u32,
 }
 
 impl<'a> Patience<'a> {
-    /// For something that is not yet tried.
+    /// For something that has not been tried yet.
     pub fn new(options: &'a HubOptions, what: &'a str) -> Patience<'a> {
         Patience {
             options,
@@ -37,7 +37,7 @@ impl<'a> Patience<'a> {
         }
     }
 
-    /// To be called when something new has arrived.
+    /// Must be called when something new has arrived.
     pub fn renew(&mut self) {
         self.tries = 0;
     }
@@ -45,7 +45,7 @@ impl<'a> Patience<'a> {
     /// Returns when it is time for the next try.
     ///
     /// # Errors
-    /// The trouble, if another try does not promise to end otherwise.
+    /// The trouble, if another try is not likely to end differently.
     pub fn wait(&mut self, trouble: Trouble) -> Result<(), Trouble> {
         let after = match &trouble {
             Trouble::Status {
@@ -62,9 +62,8 @@ impl<'a> Patience<'a> {
         }
         let (what, problem) = (self.what, trouble.describe());
         let seconds = wait.as_secs_f64();
-        self.options.tell(&format!(
-            "{what}: {problem}; the next try is in {seconds} s"
-        ));
+        self.options
+            .tell(&format!("{what}: {problem}; trying again in {seconds} s"));
         pause(self.options, wait)
     }
 }
@@ -88,8 +87,8 @@ pub fn pause(options: &HubOptions, wait: Duration) -> Result<(), Trouble> {
     }
 }
 
-/// How long an answer asks to wait, by its headers Retry-After (seconds, or a date) and RateLimit (`t=SECONDS` until there
-/// are requests again).
+/// How long an answer asks us to wait, by its headers Retry-After (seconds, or a date) and RateLimit (`t=SECONDS` until
+/// requests are allowed again).
 pub fn wait_asked_for(retry_after: Option<&str>, rate_limit: Option<&str>) -> Option<Duration> {
     let after = retry_after.and_then(|text| {
         let seconds = text.parse().ok().map(Duration::from_secs);
@@ -105,7 +104,7 @@ pub fn wait_asked_for(retry_after: Option<&str>, rate_limit: Option<&str>) -> Op
     })
 }
 
-/// The moment that HTTP writes as `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// Reads a time that HTTP writes as `Sun, 06 Nov 1994 08:49:37 GMT`.
 fn date(text: &str) -> Option<SystemTime> {
     let (_, rest) = text.split_once(", ")?;
     let mut words = rest.split(' ');

@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-/// Why a request has not given what was wanted.
+/// Why a request has not returned what was wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// An answer with a status that says no.
+    /// An answer whose status is a refusal.
     Status {
         /// The status.
         status: u16,
         /// How long to wait before the next try, if the answer says so.
         after: Option<Duration>,
     },
-    /// It may be gone at the next try.
+    /// A problem that may be gone at the next try.
     Passing(String),
-    /// It will be the same at the next try.
+    /// A problem that will be the same at the next try.
     Lasting(String),
-    /// The caller wants no more of it.
+    /// The caller has cancelled.
     Cancelled,
 }
 

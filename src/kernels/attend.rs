@@ -1,8 +1,8 @@
 //! The walk of attention over key blocks, for plain tensors and for the cache.
 //!
-//! The order of operations for one query stands at the top of `attention.rs`. Queries that share a KV head (neighbouring
-//! tokens, and the heads of one group) are walked together, so that each key and value is loaded once for several; no
-//! query's own order depends on its company.
+//! The order of operations for one query is written at the top of `attention.rs`. Queries that share a KV head (neighbouring
+//! tokens, and the heads of one group) are walked together, so that each key and value is loaded once for several queries;
+//! the order of a query does not depend on the queries beside it.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -19,29 +19,29 @@ use super::simd::{LANES, Simd};
 pub(super) struct Queries<'a> {
     /// [tokens, heads, dim].
     pub q: &'a [Cell<f32>],
-    /// The rotary table [tokens, 2n] and whether pairs are adjacent, where queries are yet to be rotated.
+    /// The rotary table [tokens, 2n] and whether pairs are adjacent, if the queries have not been rotated yet.
     pub table: Option<(View<'a>, bool)>,
     /// [tokens, heads, dim].
     pub output: &'a [Cell<f32>],
     /// Query heads.
     pub heads: usize,
-    /// Scores and visibility.
+    /// Scale, softcap and visibility.
     pub scoring: Scoring,
 }
 
 /// The keys and values of one KV head.
 pub(super) trait Context {
-    /// Positions, KV heads, elements of a head.
+    /// The number of positions, of KV heads, and of elements per head.
     fn size(&self) -> (usize, usize, usize);
-    /// The keys at `block..block + KEY_BLOCK` as `[KEY_BLOCK / 16][dim][16]`, of which those past the context mean nothing. May be
-    /// built in `scratch`, which is as large.
+    /// The keys at `block..block + KEY_BLOCK` as `[KEY_BLOCK / 16][dim][16]`; the keys past the context have no meaning.
+    /// They may be built in `scratch`, which has the same length.
     fn keys<'s, S: Simd>(
         &'s self,
         simd: S,
         block: usize,
         scratch: &'s [Cell<f32>],
     ) -> &'s [Cell<f32>];
-    /// The values from `block` on, and the distance from one position's to the next.
+    /// The values from `block` on, and the distance from the value of one position to the next.
     fn values(&self, block: usize) -> (&[Cell<f32>], usize);
 }
 
@@ -51,17 +51,17 @@ pub fn scratch_floats(dim: usize) -> usize {
     UNIT * wide + TILE * wide + TILE * KEY_BLOCK + KEY_BLOCK * dim + UNIT * dim + 2 * UNIT
 }
 
-/// A thread's scratch, divided.
+/// The scratch of one thread, divided into its parts.
 struct Scratch<'a> {
-    /// o of every query, `[UNIT][wide]`: dim rounded up to whole lanes.
+    /// o of every query, `[UNIT][wide]`, where wide is dim rounded up to whole lanes.
     out: &'a [Cell<f32>],
     /// o_b of a tile, `[TILE][wide]`.
     block_out: &'a [Cell<f32>],
     /// s_j, then p_j of a tile, `[TILE][KEY_BLOCK]`.
     scores: &'a [Cell<f32>],
-    /// A block's keys, where they must be packed first.
+    /// The keys of a block, if they must be packed first.
     keys: &'a [Cell<f32>],
-    /// The queries, rotated, `[UNIT][dim]`.
+    /// The rotated queries, `[UNIT][dim]`.
     q: &'a [Cell<f32>],
     /// m of every query.
     max: &'a [Cell<f32>],
@@ -118,7 +118,7 @@ pub(super) fn attend<S: Simd, C: Context>(
 }
 
 impl Unit {
-    /// Computes the members' outputs.
+    /// Computes the outputs of the members.
     #[inline(always)]
     fn attend<S: Simd, C: Context>(
         self,
@@ -158,7 +158,7 @@ impl Unit {
                 }
             }
         }
-        // The last tile's missing rows are computed along with the others and thrown away.
+        // The missing rows of the last tile are computed along with the others and discarded.
         for to in scratch
             .q
             .chunks_exact(dim)
@@ -217,16 +217,16 @@ impl Unit {
 
 /// Up to [`TILE`] queries and one block of keys.
 struct Tile {
-    /// The first query's number in the unit.
+    /// The number of the first query in the unit.
     first: usize,
     count: usize,
-    /// The block's keys that each query sees, 0..KEY_BLOCK; possibly none.
+    /// The keys of the block that each query sees, within 0..KEY_BLOCK; possibly none.
     visible: [Range<usize>; TILE],
-    /// Whether this is the first block that the query sees.
+    /// For each query, whether this is the first block that it sees.
     opens: [bool; TILE],
 }
 
-/// What multiplies a query's o and o_b as they are merged.
+/// The factors of o and o_b of a query when they are merged.
 #[derive(Clone, Copy, Default)]
 struct Merge {
     old: f32,
@@ -234,7 +234,7 @@ struct Merge {
 }
 
 impl Tile {
-    /// The dot products of all queries with every key of the panels that one of them sees.
+    /// The dot products of all queries with every key in the panels that at least one of the queries sees.
     #[inline(always)]
     fn score<S: Simd>(&self, simd: S, keys: &[Cell<f32>], scratch: &Scratch<'_>) {
         let dim = scratch.dim;
@@ -261,10 +261,10 @@ impl Tile {
         }
     }
 
-    /// Turns dot products into p_j, updates m and l, and says how o is to be merged.
+    /// Turns dot products into p_j, updates m and l, and returns how o is to be merged.
     #[inline(always)]
     fn soften<S: Simd>(&self, simd: S, scoring: &Scoring, scratch: &Scratch<'_>) -> [Merge; TILE] {
-        // A query that sees no key here keeps its m and l: the merge then multiplies by 1 and adds 0.
+        // A query that sees no key of this block keeps its m and l: the merge then multiplies by 1 and adds 0.
         let block_max = [const { Cell::new(f32::NEG_INFINITY) }; LANES];
         let block_sum = [const { Cell::new(0.0) }; LANES];
         for (i, seen) in self.visible[..self.count].iter().enumerate() {
@@ -290,7 +290,7 @@ impl Tile {
             let mut lanes = simd.zero();
             for panel in panels {
                 let cells = &scores.as_chunks::<LANES>().0[panel];
-                // A key that is not visible has -inf here, and so +0.
+                // A key that is not visible has -inf here, so its p_j is +0.
                 let p = math::exp_not_above_one(simd, simd.sub(simd.load_cells(cells), largest));
                 lanes = simd.add(lanes, p);
                 simd.store(cells, p);
@@ -303,7 +303,7 @@ impl Tile {
         let sum = &scratch.sum[self.first..self.first + self.count];
         let (mut new_max, mut new_sum) = (simd.load_cells(&block_max), simd.load_cells(&block_sum));
         if self.opens[..self.count].contains(&false) {
-            // Lanes are queries. Before its first block a query has m = -inf and l = 0.
+            // Lanes are queries. Before its first block, a query has m = -inf and l = 0.
             let old_max = [const { Cell::new(f32::NEG_INFINITY) }; LANES];
             let old_sum = [const { Cell::new(0.0) }; LANES];
             for i in (0..self.count).filter(|&i| !self.opens[i]) {
@@ -329,7 +329,7 @@ impl Tile {
         merge
     }
 
-    /// o_b of every query that sees a key.
+    /// Computes o_b of every query that sees a key.
     #[inline(always)]
     fn add_values<S: Simd>(
         &self,
@@ -338,7 +338,8 @@ impl Tile {
         stride: usize,
         scratch: &Scratch<'_>,
     ) {
-        // All queries together where all of them see the keys, one by one before and after.
+        // Keys that all queries see are added for all queries together; the keys before and after them are added query by
+        // query.
         let (mut from, mut to) = (0, KEY_BLOCK);
         for seen in &self.visible[..self.count] {
             (from, to) = (from.max(seen.start), to.min(seen.end));
@@ -347,7 +348,7 @@ impl Tile {
         let mut rows = 0;
         if together {
             rows = tile_rows(self.count);
-            // Rows that the tile lacks are computed along with the others and thrown away.
+            // Rows without a query are computed along with the others and discarded.
             for cell in scratch.scores[self.count * KEY_BLOCK..rows * KEY_BLOCK]
                 .as_chunks::<LANES>()
                 .0
@@ -357,7 +358,7 @@ impl Tile {
         } else {
             (from, to) = (KEY_BLOCK, KEY_BLOCK);
         }
-        // Where nothing comes before what all add together, that starts the sums.
+        // If no query sees a key before the shared keys, the shared keys start the sums.
         let fresh = together
             && self.visible[..self.count]
                 .iter()
@@ -389,7 +390,7 @@ impl Tile {
         }
     }
 
-    /// Brings o_b into o.
+    /// Merges o_b into o.
     #[inline(always)]
     fn merge<S: Simd>(&self, simd: S, merge: [Merge; TILE], scratch: &Scratch<'_>) {
         let wide = scratch.wide;
@@ -412,7 +413,8 @@ impl Tile {
     }
 }
 
-/// Adds the values of `keys`, `stride` apart, to the o_b of `rows` queries from `query` on, or to +0 where `fresh`.
+/// Adds the values of `keys`, which are `stride` apart, to the o_b of `rows` queries from `query` on; starts from +0 if
+/// `fresh`.
 #[inline(always)]
 fn add_range<S: Simd>(
     simd: S,
@@ -466,20 +468,20 @@ fn lanes_of<S: Simd>(simd: S, seen: &Range<usize>, panel: usize) -> S::Mask {
 /// Chains of products: `sums[q][p][lane] += a[q][i] · b[i][p][lane]`, for i in order.
 #[derive(Clone, Copy)]
 struct Product<'a> {
-    /// Rows `a_stride` apart.
+    /// The rows are `a_stride` apart.
     a: &'a [Cell<f32>],
     a_stride: usize,
-    /// Step i of panel p at i · b_stride + p · b_panel.
+    /// Step i of panel p is at i · b_stride + p · b_panel.
     b: &'a [Cell<f32>],
     b_stride: usize,
     b_panel: usize,
-    /// Rows `sums_stride` apart, panels 16.
+    /// The rows are `sums_stride` apart, the panels 16.
     sums: &'a [Cell<f32>],
     sums_stride: usize,
 }
 
 impl Product<'_> {
-    /// [`Product::add`] for `rows` rows (1, 2, 4 or 8) and as many of the `left` panels as fit the registers.
+    /// [`Product::add`] for `rows` rows (1, 2, 4 or 8) and as many of the `left` panels as fit into the registers.
     #[inline(always)]
     fn advance<S: Simd>(
         self,
@@ -536,7 +538,7 @@ impl Product<'_> {
         for i in steps {
             let mut b = [simd.zero(); P];
             for (p, b) in b.iter_mut().enumerate() {
-                // SAFETY: the assertion above holds for the last step and panel; a cell array has its cells' alignment.
+                // SAFETY: the assertion above covers the last step and panel; a cell array has its cells' alignment.
                 *b = simd.load_cells(unsafe {
                     &*self
                         .b
@@ -546,7 +548,7 @@ impl Product<'_> {
                 });
             }
             for (q, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: the assertion above holds for the last step and row.
+                // SAFETY: the assertion above covers the last step and row.
                 let a = simd.splat(unsafe { self.a.get_unchecked(q * self.a_stride + i) }.get());
                 for (sum, b) in sums.iter_mut().zip(b) {
                     *sum = simd.mul_add(a, b, *sum);

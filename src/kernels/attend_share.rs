@@ -1,17 +1,18 @@
-//! How the threads share out the queries of attention: in units of up to [`UNIT`], which walk the context together.
+//! How the threads share the queries of attention: in units of up to [`UNIT`] queries, which walk the context together.
 //!
-//! No query's order of additions depends on its unit, so that all of this decides about time alone.
+//! The order of additions of a query does not depend on its unit, so everything here affects only the running time.
 
 use std::ops::Range;
 
 use super::call::{Call, Sequence};
 
-/// Queries that walk the context together, at most: a unit of work.
+/// The most queries that walk the context together, which is one unit of work.
 pub(super) const UNIT: usize = 64;
-/// Queries in a register tile, at most.
+/// The most queries in a register tile.
 pub(super) const TILE: usize = 8;
 
-/// How many of `left` queries the next tile takes: a tile of eight with two rows to spare costs more than two others.
+/// How many of the `left` queries the next tile computes: a tile of eight with two unused rows costs more than two smaller
+/// tiles.
 #[inline(always)]
 pub(super) fn tile_queries(left: usize) -> usize {
     if left > TILE - 2 {
@@ -21,7 +22,7 @@ pub(super) fn tile_queries(left: usize) -> usize {
     }
 }
 
-/// Rows of the register tile that computes `queries` queries, of which there are at most [`TILE`].
+/// Rows of the register tile that computes `queries` queries, at most [`TILE`].
 #[inline(always)]
 pub(super) fn tile_rows(queries: usize) -> usize {
     match queries {
@@ -36,24 +37,24 @@ pub(super) struct Unit {
     /// The sequence.
     pub sequence: Sequence,
     pub kv_head: usize,
-    /// Member i is the sequence's token i / group and the group's head i % group.
+    /// Member i is token i / group of the sequence, with head i % group of the group.
     pub members: Range<usize>,
 }
 
-/// The units that this thread computes: of a step of one token every so many, of others those that it draws. Later
-/// tokens see more keys, so that each sequence's units go out from its last.
+/// The units that this thread computes. In a step of one token the units are dealt out in turn; otherwise the threads draw
+/// them. Later tokens see more keys, so the units of each sequence are handed out from its end.
 pub(super) struct Units<'a> {
     call: &'a Call<'a>,
-    /// Query heads of a KV head.
+    /// Query heads per KV head.
     group: usize,
     kv_heads: usize,
-    /// Queries of a unit, at most.
+    /// The most queries per unit.
     size: usize,
     /// Units of all sequences.
     count: usize,
-    /// Units that this thread has had.
+    /// The number of units that this thread has received.
     taken: usize,
-    /// The sequence that the last unit was of, and the units of those before it.
+    /// The sequence of the last unit, and the number of units before that sequence.
     sequence: usize,
     before: usize,
 }
@@ -89,7 +90,7 @@ impl<'a> Units<'a> {
         (self.call.sequences[sequence].tokens() * self.group).div_ceil(self.size)
     }
 
-    /// The units of a sequence.
+    /// The number of units of a sequence.
     #[inline(always)]
     fn count_of(&self, sequence: usize) -> usize {
         self.tiles(sequence) * self.kv_heads
@@ -109,7 +110,7 @@ impl Iterator for Units<'_> {
         if number >= self.count {
             return None;
         }
-        // Numbers rise, and so do sequences.
+        // Unit numbers rise, so the sequences do too.
         while number - self.before >= self.count_of(self.sequence) {
             self.before += self.count_of(self.sequence);
             self.sequence += 1;
@@ -125,15 +126,15 @@ impl Iterator for Units<'_> {
     }
 }
 
-/// Queries a unit, so that the threads finish early: large units load keys for many queries, small ones keep all
-/// threads busy. Loading a block is reckoned as two queries' work.
+/// The number of queries per unit that lets the threads finish early: a large unit loads keys for many queries, and small
+/// units keep all threads busy. Loading a block is estimated as the work of two queries.
 fn unit_size(total: usize, kv_heads: usize, threads: usize) -> usize {
     let mut best = (usize::MAX, UNIT);
     let mut size = UNIT;
     while size > 0 {
         let rounds = (total.div_ceil(size) * kv_heads).div_ceil(threads);
         let queries = size.min(total);
-        // One query alone takes as long as two: its chains are too few to fill the pipeline.
+        // A single query takes as long as two: its chains are too few to fill the pipeline.
         let (mut rows, mut left) = (0, queries);
         while left > 0 {
             let tile = tile_queries(left);

@@ -18,9 +18,9 @@
 //! out[d] = o[d] / l
 //! ```
 //!
-//! The lanes are 16 keys while scoring and 16 elements of the head while adding values, so that nothing departs from
-//! this order (the lane's maximum is s > lane ? s : lane). Keys that are not visible may be loaded beside visible ones
-//! in a panel of 16, and their lanes are masked; their values are never read. The walk itself is in `attend.rs`.
+//! The lanes are 16 keys while scoring and 16 elements of the head while adding values, so nothing departs from this order
+//! (the maximum of a lane is s > lane ? s : lane). Keys that are not visible may be loaded together with visible ones in a
+//! panel of 16, and their lanes are masked; their values are never read. The walk itself is in `attend.rs`.
 
 use std::cell::Cell;
 
@@ -40,13 +40,13 @@ pub use super::attend::scratch_floats;
 /// sequence see its keys alone, and both stand at their places in the sequence.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attention {
-    /// Multiplies each dot product.
+    /// The factor of each dot product.
     pub scale: f32,
-    /// Whether a token sees only itself and what comes before.
+    /// Whether a token sees only itself and earlier tokens.
     pub causal: bool,
-    /// How many keys a token sees, itself included; at least 1. Only where `causal`.
+    /// How many keys a token sees, including its own; at least 1. Only if `causal`.
     pub window: Option<usize>,
-    /// Scores are squeezed smoothly into ± this.
+    /// Scores are limited smoothly to ± this value.
     pub softcap: Option<f32>,
 }
 
@@ -143,13 +143,13 @@ impl Context for Dense<'_> {
     }
 }
 
-/// Writes a step's keys and values to the cache, the keys rotated to their positions.
+/// Writes the keys and values of a step to the cache, with the keys rotated to their positions.
 ///
-/// Inputs: k [T, KV, D], v [T, KV, D], and with `rotary` the table [T, 2n] of the step's positions. No output.
-/// Scratch: head_dim floats with `rotary`. [`AttendCached`] may follow once every thread is done.
+/// Inputs: k [T, KV, D], v [T, KV, D], and with `rotary` the table [T, 2n] of the positions of the step. No output. Scratch:
+/// head_dim floats with `rotary`. [`AttendCached`] may run once every thread is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreKv {
-    /// Rotate keys: whether the two elements of a pair are adjacent, or half the rotated part apart.
+    /// If keys are to be rotated: whether the two elements of a pair are adjacent, or half the rotated part apart.
     pub rotary: Option<bool>,
 }
 
@@ -199,19 +199,20 @@ unsafe impl Kernel for StoreKv {
     }
 }
 
-/// Causal attention over the cache, in which [`StoreKv`] has already put the step's own keys and values.
+/// Causal attention over the cache, to which [`StoreKv`] has already written the keys and values of the step.
 ///
-/// Inputs: q [T, H, D], and with `rotary` the table [T, 2n] of the step's positions. Output: [T, H, D], flat or not. With
-/// a window the cache needs room for the window and all but one of the step's tokens, else for the context.
+/// Inputs: q [T, H, D], and with `rotary` the table [T, 2n] of the positions of the step. Output: [T, H, D], flat or not.
+/// With a window, the cache needs room for the window and for all tokens of the step but one, otherwise for the whole
+/// context.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttendCached {
-    /// Multiplies each dot product.
+    /// The factor of each dot product.
     pub scale: f32,
-    /// How many keys a token sees, itself included; at least 1.
+    /// How many keys a token sees, including its own; at least 1.
     pub window: Option<usize>,
-    /// Scores are squeezed smoothly into ± this.
+    /// Scores are limited smoothly to ± this value.
     pub softcap: Option<f32>,
-    /// Rotate queries: whether the two elements of a pair are adjacent, or half the rotated part apart.
+    /// If queries are to be rotated: whether the two elements of a pair are adjacent, or half the rotated part apart.
     pub rotary: Option<bool>,
 }
 
@@ -246,7 +247,7 @@ unsafe impl Kernel for AttendCached {
     }
 }
 
-/// One KV head of a cache that holds what is visible of `context` positions.
+/// One KV head of a cache that contains the visible part of `context` positions.
 #[derive(Clone, Copy)]
 pub(super) struct Cached<'a> {
     rows: SequenceCache<'a>,

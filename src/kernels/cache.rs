@@ -1,4 +1,4 @@
-//! The op that appends to a layer's keys and values, and hands them out as plain tensors.
+//! The op that appends to the keys and values of a layer, and returns them as plain tensors.
 //!
 //! ```text
 //! Cache(k [T, KV, D], v [T, KV, D]) -> keys [S, KV, D], values [S, KV, D], S = past + T
@@ -6,8 +6,8 @@
 //!     for s in 0..S: keys[s] = cache.keys[s];     values[s] = cache.values[s]
 //! ```
 //!
-//! Nothing is computed, so no order matters. Threads own whole heads: each reads only what it wrote itself, or what
-//! earlier steps wrote.
+//! Nothing is computed, so the order does not matter. Each thread owns whole heads: it reads only what it wrote itself, or
+//! what earlier steps wrote.
 
 use std::cell::Cell;
 
@@ -63,7 +63,7 @@ mod tests {
     use crate::kernels::testing::{bits, bits_of, cells, everywhere, one, random, run, unwritten};
 
     #[test]
-    fn the_context_comes_back_as_it_was_appended_chunk_by_chunk() {
+    fn the_context_is_returned_as_it_was_appended_chunk_by_chunk() {
         let (heads, dim, total) = (3, 5, 70);
         let (k, v) = (
             random(total * heads * dim, 1),

@@ -1,7 +1,7 @@
-//! What a kernel sees of one step: its operands, and its place among the threads.
+//! What a kernel sees of one step: its operands, and the number of its thread.
 //!
-//! Inputs and outputs of one step may be the same memory (the planner lets an elementwise op write over its input), so
-//! arena memory is shown as [`Cell`]s: reading an element before writing it at the same index is always sound.
+//! Inputs and outputs of one step may share memory (the planner lets an elementwise op overwrite its input), so arena memory
+//! is exposed as [`Cell`]s: reading an element before writing the same index is always sound.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use super::simd::{Isa, LANES, Simd, Work};
 /// The largest rank of a tensor at run time.
 pub const MAX_RANK: usize = 4;
 
-/// `shape` (at most [`MAX_RANK`] dimensions) with leading ones.
+/// `shape` (at most [`MAX_RANK`] dimensions) with leading ones added.
 #[inline(always)]
 pub fn padded(shape: &[usize]) -> [usize; MAX_RANK] {
     let mut dims = [1; MAX_RANK];
@@ -23,7 +23,7 @@ pub fn padded(shape: &[usize]) -> [usize; MAX_RANK] {
     dims
 }
 
-/// How far apart neighbours along each dimension of a dense row-major tensor of these [`padded`] dimensions lie.
+/// The distance between neighbours along each dimension of a dense row-major tensor with these [`padded`] dimensions.
 #[inline(always)]
 pub fn strides(dims: [usize; MAX_RANK]) -> [usize; MAX_RANK] {
     let mut strides = [1; MAX_RANK];
@@ -33,7 +33,7 @@ pub fn strides(dims: [usize; MAX_RANK]) -> [usize; MAX_RANK] {
     strides
 }
 
-/// Where row `row` of a tensor of these [`padded`] dimensions begins, when neighbours along them lie `strides` apart.
+/// Where row `row` begins in a tensor with these [`padded`] dimensions, when neighbours along them are `strides` apart.
 #[inline(always)]
 pub fn row_offset(dims: [usize; MAX_RANK], strides: [usize; MAX_RANK], row: usize) -> usize {
     let (rest, third) = (row / dims[2], row % dims[2]);
@@ -41,21 +41,21 @@ pub fn row_offset(dims: [usize; MAX_RANK], strides: [usize; MAX_RANK], row: usiz
     first * strides[0] + second * strides[1] + third * strides[2]
 }
 
-/// A dense row-major f32 tensor in the arena, its shape resolved for this step.
+/// A dense row-major f32 tensor in the arena, with its shape resolved for this step.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
-    /// The elements, `shape()` of them.
+    /// The elements, as many as `shape()` says.
     pub cells: &'a [Cell<f32>],
     dims: [usize; MAX_RANK],
     rank: usize,
 }
 
 impl<'a> View<'a> {
-    /// A view of `cells` as `shape`.
+    /// `cells` viewed as `shape`.
     ///
     /// # Panics
-    /// If the shape has more than [`MAX_RANK`] dimensions, or their product is not the number of cells: a defect of the
-    /// caller.
+    /// If the shape has more than [`MAX_RANK`] dimensions, or if their product is not the number of cells: that is a bug in
+    /// the caller.
     #[inline]
     pub fn new(cells: &'a [Cell<f32>], shape: &[usize]) -> Self {
         let mut dims = [1; MAX_RANK];
@@ -82,7 +82,7 @@ impl<'a> View<'a> {
         self.shape().last().copied().unwrap_or(1)
     }
 
-    /// The number of rows: all dimensions but the innermost, multiplied.
+    /// The number of rows: the product of all dimensions but the innermost.
     pub fn rows(&self) -> usize {
         let rank = self.rank.max(1);
         self.dims[..rank - 1].iter().product()
@@ -96,8 +96,8 @@ impl<'a> View<'a> {
     }
 }
 
-/// Activations quantized to int8 in blocks of 32 consecutive elements of a row, [rows, cols], in the arena: rows of
-/// `cols / 32` blocks, each [`INT8_BLOCK_WORDS`] words as [`quantized`](super::quantized) has them.
+/// Activations [rows, cols] in the arena, quantized to int8 in blocks of 32 consecutive elements of a row. A row consists of
+/// `cols / 32` blocks, each of [`INT8_BLOCK_WORDS`] words in the layout of [`quantized`](super::quantized).
 #[derive(Clone, Copy)]
 pub struct QuantizedView<'a> {
     /// The blocks of all rows.
@@ -107,11 +107,11 @@ pub struct QuantizedView<'a> {
 }
 
 impl<'a> QuantizedView<'a> {
-    /// A view of `words` as [rows, cols].
+    /// `words` viewed as [rows, cols].
     ///
     /// # Panics
-    /// If `cols` is not a multiple of 32, or the words are not as many as
-    /// [`activation_words`](super::quantized::activation_words) says: a defect of the caller.
+    /// If `cols` is not a multiple of 32, or if the number of words is not
+    /// [`activation_words`](super::quantized::activation_words): that is a bug in the caller.
     pub fn new(words: &'a [Cell<i32>], rows: usize, cols: usize) -> Self {
         let (blocks, rest) = words.as_chunks();
         assert!(
@@ -149,7 +149,7 @@ pub enum Operand<'a> {
     Absent,
     /// An f32 tensor in the arena.
     Tensor(View<'a>),
-    /// An i32 tensor in the arena (token ids, positions); its shape does not matter to kernels.
+    /// An i32 tensor in the arena (token ids, positions); kernels do not need its shape.
     Ints(&'a [Cell<i32>]),
     /// A weight or literal converted to dense f32, with its shape.
     Constant(&'a [f32], &'a [usize]),
@@ -159,7 +159,7 @@ pub enum Operand<'a> {
     Quantized(&'a QuantizedMatrix),
     /// Activations quantized to int8, in the arena.
     QuantizedTensor(QuantizedView<'a>),
-    /// A weight read row by row in its file's type (embedding tables).
+    /// A weight that is read row by row in the element type of its file (embedding tables).
     Rows(&'a RowTable),
 }
 
@@ -192,23 +192,23 @@ impl Sequence {
 
 /// One step as one thread sees it.
 pub struct Call<'a> {
-    /// Inputs in the op's order.
+    /// Inputs in the order of the op.
     pub inputs: &'a [Operand<'a>],
-    /// f32 outputs in the op's order.
+    /// f32 outputs in the order of the op.
     pub outputs: &'a [View<'a>],
-    /// Where an op whose single output is i32 writes it; empty for every other op.
+    /// Where an op with a single i32 output writes that output; empty for every other op.
     pub int_output: &'a [Cell<i32>],
-    /// Where an op with an output of quantized activations writes it.
+    /// Where an op whose output is quantized activations writes them.
     pub quantized_output: Option<QuantizedView<'a>>,
-    /// This thread's own scratch, as long as the kernel asked for when it was planned; contents undefined.
+    /// This thread's own scratch, with the length that the kernel asked for during planning; the contents are undefined.
     pub scratch: &'a [Cell<f32>],
-    /// The layer's cache, for the ops that have one.
+    /// The cache of the layer, for ops that have one.
     pub cache: Option<KvCache<'a>>,
     /// This thread's number, below `threads`.
     pub thread: usize,
-    /// Threads that run this step together, at least 1.
+    /// The number of threads that run this step together, at least 1.
     pub threads: usize,
-    /// Pieces of work that the step's threads have drawn, 0 before the step: see [`Call::pieces`].
+    /// How many pieces of work the threads of the step have drawn, 0 before the step: see [`Call::pieces`].
     pub drawn: &'a AtomicUsize,
     /// Tokens in this step.
     pub tokens: usize,
@@ -226,7 +226,7 @@ impl<'a> Call<'a> {
     /// Input `i` as an arena tensor.
     ///
     /// # Panics
-    /// If the plan gave another kind of operand: a defect of the planner, never of a model.
+    /// If the plan chose another kind of operand: that is a bug in the planner, never a fault of a model.
     #[inline(always)]
     pub fn tensor(&self, i: usize) -> View<'a> {
         match self.inputs[i] {
@@ -235,7 +235,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Input `i` as ints. Panics as [`Call::tensor`] does.
+    /// Input `i` as ints. Panics like [`Call::tensor`].
     #[inline(always)]
     pub fn ints(&self, i: usize) -> &'a [Cell<i32>] {
         match self.inputs[i] {
@@ -244,7 +244,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Input `i` as a dense f32 weight. Panics as [`Call::tensor`] does.
+    /// Input `i` as a dense f32 weight. Panics like [`Call::tensor`].
     #[inline(always)]
     pub fn constant(&self, i: usize) -> &'a [f32] {
         match self.inputs[i] {
@@ -253,7 +253,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Input `i` as a dense f32 weight, or `None` where the op was given none.
+    /// Input `i` as a dense f32 weight, or `None` if the op has no such input.
     #[inline(always)]
     pub fn optional_constant(&self, i: usize) -> Option<&'a [f32]> {
         match self.inputs.get(i) {
@@ -262,7 +262,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Input `i` as an arena tensor, or `None` where the op was given none.
+    /// Input `i` as an arena tensor, or `None` if the op has no such input.
     #[inline(always)]
     pub fn optional_tensor(&self, i: usize) -> Option<View<'a>> {
         match self.inputs.get(i) {
@@ -271,7 +271,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Input `i` as a packed weight. Panics as [`Call::tensor`] does.
+    /// Input `i` as a packed weight. Panics like [`Call::tensor`].
     #[inline(always)]
     pub fn packed(&self, i: usize) -> &'a PackedMatrix {
         match self.inputs[i] {
@@ -280,7 +280,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Input `i` as a quantized weight. Panics as [`Call::tensor`] does.
+    /// Input `i` as a quantized weight. Panics like [`Call::tensor`].
     #[inline(always)]
     pub fn quantized(&self, i: usize) -> &'a QuantizedMatrix {
         match self.inputs[i] {
@@ -289,7 +289,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Input `i` as quantized activations. Panics as [`Call::tensor`] does.
+    /// Input `i` as quantized activations. Panics like [`Call::tensor`].
     #[inline(always)]
     pub fn quantized_tensor(&self, i: usize) -> QuantizedView<'a> {
         match self.inputs[i] {
@@ -298,7 +298,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The output of quantized activations. Panics as [`Call::tensor`] does.
+    /// The output for quantized activations. Panics like [`Call::tensor`].
     #[inline(always)]
     pub fn quantized_output(&self) -> QuantizedView<'a> {
         match self.quantized_output {
@@ -307,7 +307,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The part of `units` equal pieces of work that falls to this thread: consecutive, and as even as can be.
+    /// This thread's part of `units` equal pieces of work: consecutive pieces, shared as evenly as possible.
     #[inline(always)]
     pub fn share(&self, units: usize) -> Range<usize> {
         let start = units * self.thread / self.threads;
@@ -315,21 +315,21 @@ impl<'a> Call<'a> {
         start..end
     }
 
-    /// Those of `count` pieces of work that this thread takes. Each number is drawn once, by whichever thread is free
-    /// first, in rising order; all threads of a step must name the same `count`, and none may draw twice.
+    /// The pieces, out of `count` pieces of work, that this thread does. The numbers are drawn in rising order, each once,
+    /// by whichever thread is free first. All threads of a step must pass the same `count`, and none may call this twice.
     #[inline(always)]
     pub fn pieces(&self, count: usize) -> impl Iterator<Item = usize> + use<'a> {
         let drawn = self.drawn;
         std::iter::from_fn(move || Some(draw(drawn))).take_while(move |&piece| piece < count)
     }
 
-    /// The number of the next piece of work that no thread has drawn, as [`Call::pieces`] gives them.
+    /// The number of the next piece of work that no thread has drawn yet, as in [`Call::pieces`].
     #[inline(always)]
     pub fn draw(&self) -> usize {
         draw(self.drawn)
     }
 
-    /// The part of `elements` consecutive elements that falls to this thread: whole blocks of 16, but for the last.
+    /// This thread's part of `elements` consecutive elements: whole blocks of 16, except the last.
     #[inline(always)]
     pub fn share_elements(&self, elements: usize) -> Range<usize> {
         let blocks = self.share(elements.div_ceil(LANES));
@@ -337,8 +337,8 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The next number. Which thread takes a piece matters to nothing but time, and the step's barrier orders what threads
-/// write.
+/// The next number. Which thread gets which piece affects only the running time, and the barrier of the step orders the
+/// writes of the threads.
 #[inline(always)]
 fn draw(drawn: &AtomicUsize) -> usize {
     drawn.fetch_add(1, Ordering::Relaxed)
@@ -347,27 +347,27 @@ fn draw(drawn: &AtomicUsize) -> usize {
 /// The arithmetic of one op, with its attributes as fields.
 ///
 /// # Safety
-/// All threads of a step call `run` at the same time with the same operands. `run` must write only elements of its own
-/// share of each output (and of the cache), must read no element that another thread of the step writes, and must keep
-/// within the operands' shapes.
+/// All threads of a step call `run` at the same time with the same operands. `run` must write only elements in its own share
+/// of each output (and of the cache), must not read any element that another thread of the step writes, and must stay within
+/// the shapes of the operands.
 pub unsafe trait Kernel: Send + Sync + 'static {
-    /// Whether it multiplies int8, and is to be compiled for VNNI too.
+    /// Whether the kernel multiplies int8, and is to be compiled for VNNI too.
     const INT8: bool = false;
 
-    /// Compute this thread's share. Implementations are `#[inline(always)]`, as is everything they call over `S`, so
-    /// that the whole body is compiled with the instruction set's features.
+    /// Computes this thread's share. Implementations are `#[inline(always)]`, and so is everything they call with `S`, so
+    /// that the whole body is compiled with the features of the instruction set.
     ///
     /// # Safety
-    /// As [`BoundKernel::run`].
+    /// The same as for [`BoundKernel::run`].
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>);
 }
 
-/// A kernel bound to the instruction set it runs on. [`bind`] makes it; nothing outside of this file can.
+/// A kernel bound to the instruction set on which it runs. Only [`bind`] makes one; nothing outside this file can.
 ///
 /// # Safety
-/// As [`Kernel`].
+/// The same as for [`Kernel`].
 pub unsafe trait BoundKernel: Send + Sync + sealed::Sealed {
-    /// Compute this thread's share of the step.
+    /// Computes this thread's share of the step.
     ///
     /// # Safety
     /// - The operands are those that the kernel is for: their number, kinds and types, shapes that belong together, ids
@@ -382,7 +382,7 @@ pub unsafe trait BoundKernel: Send + Sync + sealed::Sealed {
 }
 
 mod sealed {
-    /// What only this file implements.
+    /// A trait that only this file can implement.
     pub trait Sealed {}
 }
 
@@ -401,7 +401,7 @@ unsafe impl<K: Kernel, S: Simd> BoundKernel for Bound<K, S> {
     }
 }
 
-/// One thread's share of a step: made only where [`BoundKernel::run`] was called as it asks for.
+/// One thread's share of a step; made only by [`BoundKernel::run`], whose caller keeps its contract.
 struct Share<'a, K> {
     kernel: &'a K,
     call: &'a Call<'a>,
@@ -410,7 +410,7 @@ struct Share<'a, K> {
 impl<K: Kernel> Work for Share<'_, K> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        // SAFETY: whoever made the share was promised what the kernel asks for.
+        // SAFETY: a share is made only where the caller has promised what the kernel requires.
         unsafe { self.kernel.run(simd, self.call) };
     }
 }
@@ -421,7 +421,7 @@ pub fn bind<K: Kernel>(kernel: K, isa: Isa) -> Box<dyn BoundKernel> {
         Isa::Scalar(simd) => Box::new(Bound { kernel, simd }),
         Isa::Avx2(simd) => Box::new(Bound { kernel, simd }),
         Isa::Avx512(simd) => {
-            // A constant of the kernel decides first, so that only kernels with a use for VNNI are compiled for it.
+            // The constant is checked first, so that only kernels that use VNNI are compiled for it.
             if K::INT8
                 && let Some(simd) = simd.vnni()
             {

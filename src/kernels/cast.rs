@@ -1,20 +1,21 @@
-//! Numbers of the arena in another type.
+//! Conversion of numbers in the arena to another type.
 //!
 //! ```text
 //! Cast(x) -> y:  for i in 0..elements: y[i] = x[i] as y's type
 //! ```
 //!
-//! Whole numbers become the nearest float, half to even; floats lose their fraction, become the smallest or largest i32
-//! where they are beyond, and 0 where they are not numbers. One that keeps its type is copied.
+//! Whole numbers become the nearest float, with ties to even. Floats lose their fraction, become the smallest or the largest
+//! i32 if they are out of range, and 0 if they are NaN. A number that keeps its type is copied.
 
 use super::call::{Call, Kernel, Operand};
 use super::simd::Simd;
 
-/// `y = x` in f32 or i32, whichever the output is; x is either. In place allowed where the types are equal.
+/// `y = x` in f32 or i32, according to the type of the output; x may have either type. In place is allowed if the types are
+/// equal.
 #[derive(Clone, Copy, Debug)]
 pub struct Cast;
 
-// SAFETY: a thread writes, and reads, the elements of its share alone.
+// SAFETY: a thread reads and writes only the elements of its share.
 unsafe impl Kernel for Cast {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, _: S, call: &Call<'_>) {

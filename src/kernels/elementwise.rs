@@ -1,4 +1,4 @@
-//! Functions of one element, and arithmetic of two with broadcasting.
+//! Functions of one element, and functions of two elements with broadcasting.
 //!
 //! ```text
 //! Unary(x) -> y:      for i in 0..elements: y[i] = function(x[i])
@@ -6,9 +6,9 @@
 //! IntBinary(a, b):    the same in i32, shapes equal or one element
 //! ```
 //!
-//! Sixteen elements are computed at once; nothing is added across elements, so no order matters. A thread's share is
-//! consecutive: blocks of 16 where operands have the output's shape or one element, rows where they are broadcast. An
-//! operand of the output's shape may be the output's memory.
+//! Sixteen elements are computed at a time; nothing is added across elements, so the order does not matter. The share of a
+//! thread is consecutive: blocks of 16 if each operand has the output's shape or one element, whole rows if operands are
+//! broadcast. An operand with the shape of the output may be in the output's memory.
 
 use std::cell::Cell;
 
@@ -16,14 +16,14 @@ use super::call::{Call, Kernel, MAX_RANK, Operand, padded, row_offset, strides};
 pub use super::functions::{BinaryFunction, UnaryFunction};
 use super::simd::Simd;
 
-/// `y = function(x)`, shapes equal, in place or not.
+/// `y = function(x)` with equal shapes, in place or not.
 #[derive(Clone, Copy, Debug)]
 pub struct Unary {
-    /// What is computed.
+    /// The function that is computed.
     pub function: UnaryFunction,
 }
 
-// SAFETY: a thread writes, and reads, the elements of its share alone.
+// SAFETY: a thread reads and writes only the elements of its share.
 unsafe impl Kernel for Unary {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -37,7 +37,7 @@ unsafe impl Kernel for Unary {
     }
 }
 
-/// The elements of an operand, wherever they lie.
+/// The elements of an operand, in the arena or in a constant.
 #[derive(Clone, Copy)]
 pub(super) enum ElementwiseInput<'a> {
     /// In the arena.
@@ -47,7 +47,7 @@ pub(super) enum ElementwiseInput<'a> {
 }
 
 impl<'a> ElementwiseInput<'a> {
-    /// The elements, and their dimensions.
+    /// The elements of the operand, and its dimensions.
     #[inline(always)]
     pub(super) fn of(operand: &'a Operand<'a>) -> (ElementwiseInput<'a>, [usize; MAX_RANK]) {
         match operand {
@@ -65,7 +65,7 @@ impl<'a> ElementwiseInput<'a> {
         }
     }
 
-    /// `count` elements from `start` on.
+    /// `count` elements, beginning at `start`.
     #[inline(always)]
     pub(super) fn part(self, start: usize, count: usize) -> ElementwiseInput<'a> {
         match self {
@@ -86,11 +86,11 @@ impl<'a> ElementwiseInput<'a> {
     }
 }
 
-/// `y = function(a, b)`, where numpy's broadcasting gives the output's shape. Either operand may be an arena tensor or a
-/// constant; one that has the output's shape may be the output's memory.
+/// `y = function(a, b)`, where the output has the shape that numpy's broadcasting defines. Each operand may be an arena
+/// tensor or a constant; an operand with the shape of the output may be in the output's memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Binary {
-    /// What is computed.
+    /// The function that is computed.
     pub function: BinaryFunction,
 }
 
@@ -112,8 +112,8 @@ impl Binary {
     }
 }
 
-// SAFETY: a thread writes the elements of its share alone. Where an operand is the output's memory it has the output's
-// shape, so the thread reads that operand at the elements of its share alone.
+// SAFETY: a thread writes only the elements of its share. An operand in the output's memory has the output's shape, so the
+// thread reads only the elements of its share of that operand.
 unsafe impl Kernel for Binary {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -152,7 +152,7 @@ unsafe impl Kernel for Binary {
     }
 }
 
-/// The strides of a dense operand, 0 along the dimensions that are repeated.
+/// The strides of a dense operand, with 0 for the dimensions that are repeated.
 #[inline(always)]
 pub(super) fn broadcast_strides(dims: [usize; MAX_RANK]) -> [usize; MAX_RANK] {
     let mut strides = strides(dims);
@@ -164,16 +164,16 @@ pub(super) fn broadcast_strides(dims: [usize; MAX_RANK]) -> [usize; MAX_RANK] {
     strides
 }
 
-/// `function(a, b)` in i32 into the call's int output. Each operand has the output's length or one element; a constant
-/// holds one integral value. In place allowed.
+/// `function(a, b)` in i32, written to the int output of the call. Each operand has the length of the output or one element;
+/// a constant contains one integral value. In place is allowed.
 #[derive(Clone, Copy, Debug)]
 pub struct IntBinary {
-    /// What is computed: a row's [`ints`](super::functions::BinaryRow::ints).
+    /// The function that is computed: the [`ints`](super::functions::BinaryRow::ints) of a row.
     pub function: fn(i32, i32) -> i32,
 }
 
-// SAFETY: a thread writes the elements of its share alone, and reads no others of operands of the output's length; one
-// that is shorter is not the output's memory.
+// SAFETY: a thread writes only the elements of its share, and reads only those of operands with the output's length; a
+// shorter operand is not in the output's memory.
 unsafe impl Kernel for IntBinary {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, _: S, call: &Call<'_>) {
@@ -197,7 +197,7 @@ mod tests {
     use crate::kernels::simd::Single;
     use crate::kernels::testing::*;
 
-    /// Every width with every function.
+    /// Every combination of a width and a function.
     fn each<F: Copy>(functions: &[F]) -> impl Iterator<Item = (usize, F)> + '_ {
         let widths = WIDTHS.iter().copied();
         widths.flat_map(|width| functions.iter().map(move |&function| (width, function)))

@@ -1,4 +1,4 @@
-//! Several functions of elements in one loop over tiles.
+//! Several elementwise functions in one loop over tiles.
 //!
 //! ```text
 //! for each tile of up to 256 elements of y:
@@ -6,9 +6,9 @@
 //!     the last step writes y
 //! ```
 //!
-//! Registers are tiles in the thread's scratch, so that what lies between two steps stays in the L1 cache. Every element
-//! gets the operations of the separate kernels in their order. A thread's share is consecutive: blocks of 16 where
-//! operands have the output's shape or one element, rows where they are broadcast, a row being cut into tiles.
+//! Registers are tiles in the scratch of the thread, so what is passed from one step to the next stays in the L1 cache.
+//! Every element gets the operations of the separate kernels in the same order. The share of a thread is consecutive: blocks
+//! of 16 if each operand has the output's shape or one element, rows if operands are broadcast; rows are cut into tiles.
 
 use std::cell::Cell;
 
@@ -20,30 +20,30 @@ use super::simd::{LANES, Simd};
 /// The most operands.
 pub const MOST_INPUTS: usize = 8;
 
-/// What a step reads.
+/// The source from which a step reads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ChainInput {
     /// Operand `n`.
     Input(usize),
     /// The result of step `n`.
     Result(usize),
-    /// A number; rounded to f32.
+    /// A number, rounded to f32.
     Number(f64),
 }
 
 /// One step of a chain.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// What it computes.
+    /// The function that the step computes.
     pub function: Function,
-    /// What it reads, one or two.
+    /// The one or two sources of the function.
     pub sources: Vec<ChainInput>,
 }
 
 /// Elements of a tile.
 const TILE: usize = 256;
 
-/// What an instruction reads.
+/// The source from which an instruction reads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum From {
     Input(usize),
@@ -51,18 +51,18 @@ enum From {
     Number(f32),
 }
 
-/// One step with its registers.
+/// One step with its registers assigned.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Instruction {
     function: Function,
-    /// Both the same where the function takes one.
+    /// Both are the same if the function has one operand.
     from: [From; 2],
-    /// The register it writes; the last instruction writes the output instead.
+    /// The register that the instruction writes; the last instruction writes the output instead.
     to: usize,
 }
 
-/// `y = program(x0, x1, …)`, where numpy's broadcasting gives the output's shape. Operands are arena tensors or constants;
-/// one that has the output's shape may be the output's memory.
+/// `y = program(x0, x1, …)`, where the output has the shape that numpy's broadcasting defines. Operands are arena tensors or
+/// constants; an operand with the shape of the output may be in the output's memory.
 #[derive(Clone, Debug)]
 pub struct ElementwiseChain {
     instructions: Vec<Instruction>,
@@ -70,7 +70,8 @@ pub struct ElementwiseChain {
 }
 
 impl ElementwiseChain {
-    /// The kernel of these steps, each of which reads earlier results alone; the last one gives `y`. A register is used again when its value was read for the last time.
+    /// The kernel of these steps. Each step reads only earlier results; the last step computes `y`. A register is reused
+    /// after the last read of its value.
     pub fn new(steps: &[Step]) -> Self {
         let mut free: Vec<usize> = Vec::new();
         let mut registers = 0;
@@ -113,12 +114,12 @@ impl ElementwiseChain {
         }
     }
 
-    /// f32 of scratch that each thread needs.
+    /// The scratch that each thread needs, in floats.
     pub fn scratch_floats(&self) -> usize {
         self.registers * TILE
     }
 
-    /// The program over `y.len()` elements; each operand has as many, or one.
+    /// Runs the program over `y.len()` elements; each operand has that many elements, or one.
     #[inline(always)]
     fn walk<S: Simd>(
         &self,
@@ -137,7 +138,7 @@ impl ElementwiseChain {
                     false => &scratch[instruction.to * TILE..][..length],
                 };
                 let [a, b] = instruction.from;
-                // The elements of the tile, or the only one.
+                // The elements of the tile, or the operand's only element.
                 let part = |from: From| match from {
                     From::Input(slot) if inputs[slot].len() == 1 => Ok(inputs[slot]),
                     From::Input(slot) => Ok(inputs[slot].part(start, length)),
@@ -167,8 +168,8 @@ impl ElementwiseChain {
     }
 }
 
-// SAFETY: a thread writes the elements of its share alone, and its own scratch. Where an operand is the output's memory
-// it has the output's shape, so the thread reads that operand at the elements of its share alone.
+// SAFETY: a thread writes only the elements of its share and its own scratch. An operand in the output's memory has the
+// output's shape, so the thread reads only the elements of its share of that operand.
 unsafe impl Kernel for ElementwiseChain {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn registers_are_used_again() {
+    fn registers_are_reused() {
         let kernel = ElementwiseChain::new(&steps());
         assert_eq!(kernel.scratch_floats(), 2 * TILE);
         let single = ElementwiseChain::new(&[unary(UnaryFunction::Neg, ChainInput::Input(0))]);
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_equals_its_kernels_one_after_the_other_in_place_too() {
+    fn a_chain_equals_its_kernels_run_one_by_one_also_in_place() {
         let kernel = ElementwiseChain::new(&steps());
         everywhere(|isa, threads| {
             for width in [1, 15, 33, 255, 256, 300, 700] {

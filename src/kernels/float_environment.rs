@@ -1,4 +1,4 @@
-//! The floating-point environment in which every kernel runs, whatever the caller's thread was set to.
+//! The floating-point environment in which every kernel runs, whatever environment the caller's thread has.
 
 use std::marker::PhantomData;
 
@@ -6,18 +6,19 @@ use std::marker::PhantomData;
 #[cfg(target_arch = "x86_64")]
 const DEFAULT: u32 = 0x1F80;
 
-/// While it lives, this thread computes in the default environment: round to nearest even, denormals neither read nor
-/// written as zero, no traps. Dropping it restores what was set before. Does nothing on CPUs other than x86-64.
+/// While the guard is alive, this thread computes in the default environment: rounding to nearest even, denormals neither
+/// read nor written as zero, no traps. Dropping the guard restores the previous environment. On CPUs other than x86-64 it
+/// does nothing.
 #[must_use = "the environment is restored as soon as this is dropped"]
 pub struct FloatEnvironment {
     #[cfg(target_arch = "x86_64")]
     saved: u32,
-    /// The register belongs to one thread: a guard must be dropped on the thread that made it.
+    /// The register belongs to one thread: a guard must be dropped on the thread that created it.
     thread_bound: PhantomData<*const ()>,
 }
 
 impl FloatEnvironment {
-    /// Save this thread's environment and set the default.
+    /// Saves this thread's environment and sets the default.
     #[inline]
     pub fn set_default() -> Self {
         #[cfg(target_arch = "x86_64")]
@@ -38,7 +39,7 @@ impl FloatEnvironment {
 impl Drop for FloatEnvironment {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: the value was read from this register on this thread, whose owner chose it.
+        // SAFETY: the value was read from this register on this thread, whose owner had chosen it.
         #[cfg(target_arch = "x86_64")]
         unsafe {
             mxcsr::write(self.saved);
@@ -59,30 +60,30 @@ mod mxcsr {
         value
     }
 
-    /// Set the MXCSR register.
+    /// Sets the MXCSR register.
     ///
     /// # Safety
-    /// `value` has no reserved bit set. Code that runs until the register is set to its default again must not depend
-    /// on the default environment, as compiled Rust may.
+    /// `value` has no reserved bit set. Code that runs until the register is set to its default again must not depend on the
+    /// default environment, although compiled Rust may.
     #[inline]
     pub unsafe fn write(value: u32) {
-        // SAFETY: ldmxcsr reads four bytes from a live local; the caller vouches for their meaning.
+        // SAFETY: ldmxcsr reads four bytes from a live local; the caller guarantees a valid value.
         unsafe {
             asm!("ldmxcsr [{}]", in(reg) &raw const value, options(nostack, preserves_flags))
         };
     }
 }
 
-/// What `body` returns in an environment that flushes to zero, reads denormals as zero and rounds toward zero, and
-/// whether it leaves that as it is.
+/// What `body` returns in an environment that flushes to zero, reads denormals as zero and rounds toward zero, and whether
+/// `body` leaves that environment unchanged.
 #[cfg(all(test, target_arch = "x86_64"))]
 pub(crate) fn in_foreign<R>(body: impl FnOnce() -> R) -> (R, bool) {
     /// The control bits, without the sticky exception flags.
     const CONTROL: u32 = 0xFFC0;
     const FOREIGN: u32 = DEFAULT | 0x8000 | 0x0040 | 0x6000;
     let saved = mxcsr::read();
-    // SAFETY: no reserved bits; what runs until the register is restored asks which environment it is in, and does not
-    // depend on the answer.
+    // SAFETY: no reserved bits are set; the code that runs until the register is restored tests which environment is active,
+    // and does not depend on the answer.
     unsafe { mxcsr::write(FOREIGN) };
     let result = body();
     let kept = mxcsr::read() & CONTROL == FOREIGN;
@@ -91,7 +92,7 @@ pub(crate) fn in_foreign<R>(body: impl FnOnce() -> R) -> (R, bool) {
     (result, kept)
 }
 
-/// Whether this thread keeps denormals and rounds to nearest, by what it computes.
+/// Whether this thread keeps denormals and rounds to nearest, tested by a computation.
 #[cfg(all(test, target_arch = "x86_64"))]
 pub(crate) fn is_default() -> bool {
     use std::hint::black_box;
@@ -105,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_guard_sets_the_default_and_restores_what_was_there() {
+    fn a_guard_sets_the_default_and_restores_the_previous_environment() {
         let (around, kept) = in_foreign(|| {
             let before = is_default();
             let guard = FloatEnvironment::set_default();
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_restores_it_too() {
+    fn a_panic_restores_the_environment_too() {
         let (inside, kept) = in_foreign(|| {
             let panicked = std::panic::catch_unwind(|| {
                 let _guard = FloatEnvironment::set_default();

@@ -1,41 +1,41 @@
-//! The functions of one or two elements: a row each, which is all that the ops, programs of several functions, gates and
-//! kernels know of it.
+//! The functions of one or two elements, a row each: the ops, programs of several functions, gates and kernels know nothing
+//! else about them.
 //!
-//! A new function is a row here, in `math` its polynomial where it needs one, and a test of that. What does not belong
-//! here: anything that walks a tensor.
+//! A new function needs a row here, a polynomial in `math` if it is computed by one, and a test of the polynomial. What does
+//! not belong here: anything that walks a tensor.
 
 use super::math;
 use super::simd::Lanes;
 
-/// What there is to know of a function of one element besides how it is computed.
+/// The properties of a function of one element, without its computation.
 #[derive(Clone, Copy, Debug)]
 pub struct UnaryRow {
-    /// Its name in programs.
+    /// The name of the function in programs.
     pub name: &'static str,
-    /// What it computes.
+    /// The formula of the function.
     pub formula: &'static str,
-    /// Whether it is an op by itself, of that name; else an attribute of some op chooses it.
+    /// Whether the function is an op by itself, with the same name; otherwise an attribute of some op chooses it.
     pub is_op: bool,
-    /// Where it is an activation: the word for it in fused ops, then the other names that models have for it.
+    /// If the function is an activation: its word in fused ops, then the other names that models use for it.
     pub activation: &'static [&'static str],
-    /// Where it is a module of PyTorch: the name of its class.
+    /// If the function is a module in PyTorch: the name of its class.
     pub torch: Option<&'static str>,
 }
 
-/// What there is to know of a function of two elements besides how sixteen are computed.
+/// The properties of a function of two elements, without the computation of sixteen lanes.
 #[derive(Clone, Copy, Debug)]
 pub struct BinaryRow {
-    /// Its name in programs, and the op's.
+    /// The name of the function in programs, and of its op.
     pub name: &'static str,
-    /// What it computes.
+    /// The formula of the function.
     pub formula: &'static str,
-    /// Whether the operands may trade places without changing a bit.
+    /// Whether the operands may be swapped without changing a bit.
     pub commutative: bool,
-    /// A number that leaves the other operand as it is, to the bit, and the operands that it may be.
+    /// A number that leaves the other operand unchanged, to the bit, and the operands that may be this number.
     pub neutral: Option<(f32, &'static [usize])>,
-    /// The function of whole numbers, where it has one.
+    /// The function of whole numbers, if there is one.
     pub ints: Option<fn(i32, i32) -> i32>,
-    /// One pair of floats: the oracle.
+    /// The function of one pair of floats: the oracle in tests.
     pub scalar: fn(f32, f32) -> f32,
 }
 
@@ -55,10 +55,10 @@ macro_rules! unary_functions {
         }
 
         impl UnaryFunction {
-            /// Every one.
+            /// All of the functions.
             pub const ALL: &'static [UnaryFunction] = &[$(UnaryFunction::$function),*];
 
-            /// Its row.
+            /// The row of the function.
             pub const fn row(self) -> &'static UnaryRow {
                 match self {
                     $(UnaryFunction::$function => &UnaryRow {
@@ -71,7 +71,7 @@ macro_rules! unary_functions {
                 }
             }
 
-            /// The function of each lane.
+            /// Applies the function to each lane.
             #[inline(always)]
             pub fn apply<S: Lanes>(self, simd: S, x: S::F32) -> S::F32 {
                 match self {
@@ -102,7 +102,7 @@ unary_functions! {
     } |simd, x| math::exp(simd, x);
     Log {
         name: "Log",
-        formula: "ln x, the natural logarithm: −∞ of 0, no number below it",
+        formula: "ln x, the natural logarithm: −∞ at 0, NaN below it",
         is_op: true,
         activation: &[],
         torch: None,
@@ -223,10 +223,10 @@ macro_rules! binary_functions {
         }
 
         impl BinaryFunction {
-            /// Every one.
+            /// All of the functions.
             pub const ALL: &'static [BinaryFunction] = &[$(BinaryFunction::$function),*];
 
-            /// Its row.
+            /// The row of the function.
             pub const fn row(self) -> &'static BinaryRow {
                 match self {
                     $(BinaryFunction::$function => &BinaryRow {
@@ -240,7 +240,7 @@ macro_rules! binary_functions {
                 }
             }
 
-            /// The function of each pair of lanes.
+            /// Applies the function to each pair of lanes.
             #[inline(always)]
             pub fn apply<S: Lanes>(self, simd: S, a: S::F32, b: S::F32) -> S::F32 {
                 match self {
@@ -311,21 +311,21 @@ fn max_i32(a: i32, b: i32) -> i32 {
 /// A function of one or two elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Function {
-    /// Of one.
+    /// A function of one element.
     Unary(UnaryFunction),
-    /// Of two.
+    /// A function of two elements.
     Binary(BinaryFunction),
 }
 
 impl Function {
-    /// Every one.
+    /// All of the functions.
     pub fn all() -> impl Iterator<Item = Function> {
         let binary = BinaryFunction::ALL.iter().copied().map(Function::Binary);
         let unary = UnaryFunction::ALL.iter().copied().map(Function::Unary);
         binary.chain(unary)
     }
 
-    /// Its name in programs.
+    /// The name of the function in programs.
     pub fn name(self) -> &'static str {
         match self {
             Function::Unary(function) => function.row().name,
@@ -333,7 +333,7 @@ impl Function {
         }
     }
 
-    /// How many elements it takes.
+    /// How many operands the function has.
     pub fn arity(self) -> usize {
         match self {
             Function::Unary(_) => 1,
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn every_instruction_set_gives_the_bits_of_one_lane() {
+    fn every_instruction_set_matches_one_lane_to_the_bit() {
         for isa in Isa::available() {
             for chunk in values().as_chunks::<LANES>().0 {
                 for &function in UnaryFunction::ALL {
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_of_one_function_each() {
+    fn each_name_belongs_to_one_function() {
         let names: Vec<&str> = Function::all().map(Function::name).collect();
         let rows = UnaryFunction::ALL.iter().map(|function| function.row());
         let activations: Vec<&str> = rows.flat_map(|row| row.activation).copied().collect();

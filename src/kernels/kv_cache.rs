@@ -47,13 +47,13 @@ impl KvLayout {
         }
     }
 
-    /// Heads of keys and values.
+    /// The number of heads of keys and values.
     #[inline(always)]
     pub fn kv_heads(&self) -> usize {
         self.kv_heads
     }
 
-    /// Elements of one head of one position.
+    /// The number of elements in one head of one position.
     #[inline(always)]
     pub fn head_dim(&self) -> usize {
         self.head_dim
@@ -89,7 +89,7 @@ impl KvLayout {
         block_floats(self.kv_heads, self.head_dim)
     }
 
-    /// Bytes of one position's keys and values, of all heads.
+    /// The bytes of the keys and values of one position, in all heads.
     pub fn row_bytes(&self) -> usize {
         2 * self.kv_heads * self.head_dim * size_of::<f32>()
     }
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_position_takes_the_place_of_the_one_a_capacity_before() {
+    fn a_position_replaces_the_position_one_capacity_earlier() {
         let layout = KvLayout::new(2, 5, 100);
         for position in 0..128 {
             let later = position + 3 * layout.capacity();

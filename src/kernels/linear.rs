@@ -1,4 +1,5 @@
-//! Linear layers: one, several over the same activations in one step, and the gated pair of feed-forward blocks.
+//! Linear layers: a single layer, several layers over the same activations in one step, and the gated pair of feed-forward
+//! blocks.
 //!
 //! ```text
 //! linear(x, w, bias, residual): for each token t, for each row r of w:
@@ -14,9 +15,9 @@
 //! ```
 //!
 //! The lanes are 16 rows of the weights, so that each output's operations are exactly these. The chain is in `tile.rs`.
-//! Threads share the panels of 16 rows, and the tokens where there are many. The kernels are written once for every kind of
-//! [`Weights`]: floats have the chain above, in `tile.rs`; quantized blocks have the sum of int8 blocks that `quantized`
-//! writes down.
+//! Threads share the panels of 16 rows, and also the tokens if there are many. The kernels are written once for every kind
+//! of [`Weights`]: weights of floats use the chain above, in `tile.rs`; weights of quantized blocks use the sum of int8
+//! blocks that `quantized` documents.
 
 use super::call::{Call, Kernel, View};
 use super::elementwise::UnaryFunction;
@@ -66,7 +67,7 @@ impl Weights for Floats {
 /// which may be the residual's memory.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Linear<W> {
-    /// Applied after the bias.
+    /// The function that is applied after the bias.
     pub activation: Option<UnaryFunction>,
     /// The kind of weights.
     pub weights: W,
@@ -119,13 +120,13 @@ impl<W: Weights> Product<1, W> for One<'_, W> {
     }
 }
 
-/// Several linear layers of the same activations; their panels are shared out as if they were one layer's.
+/// Several linear layers of the same activations; the threads share their panels as if they belonged to one layer.
 ///
 /// Inputs: x [.., cols], then `segments` weights [rows_i, cols], then as many biases `[rows_i]`, each of which may be
 /// absent. Outputs: [.., rows_i].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MergedLinear<W> {
-    /// How many layers.
+    /// The number of layers.
     pub segments: usize,
     /// The kind of weights.
     pub weights: W,
@@ -152,7 +153,7 @@ struct Merged<'a> {
 }
 
 impl Merged<'_> {
-    /// The segment that holds panel `unit` of them all, its weights, and the panel's number within it.
+    /// The segment that contains panel `unit` of all panels, its weights, and the number of the panel within the segment.
     #[inline(always)]
     fn find<W: Weights>(&self, mut unit: usize) -> (usize, &W::Matrix, usize) {
         for segment in 0..self.segments {
@@ -192,7 +193,7 @@ impl<W: Weights> Product<1, W> for Merged<'_> {
 /// [.., rows].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GatedLinear<W> {
-    /// Applied to the gate.
+    /// The function that is applied to the gate.
     pub activation: UnaryFunction,
     /// The kind of weights.
     pub weights: W,
@@ -244,7 +245,7 @@ impl<W: Weights> Product<2, W> for Gated<'_, W> {
     }
 }
 
-/// The biases of a panel's rows, where there are any.
+/// The biases for the rows of a panel, if there are any.
 #[expect(
     clippy::manual_map,
     reason = "a closure is not compiled with the features"
@@ -257,7 +258,7 @@ fn bias_of<S: Simd>(simd: S, bias: Option<&[f32]>, panel: usize) -> Option<S::F3
     }
 }
 
-/// The sums of a panel's rows, and their biases where there are any.
+/// The sums of the rows of a panel, plus the biases if there are any.
 #[inline(always)]
 fn add<S: Simd>(simd: S, sum: S::F32, bias: Option<S::F32>) -> S::F32 {
     match bias {
@@ -344,7 +345,7 @@ mod tests {
         values.map_or(Operand::Absent, |values| Operand::Constant(values, &[]))
     }
 
-    /// Runs `kernel` on x [tokens, cols] with the operands after x, for outputs of these widths.
+    /// Runs `kernel` on x [tokens, cols] with `operands` after x, for outputs of these widths.
     fn outputs_of<K: Kernel + Clone>(
         kernel: &K,
         (isa, threads): (crate::kernels::simd::Isa, usize),
@@ -458,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn merged_layers_equal_separate_ones_whatever_their_types() {
+    fn merged_layers_equal_separate_layers_for_all_types() {
         let cols = 70;
         let parts = [
             Weights::new(40, cols, DType::F16, 7),

@@ -1,4 +1,4 @@
-//! Products of two computed tensors, as attention spelled out in primitives needs them.
+//! Products of two computed tensors, for attention that is written out in primitive ops.
 //!
 //! ```text
 //! MatMul(a [.., n, k], b [.., m, k] or [.., k, m]): for each batch, i in 0..n, j in 0..m:
@@ -14,8 +14,8 @@
 //!     y[h][t][s] = s is visible to t ? sum : -inf
 //! ```
 //!
-//! The lanes are 16 columns of the output (j or s), so that each output's operations are exactly these. Threads share
-//! the rows of the output.
+//! The lanes are 16 columns of the output (j or s), so that each output's operations are exactly these. Threads share the
+//! rows of the output.
 
 use std::cell::Cell;
 
@@ -23,13 +23,14 @@ use super::call::{Call, Kernel, Operand};
 use super::scoring::Scoring;
 use super::simd::{LANES, Simd};
 
-/// Output rows at once.
+/// Output rows that are computed together.
 const ROWS: usize = 4;
 
 /// y = a · b, or a · bᵀ, batch by batch.
 ///
-/// Inputs: a [.., n, k]; b [.., k, m], or [.., m, k] with `transpose_b`, a tensor or a constant. The batches of `a` are
-/// as many as those of `b` or a multiple: then consecutive ones share a batch of `b`. Output: [.., n, m].
+/// Inputs: a [.., n, k]; b [.., m, k] with `transpose_b`, otherwise [.., k, m], a tensor or a constant. The number of
+/// batches of `a` is a multiple of the number of batches of `b`; each batch of `b` serves consecutive batches of `a`.
+/// Output: [.., n, m].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MatMul {
     /// Whether `b` is [.., m, k].
@@ -96,19 +97,19 @@ impl MatMul {
     }
 }
 
-/// Scores of every query against every key, where attention is not fused.
+/// The scores of every query with every key, for attention that is not fused.
 ///
-/// Inputs: q [T, H, D], k [S, KV, D]. Output: [H, T, S]. Where `causal`, key s is visible to token t if
-/// s ≤ past + t and, given a window, s + window > past + t; else every key is.
+/// Inputs: q [T, H, D], k [S, KV, D]. Output: [H, T, S]. If `causal`, key s is visible to token t if s ≤ past + t and, with
+/// a window, s + window > past + t; otherwise every key is visible.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttentionScores {
-    /// Multiplies each dot product.
+    /// The factor of each dot product.
     pub scale: f32,
-    /// Whether a token sees only itself and what comes before.
+    /// Whether a token sees only itself and earlier tokens.
     pub causal: bool,
-    /// How many keys a token sees, itself included; at least 1. Only where `causal`.
+    /// How many keys a token sees, including its own; at least 1. Only if `causal`.
     pub window: Option<usize>,
-    /// Scores are squeezed smoothly into ± this.
+    /// Scores are limited smoothly to ± this value.
     pub softcap: Option<f32>,
 }
 
@@ -162,7 +163,7 @@ unsafe impl Kernel for AttentionScores {
     }
 }
 
-/// Where the second factor's elements are read.
+/// The source of the elements of the second factor.
 trait RightFactor {
     /// Element `i`.
     fn get(&self, i: usize) -> f32;
@@ -192,7 +193,7 @@ impl RightFactor for [f32] {
     }
 }
 
-/// Up to 16 columns of the second factor: element (column j, depth d) stands at start + j · column_step + d · depth_step.
+/// Up to 16 columns of the second factor: element (column j, depth d) is at start + j · column_step + d · depth_step.
 #[derive(Clone, Copy)]
 struct Columns {
     start: usize,
@@ -202,7 +203,7 @@ struct Columns {
 }
 
 impl Columns {
-    /// The chains of `ROWS` rows over the whole depth; lanes past `count` are of no meaning.
+    /// The chains of `ROWS` rows over the whole depth; lanes from `count` on are meaningless.
     #[inline(always)]
     fn chains<S: Simd, B: RightFactor + ?Sized>(
         self,

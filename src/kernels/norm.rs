@@ -27,9 +27,9 @@
 //! Reduce(x) -> y [.., 1]: lanes(x, lane + x) / width, the sum alone, or the largest, lane by lane and by the tree
 //! ```
 //!
-//! The SIMD does just this: a virtual lane is a lane, and lanes past a row's end add +0, which changes no sum here (none
-//! is ever −0). Threads take whole rows. A row is read whole before the pass that overwrites it, so that `sum` may be the
-//! memory of `x` or `residual`, and `y` any of them that `sum` is not.
+//! The SIMD code does exactly this: a virtual lane is a lane, and lanes past the end of a row add +0, which changes no sum
+//! here (no sum is ever −0). Threads process whole rows. A row is read completely before the pass that overwrites it, so
+//! `sum` may be in the memory of `x` or `residual`, and `y` in the memory of whichever of the two `sum` does not use.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -38,23 +38,23 @@ use super::call::{Call, Kernel, View};
 use super::math;
 use super::simd::{LANES, Simd};
 
-/// A kind of rows that a norm's result goes to.
+/// The kind of rows to which the result of a norm is written.
 pub trait NormOutput: Copy + Send + Sync + 'static {
     /// The rows.
     type Rows<'a>: NormRows;
 
-    /// The rows of `call`: its output `i` if they are floats, or else its quantized output.
+    /// The rows of `call`: its output `i` if that is floats, otherwise its quantized output.
     fn rows<'a>(call: &Call<'a>, i: usize) -> Self::Rows<'a>;
 }
 
-/// Rows that a norm's result goes to.
+/// Rows to which the result of a norm is written.
 pub trait NormRows {
-    /// Writes row `row`, sixteen elements at a time: `each(at)` returns those from `at` on, a multiple of 16, and is called
-    /// once for each, in order.
+    /// Writes row `row`, sixteen elements at a time: `each(at)` returns the elements from `at` on, where `at` is a multiple
+    /// of 16; it is called once for each `at`, in order.
     fn write_row<S: Simd>(&self, simd: S, row: usize, each: impl Fn(usize) -> S::F32);
 }
 
-/// Rows of f32.
+/// Rows of f32 elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Floats;
 
@@ -77,7 +77,7 @@ impl NormRows for View<'_> {
     }
 }
 
-/// Gives each block of a row of `x` to `each`; where there is a residual, adds it first and writes the result to `sum`.
+/// Calls `each` with each block of a row of `x`; if there is a residual, adds it first and writes the result to `sum`.
 #[inline(always)]
 fn add_residual<S: Simd>(
     simd: S,
@@ -96,7 +96,7 @@ fn add_residual<S: Simd>(
     }
 }
 
-/// The gains of a block; 1 where there are none.
+/// The gains of a block; 1 if there are none.
 #[inline(always)]
 fn gain_at<S: Simd>(simd: S, gain: Option<&[f32]>, at: usize) -> S::F32 {
     match gain {
@@ -106,19 +106,19 @@ fn gain_at<S: Simd>(simd: S, gain: Option<&[f32]>, at: usize) -> S::F32 {
 }
 
 /// Root mean square norm: inputs `[x, gain]`, outputs `[y]`; with a residual, inputs `[x, residual, gain]` and outputs
-/// `[sum, y]`. Tensors are [.., width], `gain` a constant `[width]` or absent, which is 1. A quantized `y` is not among the
-/// outputs, has a width that is a multiple of 32, and lies in other memory.
+/// `[sum, y]`. Tensors are [.., width]; `gain` is a constant `[width]`, or absent, which means 1. A quantized `y` is not in
+/// `outputs`, has a width that is a multiple of 32, and is in other memory than the inputs.
 #[derive(Clone, Copy, Debug)]
 pub struct RmsNorm<Y> {
     /// Added to the mean of squares.
     pub eps: f32,
-    /// Whether a second input is added first, and the sum is an output too.
+    /// Whether a second input is added first, with the sum as another output.
     pub residual: bool,
     /// The kind of `y`.
     pub output: PhantomData<Y>,
 }
 
-// SAFETY: a thread reads and writes the rows of its share alone; `gain` is written by nobody.
+// SAFETY: a thread reads and writes only the rows of its share; nobody writes `gain`.
 unsafe impl<Y: NormOutput> Kernel for RmsNorm<Y> {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -127,7 +127,7 @@ unsafe impl<Y: NormOutput> Kernel for RmsNorm<Y> {
         let gain = call.optional_constant(1 + usize::from(self.residual));
         let residual = self.residual.then(|| call.tensor(1));
         for row in call.share(x.rows()) {
-            // Without a residual the sum is x itself, and is not written.
+            // Without a residual, the sum is x itself and is not written.
             let sum = match residual {
                 Some(_) => call.outputs[0].row(row),
                 None => x.row(row),
@@ -147,20 +147,20 @@ unsafe impl<Y: NormOutput> Kernel for RmsNorm<Y> {
     }
 }
 
-/// Layer norm: inputs `[x, gain]` or `[x, gain, bias]`, outputs `[y]`; with a residual, inputs `[x, residual, gain]` or
-/// `[x, residual, gain, bias]` and outputs `[sum, y]`. Tensors are [.., width], `gain` and `bias` constants `[width]`; an
-/// absent `gain` is 1. A quantized `y` is as that of [`RmsNorm`].
+/// Layer norm: inputs `[x, gain]` or `[x, gain, bias]`, outputs `[y]`; with a residual, inputs `[x, residual, gain]` or `[x,
+/// residual, gain, bias]` and outputs `[sum, y]`. Tensors are [.., width]; `gain` and `bias` are constants `[width]`; an
+/// absent `gain` means 1. For a quantized `y` see [`RmsNorm`].
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNorm<Y> {
     /// Added to the variance.
     pub eps: f32,
-    /// Whether a second input is added first, and the sum is an output too.
+    /// Whether a second input is added first, with the sum as another output.
     pub residual: bool,
     /// The kind of `y`.
     pub output: PhantomData<Y>,
 }
 
-// SAFETY: a thread reads and writes the rows of its share alone; `gain` and `bias` are written by nobody.
+// SAFETY: a thread reads and writes only the rows of its share; nobody writes `gain` and `bias`.
 unsafe impl<Y: NormOutput> Kernel for LayerNorm<Y> {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -184,7 +184,7 @@ unsafe impl<Y: NormOutput> Kernel for LayerNorm<Y> {
             let mut squares = simd.zero();
             for at in (0..width).step_by(LANES) {
                 let d = simd.sub(simd.load_at(sum, at), mean);
-                // Lanes past the end would hold −mean.
+                // Lanes past the end would contain −mean.
                 let d = simd.select(simd.lanes_between(0, width - at), d, simd.zero());
                 squares = simd.mul_add(d, d, squares);
             }
@@ -202,11 +202,11 @@ unsafe impl<Y: NormOutput> Kernel for LayerNorm<Y> {
     }
 }
 
-/// Softmax over the last axis, in place or not. An element of −∞ becomes exactly 0, and a row of nothing else all zeros.
+/// Softmax over the last axis, in place or not. An element of −∞ becomes exactly 0, and a row of only −∞ becomes all zeros.
 #[derive(Clone, Copy, Debug)]
 pub struct Softmax;
 
-// SAFETY: a thread reads and writes the rows of its share alone.
+// SAFETY: a thread reads and writes only the rows of its share.
 unsafe impl Kernel for Softmax {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -236,7 +236,7 @@ unsafe impl Kernel for Softmax {
     }
 }
 
-/// What [`Reduce`] computes of a row.
+/// What [`Reduce`] computes for a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduction {
     /// The sum divided by the width.
@@ -247,10 +247,10 @@ pub enum Reduction {
     Max,
 }
 
-/// A row's mean, sum or maximum; the axis stays as one element: `[.., width]` to `[.., 1]`. Not in place.
+/// The mean, sum or maximum of each row; the axis keeps one element: `[.., width]` becomes `[.., 1]`. Not in place.
 #[derive(Clone, Copy, Debug)]
 pub struct Reduce {
-    /// What is computed.
+    /// The value that is computed.
     pub reduction: Reduction,
 }
 
@@ -280,7 +280,7 @@ fn total<S: Simd>(simd: S, row: &[Cell<f32>]) -> f32 {
     simd.sum(total)
 }
 
-/// The largest element of a row; lanes past its end meet −∞.
+/// The largest element of a row; lanes past the end of the row count as −∞.
 #[inline(always)]
 fn largest<S: Simd>(simd: S, row: &[Cell<f32>]) -> f32 {
     let lowest = simd.splat(f32::NEG_INFINITY);
@@ -341,8 +341,8 @@ mod tests {
         bits_of(&x.chunks(width).flat_map(f).collect::<Vec<_>>())
     }
 
-    /// Runs a norm on x, with a residual where there is one, in every way its outputs may lie over its inputs, and
-    /// compares with `want`, the norm of one row. Empty constants stand for absent ones.
+    /// Runs a norm on x, with a residual if there is one, with every allowed sharing of memory between outputs and inputs,
+    /// and compares the results with `want`, the norm of one row. Empty constants mean absent ones.
     fn check_norm<K: Kernel + Clone>(
         kernel: &K,
         residual: bool,
@@ -358,7 +358,7 @@ mod tests {
             sums = x_data.iter().zip(&r_data).map(|(x, r)| x + r).collect();
         }
         let want = by_rows(&sums, width, want);
-        // Which of [x, residual, new memory, more new memory] the sum and y are.
+        // Which of [x, residual, new memory, more new memory] the sum and y use.
         let places: &[(usize, usize)] = match residual {
             true => &[(2, 3), (0, 1), (1, 0), (0, 2), (1, 2), (2, 0), (2, 1)],
             false => &[(0, 2), (0, 0)],
@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn norms_without_gain_are_those_with_a_gain_of_one() {
+    fn norms_without_gain_equal_norms_with_a_gain_of_one() {
         for width in WIDTHS {
             let (ones, bias) = (vec![1.0; width], random(width, 10));
             for residual in [false, true] {
@@ -476,7 +476,7 @@ mod tests {
     fn softmax_equals_the_plain_loop_and_masked_elements_are_zero() {
         for width in WIDTHS {
             let mut x = random(ROWS * width, 4);
-            // Row 1 partly masked, row 2 wholly, row 3 all negative.
+            // Row 1 is partly masked, row 2 is wholly masked, and row 3 is all negative.
             x[width..2 * width]
                 .iter_mut()
                 .skip(1)
@@ -504,7 +504,7 @@ mod tests {
     fn reductions_equal_the_plain_loop() {
         let reductions = [Reduction::Mean, Reduction::Sum, Reduction::Max];
         for (width, reduction) in WIDTHS.iter().flat_map(|&w| reductions.map(|r| (w, r))) {
-            // All negative, so that no maximum comes from lanes past the end.
+            // All elements are negative, so that no maximum comes from lanes past the end.
             let mut x = random(2 * ROWS * width, 5);
             x.iter_mut().for_each(|x| *x -= 50.0);
             let want = by_rows(&x, width, |row| {

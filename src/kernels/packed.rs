@@ -1,7 +1,7 @@
-//! Weights as kernels read them: matrices packed into panels of 16 rows, and tables read row by row.
+//! Weights in the form that kernels read: matrices packed into panels of 16 rows, and tables read row by row.
 //!
-//! A panel holds 16 output rows interleaved, so that one load gives the 16 rows' elements of one column. Elements keep
-//! their own type and their own bits; kernels convert them to f32 in registers, which is exact.
+//! A panel contains 16 output rows interleaved, so that one load reads the elements of the 16 rows in one column. Elements
+//! keep their own type and their own bits; kernels convert them to f32 in registers, which is exact.
 
 use std::cell::Cell;
 use std::io;
@@ -16,7 +16,8 @@ use super::panel_memory::{PanelMemory, PanelStorage};
 use super::simd::LANES;
 use crate::types::DType;
 
-/// The type in which a weight of elements of `dtype` is packed as floats: quantized blocks as the floats that they mean.
+/// The float type in which a weight with elements of `dtype` is packed; quantized blocks are packed as the floats that they
+/// represent.
 pub fn packed_type(dtype: DType) -> DType {
     match dtype {
         DType::F16 | DType::BF16 => dtype,
@@ -24,7 +25,7 @@ pub fn packed_type(dtype: DType) -> DType {
     }
 }
 
-/// The f32 equal to an element of a packed type given as bits (the low 16 of `bits` for the 16-bit types).
+/// The f32 that equals an element of a packed type, whose bits are given (the low 16 of `bits` for the 16-bit types).
 #[inline(always)]
 pub fn to_f32(dtype: DType, bits: u32) -> f32 {
     match dtype {
@@ -34,7 +35,7 @@ pub fn to_f32(dtype: DType, bits: u32) -> f32 {
     }
 }
 
-/// Bytes of an element of a packed type.
+/// Bytes per element of a packed type.
 #[inline(always)]
 fn element_bytes(dtype: DType) -> usize {
     match dtype {
@@ -43,7 +44,7 @@ fn element_bytes(dtype: DType) -> usize {
     }
 }
 
-/// A matrix of weights [rows, cols] (rows: out features, cols: in features) about to be packed.
+/// A matrix of weights [rows, cols] (rows: out features, cols: in features) that is about to be packed.
 pub trait PackSource: Sync {
     /// Out features.
     fn rows(&self) -> usize;
@@ -51,11 +52,13 @@ pub trait PackSource: Sync {
     fn cols(&self) -> usize;
     /// The type of the elements: a [`packed_type`].
     fn dtype(&self) -> DType;
-    /// Bits of the elements `start..start + out.len()` of `row`; 16-bit types in the low half, the high half zero.
+    /// The bits of the elements `start..start + out.len()` of `row`; 16-bit types are in the low half, with zeros in the
+    /// high half.
     fn copy_bits(&self, row: usize, start: usize, out: &mut [u32]);
 }
 
-/// A [rows, cols] weight in panels of 16 rows, laid out `[rows / 16][cols][16]`; rows that the last panel lacks are zero.
+/// A [rows, cols] weight in panels of 16 rows, laid out `[rows / 16][cols][16]`; the missing rows of the last panel are
+/// zero.
 #[derive(Debug)]
 pub struct PackedMatrix {
     rows: usize,
@@ -64,19 +67,20 @@ pub struct PackedMatrix {
     storage: PanelStorage,
 }
 
-/// Columns transposed at once while packing: the largest quantized block, so that none is read twice.
+/// Columns that are transposed together while packing: as many as the largest quantized block, so that no block is read
+/// twice.
 const PACK_COLS: usize = 256;
 
 impl PackedMatrix {
-    /// Bytes that a packed [rows, cols] matrix takes.
+    /// The size in bytes of a packed [rows, cols] matrix.
     pub fn bytes_for(rows: usize, cols: usize, dtype: DType) -> usize {
         rows.div_ceil(LANES) * LANES * cols * element_bytes(dtype)
     }
 
-    /// A matrix of zeros in `memory`, not yet touched. To be filled through [`PackedMatrix::panels_mut`].
+    /// A matrix of zeros in `memory`, not yet touched, to be filled through [`PackedMatrix::panels_mut`].
     ///
     /// # Errors
-    /// If `dtype` is not a [`packed_type`], the system refuses the memory, or no memory could be as large.
+    /// If `dtype` is not a [`packed_type`], if the system refuses the memory, or if the size is larger than any memory.
     pub fn zeroed(
         memory: &mut PanelMemory,
         rows: usize,
@@ -102,7 +106,7 @@ impl PackedMatrix {
     /// `source` packed by `threads` threads into `memory`.
     ///
     /// # Errors
-    /// As [`PackedMatrix::zeroed`].
+    /// The same as for [`PackedMatrix::zeroed`].
     pub fn pack(
         memory: &mut PanelMemory,
         source: &dyn PackSource,
@@ -131,19 +135,19 @@ impl PackedMatrix {
         self.dtype
     }
 
-    /// Panels of 16 rows.
+    /// The number of panels of 16 rows.
     #[inline(always)]
     pub fn panels(&self) -> usize {
         self.rows.div_ceil(LANES)
     }
 
-    /// The rows of panel `panel`, 16 but for the last.
+    /// The rows of panel `panel`: 16, except in the last panel.
     #[inline(always)]
     pub fn panel_rows(&self, panel: usize) -> Range<usize> {
         panel * LANES..self.rows.min((panel + 1) * LANES)
     }
 
-    /// Bytes of the packed data.
+    /// The size of the packed data in bytes.
     pub fn bytes(&self) -> usize {
         Self::bytes_for(self.rows, self.cols, self.dtype)
     }
@@ -170,7 +174,7 @@ impl PackedMatrix {
         }
     }
 
-    /// Every panel, to be filled; they are disjoint, so that threads may fill them at the same time.
+    /// Every panel, for filling; panels are disjoint, so threads may fill them at the same time.
     pub fn panels_mut(&mut self) -> Vec<PanelMut<'_>> {
         let (cols, dtype, bytes) = (self.cols, self.dtype, self.panel_bytes());
         split_panels(&mut self.storage, bytes, self.rows)
@@ -189,8 +193,8 @@ impl PackedMatrix {
     }
 }
 
-/// The panels of a matrix of `rows` rows, `bytes` apart from the start of `storage`: each one's rows, and its bytes. None
-/// if a panel has no bytes.
+/// The panels of a matrix of `rows` rows, each `bytes` long and consecutive in `storage`: the rows of each panel, and its
+/// bytes. Empty if a panel has no bytes.
 pub(super) fn split_panels(
     storage: &mut [u8],
     bytes: usize,
@@ -203,12 +207,12 @@ pub(super) fn split_panels(
         .map(move |(panel, data)| (panel * LANES..rows.min((panel + 1) * LANES), data))
 }
 
-/// Gives each of `panels` to `fill`, on `threads` threads: this one, and as many others as the system grants.
+/// Calls `fill` for each of `panels`, on `threads` threads: this one, and as many others as the system grants.
 pub(super) fn on_threads<P: Send>(panels: &mut [P], threads: usize, fill: impl Fn(&mut P) + Sync) {
     share_out(panels, threads, Builder::new, fill);
 }
 
-/// [`on_threads`], the others started by what `builder` returns.
+/// [`on_threads`], where the other threads are started by what `builder` returns.
 fn share_out<P: Send>(
     panels: &mut [P],
     threads: usize,
@@ -227,7 +231,7 @@ fn share_out<P: Send>(
     };
     std::thread::scope(|scope| {
         for _ in 0..others {
-            // Whoever is there takes the parts of a thread that is refused.
+            // If a thread is refused, the existing threads process its parts.
             if builder().spawn_scoped(scope, work).is_err() {
                 break;
             }
@@ -236,7 +240,7 @@ fn share_out<P: Send>(
     });
 }
 
-/// One panel's elements, `[cols][16]`, lane = row.
+/// The elements of one panel, `[cols][16]`, where each lane is a row.
 #[derive(Clone, Copy, Debug)]
 pub enum PanelWeights<'a> {
     /// IEEE singles.
@@ -248,7 +252,7 @@ pub enum PanelWeights<'a> {
 }
 
 impl PanelWeights<'_> {
-    /// Where column `col` stands or, past the panel's end, would stand.
+    /// The address of column `col` or, past the end of the panel, the address that the column would have.
     #[inline(always)]
     pub fn address(&self, col: usize) -> *const u8 {
         match self {
@@ -269,7 +273,7 @@ impl PanelWeights<'_> {
     }
 }
 
-/// One panel of a [`PackedMatrix`] while it is filled.
+/// One panel of a [`PackedMatrix`] that is being filled.
 #[derive(Debug)]
 pub struct PanelMut<'a> {
     rows: Range<usize>,
@@ -279,7 +283,7 @@ pub struct PanelMut<'a> {
 }
 
 impl PanelMut<'_> {
-    /// The rows of the matrix that this panel holds.
+    /// The rows of the matrix that are in this panel.
     pub fn rows(&self) -> Range<usize> {
         self.rows.clone()
     }
@@ -305,17 +309,17 @@ impl PanelMut<'_> {
     }
 }
 
-/// A weight [rows, cols] that gives its rows as f32, whatever its file's type.
+/// A weight [rows, cols] whose rows can be read as f32, whatever the type in its file.
 pub trait RowSource: Send + Sync {
-    /// Rows.
+    /// The number of rows.
     fn rows(&self) -> usize;
-    /// Elements of a row.
+    /// The number of elements per row.
     fn cols(&self) -> usize;
-    /// The elements `start..start + out.len()` of `row` (both within the shape), without allocating.
+    /// Copies the elements `start..start + out.len()` of `row` (both within the shape), without allocating.
     fn copy_part(&self, row: usize, start: usize, out: &mut [f32]);
 }
 
-/// A packed matrix can serve as a table too, so that an embedding tied to the head is stored once.
+/// A packed matrix can also serve as a table, so that an embedding that is tied to the head is stored only once.
 impl RowSource for PackedMatrix {
     fn rows(&self) -> usize {
         self.rows
@@ -333,7 +337,7 @@ impl RowSource for PackedMatrix {
     }
 }
 
-/// A weight [rows, cols] read row by row: an embedding table.
+/// A weight [rows, cols] that is read row by row: an embedding table.
 #[derive(Clone)]
 pub struct RowTable {
     source: Arc<dyn RowSource>,
@@ -342,23 +346,23 @@ pub struct RowTable {
 }
 
 impl RowTable {
-    /// The rows of `source`.
+    /// The table with the rows of `source`.
     pub fn new(source: Arc<dyn RowSource>) -> RowTable {
         let (rows, cols) = (source.rows(), source.cols());
         RowTable { source, rows, cols }
     }
 
-    /// Rows.
+    /// The number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Elements of a row.
+    /// The number of elements per row.
     pub fn cols(&self) -> usize {
         self.cols
     }
 
-    /// Writes row `row` (below `rows()`) to `out`, `cols()` elements. Allocates nothing.
+    /// Writes row `row` (below `rows()`) to `out`, which has `cols()` elements. Does not allocate.
     pub fn copy_row(&self, row: usize, out: &[Cell<f32>]) {
         let mut part = [0.0; 256];
         for (i, cells) in out.chunks(part.len()).enumerate() {
@@ -409,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn every_element_keeps_its_bits_whatever_the_type_and_threads() {
+    fn every_element_keeps_its_bits_for_all_types_and_numbers_of_threads() {
         for dtype in [DType::F32, DType::F16, DType::BF16] {
             for (rows, cols) in [(1, 1), (16, 64), (17, 65), (50, 130)] {
                 for threads in [1, 3] {
@@ -454,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_gives_rows_longer_than_its_buffer() {
+    fn a_table_copies_rows_longer_than_its_buffer() {
         let source = packed(Numbered(3, 600, DType::BF16), 1);
         let table = RowTable::new(Arc::new(source));
         let out = vec![Cell::new(0.0); 600];

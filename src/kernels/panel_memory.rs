@@ -1,6 +1,7 @@
-//! Memory of packed weights.
+//! Memory for packed weights.
 //!
-//! The matrices of a model lie one after the other in one mapping, so that those smaller than a huge page lie in one too.
+//! The matrices of a model lie one after another in one mapping, so that matrices smaller than a huge page also lie in huge
+//! pages.
 
 use std::io;
 use std::ops::{Deref, DerefMut};
@@ -14,15 +15,15 @@ const ALIGNMENT: usize = 64;
 /// Size of a huge page, and the alignment of memory that can hold one, in bytes.
 pub(crate) const HUGE_PAGE: usize = 2 << 20;
 
-/// Memory that is given out piece by piece, and never taken back.
+/// Memory that is handed out piece by piece and never returned.
 #[derive(Debug, Default)]
 pub struct PanelMemory {
-    /// What is left of a mapping.
+    /// The unused rest of the mapping.
     rest: Option<PanelStorage>,
 }
 
 impl PanelMemory {
-    /// Room for matrices that [`PanelMemory::size_for`] says to take `bytes` bytes together.
+    /// Reserves memory for matrices whose [`PanelMemory::size_for`] adds up to `bytes`.
     ///
     /// # Errors
     /// If the system refuses the memory.
@@ -31,13 +32,13 @@ impl PanelMemory {
         Ok(PanelMemory { rest })
     }
 
-    /// Bytes of a reserve that a matrix of `bytes` bytes takes.
+    /// The bytes that a matrix of `bytes` bytes takes from the reserve.
     pub fn size_for(bytes: usize) -> usize {
         bytes.saturating_add(ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT
     }
 
-    /// `bytes` zero bytes, not yet touched; `None` is more than there are addresses. What the reserve does not hold gets
-    /// a mapping of its own.
+    /// `bytes` zero bytes, not yet touched; `None` means more bytes than there are addresses. If the reserve has too little
+    /// left, the bytes get a mapping of their own.
     ///
     /// # Errors
     /// If the system refuses the memory.
@@ -58,22 +59,22 @@ impl PanelMemory {
     }
 }
 
-/// Bytes of a matrix, at a multiple of 64, which nobody else has.
+/// The bytes of one matrix, at a multiple of 64, owned exclusively.
 #[derive(Debug)]
 pub struct PanelStorage {
     start: NonNull<u8>,
     bytes: usize,
-    /// What the bytes are a part of.
+    /// The mapping that contains the bytes.
     mapping: Arc<MmapRaw>,
 }
 
-// SAFETY: the bytes are plain memory that only this value reaches, and the mapping belongs to no thread.
+// SAFETY: the bytes are plain memory that only this value accesses, and the mapping belongs to no thread.
 unsafe impl Send for PanelStorage {}
 // SAFETY: a shared reference only reads.
 unsafe impl Sync for PanelStorage {}
 
 impl PanelStorage {
-    /// A mapping of its own for `bytes` zero bytes.
+    /// A mapping of its own with `bytes` zero bytes.
     fn map(bytes: usize) -> io::Result<PanelStorage> {
         let spare = if bytes >= HUGE_PAGE { HUGE_PAGE } else { 0 };
         let length = bytes
@@ -82,7 +83,7 @@ impl PanelStorage {
         let mapping = MmapMut::map_anon(length.max(1))?;
         #[cfg(target_os = "linux")]
         if spare > 0 {
-            // Advice only: a system without huge pages refuses, and the matrices work the same.
+            // This is only advice: a system without huge pages refuses it, and the matrices work all the same.
             let _ = mapping.advise(memmap2::Advice::HugePage);
         }
         let mapping = MmapRaw::from(mapping);
@@ -91,7 +92,7 @@ impl PanelStorage {
             0 => 0,
             page => address.addr().next_multiple_of(page) - address.addr(),
         };
-        // A mapping begins at a page, which is aligned enough; `skip` is less than the spare bytes.
+        // A mapping begins at a page, which is aligned enough; `skip` is smaller than the spare bytes.
         let start = NonNull::new(address.wrapping_add(skip))
             .ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
         Ok(PanelStorage {
@@ -105,7 +106,7 @@ impl PanelStorage {
     fn split(self, bytes: usize) -> (PanelStorage, PanelStorage) {
         let bytes = bytes.min(self.bytes);
         let rest = PanelStorage {
-            // SAFETY: `bytes` is at most the length of what `start` begins.
+            // SAFETY: `bytes` is at most the length of the memory at `start`.
             start: unsafe { self.start.add(bytes) },
             bytes: self.bytes - bytes,
             mapping: self.mapping.clone(),
@@ -127,7 +128,7 @@ impl Deref for PanelStorage {
 
 impl DerefMut for PanelStorage {
     fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as for `deref`; `split` gave no byte to two values.
+        // SAFETY: the same as for `deref`; `split` never assigns a byte to two values.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }
     }
 }
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_reserved_has_memory_of_its_own() {
+    fn what_was_not_reserved_gets_its_own_memory() {
         let mut memory = PanelMemory::reserve(128).unwrap();
         let first = take(&mut memory, 100);
         let large = take(&mut memory, 5000);

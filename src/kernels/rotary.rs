@@ -1,4 +1,4 @@
-//! Rotary position embedding: the table of cosines and sines, its application, and both in one.
+//! Rotary position embedding: the table of cosines and sines, its application, and both in one kernel.
 //!
 //! ```text
 //! RotaryTable(positions, [factors]) -> table [T, 2n]:          n = inv_freq.len()
@@ -17,8 +17,9 @@
 //! Rope(x, positions, [factors]) -> y: ApplyRotary(x, RotaryTable(positions, factors)), a table row at a time in scratch
 //! ```
 //!
-//! Sixteen pairs are turned at once; adjacent pairs one at a time, with the same operations. No order matters. Threads
-//! share the tokens of a table, and the heads of all tokens where it is applied. `y` may be the memory of `x`.
+//! Sixteen pairs are rotated at once; adjacent pairs are rotated one at a time, with the same operations. The order does not
+//! matter. Threads share the tokens of a table, or the heads of all tokens when a table is applied. `y` may be in the memory
+//! of `x`.
 
 use std::cell::Cell;
 use std::f64::consts::PI;
@@ -28,20 +29,20 @@ use super::math::sin_cos;
 use super::simd::{LANES, Simd};
 use crate::math::pow_f64;
 
-/// How a model stretches its rotary frequencies to contexts longer than it was first trained on. Formulas as in Hugging
-/// Face transformers, `modeling_rope_utils.py`.
+/// How a model stretches its rotary frequencies to contexts longer than the one it was first trained on. The formulas are
+/// those of `modeling_rope_utils.py` in Hugging Face transformers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RopeScaling {
-    /// Not at all.
+    /// No scaling.
     Default,
     /// Every frequency divided by `factor`.
     Linear {
         /// At least 1.
         factor: f64,
     },
-    /// Llama 3.1: long wavelengths divided by `factor`, short ones kept, those between interpolated.
+    /// Llama 3.1: low frequencies (long wavelengths) divided by `factor`, high ones kept, those between interpolated.
     Llama3 {
-        /// What low frequencies are divided by.
+        /// The divisor of low frequencies.
         factor: f64,
         /// Wavelengths above `original_context / low_freq_factor` are long.
         low_freq_factor: f64,
@@ -52,7 +53,7 @@ pub enum RopeScaling {
     },
 }
 
-/// The `dims / 2` frequencies `base^(−2i / dims)` in radians a position, scaled. Computed in f64 and rounded once (Hugging
+/// The `dims / 2` frequencies `base^(−2i / dims)` in radians per position, scaled. Computed in f64 and rounded once (Hugging
 /// Face computes in f32, so the last bit may differ).
 pub fn inverse_frequencies(base: f64, dims: usize, scaling: &RopeScaling) -> Vec<f32> {
     let scaled = |i: usize| {
@@ -82,7 +83,7 @@ pub fn inverse_frequencies(base: f64, dims: usize, scaling: &RopeScaling) -> Vec
     (0..dims / 2).map(|i| scaled(i) as f32).collect()
 }
 
-/// Writes the cosines and then the sines of one position's angles to `out`, `2 * inv_freq.len()` elements.
+/// Writes the cosines and then the sines of the angles of one position to `out`, `2 * inv_freq.len()` elements.
 #[inline(always)]
 fn table_row<S: Simd>(
     simd: S,
@@ -104,7 +105,7 @@ fn table_row<S: Simd>(
     }
 }
 
-/// Turns the first `table.len()` elements of the head `x` by a table row, and copies the others.
+/// Rotates the first `table.len()` elements of the head `x` by a table row, and copies the others.
 #[inline(always)]
 pub(super) fn turn<S: Simd>(
     simd: S,
@@ -138,7 +139,7 @@ pub(super) fn turn<S: Simd>(
     }
 }
 
-/// Rows of all heads of a token: `x` is [T, heads, dim].
+/// The rows of all heads of a token: `x` is [T, heads, dim].
 #[inline(always)]
 fn heads_of(x: View<'_>) -> usize {
     match x.shape() {
@@ -147,14 +148,15 @@ fn heads_of(x: View<'_>) -> usize {
     }
 }
 
-/// Inputs `[positions, factors]`, the latter optional (a constant `[n]` that frequencies are divided by); output [T, 2n].
+/// Inputs `[positions, factors]`, the latter optional (a constant `[n]` by which the frequencies are divided); output [T,
+/// 2n].
 #[derive(Clone, Debug)]
 pub struct RotaryTable {
-    /// Radians a position, n of them.
+    /// The n frequencies, in radians per position.
     pub inv_freq: Vec<f32>,
 }
 
-// SAFETY: a thread writes the rows of its share alone; nobody writes positions or factors.
+// SAFETY: a thread writes only the rows of its share; nobody writes positions or factors.
 unsafe impl Kernel for RotaryTable {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -172,14 +174,14 @@ unsafe impl Kernel for RotaryTable {
     }
 }
 
-/// Inputs `[x, table]`, [T, heads, dim] and [T, 2n] with 2n ≤ dim; output as `x`, in place or not.
+/// Inputs `[x, table]`, [T, heads, dim] and [T, 2n] with 2n ≤ dim; the output has the shape of `x`, in place or not.
 #[derive(Clone, Copy, Debug)]
 pub struct ApplyRotary {
-    /// Whether pairs are (2i, 2i + 1), as GGUF files of Llama have it, and not (i, i + n).
+    /// Whether pairs are (2i, 2i + 1), as in GGUF files of Llama, instead of (i, i + n).
     pub adjacent: bool,
 }
 
-// SAFETY: a thread reads and writes the heads of its share alone; nobody writes the table.
+// SAFETY: a thread reads and writes only the heads of its share; nobody writes the table.
 unsafe impl Kernel for ApplyRotary {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -197,12 +199,12 @@ unsafe impl Kernel for ApplyRotary {
     }
 }
 
-/// Inputs `[x, positions, factors]`, the last optional; output as `x` [T, heads, dim], in place or not.
+/// Inputs `[x, positions, factors]`, the last optional; the output has the shape of `x` [T, heads, dim], in place or not.
 #[derive(Clone, Debug)]
 pub struct Rope {
-    /// Radians a position, n of them, 2n ≤ dim.
+    /// The n frequencies, in radians per position; 2n ≤ dim.
     pub inv_freq: Vec<f32>,
-    /// Whether pairs are (2i, 2i + 1), and not (i, i + n).
+    /// Whether pairs are (2i, 2i + 1), instead of (i, i + n).
     pub adjacent: bool,
 }
 
@@ -213,7 +215,7 @@ impl Rope {
     }
 }
 
-// SAFETY: a thread reads and writes the heads of its share and its own scratch alone; nobody writes positions or factors.
+// SAFETY: a thread reads and writes only the heads of its share and its own scratch; nobody writes positions or factors.
 unsafe impl Kernel for Rope {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::math;
 use super::simd::Simd;
 
-/// How dot products become scores, and which keys have one.
+/// How dot products become scores, and which keys are visible.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scoring {
     pub scale: f32,
@@ -28,7 +28,7 @@ impl Scoring {
         start.min(end)..end
     }
 
-    /// The scores of dot products.
+    /// The scores for the dot products `dot`.
     #[inline(always)]
     pub fn apply<S: Simd>(&self, simd: S, dot: S::F32) -> S::F32 {
         let score = simd.mul(dot, simd.splat(self.scale));

@@ -1,4 +1,4 @@
-//! Dense copies: the same elements in another order or place, and the causal mask.
+//! Dense copies: the same elements in another order or position, and the causal mask.
 //!
 //! ```text
 //! Copy(x) -> y:            y[i] = x[i], shapes of as many elements
@@ -9,7 +9,7 @@
 //! CausalMask(x) -> y:      y[…, t, s] = x[…, t, s] where s is visible to t, and −∞ elsewhere
 //! ```
 //!
-//! Nothing is computed. Threads share the rows of what is written (of each input for Concat).
+//! Nothing is computed. Threads share the rows that are written (for Concat, the rows of each input).
 
 use std::cell::Cell;
 
@@ -24,7 +24,7 @@ fn copy<S: Simd>(simd: S, from: &[Cell<f32>], to: &[Cell<f32>]) {
     }
 }
 
-/// The same elements under another shape: input `[x]`, output `[y]` of as many elements. In place it does nothing.
+/// The same elements in another shape: input `[x]`, output `[y]` with as many elements. In place it does nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Copy;
 
@@ -38,14 +38,14 @@ unsafe impl Kernel for Copy {
     }
 }
 
-/// Dimensions exchanged: output dimension `d` is input dimension `perm[d]`. Not in place.
+/// Permuted dimensions: output dimension `d` is input dimension `perm[d]`. Not in place.
 #[derive(Clone, Debug)]
 pub struct Transpose {
-    /// As many as the input has dimensions, each once.
+    /// A permutation of the input's dimensions.
     pub perm: Vec<usize>,
 }
 
-// SAFETY: a thread writes the rows of its share alone, and nobody writes the input.
+// SAFETY: a thread writes only the rows of its share, and nobody writes the input.
 unsafe impl Kernel for Transpose {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -70,22 +70,22 @@ unsafe impl Kernel for Transpose {
     }
 }
 
-/// A part of one axis, as long as the output is along it. Not in place.
+/// A part of one axis; the output's length along that axis is the length of the part. Not in place.
 #[derive(Clone, Copy, Debug)]
 pub struct Slice {
     /// The axis that is cut, below the input's rank.
     pub axis: usize,
-    /// The first element that is kept; below 0, counted from the axis's end at run time.
+    /// The first element of the part; if negative, it is counted from the end of the axis at run time.
     pub start: i64,
 }
 
-// SAFETY: a thread writes the rows of its share alone, and nobody writes the input.
+// SAFETY: a thread writes only the rows of its share, and nobody writes the input.
 unsafe impl Kernel for Slice {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let (x, y) = (call.tensor(0), call.outputs[0]);
         let length = x.shape()[self.axis] as i64;
-        // As ONNX has it, a start beyond either end means that end.
+        // As in ONNX, a start beyond either end means that end.
         let start = if self.start < 0 {
             length + self.start
         } else {
@@ -101,14 +101,14 @@ unsafe impl Kernel for Slice {
     }
 }
 
-/// Tensors one after another along one axis; they agree on all others. Not in place.
+/// Tensors joined one after another along one axis; all other dimensions are equal. Not in place.
 #[derive(Clone, Copy, Debug)]
 pub struct Concat {
-    /// The axis that grows, below the inputs' rank.
+    /// The axis along which they are joined, below the inputs' rank.
     pub axis: usize,
 }
 
-// SAFETY: inputs go to different parts of the output, and of each input a thread copies the rows of its share alone.
+// SAFETY: inputs are copied to different parts of the output, and of each input a thread copies only the rows of its share.
 unsafe impl Kernel for Concat {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -128,12 +128,11 @@ unsafe impl Kernel for Concat {
     }
 }
 
-/// Rows of a table: inputs `[table, ids]`, output [.., width], a row for each id. The ids were found to be rows of the
-/// table before the step.
+/// Rows of a table: inputs `[table, ids]`, output [.., width], one row for each id. The ids were checked before the step.
 #[derive(Clone, Copy, Debug)]
 pub struct Gather;
 
-// SAFETY: a thread writes the rows of its share alone; nobody writes the table or the ids.
+// SAFETY: a thread writes only the rows of its share; nobody writes the table or the ids.
 unsafe impl Kernel for Gather {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, _: S, call: &Call<'_>) {
@@ -147,15 +146,15 @@ unsafe impl Kernel for Gather {
     }
 }
 
-/// Scores `[.., T, S]` with what a token must not see at −∞, in place or not. Token `t` stands at position past + t, and
-/// sees position `s` if s ≤ past + t and, with a window, s + window > past + t.
+/// Scores `[.., T, S]`, in which what a token must not see becomes −∞, in place or not. Token `t` is at position past + t,
+/// and sees position `s` if s ≤ past + t and, with a window, s + window > past + t.
 #[derive(Clone, Copy, Debug)]
 pub struct CausalMask {
-    /// The number of positions that a token sees, its own included; `None` is all of them.
+    /// The number of positions that a token sees, including its own; `None` means all of them.
     pub window: Option<usize>,
 }
 
-// SAFETY: a thread reads and writes the rows of its share alone.
+// SAFETY: a thread reads and writes only the rows of its share.
 unsafe impl Kernel for CausalMask {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -174,7 +173,7 @@ unsafe impl Kernel for CausalMask {
     }
 }
 
-/// The last dimension but one.
+/// The second-to-last dimension.
 #[inline(always)]
 fn tokens_of(scores: View<'_>) -> usize {
     padded(scores.shape())[MAX_RANK - 2]
@@ -203,7 +202,7 @@ mod tests {
         coordinates
     }
 
-    /// `kernel` on `inputs` gives an output of `shape` whose element at each coordinate `want` tells.
+    /// Checks that `kernel` on `inputs` writes an output of `shape` with the element `want` at each coordinate.
     fn check<K: Kernel + Clone>(
         kernel: &K,
         inputs: &[(&[f32], &[usize])],
@@ -342,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn gather_gives_a_row_for_each_id() {
+    fn gather_copies_a_row_for_each_id() {
         let ids = [3, 49, 0, 3, 12];
         for width in WIDTHS {
             let table = RowTable::new(Arc::new(Numbered(width)));

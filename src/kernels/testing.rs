@@ -1,4 +1,4 @@
-//! What kernel tests share: cells, calls, and running a kernel as several threads would.
+//! Helpers that kernel tests share: cells, calls, and running a kernel as several threads would.
 
 use std::cell::Cell;
 use std::sync::atomic::AtomicUsize;
@@ -14,7 +14,7 @@ pub fn cells(values: &[f32]) -> Vec<Cell<f32>> {
     values.iter().copied().map(Cell::new).collect()
 }
 
-/// `count` elements of memory that nobody wrote: NaN.
+/// `count` elements of unwritten memory: NaN.
 pub fn unwritten(count: usize) -> Vec<Cell<f32>> {
     cells(&vec![f32::NAN; count])
 }
@@ -24,7 +24,7 @@ pub fn int_cells(values: &[i32]) -> Vec<Cell<i32>> {
     values.iter().copied().map(Cell::new).collect()
 }
 
-/// The bits of each element: equality of these is equality without exception.
+/// The bits of each element, for exact comparison.
 pub fn bits(values: &[Cell<f32>]) -> Vec<u32> {
     values.iter().map(|x| x.get().to_bits()).collect()
 }
@@ -46,7 +46,7 @@ pub fn random(count: usize, seed: u32) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
-/// What a call that is yet to be given to threads counts with.
+/// The counter of drawn pieces in a call that is not yet given to threads.
 pub static NONE_DRAWN: AtomicUsize = AtomicUsize::new(0);
 
 /// A sequence that a call whose kernel asks for none has.
@@ -98,7 +98,7 @@ pub fn run<K: Kernel + Clone>(
 ) {
     let kernel = bind(kernel.clone(), isa);
     let drawn = AtomicUsize::new(0);
-    // The last thread first: no share may rest on another's.
+    // The last thread comes first: no share may depend on another.
     for thread in (0..threads).rev() {
         let scratch = unwritten(scratch);
         let call = Call {
@@ -114,12 +114,12 @@ pub fn run<K: Kernel + Clone>(
             tokens: call.tokens,
             sequences: call.sequences,
         };
-        // SAFETY: a test gives its kernel the operands that this asks for, and all shares run on this thread.
+        // SAFETY: a test passes the operands that its kernel requires, and all shares run on this thread.
         unsafe { kernel.run(&call) };
     }
 }
 
-/// `test` with every instruction set that this CPU has, and 1, 2 and 3 threads.
+/// Runs `test` with every instruction set that this CPU has, and 1, 2 and 3 threads.
 pub fn everywhere(test: impl Fn(Isa, usize)) {
     for isa in Isa::available() {
         for threads in 1..=3 {

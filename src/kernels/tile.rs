@@ -6,8 +6,8 @@
 //!     for c in 0..cols: sum = fma(x[t][c], w[r][c], sum)
 //! ```
 //!
-//! One chain for each output, columns in order. The lanes are 16 rows, so that nothing departs from this order; more
-//! chains at once come from more panels and more tokens. Where many tokens are walked in column blocks, partial sums are
+//! One chain for each output, with the columns in order. The lanes are 16 rows, so nothing departs from this order; more
+//! chains at once come from more panels and more tokens. If many tokens are processed in column blocks, partial sums are
 //! stored and loaded again as f32, which changes nothing.
 
 use std::cell::Cell;
@@ -18,30 +18,32 @@ use super::packed::PanelWeights;
 use super::simd::{LANES, Simd};
 use super::weights::{Floats, Product, Sums};
 
-/// Columns in a block: a token tile's part of the activations stays in the first cache, and two panels' in the second.
+/// Columns per block: a token tile's part of the activations fits into the first-level cache, and the part of two panels of
+/// weights into the second.
 const BLOCK_COLS: usize = 768;
-/// Distance of the copied activation rows: one cache line more than a block, so that rows fall into different sets.
+/// Distance between copied activation rows: one cache line more than a block, so that rows fall into different cache sets.
 const STRIDE: usize = BLOCK_COLS + LANES;
-/// Tokens that share one walk over the weights, at most. A multiple of [`TOKEN_STEP`].
+/// The most tokens that share one pass over the weights. A multiple of [`TOKEN_STEP`].
 const BLOCK_TOKENS: usize = 192;
-/// A multiple of every instruction set's token tiles.
+/// A multiple of the token tiles of every instruction set.
 const TOKEN_STEP: usize = 12;
-/// Tokens for which a walk over the weights still pays.
+/// The fewest tokens for which a pass over the weights of their own pays.
 const LEAST_TOKENS: usize = 36;
-/// Panels that one token walks together, at most.
+/// The most panels that one token processes together.
 const ROW_PANELS: usize = 4;
-/// Panels that a block of tokens walks before its next columns: so many times the activations' part serves. A multiple
-/// of every instruction set's panels in a tile.
+/// Panels that a block of tokens processes before its next columns: the number of times that loaded activations are used. A
+/// multiple of the panels per tile of every instruction set.
 const SPAN: usize = 8;
-/// Pieces of a step for each thread, about: few enough that a thread seldom copies activations, and enough that none
-/// waits long for another's last.
+/// The approximate number of pieces of a step per thread: few enough that a thread seldom copies activations, and enough
+/// that no thread waits long for the last piece of another.
 const PIECES: usize = 32;
-/// Pieces of a step for each thread for which spans are divided: with fewer, one thread waits for another's last.
+/// The number of pieces per thread for which spans and blocks of tokens are divided: with fewer pieces, threads wait for the
+/// last piece of another.
 const EVEN_PIECES: usize = 32;
 
 /// Floats of scratch that one thread needs for up to `tokens` rows of `cols` activations.
 pub(super) fn scratch_floats(cols: usize, tokens: usize) -> usize {
-    // Fewer rows may make fewer blocks, and those larger ones.
+    // Fewer rows may be divided into fewer and larger blocks.
     let rows = match tokens {
         0 | 1 => 1,
         _ => tokens.min(BLOCK_TOKENS).next_multiple_of(TOKEN_STEP),
@@ -54,14 +56,15 @@ pub(super) fn scratch_floats(cols: usize, tokens: usize) -> usize {
     copied + sum_floats(rows)
 }
 
-/// Floats of scratch for sums, where blocks have `rows` tokens.
+/// The scratch for sums, in floats, if blocks have `rows` tokens.
 fn sum_floats(rows: usize) -> usize {
     let panels = if rows > 1 { SPAN } else { ROW_PANELS };
     panels * rows * LANES
 }
 
-/// Rows of scratch for a block of tokens: whole tiles, whatever the instruction set. Blocks are about equal. Of weights
-/// with few panels there are more blocks, so that there is something to share out: `pairs` of panels to `threads`.
+/// Rows of scratch for a block of tokens: whole tiles on every instruction set. Blocks have about equal lengths. Weights
+/// with few panels are processed in more blocks, so that there are enough pieces to share: `pairs` of panels for `threads`
+/// threads.
 fn block_rows(tokens: usize, pairs: usize, threads: usize) -> usize {
     if tokens > 1 {
         let wanted = (EVEN_PIECES * threads).div_ceil(pairs.max(1));
@@ -76,7 +79,7 @@ fn block_rows(tokens: usize, pairs: usize, threads: usize) -> usize {
 
 /// Computes this thread's part of `units` units for every row of operand 0.
 ///
-/// One row: threads share the units. Several: they draw pieces of a block of tokens and some units each.
+/// For one row, threads share the units. For several rows, threads draw pieces: a block of tokens and several units.
 #[inline(always)]
 pub(super) fn products<S: Simd, const U: usize, P: Product<U, Floats>>(
     simd: S,
@@ -131,7 +134,7 @@ pub(super) fn products<S: Simd, const U: usize, P: Product<U, Floats>>(
         let units = pairs * part / parts * pair..end;
         for first in units.clone().step_by(SPAN / U) {
             let span = Span::new(product, first..units.end.min(first + SPAN / U), start, rows);
-            // Behind the piece the other threads' come first, as a rule.
+            // The next pieces usually belong to other threads.
             let others = if span.units.end == units.end {
                 (call.threads - 1) * units.len() / pair
             } else {
@@ -142,15 +145,15 @@ pub(super) fn products<S: Simd, const U: usize, P: Product<U, Floats>>(
     }
 }
 
-/// Units that are worked on together.
+/// Units that are processed together.
 struct Span<'a, const U: usize, P> {
     product: &'a P,
     units: Range<usize>,
-    /// The units' panels; the rest is empty.
+    /// The panels of the units; the remaining elements are empty.
     panels: [PanelWeights<'a>; SPAN],
-    /// The token whose sums come first.
+    /// The token to which the first sums belong.
     start: usize,
-    /// Tokens from one panel's sums to the next's.
+    /// The number of tokens from the sums of one panel to the sums of the next.
     rows: usize,
 }
 
@@ -175,7 +178,7 @@ impl<'a, const U: usize, P: Product<U, Floats>> Span<'a, U, P> {
         &self.panels[..self.units.len() * U]
     }
 
-    /// Gives the product the sums of whole units' `panels` for `tokens` of the block, out of all sums,
+    /// Passes to the product the sums of whole units' `panels` for `tokens` of the block. `sums` are all sums,
     /// `[panel][rows][16]`.
     #[inline(always)]
     fn finish<S: Simd>(&self, simd: S, sums: Sums<'_>, panels: Range<usize>, tokens: Range<usize>) {
@@ -191,7 +194,7 @@ impl<'a, const U: usize, P: Product<U, Floats>> Span<'a, U, P> {
     }
 }
 
-/// Copies rows `tokens` of `x` as `[column blocks][rows][STRIDE]`, and fills the tiles' last rows with zeros.
+/// Copies rows `tokens` of `x` as `[column blocks][rows][STRIDE]`, and fills the missing rows of the last tile with zeros.
 #[inline(always)]
 fn copy_rows<S: Simd>(
     simd: S,
@@ -269,11 +272,11 @@ fn one_row<S: Simd>(
     }
 }
 
-/// A weight's element type, loaded as f32.
+/// The element type of a weight, which is loaded as f32.
 trait Element {
-    /// One element's bits.
+    /// The bits of one element.
     type Bits;
-    /// Sixteen elements.
+    /// Loads sixteen elements.
     fn load<S: Simd>(simd: S, from: &[Self::Bits; LANES]) -> S::F32;
 }
 
@@ -335,13 +338,13 @@ struct Block<'a> {
     cells: &'a [Cell<f32>],
     cols: usize,
     rows: usize,
-    /// Rows that hold tokens.
+    /// The number of rows that contain tokens.
     count: usize,
 }
 
 impl Block<'_> {
-    /// The products of a span's units, through `sums`, `[panel][rows][16]`. From the span's last pair of panels it is
-    /// `next_pair` pairs to those that are read next.
+    /// The products of the units of a span, with `sums`, `[panel][rows][16]`, as memory. The panels that are read next
+    /// follow `next_pair` pairs of panels after the last pair of the span.
     #[inline(always)]
     fn products<S: Simd, const U: usize, P: Product<U, Floats>>(
         self,
@@ -369,7 +372,7 @@ impl Block<'_> {
                     *next = match panels.get(at + 2 + i) {
                         Some(panel) => panel.address(start),
                         None if !last => panels[i % panels.len()].address(end),
-                        // As far as they follow in memory.
+                        // Where they are if they follow in memory.
                         None => pair[i % pair.len()].address(self.cols * (2 / U) * next_pair),
                     };
                 }
@@ -414,8 +417,8 @@ impl Block<'_> {
 
     /// Adds one column block to the sums of `P` panels for all tokens.
     ///
-    /// Where a span (with all its sums, and the first panel's place in it) is given, it is finished tile by tile: the
-    /// sums are still near, and writing outputs overlaps with the next tile's work.
+    /// If a span is given (with all its sums, and the index of the first panel in it), it is finished tile by tile: the sums
+    /// are still in the cache, and writing outputs overlaps with the work on the next tile.
     #[inline(always)]
     fn tiles<S: Simd, E: Element, const P: usize, const U: usize, Q: Product<U, Floats>>(
         self,
@@ -450,33 +453,33 @@ impl Block<'_> {
     }
 }
 
-/// One column block of a block of tokens, and where its sums go.
+/// One column block of a block of tokens, and the memory for its sums.
 #[derive(Clone, Copy)]
 struct Part<'a> {
-    /// The tokens' columns, `[rows][STRIDE]`.
+    /// The columns of the tokens, `[rows][STRIDE]`.
     x: &'a [Cell<f32>],
     /// The first column.
     start: usize,
     /// One past the last column.
     end: usize,
-    /// `[panel][rows][16]`, from the first of the panels that are worked on.
+    /// `[panel][rows][16]`, beginning with the first panel that is being processed.
     sums: Sums<'a>,
-    /// Where what is read next of two panels begins.
+    /// The addresses of what is read next of two panels.
     next: [*const u8; 2],
 }
 
-/// Weights that a tile asks for ahead of their use: the tiles of a block of tokens together ask for one column block of
-/// each panel. The addresses are only hints and may lie past the weights.
+/// Weights that a tile prefetches: the tiles of a block of tokens together prefetch one column block of each panel. The
+/// addresses are only hints and may lie past the weights.
 #[derive(Clone, Copy)]
 struct Ahead {
     start: *const u8,
-    /// Bytes from one column's request to the next's.
+    /// Bytes from the prefetch of one column to the next.
     step: usize,
 }
 
 impl Ahead {
-    /// The part of the tile that begins at `token` of `count`, where `next` begin `cols` columns of each panel, of
-    /// sixteen `B` each.
+    /// The part for the tile that begins at `token` of `count`. At each address in `next` begin `cols` columns of a panel,
+    /// of sixteen `B` each.
     #[inline(always)]
     fn new<B, const P: usize>(
         next: [*const u8; 2],
@@ -485,7 +488,7 @@ impl Ahead {
         count: usize,
     ) -> Self {
         let bytes = size_of::<B>() * LANES;
-        // Tokens in whose time one panel is asked for.
+        // The number of tokens during which one panel is prefetched.
         let share = count.div_ceil(P).max(1);
         let (panel, within) = (token / share, token % share);
         Ahead {
@@ -528,7 +531,7 @@ fn tile<S: Simd, E: Element, const T: usize, const P: usize>(
             w[p] = E::load(simd, unsafe { panels[p].get_unchecked(col) });
         }
         for (t, acc) in acc.iter_mut().enumerate() {
-            // SAFETY: `x` holds T rows STRIDE apart, and `cols` is at most STRIDE.
+            // SAFETY: `x` has T rows that are STRIDE apart, and `cols` is at most STRIDE.
             let x = simd.splat(unsafe { x.get_unchecked(t * STRIDE + col) }.get());
             for p in 0..P {
                 acc[p] = simd.mul_add(x, w[p], acc[p]);

@@ -1,4 +1,4 @@
-//! The kinds of weights that linear layers multiply with, and what a layer does with the sums.
+//! The kinds of weights with which linear layers multiply, and what a layer does with the sums.
 
 use std::cell::Cell;
 
@@ -7,7 +7,7 @@ use super::simd::{LANES, Simd};
 
 /// A kind of weights [rows, cols] in panels of 16 rows, and how activations are multiplied with them.
 pub trait Weights: Copy + Send + Sync + 'static {
-    /// A matrix of them.
+    /// A matrix of these weights.
     type Matrix: 'static;
     /// One panel.
     type Panel<'a>: Copy;
@@ -16,9 +16,9 @@ pub trait Weights: Copy + Send + Sync + 'static {
 
     /// Floats of scratch that each thread of a linear kernel needs for `tokens` rows of `cols` activations.
     fn scratch_floats(cols: usize, tokens: usize) -> usize;
-    /// Input `i` of `call`.
+    /// Input `i` of `call` as a matrix of these weights.
     fn operand<'a>(call: &Call<'a>, i: usize) -> &'a Self::Matrix;
-    /// How many panels a matrix has.
+    /// The number of panels of a matrix.
     fn panels(matrix: &Self::Matrix) -> usize;
     /// Panel `panel` of a matrix.
     fn panel(matrix: &Self::Matrix, panel: usize) -> Self::Panel<'_>;
@@ -31,14 +31,14 @@ pub trait Weights: Copy + Send + Sync + 'static {
     );
 }
 
-/// Sums of 16 rows for tokens one after the other.
+/// Sums of 16 rows, token after token.
 pub type Sums<'a> = &'a [[Cell<f32>; LANES]];
 
 /// What a linear kernel computes, in units of `U` panels whose sums belong together.
 pub trait Product<const U: usize, W: Weights> {
     /// The panels of unit `unit`, each as long as the activations' rows.
     fn panels(&self, unit: usize) -> [W::Panel<'_>; U];
-    /// Takes the unit's sums for the tokens from `first` on, each panel's in a slice, and writes their outputs.
+    /// Receives the sums of the unit for the tokens from `first` on, one slice per panel, and writes their outputs.
     fn finish<S: Simd>(&self, simd: S, unit: usize, first: usize, sums: [Sums<'_>; U]);
 }
 
@@ -46,6 +46,6 @@ pub trait Product<const U: usize, W: Weights> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Floats;
 
-/// Weights of quantized blocks, each matrix in a format of its own; activations are int8.
+/// Weights in quantized blocks, where each matrix has its own format; activations are int8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blocks;

@@ -17,8 +17,8 @@ impl Position {
     /// The first character of a file.
     pub const START: Position = Position { line: 1, column: 1 };
 
-    /// The place `offset` bytes into `text`, when `text` begins at `self`. An offset past the end means the end; one
-    /// inside a character means that character.
+    /// The place `offset` bytes into `text`, where `text` begins at `self`. An offset past the end means the end; one inside
+    /// a character means the beginning of that character.
     pub fn advance(self, text: &str, offset: usize) -> Position {
         let mut position = self;
         for (at, character) in text.char_indices() {
@@ -45,14 +45,14 @@ pub struct Problem {
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
-    /// The node it concerns, if any.
+    /// The node that the problem concerns, if any.
     pub node: Option<String>,
     /// What is wrong, and what would be right.
     pub message: String,
 }
 
 impl Problem {
-    /// A problem at `position` that concerns no node in particular. A message that quotes a file at length is cut.
+    /// A problem at `position` that concerns no particular node. A message that quotes a file at length is cut.
     pub fn new(position: Position, message: impl Into<String>) -> Self {
         let message = message.into();
         Problem {
@@ -63,13 +63,13 @@ impl Problem {
         }
     }
 
-    /// The same problem, said of the node `node`.
+    /// The same problem, attributed to the node `node`.
     pub fn of(mut self, node: impl Into<String>) -> Self {
         self.node = Some(node.into());
         self
     }
 
-    /// The same problem, said of something else that has a name: `weight "embed": …`.
+    /// The same problem, attributed to something else that has a name: `weight "embed": …`.
     pub fn about(mut self, what: &str, name: &str) -> Self {
         self.message = format!("{what} \"{name}\": {}", self.message);
         self
@@ -85,13 +85,13 @@ pub struct Problems {
     pub problems: Vec<Problem>,
 }
 
-/// Characters of a message that are kept.
+/// The most characters of a message that are kept.
 const LONGEST_MESSAGE: usize = 1000;
 /// How many problems are shown; the rest are counted.
 const SHOWN: usize = 100;
 
 impl Problems {
-    /// One problem alone.
+    /// A single problem.
     pub fn one(file: impl Into<String>, problem: Problem) -> Self {
         Problems {
             file: file.into(),

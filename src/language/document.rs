@@ -1,7 +1,8 @@
-//! RON text as a tree that knows where everything stands.
+//! RON text as a tree in which every value has its position.
 //!
-//! ron reads a typed value and forgets positions, so each level is read as raw text borrowed from the source: an element's
-//! place is the distance of its text from the source's beginning. Graph files, rules and dumps are all read through this.
+//! The crate `ron` reads typed values and forgets positions, so each level is read as raw text borrowed from the source: an
+//! element's position is the distance of its text from the beginning of the source. Graph files, rules and dumps are all
+//! read with this module.
 
 use std::fmt;
 
@@ -11,24 +12,24 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 
 use super::diagnostics::{Position, Problem, Problems};
 
-/// The longest file, in bytes. A dump of the largest models is a tenth of it.
+/// The longest file, in bytes. A dump of the largest model is a tenth of this.
 pub const LARGEST_FILE: usize = 4 << 20;
 /// How deep brackets may be nested.
 const DEEPEST: usize = 64;
 
-/// One value of the file and its place.
+/// One value of the file and its position.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tree<'a> {
-    /// Where it begins.
+    /// Where the value begins.
     pub position: Position,
-    /// What it is.
+    /// What the value is.
     pub kind: Kind<'a>,
 }
 
 /// What a value is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind<'a> {
-    /// `"text"`, with escapes resolved, and where its first character stands.
+    /// `"text"`, with escapes resolved, and the position of its first character.
     Text(String, Position),
     /// A number without point or exponent.
     Integer(i64),
@@ -44,7 +45,7 @@ pub enum Kind<'a> {
     Form(Form<'a>),
 }
 
-/// `Name`, `Name(…)` or `(…)`: at most one of `arguments` and `fields` holds anything.
+/// `Name`, `Name(…)` or `(…)`: at most one of `arguments` and `fields` is not empty.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Form<'a> {
     /// The name before the parenthesis.
@@ -60,7 +61,7 @@ pub struct Form<'a> {
 pub struct Field<'a> {
     /// The name.
     pub name: &'a str,
-    /// Where the name stands.
+    /// Where the name begins.
     pub position: Position,
     /// The value.
     pub value: Tree<'a>,
@@ -84,9 +85,10 @@ impl Tree<'_> {
     }
 }
 
-/// Reads a file that holds one value.
+/// Reads a file that contains one value.
 ///
-/// A mistake in the brackets or quotes ends the reading; values that RON knows but graph files don't are all reported.
+/// A mistake in the brackets or quotes ends the reading; values that are valid RON but not allowed in graph files are all
+/// reported.
 pub fn parse<'a>(file: &str, source: &'a str) -> Result<Tree<'a>, Problems> {
     if source.len() > LARGEST_FILE {
         let message = format!("a file longer than {LARGEST_FILE} bytes");
@@ -129,7 +131,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Where `part`, which must borrow from the source, begins. In a line's part past 4096 bytes columns count bytes.
+    /// Where `part`, which must borrow from the source, begins. Beyond the first 4096 bytes of a line, columns count bytes.
     fn position(&self, part: &str) -> Position {
         let offset = (part.as_ptr() as usize).saturating_sub(self.source.as_ptr() as usize);
         let line = self.line_starts.partition_point(|start| *start <= offset);
@@ -154,7 +156,7 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem::new(position, message));
     }
 
-    /// The value that `text` holds; none if a problem was noted instead.
+    /// The value of `text`; `None` if a problem was noted instead.
     fn tree(&mut self, text: &'a str, depth: usize) -> Option<Tree<'a>> {
         let text = skip_blank(text);
         let position = self.position(text);
@@ -175,7 +177,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The error is a message about this value, or none if problems inside it were noted.
+    /// The error is a message about this value, or `None` if problems inside it were noted.
     fn kind(
         &mut self,
         text: &'a str,
@@ -202,7 +204,7 @@ impl<'a> Reader<'a> {
             return number(text).map_err(Some);
         }
         let parts = parts(text).map_err(|error| {
-            let message = format!("a value of a kind that graph files don't use ({error})");
+            let message = format!("a kind of value that graph files don't use ({error})");
             Some(message)
         })?;
         let form = |arguments, fields| {
@@ -274,7 +276,7 @@ fn skip_blank(text: &str) -> &str {
     }
 }
 
-/// How many bytes the block comment at the text's beginning has, comments inside it included.
+/// The length in bytes of the block comment at the beginning of the text, including nested comments.
 fn comment_length(text: &str) -> usize {
     let mut depth = 0_usize;
     let mut at = 0;
@@ -295,7 +297,7 @@ fn comment_length(text: &str) -> usize {
     text.len()
 }
 
-/// The letters, digits and `_` at the text's beginning, if they begin with a letter or `_`.
+/// The letters, digits and `_` at the beginning of the text, if the first of them is a letter or `_`.
 fn word(text: &str) -> &str {
     if text.starts_with(|c: char| c.is_ascii_digit()) {
         return "";
@@ -340,7 +342,7 @@ fn parts(text: &str) -> Result<Parts<'_>, ron::Error> {
 }
 
 struct PartsVisitor {
-    /// Whether named parts are a map's entries, not a struct's fields.
+    /// Whether the named parts are the entries of a map rather than the fields of a struct.
     entries: bool,
 }
 

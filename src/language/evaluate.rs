@@ -1,8 +1,8 @@
-//! Expressions over parameters: what they mean.
+//! Expressions over parameters: their evaluation.
 //!
-//! Integers stay integers and are checked: an overflow or an inexact division is an error. One float among two numbers
-//! makes the result a float, which must be finite. Only the needed arm of a conditional, and only the needed side of
-//! `and` and `or`, is evaluated. The results are the same on every machine: no function of the platform's C library.
+//! Integers stay integers and are checked: an overflow or an inexact division is an error. If one of two numbers is a float,
+//! the result is a float, which must be finite. Only the needed arm of a conditional, and only the needed side of `and` and
+//! `or`, is evaluated. The results are the same on every machine: no function of the platform's C library is called.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use super::expression::{Expression, ExpressionError, Function, Kind, Node, Opera
 use super::value::{LARGEST_LIST, Value};
 use crate::math::pow_f64;
 
-/// The longest list that `range` makes and that `for` goes through.
+/// The most values in a list that `range` makes or that `for` iterates over.
 const LONGEST_RANGE: i64 = 4096;
 
 /// Why an expression has no value.
@@ -20,17 +20,17 @@ const LONGEST_RANGE: i64 = 4096;
 pub enum Failure {
     /// Something is wrong with the expression itself.
     Here(ExpressionError),
-    /// It uses a parameter that has no value; that is reported where the parameter stands.
+    /// The expression uses a parameter that has no value; the problem is reported where the parameter is declared.
     Elsewhere,
 }
 
-/// What names mean where an expression stands.
+/// What names mean at the place of an expression.
 pub trait Scope {
-    /// The value of a parameter or variable; none if nothing has that name.
+    /// The value of a parameter or variable; `None` if nothing has that name.
     fn value(&self, name: &str) -> Result<Option<&Value>, Failure>;
-    /// Whether the weight file holds the weight; an error if no such weight is declared.
+    /// Whether the weight file contains the weight; an error if no such weight is declared.
     fn has(&self, weight: &str) -> Result<bool, String>;
-    /// Every name that has a value, to offer the nearest.
+    /// Every name that has a value, for suggesting the nearest one.
     fn names(&self) -> Vec<&str>;
 }
 
@@ -57,7 +57,7 @@ fn evaluate<'s>(node: &Node, scope: &'s dyn Scope) -> Evaluated<'s> {
             Some(value) => return Ok(Cow::Borrowed(value)),
             None => {
                 let message = unknown("parameter", name, scope.names());
-                return fail(node, format!("{message} (texts stand in 'single quotes')"));
+                return fail(node, format!("{message} (write texts in 'single quotes')"));
             }
         },
         Kind::Field(of, name) => return field(node, evaluate(of, scope)?, name),
@@ -121,7 +121,7 @@ fn evaluate<'s>(node: &Node, scope: &'s dyn Scope) -> Evaluated<'s> {
     Ok(Cow::Owned(value))
 }
 
-/// The names of `outer`, and a variable before them.
+/// The names of `outer`, shadowed by one variable.
 struct Inner<'a> {
     outer: &'a dyn Scope,
     variable: &'a str,
@@ -162,13 +162,13 @@ fn list_for(
             let kind = other.kind();
             return fail(
                 over,
-                format!("'for' goes through a list, found {kind}; range(n) is [0, …, n - 1]"),
+                format!("'for' iterates over a list, found {kind}; range(n) is [0, …, n - 1]"),
             );
         }
     };
     if over.len() > LONGEST_RANGE as usize {
         let message = format!(
-            "a list of {} values; 'for' takes {LONGEST_RANGE}",
+            "a list of {} values; 'for' accepts at most {LONGEST_RANGE}",
             over.len()
         );
         return fail(node, message);
@@ -307,7 +307,7 @@ fn binary(operator: Operator, left: &Value, right: &Value) -> Result<Value, Stri
     }
 }
 
-/// Numbers are equal by value, and nothing but itself equals `none`; else both sides must be of one kind.
+/// Numbers are equal by value, and `none` equals only itself; otherwise both sides must be of one kind.
 fn equal(left: &Value, right: &Value) -> Result<bool, String> {
     match (left, right) {
         (Value::Int(left), Value::Int(right)) => Ok(left == right),
@@ -321,7 +321,11 @@ fn equal(left: &Value, right: &Value) -> Result<bool, String> {
                 .zip(rights)
                 .all(|(left, right)| equal(left, right) == Ok(true))),
         _ if left.kind() == right.kind() => Ok(left == right),
-        _ => Err(format!("compares {} with {}", left.kind(), right.kind())),
+        _ => Err(format!(
+            "can't compare {} with {}",
+            left.kind(),
+            right.kind()
+        )),
     }
 }
 
@@ -376,7 +380,7 @@ fn call(function: Function, values: &[Cow<Value>], scope: &dyn Scope) -> Result<
         (Function::Has, [weight]) => match weight.as_ref() {
             Value::Str(weight) => scope.has(weight).map(Value::Bool),
             other => Err(format!(
-                "has needs a weight's name in quotes, found {}",
+                "'has' needs the name of a weight in quotes, found {}",
                 other.kind()
             )),
         },
@@ -399,7 +403,7 @@ fn call(function: Function, values: &[Cow<Value>], scope: &dyn Scope) -> Result<
             Value::Int(value) => Ok(Value::Int(*value)),
             other => {
                 let floor = number(other)?.floor();
-                // 2^63 is exact in f64; every float below it fits.
+                // 2^63 is exact in f64, and every float below it fits.
                 match (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&floor) {
                     true => Ok(Value::Int(floor as i64)),
                     false => Err(format!("floor({value}) overflows")),
@@ -428,8 +432,8 @@ fn call(function: Function, values: &[Cow<Value>], scope: &dyn Scope) -> Result<
     }
 }
 
-/// Integer and half exponents by multiplication and square root, others by the kernels' own functions: all of them round
-/// alike everywhere.
+/// Integer and half-integer exponents are computed by multiplication and square root, others by our own functions: all of
+/// them round the same way everywhere.
 fn power(base: &Value, exponent: &Value) -> Result<Value, String> {
     let what = || format!("pow({base}, {exponent})");
     let (Some(x), Some(y)) = (base.as_number(), exponent.as_number()) else {

@@ -10,7 +10,8 @@
 //!             | "[" expression for name in expression "]"
 //! ```
 //!
-//! A list made by `for` may not stand inside another. In a text, '' stands for one quote. An expression is at most 4096 bytes long and 48 operators deep.
+//! A list made by `for` may not contain another. In a text, '' means one quote. An expression is at most 4096 bytes long and
+//! 48 operators deep.
 
 use super::diagnostics::unknown;
 use super::value::Value;
@@ -26,7 +27,7 @@ pub struct Expression {
 pub(super) struct Node {
     /// Bytes from the beginning of the expression's text.
     pub offset: usize,
-    /// The longest way to an operand, this node included.
+    /// The longest path to an operand, counting this node.
     depth: usize,
     pub kind: Kind,
 }
@@ -44,7 +45,7 @@ pub(super) enum Kind {
     Conditional(Box<[Node; 3]>),
     Call(Function, Vec<Node>),
     List(Vec<Node>),
-    /// `[element for variable in list]`: the element for each value of the list.
+    /// `[element for variable in list]`: one element for each value of the list.
     ListFor {
         variable: String,
         /// The element, then the list.
@@ -71,7 +72,7 @@ pub(super) enum Operator {
 }
 
 impl Operator {
-    /// How it is written.
+    /// How the operator is written.
     pub fn sign(self) -> &'static str {
         OPERATORS
             .iter()
@@ -80,10 +81,10 @@ impl Operator {
     }
 }
 
-/// How tightly relations bind: they don't chain.
+/// How tightly relations bind: relations don't chain.
 const RELATION: u8 = 4;
 
-/// Every binary operator with how tightly it binds. Longer signs stand before their beginnings.
+/// Every binary operator with how tightly it binds. A sign comes before any shorter sign that it begins with.
 const OPERATORS: [(&str, Operator, u8); 14] = [
     ("or", Operator::Or, 1),
     ("and", Operator::And, 2),
@@ -115,7 +116,7 @@ pub(super) enum Function {
     Range,
 }
 
-/// Every function with its least and greatest number of arguments.
+/// Every function with the least and the greatest number of its arguments.
 const FUNCTIONS: [(&str, Function, usize, usize); 8] = [
     ("min", Function::Min, 2, 16),
     ("max", Function::Max, 2, 16),
@@ -128,7 +129,7 @@ const FUNCTIONS: [(&str, Function, usize, usize); 8] = [
 ];
 
 impl Function {
-    /// How it is written.
+    /// How the function is written.
     pub fn name(self) -> &'static str {
         FUNCTIONS
             .iter()
@@ -137,11 +138,11 @@ impl Function {
     }
 }
 
-/// Words that can't be names of parameters.
+/// Words that cannot be names of parameters.
 pub(super) const KEYWORDS: [&str; 7] = ["true", "false", "and", "or", "not", "in", "for"];
 
-/// Whether `name` can name a parameter or a Repeat's variable: a letter or `_`, then letters, digits or `_`, and no
-/// word of the grammar.
+/// Whether `name` can name a parameter or a Repeat's variable: a letter or `_`, then letters, digits or `_`, and not a
+/// keyword of the grammar.
 pub fn is_name(name: &str) -> bool {
     let mut characters = name.chars();
     characters
@@ -155,7 +156,7 @@ fn is_name_character(character: char) -> bool {
     character.is_ascii_alphanumeric() || character == '_'
 }
 
-/// What is wrong with an expression, and where in it.
+/// What is wrong with an expression, and where in the expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ExpressionError {
@@ -194,7 +195,7 @@ type Parsed = Result<Node, ExpressionError>;
 
 struct Parser<'a> {
     text: &'a str,
-    /// Bytes read so far; always at a character's beginning.
+    /// The number of bytes read so far; always at the beginning of a character.
     offset: usize,
     nesting: usize,
 }
@@ -208,7 +209,7 @@ impl<'a> Parser<'a> {
         self.offset = self.text.len() - self.rest().trim_start().len();
     }
 
-    /// Whether `sign` stands next; a word must end where the text's word ends.
+    /// Whether `sign` comes next. If `sign` is a word, the next word must be exactly that word.
     fn sees(&self, sign: &str) -> bool {
         match self.rest().strip_prefix(sign) {
             None => false,
@@ -244,7 +245,7 @@ impl<'a> Parser<'a> {
     fn unexpected(&self, expected: &str) -> ExpressionError {
         let message = match self.rest().chars().next() {
             None => format!("the expression ends where {expected} should follow"),
-            Some('=') if !self.sees("==") => "'=' compares nothing here; write '=='".to_owned(),
+            Some('=') if !self.sees("==") => "'=' is not a comparison; write '=='".to_owned(),
             Some(character) => format!("expected {expected}, found '{character}'"),
         };
         self.error_at(self.offset, message)
@@ -395,7 +396,7 @@ impl<'a> Parser<'a> {
             "true" => return self.node(offset, Kind::Constant(Value::Bool(true))),
             "false" => return self.node(offset, Kind::Constant(Value::Bool(false))),
             "and" | "or" | "in" | "not" | "for" => {
-                return Err(self.error_at(offset, format!("'{name}' where a value should stand")));
+                return Err(self.error_at(offset, format!("expected a value, found '{name}'")));
             }
             _ => {}
         }
@@ -422,7 +423,7 @@ impl<'a> Parser<'a> {
         self.node(offset, Kind::Call(function, arguments))
     }
 
-    /// Reads a list whose bracket stands at `offset` and has been read.
+    /// Reads a list whose opening bracket is at `offset` and has been read.
     fn list(&mut self, offset: usize) -> Parsed {
         if self.take("]") {
             return self.node(offset, Kind::List(Vec::new()));
@@ -455,7 +456,7 @@ impl<'a> Parser<'a> {
         self.node(offset, Kind::ListFor { variable, parts })
     }
 
-    /// Reads expressions between commas up to and with `end`.
+    /// Reads expressions between commas, up to and including `end`.
     fn sequence(&mut self, end: &str) -> Result<Vec<Node>, ExpressionError> {
         let mut items = Vec::new();
         while !self.take(end) {
@@ -484,7 +485,7 @@ impl<'a> Parser<'a> {
                 return self.node(offset, Kind::Constant(Value::Str(text)));
             }
         }
-        Err(self.error_at(offset, "a text that no quote ends"))
+        Err(self.error_at(offset, "a text without its closing quote"))
     }
 
     fn digits(&mut self) -> usize {
@@ -536,7 +537,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Whether a list made by `for` stands anywhere in the expression.
+/// Whether the expression contains a list made by `for`.
 fn has_list_for(node: &Node) -> bool {
     match &node.kind {
         Kind::Constant(_) | Kind::Name(_) => false,

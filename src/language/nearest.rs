@@ -1,12 +1,13 @@
-//! Phrases for names that nobody knows.
+//! Messages for unknown names.
 
 use std::borrow::Cow;
 
-/// Names longer than this are not compared: the distance takes time in the product of the lengths.
+/// Names longer than this are not compared, because the time of a comparison grows with the product of the two lengths.
 const LONGEST_COMPARED: usize = 100;
 
-/// The candidate most like `name`, if one is so near that a slip of the pen explains it: at most a third of the name's
-/// characters differ (one, in a name of up to three), transposed neighbours counting as one. Ties go to the first.
+/// The candidate most like `name`, if one is near enough to be explained by a typing mistake: at most a third of the name's
+/// characters differ (one character in a name of up to three), where swapped neighbours count as one. In a tie the first
+/// candidate wins.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = name.chars().count();
     if length > LONGEST_COMPARED {
@@ -27,7 +28,7 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     best.map(|(_, candidate)| candidate)
 }
 
-/// The text, cut where it is longer than `most` characters.
+/// The text, cut if it is longer than `most` characters.
 pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or("")).into(),
@@ -47,7 +48,7 @@ pub fn unknown<'a>(
     }
 }
 
-/// As [`unknown`], for few candidates: all are told where none is near.
+/// Like [`unknown`], for few candidates: if none is near, the message lists all of them.
 pub fn unknown_of_few<'a>(
     what: &str,
     name: &str,
@@ -71,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nearest_offers_a_slip_of_the_pen_and_nothing_farther() {
+    fn nearest_suggests_names_that_a_typing_mistake_explains_and_no_others() {
         let candidates = ["layers", "width", "heads"];
         assert_eq!(nearest("layres", candidates), Some("layers"));
         assert_eq!(nearest("widht", candidates), Some("width"));

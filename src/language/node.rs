@@ -1,6 +1,6 @@
-//! What graphs, rules and dumps write in the same way: lists, texts, fields, and nodes, `("name", Op(…), ["input"])`.
+//! What graphs, rules and dumps write in the same way: lists, texts, fields, and nodes such as `("name", Op(…), ["input"])`.
 //!
-//! What names, attributes and inputs mean is for those who ask.
+//! The callers decide what names, attributes and inputs mean.
 
 use super::diagnostics::Position;
 use super::document::{Field, Form, Kind, Tree};
@@ -8,17 +8,17 @@ use super::nearest::unknown;
 
 /// A node as it is written: `("name", Op(…), ["input", …])`, or with a list of names.
 pub struct NodeForm<'t> {
-    /// The names of its outputs.
+    /// The names of the node's outputs.
     pub names: &'t Tree<'t>,
-    /// The op.
+    /// The node's op.
     pub op: &'t Tree<'t>,
-    /// The list of its inputs.
+    /// The list of the node's inputs.
     pub inputs: &'t Tree<'t>,
 }
 
 /// An op as it is written: `Op`, or `Op(value, attribute: value, …)`.
 pub struct OpForm<'t> {
-    /// Its name.
+    /// The op's name.
     pub name: &'t str,
     /// Values without a name.
     pub arguments: &'t [Tree<'t>],
@@ -32,16 +32,16 @@ pub enum InputForm<'t> {
     Absent,
     /// `"name"`
     Name(&'t str),
-    /// A number, or what stands in `Num(…)`.
+    /// A number, or the content of `Num(…)`.
     Number(&'t Tree<'t>),
 }
 
 /// Reads trees and notes what is wrong with them.
 pub trait TreeReader: Sized {
-    /// Note a problem.
+    /// Notes a problem.
     fn problem(&mut self, position: Position, message: impl Into<String>);
 
-    /// Note that something else stands where `expected` should.
+    /// Notes that something else was found where `expected` should be.
     fn expected(&mut self, expected: &str, found: &Tree) {
         let message = format!("expected {expected}, found {}", found.describe());
         self.problem(found.position, message);
@@ -58,7 +58,7 @@ pub trait TreeReader: Sized {
         }
     }
 
-    /// What `read` makes of each item of a list.
+    /// The results of `read` for each item of a list.
     fn items<T>(
         &mut self,
         tree: &Tree,
@@ -85,7 +85,7 @@ pub trait TreeReader: Sized {
             match index.and_then(|index| values.get_mut(index)) {
                 None => self.problem(field.position, unknown("field", field.name, known)),
                 Some(Some(_)) => {
-                    let message = format!("the field '{}' stands twice", field.name);
+                    let message = format!("the field '{}' is given twice", field.name);
                     self.problem(field.position, message);
                 }
                 Some(value) => *value = Some(&field.value),
@@ -94,7 +94,7 @@ pub trait TreeReader: Sized {
         values
     }
 
-    /// The parts of a node. `inputs` is what messages call its inputs.
+    /// The parts of a node. `inputs` is the word for its inputs in messages.
     fn node_form<'t>(&mut self, tree: &'t Tree<'t>, inputs: &str) -> Option<NodeForm<'t>> {
         let parts = match &tree.kind {
             Kind::Form(form) if form.name.is_none() => form.arguments.as_slice(),
@@ -111,7 +111,7 @@ pub trait TreeReader: Sized {
         })
     }
 
-    /// A node's names and where they stand.
+    /// A node's names and their positions.
     fn names(&mut self, tree: &Tree) -> Option<Vec<(String, Position)>> {
         match &tree.kind {
             Kind::Text(name, _) => Some(vec![(name.clone(), tree.position)]),
@@ -144,7 +144,7 @@ pub trait TreeReader: Sized {
         }
     }
 
-    /// An input of a node. `expected` is what else messages ask for.
+    /// An input of a node. `expected` describes the allowed forms in messages.
     fn input_form<'t>(&mut self, tree: &'t Tree<'t>, expected: &str) -> Option<InputForm<'t>> {
         match &tree.kind {
             Kind::Text(name, _) if name.is_empty() => Some(InputForm::Absent),

@@ -1,4 +1,4 @@
-//! Which names an expression reads.
+//! The names that an expression reads.
 
 use super::expression::{Expression, Function, Kind, Node, Operator};
 
@@ -7,14 +7,14 @@ use super::expression::{Expression, Function, Kind, Node, Operator};
 pub struct Reference {
     /// The name.
     pub name: String,
-    /// The field read of it: `b` in `a.b`.
+    /// The field of the name that is read: `b` in `a.b`.
     pub field: Option<String>,
-    /// Bytes from the beginning of the expression's text to the name.
+    /// The offset of the name in bytes from the beginning of the expression's text.
     pub offset: usize,
 }
 
 impl Expression {
-    /// Every name the expression reads, whichever arms would be evaluated, in the order in which they stand.
+    /// Every name that the expression reads, in the order of the text, in all arms of conditionals.
     pub fn references(&self) -> Vec<Reference> {
         let mut found = Vec::new();
         collect(&self.root, &mut found);
@@ -22,7 +22,7 @@ impl Expression {
         found
     }
 
-    /// Every name of which the expression takes an element, a field, the length or the values one by one.
+    /// Every name of which the expression reads an element, a field, the length, or the values one by one.
     pub fn taken_apart(&self) -> Vec<&str> {
         let mut found = Vec::new();
         parts(&self.root, &mut found);
@@ -30,7 +30,7 @@ impl Expression {
     }
 }
 
-/// Adds the names that are taken apart below a node.
+/// Adds the names that are taken apart in `node` and below it.
 fn parts<'e>(node: &'e Node, found: &mut Vec<&'e str>) {
     let mut whole = |of: &'e Node| {
         if let Kind::Name(name) = &of.kind {
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_variable_of_a_list_is_no_reference() {
+    fn the_variable_of_a_list_is_not_a_reference() {
         let expression = Expression::parse("[i + width for i in i]").unwrap();
         let names: Vec<_> = expression
             .references()
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_taken_apart_by_what_wants_a_list_or_record() {
+    fn a_name_is_taken_apart_where_a_list_or_record_is_needed() {
         let taken = |text: &str| {
             let expression = Expression::parse(text).unwrap();
             let taken = expression.taken_apart().into_iter();

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// A parameter's, attribute's or expression's value.
+/// The value of a parameter, an attribute or an expression.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// `none`: an attribute that stays absent, or JSON's null inside a list; elsewhere a null counts as absent.
     Null,
-    /// A whole number, written without point or exponent.
+    /// A whole number, written without a point or an exponent.
     Int(i64),
     /// A number written with a point or an exponent; finite.
     Float(f64),
@@ -22,9 +22,9 @@ pub enum Value {
     Record(BTreeMap<String, Value>),
 }
 
-/// How many scalars a list made from expressions may hold, counting those of nested lists.
+/// How many scalars a list made from expressions may contain, counting those in nested lists.
 pub(super) const LARGEST_LIST: usize = 1 << 16;
-/// How deep a list made from expressions may be, counting what it takes from a configuration file.
+/// How deep a list made from expressions may be nested, counting the levels that it takes from a configuration file.
 const DEEPEST_LIST: usize = 160;
 
 impl Value {
@@ -74,7 +74,7 @@ impl Value {
         }
     }
 
-    /// A list, unless it holds so much that a small file must have been made to exhaust memory.
+    /// A list, unless it contains so many scalars that only a file made to exhaust memory could ask for it.
     pub fn list(items: Vec<Value>) -> Result<Value, String> {
         let list = Value::List(items);
         let (size, depth) = list.measure();
@@ -89,8 +89,8 @@ impl Value {
         Ok(list)
     }
 
-    /// How many scalars it holds (a string counts one for each 32 bytes or part, a container one for itself), and how
-    /// many containers lie inside each other.
+    /// How many scalars the value contains (a string counts as one for each 32 bytes or part of them, a container as one for
+    /// itself), and how deep its containers are nested.
     pub fn measure(&self) -> (usize, usize) {
         fn sum<'a>(values: impl Iterator<Item = &'a Value>) -> (usize, usize) {
             let mut total = (1, 0);
@@ -108,7 +108,7 @@ impl Value {
     }
 }
 
-/// Numbers, booleans, strings and lists print as the expression that means them.
+/// Numbers, booleans, strings and lists print as the expression that evaluates to them.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

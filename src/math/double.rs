@@ -3,17 +3,17 @@
 
 use std::f64::consts::{LN_2, LOG2_E, SQRT_2};
 
-/// ln 2 without its low 32 bits: a product with an exponent is exact.
+/// ln 2 without its low 32 bits, so that its product with an exponent is exact.
 const LN_2_HIGH: f64 = 0.693_146_705_627_441_4;
-/// What [`LN_2_HIGH`] lacks of ln 2.
+/// The difference between ln 2 and [`LN_2_HIGH`].
 const LN_2_LOW: f64 = 4.749_325_039_031_672_6e-7;
 
-/// 2 to the `exponent`, which is within −1022..=1023.
+/// 2 to the power of `exponent`, which must be in −1022..=1023.
 fn power_of_two(exponent: i64) -> f64 {
     f64::from_bits(((exponent + 1023) << 52).cast_unsigned())
 }
 
-/// The natural logarithm, to 1e-15 of its value. −∞ at 0, NaN below.
+/// The natural logarithm, with a relative error of 1e-15. −∞ at 0, NaN below 0.
 pub fn ln_f64(x: f64) -> f64 {
     if x.is_nan() || x < 0.0 {
         return f64::NAN;
@@ -48,7 +48,7 @@ pub fn ln_f64(x: f64) -> f64 {
     exponent * LN_2_HIGH + (ln_m + exponent * LN_2_LOW)
 }
 
-/// eˣ, to 1e-15 of its value (denormal results to their last place).
+/// eˣ, with a relative error of 1e-15 (a denormal result is right to its last place).
 pub fn exp_f64(x: f64) -> f64 {
     if x.is_nan() {
         return x;
@@ -73,10 +73,11 @@ pub fn exp_f64(x: f64) -> f64 {
     power * power_of_two(n / 2) * power_of_two(n - n / 2)
 }
 
-/// Σ e^(x − largest) over a row of which none is larger, in the row's order, each term to 1e-15 of its value; terms below
-/// e⁻⁷⁰⁸ are 0. NaN if `largest` or a value is not finite, but for values of −∞, which are 0.
+/// Σ e^(x − largest) over `row`, in the row's order, where no element of the row is larger than `largest`. Each term has a
+/// relative error of 1e-15; terms below e⁻⁷⁰⁸ are 0. The sum is NaN if `largest` is not finite or if a value is neither
+/// finite nor −∞; a value of −∞ adds 0.
 pub fn sum_exp_f64(row: &[f32], largest: f64) -> f64 {
-    /// 1.5 · 2⁵²: a sum with it is a whole number, rounded to the nearest and ties to even.
+    /// 1.5 · 2⁵²: adding it to a float rounds the float to a whole number, to the nearest with ties to even.
     const WHOLE: f64 = 6_755_399_441_055_744.0;
     /// 1 / k! from k = 13 down to 0.
     const SERIES: [f64; 14] = [
@@ -107,7 +108,8 @@ pub fn sum_exp_f64(row: &[f32], largest: f64) -> f64 {
     sum
 }
 
-/// `base` to the `exponent`, for `base` ≥ 0: e^(exponent · ln base), to about 1e-15 · (1 + |ln result|) of its value.
+/// `base` to the power of `exponent`, for `base` ≥ 0: e^(exponent · ln base), with a relative error of about 1e-15 · (1 +
+/// |ln result|).
 pub fn pow_f64(base: f64, exponent: f64) -> f64 {
     if exponent == 0.0 || base == 1.0 {
         1.0

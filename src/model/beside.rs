@@ -1,11 +1,11 @@
-//! Work that is done beside other work, on a thread of its own.
+//! Work that is done at the same time as other work, on its own thread.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::Builder;
 
-/// What both return: `other` runs on the thread of `builder`, which has ended when this returns, however `here` ends; or
-/// after `here`, if the system refuses the thread. The error is what `other` panicked with.
+/// Runs both and returns both results. `other` runs on the thread of `builder`, which has ended when this function returns,
+/// however `here` ends; if the system refuses the thread, it runs after `here`. The error is what `other` panicked with.
 pub(super) fn beside<A, B: Send>(
     builder: Builder,
     here: impl FnOnce() -> A,
@@ -38,7 +38,7 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
-    /// A builder whose thread the system refuses: no address space has room for its stack.
+    /// A builder whose thread the system refuses, because no address space has room for its stack.
     fn refused() -> Builder {
         Builder::new().stack_size(1 << 60)
     }

@@ -9,9 +9,10 @@ use crate::files::folder::Folder;
 use crate::files::map::Mapped;
 use crate::files::weight_files::SINGLE_FILE;
 
-/// A model whose files the program holds: the files of a Hugging Face folder, or a GGUF file. Opening it touches no file.
+/// A model whose files are in the program's memory: the files of a Hugging Face folder, or a GGUF file. Opening it reads no
+/// file from disk.
 ///
-/// Bytes are `'static` ([`include_bytes!`]) or owned; weights that products don't repack are read where they lie.
+/// Bytes are `'static` ([`include_bytes!`]) or owned; weights that products don't repack are read in place.
 ///
 /// ```no_run
 /// # fn read(_: &str) -> Vec<u8> { Vec::new() }
@@ -31,7 +32,7 @@ pub struct ModelBytes {
 }
 
 impl ModelBytes {
-    /// No file yet.
+    /// A model without files yet.
     pub fn new() -> ModelBytes {
         ModelBytes::default()
     }
@@ -41,7 +42,7 @@ impl ModelBytes {
         ModelBytes::new().file(GGUF, bytes)
     }
 
-    /// What messages call the model, before the names of its files.
+    /// The name that messages use for the model, before the names of its files.
     pub fn named(mut self, name: impl Into<PathBuf>) -> ModelBytes {
         self.name = name.into();
         self
@@ -52,13 +53,13 @@ impl ModelBytes {
         self.file(CONFIG, json)
     }
 
-    /// `model.safetensors`: the weights. Weights in shards are added by [`ModelBytes::file`], each under its own name, and
-    /// `model.safetensors.index.json` with them.
+    /// `model.safetensors`: the weights. For weights in shards, add each shard under its own name, and
+    /// `model.safetensors.index.json`, with [`ModelBytes::file`].
     pub fn weights(self, bytes: impl Into<Cow<'static, [u8]>>) -> ModelBytes {
         self.file(SINGLE_FILE, bytes)
     }
 
-    /// The graph file, where the architecture is not a built-in one.
+    /// The graph file, if the architecture is not built in.
     pub fn graph(self, ron: impl Into<Cow<'static, [u8]>>) -> ModelBytes {
         self.file(OWN_GRAPH, ron)
     }
@@ -68,8 +69,8 @@ impl ModelBytes {
         self.file(TOKENIZER, json)
     }
 
-    /// Any file that a model's folder may have, by the name that it has there: `generation_config.json`,
-    /// `chat_template.jinja`, `1_Pooling/config.json`. A file of that name that was added before is replaced.
+    /// Any file that a model's folder may have, under the name that it has there: `generation_config.json`,
+    /// `chat_template.jinja`, `1_Pooling/config.json`. It replaces a file that was added before under the same name.
     pub fn file(
         mut self,
         name: impl Into<String>,

@@ -1,4 +1,4 @@
-//! From a model's files to a plan: no weight is read on the way.
+//! Turns a model's files into a plan, without reading any weight.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,16 +19,16 @@ use crate::plan::{ModelPlan, PlanOptions, is_bidirectional, reads_texts_together
 use crate::rewrite::{PassOptions, Passes, Report};
 use crate::transform::Settings;
 
-/// The context of a session where neither the caller nor the model asks for less.
+/// The context of a session if neither the caller nor the model asks for less.
 const DEFAULT_CONTEXT: usize = 4096;
-/// The most positions of a session: as floats, which rotary embeddings take, they are exact up to here.
+/// The most positions of a session: up to here they are exact as floats, which rotary embeddings use.
 const MOST_CONTEXT: usize = 1 << 24;
-/// The most tokens of a prompt step where the caller names no number: past a few hundred, matrix products gain nothing.
-/// A model that reads texts whole has at least as many as its context.
+/// The most tokens of a prompt step if the caller chooses no number: beyond a few hundred, matrix products gain nothing.
+/// A model that reads texts whole has steps of at least as many tokens as its context.
 const DEFAULT_CHUNK: usize = 512;
-/// The pass that makes activations int8.
+/// The pass that turns activations into int8.
 const QUANTIZE: &str = "quantize_activations";
-/// The most logits of a prompt step that computes all of them, where the caller names no number: 64 MiB as f32.
+/// The most logits of a prompt step that computes all of them, if the caller chooses no number: 64 MiB as f32.
 const MOST_LOGITS: usize = 16 << 20;
 /// The most threads that can be asked for.
 const MOST_THREADS: usize = 1024;
@@ -36,11 +36,11 @@ const MOST_THREADS: usize = 1024;
 /// A compiled model.
 #[derive(Clone)]
 pub struct Compiled {
-    /// The graph file it was made of.
+    /// The graph file that it was made from.
     pub graph_file: String,
-    /// The family of files that it was made of.
+    /// The family of files that it was made from.
     pub source: SourceKind,
-    /// Tensors that the weight files may hold though no node reads them; `*` stands for any text.
+    /// Tensors that the weight files may have although no node reads them; `*` stands for any text.
     #[cfg_attr(not(feature = "internals"), allow(dead_code))] // Shown by the program.
     pub ignore: Vec<String>,
     /// Keys of the configuration whose values are in the graph.
@@ -51,7 +51,7 @@ pub struct Compiled {
     pub params: BTreeMap<String, Value>,
     /// The graph that steps of one token run.
     pub decode: Graph,
-    /// The graph that prompt steps run: the same, but for rows that are not needed.
+    /// The graph that prompt steps run: the same, without rows that are not needed.
     pub prefill: Graph,
     /// What the passes did.
     pub report: Report,
@@ -65,7 +65,7 @@ pub struct Compiled {
     pub eos_tokens: Vec<u32>,
     /// The token that begins a text.
     pub bos_token: Option<u32>,
-    /// What the files say and the model does not do.
+    /// What the files ask for and the model does not do.
     pub warnings: Vec<Warning>,
 }
 
@@ -118,7 +118,7 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
     };
     let mut report = passes.run(&mut decode, &pass_options)?;
     let mut prefill = decode.clone();
-    // Where tokens see later ones, what it gives for each of them is wanted.
+    // If tokens see later tokens, the outputs of all tokens are wanted.
     let bidirectional = is_bidirectional(&decode);
     if options.logits == Logits::Last && !bidirectional {
         report.append(passes.run_prefill(&mut prefill, &pass_options)?);
@@ -198,7 +198,7 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
     })
 }
 
-/// Warnings of keys that the graph file does not read.
+/// Warnings about keys that the graph file does not read.
 fn key_warnings(files: &ModelFiles, unread: &[UnreadKey]) -> Vec<Warning> {
     let keys = |replaced: bool| -> Vec<String> {
         let keys = unread.iter();
@@ -226,7 +226,7 @@ fn key_warnings(files: &ModelFiles, unread: &[UnreadKey]) -> Vec<Warning> {
     warnings
 }
 
-/// The most positions that the model states: by the parameter `context`, else by a key that is known to.
+/// The maximum number of positions that the model states, in the parameter `context` or else in a key known for it.
 fn stated_context(
     config: &Configuration,
     params: &BTreeMap<String, Value>,
@@ -246,7 +246,7 @@ fn stated_context(
     Err(Problems::one(config.describe(), Problem::new(Position::START, message)).into())
 }
 
-/// The session's positions: what the caller asks for, or the smaller of the model's and [`DEFAULT_CONTEXT`].
+/// The session's positions: the caller's number, or else the smaller of the model's number and [`DEFAULT_CONTEXT`].
 fn context(
     stated: Option<usize>,
     table: Option<usize>,
@@ -270,7 +270,7 @@ fn context(
     Ok(context)
 }
 
-/// How many threads the options ask for: all that the system grants where they name no number.
+/// How many threads the options ask for; if they state no number, as many as the system grants.
 pub fn threads(options: &Options) -> Result<usize, ModelError> {
     let granted = || {
         std::thread::available_parallelism()

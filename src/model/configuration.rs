@@ -1,4 +1,4 @@
-//! What a model's files say of it besides its weights.
+//! What a model's files say about it, besides its weights.
 
 use serde_json::Value as Json;
 
@@ -11,21 +11,21 @@ use crate::language::value::Value;
 /// A model's parameters and special tokens.
 #[derive(Clone, Debug)]
 pub enum Configuration {
-    /// Of a folder.
+    /// The configuration of a folder.
     Folder {
         /// config.json as parameters.
         config: ConfigJson,
-        /// The same as it stands, for what is not a parameter of the graph (special tokens).
+        /// config.json as it is, for values that are not parameters of the graph (special tokens).
         json: Json,
         /// What generation_config.json says, if there is one.
         generation: Option<Json>,
     },
-    /// Of a GGUF file.
+    /// The configuration of a GGUF file.
     Gguf(Metadata),
 }
 
 impl Configuration {
-    /// The names that the model gives its architecture, the one to prefer first.
+    /// The names that the model has for its architecture, the preferred name first.
     pub fn architectures(&self) -> Vec<String> {
         let text = |value: Option<Value>| match value {
             Some(Value::Str(name)) => vec![name],
@@ -70,7 +70,7 @@ impl Configuration {
         }
     }
 
-    /// The token that begins a text: one at most.
+    /// The token that begins a text: at most one.
     pub fn bos_token(&self) -> TokenIds {
         let mut found = match self {
             Configuration::Folder { json, .. } => json_ids(&self.describe(), json, BOS),
@@ -95,17 +95,17 @@ impl Configuration {
     }
 }
 
-/// Special tokens, and what is wrong with those that are left out.
+/// Special tokens, and what is wrong with the values that are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenIds {
     /// The tokens, each once.
     pub ids: Vec<u32>,
-    /// What is not a token.
+    /// Warnings about values that are not tokens.
     pub wrong: Vec<Warning>,
 }
 
 impl TokenIds {
-    /// What a value says: a number, or a list of numbers; null and -1 mean none.
+    /// The tokens in a value: a number, or a list of numbers; null and -1 mean none.
     fn of(config: &str, key: &str, value: &Value) -> TokenIds {
         let values = match value {
             Value::List(values) => values.as_slice(),
@@ -139,10 +139,10 @@ impl TokenIds {
 
 /// The key of the tokens that end a text.
 const EOS: &str = "eos_token_id";
-/// The key of the token that begins one.
+/// The key of the token that begins a text.
 const BOS: &str = "bos_token_id";
 
-/// The tokens that a JSON file names under a key, at the top or in `text_config`.
+/// The tokens that a JSON file names under a key, at the top level or in `text_config`.
 fn json_ids(file: &str, config: &Json, key: &str) -> TokenIds {
     let own = config.get(key).filter(|value| !value.is_null());
     let nested = || config.get("text_config").and_then(|text| text.get(key));

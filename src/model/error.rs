@@ -24,12 +24,12 @@ pub enum ModelError {
     NoModel {
         /// The path given.
         path: PathBuf,
-        /// What is missing.
+        /// What is wrong.
         problem: String,
     },
-    /// The demo is asked for, and this build has none.
+    /// The caller asked for the demo, but this build does not have it.
     #[error(
-        "the demo is not part of this build: the cargo feature `demo` adds it (write ./demo for a folder of that name)"
+        "the demo is not part of this build: the cargo feature `demo` adds it (write ./demo for a folder with that name)"
     )]
     NoDemo,
     /// Something is wrong with the graph file, the configuration, or how they and the weights fit together.
@@ -47,16 +47,16 @@ pub enum ModelError {
     /// There is no plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// A weight can't be made ready.
+    /// A weight can't be prepared.
     #[error(transparent)]
     Weights(WeightLoadError),
     /// [`Options::progress`](super::Options::progress) ended the loading.
     #[error("loading was cancelled")]
     Cancelled,
-    /// The weights or the threads are not what the plan is for.
+    /// The weights or the threads don't match the plan.
     #[error(transparent)]
     Executor(#[from] ExecutorError),
-    /// The instruction set can't be had.
+    /// The instruction set is not available.
     #[error(transparent)]
     Isa(#[from] IsaError),
     /// An option is out of its range.
@@ -64,13 +64,13 @@ pub enum ModelError {
     Option {
         /// The option's name.
         option: &'static str,
-        /// What was given.
+        /// Its value.
         value: usize,
-        /// What would do.
+        /// What would be valid.
         range: String,
     },
-    /// There is no memory for the cache of prompts' beginnings.
-    #[error("the cache of prompts' beginnings: {0}")]
+    /// There is no memory for the prefix cache.
+    #[error("the prefix cache: {0}")]
     PrefixCache(#[from] ArenaError),
     /// The threads can't be started.
     #[error("can't start threads: {0}")]

@@ -1,8 +1,8 @@
-//! What the files of a model are called, and how large a text among them may be.
+//! The names of a model's files, and the largest size of a text file among them.
 
 /// A folder's parameters.
 pub(super) const CONFIG: &str = "config.json";
-/// A folder's own graph file, which describes an architecture that is not built in, or describes it otherwise.
+/// A folder's own graph file, for an architecture that is not built in or that it describes differently.
 pub(super) const OWN_GRAPH: &str = "model.ron";
 /// A folder's tokenizer.
 pub(super) const TOKENIZER: &str = "tokenizer.json";
@@ -10,5 +10,5 @@ pub(super) const TOKENIZER: &str = "tokenizer.json";
 pub(super) const GGUF: &str = "model.gguf";
 /// The largest graph or configuration file that is read, in bytes.
 pub(super) const LARGEST_TEXT: u64 = 16 << 20;
-/// What a folder says of generating text.
+/// A folder's settings for generating text.
 pub(super) const GENERATION: &str = "generation_config.json";

@@ -23,13 +23,13 @@ use crate::files::weight_files::{Open, WeightFiles, WeightFilesError};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::language::diagnostics::{Position, Problem, Problems};
 
-/// A model's files, found and opened, the weights not yet read.
+/// A model's files, found and opened, with the weights not yet read.
 pub struct ModelFiles {
     /// The model's folder or file, as the caller named it.
     pub path: PathBuf,
     /// The parameters and special tokens.
     pub config: Configuration,
-    /// The weights; `None` where only the configuration is at hand.
+    /// The weights; `None` if only the configuration is at hand.
     pub weights: Option<WeightFiles>,
     /// The graph file.
     pub graph: ModelFile,
@@ -53,7 +53,7 @@ impl ModelFiles {
         ModelFiles::find(source, options, open)
     }
 
-    /// The same, but of the weights only the headers: enough to compile and plan.
+    /// The same, but with only the headers of the weights: enough to compile and plan.
     ///
     /// # Errors
     /// As [`ModelFiles::open`].
@@ -131,12 +131,12 @@ impl ModelFiles {
         })
     }
 
-    /// What the weight files say of their tensors; `None` where there are none.
+    /// What the weight files say about their tensors; `None` if there are no weight files.
     pub fn headers(&self) -> Option<Headers> {
         self.weights.as_ref().map(headers)
     }
 
-    /// The text of the folder's own graph file, if that describes the model.
+    /// The text of the folder's own graph file, if the model uses it.
     #[cfg(feature = "tokenizer")]
     pub(crate) fn own_graph(&self) -> Result<Option<String>, ModelError> {
         use super::file_names::OWN_GRAPH;
@@ -148,7 +148,7 @@ impl ModelFiles {
         }
     }
 
-    /// Where the chat template may stand.
+    /// Where the chat template may be.
     #[cfg(feature = "tokenizer")]
     pub(crate) fn template_files(&self) -> crate::text::template_files::TemplateFiles {
         use crate::text::template_files::TemplateFiles;
@@ -159,7 +159,7 @@ impl ModelFiles {
         }
     }
 
-    /// About how many bytes the tokenizer takes; 0 where there is none.
+    /// About how many bytes the tokenizer takes; 0 if there is no tokenizer.
     #[cfg(feature = "tokenizer")]
     pub fn tokenizer_estimate(&self) -> usize {
         self.vocabulary().estimate()
@@ -176,7 +176,7 @@ impl ModelFiles {
     }
 }
 
-/// The configuration that a config.json's text gives; `name` is what messages call it.
+/// The configuration in the text of a config.json. Messages call it `name`.
 fn configuration(
     name: &str,
     text: &str,
@@ -190,12 +190,12 @@ fn configuration(
     })
 }
 
-/// A JSON file of a folder, of no more than [`LARGEST_TEXT`] bytes.
+/// A JSON file of a folder, of at most [`LARGEST_TEXT`] bytes.
 pub(crate) fn read_json(folder: &Folder, file: &str) -> Result<Json, ModelError> {
     read_json_up_to(folder, file, LARGEST_TEXT)
 }
 
-/// A JSON file of a folder, of no more than `most` bytes.
+/// A JSON file of a folder, of at most `most` bytes.
 pub(crate) fn read_json_up_to(folder: &Folder, file: &str, most: u64) -> Result<Json, ModelError> {
     let text = folder.text(file, most)?;
     json::parse(&text).map_err(|error| {

@@ -1,5 +1,5 @@
-//! Choosing the graph file of a model: one that the caller names, the model's own, or one of those that the library
-//! carries, which are all of `graphs/`.
+//! Choosing the graph file of a model: the caller's file, the model's own file, or one of the built-in files, which are all
+//! files of `graphs/`.
 
 use std::path::Path;
 
@@ -25,9 +25,9 @@ pub const GGUF_GRAPH: &str = "smallmind.graph";
 pub enum GraphOrigin {
     /// The caller named it.
     Given,
-    /// The model brought it: `model.ron` in its folder, or [`GGUF_GRAPH`] in its metadata.
+    /// It is part of the model: `model.ron` in its folder, or [`GGUF_GRAPH`] in its metadata.
     Own,
-    /// The library carries it.
+    /// It is part of the library.
     BuiltIn,
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn choose_graph(
     {
         let name = format!("{} ({GGUF_GRAPH})", metadata.path().display());
         let Some(text) = metadata.text(GGUF_GRAPH) else {
-            let message = "the key must have a graph file's text, of at most 1 MiB";
+            let message = "the key must contain a graph file's text, of at most 1 MiB";
             return Err(Problems::one(name, Problem::new(Position::START, message)).into());
         };
         return Ok((syntax::parse(&name, &text)?, GraphOrigin::Own));
@@ -100,7 +100,7 @@ fn builtin(config: &Configuration) -> Result<ModelFile, ModelError> {
             let near = near.map_or(String::new(), |near| format!(", the nearest is '{near}'"));
             let name = shortened(name, 100);
             format!(
-                "no graph file for the architecture '{name}'{near}; known are {}. A graph file of your own can be given (--graph FILE, or model.ron in the model's folder; the guide to graph files, src/guide/graphs.md, tells how to write one)",
+                "no graph file for the architecture '{name}'{near}; known are {}. A graph file of your own can be given (--graph FILE, or model.ron in the model's folder; the guide to graph files, src/guide/graphs.md, explains how to write one)",
                 known.join(", ")
             )
         }

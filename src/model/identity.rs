@@ -8,24 +8,25 @@ use crate::files::digest::Digest;
 use crate::files::weight_files::{WeightFiles, WeightFilesError};
 use crate::graph::{Kind, print};
 
-/// Tensors of up to this many bytes are looked at whole.
+/// Tensors of up to this many bytes are read whole.
 const WHOLE: usize = 4096;
-/// Bytes of each part that is looked at of a larger tensor.
+/// Size in bytes of each part that is read from a larger tensor.
 const PART: usize = 256;
-/// Parts of a larger tensor: the first begins at its beginning, the last ends at its end.
+/// How many parts of a larger tensor are read: the first begins at its beginning, the last ends at its end.
 const PARTS: usize = 4;
 
-/// The identity of a compiled model, found when it is first asked for. Until the model is dropped its files stay open.
+/// The identity of a compiled model, computed when it is first asked for. The model's files stay open until it is dropped.
 pub(super) fn identity(compiled: Arc<Compiled>, files: WeightFiles) -> LazyIdentity {
     LazyIdentity::new(move || find(&compiled, &files))
 }
 
-/// What tells two models apart:
+/// The properties that tell two models apart:
 ///
 /// - `graph`: the text of the graph that steps of one token run, after the passes: its ops, attributes, names and shapes,
 ///   and the names, shapes and types of its weights.
 /// - `weights`: for each tensor that this graph reads, its name, its type and shape in the file, its size, and its bytes:
-///   all of up to 4096, else four parts of 256 bytes spread evenly. Files that differ elsewhere alone count as the same.
+///   all bytes of a tensor of up to 4096 bytes, else four parts of 256 bytes, spread evenly. Files that differ only elsewhere
+///   count as the same.
 ///
 /// - `caches`: for each layer's cache its name, heads, head_dim, window and type of elements.
 fn find(compiled: &Compiled, files: &WeightFiles) -> Result<Identity, WeightFilesError> {

@@ -1,4 +1,4 @@
-//! What lies in a folder that is not a model, or lacks a part of one, and what to do about it.
+//! What a folder contains that is not a model or lacks a part of one, and what to do about it.
 
 use serde_json::Value as Json;
 
@@ -12,14 +12,14 @@ use crate::files::json;
 use crate::files::weight_files::SINGLE_FILE;
 use crate::language::diagnostics::shortened;
 
-/// The most folders below that are looked at.
+/// The most subfolders that are looked at.
 const MOST_FOLDERS: usize = 20;
 /// The longest list of names in a message, in characters.
 const LONGEST_LIST: usize = 200;
-/// What says that a folder has an adapter.
+/// The file that shows that a folder contains an adapter.
 const ADAPTER: &str = "adapter_config.json";
 
-/// Weights that only other programs read: the ends of their names, and what they are.
+/// Weights that only other programs can read: the endings of their names, and what they are.
 const OTHER_WEIGHTS: [(&[&str], &str); 6] = [
     (
         &[".bin", ".pt", ".pth", ".ckpt"],
@@ -31,18 +31,18 @@ const OTHER_WEIGHTS: [(&[&str], &str); 6] = [
     (&[".onnx"], "ONNX graphs"),
     (&[".tflite"], "models of TensorFlow Lite"),
 ];
-/// Tokenizers that are not read: the files that make one, and what it is.
+/// Tokenizers that are not supported: the files that make up each, and what it is.
 #[cfg(feature = "tokenizer")]
 const OTHER_TOKENIZERS: [(&[&str], &str); 6] = [
     (&["tokenizer.model"], "a SentencePiece model"),
     (&["spiece.model"], "a SentencePiece model"),
     (&["vocab.json", "merges.txt"], "byte-level BPE in two files"),
     (&["vocab.txt"], "WordPiece"),
-    (&["tekken.json"], "Mistral's own form"),
+    (&["tekken.json"], "Mistral's own format"),
     (&["tokenizer_config.json"], "settings without a vocabulary"),
 ];
 
-/// What lies in a folder without weights that are read, after "; " if there is anything to say.
+/// What a folder without supported weights contains, after "; " if there is anything to say.
 pub(super) fn instead_of_weights(folder: &Folder) -> String {
     let names = folder.names();
     if let Some(told) = adapter(folder) {
@@ -66,12 +66,12 @@ pub(super) fn instead_of_weights(folder: &Folder) -> String {
     let others: Vec<&str> = others.map(String::as_str).collect();
     match others[..] {
         [] => String::new(),
-        [one] => format!("; if {one} has all of the weights, call it model.safetensors"),
-        _ => format!("; which of {} belong together is not said", list(&others)),
+        [one] => format!("; if {one} has all of the weights, rename it to model.safetensors"),
+        _ => format!("; nothing says which of {} belong together", list(&others)),
     }
 }
 
-/// What lies in a folder that is not a model, after "; " if there is anything to say.
+/// What a folder that is not a model contains, after "; " if there is anything to say.
 pub(super) fn instead_of_model(folder: &Folder) -> String {
     let weights = instead_of_weights(folder);
     if !weights.is_empty() {
@@ -80,7 +80,7 @@ pub(super) fn instead_of_model(folder: &Folder) -> String {
     let names = folder.names();
     let has = |wanted: &str| names.iter().any(|name| name == wanted);
     if has("model_index.json") {
-        return "; it is a pipeline of diffusers, which has its models in folders".to_string();
+        return "; it is a pipeline of diffusers, whose models are in subfolders".to_string();
     }
     let below = names.iter().take(MOST_FOLDERS).filter(|name| {
         let inside = folder.path(name);
@@ -93,12 +93,12 @@ pub(super) fn instead_of_model(folder: &Folder) -> String {
     let below: Vec<&str> = below.map(String::as_str).collect();
     if !below.is_empty() {
         return format!(
-            "; models lie in the folders {}: name one of them",
+            "; there are models in the folders {}: choose one of them",
             list(&below)
         );
     }
     if has("snapshots") {
-        return "; it is a repository in the cache of the Hub: name the folder of a revision in `snapshots`, or `-hf ORGANIZATION/NAME`".to_string();
+        return "; it is a repository in the cache of the Hub: use the folder of a revision in `snapshots`, or `-hf ORGANIZATION/NAME`".to_string();
     }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     match names.is_empty() || folder.has(SINGLE_FILE) {
@@ -107,7 +107,7 @@ pub(super) fn instead_of_model(folder: &Folder) -> String {
     }
 }
 
-/// What a folder has instead of [`TOKENIZER`], as the end of a sentence about that.
+/// What a folder has instead of [`TOKENIZER`], as the end of a sentence about the missing file.
 #[cfg(feature = "tokenizer")]
 pub(super) fn instead_of_tokenizer(folder: &Folder) -> String {
     let found = OTHER_TOKENIZERS.iter();
@@ -125,7 +125,7 @@ fn is_model(folder: &Folder) -> bool {
     folder.has(CONFIG) || !models_among(&folder.names()).is_empty()
 }
 
-/// What is said of an adapter, if the folder has one.
+/// The message about an adapter, if the folder has one.
 fn adapter(folder: &Folder) -> Option<String> {
     if !folder.has(ADAPTER) {
         return None;
@@ -137,7 +137,7 @@ fn adapter(folder: &Folder) -> Option<String> {
         Some(format!(" of {}", shortened(base, LONGEST_LIST)))
     });
     Some(format!(
-        "it is an adapter ({ADAPTER}), which changes a model{} and is not one itself: merge both (in Python, `merge_and_unload` of peft), save what it gives, and name that",
+        "it is an adapter ({ADAPTER}), which changes a model{} and is not one itself: merge both (in Python, `merge_and_unload` of peft), save the result, and use that",
         base.unwrap_or_default()
     ))
 }

@@ -4,12 +4,12 @@ use crate::graph::{Graph, Kind, Name, Value};
 use crate::ops::{BinaryFunction, Function};
 use crate::types::{Dim, Literal};
 
-/// Limits found in the tables that a graph reads by token id or by position.
+/// Limits that follow from the tables that a graph reads by token id or by position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
-    /// Ids below this are in every table that token ids index; `None` where no table is.
+    /// Ids below this are in every table that is indexed by token ids; `None` if there is no such table.
     pub vocabulary: Option<usize>,
-    /// Positions below this are in every table that positions index; `None` where no table is.
+    /// Positions below this are in every table that is indexed by positions; `None` if there is no such table.
     pub positions: Option<usize>,
 }
 
@@ -19,13 +19,13 @@ enum Index {
     Positions(i64),
 }
 
-/// The largest offset of positions: up to here whole numbers are exact in f32, as which kernels read literals.
+/// The largest offset of positions: kernels read literals as f32, in which whole numbers are exact up to here.
 const LARGEST_OFFSET: i64 = 1 << 24;
 
-/// A node whose index can't be bounded before running, and why.
+/// A node whose index can't be bounded before the model runs, and why.
 pub(super) type Unbounded = (Name, String);
 
-/// The limits of `graph`, or all tables whose index can't be bounded before running.
+/// The limits of `graph`, or all nodes whose index can't be bounded before the model runs.
 pub(super) fn limits(graph: &Graph) -> Result<Limits, Vec<Unbounded>> {
     let mut limits = Limits {
         vocabulary: None,

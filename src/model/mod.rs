@@ -1,7 +1,7 @@
-//! A model, ready to run: the whole way from files to an executor, and the options along it.
+//! A model, ready to run: the whole path from files to an executor, and the options for it.
 //!
-//! What belongs here: finding a model's files, choosing its graph, compiling it, and the [`Model`] that sessions are
-//! made of. What does not: any of the steps themselves, each of which has a module of its own.
+//! What belongs here: finding a model's files, choosing its graph, compiling it, and the [`Model`] that creates sessions.
+//! What does not: any of the steps themselves, each of which has its own module.
 
 #[cfg(feature = "tokenizer")]
 mod beside;
@@ -77,7 +77,7 @@ use crate::rewrite::Report;
 #[cfg(feature = "tokenizer")]
 use crate::text::tokenizer::{Tokenizer, TokenizerError};
 
-/// A model, ready to run. Cheap to clone; clones share weights and threads, and may be used from any thread.
+/// A model, ready to run. It is cheap to clone; clones share weights and threads, and may be used from any thread.
 #[derive(Clone)]
 pub struct Model {
     shared: Arc<Shared>,
@@ -107,12 +107,12 @@ struct Shared {
 }
 
 impl Model {
-    /// Open a model: a folder with `config.json` and safetensors files, a GGUF file, or `demo`, the embedded one (write
-    /// `./demo` for a folder of that name). Compiles its graph, packs its weights and starts its threads.
+    /// Open a model: a folder with `config.json` and safetensors files, a GGUF file, or `demo`, the embedded model (write
+    /// `./demo` for a folder with that name). Compiles its graph, packs its weights and starts its threads.
     ///
     /// # Errors
-    /// If files are missing or damaged, no graph file describes the model, an option is out of its range, memory or threads
-    /// can't be had, or [`Options::progress`] ends the loading.
+    /// If files are missing or damaged, no graph file describes the model, an option is out of its range, the system refuses
+    /// memory or threads, or [`Options::progress`] ends the loading.
     pub fn open(source: impl Into<Source>, options: &Options) -> Result<Model, ModelError> {
         let _environment = FloatEnvironment::set_default();
         let mut files = ModelFiles::open(&source.into(), options)?;
@@ -188,15 +188,15 @@ impl Model {
         })
     }
 
-    /// Open a model whose files the program holds, without touching any other.
+    /// Open a model whose files are in the program's memory, without reading any other file.
     ///
     /// # Errors
-    /// As [`Model::open`]; what is wrong with a file names it as a folder would have it (`config.json`, `model.gguf`).
+    /// As [`Model::open`]; an error names a file by the name that it would have in a folder (`config.json`, `model.gguf`).
     pub fn from_bytes(bytes: ModelBytes, options: &Options) -> Result<Model, ModelError> {
         Model::open(bytes, options)
     }
 
-    /// A new sequence. Its memory is what [`Model::plan`] says, taken here and never grown.
+    /// A new sequence. Its memory is what [`Model::plan`] says; it is allocated here and never grows.
     ///
     /// # Errors
     /// If the system has no memory for it.
@@ -204,22 +204,22 @@ impl Model {
         Session::new(self.shared.executor.clone(), self.vocabulary())
     }
 
-    /// The session that [`Session::save`] wrote: the model and its passes must be the same, while threads, chunks, the
-    /// instruction set and the context may differ. The next output has the bits it would have had there.
+    /// The session that [`Session::save`] wrote. The model and its passes must be the same, while threads, chunks, the
+    /// instruction set and the context may differ. The next output has the same bits as it would have had in the saved session.
     ///
     /// # Errors
-    /// If the bytes can't be read, are damaged, or are of another model or a longer context.
+    /// If the bytes can't be read, are damaged, or belong to another model or a longer context.
     pub fn load_session(&self, from: &mut impl Read) -> Result<Session, SavedSessionError> {
         Session::load(self.shared.executor.clone(), self.vocabulary(), from)
     }
 
-    /// How the cache of prompts' beginnings fares; `None` for a model opened without one.
+    /// Statistics of the prefix cache; `None` for a model that was opened without one.
     pub fn prefix_statistics(&self) -> Option<PrefixStatistics> {
         let cache = self.shared.executor.prefix_cache();
         cache.map(|cache| cache.statistics())
     }
 
-    /// Every byte that the model and one session take.
+    /// Every byte of memory that the model and one session take.
     pub fn plan(&self) -> MemoryReport {
         let Compiled {
             plan, weight_bytes, ..
@@ -227,7 +227,7 @@ impl Model {
         MemoryReport::new(plan, *weight_bytes).with_tokenizer(self.shared.tokenizer_estimate)
     }
 
-    /// What the model's files say and the model does not do, though it runs.
+    /// What the model's files ask for and the model does not do, although it runs.
     pub fn warnings(&self) -> &[Warning] {
         &self.shared.compiled.warnings
     }
@@ -249,7 +249,7 @@ impl Model {
         &self.shared.compiled
     }
 
-    /// Positions a session has.
+    /// Number of positions of a session.
     pub fn context(&self) -> usize {
         self.shared.compiled.plan.options().context
     }
@@ -259,7 +259,7 @@ impl Model {
         self.shared.compiled.vocabulary
     }
 
-    /// Whether tokens see later ones, as an encoder's do. Such a model reads each text whole and continues none.
+    /// Whether tokens see later tokens, as in an encoder. Such a model reads each text whole and can't continue a text.
     pub fn is_bidirectional(&self) -> bool {
         self.shared.compiled.plan.is_bidirectional()
     }
@@ -279,17 +279,17 @@ impl Model {
         self.shared.compiled.plan.options().isa
     }
 
-    /// Threads that run a step.
+    /// Number of threads that run a step.
     pub fn threads(&self) -> usize {
         self.shared.compiled.plan.options().threads
     }
 
-    /// Where it is to be read how this model's hidden states become embeddings.
+    /// Where to read how this model's hidden states become embeddings.
     pub(crate) fn recipe_source(&self) -> &RecipeSource {
         &self.shared.recipe_source
     }
 
-    /// The tokenizer, if the model has one of a known kind and was not opened without ([`Options::text`]).
+    /// The tokenizer, if the model has one of a known kind and was not opened without it ([`Options::text`]).
     #[cfg(feature = "tokenizer")]
     pub fn tokenizer(&self) -> Option<&Tokenizer> {
         self.shared.tokenizer.as_ref().ok()
@@ -301,14 +301,14 @@ impl Model {
         self.shared.tokenizer.as_ref().map_err(Clone::clone)
     }
 
-    /// Where the chat template may stand.
+    /// Where the chat template may be.
     #[cfg(feature = "chat")]
     pub(crate) fn template_files(&self) -> &crate::text::template_files::TemplateFiles {
         &self.shared.template_files
     }
 }
 
-/// What the tokenizer is made of. The inner error says what is missing, where that is no reason to refuse the model.
+/// The source of the tokenizer. The inner error says what is missing if that is not a reason to refuse the model.
 #[cfg(feature = "tokenizer")]
 fn vocabulary(
     files: &ModelFiles,
@@ -325,7 +325,7 @@ fn vocabulary(
     }
 }
 
-/// What the files name as ends of texts, then what the vocabulary spells like one.
+/// The tokens that the files name as ends of texts, then the tokens that the vocabulary spells like an end of text.
 #[cfg(feature = "tokenizer")]
 fn eos_tokens(mut named: Vec<u32>, tokenizer: Option<&Tokenizer>) -> Vec<u32> {
     for &id in tokenizer.map(Tokenizer::end_tokens).unwrap_or_default() {
@@ -336,7 +336,7 @@ fn eos_tokens(mut named: Vec<u32>, tokenizer: Option<&Tokenizer>) -> Vec<u32> {
     named
 }
 
-/// The cache of prompts' beginnings that the plan speaks of.
+/// The prefix cache that the plan describes.
 fn prefix_cache(plan: &ModelPlan) -> Result<Option<PrefixCache>, ModelError> {
     let value = plan.options().prefix_cache;
     if value == 0 {
@@ -349,9 +349,9 @@ fn prefix_cache(plan: &ModelPlan) -> Result<Option<PrefixCache>, ModelError> {
             option: "prefix_cache",
             value,
             range: match PrefixCache::least_bytes(plan) {
-                None => "0, as this model keeps no rows from one step to the next".to_string(),
+                None => "0, because this model keeps no rows from one step to the next".to_string(),
                 Some(least) => {
-                    format!("0, or {least} bytes and more for a block of {KEY_BLOCK} tokens")
+                    format!("0, or at least {least} bytes for a block of {KEY_BLOCK} tokens")
                 }
             },
         }),

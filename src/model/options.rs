@@ -12,23 +12,23 @@ use crate::types::DType;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Weights ready.
+    /// Number of weights that are ready.
     pub done: usize,
-    /// Weights in all.
+    /// Number of all weights.
     pub all: usize,
 }
 
-/// What is told how loading goes, and decides whether it goes on. Clones share the function.
+/// A function that is called with the progress of loading, and decides whether loading goes on. Clones share the function.
 #[derive(Clone)]
 pub struct OnProgress(Arc<dyn Fn(Progress) -> ControlFlow<()> + Send + Sync>);
 
 impl OnProgress {
-    /// Asks `function`, from the thread that loads.
+    /// Calls `function` on the thread that loads.
     pub fn new(function: impl Fn(Progress) -> ControlFlow<()> + Send + Sync + 'static) -> Self {
         OnProgress(Arc::new(function))
     }
 
-    /// Tells the function.
+    /// Calls the function.
     pub(super) fn tell(&self, progress: Progress) -> ControlFlow<()> {
         (self.0)(progress)
     }
@@ -43,49 +43,49 @@ impl fmt::Debug for OnProgress {
 /// Which logits a prompt step computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Logits {
-    /// Those of the last token: what choosing the next token needs. Bidirectional models give those of every token all
-    /// the same.
+    /// The logits of the last token, which is what choosing the next token needs. Bidirectional models compute the outputs of
+    /// every token all the same.
     #[default]
     Last,
-    /// Those of every token.
+    /// The logits of every token.
     All,
 }
 
-/// What products with block-quantized weights multiply. Other weights always meet f32.
+/// The type of activations that block-quantized weights are multiplied with. Other weights are always multiplied with f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Activations {
-    /// Signed bytes with a scale for each 32: faster, and within a few percent of the logits' spread.
+    /// Signed bytes with a scale for each 32 of them: faster, and within a few percent of the logits' spread.
     #[default]
     Int8,
-    /// Floats: blocks are widened to f32 when the model is loaded, and everything is as if the file held those.
+    /// Floats: blocks are widened to f32 when the model is loaded, and everything is as if the file contained f32.
     F32,
 }
 
 /// How weight files are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum WeightAccess {
-    /// They are mapped: what is not packed is read where it lies, and shared with other processes. A file that another
-    /// program cuts off while the model is in use ends the process.
+    /// They are mapped: weights that are not packed are read in place, and shared with other processes. If another program
+    /// truncates a file while the model is in use, the process ends.
     #[default]
     Mapped,
-    /// They are read into memory, one tensor at a time: what becomes of them later does not matter.
+    /// They are read into memory, one tensor at a time: later changes of the files do not matter.
     Read,
 }
 
 /// What opening a model does about its tokenizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Text {
-    /// Nothing: token ids in, logits out. What is wrong with the tokenizer does not matter.
+    /// Nothing: token ids in, logits out. It does not matter if something is wrong with the tokenizer.
     Never,
-    /// It is there if the model has one of a known kind. What is missing is told when text is asked for; one that is
-    /// broken is refused.
+    /// The tokenizer is loaded if the model has one of a known kind. If it is missing, the error comes when text is asked for;
+    /// if it is broken, the model is refused.
     #[default]
     IfAny,
     /// The model is refused, before its weights are read, if it has no tokenizer of a known kind.
     Needed,
 }
 
-/// Choices for [`super::Model::open`]. The default is what most callers want; each method changes one choice.
+/// Choices for [`super::Model::open`]. The defaults are what most callers want; each method changes one choice.
 ///
 /// ```
 /// use smallmind::Options;
@@ -96,32 +96,32 @@ pub enum Text {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Options {
-    /// Threads that run a step; where `None`, all that the system grants the process, or one alone for steps too small
-    /// to gain from more.
+    /// Number of threads that run a step; with `None`, as many as the system grants the process, or only one for steps that
+    /// are too small to gain from more.
     pub threads: Option<usize>,
-    /// Positions of a session; the smaller of the model's and 4096 where `None`.
+    /// Number of positions of a session; with `None`, the smaller of the model's number and 4096.
     pub context: Option<usize>,
-    /// The most tokens of a prompt step, and never more than the context; where `None` 512 (with [`Logits::All`] fewer, if
+    /// The most tokens of a prompt step, never more than the context; with `None`, 512 (with [`Logits::All`] fewer, if
     /// their logits would take more than 64 MiB). A step of a bidirectional model reads whole texts, several if they fit:
-    /// there it may be more than the context, and where `None` it is the context, but at least 512.
+    /// there the number may be larger than the context; with `None` it is the context, but at least 512.
     pub chunk: Option<usize>,
     /// Which logits a prompt step computes.
     pub logits: Logits,
-    /// What products with block-quantized weights multiply.
+    /// The type of activations that block-quantized weights are multiplied with.
     pub activations: Activations,
-    /// What matrices of floats that products read become when the model is loaded: one of [`DType::written`]. They keep their
-    /// type where `None`, and gains, biases and tables always.
+    /// The type to which matrices of floats that products read are converted when the model is loaded: one of
+    /// [`DType::written`]. With `None` they keep their type; gains, biases and tables always do.
     ///
-    /// A format of blocks of 256 gives way to one of 32 where rows are not made of whole blocks (Q4_K to Q5_0, Q6_K to Q8_0,
-    /// as in llama.cpp); what does not fit either keeps its type.
+    /// A format with blocks of 256 is replaced by a format with blocks of 32 if rows are not whole blocks (Q4_K by Q5_0, Q6_K
+    /// by Q8_0, as in llama.cpp); a matrix that fits neither keeps its type.
     pub weights: Option<DType>,
     /// How weight files are read.
     pub weight_access: WeightAccess,
-    /// Whether text is wanted, and so a tokenizer.
+    /// Whether text, and therefore a tokenizer, is wanted.
     pub text: Text,
-    /// Bytes for a cache of prompts' beginnings, taken when the model is opened and shared by all its sessions: a prompt
-    /// that begins a session reads only what lies after the longest beginning of whole blocks of 64 tokens that an
-    /// earlier prompt had. 0 for none. Models that give the logits of every token read every token.
+    /// Bytes for a cache of prompt prefixes, allocated when the model is opened and shared by all its sessions; 0 for no cache.
+    /// A prompt that begins a session reads only the tokens after the longest prefix, in whole blocks of 64 tokens, that it
+    /// shares with an earlier prompt. Models that return the logits of every token read every token.
     pub prefix_cache: usize,
     /// Passes or rules to leave out.
     pub without: BTreeSet<String>,
@@ -129,20 +129,20 @@ pub struct Options {
     pub stop_after: Option<String>,
     /// Whether [`super::Model::report`] says where rules nearly fired; opening then takes longer.
     pub near_misses: bool,
-    /// The instruction set: `scalar`, `avx2` or `avx512`; the widest that the CPU has where `None`.
+    /// The instruction set: `scalar`, `avx2` or `avx512`; with `None`, the widest that the CPU has.
     pub isa: Option<String>,
     /// A graph file instead of the model's own, or of the built-in one for its architecture.
     pub graph: Option<PathBuf>,
     /// A folder of passes instead of the built-in ones.
     pub passes: Option<PathBuf>,
-    /// Told how loading goes, from the calling thread, before each weight and after the last. What it returns decides
-    /// whether loading goes on: after [`ControlFlow::Break`] it is [`super::ModelError::Cancelled`], and nothing of the
-    /// model is left.
+    /// Called on the calling thread with the progress of loading, before each weight and after the last. Its result decides
+    /// whether loading goes on: after [`ControlFlow::Break`], opening fails with [`super::ModelError::Cancelled`], and nothing
+    /// of the model is left.
     pub progress: Option<OnProgress>,
 }
 
 impl Options {
-    /// What most callers want.
+    /// The defaults, which are what most callers want.
     pub fn new() -> Options {
         Options::default()
     }

@@ -1,4 +1,4 @@
-//! Where it stands how hidden states become embeddings.
+//! Where to read how hidden states become embeddings.
 
 use super::{Configuration, ModelError, ModelFiles};
 use crate::architecture::parameters::ParameterSource;
@@ -6,7 +6,7 @@ use crate::files::folder::Folder;
 use crate::language::diagnostics::{Position, Problem, Problems};
 use crate::language::value::Value;
 
-/// Where a model's recipe is to be read.
+/// The files from which a model's recipe is read.
 #[derive(Clone, Debug)]
 pub(crate) struct RecipeSource {
     /// The model's folder, if it has one.

@@ -1,4 +1,4 @@
-//! Where a model comes from, and which kind of files is there.
+//! Where a model comes from, and which kind of files it has.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -17,11 +17,12 @@ use crate::files::weight_files::INDEX_FILE;
 /// Where a model comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The model that the library carries, where it was built with the feature `demo`.
+    /// The model that is part of the library, if it was built with the feature `demo`.
     Demo,
-    /// A folder (with `config.json` and weights, or with one GGUF file), a GGUF file, or a `config.json` alone (which is enough to compile, but not to run).
+    /// A folder (with `config.json` and weights, or with one GGUF file), a GGUF file, or only a `config.json` (which is enough
+    /// to compile, but not to run).
     Path(PathBuf),
-    /// Files that the program holds.
+    /// Files in the program's memory.
     Bytes(ModelBytes),
 }
 
@@ -60,10 +61,10 @@ impl From<ModelBytes> for Source {
 }
 
 impl Source {
-    /// The model's folder; `None` for a file on disk, and for what is not there.
+    /// The model's folder; `None` for a file on disk, or if nothing is there.
     ///
     /// # Errors
-    /// If it is the demo, and the library was built without it.
+    /// If the source is the demo, and the library was built without it.
     pub fn folder(&self) -> Result<Option<Folder>, ModelError> {
         Ok(match self {
             Source::Demo => Some(demo()?.folder()),
@@ -73,23 +74,23 @@ impl Source {
     }
 }
 
-/// The fewest bytes of a GGUF file: its magic, version and two counts.
+/// The smallest size of a GGUF file in bytes: its magic, version and two counts.
 const LEAST_GGUF: u64 = 24;
 
-/// What kind of files is at a source.
+/// The kind of files at a source.
 pub(super) enum Place {
     /// A folder with a config.json.
     Folder(Folder),
-    /// A config.json alone.
+    /// Only a config.json.
     Config(PathBuf),
     /// A GGUF file.
     Gguf(PathBuf),
-    /// A GGUF file in memory, with what was given besides it.
+    /// A GGUF file in memory, with the other files that were given.
     GgufBytes(Folder),
 }
 
 impl Place {
-    /// Looks at what is there; opens nothing but the beginning of a file.
+    /// Looks at what is there; reads only the beginning of a file.
     pub(super) fn of(source: &Source) -> Result<Place, ModelError> {
         let refuse = |path: PathBuf, problem: &str| ModelError::NoModel {
             path,
@@ -131,7 +132,7 @@ impl Place {
     }
 }
 
-/// Whether a folder has weights as safetensors.
+/// Whether a folder has safetensors weights.
 fn has_weights(folder: &Folder) -> bool {
     folder
         .names()
@@ -140,10 +141,10 @@ fn has_weights(folder: &Folder) -> bool {
         || folder.has(INDEX_FILE)
 }
 
-/// The GGUF file of a folder that has one model as such; `None` if it has none.
+/// The GGUF file of a folder with one GGUF model; `None` if it has none.
 fn gguf_of(folder: &Path) -> Result<Option<PathBuf>, ModelError> {
     let mut models = models_among(&Folder::Disk(folder.to_path_buf()).names());
-    // What is shorter than a header has not arrived.
+    // A file that is shorter than a header is an unfinished download.
     models.retain(|name| {
         let file = fs::metadata(folder.join(name));
         file.is_ok_and(|file| file.len() >= LEAST_GGUF)
@@ -154,7 +155,7 @@ fn gguf_of(folder: &Path) -> Result<Option<PathBuf>, ModelError> {
         _ => Err(ModelError::NoModel {
             path: folder.to_path_buf(),
             problem: format!(
-                "{} models lie there, and which is meant is not said: name one of the files {}",
+                "there are {} models: choose one of the files {}",
                 models.len(),
                 models.join(", ")
             ),
@@ -162,7 +163,7 @@ fn gguf_of(folder: &Path) -> Result<Option<PathBuf>, ModelError> {
     }
 }
 
-/// What a file is that is not a model, after "; " if that can be told.
+/// What kind of file a file is that is not a model, after "; " if that is known.
 fn instead_of_file(path: &Path) -> String {
     let mut beginning = Vec::new();
     let read = File::open(path).and_then(|file| {
@@ -178,7 +179,7 @@ fn instead_of_file(path: &Path) -> String {
                 false => folder,
             };
             format!(
-                "; it has weights, and its folder is the model: {}",
+                "; it has weights, but the model is its folder: {}",
                 folder.display()
             )
         }
@@ -187,13 +188,13 @@ fn instead_of_file(path: &Path) -> String {
     }
 }
 
-/// Whether a path is that of a GGUF file, by its name or by its first bytes.
+/// Whether a path leads to a GGUF file, judging by its name or its first bytes.
 pub(super) fn is_gguf_file(path: &Path) -> bool {
     let named_gguf = path.extension().is_some_and(|e| e == "gguf");
     path.is_file() && (named_gguf || is_gguf(path))
 }
 
-/// The GGUF file of a model in memory, which is whole.
+/// The GGUF file of a model in memory, which is in one part.
 pub(super) fn gguf_in_memory(folder: &Folder) -> Result<GgufFile, TensorFileError> {
     match WeightFile::open_in(folder, GGUF, Open::Data)? {
         WeightFile::Gguf(file) => file.refuse_part(),

@@ -1,4 +1,4 @@
-//! The text model of a checkpoint that reads images or sounds too: its configuration is an object in config.json, and its
+//! The text model of a checkpoint that also reads images or sounds: its configuration is an object in config.json, and its
 //! weights have a prefix.
 
 use std::borrow::Cow;
@@ -7,11 +7,11 @@ use serde_json::Value as Json;
 
 use crate::files::json;
 
-/// The keys under which the configuration of the text model may stand.
+/// The keys under which the configuration of the text model may be.
 const KEYS: [&str; 3] = ["text_config", "llm_config", "language_config"];
-/// Keys of the whole that name its own architecture, and say nothing of the text model.
+/// Keys of the whole configuration that name its own architecture, and say nothing about the text model.
 const OF_THE_WHOLE: [&str; 3] = ["architectures", "model_type", "auto_map"];
-/// What may stand before the names that the weights of the text model have alone.
+/// Prefixes that may come before the names that the weights have in a checkpoint of only the text model.
 const PREFIXES: [&str; 6] = [
     "language_model.",
     "model.language_model.",
@@ -21,8 +21,8 @@ const PREFIXES: [&str; 6] = [
     "thinker.",
 ];
 
-/// The config.json of the text model alone, if `text` has one in it: what the whole says stands for what the text model
-/// leaves out.
+/// The config.json of only the text model, if `text` contains one: keys that the text model leaves out have the values of
+/// the whole configuration.
 pub(super) fn configuration(text: &str) -> Option<Cow<'static, str>> {
     let Ok(Json::Object(mut whole)) = json::parse(text) else {
         return None;
@@ -43,7 +43,7 @@ pub(super) fn configuration(text: &str) -> Option<Cow<'static, str>> {
     serde_json::to_string(&whole).ok().map(Cow::Owned)
 }
 
-/// Adds what such a checkpoint's tensors have before the names that a graph file's prefixes allow for.
+/// Adds the prefixes that such a checkpoint's tensors have before the names that a graph file's prefixes allow.
 pub(super) fn add_prefixes(prefixes: &mut Vec<String>) {
     let plain = prefixes.clone();
     for before in PREFIXES {

@@ -1,4 +1,4 @@
-//! Finding a model's tokenizer, for which no weight and no graph is needed.
+//! Finding a model's tokenizer, which needs no weights and no graph.
 
 use super::file_names::TOKENIZER;
 use super::lacking::instead_of_tokenizer;
@@ -44,7 +44,7 @@ impl Vocabulary {
         })
     }
 
-    /// Whether there is a tokenizer of a known kind, which costs next to nothing to know.
+    /// Checks that there is a tokenizer of a known kind, which costs next to nothing.
     pub fn check(&self) -> Result<(), TokenizerError> {
         match self {
             Vocabulary::Folder(folder) if !folder.has(TOKENIZER) => Err(TokenizerError::Missing {
@@ -58,7 +58,7 @@ impl Vocabulary {
         }
     }
 
-    /// About how many bytes the tokenizer takes; 0 where there is none.
+    /// About how many bytes the tokenizer takes; 0 if there is no tokenizer.
     pub fn estimate(&self) -> usize {
         match self {
             Vocabulary::Folder(folder) => folder.size(TOKENIZER).map_or(0, estimate_file),
@@ -76,8 +76,8 @@ impl Vocabulary {
     }
 }
 
-/// The tokenizer of a model: of the demo, of a folder with `tokenizer.json`, or of a GGUF file, which may hold nothing but
-/// its vocabulary. No weight is read, and the architecture need not be known.
+/// The tokenizer of the demo, of a folder with `tokenizer.json`, or of a GGUF file, which may contain only its vocabulary.
+/// No weight is read, and the architecture need not be known.
 ///
 /// # Errors
 /// If there is no model, or its tokenizer is missing or can't be used.

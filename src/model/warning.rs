@@ -1,12 +1,12 @@
-//! What a model's files say and the model does not do, though it runs.
+//! What a model's files ask for and the model does not do, although it runs.
 
 use std::fmt;
 
-/// Something about a model that its user should know: it runs, but perhaps not as its files mean it.
+/// Something that the user of a model should know: the model runs, but perhaps not as its files intend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// The configuration has keys that change what the model computes, and the graph file reads none of them.
+    /// The configuration has keys that change what the model computes and that the graph file does not read.
     UnreadKeys {
         /// The configuration's file.
         config: String,
@@ -15,7 +15,7 @@ pub enum Warning {
         /// The keys, each with its value.
         keys: Vec<String>,
     },
-    /// The configuration has keys that others replace.
+    /// The configuration has keys that other keys replace.
     ReplacedKeys {
         /// The configuration's file.
         config: String,
@@ -28,16 +28,16 @@ pub enum Warning {
         config: String,
         /// The positions of a session.
         context: usize,
-        /// The positions that the model states, or that its architecture has unless told.
+        /// The positions that the model states, or the default of its architecture.
         stated: usize,
     },
-    /// The configuration has a token id that is none.
+    /// The configuration has an invalid token id.
     TokenId {
         /// The configuration's file.
         config: String,
         /// The key.
         key: String,
-        /// What it holds.
+        /// Its value.
         found: String,
     },
 }
@@ -56,7 +56,7 @@ impl fmt::Display for Warning {
             ),
             Warning::ReplacedKeys { config, keys } => write!(
                 f,
-                "{config}: {} is not used, as rope_scaling replaces rope_parameters",
+                "{config}: {} is not used, because rope_scaling replaces rope_parameters",
                 keys.join(", ")
             ),
             Warning::Context {
@@ -65,7 +65,7 @@ impl fmt::Display for Warning {
                 stated,
             } => write!(
                 f,
-                "the context is {context} positions, and the model is made for {stated} ({config}): what lies beyond may be nonsense"
+                "the context is {context} positions, but the model was made for {stated} ({config}): beyond that, its output may be nonsense"
             ),
             Warning::TokenId { config, key, found } => {
                 write!(

@@ -1,7 +1,8 @@
-//! Attention: whole, in steps, and with its cache.
+//! Attention: whole, in single steps, and with its cache.
 //!
-//! The order of additions is fixed by positions alone: keys come in blocks that begin at absolute positions 0, 64, 128, …;
-//! each block with a visible key gives a largest score, a sum and an output, and these merge from left to right.
+//! The order of additions depends only on positions: keys are processed in blocks that begin at the absolute positions 0,
+//! 64, 128, …; each block with a visible key has a largest score, a sum and an output, and these are merged from left to
+//! right.
 
 use smallvec::SmallVec;
 
@@ -44,13 +45,13 @@ const WINDOW: AttributeDef = AttributeDef::optional(
     "window",
     AttributeKind::Int(1, i64::MAX),
     Attribute::Absent,
-    "how many keys a query sees, its own included; all where absent",
+    "how many keys a query sees, including its own; all if absent",
 );
 const PAIRS: AttributeDef = AttributeDef::optional(
     "pairs",
     AttributeKind::Choice(&["half", "adjacent"]),
     Attribute::word("half"),
-    "as ApplyRotary's, where a table is given",
+    "as in ApplyRotary; used only with a table",
 );
 
 const K: InputDef = InputDef::required("k", Form::Tensor);
@@ -60,7 +61,7 @@ const Q: InputDef = InputDef::required("q", Form::Tensor);
 pub(super) const OPS: &[OpDef] = &[
     OpDef {
         name: "CausalMask",
-        formula: "scores [heads, T, S], −∞ where the key lies after the query or outside its window",
+        formula: "scores [heads, T, S], −∞ where the key comes after the query or is outside its window",
         attributes: &[WINDOW],
         inputs: &[InputDef::required("scores", Form::Tensor)],
         rank: 40,
@@ -98,12 +99,12 @@ pub(super) const OPS: &[OpDef] = &[
     },
     OpDef {
         name: "Cache",
-        formula: "appends this step's k and v to the layer's cache and gives all of it: [S, kv_heads, dim] each",
+        formula: "appends this step's k and v to the layer's cache and returns all of it: [S, kv_heads, dim] each",
         attributes: &[WINDOW],
         inputs: &[K, V],
         outputs: &["keys", "values"],
         rank: 30,
-        // All positions are handed out, whatever their reader looks at.
+        // All positions are returned, whatever their reader uses.
         state: Some(State {
             keys: 0,
             window: |_| None,
@@ -115,7 +116,7 @@ pub(super) const OPS: &[OpDef] = &[
     },
     OpDef {
         name: "CachedAttention",
-        formula: "Attention(q, Cache(k, v)), causal; q and k turned by the rotary table first, where one is given",
+        formula: "Attention(q, Cache(k, v)), causal; with a rotary table, q and k are rotated by it first",
         attributes: &[SCALE, SOFTCAP, WINDOW, PAIRS],
         inputs: &[Q, K, V, InputDef::optional("table", Form::Tensor)],
         rank: 10,
@@ -148,7 +149,7 @@ fn mask_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     same(op, inputs)
 }
 
-/// Check q [T, heads, dim] against k [S, kv_heads, dim].
+/// Checks q [T, heads, dim] against k [S, kv_heads, dim].
 fn check_heads(q: &Type, k: &Type) -> Result<(), String> {
     expect_rank("q", q, 3)?;
     expect_rank("k", k, 3)?;
@@ -170,7 +171,7 @@ fn check_heads(q: &Type, k: &Type) -> Result<(), String> {
     }
 }
 
-/// Fail where a window is stated and later keys are visible: which of them the window would keep is not defined.
+/// Fails if a window is given and later keys are visible: which of those the window would keep is undefined.
 fn check_window(op: &Op) -> Result<(), String> {
     match window(op).filter(|_| !op.flag("causal")) {
         Some(window) => Err(format!(
@@ -212,7 +213,7 @@ fn cache_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     Ok(SmallVec::from_iter([all.clone(), all]))
 }
 
-/// Fail unless `found` is [T, heads, head_dim], only T unknown.
+/// Fails unless `found` is [T, heads, head_dim], where only T is unknown.
 fn expect_tokens(what: &str, found: &Type) -> Result<(), String> {
     match found.shape[..] {
         [Dim::Tokens, Dim::Fixed(_), Dim::Fixed(_)] => Ok(()),
@@ -252,7 +253,7 @@ fn mask_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     vec![Tensor::f32(x.shape.clone(), masked.collect())]
 }
 
-/// How scores are made.
+/// How scores are computed.
 struct Rule {
     scale: f32,
     softcap: Option<f32>,
@@ -272,7 +273,7 @@ impl Rule {
         }
     }
 
-    /// The score of one query and one key, each [dim].
+    /// The score of one query and one key, each `[dim]`.
     fn score(&self, q: &[f32], k: &[f32]) -> f32 {
         let chain = q.iter().zip(k).fold(0f32, |sum, (q, k)| q.mul_add(*k, sum));
         let score = chain * self.scale;
@@ -385,7 +386,7 @@ fn attention_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     )]
 }
 
-/// The state with this step's rows after it.
+/// The state with the rows of this step appended.
 fn append(operands: &Operands<'_>, which: usize, rows: &Tensor) -> Tensor {
     let before = operands
         .state()
@@ -435,7 +436,7 @@ fn scores_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     vec![Phase::whole(kernel, lowering)]
 }
 
-/// head_dim of operand 0, which shape inference has seen to be known.
+/// head_dim of operand 0, which shape inference has checked to be known.
 fn head_dim(lowering: &Lowering<'_>) -> usize {
     lowering.inputs[0]
         .and_then(|q| q.width())

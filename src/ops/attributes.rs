@@ -8,11 +8,11 @@ use smallvec::SmallVec;
 /// The value of an attribute.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Attribute {
-    /// Not given, and without a default.
+    /// Not given, and there is no default.
     Absent,
     /// A whole number.
     Int(i64),
-    /// A real number; kernels round it to f32.
+    /// A real number, which kernels round to f32.
     Float(f64),
     /// True or false.
     Bool(bool),
@@ -23,13 +23,13 @@ pub enum Attribute {
 }
 
 impl Attribute {
-    /// A word known when compiling.
+    /// A word that is known at compile time.
     pub const fn word(word: &'static str) -> Self {
         Attribute::Text(Cow::Borrowed(word))
     }
 }
 
-/// As an attribute is written in a graph file: text is an expression, hence quoted twice.
+/// Printed as an attribute is written in a graph file: a text is an expression there, so it has two kinds of quotes.
 impl fmt::Display for Attribute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -46,12 +46,12 @@ impl fmt::Display for Attribute {
     }
 }
 
-/// What an attribute may be.
+/// The values that an attribute may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttributeKind {
     /// A whole number within `low..=high`.
     Int(i64, i64),
-    /// A finite number; whole ones are taken too.
+    /// A finite number; whole numbers are accepted too.
     Float,
     /// True or false.
     Bool,
@@ -59,7 +59,7 @@ pub enum AttributeKind {
     Choice(&'static [&'static str]),
     /// A list of whole numbers.
     Ints,
-    /// Any text; the op's shape rule says what is wrong with it.
+    /// Any text; the shape rule of the op reports what is wrong with it.
     Text,
 }
 
@@ -82,15 +82,16 @@ impl fmt::Display for AttributeKind {
 /// One attribute of an op.
 #[derive(Debug)]
 pub struct AttributeDef {
-    /// Its name.
+    /// The name of the attribute.
     pub name: &'static str,
-    /// What it may be.
+    /// The values that the attribute may have.
     pub kind: AttributeKind,
-    /// What it is when not given. [`Attribute::Absent`] with `required` false means that it may stay absent.
+    /// The value if the attribute is not given. [`Attribute::Absent`] with `required` false means that the attribute may be
+    /// absent.
     pub default: Attribute,
-    /// Whether it must be given.
+    /// Whether the attribute must be given.
     pub required: bool,
-    /// What it does, in a few words.
+    /// What the attribute does, in a few words.
     pub doc: &'static str,
 }
 
@@ -123,11 +124,11 @@ impl AttributeDef {
     }
 }
 
-/// Values in the order of the definition. Most ops have none or one, and a graph of many layers is as fast to walk as its
-/// nodes are small.
+/// Values in the order of the definition. Most ops have no attribute or one, and small nodes make a graph of many layers
+/// fast to walk.
 pub type Attributes = SmallVec<[Attribute; 1]>;
 
-/// Check the given attributes against their definitions and fill in defaults.
+/// Checks the given attributes against their definitions and fills in defaults.
 pub(super) fn complete(
     op: &str,
     defs: &'static [AttributeDef],
@@ -169,7 +170,7 @@ pub(super) fn complete(
     }
 }
 
-/// The value as the definition wants it, or back as an error.
+/// The value in the form that the definition requires, or the original value as an error.
 fn check(def: &AttributeDef, value: Attribute) -> Result<Attribute, Attribute> {
     match (def.kind, value) {
         (AttributeKind::Int(low, high), Attribute::Int(n)) if (low..=high).contains(&n) => {

@@ -1,12 +1,12 @@
 //! The plain meaning of int8 blocks, and of their products with quantized weights.
 //!
-//! `kernels/quantized` writes the arithmetic down; this is the same in plain loops over what the files' bytes mean.
+//! `kernels/quantized` documents the arithmetic; this is the same arithmetic in plain loops over the decoded blocks.
 
 use super::tensor::{Data, Tensor};
 use crate::blocks::{BlockFormat, Group, Minimum};
 use crate::kernels::quantized::{INT8_BLOCK, INT8_BLOCK_WORDS};
 
-/// 32 activations as bytes, and what multiplies them.
+/// 32 activations as signed bytes, and their scale.
 struct Activations {
     scale: f32,
     quants: [i32; INT8_BLOCK],
@@ -69,7 +69,7 @@ pub(super) fn quantize(x: &Tensor) -> Tensor {
     }
 }
 
-/// `sum` and the product of 32 weights with as many activations.
+/// `sum` plus the product of 32 weights with 32 activations.
 fn add_to(sum: f32, w: &Group, x: &Activations) -> f32 {
     let products = w.ints.iter().zip(&x.quants);
     let products = products.map(|(&w, x)| i32::from(w) * x).collect::<Vec<_>>();

@@ -1,6 +1,7 @@
 //! Cast: the same elements in another type.
 //!
-//! A weight may become any type of weights, which loading does as it packs. What depends on the tokens is f32 or i32.
+//! A weight may be cast to any type of weights; loading does this while packing. Values that depend on the tokens are f32 or
+//! i32.
 
 use half::{bf16, f16};
 use smallvec::SmallVec;
@@ -15,14 +16,14 @@ use crate::blocks::BlockFormat;
 use crate::kernels::cast::Cast;
 use crate::types::{DType, Dim, Type};
 
-/// The op that gives elements another type, the attribute `to`.
+/// The op that converts elements to the type in the attribute `to`.
 pub const CAST: &str = "Cast";
 
 pub(super) const OPS: &[OpDef] = &[OpDef {
     name: CAST,
-    formula: "x in another type: to floats and blocks the nearest, as files of that type would have it; to i32 without its \
-              fraction, the smallest or largest i32 where it is beyond, 0 for no number. What depends on the tokens is \
-              f32 or i32; weights are not i32",
+    formula: "x converted to another type: for floats and blocks the nearest values, as files of that type store them; for \
+              i32 without the fraction, limited to the range of i32, and 0 for NaN. Values that depend on the tokens \
+              are f32 or i32; weights are not i32",
     attributes: &[AttributeDef::required(
         "to",
         AttributeKind::Choice(&TYPES),
@@ -50,7 +51,7 @@ const TYPES: [&str; 1 + DType::WEIGHTS.len()] = {
     types
 };
 
-/// The type that the attribute names.
+/// The type in the attribute.
 fn target(op: &Op) -> Result<DType, String> {
     let name = op.text("to");
     let known = match name == DType::I32.to_string() {
@@ -66,7 +67,7 @@ fn infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     let (unit, _) = dtype.unit();
     let whole = |width: Dim| width.fixed().is_some_and(|width| width % unit == 0);
     if !dtype.blocks().is_none_or(BlockFormat::is_written) {
-        return Err(format!("blocks of {dtype} are read, not made"));
+        return Err(format!("blocks of {dtype} can be read but not written"));
     }
     let fits = match x.dtype {
         DType::I32 => matches!(dtype, DType::F32 | DType::I32),
@@ -92,7 +93,7 @@ fn reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
         let values = values.iter().map(|&x| round(x)).collect();
         Tensor::f32(shape.clone(), values)
     };
-    // Shape inference has refused names of no type, and formats that can't be made.
+    // Shape inference has rejected names that are not types, and formats that cannot be written.
     vec![match (target(op).unwrap_or(DType::F32), &x.data) {
         (DType::I32, Data::I32(_)) => x.clone(),
         (DType::I32, _) => Tensor::i32(shape, values.iter().map(|&x| x as i32).collect()),
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_lose_their_fraction_and_ints_are_rounded_to_floats() {
+    fn floats_lose_their_fraction_and_ints_round_to_floats() {
         let floats = [1.9, -1.9, 0.5, -0.0, 3e9, -3e9, f32::NAN, f32::INFINITY];
         let ints = [1, -1, 0, 0, i32::MAX, i32::MIN, 0, i32::MAX];
         let x = Tensor::f32([8], floats.to_vec());

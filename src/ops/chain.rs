@@ -1,4 +1,4 @@
-//! Elementwise: several ops that work element by element as one.
+//! Elementwise: several elementwise ops as one op.
 
 use super::attributes::{AttributeDef, AttributeKind};
 use super::elementwise::{binary_tensor, binary_type, unary_tensor};
@@ -17,12 +17,12 @@ pub const ELEMENTWISE: &str = "Elementwise";
 
 pub(super) const OPS: &[OpDef] = &[OpDef {
     name: ELEMENTWISE,
-    formula: "the last result of a program over the operands x0, x1, …: t0 = Mul(x0, 0.5); t1 = Tanh(t0). Functions are \
-              named as their ops, and GeluTanh, Square, Cube; operands broadcast as NumPy does",
+    formula: "the last result of a program over the operands x0, x1, …: t0 = Mul(x0, 0.5); t1 = Tanh(t0). Functions have \
+              the names of their ops, plus GeluTanh, Square and Cube; operands broadcast as NumPy does",
     attributes: &[AttributeDef::required(
         "program",
         AttributeKind::Text,
-        "steps, each after those whose results it reads",
+        "steps, each of which reads only results of earlier steps",
     )],
     inputs: &[InputDef::required("x", Form::Any)],
     arity: Arity::Variadic,
@@ -79,12 +79,12 @@ fn infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     Ok(types.pop().into_iter().collect())
 }
 
-/// The program, which shape inference has seen to be one.
+/// The program, which shape inference has checked.
 fn program(op: &Op) -> Program {
     Program::parse(op.text("program")).unwrap_or(Program { steps: Vec::new() })
 }
 
-/// One function after the other.
+/// Applies one function after another.
 fn reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let mut results: Vec<Tensor> = Vec::new();
     for step in program(op).steps {

@@ -1,5 +1,5 @@
-//! An op, and a row of the table: everything about one op. A fact that another module needs is a column here, so that the module asks the
-//! table and not for a name.
+//! An op, and a row of the table: everything about one op. A fact that another module needs is a column here, so that the
+//! module asks the table instead of checking the op's name.
 
 use std::fmt;
 
@@ -18,52 +18,53 @@ pub type Types = SmallVec<[Type; 2]>;
 /// Everything about one op.
 #[derive(Clone, Copy)]
 pub struct OpDef {
-    /// ONNX's or PyTorch's name where it has one.
+    /// The name in ONNX or PyTorch, if there is one.
     pub name: &'static str,
     /// The formula, in a line or two.
     pub formula: &'static str,
-    /// Named attributes, in the order in which a lone positional value fills them.
+    /// Named attributes, in the order in which positional values fill them.
     pub attributes: &'static [AttributeDef],
     /// Operands by slot.
     pub inputs: &'static [InputDef],
     /// How many operands there may be.
     pub arity: Arity,
-    /// Names of the outputs, for documentation; [`Arity::Segments`] repeats the one.
+    /// Names of the outputs, for documentation; with [`Arity::Segments`] the one name is repeated.
     pub outputs: &'static [&'static str],
-    /// How far from the machine: primitives are high, fused ops low. A rule must not raise it.
+    /// The distance from the machine: high for primitives, low for fused ops. A rule must not raise it.
     pub rank: u32,
-    /// Whether operands 0 and 1 may trade places without changing a bit.
+    /// Whether operands 0 and 1 may be swapped without changing a bit.
     pub commutative: bool,
-    /// The function of each element that it is.
+    /// The elementwise function that the op applies, if it is elementwise.
     pub function: Option<Applies>,
-    /// The number that changes nothing.
+    /// The number that leaves the other operand unchanged, if there is one.
     pub neutral: Option<Neutral>,
     /// Which tokens a row of an output depends on.
     pub tokens: fn(&Op) -> Tokens,
-    /// What it keeps from step to step.
+    /// The state that the op keeps from step to step.
     pub state: Option<State>,
-    /// How its output lies in operand 0, where it computes nothing.
+    /// How the output is a view of operand 0, if the op computes nothing.
     pub view: Option<View>,
-    /// Where it reads rows by number.
+    /// The table and the row numbers, if the op reads rows by number.
     pub lookup: Option<Lookup>,
-    /// The op that computes several of this one in one step, where they read the same operand 0: after it, `segments` of
-    /// operand 1, then of operand 2. It has none of this op's other operands, and no other attribute.
+    /// The op that computes several of this op in one step if they read the same operand 0: after operand 0, it has
+    /// `segments` of operand 1, then as many of operand 2. It has none of the other operands of this op, and no other
+    /// attribute.
     pub merged: Option<&'static str>,
-    /// The two ops that it is one after the other.
+    /// The two ops that together do the same as this op.
     pub split: Option<Split>,
     /// (output, operand) pairs that may share memory.
     pub in_place: &'static [(usize, usize)],
-    /// Types of the outputs, or what is wrong with the operands.
+    /// The types of the outputs, or what is wrong with the operands.
     pub infer: fn(&Op, &[Option<&Type>]) -> Result<Types, String>,
-    /// The meaning: plain loops in the fixed order of additions.
+    /// The meaning of the op: plain loops with the fixed order of additions.
     pub reference: fn(&Op, &Operands<'_>) -> Vec<Tensor>,
     /// The kernels that run it.
     pub lower: fn(&Op, &Lowering<'_>) -> Vec<Phase>,
 }
 
 impl OpDef {
-    /// What rows begin with: one output, whose rows mix, no state, nothing special. Every row states at least its name,
-    /// formula, operands, shape rule, reference and kernels.
+    /// The default for rows: one output, whose rows depend on all tokens, no state, nothing special. Every row states at
+    /// least its name, formula, operands, shape rule, reference and kernels.
     pub(super) const PLAIN: OpDef = OpDef {
         name: "",
         formula: "",
@@ -104,13 +105,14 @@ pub const SEGMENTS: &str = "segments";
 
 /// One operand of an op.
 pub struct InputDef {
-    /// For documentation and messages.
+    /// The name in documentation and messages.
     pub name: &'static str,
-    /// Whether it may be absent.
+    /// Whether the operand may be absent.
     pub optional: bool,
-    /// Whether its absence must be written: where an optional weight is named and the file lacks it, it is not just left out.
+    /// Whether the absence must be written: if an optional weight is named and the file lacks it, the operand is not
+    /// silently omitted.
     pub stated: bool,
-    /// What kernels want of it.
+    /// The form in which kernels need the operand.
     pub form: Form,
 }
 
@@ -135,7 +137,7 @@ impl InputDef {
         }
     }
 
-    /// An operand that may be absent where that is written.
+    /// An operand that may be absent if its absence is written.
     pub const fn stated(name: &'static str, form: Form) -> Self {
         InputDef {
             stated: true,
@@ -149,9 +151,9 @@ impl InputDef {
 pub enum Arity {
     /// As many as the definition lists.
     Fixed,
-    /// Any number from one up; all are the first operand again.
+    /// Any number, at least one; each is like the first operand.
     Variadic,
-    /// By the attribute `segments`, n: operand 0, then n of operand 1, then n of operand 2; n outputs.
+    /// Given by the attribute `segments`, n: operand 0, then n of operand 1, then n of operand 2; n outputs.
     Segments,
 }
 
@@ -161,9 +163,9 @@ pub enum Tokens {
     /// Token `t` alone: row `t` of these operands, and weights. The rows of an output can then be computed for some
     /// tokens only.
     Own(&'static [usize]),
-    /// The same, where rows have a dimension besides the tokens, along which the op adds up: a vector `[T]` is one row.
+    /// The same for rows with another dimension besides the tokens, over which the op adds up: a vector `[T]` is one row.
     OwnRow(&'static [usize]),
-    /// The tokens of its own text, however many texts a step has: those up to `t` where it is causal, else all.
+    /// The tokens of the same text, even if a step has several texts: those up to `t` if causal, otherwise all.
     Text {
         /// Whether later tokens are invisible.
         causal: bool,
@@ -177,20 +179,20 @@ pub enum Tokens {
 pub struct State {
     /// The operand with this step's keys, [T, kv_heads, head_dim].
     pub keys: usize,
-    /// How many of the newest positions are ever read again; `None` where all are.
+    /// How many of the newest positions may be read again; `None` if all of them.
     pub window: fn(&Op) -> Option<usize>,
 }
 
-/// How an output lies in operand 0.
+/// How an output is a view of operand 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum View {
-    /// The same elements in the same order, under the output's shape: the same bytes.
+    /// The same elements in the same order with the output's shape: the same bytes.
     Reshape,
-    /// Dimension i is dimension `perm[i]` of the operand, by the attribute `perm`.
+    /// Dimension i is dimension `perm[i]` of the operand, where `perm` is an attribute.
     Transpose,
     /// A part of one dimension: [`slice_bounds`](super::slice_bounds).
     Slice,
-    /// The same elements, each in the output's type.
+    /// The same elements, each converted to the output's type.
     Cast,
 }
 
@@ -203,42 +205,42 @@ pub struct Lookup {
     pub ids: usize,
 }
 
-/// How an op applies a function to each element, or to each pair of elements.
+/// How an op applies a function to each element or to each pair of elements.
 #[derive(Clone, Copy)]
 pub enum Applies {
     /// One function.
     Always(Function),
-    /// The one that its attributes choose; `None` where there is none, which the shape rule refuses.
+    /// The function that the attributes of the op choose; `None` if they choose none, which the shape rule rejects.
     By(fn(&Op) -> Option<Function>),
 }
 
-/// A number that leaves the other operand of two as it is, to the bit.
+/// A number that leaves the other one of two operands unchanged, to the bit.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Neutral {
     /// The number.
     pub number: f32,
-    /// Where it may stand.
+    /// The operands that may be the number.
     pub slots: &'static [usize],
 }
 
-/// What depends on positions alone, and what applies it: `op(x, rest…)` is `apply(x, table(rest…))`. Each of the two
-/// takes from the op the attributes that it has too.
+/// A table that depends only on positions, and the op that applies it: `op(x, rest…)` is `apply(x, table(rest…))`. Each of
+/// the two ops gets those attributes of the op that it has itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Split {
-    /// The op of all operands but the first.
+    /// The op for all operands but the first.
     pub table: &'static str,
-    /// The op of the first operand and the table.
+    /// The op for the first operand and the table.
     pub apply: &'static str,
 }
 
-/// Each op has one row, so that rows are the same op if they lie at the same place.
+/// Each op has one row, so two rows are the same op if they have the same address.
 impl PartialEq for OpDef {
     fn eq(&self, other: &Self) -> bool {
         std::ptr::eq(self, other)
     }
 }
 
-/// An op with its attributes.
+/// An op with the values of its attributes.
 #[derive(Clone)]
 pub struct Op {
     pub(super) def: &'static OpDef,
@@ -256,18 +258,18 @@ impl Op {
         self.def.name
     }
 
-    /// The attributes' values, in the definition's order.
+    /// The values of the attributes, in the order of the definition.
     pub fn attributes(&self) -> &[Attribute] {
         &self.attributes
     }
 
-    /// An attribute's value.
+    /// The value of an attribute.
     pub fn attribute(&self, name: &str) -> Option<&Attribute> {
         let at = self.def.attributes.iter().position(|a| a.name == name)?;
         self.attributes.get(at)
     }
 
-    /// An integer attribute; 0 where it is absent.
+    /// An integer attribute; 0 if it is absent.
     pub fn int(&self, name: &str) -> i64 {
         self.optional_int(name).unwrap_or(0)
     }
@@ -280,7 +282,7 @@ impl Op {
         }
     }
 
-    /// A float attribute; 0 where it is absent.
+    /// A float attribute; 0 if it is absent.
     pub fn float(&self, name: &str) -> f64 {
         self.optional_float(name).unwrap_or(0.0)
     }
@@ -298,7 +300,7 @@ impl Op {
         matches!(self.attribute(name), Some(Attribute::Bool(true)))
     }
 
-    /// A text attribute; empty where it is absent.
+    /// A text attribute; empty if it is absent.
     pub fn text(&self, name: &str) -> &str {
         match self.attribute(name) {
             Some(Attribute::Text(text)) => text,
@@ -319,7 +321,7 @@ impl Op {
         self.def.state.is_some()
     }
 
-    /// The function of each element, or of each pair, that the op is.
+    /// The function that the op applies to each element or each pair of elements.
     pub fn function(&self) -> Option<Function> {
         match self.def.function? {
             Applies::Always(function) => Some(function),
@@ -332,8 +334,8 @@ impl Op {
         (self.def.tokens)(self)
     }
 
-    /// Whether row `t` of an operand of that type, with weights and rows `t` of the others, decides row `t` of each
-    /// output, so that no other token is seen.
+    /// Whether row `t` of each output depends only on row `t` of an operand of that type in `slot`, on rows `t` of the other
+    /// operands and on weights, so that no other token matters.
     pub fn keeps_rows(&self, slot: usize, operand: &Type) -> bool {
         match self.tokens() {
             Tokens::Own(slots) => slots.contains(&slot),
@@ -351,7 +353,7 @@ impl Op {
         }
     }
 
-    /// How many outputs it has.
+    /// The number of outputs.
     pub fn output_count(&self) -> usize {
         match self.def.arity {
             Arity::Segments => self.segments(),
@@ -431,7 +433,7 @@ impl fmt::Debug for Op {
     }
 }
 
-/// As a graph file writes it, defaults left out: `RmsNorm(eps: 1e-5)`.
+/// Printed as in a graph file, without defaults: `RmsNorm(eps: 1e-5)`.
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.def.name)?;
@@ -451,8 +453,8 @@ impl fmt::Display for Op {
 }
 
 impl Op {
-    /// How kernels read operand `slot` where it is a weight or literal, for operands of these types. Lowering, the plan
-    /// and the transforms all ask here.
+    /// How kernels read operand `slot` if it is a weight or literal and the operands have these types. Lowering, the plan
+    /// and the transforms all use this function.
     pub fn weight_form(&self, slot: usize, inputs: &[Option<&Type>]) -> WeightForm {
         let ty = |slot: usize| inputs.get(slot).copied().flatten();
         let panels = match ty(0).is_some_and(|x| x.dtype == DType::Int8) {

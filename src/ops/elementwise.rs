@@ -1,5 +1,5 @@
-//! Ops that work element by element: those of the functions' table (`kernels/functions.rs`) that are ops by themselves,
-//! and those whose attribute chooses the function.
+//! Elementwise ops: those functions in the table of functions (`kernels/functions.rs`) that are ops by themselves, and the
+//! ops whose attribute chooses the function.
 
 use smallvec::SmallVec;
 
@@ -48,14 +48,14 @@ pub(super) const ACTIVATIONS: AttributeKind = AttributeKind::Choice(&WORDS);
 /// Words for the function of a gate.
 pub(super) const GATES: AttributeKind = AttributeKind::Choice(WORDS.split_at(1).1);
 
-/// The function of such a word; `None` for `none`.
+/// The function that such a word means; `None` for `none`.
 pub(super) fn activation(word: &str) -> Option<UnaryFunction> {
     let mut all = UnaryFunction::ALL.iter().copied();
     all.find(|function| function.row().activation.first() == Some(&word))
 }
 
-/// The op, with its attributes, that a model's name for its activation means: `Activation("act")` in a graph file.
-/// `gelu` is the exact one, as in PyTorch and Hugging Face; `gelu_new` and `gelu_pytorch_tanh` the tanh form.
+/// The op, with its attributes, that a model means by the name of its activation: `Activation("act")` in a graph file.
+/// `gelu` is the exact form, as in PyTorch and Hugging Face; `gelu_new` and `gelu_pytorch_tanh` are the tanh form.
 pub fn named_activation(name: &str) -> Result<Op, String> {
     let names = |function: &UnaryFunction| function.row().activation;
     let mut all = UnaryFunction::ALL.iter().copied();
@@ -68,7 +68,7 @@ pub fn named_activation(name: &str) -> Result<Op, String> {
     }
 }
 
-/// The op that computes a function alone.
+/// The op that computes only this function.
 fn op_of(function: Function) -> Result<Op, String> {
     let op = |name: &str, attributes: &[(&str, Attribute)]| {
         Op::new(name, attributes).map_err(|problems| problems.join("; "))
@@ -77,7 +77,7 @@ fn op_of(function: Function) -> Result<Op, String> {
         match def.function {
             Some(Applies::Always(known)) if known == function => return op(def.name, &[]),
             Some(Applies::Always(_)) | None => {}
-            // One of the words of one of its attributes chooses the function.
+            // The function is chosen by a word in one of the attributes of the op.
             Some(Applies::By(_)) => {
                 for attribute in def.attributes {
                     let AttributeKind::Choice(words) = attribute.kind else {
@@ -126,7 +126,7 @@ const fn binary(function: BinaryFunction) -> OpDef {
         name: row.name,
         formula: row.formula,
         inputs: BINARY_INPUTS,
-        // A quotient stands above a product, so that it can become one.
+        // The rank of a quotient is higher than the rank of a product, so that a quotient can become a product.
         rank: match function {
             BinaryFunction::Div => 41,
             _ => 40,
@@ -200,7 +200,7 @@ const TABLE: [OpDef; BinaryFunction::ALL.len() + COUNTS.1 + CHOSEN.len()] = {
 
 pub(super) const OPS: &[OpDef] = &TABLE;
 
-/// The functions that powers are.
+/// The functions that are powers.
 fn power(op: &Op) -> Option<Function> {
     let functions = [
         (-1.0, UnaryFunction::Reciprocal),
@@ -253,7 +253,7 @@ fn binary_function(op: &Op) -> Option<BinaryFunction> {
     }
 }
 
-/// One lane of a function.
+/// Applies the function to one lane.
 pub(super) fn apply(function: UnaryFunction, x: f32) -> f32 {
     function.apply(Scalar, [x; 16])[0]
 }
@@ -298,7 +298,7 @@ pub(super) fn binary_type(function: BinaryFunction, a: &Type, b: &Type) -> Resul
     })
 }
 
-/// The function of each element.
+/// Applies the function to each element.
 pub(super) fn unary_tensor(function: UnaryFunction, x: &Tensor) -> Tensor {
     let data = x.floats().iter().map(|&x| apply(function, x)).collect();
     Tensor::f32(x.shape.clone(), data)
@@ -310,7 +310,7 @@ fn binary_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     functions.map(tensor).collect()
 }
 
-/// The function of each pair of elements, by NumPy's broadcasting.
+/// Applies the function to each pair of elements, with NumPy's broadcasting.
 pub(super) fn binary_tensor(function: BinaryFunction, a: &Tensor, b: &Tensor) -> Tensor {
     let rank = a.shape.len().max(b.shape.len());
     let dim = |t: &Tensor, i: usize| {
@@ -323,7 +323,7 @@ pub(super) fn binary_tensor(function: BinaryFunction, a: &Tensor, b: &Tensor) ->
     let shape: Vec<usize> = (0..rank)
         .map(|i| if dim(a, i) == 1 { dim(b, i) } else { dim(a, i) })
         .collect();
-    // The element of `t` that stands at the output's flat index.
+    // The element of `t` for the flat index `flat` of the output.
     let at = |t: &Tensor, flat: usize| {
         let (mut rest, mut stride, mut index) = (flat, 1, 0);
         for i in (0..rank).rev() {

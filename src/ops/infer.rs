@@ -6,7 +6,7 @@ use super::definition::Op;
 pub(super) use super::definition::Types;
 use crate::types::{DType, Dim, Shape, Type};
 
-/// An operand that [`Op::infer`] has seen to be there.
+/// An operand that [`Op::infer`] has checked to be present.
 pub(super) fn operand<'t>(inputs: &[Option<&'t Type>], slot: usize) -> Result<&'t Type, String> {
     inputs
         .get(slot)
@@ -23,13 +23,13 @@ pub(super) fn one(shape: Shape) -> Result<Types, String> {
     }]))
 }
 
-/// The last dimension, which must be there.
+/// The last dimension, which must exist.
 pub(super) fn width(ty: &Type, what: &str) -> Result<Dim, String> {
     ty.width()
         .ok_or_else(|| format!("{what} must have a dimension, found {ty}"))
 }
 
-/// Fail unless `found` has the shape `expected`.
+/// Fails unless `found` has the shape `expected`.
 pub(super) fn expect_shape(what: &str, found: &Type, expected: &[Dim]) -> Result<(), String> {
     if found.shape[..] == *expected {
         return Ok(());
@@ -38,7 +38,7 @@ pub(super) fn expect_shape(what: &str, found: &Type, expected: &[Dim]) -> Result
     Err(format!("{what} must be {expected}, found {found}"))
 }
 
-/// Fail unless `found` has `rank` dimensions.
+/// Fails unless `found` has `rank` dimensions.
 pub(super) fn expect_rank(what: &str, found: &Type, rank: usize) -> Result<(), String> {
     if found.shape.len() == rank {
         Ok(())
@@ -71,7 +71,7 @@ pub(super) fn broadcast(a: &Type, b: &Type) -> Result<Shape, String> {
     Ok(shape)
 }
 
-/// The shape rule of an op that keeps its operand's shape.
+/// The shape rule of an op whose output has the shape of its operand.
 pub(super) fn same(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     one(operand(inputs, 0)?.shape.clone())
 }

@@ -1,7 +1,7 @@
-//! Matrix products with weights, and between activations.
+//! Matrix products with weights, and of two activations.
 //!
-//! Every output element is one chain of fused multiply-adds over k, in order, from +0. Of int8 activations and a weight in
-//! quantized blocks it is a chain over their blocks of 32, whose own products are exact (`kernels/quantized`).
+//! Every output element is one chain of fused multiply-adds over k, in order, from +0. For int8 activations and a weight in
+//! quantized blocks it is a chain over the blocks of 32 elements, whose own products are exact (`kernels/quantized`).
 
 use smallvec::SmallVec;
 
@@ -20,7 +20,7 @@ use crate::kernels::matmul::MatMul;
 use crate::kernels::weights::{Blocks, Floats, Weights};
 use crate::types::{DType, Dim, Type};
 
-/// Of GatedLinear, which always has one.
+/// For GatedLinear, which always has an activation.
 const GATE: AttributeDef = AttributeDef::required("activation", GATES, "applied to the gate");
 const ACTIVATION: AttributeDef = AttributeDef::optional(
     "activation",
@@ -158,7 +158,7 @@ fn matmul_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     one(shape)
 }
 
-/// Fail where int8 activations meet a weight that is not in quantized blocks.
+/// Fails if int8 activations are multiplied with a weight that is not in quantized blocks.
 fn expect_blocks(x: &Type, name: &str, weight: &Type) -> Result<(), String> {
     match x.dtype == DType::Int8 && weight.dtype.blocks().is_none() {
         true => Err(format!(
@@ -168,7 +168,7 @@ fn expect_blocks(x: &Type, name: &str, weight: &Type) -> Result<(), String> {
     }
 }
 
-/// The rows of a product with a `[n, k]` weight, in `Dim`s.
+/// The shape of a product with a `[n, k]` weight, in `Dim`s.
 fn product_shape(x: &Type, weight: &Type, bias: Option<&Type>, name: &str) -> Result<Type, String> {
     expect_rank(name, weight, 2)?;
     expect_blocks(x, name, weight)?;
@@ -229,7 +229,7 @@ fn gated_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     Ok(SmallVec::from_iter([gate]))
 }
 
-/// x [rows, k] · wᵀ [k, n] + bias [n].
+/// x [rows, k] · wᵀ [k, n] + bias `[n]`.
 fn product(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
     if let (Data::Int8(words), Data::Blocks(format, blocks)) = (&x.data, &weight.data) {
         return quantized_product(x, words, weight, *format, blocks, bias);
@@ -286,7 +286,7 @@ fn matmul_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
         b.shape[rank - 1]
     };
     let (left, right) = (a.floats(), b.floats());
-    // Rows of `a` that share one matrix of `b`.
+    // The number of rows of `a` that share one matrix of `b`.
     let batches = b.shape[..rank - 2].iter().product::<usize>().max(1);
     let group = left.len() / k.max(1) / batches;
     let mut y = Vec::with_capacity(left.len() / k.max(1) * n);
@@ -353,7 +353,7 @@ fn matmul_lower(op: &Op, lowering: &Lowering<'_>) -> Vec<Phase> {
     }
 }
 
-/// A linear layer, whatever its weights.
+/// A linear layer with any kind of weights.
 #[derive(Clone, Copy)]
 enum Layer {
     Linear { activation: Option<UnaryFunction> },
@@ -361,7 +361,7 @@ enum Layer {
     Gated { activation: UnaryFunction },
 }
 
-/// The phase of `layer` over the kind of weights that it reads.
+/// The phase of `layer` with the kind of weights that it reads.
 fn layer_phase(layer: Layer, lowering: &Lowering<'_>) -> Vec<Phase> {
     vec![match lowering.weights[1] {
         Some(WeightForm::Quantized) => phase_over(Blocks, layer, lowering),
@@ -369,7 +369,7 @@ fn layer_phase(layer: Layer, lowering: &Lowering<'_>) -> Vec<Phase> {
     }]
 }
 
-/// The phase of `layer` over one kind of weights, with the scratch that the size of operand 0 asks for.
+/// The phase of `layer` with one kind of weights, and with the scratch that the size of operand 0 requires.
 fn phase_over<W: Weights>(weights: W, layer: Layer, lowering: &Lowering<'_>) -> Phase {
     let phase = match layer {
         Layer::Linear { activation } => {

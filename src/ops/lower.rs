@@ -6,7 +6,7 @@ use crate::kernels::call::{BoundKernel, Kernel, bind};
 use crate::kernels::simd::Isa;
 use crate::types::{DType, Type};
 
-/// What a kernel wants of an operand.
+/// The form in which a kernel needs an operand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Form {
     /// An f32 tensor in the arena.
@@ -25,24 +25,24 @@ pub enum Form {
     Table,
     /// i32 in the arena.
     Ints,
-    /// i32 in the arena or a whole literal; or as [`Form::Any`].
+    /// i32 in the arena or a whole literal; otherwise like [`Form::Any`].
     AnyOrInts,
 }
 
 impl Form {
-    /// Whether an operand of that element type can take the form.
+    /// Whether an operand with that element type can have this form.
     pub fn accepts(self, dtype: DType) -> bool {
         match self {
             Form::TensorOrInt8 => dtype == DType::Int8 || dtype.is_float(),
             Form::Ints => dtype == DType::I32,
-            // A whole literal stands for a float wherever a dense constant does.
+            // A whole literal may be used as a float wherever a dense constant is.
             Form::AnyOrInts | Form::Any | Form::Constant => dtype != DType::Int8,
             Form::Tensor | Form::Packed | Form::PackedOrTensor | Form::Table => dtype.is_float(),
         }
     }
 
-    /// What the operand must be instead, where a `constant` one (a weight or literal) or one that is not can't take
-    /// the form.
+    /// What the operand must be instead, if an operand that is `constant` (a weight or literal), or one that is not, cannot
+    /// have this form.
     pub fn misfit(self, constant: bool) -> Option<&'static str> {
         match self {
             Form::Tensor | Form::TensorOrInt8 | Form::Ints => {
@@ -63,49 +63,50 @@ pub enum WeightForm {
     Packed,
     /// In panels of 16 rows of quantized blocks.
     Quantized,
-    /// Row by row, where the file has it.
+    /// Row by row, from the file.
     Table,
 }
 
-/// What lowering knows of a node.
+/// What lowering knows about a node.
 pub struct Lowering<'a> {
     /// Types of the operands by slot.
     pub inputs: &'a [Option<&'a Type>],
     /// Types of the outputs.
     pub outputs: &'a [&'a Type],
-    /// How operands that are weights or literals are read, by [`Op::weight_form`](super::Op::weight_form); `None` for what depends on the tokens.
+    /// How operands that are weights or literals are read, from [`Op::weight_form`](super::Op::weight_form); `None` for
+    /// values that depend on the tokens.
     pub weights: &'a [Option<WeightForm>],
     /// The instruction set.
     pub isa: Isa,
-    /// The cache's positions, for ops that have one.
+    /// The positions of the cache, for ops that have one.
     pub context: usize,
     /// The most tokens in a step.
     pub tokens: usize,
 }
 
-/// An operand as a kernel sees it.
+/// An operand as a kernel reads it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Read {
-    /// The op's slot.
+    /// The slot of the op.
     pub slot: usize,
-    /// How it is read; `None` where it depends on the tokens, or is absent.
+    /// How the operand is read if it is a weight; `None` if it depends on the tokens or is absent.
     pub weight: Option<WeightForm>,
 }
 
-/// One kernel of an op. An op with several runs them one after the other, all threads waiting between.
+/// One kernel of an op. An op with several phases runs them one after another, and all threads wait in between.
 pub struct Phase {
     /// The kernel.
     pub kernel: Box<dyn BoundKernel>,
-    /// The operands it sees.
+    /// The operands that the kernel sees.
     pub inputs: SmallVec<[Read; 8]>,
-    /// Whether it sees the op's outputs.
+    /// Whether the kernel sees the outputs of the op.
     pub outputs: bool,
-    /// f32 of scratch for each thread.
+    /// Floats of scratch for each thread.
     pub scratch: usize,
 }
 
 impl Phase {
-    /// A phase that sees every operand and the outputs, without scratch.
+    /// A phase that sees all operands and outputs, without scratch.
     pub fn whole<K: Kernel>(kernel: K, lowering: &Lowering<'_>) -> Phase {
         let weight = |slot: usize| lowering.weights.get(slot).copied().flatten();
         let read = |slot| Read {
@@ -121,13 +122,13 @@ impl Phase {
         }
     }
 
-    /// The same with `floats` f32 of scratch for each thread.
+    /// The same phase with `floats` f32 of scratch for each thread.
     pub fn with_scratch(mut self, floats: usize) -> Phase {
         self.scratch = floats;
         self
     }
 
-    /// The same seeing only those operands.
+    /// The same phase, which sees only these operands.
     pub fn seeing(mut self, slots: &[usize]) -> Phase {
         let read = |slot: &usize| self.inputs.get(*slot).copied();
         self.inputs = slots.iter().filter_map(read).collect();

@@ -1,6 +1,6 @@
 //! Norms, softmax and means: ops that reduce the last dimension.
 //!
-//! Sums run in 16 virtual lanes (element j joins lane j mod 16) and a fixed tree joins the lanes, on every CPU.
+//! Sums use 16 virtual lanes (element j is added to lane j mod 16), and a fixed tree adds the lanes, on every CPU.
 
 use std::marker::PhantomData;
 
@@ -18,12 +18,12 @@ use crate::kernels::norm::{Floats, LayerNorm, NormOutput, Reduce, Reduction, Rms
 use crate::kernels::simd::{LANES, tree};
 use crate::types::{Dim, Type};
 
-/// Which norm an op's row is of.
+/// The kind of norm of an op's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Norm {
-    /// By the root of the mean of squares.
+    /// Scaled by the root of the mean of squares.
     Rms,
-    /// By mean and variance.
+    /// Centred by the mean and scaled by the variance.
     Layer,
 }
 
@@ -102,33 +102,33 @@ pub(super) const OPS: &[OpDef] = &[
     },
     OpDef {
         name: "Softmax",
-        formula: "exp(x − max x) / Σ exp(x − max x), over the last dimension; a row of −∞ gives zeros",
+        formula: "exp(x − max x) / Σ exp(x − max x), over the last dimension; a row of −∞ becomes zeros",
         ..BASE
     },
     OpDef {
         name: "ReduceMean",
-        formula: "the mean of the last dimension, which stays with length 1",
+        formula: "the mean of the last dimension, which is kept with length 1",
         reference: |_, operands| reduce_reference(Reduction::Mean, operands),
         lower: |_, lowering| reduce_lower(Reduction::Mean, lowering),
         ..REDUCTION
     },
     OpDef {
         name: "ReduceSum",
-        formula: "the sum of the last dimension, which stays with length 1",
+        formula: "the sum of the last dimension, which is kept with length 1",
         reference: |_, operands| reduce_reference(Reduction::Sum, operands),
         lower: |_, lowering| reduce_lower(Reduction::Sum, lowering),
         ..REDUCTION
     },
     OpDef {
         name: "ReduceMax",
-        formula: "the largest element of the last dimension, which stays with length 1",
+        formula: "the largest element of the last dimension, which is kept with length 1",
         reference: |_, operands| reduce_reference(Reduction::Max, operands),
         lower: |_, lowering| reduce_lower(Reduction::Max, lowering),
         ..REDUCTION
     },
 ];
 
-/// What the norms of a residual sum share.
+/// The defaults for norms of a residual sum.
 const ADDED: OpDef = OpDef {
     outputs: &["sum", "y"],
     rank: 20,
@@ -178,7 +178,7 @@ fn reduce_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     one(shape)
 }
 
-/// The sum of `f(x)` in 16 lanes and the fixed tree; `f` adds to a lane.
+/// The sum of `f(x)` in 16 lanes and the fixed tree; `f` adds an element to a lane.
 fn lane_sum(x: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [0f32; LANES];
     for (j, &x) in x.iter().enumerate() {
@@ -187,8 +187,8 @@ fn lane_sum(x: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     tree(lanes, |a, b| a + b)
 }
 
-/// The largest element, in the same lanes and tree; the last lanes of a row that does not fill them meet −∞. The order
-/// matters for NaN alone, which `a > b ? a : b` may keep or drop.
+/// The largest element, in the same lanes and tree; lanes past the end of a row count as −∞. The order matters only for NaN,
+/// which `a > b ? a : b` may keep or drop.
 fn lane_max(x: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if a > b { a } else { b };
     let mut lanes = [f32::NEG_INFINITY; LANES];
@@ -249,7 +249,7 @@ pub(super) fn norm_rows(
     Tensor::f32(x.shape.clone(), y)
 }
 
-/// The gain and, of a LayerNorm, the bias: operands from `first` on.
+/// The gain and, for a LayerNorm, the bias: operands from `first` on.
 pub(super) fn gain_and_bias<'o>(
     norm: Norm,
     operands: &'o Operands<'_>,
@@ -315,7 +315,7 @@ fn reduce_reference(reduction: Reduction, operands: &Operands<'_>) -> Vec<Tensor
     vec![Tensor::f32(shape, data)]
 }
 
-/// The phase of a norm op whose `y` is of one kind.
+/// The phase of a norm op whose `y` has the kind `Y`.
 pub(super) fn norm_phase<Y: NormOutput>(
     norm: Norm,
     op: &Op,

@@ -1,10 +1,10 @@
-//! The program of an `Elementwise` op: what it computes, as text that graph files hold.
+//! The program of an `Elementwise` op: what the op computes, as a text in graph files.
 //!
 //! ```text
 //! t0 = Mul(x0, 0.5); t1 = Tanh(t0); t2 = Add(t1, x1)
 //! ```
 //!
-//! Results are numbered in order, `x0` is the op's first operand, and the last result is the op's output.
+//! Results are numbered in order, `x0` is the first operand of the op, and the last result is the output of the op.
 
 use std::fmt;
 
@@ -15,15 +15,15 @@ use crate::language::nearest;
 /// The most steps of a program.
 pub const MOST_STEPS: usize = 64;
 
-/// Steps in order, each of which reads earlier results alone.
+/// Steps in order, each of which reads only earlier results.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Program {
-    /// The steps; the last one gives the op's output.
+    /// The steps; the last one computes the output of the op.
     pub steps: Vec<Step>,
 }
 
 impl Program {
-    /// Reads a program, and checks that each step reads what is there and that each result but the last is read.
+    /// Reads a program, and checks that each step reads only what exists and that each result but the last is read.
     pub fn parse(text: &str) -> Result<Program, String> {
         let mut steps: Vec<Step> = Vec::new();
         for (number, part) in text.split(';').enumerate() {
@@ -49,7 +49,7 @@ impl Program {
         Ok(Program { steps })
     }
 
-    /// The operands that it reads, by their numbers.
+    /// The numbers of the operands that the program reads.
     pub fn inputs(&self) -> impl Iterator<Item = usize> + '_ {
         let sources = self.steps.iter().flat_map(|step| &step.sources);
         sources.filter_map(|source| match source {
@@ -112,7 +112,7 @@ fn source(step: usize, text: &str) -> Result<ChainInput, String> {
     }
 }
 
-/// A source as programs write it.
+/// A source in the syntax of programs.
 fn written(source: &ChainInput) -> String {
     match source {
         ChainInput::Input(n) => format!("x{n}"),

@@ -1,7 +1,8 @@
-//! Int8 activations, and the weights that they multiply.
+//! Int8 activations, and their products with weights.
 //!
-//! A product with a weight in quantized blocks takes its activations as blocks of 32 signed bytes with a scale: they are
-//! quantized once, for all products that read them. `kernels/quantized` says what a block holds and how products add up.
+//! A product with a weight in quantized blocks reads its activations as blocks of 32 signed bytes with a scale. They are
+//! quantized once for all products that read them. `kernels/quantized` documents the blocks and the arithmetic of the
+//! products.
 
 use smallvec::SmallVec;
 
@@ -17,7 +18,7 @@ use super::{InputDef, Op, OpDef, Tokens};
 use crate::kernels::quantized::{INT8_BLOCK, Int8, QuantizeActivations};
 use crate::types::{DType, Dim, Type};
 
-/// The op that turns activations into int8 blocks.
+/// The op that converts activations to int8 blocks.
 pub const QUANTIZE_ACTIVATIONS: &str = "QuantizeActivations";
 
 const BASE: OpDef = OpDef {
@@ -90,7 +91,7 @@ pub(super) const OPS: &[OpDef] = &[
     },
 ];
 
-/// What the norms of a residual sum share.
+/// The defaults for norms of a residual sum.
 const ADDED: OpDef = OpDef {
     attributes: &[EPS],
     outputs: &["sum", "y"],

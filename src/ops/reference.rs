@@ -1,11 +1,11 @@
-//! What an op's plain reference sees of one step.
+//! What the plain reference of an op sees of one step.
 
 use smallvec::SmallVec;
 
 use super::tensor::Tensor;
 use crate::types::Literal;
 
-/// What an op's reference sees.
+/// What the reference of an op sees.
 pub struct Operands<'a> {
     inputs: SmallVec<[Option<&'a Tensor>; 8]>,
     past: usize,
@@ -13,7 +13,7 @@ pub struct Operands<'a> {
 }
 
 impl<'a> Operands<'a> {
-    /// Operands of an op without state, `past` positions into the sequence.
+    /// The operands of an op without state, `past` positions into the sequence.
     pub fn new(inputs: impl IntoIterator<Item = Option<&'a Tensor>>, past: usize) -> Self {
         Operands {
             inputs: inputs.into_iter().collect(),
@@ -22,7 +22,7 @@ impl<'a> Operands<'a> {
         }
     }
 
-    /// The same for an op with state: its keys and values of earlier steps, if there were any.
+    /// The same for an op with state: its keys and values of earlier steps, if there are any.
     pub fn with_state(mut self, state: Option<&'a [Tensor; 2]>) -> Self {
         self.state = state;
         self
@@ -31,7 +31,7 @@ impl<'a> Operands<'a> {
     /// A required operand.
     ///
     /// # Panics
-    /// If it is absent, which shape inference has refused.
+    /// If it is absent, which shape inference has rejected.
     pub fn get(&self, slot: usize) -> &'a Tensor {
         self.inputs[slot].unwrap_or_else(|| unreachable!("input {slot} is absent"))
     }
@@ -41,22 +41,22 @@ impl<'a> Operands<'a> {
         self.inputs.get(slot).copied().flatten()
     }
 
-    /// How many slots there are.
+    /// The number of slots.
     pub fn len(&self) -> usize {
         self.inputs.len()
     }
 
-    /// Whether there is no slot.
+    /// Whether there are no slots.
     pub fn is_empty(&self) -> bool {
         self.inputs.is_empty()
     }
 
-    /// Positions before this step.
+    /// The number of positions before this step.
     pub fn past(&self) -> usize {
         self.past
     }
 
-    /// The op's keys and values of earlier steps, [past, kv_heads, dim] each.
+    /// The keys and values of earlier steps, [past, kv_heads, dim] each.
     pub fn state(&self) -> Option<&'a [Tensor; 2]> {
         self.state
     }

@@ -1,4 +1,4 @@
-//! Rotary position embedding (Su et al. 2021), whole and in its two halves.
+//! Rotary position embedding (Su et al. 2021), as one op and as its two parts.
 
 use super::attributes::{Attribute, AttributeDef, AttributeKind};
 use super::infer::{Types, expect_rank, expect_shape, one, operand, same};
@@ -14,7 +14,7 @@ const PAIRS: AttributeDef = AttributeDef::optional(
     "pairs",
     AttributeKind::Choice(&["half", "adjacent"]),
     Attribute::word("half"),
-    "which dimensions turn together: i and i + dims/2 (half, the default), or 2i and 2i + 1",
+    "which dimensions are rotated together: i and i + dims/2 (half, the default), or 2i and 2i + 1",
 );
 
 const BASE: AttributeDef = AttributeDef::required(
@@ -25,7 +25,7 @@ const BASE: AttributeDef = AttributeDef::required(
 const DIMS: AttributeDef = AttributeDef::required(
     "dims",
     AttributeKind::Int(2, 1 << 16),
-    "how many dimensions of a head turn",
+    "how many dimensions of a head are rotated",
 );
 const ROPE_TYPE: AttributeDef = AttributeDef::optional(
     "rope_type",
@@ -37,25 +37,25 @@ const FACTOR: AttributeDef = AttributeDef::optional(
     "factor",
     AttributeKind::Float,
     Attribute::Float(1.0),
-    "of linear and llama3 scaling",
+    "for linear and llama3 scaling",
 );
 const LOW: AttributeDef = AttributeDef::optional(
     "low_freq_factor",
     AttributeKind::Float,
     Attribute::Float(1.0),
-    "of llama3 scaling",
+    "for llama3 scaling",
 );
 const HIGH: AttributeDef = AttributeDef::optional(
     "high_freq_factor",
     AttributeKind::Float,
     Attribute::Float(4.0),
-    "of llama3 scaling",
+    "for llama3 scaling",
 );
 const ORIGINAL: AttributeDef = AttributeDef::optional(
     "original_context",
     AttributeKind::Int(1, i64::MAX),
     Attribute::Int(8192),
-    "positions the model was first trained on, for llama3 scaling",
+    "number of positions in the first training, for llama3 scaling",
 );
 
 const ROTARY_TABLE: &str = "RotaryTable";
@@ -64,8 +64,8 @@ const APPLY_ROTARY: &str = "ApplyRotary";
 pub(super) const OPS: &[OpDef] = &[
     OpDef {
         name: "Rope",
-        formula: "each pair (a, b) of a head's first `dims` dimensions turns by position · base^(−2i/dims): \
-                  (a cos − b sin, b cos + a sin). Frequencies are divided by `factors` where given",
+        formula: "each pair (a, b) of a head's first `dims` dimensions is rotated by the angle position · base^(−2i/dims): \
+                  (a cos − b sin, b cos + a sin). Frequencies are divided by `factors`, if given",
         attributes: &[BASE, DIMS, PAIRS, ROPE_TYPE, FACTOR, LOW, HIGH, ORIGINAL],
         inputs: &[
             InputDef::required("x", Form::Tensor),
@@ -102,7 +102,7 @@ pub(super) const OPS: &[OpDef] = &[
     },
     OpDef {
         name: APPLY_ROTARY,
-        formula: "turn each head by its position's row of the table",
+        formula: "each head, rotated by the row of the table for its position",
         attributes: &[PAIRS],
         inputs: &[
             InputDef::required("x", Form::Tensor),
@@ -136,7 +136,7 @@ fn scaling(op: &Op) -> Result<RopeScaling, String> {
 }
 
 fn frequencies(op: &Op) -> Vec<f32> {
-    // Shape inference has refused what has none.
+    // Shape inference has rejected attributes without a scaling.
     let scaling = scaling(op).unwrap_or(RopeScaling::Default);
     inverse_frequencies(op.float("base"), op.int("dims") as usize, &scaling)
 }
@@ -168,7 +168,9 @@ fn rope_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
 fn fits(x: &Type, dims: usize) -> Result<(), String> {
     match x.shape[2] {
         Dim::Fixed(width) if width >= dims => Ok(()),
-        width => Err(format!("{dims} dimensions can't turn in heads of {width}")),
+        width => Err(format!(
+            "can't rotate {dims} dimensions in heads of {width}"
+        )),
     }
 }
 
@@ -184,7 +186,7 @@ fn apply_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     same(op, inputs)
 }
 
-/// Check that a rotary table [T, dims] can turn the heads of x [T, heads, head_dim].
+/// Checks that a rotary table [T, dims] can rotate the heads of x [T, heads, head_dim].
 pub(super) fn check_table(what: &str, x: &Type, table: &Type) -> Result<(), String> {
     expect_rank(what, x, 3)?;
     expect_rank("table", table, 2)?;
@@ -236,7 +238,7 @@ fn rows(op: &Op, positions: &Tensor, factors: Option<&Tensor>) -> Tensor {
     Tensor::f32([positions.ints().len(), 2 * frequencies.len()], data)
 }
 
-/// x [tokens, heads, head_dim] turned by table [tokens, 2n]: a' = a·cos − b·sin and b' = b·cos + a·sin, the second
+/// x [tokens, heads, head_dim] rotated by table [tokens, 2n]: a' = a·cos − b·sin and b' = b·cos + a·sin, with the second
 /// product fused into the sum.
 pub(super) fn turn(x: &Tensor, table: &Tensor, adjacent: bool) -> Tensor {
     let (heads, width) = (x.shape[1], x.shape[2]);

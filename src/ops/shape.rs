@@ -1,6 +1,6 @@
 //! Ops that move elements and compute nothing.
 //!
-//! On weights they run when the model is loaded, and most stay views of the file until the weight is packed.
+//! Weights are moved when the model is loaded; most stay views of the file until they are packed.
 
 use smallvec::SmallVec;
 
@@ -13,7 +13,7 @@ use super::{Arity, InputDef, Lookup, Op, OpDef, Tokens, View};
 use crate::kernels::shape::{Concat, Copy, Gather, Slice, Transpose};
 use crate::types::{DType, Dim, Shape, Type};
 
-/// The op of a part of one dimension: attributes `axis`, `start` and `end`.
+/// The op that takes a part of one dimension: attributes `axis`, `start` and `end`.
 pub const SLICE: &str = "Slice";
 
 const X: &[InputDef] = &[InputDef::required("x", Form::Tensor)];
@@ -22,13 +22,13 @@ const AXIS: AttributeDef = AttributeDef::optional(
     "axis",
     AttributeKind::Int(-4, 3),
     Attribute::Int(0),
-    "negative counts from the last",
+    "negative values count from the last",
 );
 
 pub(super) const OPS: &[OpDef] = &[
     OpDef {
         name: "Reshape",
-        formula: "the same elements in another shape; 0 keeps a dimension, −1 takes what is left, as in ONNX",
+        formula: "the same elements in another shape; 0 keeps a dimension, −1 stands for what is left, as in ONNX",
         attributes: &[AttributeDef::required(
             "shape",
             AttributeKind::Ints,
@@ -72,7 +72,7 @@ pub(super) const OPS: &[OpDef] = &[
                 "end",
                 AttributeKind::Int(i64::MIN, i64::MAX),
                 Attribute::Absent,
-                "past the last element; the dimension's end where absent",
+                "one past the last element; the end of the dimension if absent",
             ),
         ],
         inputs: X,
@@ -84,7 +84,7 @@ pub(super) const OPS: &[OpDef] = &[
     },
     OpDef {
         name: "Concat",
-        formula: "the operands one after the other along one dimension",
+        formula: "the operands joined along one dimension",
         attributes: &[AXIS],
         inputs: X,
         arity: Arity::Variadic,
@@ -109,7 +109,7 @@ pub(super) const OPS: &[OpDef] = &[
     },
 ];
 
-/// The new shape as far as the attribute and the operand fix it. A symbolic dimension can be kept by 0 alone.
+/// The new shape, as far as the attribute and the operand determine it. A symbolic dimension can only be kept with 0.
 fn reshape_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     let x = operand(inputs, 0)?;
     let mut shape = Shape::new();
@@ -161,7 +161,7 @@ fn reshape_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
             Type::f32(shape)
         ));
     }
-    // A weight's elements keep their own type.
+    // The elements of a weight keep their own type.
     kept(x, shape)
 }
 
@@ -172,7 +172,7 @@ fn kept(x: &Type, shape: Shape) -> Result<Types, String> {
     if unit > 1 && !shape.last().is_some_and(whole) {
         let to = Type::f32(shape);
         return Err(format!(
-            "from {x} to {to} would cut through quantized blocks, of {unit} elements of a row each"
+            "from {x} to {to} would cut through quantized blocks, each of {unit} elements of a row"
         ));
     }
     let dtype = x.dtype;
@@ -198,7 +198,7 @@ fn transpose_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     kept(x, shape)
 }
 
-/// The axis as a dimension's number.
+/// The axis as the number of a dimension.
 fn axis(op: &Op, rank: usize) -> Result<usize, String> {
     let axis = op.int("axis");
     let from_front = if axis < 0 { axis + rank as i64 } else { axis };
@@ -208,7 +208,7 @@ fn axis(op: &Op, rank: usize) -> Result<usize, String> {
         .ok_or_else(|| format!("axis {axis} of {rank} dimensions"))
 }
 
-/// Where a slice of a dimension of `length` elements begins and ends.
+/// The beginning and the end of a slice of a dimension of `length` elements.
 fn bounds(op: &Op, length: usize) -> Result<(usize, usize), String> {
     let place = |n: i64| {
         let n = if n < 0 {
@@ -234,7 +234,7 @@ fn bounds(op: &Op, length: usize) -> Result<(usize, usize), String> {
     }
 }
 
-/// The axis, first and past-the-last element of a Slice of a tensor of that shape.
+/// The axis, the first element and one past the last element of a Slice of a tensor of that shape.
 pub fn slice_bounds(op: &Op, shape: &[usize]) -> Option<(usize, usize, usize)> {
     let axis = axis(op, shape.len()).ok()?;
     let (start, end) = bounds(op, shape[axis]).ok()?;
@@ -251,7 +251,7 @@ fn slice_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
             let (unit, _) = x.dtype.unit();
             if axis + 1 == x.shape.len() && start % unit != 0 {
                 return Err(format!(
-                    "{start}..{end} of {x} would cut through quantized blocks, of {unit} elements of a row each"
+                    "{start}..{end} of {x} would cut through quantized blocks, each of {unit} elements of a row"
                 ));
             }
             Dim::Fixed(end - start)
@@ -299,12 +299,12 @@ fn gather_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     one(Shape::from_slice(&[ids.shape[0], table.shape[1]]))
 }
 
-/// The units of `x` (elements, or whole blocks) in the order in which `index` names them, under a shape in units.
+/// The units of `x` (elements, or whole blocks) in the order that `index` lists, with a shape in units.
 fn picked(x: &Tensor, mut shape: Vec<usize>, index: impl Iterator<Item = usize>) -> Tensor {
     match &x.data {
         Data::F32(data) => Tensor::f32(shape, index.map(|i| data[i]).collect()),
         Data::I32(data) => Tensor::i32(shape, index.map(|i| data[i]).collect()),
-        // Shape inference has refused int8 blocks.
+        // Shape inference has rejected int8 blocks.
         Data::Int8(_) => x.clone(),
         Data::Blocks(format, bytes) => {
             let size = format.bytes();
@@ -366,11 +366,11 @@ fn transpose_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
 
 fn slice_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     let x = operands.get(0);
-    // Shape inference has refused what these would refuse.
+    // Shape inference has rejected the arguments for which these would fail.
     let axis = axis(op, x.shape.len()).unwrap_or(0);
     let (start, end) = bounds(op, x.shape[axis]).unwrap_or((0, x.shape[axis]));
     let mut shape = units(x);
-    // Only of the last axis a unit is more than one element.
+    // Only on the last axis is a unit more than one element.
     let unit = x.shape[axis] / shape[axis].max(1);
     let (start, end) = (start / unit, end / unit);
     let inner: usize = shape[axis + 1..].iter().product();
@@ -406,7 +406,7 @@ fn concat_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     vec![Tensor::f32(shape, data)]
 }
 
-/// Blocks one after the other, where all operands have them in one format.
+/// Blocks one after another, if all operands have blocks of one format.
 fn joined_blocks<'t>(
     operands: impl Iterator<Item = &'t Tensor> + Clone,
     axis: usize,

@@ -1,4 +1,4 @@
-//! The table of all ops, and an op by its name.
+//! The table of all ops, and how an op is found by its name.
 
 use super::attributes::{self, Attribute};
 use super::definition::{Op, OpDef};
@@ -23,13 +23,13 @@ pub fn table() -> impl Iterator<Item = &'static OpDef> {
     FAMILIES.iter().copied().flatten()
 }
 
-/// The op of that name.
+/// The op with that name.
 pub fn find(name: &str) -> Option<&'static OpDef> {
     table().find(|def| def.name == name)
 }
 
 impl Op {
-    /// The op `name` with those attributes; the others take their defaults. Every problem is reported.
+    /// The op `name` with those attributes; the others have their defaults. Every problem is reported.
     pub fn new(name: &str, given: &[(&str, Attribute)]) -> Result<Op, Vec<String>> {
         let Some(def) = find(name) else {
             return Err(vec![nearest::unknown("op", name, table().map(|d| d.name))]);

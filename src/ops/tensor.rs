@@ -11,9 +11,9 @@ pub enum Data {
     F32(Vec<f32>),
     /// Token ids and positions.
     I32(Vec<i32>),
-    /// Quantized blocks as files have them, in the order of the elements: weights.
+    /// Quantized blocks as in files, in the order of the elements: weights.
     Blocks(BlockFormat, Vec<u8>),
-    /// Blocks of 32 signed bytes, as `kernels::quantized` lays them out in words: activations.
+    /// Blocks of 32 signed bytes, in the word layout of `kernels::quantized`: activations.
     Int8(Vec<i32>),
 }
 
@@ -30,7 +30,7 @@ impl Tensor {
     /// An f32 tensor.
     ///
     /// # Panics
-    /// If `data` does not hold the shape's product of elements: a defect of the caller.
+    /// If the length of `data` is not the product of the shape: that is a bug in the caller.
     pub fn f32(shape: impl Into<Vec<usize>>, data: Vec<f32>) -> Tensor {
         let shape = shape.into();
         assert_eq!(
@@ -52,7 +52,7 @@ impl Tensor {
         }
     }
 
-    /// A tensor of quantized blocks, which are whole in each row.
+    /// A tensor of quantized blocks; each row consists of whole blocks.
     pub fn blocks(shape: impl Into<Vec<usize>>, format: BlockFormat, bytes: Vec<u8>) -> Tensor {
         Tensor {
             shape: shape.into(),
@@ -60,12 +60,12 @@ impl Tensor {
         }
     }
 
-    /// The elements as f32; whole numbers are converted, and blocks are the floats that they mean.
+    /// The elements as f32; whole numbers are converted, and blocks are decoded.
     pub fn floats(&self) -> Cow<'_, [f32]> {
         match &self.data {
             Data::F32(data) => data.into(),
             Data::I32(data) => data.iter().map(|&n| n as f32).collect::<Vec<_>>().into(),
-            // Nothing reads them but products, which read the blocks.
+            // Only products read these, and they read the blocks.
             Data::Int8(_) => Cow::default(),
             Data::Blocks(format, bytes) => {
                 let mut floats = vec![0.0; bytes.len() / format.bytes() * format.elements()];
@@ -78,7 +78,7 @@ impl Tensor {
         }
     }
 
-    /// How many elements are stored together.
+    /// The number of elements that are stored together.
     pub fn unit(&self) -> usize {
         match &self.data {
             Data::Blocks(format, _) => format.elements(),
@@ -86,7 +86,7 @@ impl Tensor {
         }
     }
 
-    /// The elements as i32; empty where they are floats.
+    /// The elements as i32; empty if they are floats.
     pub fn ints(&self) -> &[i32] {
         match &self.data {
             Data::I32(data) => data,

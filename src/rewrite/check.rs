@@ -1,7 +1,7 @@
-//! From rules as they are written to rules that can be applied, or to all that is wrong with them.
+//! Turns rules as they are written into rules that can be applied, or lists everything that is wrong with them.
 //!
 //! A rule that passes shrinks the graph, drops nothing silently, and names nothing that doesn't exist. `pattern` and
-//! `emission` resolve the names of a rule's two sides; here stands what only the whole rule, or the whole file, shows.
+//! `emission` resolve the names of a rule's two sides; this file checks what only the whole rule, or the whole file, shows.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,7 +12,7 @@ use super::shadow::shadows;
 use crate::language::diagnostics::{Position, Problem, Problems};
 use crate::ops::OpDef;
 
-/// Reads and checks a rule file. `file` is what messages call it.
+/// Reads and checks a rule file. Messages call it `file`.
 pub fn load(file: &str, text: &str) -> Result<Vec<Rule>, Problems> {
     let raw = parse::parse(file, text)?;
     let mut problems = Vec::new();
@@ -44,11 +44,11 @@ pub(super) struct Checker<'a> {
     name: &'a str,
     pub problems: Vec<Problem>,
     pub values: Vec<RuleValue>,
-    /// Which values nodes of the pattern read.
+    /// The values that nodes of the pattern read.
     pub read_inside: BTreeSet<ValueId>,
-    /// Which leaves what is emitted or a guard reads.
+    /// The leaves that emitted nodes or guards read.
     pub used_leaves: BTreeSet<ValueId>,
-    /// Which attributes of which nodes are constrained or read.
+    /// The attributes that are constrained or read, each with its node.
     pub used_attributes: BTreeSet<(usize, usize)>,
     /// The literals that expressions read, with their places.
     pub numbers: Vec<(ValueId, Position)>,
@@ -94,7 +94,7 @@ impl<'a> Checker<'a> {
         if raw.pattern.is_empty() {
             self.problem(raw.position, "matches no node");
         }
-        // Names that a broken pattern would have bound are not worth a message each.
+        // Names that a broken pattern would have bound don't deserve a message each.
         if !self.problems.is_empty() {
             return None;
         }
@@ -123,7 +123,7 @@ impl<'a> Checker<'a> {
         self.problems.is_empty().then_some(rule)
     }
 
-    /// What only the whole rule shows.
+    /// Checks what only the whole rule shows.
     fn whole(&mut self, raw: &RawRule, rule: &Rule) {
         for (node, written) in rule.pattern.iter().zip(&raw.pattern) {
             let used = |id: &ValueId| self.read_inside.contains(id) || rule.replaces(*id);
@@ -184,7 +184,7 @@ impl<'a> Checker<'a> {
         self.measure(raw, rule);
     }
 
-    /// A rule leaves fewer ops, or as many with a lower sum of ranks.
+    /// Checks that the rule leaves fewer ops, or as many ops with a lower sum of ranks.
     fn measure(&mut self, raw: &RawRule, rule: &Rule) {
         let (before, after) = (rule.pattern.len(), rule.emit.len());
         let rank_before: u32 = rule.pattern.iter().map(|node| node.op.rank).sum();
@@ -201,7 +201,7 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// In which order the matcher visits the nodes: the anchor, then whatever a known value leads to, givers first, since a
+/// The order in which the matcher visits the nodes: the anchor, then whatever a known value leads to, givers first, since a
 /// value has one giver and may have many readers. Nodes that no value connects to the anchor are left out.
 fn plan(pattern: &[PatternNode], values: &[RuleValue]) -> Vec<(usize, Reach)> {
     let mut plan: Vec<(usize, Reach)> = Vec::with_capacity(pattern.len());

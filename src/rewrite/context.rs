@@ -1,4 +1,4 @@
-//! A match seen with its graph: what guards and emitted attributes ask.
+//! A match together with its graph: what guards and emitted attributes ask about.
 
 use smallvec::SmallVec;
 
@@ -24,7 +24,7 @@ pub enum Bound {
     Value(Value),
 }
 
-/// Where a pattern stands in a graph.
+/// Where a pattern occurs in a graph.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Match {
     /// The nodes, by their place in the pattern. `None` only while the matcher is at work.
@@ -55,7 +55,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The node of the graph that a node of the pattern is.
+    /// The node of the graph that matches a node of the pattern.
     pub fn node(&self, index: usize) -> Option<NodeId> {
         self.found.nodes.get(index).copied().flatten()
     }

@@ -1,8 +1,8 @@
 //! The driver: applies the rules of one pass to a graph until none fires.
 //!
 //! It visits nodes in the graph's order and tries the rules at each in the file's order, so that the result depends on
-//! nothing else. What no rule needs to ask, it refuses itself: inner values that are read outside the match, and
-//! matches whose outside path leads back into them.
+//! nothing else. The driver itself refuses two kinds of match, so that no rule needs to ask: matches with inner values that
+//! are read outside the match, and matches that a path leaves and enters again.
 
 use std::cell::OnceCell;
 
@@ -16,7 +16,7 @@ use crate::graph::{Class, Editor, Graph, GraphError, NodeId, Order, TopologicalO
 use crate::ops::{Op, Types};
 use crate::types::{DType, Literal, Type};
 
-/// Why a pass of rules was given up.
+/// Why a pass of rules was abandoned.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum DriverError {
     /// The editor refused what the driver had checked.
@@ -27,17 +27,17 @@ pub enum DriverError {
         "rules fired more than {budget} times, which rules that shrink a graph can't; the last was \"{rule}\" at \"{at}\""
     )]
     Budget {
-        /// How many times they may.
+        /// How many times rules may fire.
         budget: usize,
         /// The rule that fired last.
         rule: String,
-        /// Where.
+        /// Where it fired.
         at: String,
     },
 }
 
-/// Apply `rules` until none fires; gives what each did. Nodes that no output depends on are removed first, so that they
-/// stand in no rule's way. With `near_misses` the reports say where rules nearly fire in the graph that is left.
+/// Apply `rules` until none fires; returns what each did. Nodes that no output depends on are removed first, so that they
+/// block no rule. With `near_misses` the reports say where rules nearly fire in the resulting graph.
 pub fn apply(
     graph: &mut Graph,
     rules: &[&Rule],
@@ -68,16 +68,16 @@ pub fn apply(
     Ok(driver.reports)
 }
 
-/// How often rules that shrink the graph can fire: each application removes an op, or keeps their number and lowers the
-/// sum of their ranks. Removing applications are no more than ops; between them the sum falls by one at least, from at
-/// most what the ops have and the emitted ones bring.
+/// How often rules that shrink the graph can fire. Each application removes an op, or keeps the number of ops and lowers
+/// the sum of their ranks. Applications that remove an op can't outnumber the ops. Every other application lowers the sum
+/// by at least one, and the sum is at most the ranks of the ops plus the ranks of the emitted ops.
 fn budget(graph: &Graph, rules: &[&Rule]) -> usize {
     let highest = crate::ops::table().map(|def| def.rank).max().unwrap_or(0) as usize;
     let emitted = rules.iter().map(|rule| rule.emit.len()).max().unwrap_or(0);
     graph.op_count() * (1 + highest * (1 + emitted))
 }
 
-/// What an application will do; checked so that applying can't fail.
+/// What an application will do, already checked, so that applying it can't fail.
 struct Emission {
     ops: Vec<Op>,
 }
@@ -99,7 +99,7 @@ struct Driver<'g, 'r> {
 }
 
 impl Driver<'_, '_> {
-    /// Visit every node once; whether any rule fired.
+    /// Visit every node once; returns whether any rule fired.
     fn round(&mut self) -> Result<bool, DriverError> {
         let before = self.fired;
         self.begin();
@@ -121,7 +121,7 @@ impl Driver<'_, '_> {
         Ok(true)
     }
 
-    /// Take the order of the graph as it is now.
+    /// Record the order of the graph as it is now.
     fn begin(&mut self) {
         self.order = self.editor.graph().order();
         self.ranks = OnceCell::new();
@@ -136,7 +136,7 @@ impl Driver<'_, '_> {
         self.dead.get(id.index()).copied().unwrap_or(false)
     }
 
-    /// The rules that begin at a node's op, in the file's order. A pass has few rules, and a graph many nodes.
+    /// The rules that begin at a node's op, in the file's order. A pass has few rules, and a graph has many nodes.
     fn candidates(&self, id: NodeId) -> SmallVec<[usize; 8]> {
         let Some(op) = self.editor.graph().node(id).op() else {
             return SmallVec::new();
@@ -235,7 +235,7 @@ impl Driver<'_, '_> {
                 if !replaced {
                     return Err(format!("{} is also read by {}", name(), reader()));
                 }
-                // With one value replaced the match ends there, and a way back would be a cycle already.
+                // If only one value is replaced, the match ends there, and a path back would already be a cycle.
                 if !several {
                     continue;
                 }
@@ -260,14 +260,14 @@ impl Driver<'_, '_> {
         Ok(())
     }
 
-    /// Replace the match; gives the new nodes, the first to visit last.
+    /// Replace the match; returns the new nodes in reverse: the first to visit comes last.
     fn fire(
         &mut self,
         rule: &Rule,
         found: &Match,
         emission: Emission,
     ) -> Result<Vec<NodeId>, GraphError> {
-        // The ranks follow each change from the first on.
+        // The ranks must exist before the first change, because they are updated with each change.
         self.ranks();
         let anchor = found.nodes.last().copied().flatten();
         let bound = |id: ValueId| match found.values.get(id) {
@@ -291,7 +291,7 @@ impl Driver<'_, '_> {
                     EmitInput::Absent => None,
                 });
             }
-            // Absent operands at the end take no slot, as in graph files.
+            // Absent operands at the end occupy no slot, as in graph files.
             inputs.truncate(
                 inputs
                     .iter()
@@ -340,7 +340,7 @@ impl Driver<'_, '_> {
         id.into()
     }
 
-    /// Take a new node into the tables by index.
+    /// Add a new node to the tables by index.
     fn register(&mut self, id: NodeId) {
         let graph = self.editor.graph();
         let inputs = graph.inputs(id);
@@ -373,7 +373,7 @@ impl Driver<'_, '_> {
     }
 }
 
-/// Compute the emitted ops, and check that they take the operands and that what they give fits in.
+/// Compute the emitted ops, and check that they accept the operands and that their outputs have the types that are replaced.
 fn prepare(context: &Context<'_>) -> Result<Emission, String> {
     let (graph, rule) = (context.graph, context.rule);
     let mut ops = Vec::with_capacity(rule.emit.len());
@@ -446,7 +446,7 @@ mod tests {
         let text = r#"[Rule(name: "lower", match: [("y", MatMul(transpose_b: true), ["x", "w"])],
             emit: [("y", Linear, ["x", "w"])], bits: Same)]"#;
         let mut rules = check::load("test", text).unwrap();
-        // What the checks would refuse: the rule emits what it matches.
+        // The checks would refuse this rule, which emits what it matches.
         rules[0].emit[0].op = crate::ops::find("MatMul").unwrap();
         let mut graph = Graph::new();
         let mut editor = graph.edit();

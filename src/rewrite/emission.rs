@@ -1,4 +1,4 @@
-//! Checking a rule's right side: what it emits, and what its guards ask.
+//! Checks a rule's right side: what it emits, and what its guards ask.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -85,7 +85,7 @@ impl Checker<'_> {
         nodes
     }
 
-    /// What an operand of an emitted node is that no emitted node gives.
+    /// The source of an emitted node's operand that is not an output of an emitted node.
     fn source(
         &mut self,
         name: &str,
@@ -93,7 +93,7 @@ impl Checker<'_> {
         may_lack: bool,
         position: Position,
     ) -> EmitInput {
-        // After a problem any operand will do.
+        // After a problem, any operand will do.
         let unknown = EmitInput::Number(0.0);
         let Some(id) = self.bound(name, position) else {
             return unknown;
@@ -124,7 +124,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The value of that name; a problem if there is none.
+    /// The value of that name; notes a problem if there is none.
     fn bound(&mut self, name: &str, position: Position) -> Option<ValueId> {
         let found = self.find(name);
         if found.is_none() {

@@ -24,12 +24,12 @@ pub const SIGNATURES: [(&str, &str); 9] = [
 ];
 
 impl Guard {
-    /// Whether the guard holds. A guard about an optional operand that is absent does.
+    /// Whether the guard holds. A guard about an optional operand that is absent always holds.
     pub fn holds(&self, context: &Context<'_>) -> bool {
         self.condition.holds(context).unwrap_or(true)
     }
 
-    /// A sentence of why the guard does not hold.
+    /// A sentence that says why the guard does not hold.
     pub fn refusal(&self, context: &Context<'_>) -> String {
         format!(
             "{}, so {} does not hold",
@@ -108,7 +108,7 @@ impl Condition {
     }
 }
 
-/// What a formula gives, or why it gives nothing.
+/// The value of a formula, or why it has none.
 fn evaluated(context: &Context<'_>, formula: &Formula) -> String {
     match context.evaluate(formula) {
         Ok(found) => fact(context, formula, &found),
@@ -134,7 +134,7 @@ fn fact(context: &Context<'_>, formula: &Formula, found: &Number) -> String {
     format!("{} is {found} ({})", formula.text, reads.join(", "))
 }
 
-/// Numbers are equal by value, all else by kind and content.
+/// Numbers are compared by value, everything else by kind and content.
 fn equal(a: &Number, b: &Number) -> bool {
     match (a.as_number(), b.as_number()) {
         (Some(a), Some(b)) => a == b,

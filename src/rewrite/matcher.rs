@@ -1,7 +1,7 @@
-//! The matcher: where a rule's pattern stands in a graph.
+//! The matcher: finds where a rule's pattern occurs in a graph.
 //!
-//! It begins at the anchor and walks the rule's plan: to the node that gives a known value, or to one that reads it.
-//! Operands of commutative ops are tried in both orders. Two nodes of a pattern are never one node of the graph.
+//! It begins at the anchor and walks the rule's plan: to the node that produces a known value, or to one that reads it.
+//! Operands of commutative ops are tried in both orders. Two nodes of a pattern never match the same node of the graph.
 
 use smallvec::smallvec;
 
@@ -12,14 +12,14 @@ use crate::graph::{Graph, NodeId, Value};
 use crate::ops::{Attribute, Op};
 use crate::types::Literal;
 
-/// How near a candidate came: the larger, the nearer.
+/// How close a candidate came: a larger value is closer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Closeness {
     /// More than half of the nodes are there, but a neighbour is missing.
     Neighbour,
-    /// All nodes are there, but one attribute or operand is another.
+    /// All nodes are there, but one attribute or operand is different.
     Flaw,
-    /// All is there, but the graph around it or a guard forbids the rule.
+    /// Everything is there, but the surrounding graph or a guard forbids the rule.
     Refused,
 }
 
@@ -28,9 +28,9 @@ pub enum Closeness {
 pub enum Outcome {
     /// A match that was accepted.
     Match(Box<Match>),
-    /// The nearest candidate, and a sentence of what stopped it.
+    /// The nearest candidate, and a sentence that says what stopped it.
     Near(Closeness, String),
-    /// Nothing worth a word.
+    /// Nothing worth reporting.
     Nothing,
 }
 
@@ -44,16 +44,16 @@ pub struct Search<'a> {
     explain: bool,
     found: Match,
     placed: usize,
-    /// What is wrong with the candidate being followed, and how near it can still come.
+    /// What is wrong with the candidate being followed, and how close it can still come.
     flaw: Option<(Closeness, String)>,
     nearest: Option<(Closeness, String)>,
 }
 
-/// Whether the search has its match.
+/// Whether the search has found its match.
 type Done = bool;
 
 impl<'a> Search<'a> {
-    /// Prepare a search for `rule`. With `explain`, it reports what came near; without, it only finds.
+    /// Prepare a search for `rule`. With `explain`, it also reports near misses; without, it only finds matches.
     pub fn new(graph: &'a Graph, dead: &'a [bool], rule: &'a Rule, explain: bool) -> Self {
         Search {
             graph,
@@ -70,7 +70,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The first candidate with its anchor at `anchor` that `accept` takes; `accept` says why it refuses one.
+    /// The first candidate with its anchor at `anchor` that `accept` accepts; `accept` says why it refuses one.
     pub fn run(
         mut self,
         anchor: NodeId,
@@ -95,7 +95,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Whether the candidate may be followed in spite of what is wrong with it: once, to explain.
+    /// Whether the candidate may be followed in spite of a flaw: only for the first flaw, and only to explain.
     fn excuse(&mut self, reason: impl FnOnce() -> String) -> bool {
         self.excuse_as(Closeness::Flaw, reason)
     }
@@ -168,11 +168,11 @@ impl<'a> Search<'a> {
                 _ => self.lacks_neighbour(),
             },
         };
-        // Whether the rest of the pattern is there is worth knowing.
+        // It is worth knowing whether the rest of the pattern is there.
         missing && self.step(at + 1, anchor, accept)
     }
 
-    /// Whether a node was missing before, so that what lies after it can't be looked for.
+    /// Whether a node was missing before, so that the nodes after it can't be looked for.
     fn lacks_neighbour(&self) -> bool {
         matches!(self.flaw, Some((Closeness::Neighbour, _)))
     }
@@ -181,7 +181,7 @@ impl<'a> Search<'a> {
         self.dead.get(node.index()).copied().unwrap_or(false)
     }
 
-    /// Take `node` for the pattern's node `index`, and go on.
+    /// Match `node` with the pattern's node `index`, and go on.
     fn place(
         &mut self,
         at: usize,
@@ -351,7 +351,7 @@ impl<'a> Search<'a> {
     fn complete(&mut self, accept: &mut dyn FnMut(&Match) -> Result<(), String>) -> Done {
         let leaves = self.rule.values.iter().zip(&self.found.values);
         for (value, bound) in leaves {
-            // A leaf that the match itself gives would be removed with it.
+            // A leaf that the match itself produces would be removed with it.
             if let (Origin::Leaf { .. }, Bound::Value(leaf)) = (value.origin, bound)
                 && self.found.nodes.contains(&Some(leaf.node))
             {
@@ -375,7 +375,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// An attribute for messages: text in one pair of quotes, absence as a word.
+/// An attribute for messages: text in a single pair of quotes, absence as a word.
 fn plain(attribute: &Attribute) -> String {
     match attribute {
         Attribute::Absent => "absent".to_owned(),

@@ -1,11 +1,11 @@
-//! From the text of a rule file to rules as they are written. `check` resolves their names.
+//! Parses the text of a rule file into rules as they are written. `check` resolves their names.
 //!
 //! ```text
 //! [Rule(name: "…", match: [node, …], guard: [Guard(…), …], emit: [node, …], bits: Same), …]
 //! node    = ("output" or ["output", …], Op(attribute: value), ["operand", "optional?", "", number])
 //! ```
 //!
-//! A value is a number, true, false, a text, which is an expression, or a list of values, as in graph files.
+//! A value is a number, true, false, a text (which is an expression) or a list of values, as in graph files.
 
 use crate::language::diagnostics::{Position, Problem, Problems};
 use crate::language::document::{self, Form, Kind, Tree};
@@ -83,7 +83,7 @@ pub enum RawArgument {
     Guard(RawGuard),
 }
 
-/// Reads a rule file. `file` is what messages call it.
+/// Reads a rule file. Messages call it `file`.
 pub fn parse(file: &str, text: &str) -> Result<Vec<RawRule>, Problems> {
     let tree = document::parse(file, text)?;
     let mut reader = RuleReader::default();
@@ -294,7 +294,7 @@ impl RuleReader {
     }
 }
 
-/// Parses an expression whose text begins at `position`; or says what is wrong, and where.
+/// Parses an expression whose text begins at `position`; an error says what is wrong, and where.
 pub(super) fn formula(text: &str, position: Position) -> Result<RawFormula, (Position, String)> {
     match Expression::parse(text) {
         Ok(expression) => Ok(RawFormula {

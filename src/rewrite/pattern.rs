@@ -1,4 +1,4 @@
-//! Checking a rule's left side: what it matches.
+//! Checks a rule's left side: what it matches.
 
 use std::collections::BTreeSet;
 
@@ -133,7 +133,7 @@ impl Checker<'_> {
         id
     }
 
-    /// Check how many operands there are; `absent` tells which of them are.
+    /// Check how many operands there are; `absent` says which of them are absent.
     pub(super) fn arity(&mut self, def: &OpDef, raw: &RawNode, absent: &[bool]) {
         let found = absent.len();
         if def.arity == Arity::Variadic {
@@ -164,7 +164,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The attributes without those that stand twice, which are noted.
+    /// The attributes without duplicates, which are noted as problems.
     pub(super) fn distinct<'r>(&mut self, attributes: &'r [RawAttribute]) -> Vec<&'r RawAttribute> {
         let mut seen = BTreeSet::new();
         let mut distinct = Vec::with_capacity(attributes.len());
@@ -172,7 +172,7 @@ impl Checker<'_> {
             if seen.insert(&attribute.name) {
                 distinct.push(attribute);
             } else {
-                let message = format!("the attribute '{}' stands twice", attribute.name);
+                let message = format!("the attribute '{}' is given twice", attribute.name);
                 self.problem(attribute.position, message);
             }
         }
@@ -202,7 +202,7 @@ impl Checker<'_> {
         found
     }
 
-    /// What an attribute of a matched node must equal.
+    /// The constant that an attribute of a matched node must equal.
     fn constraint(
         &mut self,
         def: &'static OpDef,

@@ -1,4 +1,4 @@
-//! The pipeline: `passes/pipeline.ron` read, and run over a graph.
+//! The pipeline: reads `passes/pipeline.ron` and runs it over a graph.
 //!
 //! ```text
 //! Pipeline([
@@ -32,7 +32,7 @@ use crate::types::Bits;
 /// The file that orders the passes.
 const PIPELINE: &str = "pipeline.ron";
 
-/// The passes that are compiled in: all of `passes/`, which holds nothing else.
+/// The passes that are compiled in: all of `passes/`, which contains nothing else.
 static BUILTIN: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/passes");
 
 /// The files that are compiled in: name and text.
@@ -48,7 +48,7 @@ fn builtin_files() -> BTreeMap<String, String> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PassError {
-    /// Files are wrong: what, for each.
+    /// Files are wrong: the problems of each.
     #[error("{}", lines(.0))]
     Files(Vec<Problems>),
     /// A file can't be read.
@@ -59,7 +59,7 @@ pub enum PassError {
         /// Why.
         error: std::io::Error,
     },
-    /// An option names no pass or rule.
+    /// An option names something that is not a pass or a rule.
     #[error("{0}")]
     Unknown(String),
     /// Rules could not be applied.
@@ -78,7 +78,7 @@ pub enum PassError {
         /// Why.
         error: GraphError,
     },
-    /// A pass left a graph that is none.
+    /// A pass left an invalid graph.
     #[error("pass \"{pass}\" left a broken graph: {error}")]
     Broken {
         /// The pass.
@@ -98,17 +98,17 @@ fn lines(files: &[Problems]) -> String {
 pub struct PassOptions {
     /// Names of passes, rules and plan switches that are off.
     pub without: BTreeSet<String>,
-    /// The last pass to run; all where none is named. Later plan switches are off too.
+    /// The last pass to run; if `None`, all passes run. Later plan switches are off too.
     pub stop_after: Option<String>,
     /// Whether the graph is verified after each pass, as debug builds always do.
     pub verify: bool,
-    /// Whether the report says where rules nearly fire, which takes a search of its own after each pass.
+    /// Whether the report says where rules nearly fire, which needs a separate search after each pass.
     pub near_misses: bool,
-    /// What transforms go by.
+    /// The settings that transforms follow.
     pub settings: Settings,
 }
 
-/// As [`PassOptions::stop_after`]: before the first pass.
+/// As a value of [`PassOptions::stop_after`]: stop before the first pass.
 pub const NO_PASS: &str = "none";
 
 /// The passes in their order.
@@ -160,7 +160,7 @@ impl Passes {
         read(Path::new("passes"), &builtin_files()).map_err(PassError::Files)
     }
 
-    /// The passes of a directory. Files that it lacks are the compiled-in ones; a rule file of it that the pipeline
+    /// The passes of a directory. Where it lacks a file, the compiled-in file is used; a rule file in it that the pipeline
     /// doesn't name is an error.
     pub fn from_dir(path: &Path) -> Result<Passes, PassError> {
         let fail = |path: &Path, error| PassError::Read {
@@ -204,14 +204,14 @@ impl Passes {
         self.passes.iter().map(|pass| pass.name.as_str())
     }
 
-    /// The names of a pass's rules, in their order; none for what is not a pass of rules.
+    /// The names of a pass's rules, in their order; no names if it is not a pass of rules.
     #[cfg(any(test, feature = "internals"))]
     pub fn rules(&self, pass: &str) -> impl Iterator<Item = &str> {
         let passes = self.passes.iter().filter(move |p| p.name == pass);
         passes.flat_map(Pass::rules).map(|rule| rule.name.as_str())
     }
 
-    /// What a pass or plan switch is for, in a sentence.
+    /// The purpose of a pass or plan switch, in a sentence.
     #[cfg(any(test, feature = "internals"))]
     pub fn doc(&self, pass: &str) -> Option<&str> {
         let pass = self.passes.iter().find(|p| p.name == pass)?;
@@ -230,13 +230,13 @@ impl Passes {
         })
     }
 
-    /// Whether a run with those options comes to the pass or plan switch `name`, and it isn't off.
+    /// Whether a run with these options reaches the pass or plan switch `name`, and it isn't off.
     pub fn is_on(&self, name: &str, options: &PassOptions) -> bool {
         let mut running = self.running(options);
         running.any(|pass| pass.name == name)
     }
 
-    /// The passes that options leave.
+    /// The passes that the options leave on.
     fn running<'a>(&'a self, options: &'a PassOptions) -> impl Iterator<Item = &'a Pass> {
         let last = options.stop_after.as_deref();
         let end = self.names().position(|name| Some(name) == last);
@@ -249,7 +249,7 @@ impl Passes {
         passes.filter(|pass| !options.without.contains(&pass.name))
     }
 
-    /// Fails if options name what doesn't exist, offering the nearest name.
+    /// Fails if the options name something that doesn't exist; the error suggests the nearest name.
     pub fn check_options(&self, options: &PassOptions) -> Result<(), PassError> {
         let rules = self
             .passes
@@ -273,12 +273,12 @@ impl Passes {
         }
     }
 
-    /// Run the passes that all steps share over `graph`. After an error the graph is changed in part.
+    /// Run the passes that all steps share over `graph`. After an error the graph may be changed in part.
     pub fn run(&self, graph: &mut Graph, options: &PassOptions) -> Result<Report, PassError> {
         self.run_passes(graph, options, false)
     }
 
-    /// Run the passes that only prompt steps have, over a copy of what [`Passes::run`] left.
+    /// Run the passes that only prompt steps have, over a copy of the graph that [`Passes::run`] left.
     pub fn run_prefill(
         &self,
         graph: &mut Graph,
@@ -377,7 +377,7 @@ fn read(directory: &Path, files: &BTreeMap<String, String>) -> Result<Passes, Ve
     if list.is_none() {
         reader.expected("Pipeline([…])", &tree);
     }
-    // Which line of the pipeline a name of a pass or rule belongs to.
+    // The line of the pipeline to which each name of a pass or rule belongs.
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     let mut after_prefill = false;
     let passes = list.map_or_else(Vec::new, |list| {
@@ -415,7 +415,7 @@ fn read(directory: &Path, files: &BTreeMap<String, String>) -> Result<Passes, Ve
     }
 }
 
-/// One entry of the pipeline; the rules of a pass of rules are still to be read.
+/// One entry of the pipeline; the rules of a pass of rules are read later.
 fn entry(reader: &mut RuleReader, tree: &Tree) -> Option<Pass> {
     let expected = "Rules(…), Transform(…) or Plan(…)";
     let form = match &tree.kind {
@@ -487,7 +487,7 @@ fn entry(reader: &mut RuleReader, tree: &Tree) -> Option<Pass> {
     })
 }
 
-/// Names stand once, and a pass promises no more than what it does keeps.
+/// Checks that the entry's names are new, and that its promise about bits is one that its rules or its transform keep.
 fn check_entry(
     reader: &mut RuleReader,
     tree: &Tree,

@@ -59,12 +59,12 @@ pub struct RuleReport {
 pub struct NearMiss {
     /// The node at the pattern's end.
     pub at: String,
-    /// What stopped it: a sentence without its full stop.
+    /// What stopped it: a sentence without a full stop.
     pub reason: String,
 }
 
 impl Report {
-    /// Add the passes of another run after this one's.
+    /// Append the passes of another run.
     pub fn append(&mut self, other: Report) {
         self.passes.extend(other.passes);
     }
@@ -76,7 +76,7 @@ impl Report {
     }
 }
 
-/// How many names a line shows; the rest are counted.
+/// How many names a line shows; the others are only counted.
 const SHOWN: usize = 4;
 
 impl fmt::Display for Report {

@@ -1,4 +1,4 @@
-//! A rule as it is applied: parsed and checked, names resolved to numbers.
+//! A rule as it is applied: parsed and checked, with names resolved to numbers.
 
 use crate::language::diagnostics::Position;
 use crate::language::expression::Expression;
@@ -39,7 +39,7 @@ pub enum Origin {
 pub enum Operand {
     /// A named value.
     Value(ValueId),
-    /// No operand may stand there: `""`, or a slot that isn't listed.
+    /// The operand must be absent: `""`, or a slot that isn't listed.
     Absent,
     /// A literal near this number.
     Number(f64),
@@ -50,7 +50,7 @@ pub enum Operand {
 pub struct PatternNode {
     /// The op it must be.
     pub op: &'static OpDef,
-    /// What its attributes must equal, by their place in the op's definition.
+    /// The values that its attributes must equal, by the attributes' index in the op's definition.
     pub attributes: Vec<(usize, Attribute)>,
     /// Its operands by slot; absent ones at the end are listed too.
     pub inputs: Vec<Operand>,
@@ -118,12 +118,12 @@ pub struct EmitNode {
     pub outputs: Vec<Target>,
 }
 
-/// How the matcher comes to a node of a pattern.
+/// How the matcher reaches a node of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// It begins there.
     Anchor,
-    /// The node gives a value that is known.
+    /// The node produces a value that is known.
     Giver(ValueId),
     /// The node reads a value that is known.
     Reader(ValueId),
@@ -134,15 +134,15 @@ pub enum Reach {
 pub struct Rule {
     /// Its name, unique in all passes.
     pub name: String,
-    /// Where it stands in its file.
+    /// Where it is in its file.
     pub position: Position,
     /// How far it may move bits.
     pub bits: Bits,
     /// Every value of the pattern.
     pub values: Vec<RuleValue>,
-    /// What it looks for; each node stands after those it reads. The last one is the anchor.
+    /// What it looks for; each node comes after the nodes it reads. The last one is the anchor.
     pub pattern: Vec<PatternNode>,
-    /// In which order the matcher visits the pattern's nodes, and how it comes to each. Begins with the anchor.
+    /// The order in which the matcher visits the pattern's nodes, and how it reaches each. Begins with the anchor.
     pub plan: Vec<(usize, Reach)>,
     /// What else must hold.
     pub guards: Vec<Guard>,
@@ -168,10 +168,10 @@ impl Rule {
     }
 }
 
-/// How far a number may lie from the one a rule names, relative to it.
+/// How far a number may be from the number that a rule names, relative to that number.
 pub const NEAR: f64 = 1e-6;
 
-/// A condition, with the text by which reports call it.
+/// A condition, with the text that reports show for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Guard {
     /// As the rule file writes it.
@@ -193,11 +193,11 @@ pub enum Condition {
     IsActivation(ValueId),
     /// The value is a number written in the graph file.
     Literal(ValueId),
-    /// The value has so many dimensions.
+    /// The value has this many dimensions.
     Rank(ValueId, usize),
-    /// The expression is a number within [`NEAR`] of this one.
+    /// The expression is a number within [`NEAR`] of this number.
     Near(Formula, f64),
-    /// The two expressions are equal; absent attributes equal each other alone.
+    /// The two expressions are equal; an absent attribute equals only another absent attribute.
     Equal(Formula, Formula),
     /// The condition does not hold.
     Not(Box<Condition>),

@@ -1,13 +1,13 @@
-//! Rules that never fire because an earlier one fires wherever they would.
+//! Finds rules that never fire because an earlier rule fires wherever they would.
 //!
-//! An earlier rule shadows a later one if its pattern, laid over the later one's with both anchors together, covers it
-//! and demands nothing that the later one doesn't demand too.
+//! An earlier rule shadows a later one if its pattern, laid over the later pattern so that the anchors meet, fits and
+//! demands nothing that the later rule doesn't demand too.
 
 use super::guard::near;
 use super::rule::Condition;
 use super::rule::{Formula, Operand, Origin, Reach, Rule, ValueId};
 
-/// What a value of the earlier rule is in the later one.
+/// What a value of the earlier rule corresponds to in the later rule.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Image {
     Value(ValueId),
@@ -30,7 +30,7 @@ pub(super) fn shadows(earlier: &Rule, later: &Rule) -> bool {
 struct Overlay<'a> {
     earlier: &'a Rule,
     later: &'a Rule,
-    /// The later rule's node for each of the earlier one.
+    /// The later rule's node for each node of the earlier rule.
     nodes: Vec<Option<usize>>,
     values: Vec<Option<Image>>,
 }
@@ -76,7 +76,7 @@ impl Overlay<'_> {
         }
     }
 
-    /// Lay the earlier rule's node `index` over the later one's `node`, and go on.
+    /// Lay the earlier rule's node `index` over the later rule's `node`, and go on.
     fn place(&self, at: usize, index: usize, node: usize) -> bool {
         let pair = self
             .earlier
@@ -149,7 +149,7 @@ impl Overlay<'_> {
         }
     }
 
-    /// Whether the earlier rule, laid out whole, asks no more than the later one.
+    /// Whether the earlier rule, once all of its nodes are placed, demands no more than the later rule.
     fn covers(&self) -> bool {
         let values = self.earlier.values.iter().zip(&self.values).enumerate();
         for (id, (value, image)) in values {
@@ -162,7 +162,7 @@ impl Overlay<'_> {
             };
             let agrees = match value.origin {
                 Origin::Leaf { .. } => giver.is_none() || !self.nodes.contains(&giver),
-                // What the earlier rule keeps inside, the later one must keep inside.
+                // A value that stays inside the earlier rule's match must stay inside the later rule's match too.
                 Origin::Node { .. } => self.earlier.replaces(id) || !self.later.replaces(*image),
             };
             if !agrees {
@@ -175,7 +175,7 @@ impl Overlay<'_> {
             .all(|guard| self.implied(&guard.condition))
     }
 
-    /// Whether the later rule asks the same, or the answer is known.
+    /// Whether the later rule asks the same question, or the answer is known.
     fn implied(&self, condition: &Condition) -> bool {
         if let Condition::Literal(id) = condition
             && let Some(Some(Image::Number(_))) = self.values.get(*id)
@@ -191,7 +191,7 @@ impl Overlay<'_> {
         }
     }
 
-    /// The earlier rule's condition in the later one's values.
+    /// The earlier rule's condition in terms of the later rule's values.
     fn translate(&self, condition: &Condition) -> Option<String> {
         spell(self.earlier, condition, &|id| match self.values.get(id) {
             Some(Some(Image::Value(image))) => Some(*image),
@@ -204,7 +204,7 @@ fn spelled(rule: &Rule, condition: &Condition) -> String {
     spell(rule, condition, &Some).unwrap_or_default()
 }
 
-/// A condition as a text in which values are numbers, by which conditions of two rules compare.
+/// A condition as a text in which values are numbers, so that conditions of two rules can be compared.
 fn spell(
     rule: &Rule,
     condition: &Condition,

@@ -1,22 +1,22 @@
-//! Chat templates by name, for models whose files have none.
+//! Chat templates by name, for models whose files contain none.
 //!
-//! Each begins with `bos_token`, which is to be the token that the tokenizer puts before a text, or undefined.
+//! Each begins with `bos_token`, which must be the token that the tokenizer puts before a text, or undefined.
 
 /// A chat template that needs no file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KnownTemplate {
-    /// Its name.
+    /// The name of the template.
     pub name: &'static str,
-    /// The models that were trained on it.
+    /// The models that were trained with the template.
     pub models: &'static str,
-    /// The template.
+    /// The text of the template.
     pub text: &'static str,
 }
 
 macro_rules! known {
     ($($name:literal: $models:literal,)*) => {
-        /// All of them.
+        /// All known templates.
         pub const KNOWN_TEMPLATES: &[KnownTemplate] = &[$(KnownTemplate {
             name: $name,
             models: $models,
@@ -46,7 +46,7 @@ known! {
     "zephyr": "Zephyr, TinyLlama, StableLM Zephyr",
 }
 
-/// The template of a name.
+/// The template with that name.
 #[cfg(feature = "chat")]
 pub(crate) fn named(name: &str) -> Option<&'static KnownTemplate> {
     KNOWN_TEMPLATES
@@ -54,7 +54,7 @@ pub(crate) fn named(name: &str) -> Option<&'static KnownTemplate> {
         .find(|template| template.name == name)
 }
 
-/// The names, as messages list them.
+/// The names, as a list for messages.
 pub(crate) fn names() -> String {
     let names: Vec<&str> = KNOWN_TEMPLATES
         .iter()

@@ -1,6 +1,6 @@
-//! Text: to token ids and back, and the files that say how.
+//! Text: conversion to token ids and back, and the files that define it.
 //!
-//! What belongs here: tokenizers, detokenization token by token, and where a chat template and special tokens stand. What
+//! What belongs here: tokenizers, detokenization token by token, and where chat templates and special tokens are found. What
 //! is absent: which token comes next (`generate/`), and how a template is rendered (`chat/`).
 
 mod config_files;

@@ -1,31 +1,31 @@
-//! Incremental detokenization: whole characters as soon as their last token is there.
+//! Incremental detokenization: whole characters as soon as their last token arrives.
 
 use crate::text::tokenizer::{Tokenizer, TokenizerError};
 
-/// Tokens without settled text that are kept at most. The longest character takes four tokens; beyond that only bytes
-/// that are not UTF-8, and tokens without any text, wait.
+/// The most tokens that are kept without settled text. The longest character takes four tokens; more than that wait only if
+/// their bytes are not UTF-8, or if they have no text.
 const MOST_PENDING: usize = 32;
 
-/// Tokens of the prompt that a stream starts from at most: what decides whether the first token keeps its space.
+/// The most tokens of the prompt that a stream starts from: they decide whether the first new token keeps its space.
 const MOST_CONTEXT: usize = 8;
 
-/// The mark of bytes that are not (yet) a character.
+/// The replacement for bytes that are not (yet) a character.
 const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 
 /// Turns tokens into text one at a time.
 ///
-/// A token may hold part of a character, and a decoder may treat a text's first token differently (dropping its space), so
-/// tokens are decoded together with those before them. Text is given out once it can't change: everything before trailing
-/// U+FFFD. All pieces and the [`flush`](TextStream::flush) together are the decoded text.
+/// A token may be only part of a character, and a decoder may treat the first token of a text differently (drop its space),
+/// so tokens are decoded together with the tokens before them. Text is returned once it can no longer change: everything
+/// before trailing U+FFFD. All pieces and the [`flush`](TextStream::flush) together are the decoded text.
 #[derive(Debug)]
 pub struct TextStream<'a> {
     tokenizer: &'a Tokenizer,
     skip_special: bool,
-    /// The last tokens: first those whose text has been given out, then the pending ones.
+    /// The last tokens: first those whose text has been returned, then the pending ones.
     ids: Vec<u32>,
     /// How many of `ids` are kept only as context.
     context: usize,
-    /// The part of the text of `ids` that has been given out.
+    /// The part of the text of `ids` that has been returned.
     given: String,
 }
 
@@ -41,10 +41,10 @@ impl<'a> TextStream<'a> {
         }
     }
 
-    /// A text that goes on after `prompt`, whose own text is not given out.
+    /// A text that continues `prompt`; the text of `prompt` itself is not returned.
     ///
     /// # Errors
-    /// If the tokenizer can't decode the prompt.
+    /// If the tokenizer cannot decode the prompt.
     pub fn after(
         tokenizer: &'a Tokenizer,
         skip_special: bool,
@@ -65,15 +65,15 @@ impl<'a> TextStream<'a> {
         })
     }
 
-    /// Adds a token and gives out the text that has become settled, often none.
+    /// Adds a token and returns the text that has become settled, which is often empty.
     ///
     /// # Errors
-    /// If the tokenizer can't decode the token.
+    /// If the tokenizer cannot decode the token.
     pub fn push(&mut self, id: u32) -> Result<String, TokenizerError> {
         self.ids.push(id);
         let text = self.decode(&self.ids)?;
         let Some(new) = text.strip_prefix(self.given.as_str()) else {
-            // The decoder sees the context differently now that more follows: an unfinished run of byte tokens.
+            // The decoder treats the context differently now that more follows: it ends in an unfinished run of byte tokens.
             if text.ends_with(REPLACEMENT) && self.pending() < MOST_PENDING {
                 return Ok(String::new());
             }
@@ -97,10 +97,10 @@ impl<'a> TextStream<'a> {
         Ok(settled + &self.cut(&text)?)
     }
 
-    /// The text is over: the rest, in which unfinished characters are U+FFFD.
+    /// Ends the text: returns the rest, in which unfinished characters are U+FFFD.
     ///
     /// # Errors
-    /// If the tokenizer can't decode what is left.
+    /// If the tokenizer cannot decode the rest.
     pub fn flush(&mut self) -> Result<String, TokenizerError> {
         let text = self.decode(&self.ids)?;
         let rest = match text.strip_prefix(self.given.as_str()) {
@@ -119,7 +119,7 @@ impl<'a> TextStream<'a> {
         self.ids.len().saturating_sub(self.context)
     }
 
-    /// All text has been given out: the pending tokens become the context of the next.
+    /// All text has been returned: the pending tokens become the context of the next ones.
     fn settle(&mut self) -> Result<(), TokenizerError> {
         self.ids.drain(..self.context.min(self.ids.len()));
         self.context = self.ids.len();
@@ -127,8 +127,8 @@ impl<'a> TextStream<'a> {
         Ok(())
     }
 
-    /// Shortens a window full of bytes that are not UTF-8: gives out what stands before a border between two characters,
-    /// and keeps only the tokens after it. `text` is the text of all `ids`.
+    /// Shortens a window full of bytes that are not UTF-8: returns the text before a border between two characters, and
+    /// keeps only the tokens after the border. `text` is the text of all `ids`.
     fn cut(&mut self, text: &str) -> Result<String, TokenizerError> {
         for border in (self.context.max(1)..self.ids.len()).rev() {
             let (before, after) = self.ids.split_at(border);

@@ -1,4 +1,4 @@
-//! Where a model's chat template and the special tokens that it names stand.
+//! Where the chat template of a model, and the special tokens that it names, are found.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ use crate::files::gguf::Metadata;
 #[cfg(feature = "chat")]
 use crate::language::diagnostics::nearest;
 
-/// The key of a GGUF file's template.
+/// The key of the template in a GGUF file.
 const GGUF_TEMPLATE: &str = "tokenizer.chat_template";
 
-/// Why no template can be had from files.
+/// Why the files provide no template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateFileError {
@@ -31,18 +31,18 @@ pub enum TemplateFileError {
     Missing {
         /// The model.
         model: String,
-        /// Where one could be.
+        /// Where a template could be.
         places: String,
     },
-    /// There is neither a file nor a known template of that name.
+    /// There is neither a file nor a known template with that name.
     #[error("there is no file {}, and no chat template of that name{near}; known are {}", path.display(), names())]
     Unknown {
-        /// What was asked for.
+        /// The requested file or name.
         path: PathBuf,
-        /// The nearest name, as a part of the message.
+        /// The nearest known name, as a part of the message.
         near: String,
     },
-    /// There are several templates, none of them the default.
+    /// There are several templates, and none of them is the default.
     #[error("{file}: chat_template names {}, but no \"default\". Give one of them as a file (--template FILE)", names.join(", "))]
     NoDefault {
         /// The file.
@@ -50,7 +50,7 @@ pub enum TemplateFileError {
         /// The names.
         names: Vec<String>,
     },
-    /// A file can't be read.
+    /// A file cannot be read.
     #[error("{}: {problem}", path.display())]
     Read {
         /// The file.
@@ -66,7 +66,7 @@ impl From<FolderError> for TemplateFileError {
     }
 }
 
-/// The files of a model that may have a chat template.
+/// The files of a model that may contain a chat template.
 #[derive(Clone, Debug)]
 pub enum TemplateFiles {
     /// A folder, with `chat_template.jinja`, `tokenizer_config.json` or `chat_template.json`.
@@ -76,7 +76,7 @@ pub enum TemplateFiles {
 }
 
 impl TemplateFiles {
-    /// What messages call the template, and its text.
+    /// The name of the template in messages, and its text.
     pub(crate) fn text(&self) -> Result<(String, String), TemplateFileError> {
         let missing = |model: String, places: &str| TemplateFileError::Missing {
             model,
@@ -117,7 +117,7 @@ impl TemplateFiles {
         }
     }
 
-    /// The special tokens that the model's files spell out, by the names that templates have for them.
+    /// The special tokens in the files of the model, by the names that templates use for them.
     pub(crate) fn tokens(&self) -> Result<BTreeMap<String, String>, TemplateFileError> {
         let mut tokens = BTreeMap::new();
         let TemplateFiles::Folder(folder) = self else {
@@ -127,7 +127,7 @@ impl TemplateFiles {
             let json = read_json(folder, name)?;
             let entries = json.as_ref().and_then(Json::as_object);
             for (key, value) in entries.into_iter().flatten() {
-                // A token is a text, or a record with its text and how it is matched.
+                // A token is a text, or a record with its text and its matching rules.
                 let text = value.as_str().or_else(|| value.get("content")?.as_str());
                 if let Some(text) = text.filter(|_| key.ends_with("_token")) {
                     tokens.insert(key.clone(), text.to_string());
@@ -138,7 +138,7 @@ impl TemplateFiles {
     }
 }
 
-/// The `chat_template` of a JSON file: a text, or a list of named ones, of which the default counts.
+/// The `chat_template` of a JSON file: a text, or a list of named templates, of which the default is used.
 fn template_of(path: &Path, json: &Json) -> Result<Option<String>, TemplateFileError> {
     let file = || path.display().to_string();
     match json.get("chat_template") {
@@ -166,7 +166,7 @@ fn template_of(path: &Path, json: &Json) -> Result<Option<String>, TemplateFileE
     }
 }
 
-/// What a caller may give instead of a model's own template.
+/// The template that a caller may choose instead of the model's own.
 #[cfg(feature = "chat")]
 pub(crate) enum Given {
     /// The text of a file.
@@ -175,7 +175,7 @@ pub(crate) enum Given {
     Known(&'static KnownTemplate),
 }
 
-/// A file, or else the known template of that name.
+/// A file, or otherwise the known template with that name.
 #[cfg(feature = "chat")]
 pub(crate) fn given(path: &Path) -> Result<Given, TemplateFileError> {
     let name = path.to_string_lossy();

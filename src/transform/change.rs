@@ -16,23 +16,23 @@ pub struct TransformDef {
     pub run: fn(&mut Graph, &Settings) -> Result<Vec<Change>, GraphError>,
 }
 
-/// What a caller may choose that transforms go by.
+/// The choices of a caller that transforms follow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// The type that matrices of floats become; they keep theirs where `None`.
+    /// The type to which matrices of floats are converted; with `None` they keep their type.
     pub weights: Option<DType>,
 }
 
 /// One thing that a transform did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The name of the value it was done to, as it was before.
+    /// The name of the changed value, as it was before the change.
     pub at: String,
     /// What was done, as a sentence.
     pub what: String,
 }
 
-/// An op of the table; a problem with its attributes is an error of the graph.
+/// An op of the table of ops; a problem with its attributes is an error of the graph.
 pub(super) fn new_op(name: &str, attributes: &[(&str, Attribute)]) -> Result<Op, GraphError> {
     Op::new(name, attributes).map_err(|problems| GraphError { problems })
 }
@@ -43,8 +43,8 @@ pub(super) fn redirectable(graph: &Graph, from: Value, to: Value) -> bool {
     graph.ty(from) == graph.ty(to) && (!graph.is_output(from) || free())
 }
 
-/// Whoever reads `from` reads `to` instead. `to` keeps its name unless `from` is an output of the graph, whose name it
-/// then takes. Gives false and changes nothing where that is not [`redirectable`].
+/// Makes all readers of `from` read `to` instead. `to` keeps its name, unless `from` is an output of the graph: then `to`
+/// takes the name of `from`. Returns false and changes nothing where that is not [`redirectable`].
 pub(super) fn redirect(
     editor: &mut Editor<'_>,
     from: Value,

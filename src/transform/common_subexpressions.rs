@@ -1,4 +1,4 @@
-//! Computing once what stands twice.
+//! Computing equal values only once.
 
 use rustc_hash::FxHashMap;
 use std::collections::hash_map::Entry;
@@ -17,12 +17,12 @@ enum Key {
     Int(i32),
     /// The bits of the number, so that 0 and −0 differ.
     Float(u64),
-    /// The op with its attributes as text, which tells any two apart, and its operands without absent ones at the end.
+    /// The op with its attributes as text, which tells any two apart, and its operands without absent operands at the end.
     Op(String, SmallVec<[Option<Value>; 4]>),
 }
 
-/// Merge equal nodes into the first of them, operands before the ops that read them. Names are the first one's, except
-/// that outputs of the graph keep theirs; two outputs that are equal stay two.
+/// Merge equal nodes into the first of them, operands before the ops that read them. The first node's names are kept,
+/// except that outputs of the graph keep their own names; two equal outputs of the graph stay two.
 pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     let order = graph.order();
     let mut editor = graph.edit();
@@ -50,9 +50,9 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
         }
         let change = Change {
             at: graph.node(id).name().to_string(),
-            what: format!("is computed already as \"{}\"", graph.node(kept).name()),
+            what: format!("is already computed as \"{}\"", graph.node(kept).name()),
         };
-        // Literals are written where they are used: that two share a node is nothing to tell.
+        // Literals are written where they are used: it is not worth reporting that two share a node.
         if graph.literal(id.into()).is_none() {
             changes.push(change);
         }
@@ -76,7 +76,7 @@ fn key(graph: &Graph, id: NodeId) -> Option<Key> {
         )),
         Kind::Constant(Literal::Int(n)) => Some(Key::Int(*n)),
         Kind::Constant(Literal::Float(x)) => Some(Key::Float(x.to_bits())),
-        // Two of them are two memories, even if they are given the same.
+        // Two of them have separate memory, even if they are given the same values.
         Kind::Op(op) if op.has_state() => None,
         Kind::Op(op) => {
             let mut inputs = graph.inputs(id);

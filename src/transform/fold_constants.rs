@@ -1,4 +1,4 @@
-//! Computing what literals alone decide, and removing ops that change nothing.
+//! Computing ops whose operands are all literals, and removing ops that change nothing.
 //!
 //! A sum with 0 stays, as it turns −0 into +0. Expressions over weights stay too: they run when the model is loaded.
 
@@ -8,7 +8,7 @@ use crate::ops::reference::{Operands, literal_tensor};
 use crate::ops::{Attribute, Data, Neutral, Op, Tensor, View};
 use crate::types::{DType, Literal, Type};
 
-/// Fold every op, operands before the ops that read them, so that one run reaches the end.
+/// Fold every op, operands before the ops that read them, so that one run folds everything.
 pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     let order = graph.order();
     let mut editor = graph.edit();
@@ -29,7 +29,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     Ok(changes)
 }
 
-/// Whether [`fold`] could do something with a node that somebody reads.
+/// Whether [`fold`] could do something with a node that has readers.
 fn may_fold(graph: &Graph, id: NodeId, op: &Op) -> bool {
     let by_kind = op.def().view.is_some() || op.def().neutral.is_some();
     let is_literal = |v: &Option<Value>| v.is_none_or(|v| graph.literal(v).is_some());
@@ -53,8 +53,8 @@ fn fold(editor: &mut Editor<'_>, id: NodeId, op: &Op) -> Result<Option<String>, 
     }
 }
 
-/// The literal that the op gives, if its operands are literals, it gives one number, and a graph file can write it.
-/// An output of the graph must stay an op.
+/// The literal that the op computes, if its operands are literals, its result is one number, and a graph file can contain
+/// that number. An output of the graph must stay an op.
 fn computed(graph: &Graph, id: NodeId, op: &Op) -> Option<Literal> {
     let [output] = &graph.node(id).outputs[..] else {
         return None;
@@ -97,7 +97,7 @@ fn neutral(editor: &mut Editor<'_>, id: NodeId, op: &Op) -> Result<Option<String
     Ok(redirect(editor, id.into(), x)?.then_some(what))
 }
 
-/// The operand of a node with one, and that operand's operand if both nodes are the same op.
+/// The operand of a node with a single operand, and that operand's operand if both nodes have the same op.
 fn chain(graph: &Graph, id: NodeId) -> Option<(Value, Option<(Value, Op)>)> {
     let x = first_input(graph, id)?;
     let inner = graph.node(x.node).op();
@@ -117,7 +117,7 @@ fn first_input(graph: &Graph, id: NodeId) -> Option<Value> {
     graph.inputs(id).first().copied().flatten()
 }
 
-/// A reshape to the shape that is there, or of a reshape.
+/// A reshape to the shape that its operand already has, or a reshape of a reshape.
 fn reshape(editor: &mut Editor<'_>, id: NodeId, op: &Op) -> Result<Option<String>, GraphError> {
     let Some((x, inner)) = chain(editor.graph(), id) else {
         return Ok(None);
@@ -142,7 +142,7 @@ fn reshape(editor: &mut Editor<'_>, id: NodeId, op: &Op) -> Result<Option<String
     Ok(Some("Reshape of a Reshape becomes one".into()))
 }
 
-/// A cast to the type that is there.
+/// A cast to the type that its operand already has.
 fn cast(editor: &mut Editor<'_>, id: NodeId) -> Result<Option<String>, GraphError> {
     let Some(x) = first_input(editor.graph(), id) else {
         return Ok(None);
@@ -151,7 +151,7 @@ fn cast(editor: &mut Editor<'_>, id: NodeId) -> Result<Option<String>, GraphErro
     Ok(redirect(editor, id.into(), x)?.then_some(what))
 }
 
-/// The attribute of a Reshape from one type to the other: a symbolic dimension must stand where it stood.
+/// The attribute of a Reshape from one type to the other: a symbolic dimension must stay at its index.
 fn reshape_attribute(from: &Type, to: &Type) -> Option<Box<[i64]>> {
     let dim = |(i, d): (usize, &crate::types::Dim)| match d.fixed() {
         Some(0) => None,
@@ -161,7 +161,7 @@ fn reshape_attribute(from: &Type, to: &Type) -> Option<Box<[i64]>> {
     to.shape.iter().enumerate().map(dim).collect()
 }
 
-/// A transpose that moves nothing, or of a transpose.
+/// A transpose that moves nothing, or a transpose of a transpose.
 fn transpose(editor: &mut Editor<'_>, id: NodeId, op: &Op) -> Result<Option<String>, GraphError> {
     let is_identity = |perm: &[i64]| perm.iter().copied().eq(0..perm.len() as i64);
     let Some((x, inner)) = chain(editor.graph(), id) else {
@@ -197,7 +197,7 @@ fn changed(op: &Op, attribute: &str, value: Attribute) -> Result<Op, GraphError>
         .map_err(|problems| GraphError { problems })
 }
 
-/// Put `op` on `x` in the place of a node with one output, whose name it takes.
+/// Replace a node that has one output by `op` with the operand `x`; the op takes the output's name.
 fn replace(editor: &mut Editor<'_>, id: NodeId, op: Op, x: Value) -> Result<(), GraphError> {
     let name = editor.graph().node(id).name().clone();
     editor.at(id);

@@ -8,11 +8,11 @@ use crate::ops::program::{ChainInput, MOST_INPUTS, MOST_STEPS, Program, Step};
 use crate::ops::{Attribute, ELEMENTWISE, Op};
 use crate::types::{DType, Literal};
 
-/// Replace groups of two or more ops by an Elementwise op each. A group has one value that is read outside, its last, whose
-/// shape all of its values have; so no path can leave the group and come back. Last ones are sought from the outputs
-/// backwards, which makes groups as large as they can be.
+/// Replace each group of two or more ops by an Elementwise op. Only the last value of a group is read outside the group, and
+/// all of its values have the same shape; so no path can leave the group and come back. Last values are searched from the
+/// outputs backwards, which makes groups as large as possible.
 pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
-    // A reader that nobody reads must not end a chain.
+    // A reader that has no readers itself must not end a chain.
     graph.edit().sweep();
     let classes = graph.classes();
     let order = graph.order();
@@ -35,7 +35,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     }
     let mut changes = Vec::with_capacity(groups.len());
     let mut editor = graph.edit();
-    // First to last, as the graph is read. What another group replaces keeps neither node nor name, so that each
+    // First to last, in the order of the graph. A value that another group replaces loses its node and its name, so each
     // group's operands are looked up when its turn comes.
     for group in groups.into_iter().rev() {
         changes.push(group.fuse(&mut editor, &places)?);
@@ -46,7 +46,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     Ok(changes)
 }
 
-/// Whether a program can have the op as a step.
+/// Whether the op can be a step of a program.
 fn is_elementwise(graph: &Graph, classes: &[Class], id: NodeId) -> bool {
     let node = graph.node(id);
     let is_known = node.op().is_some_and(|op| op.function().is_some());
@@ -57,7 +57,7 @@ fn is_elementwise(graph: &Graph, classes: &[Class], id: NodeId) -> bool {
         && graph.inputs(id).iter().flatten().all(floats)
 }
 
-/// A number that a program can hold.
+/// A number that a program can contain.
 fn number(graph: &Graph, value: Value) -> Option<f64> {
     match graph.literal(value)? {
         Literal::Int(n) => Some(f64::from(n)),
@@ -65,15 +65,15 @@ fn number(graph: &Graph, value: Value) -> Option<f64> {
     }
 }
 
-/// Ops that become one.
+/// Ops that become one op.
 struct Group {
-    /// The op whose value is read outside.
+    /// The op whose value is read outside the group.
     root: NodeId,
     members: BTreeSet<NodeId>,
 }
 
 impl Group {
-    /// The ops that lead to `root` alone, as many as a program can hold.
+    /// The ops that lead only to `root`, as many as fit into a program.
     fn grow(graph: &Graph, root: NodeId, fits: impl Fn(NodeId) -> bool) -> Group {
         let mut members = BTreeSet::from([root]);
         let mut waiting = vec![root];
@@ -95,7 +95,7 @@ impl Group {
                     members.remove(&id);
                     continue;
                 }
-                // Another reader of one of its operands may have been met before it was a member.
+                // Another reader of one of its operands may have been visited before it was a member.
                 waiting.push(id);
                 waiting.extend(members.iter().copied().filter(|m| *m != id));
             }
@@ -103,8 +103,7 @@ impl Group {
         Group { root, members }
     }
 
-    /// Put an Elementwise op in the place of the group. `places` are the nodes' places in the order, by
-    /// [`NodeId::index`].
+    /// Replace the group by an Elementwise op. `places` are the nodes' places in the order, by [`NodeId::index`].
     fn fuse(&self, editor: &mut Editor<'_>, places: &[usize]) -> Result<Change, GraphError> {
         let graph = editor.graph();
         let mut members: Vec<NodeId> = self.members.iter().copied().collect();
@@ -148,7 +147,7 @@ impl Group {
     }
 }
 
-/// What the members read from outside, numbers that a program can hold left out.
+/// The values that the members read from outside, without numbers that a program can contain.
 fn operands(graph: &Graph, members: &BTreeSet<NodeId>) -> BTreeSet<Value> {
     let read = members.iter().flat_map(|&id| graph.inputs(id));
     read.flatten()

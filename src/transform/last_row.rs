@@ -1,8 +1,8 @@
 //! Computing only the last token's row where only it is needed: the head of a language model.
 //!
-//! Demand runs from the outputs backwards. An op whose rows do not mix is computed on the last row if nobody wants more
-//! of it; where it reads a value that is computed whole, a Slice stands between. Whole numbers (tokens, positions)
-//! are never sliced, nor are int8 blocks: what reads such a value is computed whole with it.
+//! Demand runs from the outputs backwards. An op whose rows do not mix is computed only on the last row if no reader needs
+//! more of it; where it reads a value that is computed whole, a Slice is put in between. Whole numbers (tokens, positions)
+//! are never sliced, and neither are int8 blocks: the readers of such a whole value are computed whole too.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,17 +11,17 @@ use crate::graph::{Editor, Graph, GraphError, NodeId, Value};
 use crate::ops::{Attribute, Op, SLICE};
 use crate::types::{DType, Dim, Type};
 
-/// Narrow every output of the graph that has a row per token, [T, …], to [1, …], and what leads to it as far as
-/// possible.
+/// Narrow every output of the graph that has a row for each token, [T, …], to [1, …], and the nodes that lead to it as far
+/// as possible.
 pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
-    // What nobody reads must not demand whole values.
+    // Nodes without readers must not demand whole values.
     graph.edit().sweep();
     let order = graph.order();
     let last = narrowed(graph, &order);
     let mut editor = graph.edit();
     let mut slices = Slices::new();
     let mut changes = Vec::new();
-    // Readers that are narrowed, of values that are not.
+    // Narrowed nodes that read values that are not narrowed.
     for &id in order.iter().filter(|id| last[id.index()]) {
         for (slot, input) in editor.graph().inputs(id).into_iter().enumerate() {
             let Some(value) = input.filter(|v| !last[v.node.index()]) else {
@@ -44,7 +44,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
         }
         let name = graph.name(whole).clone();
         *output = slice(&mut editor, &mut slices, &mut changes, whole)?;
-        // The output's name goes with the output.
+        // The output's name moves to the new output.
         if named.insert(whole) {
             editor.rename(whole, &format!("{name}/whole"));
             editor.rename(*output, &name);
@@ -57,7 +57,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     Ok(changes)
 }
 
-/// The slice of each value that is computed whole and of which a last row is wanted.
+/// The slice of each value that is computed whole and whose last row is wanted.
 type Slices = HashMap<Value, Value>;
 
 /// Whether dimension 0 counts tokens and the elements are floats, or blocks that stand for floats.
@@ -65,12 +65,12 @@ fn has_rows(ty: &Type) -> bool {
     matches!(ty.dtype, DType::F32 | DType::Int8) && ty.shape.first() == Some(&Dim::Tokens)
 }
 
-/// Whether no dimension is symbolic but the first.
+/// Whether no dimension except the first is symbolic.
 fn only_rows(ty: &Type) -> bool {
     ty.shape.iter().skip(1).all(|d| d.fixed().is_some())
 }
 
-/// Which nodes are computed on the last row alone, by [`NodeId::index`].
+/// Which nodes are computed only on the last row, by [`NodeId::index`].
 fn narrowed(graph: &Graph, order: &[NodeId]) -> Vec<bool> {
     let mut whole = vec![false; graph.id_bound()];
     loop {
@@ -88,7 +88,7 @@ fn narrowed(graph: &Graph, order: &[NodeId]) -> Vec<bool> {
     }
 }
 
-/// The same without regard to int8 blocks, which can't be cut; the nodes in `whole` stay whole.
+/// The same, but ignoring that int8 blocks can't be sliced; the nodes in `whole` stay whole.
 fn narrowed_but(graph: &Graph, order: &[NodeId], whole: &[bool]) -> Vec<bool> {
     let mut last = vec![false; graph.id_bound()];
     for &id in order.iter().rev() {
@@ -101,7 +101,7 @@ fn narrowed_but(graph: &Graph, order: &[NodeId], whole: &[bool]) -> Vec<bool> {
         for value in outputs {
             let users = graph.users(value);
             wanted |= !users.is_empty() || graph.is_output(value);
-            // A narrowed reader reads only rows of what has rows: `can_narrow` has seen to that.
+            // Of a value with rows, a narrowed reader needs only the last row: `can_narrow` checks that.
             narrow &= users.iter().all(|(user, _)| last[user.index()]);
         }
         last[id.index()] = narrow && wanted;
@@ -127,7 +127,7 @@ fn can_narrow(graph: &Graph, id: NodeId, op: &Op) -> bool {
     operands().any(|(_, ty)| has_rows(ty)) && operands().all(fits)
 }
 
-/// The last row of a value that is computed whole; one node however many ask.
+/// The last row of a value that is computed whole; one node, however many readers it has.
 fn slice(
     editor: &mut Editor<'_>,
     slices: &mut Slices,

@@ -1,4 +1,4 @@
-//! Linear layers that read the same value, in one step: Q, K and V, or gate and up.
+//! Merging linear layers that read the same value into one step: Q, K and V, or gate and up.
 
 use rustc_hash::FxHashMap;
 
@@ -6,12 +6,12 @@ use super::change::{Change, new_op};
 use crate::graph::{Class, Editor, Graph, GraphError, NodeId, Value};
 use crate::ops::{Attribute, AttributeDef, OpDef, SEGMENTS, find};
 
-/// What a node multiplies, and the op that it can be a segment of.
+/// The value that a node multiplies, and the op of which the node can be a segment.
 type Segment = (Value, &'static str);
 
 /// Merge nodes of an op that has a merged form, where they read the same value and have nothing that the merged form
-/// lacks: of Linear, no activation and no residual. Weights and biases depend on no
-/// activation, so that none of the merged nodes can depend on another.
+/// lacks: a Linear must not have an activation or a residual. Weights and biases depend on no activation, so none of
+/// the merged nodes can depend on another.
 pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     let classes = graph.classes();
     let mut groups: Vec<(Segment, Vec<NodeId>)> = Vec::new();
@@ -42,7 +42,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     Ok(changes)
 }
 
-/// The node as a segment, if it can be one.
+/// The node as a segment, if it can be a segment.
 fn mergeable(graph: &Graph, classes: &[Class], id: NodeId) -> Option<Segment> {
     let op = graph.node(id).op()?;
     let merged = op.def().merged?;

@@ -1,9 +1,9 @@
-//! Passes that compute: what a closed rule language can't say because it looks at data, layout or the whole graph.
+//! Passes that compute: passes that a closed rule language can't express because they look at data, layout or the whole graph.
 //!
 //! What belongs here: one file per transform, each a function from a graph to the list of its changes, and the table
-//! by which the pipeline names them. A transform that changed something also removes what no output depends on. It
-//! finds its ops by what the table of ops says of them: a view, a state, the op that several merge into, the two that
-//! one splits into. The few ops that a transform puts where no op was are constants of `ops`. What does not belong:
+//! by which the pipeline names them. A transform that changed something also removes nodes that no output depends on. It
+//! finds its ops by what the table of ops says about them: a view, a state, the op that several ops merge into, the two ops
+//! that one op splits into. The few ops that a transform adds where there was no op are constants of `ops`. What does not belong:
 //! rewriting one small pattern into another (`passes/*.ron`), the order of passes (`passes/pipeline.ron`), and anything
 //! that reads weights (`files/`).
 
@@ -32,19 +32,19 @@ static TRANSFORMS: [TransformDef; 9] = [
     TransformDef {
         name: "common_subexpressions",
         bits: Bits::Same,
-        doc: "what is computed twice from the same operands is computed once",
+        doc: "values that would be computed twice from the same operands are computed once",
         run: |graph, _| common_subexpressions::run(graph),
     },
     TransformDef {
         name: "dead_nodes",
         bits: Bits::Same,
-        doc: "what no output depends on is removed",
+        doc: "nodes that no output depends on are removed",
         run: |graph, _| dead_nodes::run(graph),
     },
     TransformDef {
         name: "quantize_weights",
         bits: Bits::Within(QUANTIZED),
-        doc: "matrices of floats that products read become narrower, if the caller asks for it",
+        doc: "matrices of floats that products read are converted to a narrower type, if the caller asks for it",
         run: quantize_weights::run,
     },
     TransformDef {
@@ -56,7 +56,7 @@ static TRANSFORMS: [TransformDef; 9] = [
     TransformDef {
         name: "rotary_tables",
         bits: Bits::Same,
-        doc: "sines and cosines of the positions are computed once for all layers that turn alike",
+        doc: "sines and cosines of the positions are computed once for all layers with the same rotation",
         run: |graph, _| rotary_tables::run(graph),
     },
     TransformDef {
@@ -74,12 +74,12 @@ static TRANSFORMS: [TransformDef; 9] = [
     TransformDef {
         name: "last_row",
         bits: Bits::Same,
-        doc: "of outputs with a row per token only the last is computed, as far back as rows do not mix",
+        doc: "only the last row is computed of outputs with a row for each token, as far back as rows do not mix",
         run: |graph, _| last_row::run(graph),
     },
 ];
 
-/// How far quantizing may move an output, relative to the largest.
+/// How far quantizing may move an output, relative to the largest output.
 const QUANTIZED: f64 = 0.1;
 
 /// Every transform.
@@ -87,7 +87,7 @@ pub fn all() -> &'static [TransformDef] {
     &TRANSFORMS
 }
 
-/// The transform of that name.
+/// The transform with this name.
 pub fn find(name: &str) -> Option<&'static TransformDef> {
     all().iter().find(|def| def.name == name)
 }

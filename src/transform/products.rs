@@ -1,4 +1,4 @@
-//! The products of a graph with weights that kernels read in panels.
+//! The products of a graph whose weights kernels read in panels.
 
 use smallvec::SmallVec;
 
@@ -12,11 +12,11 @@ pub(super) struct Product {
     pub id: NodeId,
     /// The activations, operand 0.
     pub x: Value,
-    /// The slots of the matrices, which depend on no activation.
+    /// The operand slots of the matrices, which depend on no activation.
     pub weights: SmallVec<[usize; 2]>,
 }
 
-/// All of them, in order.
+/// All products, in order.
 pub(super) fn products(graph: &Graph) -> Vec<Product> {
     let classes = graph.classes();
     let product = |id: NodeId| {

@@ -7,8 +7,8 @@ use crate::kernels::quantized::INT8_BLOCK;
 use crate::ops::QUANTIZE_ACTIVATIONS;
 use crate::types::{DType, Dim};
 
-/// Put a QuantizeActivations before every product all of whose weights are in quantized blocks. Products that read the
-/// same value get one each: common subexpressions are another pass's.
+/// Put a QuantizeActivations before every product whose weights are all in quantized blocks. Products that read the same
+/// value each get their own: another pass merges common subexpressions.
 pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     let products = products(graph);
     let mut editor = graph.edit();

@@ -1,4 +1,4 @@
-//! Weights in a narrower type than their file's.
+//! Converting weights to a narrower type than the type in their file.
 
 use super::change::{Change, Settings, new_op};
 use super::products::{Product, products};
@@ -6,7 +6,7 @@ use crate::graph::{Graph, GraphError};
 use crate::ops::{Attribute, CAST};
 use crate::types::{DType, Type};
 
-/// Put a Cast after every matrix of floats that a product reads, to the type that the caller chose. Gains, biases and
+/// Put a Cast to the type that the caller chose after every matrix of floats that a product reads. Gains, biases and
 /// tables keep their types, and so do matrices in quantized blocks.
 pub(super) fn run(graph: &mut Graph, settings: &Settings) -> Result<Vec<Change>, GraphError> {
     let Some(wanted) = settings.weights else {
@@ -44,8 +44,8 @@ pub(super) fn run(graph: &mut Graph, settings: &Settings) -> Result<Vec<Change>,
     Ok(changes)
 }
 
-/// The type that rows of such a length can have: where they are not made of the wanted blocks, those of 32 elements that
-/// llama.cpp takes instead; `None` where they are not made of those either.
+/// The type that rows of this length can have: the wanted type; if the rows are not whole blocks of it, the type with blocks
+/// of 32 elements that llama.cpp uses instead; `None` if they are not whole blocks of that type either.
 fn fitting(wanted: DType, ty: &Type) -> Option<DType> {
     let width = ty.width()?.fixed()?;
     match wanted.blocks() {

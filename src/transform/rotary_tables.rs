@@ -10,8 +10,7 @@ use crate::ops::{self, Attribute, Op, Split};
 type Key = (String, Option<Value>, Option<Value>);
 
 /// Replace every op that the table of ops splits into a table and its application: Rope by an ApplyRotary that reads a
-/// RotaryTable. There is one table for all of equal attributes and
-/// operands; one that is in the graph already is used too.
+/// RotaryTable. Equal attributes and operands share one table; a table that is already in the graph is shared too.
 pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     let order = graph.order();
     let mut tables: HashMap<Key, NodeId> = HashMap::new();
@@ -54,7 +53,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
         changes.push(Change {
             at: name.to_string(),
             what: format!(
-                "turns by the table \"{}\"",
+                "is rotated by the table \"{}\"",
                 editor.graph().name(table.into())
             ),
         });
@@ -74,7 +73,7 @@ fn key(table: &Op, operands: impl IntoIterator<Item = Option<Value>>) -> Key {
     )
 }
 
-/// One of the two ops that `whole` is split into: the attributes that both have are equal.
+/// One of the two ops that `whole` is split into: it gets the values of the attributes that both ops have.
 fn part(whole: &Op, name: &'static str) -> Result<Op, GraphError> {
     let known = ops::find(name).map_or(&[][..], |def| def.attributes);
     let shared: Vec<(&str, Attribute)> = whole

@@ -1,8 +1,8 @@
-//! What a pass promises of the bits of the outputs.
+//! What a pass promises about the bits of the outputs.
 
 use std::fmt;
 
-/// How far a pass may move the bits of the graph's outputs.
+/// How much a pass may change the bits of the outputs of the graph.
 #[derive(Clone, Copy, PartialEq, Debug, serde::Serialize)]
 pub enum Bits {
     /// Not at all.
@@ -12,7 +12,7 @@ pub enum Bits {
 }
 
 impl Bits {
-    /// Whether what promises `self` keeps the promise `other` too.
+    /// Whether everything that keeps the promise `self` also keeps the promise `other`.
     pub fn keeps(self, other: Bits) -> bool {
         match (self, other) {
             (Bits::Same, _) => true,

@@ -8,7 +8,7 @@ use crate::blocks::BlockFormat;
 
 /// Elements of a block of int8 activations.
 pub const INT8_BLOCK: usize = 32;
-/// Words of 4 bytes that a block of int8 activations takes: scale, scaled sum, two sums of 16 bits, and the elements.
+/// Words of 4 bytes in a block of int8 activations: the scale, the scaled sum, two 16-bit sums, and the elements.
 pub const INT8_BLOCK_WORDS: usize = 3 + INT8_BLOCK / 4;
 
 /// One dimension of a shape.
@@ -18,12 +18,12 @@ pub enum Dim {
     Fixed(usize),
     /// `T`: tokens in this step.
     Tokens,
-    /// `S`: tokens of the sequence so far, this step's included.
+    /// `S`: tokens of the sequence so far, including this step's tokens.
     Context,
 }
 
 impl Dim {
-    /// The number that stands for the dimension in a step of `tokens` tokens that ends with `context` positions.
+    /// The size of the dimension in a step of `tokens` tokens that ends with `context` positions.
     pub fn resolve(self, tokens: usize, context: usize) -> usize {
         match self {
             Dim::Fixed(n) => n,
@@ -32,7 +32,7 @@ impl Dim {
         }
     }
 
-    /// The number, if it is known before planning.
+    /// The size, if it is known before planning.
     pub fn fixed(self) -> Option<usize> {
         match self {
             Dim::Fixed(n) => Some(n),
@@ -54,7 +54,7 @@ impl fmt::Display for Dim {
 /// Dimensions, outermost first. A scalar has none.
 pub type Shape = SmallVec<[Dim; 4]>;
 
-/// What an element is.
+/// The type of an element.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum DType {
     /// IEEE single: all activations.
@@ -65,7 +65,7 @@ pub enum DType {
     BF16,
     /// Token ids and positions.
     I32,
-    /// Quantized blocks of consecutive elements of a row, as files have them: weights.
+    /// Quantized blocks of consecutive elements of a row, as files store them: weights.
     Blocks(BlockFormat),
     /// Blocks of 32 signed bytes with a scale: activations for products with quantized weights.
     Int8,
@@ -88,7 +88,7 @@ impl DType {
         all
     };
 
-    /// How many elements are stored together, and how many bytes they take. Rows are made of whole such units.
+    /// How many elements are stored together, and how many bytes they take. Rows consist of whole units of this kind.
     pub fn unit(self) -> (usize, usize) {
         match self {
             DType::F32 | DType::I32 => (1, 4),
@@ -98,7 +98,7 @@ impl DType {
         }
     }
 
-    /// The types that floats can be quantized to or rounded to: the formats that can be written, and floats.
+    /// The types that floats can be quantized or rounded to: the formats that can be written, and the float types.
     pub fn written() -> impl Iterator<Item = DType> {
         let formats = BlockFormat::ALL.into_iter();
         let written = formats.filter(|format| format.is_written());
@@ -106,12 +106,12 @@ impl DType {
         written.map(DType::Blocks).chain(floats)
     }
 
-    /// Whether the elements are floats, or stand for floats wherever a weight is read as such.
+    /// Whether the elements are floats, or are read as floats where the value is a weight.
     pub fn is_float(self) -> bool {
         !matches!(self, DType::I32 | DType::Int8)
     }
 
-    /// Its name.
+    /// The name of the type.
     pub const fn name(self) -> &'static str {
         match self {
             DType::F32 => "f32",
@@ -123,14 +123,14 @@ impl DType {
         }
     }
 
-    /// The type of weights of that name, in any case.
+    /// The weight type with that name, in upper or lower case.
     pub fn named(name: &str) -> Option<DType> {
         let plain = [DType::F32, DType::F16, DType::BF16].into_iter();
         let mut known = plain.chain(BlockFormat::ALL.map(DType::Blocks));
         known.find(|known| known.name().eq_ignore_ascii_case(name))
     }
 
-    /// The format, if it is one of quantized blocks.
+    /// The block format, if the type is one.
     pub fn blocks(self) -> Option<BlockFormat> {
         match self {
             DType::Blocks(format) => Some(format),
@@ -145,17 +145,17 @@ impl fmt::Display for DType {
     }
 }
 
-/// Element type and shape of a value.
+/// The element type and the shape of a value.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Type {
-    /// What an element is.
+    /// The type of its elements.
     pub dtype: DType,
     /// Its dimensions.
     pub shape: Shape,
 }
 
 impl Type {
-    /// A type from its parts.
+    /// A type from an element type and a shape.
     pub fn new(dtype: DType, shape: impl IntoIterator<Item = Dim>) -> Self {
         Type {
             dtype,
@@ -163,7 +163,7 @@ impl Type {
         }
     }
 
-    /// An f32 of that shape.
+    /// The type f32 with that shape.
     pub fn f32(shape: impl IntoIterator<Item = Dim>) -> Self {
         Type::new(DType::F32, shape)
     }
@@ -180,7 +180,7 @@ impl Type {
             .fold(1, |n, d| n.saturating_mul(d.resolve(tokens, context)))
     }
 
-    /// Bytes, as [`Type::elements`] counts, saturating.
+    /// The number of bytes, with the same arguments as [`Type::elements`], saturating.
     pub fn bytes(&self, tokens: usize, context: usize) -> usize {
         let (elements, bytes) = self.dtype.unit();
         self.elements(tokens, context)
@@ -188,7 +188,7 @@ impl Type {
             .saturating_mul(bytes)
     }
 
-    /// The number of elements where no dimension is symbolic.
+    /// The number of elements, if no dimension is symbolic.
     pub fn fixed_elements(&self) -> Option<usize> {
         self.shape
             .iter()

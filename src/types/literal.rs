@@ -5,9 +5,9 @@ use std::fmt;
 /// A number written in a graph file.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Literal {
-    /// An integer: usable with positions.
+    /// An integer, which can be used with positions.
     Int(i32),
-    /// A float, rounded to f32 where it meets activations.
+    /// A float, rounded to f32 where it is combined with activations.
     Float(f64),
 }
 

@@ -1,7 +1,7 @@
-//! Types: what is said of values before anything is computed with them.
+//! Types: what is known about values before anything is computed with them.
 //!
-//! What belongs here: dimensions, element types and shapes, numbers of graph files, what a pass promises of bits, and how
-//! memory is aligned. What is absent: graphs, ops, and anything that reads or computes an element.
+//! What belongs here: dimensions, element types and shapes, the numbers of graph files, what a pass promises about bits, and
+//! the alignment of memory. What is absent: graphs, ops, and anything that reads or computes an element.
 
 mod bits;
 mod dims;
@@ -11,5 +11,5 @@ pub use bits::Bits;
 pub use dims::{DType, Dim, INT8_BLOCK, INT8_BLOCK_WORDS, Shape, Type};
 pub use literal::Literal;
 
-/// Alignment of all memory that kernels see, in bytes: a cache line, and a 16-lane vector of f32.
+/// The alignment of all memory that kernels access, in bytes: a cache line, or a 16-lane vector of f32.
 pub const ALIGNMENT: usize = 64;

@@ -1,6 +1,6 @@
 //! Does a damaged graph file or configuration ever do worse than be refused?
 //!
-//! 1500 graph files and 700 configurations, always the same ones; each is compiled from headers alone.
+//! 1500 graph files and 700 configurations, always the same ones; each is compiled from headers only.
 
 use std::fs;
 use std::path::Path;
@@ -14,12 +14,12 @@ use tempfile::TempDir;
 use crate::common::data;
 use crate::common::random::Random;
 
-/// What one damaged file may take; the sound ones take some milliseconds.
+/// The most time that one damaged file may take; undamaged files take some milliseconds.
 const LONGEST: Duration = Duration::from_secs(5);
 /// Bytes of the largest message.
 const LONGEST_MESSAGE: usize = 1 << 17;
 
-/// A copy of a fixture, its weights included or not.
+/// A copy of a fixture, with or without its weights.
 fn folder(name: &str, weights: bool) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(
@@ -37,7 +37,7 @@ fn folder(name: &str, weights: bool) -> TempDir {
     folder
 }
 
-/// Compile what stands in the folder. Whether it did; how it did not is as good as the message that says so.
+/// Compile the contents of the folder; returns whether that worked. If it failed, the message must be a good one.
 fn try_compile(folder: &Path, options: &Options, what: &str) -> bool {
     let begun = Instant::now();
     let files = ModelFiles::open_headers(&Source::from(folder), options);
@@ -95,7 +95,7 @@ fn damaged(text: &str, random: &mut Random) -> String {
             0 => bytes[at] = *random.pick(b"0123456789\"()[],:abxyqTS'*/+-%. \n"),
             1 => drop(bytes.splice(at..end, [])),
             2 => drop(bytes.splice(at..end, random.pick(&words).bytes())),
-            // One line goes elsewhere.
+            // One line moves elsewhere.
             _ => {
                 let lines: Vec<&[u8]> = bytes.split_inclusive(|&b| b == b'\n').collect();
                 let (from, to) = (random.below(lines.len()), random.below(lines.len()));
@@ -129,7 +129,7 @@ fn a_damaged_graph_file_is_refused_or_compiles_in_time() {
         }
     }
     assert_eq!(all, 1500);
-    // Damage to comments and defaults is harmless; if much more were, the damage would be too little.
+    // Damage to comments and defaults is harmless; if much more damage were harmless, there would be too little damage.
     assert!((50..1000).contains(&good), "{good}");
 }
 

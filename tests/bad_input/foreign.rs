@@ -1,4 +1,4 @@
-//! Is it told what lies where a model is wanted, and what to do about it?
+//! Do messages say what was found where a model was expected, and what to do about it?
 
 use std::fs;
 use std::path::Path;
@@ -27,7 +27,7 @@ fn config() -> Vec<u8> {
     fs::read(data("llama").join("config.json")).unwrap()
 }
 
-/// Beginnings of files, and what is said of them.
+/// Beginnings of files, and what messages say about them.
 const KINDS: [(&[u8], &str); 6] = [
     (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n",
@@ -79,7 +79,7 @@ fn a_folder_that_lacks_weights_is_told_what_it_has() {
         ("consolidated.00.pth", "torch.save"),
         ("tf_model.h5", "TensorFlow"),
         ("model.onnx", "ONNX"),
-        ("weights.safetensors", "call it model.safetensors"),
+        ("weights.safetensors", "rename it to model.safetensors"),
     ] {
         let folder = folder(&[("config.json", &config()), (file, b"x")]);
         let message = refusal(folder.path());

@@ -130,7 +130,7 @@ fn an_attribute_of_the_wrong_kind_or_size_is_refused() {
         ),
         (
             "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), (\"y\", Rope(base: 1e4, dims: 6), [\"r\", \"positions\"]),",
-            "graph.ron:6:42: node \"y\": Rope: 6 dimensions can't turn in heads of 4",
+            "graph.ron:6:42: node \"y\": Rope: can't rotate 6 dimensions in heads of 4",
         ),
         (
             "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), (\"y\", Rope(base: 1e4, dims: 4, rope_type: \"'yarn'\"), [\"r\", \"positions\"]),",
@@ -248,7 +248,7 @@ fn operands_that_do_not_fit_are_refused_with_their_types() {
         ),
         (
             "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), (\"y\", CachedAttention, [\"r\", \"r\", \"r\", \"x\"]),",
-            "graph.ron:6:42: node \"y\": CachedAttention: 8 dimensions can't turn in heads of 4",
+            "graph.ron:6:42: node \"y\": CachedAttention: can't rotate 8 dimensions in heads of 4",
         ),
         (
             "(\"t\", Reshape(shape: [0, 8, 1]), [\"x\"]), (\"t\", Transpose(perm: [1, 2, 0]), [\"t\"]), (\"y\", AttentionScores, [\"t\", \"t\"]),",
@@ -395,7 +395,7 @@ fn a_weight_expression_that_fills_the_memory_is_refused() {
 
 #[test]
 fn an_arena_larger_than_the_machine_is_an_error() {
-    // 2^28 floats a token are a terabyte and more for the two plans.
+    // 2^28 floats per token are more than a terabyte for the two plans.
     let doublings = "(\"d\", Concat(axis: 1), [\"d\", \"d\"]),\n".repeat(33);
     let nodes = format!("(\"d\", Neg, [\"x\"]),\n{doublings}(\"y\", Neg, [\"d\"]),");
     let model = Tiny::new(&nodes).open().unwrap();
@@ -406,7 +406,7 @@ fn an_arena_larger_than_the_machine_is_an_error() {
     );
 }
 
-/// Graphs that are odd, but mean something.
+/// Graphs that are odd, but valid.
 const ODD: [&str; 15] = [
     "(\"y\", Softmax, [\"x\"]),",
     "(\"y\", Reshape(shape: [0, 2, 2, 2]), [\"x\"]),",
@@ -438,7 +438,7 @@ fn an_odd_graph_runs_and_gives_the_same_whatever_the_passes() {
         let open = |options: &Options| {
             Model::open(tiny.folder(), options).unwrap_or_else(|error| panic!("{nodes}: {error}"))
         };
-        // A model whose tokens see later ones reads a text in one step.
+        // A model whose tokens see later tokens reads a text in one step.
         if open(&options).is_bidirectional() {
             options.chunk = options.context;
         }

@@ -1,6 +1,6 @@
-//! Does a damaged session ever do worse than be refused, and does a sound one of another model?
+//! Does a damaged session, or an undamaged session of another model, ever do worse than be refused?
 //!
-//! 4000 damaged files, always the same ones; half of them have a right checksum.
+//! 4000 damaged files, always the same ones; half of them have a correct checksum.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -12,7 +12,7 @@ use smallmind::{Model, Options, SavedSessionError, StepError};
 use crate::common::random::Random;
 use crate::common::{data, expected, open};
 
-/// Knows the largest allocation of each thread.
+/// Records the largest allocation of each thread.
 struct Largest;
 
 thread_local! {
@@ -36,12 +36,12 @@ unsafe impl GlobalAlloc for Largest {
 #[global_allocator]
 static ALLOCATOR: Largest = Largest;
 
-/// Where fields begin.
+/// The offsets at which fields begin.
 const VERSION: usize = 8;
 const MODEL: usize = 12;
 const POSITIONS: usize = 36;
 const TOKENS: usize = 44;
-/// Tokens of the sound session.
+/// Tokens of the undamaged session.
 const LENGTH: usize = 40;
 
 fn small(name: &str) -> Model {
@@ -49,7 +49,7 @@ fn small(name: &str) -> Model {
     open(name, &options)
 }
 
-/// A sound session.
+/// An undamaged session.
 fn sound(model: &Model, name: &str) -> Vec<u8> {
     let mut session = model.session().unwrap();
     session
@@ -60,7 +60,7 @@ fn sound(model: &Model, name: &str) -> Vec<u8> {
     bytes
 }
 
-/// The same with the checksum that its bytes ask for.
+/// The same bytes with the checksum that matches them.
 fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     if let Some(end) = bytes.len().checked_sub(8) {
         let mut digest = Digest::default();
@@ -222,7 +222,7 @@ fn damaged_sessions_are_refused_or_run_and_take_no_more_memory() {
                 }
                 Ok(mut session) => {
                     assert!(seal, "case {case} of {name} is damaged and was not refused");
-                    // What was damaged may be the rows that the model keeps: their floats may be no numbers.
+                    // The damage may be in the rows that the model keeps: then their floats may be NaN or infinite.
                     match session.step(1) {
                         Ok(_) => ran += 1,
                         Err(error) => {

@@ -17,11 +17,11 @@ use crate::common::data;
 use crate::common::gguf::{Meta, Writer};
 use crate::common::random::Random;
 
-/// What one damaged vocabulary may take; the sound ones take some milliseconds.
+/// The most time that one damaged vocabulary may take; undamaged ones take some milliseconds.
 const LONGEST: Duration = Duration::from_secs(5);
 /// Bytes of the largest message.
 const LONGEST_MESSAGE: usize = 1 << 13;
-/// What vocabularies that were accepted must read without a panic.
+/// Texts that an accepted vocabulary must read without a panic.
 const TEXT: &str = "Hello  ab\n\n<s>[SEP] ▁é😀\u{0} 12345 ##ing </s><0x41>";
 
 fn key(name: &str) -> String {
@@ -38,7 +38,7 @@ fn texts(texts: &[&str]) -> Meta {
     )
 }
 
-/// A sound vocabulary of a kind. Ids 0 to 3 are special; then come letters and what they join to.
+/// An undamaged vocabulary of a kind. Ids 0 to 3 are special; then come letters and what they join to.
 fn sound(model: &str) -> Writer {
     let tokens = match model {
         "bert" => [
@@ -76,7 +76,7 @@ fn sound(model: &str) -> Writer {
         .with(&key("remove_extra_whitespaces"), Meta::Bool(true))
 }
 
-/// Builds the vocabulary and, if it is accepted, uses it. Whether it was.
+/// Builds the vocabulary and, if it is accepted, uses it; returns whether it was accepted.
 fn survives(what: &str, bytes: Vec<u8>) -> bool {
     let begun = Instant::now();
     let file = GgufFile::from_bytes(Path::new("v.gguf"), Mapped::from_vec(bytes));
@@ -119,7 +119,7 @@ fn used(tokenizer: &Tokenizer) {
     stream.flush().unwrap();
 }
 
-/// A value that a vocabulary might hold where it must not.
+/// A value that a vocabulary might contain where it must not.
 fn odd(random: &mut Random) -> Meta {
     let word = |random: &mut Random| {
         let words = [
@@ -245,7 +245,7 @@ fn damaged_files_are_refused_or_have_a_meaning() {
                 bytes.truncate(random.below(sound.len()));
             } else {
                 for _ in 0..=random.below(4) {
-                    // Half of the damage lies where keys and lengths do.
+                    // Half of the damage is in the part with keys and lengths.
                     let reach = if random.below(2) == 0 {
                         2000
                     } else {
@@ -267,7 +267,7 @@ fn refusal(writer: &Writer) -> String {
     error.to_string()
 }
 
-/// A sound vocabulary with another value under a key, or with none.
+/// An undamaged vocabulary with another value under a key, or without the key.
 fn with(model: &str, name: &str, value: Option<Meta>) -> Writer {
     let mut writer = sound(model);
     writer.meta.retain(|(other, _)| *other != key(name));

@@ -1,4 +1,4 @@
-//! Does `smallmind bench` give the rows that were asked for?
+//! Does `smallmind bench` print the rows that were asked for?
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Does `smallmind chat` answer line by line, where no person types?
+//! Does `smallmind chat` answer line by line when no person is typing?
 
 use std::fs;
 use std::io::Write;

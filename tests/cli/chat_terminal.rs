@@ -1,4 +1,4 @@
-//! Does `smallmind chat` treat a person at a terminal as it says?
+//! Does `smallmind chat` behave at a terminal as it promises?
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -30,19 +30,19 @@ const CTRL_D: &str = "\x04";
 const TEMPLATE: &str =
     "{% for m in messages %}{{ m.role[0]|upper }}: {{ m.content }}\n{% endfor %}A:";
 
-/// `chat` on a terminal of its own; it is ended with the test.
+/// `chat` on its own terminal; it ends with the test.
 struct Terminal {
     program: Child,
     keyboard: File,
     screen: Receiver<Vec<u8>>,
-    /// What was shown and not yet seen.
+    /// Output that was shown and that no test has looked at yet.
     shown: String,
     folder: TempDir,
 }
 
 impl Terminal {
-    /// `chat` with these arguments, in a folder of its own that has the demo's chat template; `None`, said aloud, where the
-    /// system gives no terminal.
+    /// `chat` with these arguments, in its own folder with the demo's chat template; `None`, with a message, if the system
+    /// has no terminal.
     fn new(arguments: &[&str]) -> Option<Terminal> {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("template"), TEMPLATE).unwrap();
@@ -57,7 +57,7 @@ impl Terminal {
         Some(terminal)
     }
 
-    /// With a model that speaks in random bytes and has room for some 100000.
+    /// With a model that speaks in random bytes and has room for about 100000 of them.
     fn random() -> Option<Terminal> {
         let folder = TempDir::new().unwrap();
         let path = |name: &str| folder.path().join(name);
@@ -144,7 +144,7 @@ impl Terminal {
         let (sender, screen) = channel();
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
-            // An error is the end: the program has left the terminal.
+            // An error means the end: the program has left the terminal.
             while let Ok(read @ 1..) = from.read(&mut bytes) {
                 if sender.send(bytes[..read].to_vec()).is_err() {
                     return;
@@ -164,7 +164,7 @@ impl Terminal {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Looks at the screen until there is `text`. Gives what comes before it.
+    /// Reads the screen until `text` appears. Returns what comes before it.
     fn see(&mut self, text: &str) -> String {
         let begun = Instant::now();
         loop {
@@ -178,7 +178,7 @@ impl Terminal {
         }
     }
 
-    /// Types a line where one is waited for. Gives all that is shown until the next one is waited for.
+    /// Types a line when the program waits for a line. Returns everything that is shown until it waits for the next line.
     fn reply(&mut self, line: &str) -> String {
         self.type_in(line);
         self.type_in("\r");
@@ -186,7 +186,7 @@ impl Terminal {
         self.see(PROMPT)
     }
 
-    /// The messages so far: who says what.
+    /// The messages so far: the speaker and the text.
     fn messages(&mut self) -> Vec<[String; 2]> {
         self.reply("/save saved.json");
         let json = fs::read(self.folder.path().join("saved.json")).unwrap();
@@ -198,7 +198,7 @@ impl Terminal {
             .collect()
     }
 
-    /// Waits for more to be shown.
+    /// Waits for more output.
     fn look(&mut self, begun: Instant, wanted: &str) {
         let left = PATIENCE.saturating_sub(begun.elapsed());
         match self.screen.recv_timeout(left) {
@@ -233,7 +233,7 @@ fn ctrl_c_stops_an_answer_and_not_the_program() {
     let Some(mut terminal) = Terminal::random() else {
         return;
     };
-    // The second time too: what was pressed before counts no more.
+    // It works a second time too: the earlier Ctrl-C no longer counts.
     for question in ["Speak\r", "Go on\r"] {
         terminal.see(PROMPT);
         terminal.type_in(question);

@@ -1,4 +1,4 @@
-//! Does `smallmind check` tell right from wrong, and do its bits depend on the model alone?
+//! Does `smallmind check` tell right from wrong, and do its bits depend only on the model?
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use smallmind::kernels::simd::Isa;
 
 use super::{EXPECTED, bits, failure, output, stdout};
 
-/// A copy of the demo's expected tensors, each changed by `change`, which is given name and bytes.
+/// A copy of the demo's expected tensors, each changed by `change`, which receives the name and the bytes.
 fn changed(path: &Path, change: impl Fn(&str, &mut Vec<u8>)) {
     let file = fs::read(EXPECTED).unwrap();
     let tensors = SafeTensors::deserialize(&file).unwrap();
@@ -152,7 +152,7 @@ fn check_says_what_is_wrong_with_the_expected_file() {
         ),
         (
             &[ids, ("logits", Dtype::F32, &[3, 64])],
-            "shape [3, 64], but the model gives [3, 256]",
+            "shape [3, 64], but the model's output has [3, 256]",
         ),
         (
             &[ids, ("logits", Dtype::I64, &[3, 256])],
@@ -186,7 +186,7 @@ fn check_says_what_is_wrong_with_the_expected_file() {
 
 #[test]
 fn check_compares_hidden_states_and_their_mean() {
-    // The demo's logits, called the hidden state of an encoder.
+    // The demo's logits, under the name of an encoder's hidden state.
     let folder = tempfile::tempdir().unwrap();
     let (path, found) = (
         folder.path().join("expected.safetensors"),

@@ -91,7 +91,7 @@ fn plan_states_every_byte_for_the_options_given() {
         bytes("arena"),
         bytes("activations") + bytes("scratch") + bytes("kv_cache")
     );
-    // Ids of 64 tokens, and the first position that the caches of two layers hold.
+    // Ids of 64 tokens, and the first position that each of two layers' caches has.
     assert_eq!(bytes("session_lists"), 64 * 4 + 2 * 8);
     let text = stdout(["plan", "demo"]);
     assert!(text.contains("KV cache") && text.contains("lists of a session"));
@@ -106,7 +106,7 @@ fn explain_tells_what_each_pass_did() {
         "{report}"
     );
     assert!(stdout(["explain", "demo"]).contains("raise_attention"));
-    // The biases of BERT's norms keep the rule for norms without bias from firing.
+    // Because BERT's norms have biases, the rule for norms without bias does not fire.
     let bert = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/bert");
     assert!(stdout(["explain", bert]).contains("        not at \""));
 }

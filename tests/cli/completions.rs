@@ -1,4 +1,4 @@
-//! Do the scripts for shells know every subcommand and its options?
+//! Do the shell scripts know every subcommand and its options?
 
 use super::{output, smallmind, stdout};
 use std::io::Write;
@@ -33,7 +33,7 @@ fn bash_completes_a_subcommand_and_an_option() {
         .stdout;
     let mut stdin = bash.stdin.take().unwrap();
     stdin.write_all(&script).unwrap();
-    // What bash sets and calls when these words are there, the last of them to be completed.
+    // What bash sets and calls when it is to complete the last of these words.
     let ask = |words: &[&str]| {
         let [.., before, last] = words else {
             panic!("too few words")

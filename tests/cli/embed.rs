@@ -1,4 +1,4 @@
-//! Does `smallmind embed` give a vector for each text?
+//! Does `smallmind embed` print a vector for each text?
 
 use std::io::Write;
 use std::process::{Output, Stdio};
@@ -9,7 +9,7 @@ use smallmind::Model;
 use super::common::sentences::Sentences;
 use super::{failure, smallmind, stdout};
 
-/// What the command gives for a text on stdin.
+/// The output of the command for a text on stdin.
 fn piped(arguments: &[&str], text: &[u8]) -> Output {
     let mut command = smallmind();
     command.arg("embed").args(arguments).stdin(Stdio::piped());
@@ -71,7 +71,7 @@ fn input_without_texts_and_models_without_embeddings_are_errors() {
             "no text to embed: stdin is empty",
         ),
         (&[model], b"one\n\xff\n", "line 2 of stdin is not UTF-8"),
-        (&["demo"], b"one\n", "this model gives no embeddings"),
+        (&["demo"], b"one\n", "this model has no embeddings"),
     ] {
         let output = piped(arguments, text);
         assert_eq!(output.status.code(), Some(1));

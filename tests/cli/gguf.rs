@@ -1,4 +1,4 @@
-//! Does the command line take GGUF files?
+//! Does the command line accept GGUF files?
 
 use std::ffi::OsStr;
 use std::path::PathBuf;

@@ -16,7 +16,7 @@ fn llama() -> Hub {
     ])
 }
 
-/// The program with this Hub, a home of its own and a token.
+/// The program with this Hub, its own home folder and a token.
 fn with(hub: &Hub, home: &TempDir, arguments: &[&str]) -> Output {
     let mut command = smallmind();
     for name in ["HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN_PATH"] {
@@ -61,6 +61,6 @@ fn mistakes_in_the_arguments_are_told_before_anything_is_fetched() {
     assert_eq!(output.status.code(), Some(2));
     let output = with(&hub, &home, &["plan", "-hf", "no name"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("names no repository"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is not a repository's name"));
     assert!(hub.asked().is_empty());
 }

@@ -1,4 +1,4 @@
-//! Does `smallmind info` tell what a model's files hold, and what keeps it from running?
+//! Does `smallmind info` show what a model's files contain, and what keeps the model from running?
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::common::data;
 use super::common::gguf::{Meta, Stored, Writer, convert};
 use super::{failure, json, output, smallmind};
 
-/// What `info` prints for a path below `folder`; how much memory it takes differs with the threads.
+/// The output of `info` for a path below `folder`, without the memory figure, which depends on the number of threads.
 fn told(folder: &Path, model: &str) -> String {
     let output = smallmind()
         .current_dir(folder)

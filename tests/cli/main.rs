@@ -1,4 +1,4 @@
-//! Does the command line do what it says, and end as programs should?
+//! Does the command line do what it promises, and end as programs should?
 #![cfg(feature = "cli")]
 
 mod bench;
@@ -48,12 +48,12 @@ fn output<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
     smallmind().args(arguments).output().unwrap()
 }
 
-/// Whether a line of stderr is something to know, and not an error.
+/// Whether a line of stderr is a note or warning, and not an error.
 fn is_note(line: &str) -> bool {
     line.starts_with("note: ") || line.starts_with("warning: ")
 }
 
-/// What a command that succeeds writes to stdout; on stderr there may be notes and warnings, and nothing else.
+/// The stdout of a command that succeeds; on stderr there may only be notes and warnings.
 fn stdout<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> String {
     let output = output(arguments);
     let errors = String::from_utf8(output.stderr).unwrap();
@@ -62,7 +62,7 @@ fn stdout<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What a command that fails without a result writes to stderr.
+/// The stderr of a command that fails without a result.
 fn failure<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> String {
     let output = output(arguments);
     let errors = String::from_utf8(output.stderr).unwrap();

@@ -1,4 +1,4 @@
-//! Do the mistakes that strangers make in graph files lead to their place, by an error or by `smallmind check`?
+//! Are the mistakes that strangers make in graph files located, by an error or by `smallmind check`?
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ fn graph(name: &str) -> String {
     fs::read_to_string(path.join(format!("{name}.ron"))).unwrap()
 }
 
-/// The text with each of these parts, which it must hold, replaced by another.
+/// The text with each of these parts replaced by another; the text must contain each part.
 fn edited(text: &str, edits: &[(&str, &str)]) -> String {
     edits.iter().fold(text.to_string(), |text, (from, to)| {
         assert!(text.contains(from), "{from}");
@@ -26,13 +26,13 @@ fn edited(text: &str, edits: &[(&str, &str)]) -> String {
     })
 }
 
-/// The line, from 1, on which the part first stands.
+/// The number of the first line with the part, from 1.
 fn line(text: &str, part: &str) -> usize {
     let (before, _) = text.split_once(part).unwrap();
     before.matches('\n').count() + 1
 }
 
-/// A mistaken graph file for a fixture, and what it is compared with.
+/// A graph file with a mistake for a fixture, and what it is compared with.
 struct Case {
     folder: TempDir,
     model: PathBuf,
@@ -50,7 +50,7 @@ impl Case {
         }
     }
 
-    /// With what the right graph gives at these values, as `hidden.0`, `hidden.1`, …
+    /// With the correct graph's elements of these values, as `hidden.0`, `hidden.1`, …
     fn with_hidden(mut self, model: &str, values: &[&str]) -> Case {
         let path = self.folder.path().join("expected.safetensors");
         write_hidden(model, &self.expected, &path, values);
@@ -70,7 +70,7 @@ impl Case {
         command.output().unwrap()
     }
 
-    /// What `check` says of values that depart.
+    /// The output of `check` about values that depart.
     fn departs(&self) -> String {
         let output = self.run(&[]);
         let errors = String::from_utf8(output.stderr).unwrap();
@@ -80,7 +80,7 @@ impl Case {
         text
     }
 
-    /// What is said of a graph file that does not load.
+    /// The message about a graph file that does not load.
     fn refused(&self) -> String {
         let output = self.run(&[]);
         assert_eq!(output.status.code(), Some(1));
@@ -89,7 +89,7 @@ impl Case {
     }
 }
 
-/// The expected tensors of a fixture, and what its right graph gives at these values.
+/// Writes the expected tensors of a fixture, and its correct graph's elements of these values.
 fn write_hidden(model: &str, expected_file: &Path, path: &Path, values: &[&str]) {
     let options = all_rows().stop_after("none");
     let files = ModelFiles::open(&source(model), &options).unwrap();
@@ -262,7 +262,7 @@ fn norms_behind_their_blocks_are_told_to_stand_before() {
         ],
     );
     let case = Case::new("llama", &text);
-    let moved = "with each norm before its block, not after the sum";
+    let moved = "with each norm before its block instead of after the sum";
     says(&case.departs(), &[moved, "the output agrees"]);
     let text = case.with_hidden("llama", &STREAM).departs();
     says(
@@ -311,7 +311,7 @@ fn norms_before_their_blocks_are_told_to_stand_behind() {
     says(
         &Case::new("bert", &text).departs(),
         &[
-            "with each norm after the sum, not before its block",
+            "with each norm after the sum instead of before its block",
             "the output agrees",
         ],
     );
@@ -350,7 +350,7 @@ fn gains_that_lack_their_1_are_named() {
         &graph("gemma"),
         &[("\"source == 'hf' ? 1.0 : 0.0\"", "\"0.0\"")],
     );
-    // Every gain is the sum with 0 here, so that 1 more is what each norm lacks.
+    // Here every gain is a sum with 0, so each norm's gain is too small by 1.
     says(
         &Case::new("gemma", &text).departs(),
         &["with 1 added to the gain of a norm", "the output agrees"],
@@ -482,7 +482,7 @@ fn hidden_states_that_do_not_fit_the_graph_are_refused() {
         .run(&[]);
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(
-        message.contains("hidden.3 stands beside 3 layers, counted from 0"),
+        message.contains("hidden.3 has no layer: the graph has 3 layers, counted from 0"),
         "{message}"
     );
     let output = Case::new("llama", &wrong)

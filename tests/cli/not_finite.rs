@@ -9,7 +9,7 @@ use std::process::{Output, Stdio};
 use crate::common::damaged::{GAIN, damage, demo_with, encoder};
 use crate::common::data;
 
-/// What `smallmind` does with these arguments and this on stdin.
+/// The output of `smallmind` with these arguments and this input on stdin.
 fn fed(arguments: &[&str], input: &str) -> Output {
     let mut command = crate::smallmind();
     command
@@ -23,18 +23,18 @@ fn fed(arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// What a subcommand does with a model whose weights, and so its output, are not finite.
+/// How a subcommand ends with a model whose weights, and therefore whose output, are not finite.
 #[derive(Clone, Copy, PartialEq)]
 enum Ends {
-    /// It computes nothing.
+    /// It succeeds, because it computes nothing.
     Well,
     /// With an error, and nothing on stdout.
     Refused,
-    /// With an error, and what the values tell of its cause on stdout.
+    /// With an error, and with what the values tell about its cause on stdout.
     Diagnosed,
 }
 
-/// Every subcommand, with the words after it; MODEL is the damaged model's path.
+/// Every subcommand, with its arguments; MODEL is the damaged model's path.
 const COMMANDS: [(&str, &str, Ends); 17] = [
     ("info", "MODEL", Ends::Well),
     ("run", "MODEL KING: -n 8 --greedy", Ends::Refused),
@@ -99,7 +99,7 @@ fn every_subcommand_that_computes_output_ends_with_an_error() {
         assert!(stderr.starts_with("error: "), "{shown}");
         assert!(stderr.contains("not finite"), "{shown}");
         match (command, ends) {
-            // The head of its table comes first.
+            // The head of its table is printed before the error.
             ("bench", _) => assert!(!stdout.contains("pp8"), "{shown}"),
             (_, Ends::Refused) => assert_eq!(stdout, "", "{shown}"),
             _ => assert!(stdout.contains("its values are not all finite"), "{shown}"),

@@ -1,4 +1,4 @@
-//! Is every option of every command read, or refused? One row says how it shows.
+//! Is every option of every command respected, or refused? One row for each says how its effect shows.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use super::common::sentences::Sentences;
 use super::common::{data, markers};
 use super::{EXPECTED, smallmind, stdout};
 
-/// What each command is asked for, with what it needs: the command, its model and the rest. `{…}` stand for files.
+/// A call of each command with everything that it needs: the command, its model and the rest. `{…}` stand for files.
 const COMMANDS: [[&str; 3]; 12] = [
     ["info", "demo", ""],
     ["run", "demo", "A -n 2 --greedy"],
@@ -27,7 +27,7 @@ const COMMANDS: [[&str; 3]; 12] = [
     ["tokenize", "demo", "Hi"],
 ];
 
-/// Options that several commands share, and a value that shows: with it the outcome is another than without.
+/// Options that several commands share, each with a value that changes the outcome.
 const SHARED: [(&str, &str); 14] = [
     ("--graph", "no/such"),
     ("--passes", "no/such"),
@@ -45,10 +45,10 @@ const SHARED: [(&str, &str); 14] = [
     ("--json", ""),
 ];
 
-/// What changes no output: `--no-mmap` is how weights come into memory, which `tests/resident_memory.rs` looks at.
+/// Options that change no output: `--no-mmap` decides how weights are loaded, which `tests/resident_memory.rs` checks.
 const UNSEEN: [&str; 1] = ["--no-mmap"];
 
-/// What is asked for without the option, and with it besides.
+/// For each option, the arguments without it, and what is added with it.
 const OWN: [(&str, &str, &str); 65] = [
     ("info --activations", "info demo --weights q4_0", "f32"),
     ("run --prompt", "run demo -n 4 --greedy", "A"),
@@ -213,7 +213,7 @@ const OWN: [(&str, &str, &str); 65] = [
     ("tokenize --ids", "tokenize demo 72 --decode", ""),
 ];
 
-/// As [`OWN`]: those of `bench`, `quantize` and `tokenize`.
+/// Like [`OWN`], for `bench`, `quantize` and `tokenize`.
 const MORE: [(&str, &str, &str); 14] = [
     ("tokenize --decode", "tokenize demo 72", ""),
     ("tokenize --no-special", "tokenize {markers} <s>", ""),
@@ -255,7 +255,7 @@ const MORE: [(&str, &str, &str); 14] = [
     ),
 ];
 
-/// The files that rows name.
+/// The files that the rows name.
 struct Files {
     folder: TempDir,
     sentences: Sentences,
@@ -275,7 +275,7 @@ impl Files {
         }
     }
 
-    /// A word, with the path that its part in braces stands for.
+    /// A word, in which the part in braces is replaced by the path that it stands for.
     fn spelled(&self, word: &str) -> String {
         let Some((before, rest)) = word.split_once('{') else {
             return word.to_string();
@@ -290,7 +290,7 @@ impl Files {
         format!("{before}{}", path.display())
     }
 
-    /// The exit code and what is written, without times and rates.
+    /// The exit code and the output, without times and rates.
     fn outcome(&self, line: &str) -> (Option<i32>, String, String) {
         let _ = fs::remove_file(self.folder.path().join("new"));
         fs::write(self.folder.path().join("text"), "ROMEO").unwrap();
@@ -303,7 +303,7 @@ impl Files {
             .spawn()
             .unwrap();
         let questions = b"<s><s><s><s><s><s>\nSpeak, what art thou?\nStand!\n";
-        // A command that reads nothing may have ended before.
+        // A command that reads no input may have ended already.
         let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), questions);
         let output = child.wait_with_output().unwrap();
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
@@ -334,7 +334,7 @@ fn listed(command: &str) -> BTreeSet<String> {
     names.filter(|name| name != "--help").collect()
 }
 
-/// What is asked for without an option and with it, for each of a command's options.
+/// The arguments without and with an option, for each of a command's options.
 fn rows([command, model, rest]: [&str; 3]) -> Vec<(String, String, String)> {
     let mut rows = Vec::new();
     let named = format!("{command} {rest}");
@@ -362,7 +362,7 @@ fn rows([command, model, rest]: [&str; 3]) -> Vec<(String, String, String)> {
         .iter()
         .filter(|(option, _)| listed.contains(*option) && !own.contains(*option));
     let base = format!("{command} {model} {rest}");
-    // Greedy choice refuses what the draw reads.
+    // With greedy choice, the options of the draw are refused.
     let base = base.replace(" --greedy", " --seed 1");
     rows.extend(shared.map(|(option, value)| {
         (

@@ -1,4 +1,4 @@
-//! Does `quantize` write files that this and other programs read, and never over what is there?
+//! Does `quantize` write files that this and other programs can read, without overwriting existing files?
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::common::gguf::{Meta, Stored, Writer, convert};
 use super::{failure, stdout};
 
-/// A model with a matrix of each width that types fall back at, and tensors that stay as they are.
+/// A model with a matrix of each width at which types fall back, and tensors that stay as they are.
 fn model() -> Writer {
     let values = |count: usize| (0..count).map(|i| ((i * 37 % 101) as f32 - 50.0) / 64.0);
     let f32s = |count| Stored::F32.bytes(&values(count).collect::<Vec<_>>());
@@ -276,7 +276,7 @@ fn a_graph_file_is_for_folders() {
     let message = failure([
         "quantize", &input, &output, "--type", "q8_0", "--graph", graph,
     ]);
-    assert!(message.contains("--graph is for folders"), "{message}");
+    assert!(message.contains("--graph is only for folders"), "{message}");
     assert!(!Path::new(&output).exists());
 }
 
@@ -292,6 +292,6 @@ fn devices_are_written_to_and_two_names_of_one_file_are_refused() {
     fs::hard_link(&input, &output).unwrap();
     let before = fs::read(&input).unwrap();
     let message = failure(["quantize", &input, &output, "--type", "Q8_0", "--force"]);
-    assert!(message.contains("two names of one file"), "{message}");
+    assert!(message.contains("are the same file"), "{message}");
     assert_eq!(fs::read(&input).unwrap(), before);
 }

@@ -1,18 +1,18 @@
-//! Does a program under a limit on its processes say so, or go on with fewer threads?
+//! With a limit on its processes, does the program report the limit or go on with fewer threads?
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 
-/// A user that runs nothing else. Root has no limit, so that root's children become this one.
+/// A user that runs nothing else. Root has no limit, so root's child processes run as this user.
 const NOBODY: u32 = 54_321;
 
-/// `smallmind run demo` with so many threads, of which the system grants what a limit of `processes` leaves.
+/// `smallmind run demo` with this many threads, under a limit of `processes`.
 fn limited(program: &std::path::Path, processes: u32, threads: &str) -> Output {
     let mut command = Command::new("sh");
     command
         .arg("-c")
-        // Dash has another letter for it than all others.
+        // Dash has a different letter for this limit than all other shells.
         .arg("ulimit -u \"$1\" 2>/dev/null || ulimit -p \"$1\" || exit 99; shift; exec \"$@\"")
         .arg("sh")
         .arg(processes.to_string())
@@ -36,7 +36,7 @@ unsafe extern "C" {
 
 #[test]
 fn a_refused_thread_is_an_error_or_one_thread_less() {
-    // Where any user can reach it.
+    // The copy must be where any user can reach it.
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("smallmind");
     std::fs::copy(env!("CARGO_BIN_EXE_smallmind"), &program).unwrap();

@@ -9,8 +9,8 @@ use smallmind::{GenerateOptions, Model, Options};
 
 use super::{common, failure, is_note, output, smallmind, stdout};
 
-/// A generation that goes on for long, since the model of zeros has no end and, without a table of positions, any
-/// context; of which `read` bytes have been read.
+/// A generation that goes on for a long time, because the model of zeros never ends a text and, without a table of
+/// positions, can have any context. `read` bytes of its output have been read.
 fn endless_run(folder: &Path, read: usize) -> Child {
     common::zeros::llama(folder, 256);
     let tokenizer = concat!(env!("CARGO_MANIFEST_DIR"), "/demo/tokenizer.json");
@@ -207,7 +207,7 @@ fn a_saved_session_goes_on_where_it_ended() {
     let run = |more: &[&str]| stdout(["run", "demo"].iter().chain(more).chain(&["--greedy"]));
     let whole = run(&["ROMEO:", "-n", "30"]);
     let first = run(&["ROMEO:", "-n", "12", "--save-session", file]);
-    // Other threads and chunks, and the same file for both.
+    // With other threads and chunks, and the same file for input and output.
     let both = ["--load-session", file, "--save-session", file];
     let second = run(&[&both[..], &["-n", "10", "-t", "1", "--chunk", "3"]].concat());
     let third = run(&["--load-session", file, "-n", "8", "--isa", "scalar"]);
@@ -258,7 +258,7 @@ fn a_session_that_cannot_be_loaded_or_saved_is_an_error_that_names_the_file() {
     assert!(String::from_utf8(output.stderr).unwrap().contains(nowhere));
 }
 
-/// The text and what stderr says.
+/// The text, and the output on stderr.
 fn both(arguments: &[&str]) -> (String, String) {
     let output = output(arguments);
     assert!(output.status.success());
@@ -285,7 +285,7 @@ fn a_line_on_stderr_says_what_ended_a_text_that_the_model_did_not_end() {
 fn minus_one_goes_on_until_the_context_is_full() {
     let (text, _) = both(&["run", "demo", "ROMEO:", "--greedy", "-c", "20", "-n", "-1"]);
     let (whole, _) = both(&["run", "demo", "ROMEO:", "--greedy", "-n", "100"]);
-    // The last token needs no position.
+    // The last token does not need a position.
     assert_eq!(text, whole[..20 - "ROMEO:".len() + 1]);
 }
 

@@ -6,7 +6,7 @@ use std::process::{Output, Stdio};
 use super::smallmind;
 use super::stdout;
 
-/// What `tokenize` does with an input.
+/// The output of `tokenize` for an input.
 fn tokenize(model: &str, flags: &[&str], input: &[u8]) -> Output {
     let mut child = smallmind()
         .args(["tokenize", "-m", model])

@@ -1,4 +1,4 @@
-//! GGUF files made of folders.
+//! GGUF files made from folders.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -23,7 +23,7 @@ pub fn written(folder: &Path, target: DType) -> Result<Vec<u8>, QuantizeError> {
     Ok(out)
 }
 
-/// [`written`], read.
+/// The file of [`written`], opened.
 pub fn file(folder: &Path, target: DType) -> GgufFile {
     let bytes = written(folder, target).unwrap_or_else(|error| panic!("{error}"));
     GgufFile::from_bytes(Path::new("made.gguf"), Mapped::from_vec(bytes)).unwrap()
@@ -37,7 +37,7 @@ pub fn refusal(folder: &Path) -> String {
     }
 }
 
-/// A fixture with changes to its config.json (null takes a field away).
+/// A fixture with changes to its config.json (null removes a field).
 pub fn changed(name: &str, changes: Json) -> TempDir {
     let folder = TempDir::new().unwrap();
     let text = fs::read_to_string(data(name).join("config.json")).unwrap();

@@ -1,4 +1,4 @@
-//! Models whose weights are damaged, so that what they compute is not finite.
+//! Models whose weights are damaged, so that their results are not finite.
 
 use std::fs;
 use std::ops::Range;
@@ -11,11 +11,11 @@ use super::sentences::Sentences;
 use super::write_f32;
 
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/demo");
-/// The final norm's gain: where it is NaN, every logit is.
+/// The final norm's gain: if it is NaN, every logit is NaN.
 pub const GAIN: &str = "transformer.ln_f.weight";
 /// The positions' table.
 pub const POSITIONS: &str = "transformer.wpe.weight";
-/// The tokens' table, whose rows the head has too.
+/// The tokens' table, which is also the head.
 pub const TOKENS: &str = "transformer.wte.weight";
 /// Elements of the demo's hidden state.
 pub const WIDTH: usize = 128;
@@ -58,7 +58,7 @@ pub fn demo_with(tensor: &str, elements: Range<usize>, value: f32) -> TempDir {
     folder
 }
 
-/// BERT, every hidden state NaN.
+/// BERT, with every hidden state NaN.
 pub fn encoder() -> Sentences {
     let sentences = Sentences::new();
     let path = sentences.path().join("model.safetensors");

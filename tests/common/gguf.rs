@@ -1,4 +1,4 @@
-//! Writing GGUF files, and the fixtures of `tests/data` as llama.cpp's converters write them.
+//! Writing GGUF files, and writing the fixtures of `tests/data` as llama.cpp's converters do.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use smallmind::model::Activations;
 
 use super::{all_rows, data, write_f32};
 
-/// Models whose q and k keep their order in GGUF files: what they give is the folder's, to the bit.
+/// Models whose q and k keep their order in GGUF files: their results have the same bits as the folder's.
 pub const IN_ORDER: [&str; 8] = [
     "bert",
     "gemma",
@@ -26,7 +26,7 @@ pub const IN_ORDER: [&str; 8] = [
 /// Models whose q and k are permuted in GGUF files, so that scores add up in another order.
 pub const PERMUTED: [&str; 5] = ["llama", "llama-bf16", "llama-long", "llama3-rope", "olmo"];
 
-/// Models, permuted too, whose window llama.cpp's converter leaves out and SmallMind's keeps.
+/// Models whose q and k are also permuted, and whose window llama.cpp's converter leaves out and SmallMind's keeps.
 pub const WINDOWED: [&str; 2] = ["mistral", "mistral-long"];
 
 /// The model of a GGUF file, computed in floats.
@@ -109,7 +109,7 @@ pub fn text(out: &mut Vec<u8>, bytes: &[u8]) {
 #[derive(Clone, Debug)]
 pub struct Tensor {
     pub name: String,
-    /// Innermost first, as the format has it.
+    /// Innermost first, as in the format.
     pub dims: Vec<u64>,
     /// The type's number.
     pub number: u32,
@@ -122,7 +122,7 @@ pub struct Writer {
     pub version: u32,
     pub meta: Vec<(String, Meta)>,
     pub tensors: Vec<Tensor>,
-    /// Bytes that tensor data is aligned to; `meta` says so only if it is told to.
+    /// The alignment of tensor data in bytes; `meta` states it only if the test adds it.
     pub alignment: usize,
 }
 
@@ -236,7 +236,7 @@ impl Stored {
         }
     }
 
-    /// The bytes of elements, whose rows have whole blocks.
+    /// The bytes of elements whose rows are whole blocks.
     pub fn bytes(self, values: &[f32]) -> Vec<u8> {
         match self {
             Stored::F32 => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
@@ -252,7 +252,7 @@ impl Stored {
         }
     }
 
-    /// The elements that those bytes mean.
+    /// The elements that those bytes stand for.
     pub fn rounded(self, values: &[f32]) -> Vec<f32> {
         match self {
             Stored::F32 => values.to_vec(),
@@ -273,7 +273,7 @@ impl Stored {
     }
 }
 
-/// 32 elements as the largest magnitude's 127th part and multiples of it.
+/// 32 elements as a scale, which is the largest magnitude / 127, and multiples of it.
 fn q8_0_block(values: &[f32]) -> Vec<u8> {
     let largest = values.iter().fold(0f32, |a, x| a.max(x.abs()));
     let scale = f16::from_f32(largest / 127.0);
@@ -320,7 +320,7 @@ fn tensors(name: &str) -> Vec<(String, Vec<usize>, Vec<f32>)> {
         .collect()
 }
 
-/// From a Hugging Face name to a GGUF name, by parts; `arch` is the GGUF name of the architecture.
+/// The GGUF name for a Hugging Face name, part by part; `arch` is the GGUF name of the architecture.
 fn renamed(arch: &str, name: &str) -> String {
     let name = name
         .trim_start_matches("transformer.")
@@ -382,7 +382,7 @@ fn renamed(arch: &str, name: &str) -> String {
         .fold(name.to_string(), |name, (hf, gguf)| name.replace(hf, gguf))
 }
 
-/// A fixture's matrices whose rows are not whole blocks, so that converters keep them in F16.
+/// How a matrix is stored: converters keep matrices whose rows are not whole blocks in F16.
 fn stored_as(stored: Stored, row: usize) -> Stored {
     match stored {
         Stored::Q8_0 if !row.is_multiple_of(32) => Stored::F16,
@@ -395,7 +395,7 @@ fn config(name: &str) -> Json {
     serde_json::from_str(&text).unwrap()
 }
 
-/// What GGUF files call a fixture's architecture.
+/// The name of a fixture's architecture in GGUF files.
 pub fn architecture(name: &str) -> String {
     match config(name)["model_type"].as_str().unwrap() {
         "mistral" => "llama",
@@ -475,7 +475,7 @@ fn keys(name: &str) -> Writer {
         .with("tokenizer.ggml.eos_token_id", Meta::U32(2))
 }
 
-/// What Llama 3's scaling divides each rotary frequency by.
+/// The number by which Llama 3's scaling divides each rotary frequency.
 fn rotary_factors(rope: &Json, head: usize) -> Vec<f32> {
     let number = |key: &str| rope[key].as_f64().unwrap();
     let (factor, low, high) = (
@@ -498,7 +498,7 @@ fn rotary_factors(rope: &Json, head: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Whether converters permute the rows of q and k, so that dimensions that turn together lie side by side.
+/// Whether converters permute the rows of q and k, so that dimensions that are rotated together are adjacent.
 fn turns_side_by_side(arch: &str) -> bool {
     ["llama", "olmo"].contains(&arch)
 }

@@ -9,7 +9,7 @@
 //! out y
 //! ```
 //!
-//! `-` is an absent operand and a number a literal. `tokens` and `positions` are there without being named.
+//! `-` is an absent operand, and a number is a literal. `tokens` and `positions` exist without a line of their own.
 
 use std::collections::HashMap;
 

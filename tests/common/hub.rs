@@ -1,4 +1,4 @@
-//! A Hub on this machine: a server of one repository, which counts what it is asked, and is as unkind as it is told to be.
+//! A Hub on this machine: a server of one repository, which records its requests, and is as unkind as a test asks.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -13,46 +13,46 @@ use flate2::write::GzEncoder;
 /// The repository's name, and its revision.
 pub const NAME: &str = "org/model";
 pub const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
-/// Another name of the repository, where [`Unkind::Renamed`].
+/// Another name of the repository, for [`Unkind::Renamed`].
 pub const OLD_NAME: &str = "org/old";
 /// A web page.
 pub const PAGE: &str = "<!DOCTYPE html><html>Please log in</html>";
 
-/// What a request asked for, and what came with it.
+/// What a request asked for, and its headers that matter.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// The host that was meant.
+    /// The host to which it was addressed.
     pub host: String,
     pub path: String,
     pub token: Option<String>,
-    /// The first byte asked for; `None` if a part of one byte, which asks for the size, or no part was asked for.
+    /// The first requested byte; `None` if only one byte (to learn the size) or no range was requested.
     pub start: Option<usize>,
 }
 
-/// What real servers do.
+/// How real servers misbehave.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Unkind {
-    /// Every answer is all of the file, whatever part is asked for.
+    /// Every answer is the whole file, whatever part is requested.
     WithoutRanges,
-    /// Every answer is all of the file, compressed, whatever is asked for, and says nothing of its size.
+    /// Every answer is the whole file, compressed, whatever is requested, and does not state its size.
     Compressed,
     /// No answer has a tag.
     WithoutTags,
-    /// So many requests are answered with this status and these further headers.
+    /// This many requests are answered with this status and these further headers.
     Busy(u16, usize, &'static str),
-    /// Downloads of this file stop after so many bytes, and the connection stays open; so many times.
+    /// Downloads of this file stop after this many bytes, and the connection stays open; this many times.
     Stalls(&'static str, usize, usize),
-    /// Every answer comes in pieces of so many bytes, with a pause before each.
+    /// Every answer comes in pieces of this many bytes, with a pause before each.
     Slow(usize),
-    /// Every answer is a web page; of the type that it has, or of none.
+    /// Every answer is a web page, with or without a content type that says so.
     Pages(bool),
-    /// Files lie on another host, to which addresses lead.
+    /// Files are on another host, to which redirects lead.
     Elsewhere,
-    /// Everything lies below another path, to which the status 308 leads, by its whole address.
+    /// Everything is below another path, to which the status 308 leads, with a whole address.
     Moved,
-    /// [`OLD_NAME`] is another name, from which the status 307 leads to the new one, by a path.
+    /// [`OLD_NAME`] is another name, from which the status 307 leads to the new name, with only a path.
     Renamed,
-    /// A part is sent that begins one byte later than was asked for.
+    /// The answer is a part that begins one byte later than requested.
     WrongPart,
 }
 
@@ -61,9 +61,9 @@ struct State {
     files: BTreeMap<String, Vec<u8>>,
     asked: Vec<Asked>,
     token: Option<String>,
-    /// A file that breaks off after so many bytes, so many times.
+    /// A file whose download breaks off after this many bytes, this many times.
     breaks: Option<(String, usize, usize)>,
-    /// Files' tags, where they are not those of [`etag`].
+    /// Files' tags, where they differ from [`etag`].
     tags: BTreeMap<String, String>,
     unkind: Vec<Unkind>,
 }
@@ -101,12 +101,12 @@ impl Hub {
         Hub { endpoint, state }
     }
 
-    /// Show the repository only to those who send this token.
+    /// Show the repository only to requests with this token.
     pub fn gate(&self, token: &str) {
         self.state.lock().unwrap().token = Some(token.to_string());
     }
 
-    /// Break off the next downloads of `file` after so many bytes, so many times.
+    /// Break off the next downloads of `file` after this many bytes, this many times.
     pub fn break_off(&self, file: &str, behind: usize, times: usize) {
         self.state.lock().unwrap().breaks = Some((file.to_string(), behind, times));
     }
@@ -117,12 +117,12 @@ impl Hub {
         state.tags.insert(file.to_string(), tag.to_string());
     }
 
-    /// Be like that too, from now on.
+    /// Also misbehave in this way, from now on.
     pub fn be(&self, unkind: Unkind) {
         self.state.lock().unwrap().unkind.push(unkind);
     }
 
-    /// What was asked since the last call.
+    /// The requests since the last call.
     pub fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.state.lock().unwrap().asked)
     }
@@ -133,7 +133,7 @@ struct Reply {
     status: &'static str,
     headers: String,
     body: Vec<u8>,
-    /// Whether the size is told.
+    /// Whether the size is stated.
     sized: bool,
     /// How much of the body is sent.
     sent: usize,
@@ -312,7 +312,7 @@ fn reply(state: &mut State, path: &str, headers: &BTreeMap<String, String>) -> R
     cut(state, &file, end, reply)
 }
 
-/// The reply with a file, as far as it gets.
+/// The reply with a file, cut off where it breaks off.
 fn cut(state: &mut State, file: &str, end: &str, mut reply: Reply) -> Reply {
     if let Some((name, behind, times @ 1..)) = &mut state.breaks
         && name == file

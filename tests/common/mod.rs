@@ -1,4 +1,4 @@
-//! What the tests share: models to run, what they must give, and comparisons.
+//! What the tests share: models to run, their expected outputs, and comparisons.
 #![allow(dead_code)] // Each test program uses a part.
 
 #[cfg(feature = "chat")]
@@ -28,10 +28,10 @@ use smallmind::files::safetensors::TensorFile;
 use smallmind::model::{Logits, Source};
 use smallmind::{Model, Options, Session};
 
-/// How far logits may lie from another program's, in units of the expected ones' standard deviation.
+/// How far logits may be from another program's logits, in units of the standard deviation of the expected logits.
 pub const BAR: f64 = 2e-4;
 
-/// A folder of `tests/data` with what another program computed for a model; the demo's has nothing else.
+/// A folder of `tests/data` with what another program computed for a model; the demo's folder has nothing else.
 struct Folder {
     name: String,
     is_encoder: bool,
@@ -61,7 +61,7 @@ pub fn models() -> impl Iterator<Item = &'static str> {
     FOLDERS.iter().map(|folder| folder.name.as_str())
 }
 
-/// Models of text.
+/// Models that generate text.
 pub fn decoders() -> impl Iterator<Item = &'static str> {
     models().filter(|name| !is_encoder(name))
 }
@@ -81,7 +81,7 @@ pub struct Expected {
     pub input_ids: Vec<u32>,
     /// Logits [tokens, vocabulary], or an encoder's last hidden state [tokens, width].
     pub rows: Vec<f32>,
-    /// What greedy choice appends; empty for encoders.
+    /// The tokens that greedy choice appends; empty for encoders.
     pub greedy: Vec<u32>,
 }
 
@@ -151,7 +151,7 @@ pub fn open(name: &str, options: &Options) -> Model {
     Model::open(source(name), options).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The logits of every prompt token [tokens, vocabulary], and those of each greedy step.
+/// The logits of every prompt token [tokens, vocabulary], and the logits of each greedy step.
 pub fn run(
     session: &mut Session,
     prompt: &[u32],
@@ -173,7 +173,7 @@ pub fn run(
     (logits, rows, greedy)
 }
 
-/// The largest value's place, the lowest where several are equal.
+/// The index of the largest value; the lowest index if several are equal.
 pub fn argmax(row: &[f32]) -> u32 {
     let best = (0..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best });
     best as u32
@@ -204,7 +204,7 @@ pub fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|x| x.to_bits()).collect()
 }
 
-/// The folder of published models, which are not part of this repository; `None`, said aloud, if there is none.
+/// The folder of published models, which are not part of this repository; `None`, with a message, if there is none.
 pub fn published_models() -> Option<PathBuf> {
     let folder = std::env::var_os("SMALLMIND_TEST_MODELS").filter(|folder| !folder.is_empty());
     if folder.is_none() {
@@ -213,7 +213,7 @@ pub fn published_models() -> Option<PathBuf> {
     folder.map(PathBuf::from)
 }
 
-/// A published model's file in that folder; `None`, said aloud, if it is not there.
+/// A published model's file in that folder; `None`, with a message, if it is not there.
 pub fn published_model(file: &str) -> Option<PathBuf> {
     let path = published_models()?.join(file);
     let found = path.is_file();

@@ -1,4 +1,4 @@
-//! Models whose rows hold whole blocks of every format, written as GGUF files.
+//! Models whose rows are whole blocks of every format, written as GGUF files.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::gguf::{Meta, Writer};
 
-/// Tokens that the models know.
+/// Number of tokens that the models know.
 pub const VOCABULARY: usize = 75;
 /// Elements of a row of activations.
 const WIDTH: usize = 256;
@@ -17,12 +17,12 @@ const LAYERS: usize = 2;
 const HEADS: usize = 4;
 const KV_HEADS: usize = 2;
 
-/// The models there are.
+/// The kinds of models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
-    /// RMS norms, rotary positions, grouped heads, a gate, and a head of its own.
+    /// RMS norms, rotary positions, grouped heads, a gate, and a separate head.
     Llama,
-    /// Layer norms, biases, learned positions, and a head that is the embedding.
+    /// Layer norms, biases, learned positions, and a head that is also the embedding.
     Gpt2,
 }
 
@@ -39,7 +39,7 @@ fn noise(name: &str, count: usize) -> impl Iterator<Item = f32> {
     })
 }
 
-/// Blocks of `values`; of a format that is only read, blocks of random numbers with scales of about their size.
+/// Blocks of `values`; for a format that can only be read, blocks of random numbers with scales of about their size.
 pub fn blocks(format: BlockFormat, name: &str, values: &[f32]) -> Vec<u8> {
     let mut bytes = vec![0; values.len() / format.elements() * format.bytes()];
     if format.quantize(values, &mut bytes).is_ok() {
@@ -67,7 +67,7 @@ fn floats(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|x| x.to_le_bytes()).collect()
 }
 
-/// The model's file. `format_of` gives the format of each matrix by its name; `None` stores F32.
+/// The model's file. `format_of` returns the format of each matrix by its name; `None` stores F32.
 pub fn model(family: Family, format_of: impl Fn(&str) -> Option<BlockFormat>) -> Writer {
     let arch = match family {
         Family::Llama => "llama",
@@ -147,7 +147,7 @@ pub fn model(family: Family, format_of: impl Fn(&str) -> Option<BlockFormat>) ->
     writer
 }
 
-/// The same file with the floats that its blocks mean in F32.
+/// The same file with the floats that its blocks stand for, in F32.
 pub fn widened(writer: &Writer) -> Writer {
     let mut wide = writer.clone();
     for tensor in &mut wide.tensors {
@@ -177,7 +177,7 @@ pub fn mixed(family: Family) -> Writer {
     })
 }
 
-/// A file and the folder that holds it.
+/// A file and the folder that contains it.
 pub struct File {
     pub path: PathBuf,
     pub folder: TempDir,

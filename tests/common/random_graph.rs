@@ -1,5 +1,5 @@
 //! Random valid graphs, for property tests: transformers in the forms that exporters and fused graphs have, and ops
-//! strung together without sense. The same seed gives the same graph.
+//! strung together at random. The same seed makes the same graph.
 //!
 //! Inputs are `tokens` and `positions`, i32[T]; ids stay below [`VOCAB`].
 
@@ -14,12 +14,12 @@ pub const VOCAB: usize = 11;
 
 const HEADS: usize = 4;
 
-/// A graph of some ten to eighty ops with one to three outputs, of width 8.
+/// A graph of about ten to eighty ops with one to three outputs, of width 8.
 pub fn arbitrary_graph(seed: u64) -> Graph {
     graph_of_width(seed, 8)
 }
 
-/// The same of another width, a multiple of 8.
+/// The same with another width, a multiple of 8.
 #[allow(dead_code)] // Each test program uses a part.
 pub fn graph_of_width(seed: u64, width: usize) -> Graph {
     let mut graph = Graph::new();
@@ -32,7 +32,7 @@ pub fn graph_of_width(seed: u64, width: usize) -> Graph {
     graph
 }
 
-/// The ops of the table that apply a function to that many operands, and need no attribute.
+/// The ops of the table that apply a function to this many operands and need no attribute.
 pub fn applied_ops(arity: usize) -> Vec<&'static str> {
     let plain = |def: &&OpDef| !def.attributes.iter().any(|attribute| attribute.required);
     let ops = table().filter(plain);
@@ -44,7 +44,7 @@ pub fn applied_ops(arity: usize) -> Vec<&'static str> {
 struct Builder<'g> {
     editor: smallmind::graph::Editor<'g>,
     random: Random,
-    /// Of most activations.
+    /// The width of most activations.
     width: usize,
     tokens: Value,
     positions: Value,
@@ -52,7 +52,7 @@ struct Builder<'g> {
     pool: Vec<Value>,
     /// Weights and expressions of weights to read again.
     weights: Vec<Value>,
-    /// What was added, to be added again now and then.
+    /// Ops that were added, to be added again now and then.
     history: Vec<(Op, Vec<Option<Value>>)>,
 }
 
@@ -97,7 +97,7 @@ impl<'g> Builder<'g> {
         self.editor.graph().ty(value).shape.to_vec()
     }
 
-    /// The last dimension, where it is known.
+    /// The last dimension, if it is known.
     fn width(&self, value: Value) -> Option<usize> {
         self.shape(value).last().and_then(|d| d.fixed())
     }
@@ -138,7 +138,7 @@ impl<'g> Builder<'g> {
             .into()
     }
 
-    /// A weight: a tensor of the file, an old one of that shape, or an expression.
+    /// A weight: a tensor of the file, an earlier weight of this shape, or an expression.
     fn weight(&mut self, shape: &[usize]) -> Value {
         let dims: Vec<Dim> = shape.iter().map(|&n| Dim::Fixed(n)).collect();
         let old: Vec<Value> = self.weights.clone();
@@ -283,7 +283,7 @@ impl<'g> Builder<'g> {
         )
     }
 
-    /// Attention of q over k and v, [T, heads, width / 4] each; in one op, two, or spelled out.
+    /// Attention of q over k and v, [T, heads, width / 4] each; as one op, as two, or spelled out.
     fn attention(&mut self, q: Value, k: Value, v: Value) -> Value {
         let scale = ("scale", Attribute::Float(0.7));
         let window = if self.one_in(3) {
@@ -389,7 +389,7 @@ impl<'g> Builder<'g> {
         self.editor.set_outputs(outputs);
     }
 
-    /// Some op that reads `x`; none where the one that was drawn does not fit.
+    /// Adds an op that reads `x`; none if the op that was drawn does not fit.
     fn any_op(&mut self, x: Value) {
         let shape = self.shape(x);
         let width = self.width(x);

@@ -14,7 +14,7 @@ pub struct NewTensor<'a> {
     pub elements: Elements<'a>,
 }
 
-/// The elements of a tensor, as many as its shape says.
+/// The elements of a tensor; their number matches its shape.
 #[derive(Clone, Copy)]
 pub enum Elements<'a> {
     F32(&'a [f32]),

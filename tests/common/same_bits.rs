@@ -14,7 +14,7 @@ fn run(graph: &Graph, weights: &SeededWeights) -> Vec<Vec<Tensor>> {
 }
 
 fn bits(tensor: &Tensor) -> (Vec<usize>, Vec<u32>) {
-    // The payload and sign of a NaN are outside the promise.
+    // The promise does not include the payload and sign of a NaN.
     let bit = |x: &f32| if x.is_nan() { u32::MAX } else { x.to_bits() };
     (
         tensor.shape.clone(),
@@ -22,7 +22,7 @@ fn bits(tensor: &Tensor) -> (Vec<usize>, Vec<u32>) {
     )
 }
 
-/// The last row of a tensor with a row per token.
+/// The last row of a tensor with a row for each token.
 fn last_row(tensor: &Tensor) -> Tensor {
     let row: usize = tensor.shape[1..].iter().product();
     let mut shape = tensor.shape.clone();
@@ -31,8 +31,8 @@ fn last_row(tensor: &Tensor) -> Tensor {
     Tensor::f32(shape, data[data.len() - row..].to_vec())
 }
 
-/// Apply a transform and check that the graph is valid, prints, has outputs of the same names, and computes the same
-/// bits; or the same last rows where it narrowed an output.
+/// Apply a transform and check that the graph is valid, can be printed, has outputs of the same names, and computes the
+/// same bits; or the same last rows where it narrowed an output.
 pub fn apply(name: &str, graph: &Graph) -> (Graph, Vec<Change>) {
     let mut after = graph.clone();
     let changes =

@@ -1,4 +1,4 @@
-//! Weights without a file: every element is a function of the tensor's name, its place and a seed.
+//! Weights without a file: every element is a function of the tensor's name, its index and a seed.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -18,7 +18,7 @@ use smallmind::plan::{ModelPlan, PlanOptions};
 
 use super::graph_text::VOCAB;
 
-/// Tensors for the weights of a graph, and of every graph that passes make of it.
+/// Tensors for the weights of a graph, and for every graph that passes make from it.
 pub struct SeededWeights {
     seed: u64,
     /// Dimensions of each tensor, as the graph declares them.
@@ -77,7 +77,7 @@ pub fn stored(graph: &Graph, plan: &ModelPlan, files: &WeightFiles) -> Vec<Store
     weights::load(graph, plan.weights(), files, 1, &go_on).unwrap()
 }
 
-/// A session of `graph` alone, with the weights of `files`.
+/// A session of only `graph`, with the weights of `files`.
 pub fn session(graph: &Graph, files: &WeightFiles, options: PlanOptions) -> Session {
     let threads = options.threads;
     let plan = ModelPlan::new(graph, graph, options).unwrap();

@@ -11,7 +11,7 @@ use super::data;
 /// [CLS], which the tokenizer puts before a text, and [SEP], which it puts after it.
 pub const AROUND: [u32; 2] = [1, 2];
 
-/// A folder with the model and its tokenizer. The words `zero` to `six` are tokens 3 to 9, all others token 0.
+/// A folder with the model and its tokenizer. The words `zero` to `six` are tokens 3 to 9; all other words are token 0.
 pub struct Sentences {
     folder: TempDir,
 }
@@ -57,14 +57,15 @@ impl Sentences {
         self.folder.path()
     }
 
-    /// Writes a file, in a folder of its own if need be.
+    /// Writes a file, and creates its folder if necessary.
     pub fn write(&self, file: &str, text: impl AsRef<[u8]>) {
         let path = self.folder.path().join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
-    /// Writes modules.json: each type in the folder that its number and name give, the first in the model's own.
+    /// Writes modules.json: the first type is in the model's own folder, each other type in a folder named after its number and
+    /// type.
     pub fn modules(&self, types: &[&str]) {
         let module = |(number, name): (usize, &&str)| {
             let last = name.rsplit('.').next().unwrap();

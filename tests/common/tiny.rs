@@ -1,4 +1,4 @@
-//! A model small enough to write by hand, to be made wrong in one place.
+//! A model small enough to write by hand, which tests make wrong in one place.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ pub fn graph(nodes: &str, outputs: &str) -> String {
 }
 
 impl Tiny {
-    /// With those nodes, the last of which names the output "y".
+    /// With these nodes, the last of which names the output "y".
     pub fn new(nodes: &str) -> Tiny {
         Tiny::with_graph(&graph(nodes, "\"y\""))
     }
@@ -94,7 +94,7 @@ impl Tiny {
     }
 }
 
-/// Little numbers as bytes of F32.
+/// Small numbers as bytes of F32.
 pub fn floats(shape: &[usize]) -> Vec<u8> {
     let number = |i: usize| (i * 7 % 13) as f32 / 13.0 - 0.4;
     (0..shape.iter().product())
@@ -102,7 +102,7 @@ pub fn floats(shape: &[usize]) -> Vec<u8> {
         .collect()
 }
 
-/// Prompt chunks, single steps and a prompt after them: every plan runs, with a past and without.
+/// Runs prompt chunks, single steps and a prompt after them: every plan runs, with and without a past.
 pub fn walk(session: &mut Session) -> Result<(), StepError> {
     session.prefill(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])?;
     session.step(3)?;

@@ -1,4 +1,4 @@
-//! Fixtures in the other forms in which such models are published, derived from the folders in `tests/data`.
+//! Fixtures in the other forms in which models are published, derived from the folders in `tests/data`.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn config(name: &str) -> Value {
     serde_json::from_str(&fs::read_to_string(data(name).join("config.json")).unwrap()).unwrap()
 }
 
-/// Write a folder whose tensors are those of `name` that `keep` names, under the names it gives.
+/// Write a folder with tensors of `name`, renamed by `rename`; tensors for which it returns `None` are left out.
 fn write(name: &str, file: &Path, rename: &dyn Fn(&str) -> Option<String>) {
     let bytes = fs::read(data(name).join("model.safetensors")).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
@@ -26,7 +26,7 @@ fn write(name: &str, file: &Path, rename: &dyn Fn(&str) -> Option<String>) {
     serialize_to_file(views, None, file).unwrap();
 }
 
-/// The model without the prefix of its tensors' names, as files of bare models have it.
+/// The model without the prefix of its tensors' names, as in files of models without a head.
 pub fn bare(name: &str, prefix: &str, folder: &Path) {
     renamed(name, folder, &|tensor| {
         tensor.strip_prefix(prefix).unwrap_or(tensor).to_string()
@@ -49,7 +49,7 @@ pub fn version_4(name: &str, folder: &Path) {
     let fields = config.as_object_mut().unwrap();
     let mut rope = fields.remove("rope_parameters").unwrap();
     if let Some(full) = rope.get("full_attention") {
-        // Gemma 3 had one base for each kind of layer, and a pattern instead of a list of kinds.
+        // Gemma 3 had a base for each kind of layer, and a pattern instead of a list of kinds.
         let local = &rope["sliding_attention"]["rope_theta"];
         fields.insert("rope_theta".into(), full["rope_theta"].clone());
         fields.insert("rope_local_base_freq".into(), local.clone());
@@ -104,7 +104,7 @@ pub fn sharded(name: &str, folder: &Path) {
     .unwrap();
 }
 
-/// The model with every weight rounded to `half` (F16 or BF16): in `narrow` stored so, in `wide` stored as F32.
+/// The model with every weight rounded to `half` (F16 or BF16): stored as `half` in `narrow`, and as F32 in `wide`.
 pub fn rounded(name: &str, half: Dtype, narrow: &Path, wide: &Path) {
     let bytes = fs::read(data(name).join("model.safetensors")).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();

@@ -1,11 +1,11 @@
-//! A model whose weights are zero: all its logits are equal, so that greedy choice always takes token 0.
+//! A model whose weights are zero: all its logits are equal, so greedy choice always chooses token 0.
 
 use std::fs;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
 
-/// Write config.json and model.safetensors of a one-layer Llama with so many tokens into `folder`.
+/// Write config.json and model.safetensors of a one-layer Llama with `vocabulary` tokens into `folder`.
 pub fn llama(folder: &Path, vocabulary: usize) {
     let config = format!(
         r#"{{"architectures": ["LlamaForCausalLM"], "vocab_size": {vocabulary}, "hidden_size": 16,

@@ -1,4 +1,4 @@
-//! Does a folder become the GGUF file that says the same?
+//! Does a folder become a GGUF file that says the same?
 #![cfg(feature = "chat")]
 
 use std::collections::BTreeMap;
@@ -45,7 +45,7 @@ fn f32_files_give_the_tokens_and_nearly_the_logits_where_rows_are_permuted() {
     }
 }
 
-/// The tests' own converter, which was written from what llama.cpp's does, knows nothing of graph files.
+/// The tests' own converter, which was written after llama.cpp's converter, knows nothing about graph files.
 #[test]
 fn tensors_and_keys_are_those_that_another_converter_writes() {
     for name in IN_ORDER.into_iter().chain(PERMUTED).chain(WINDOWED) {
@@ -131,7 +131,7 @@ fn a_parameter_that_gguf_files_can_not_say_is_refused_by_name() {
         (
             "llama",
             json!({"hidden_act": "relu"}),
-            "parameter \"act\": it is 'relu', and a GGUF file of the architecture 'llama' can't say so: it would be read as 'silu'",
+            "parameter \"act\": it is 'relu', and a GGUF file of the architecture 'llama' can't express that: it would be read as 'silu'",
         ),
         (
             "gpt2",
@@ -243,7 +243,7 @@ fn a_folder_without_a_tokenizer_says_so_and_keeps_its_tokens() {
     fs::write(folder.path().join("tokenizer.model"), "").unwrap();
     let message = refusal(folder.path());
     assert!(
-        message.contains("tokenizer.model: a vocabulary is read from tokenizer.json alone"),
+        message.contains("tokenizer.model: a vocabulary is read only from tokenizer.json"),
         "{message}"
     );
 }

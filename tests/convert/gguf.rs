@@ -84,7 +84,7 @@ fn what_would_be_no_file_is_refused() {
         (
             vec![key.clone(), key],
             vec![],
-            "metadata key `k`: it stands twice",
+            "metadata key `k`: it occurs twice",
         ),
         (
             vec![NewKey::u32("general.alignment", 24)],
@@ -99,7 +99,7 @@ fn what_would_be_no_file_is_refused() {
         (
             vec![],
             vec![tensor("t", 0, &[1]), tensor("t", 0, &[1])],
-            "tensor `t`: it stands twice",
+            "tensor `t`: it occurs twice",
         ),
         (
             vec![],

@@ -1,4 +1,4 @@
-//! Are GGUF files written so that they run as what they were made from?
+//! Do written GGUF files run like the models that they were made from?
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! Does a folder's tokenizer become the GGUF vocabulary that says the same?
+//! Does a folder's tokenizer become a GGUF vocabulary that says the same?
 #![cfg(feature = "chat")]
 
 use std::fs;
@@ -55,7 +55,7 @@ fn template(before: &[(&str, usize)], after: &[(&str, usize)]) -> Json {
 
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// Bytes, and what some of them join to.
+/// Bytes, and tokens that some of them join to.
 fn byte_level() -> Json {
     let mut tokens = alphabet();
     let merges = ["h e", "l l", "he ll", "hell o", "\u{120} w", "1 2", "12 3"];
@@ -74,7 +74,7 @@ fn byte_level() -> Json {
     })
 }
 
-/// Unknown 0, BOS 1, EOS 2, bytes, letters, and what they join to.
+/// Unknown 0, BOS 1, EOS 2, bytes, letters, and tokens that they join to.
 fn sentence_piece() -> Json {
     let mut tokens: Vec<String> = ["<unk>", "<s>", "</s>"].map(String::from).to_vec();
     tokens.extend((0..=255).map(|byte| format!("<0x{byte:02X}>")));
@@ -251,12 +251,12 @@ fn what_a_vocabulary_can_not_say_is_refused_by_its_part() {
         (
             "llama",
             set(byte_level(), "/added_tokens/1/id", json!(33)),
-            "added_tokens: \"<turn>\" has the id 33, which is that of",
+            "added_tokens: \"<turn>\" has the id 33, which already belongs to",
         ),
         (
             "llama",
             set(sentence_piece(), "/normalizer", json!(null)),
-            "normalizer: nothing puts \"▁\" for spaces",
+            "normalizer: nothing replaces spaces with \"▁\"",
         ),
         (
             "bert",

@@ -1,4 +1,4 @@
-//! Does what an encoder gives for a text depend on the texts beside it in a step?
+//! Do an encoder's outputs for a text depend on the other texts of the step?
 
 use smallmind::exec::session::StepError;
 use smallmind::kernels::simd::Isa;
@@ -7,7 +7,7 @@ use smallmind::{EmbedError, EmbedOptions, Model, Options, Session};
 use crate::common::tiny::{Tiny, graph};
 use crate::common::{bits, encoders, expected, open};
 
-/// A block whose attention sees all tokens, turned to their positions, over any number of positions.
+/// A block whose attention sees all tokens, rotated by their positions, for any number of positions.
 const BLOCK: &str = r#"
     ("q", MatMul, ["x", "w"]),
     ("q", Reshape(shape: [0, "heads", 4]), ["q"]),
@@ -74,7 +74,7 @@ fn texts_of_one_step_have_the_bits_that_each_has_alone() {
                 .collect();
             let how = format!("{} with {threads} threads", isa.name());
             assert!(found == *expected, "{how}: elements that differ {differ:?}");
-            // A text alone, after a step of several, is one sequence again.
+            // A single text, after a step of several, is one sequence again.
             assert!(together(&mut session, &ragged[2..3]) == expected[2..3]);
             assert!(alone(&mut session, &ragged[..1]) == expected[..1]);
         }
@@ -157,7 +157,7 @@ fn models_that_read_one_text_a_step_say_so() {
         error,
         "2 texts were given, but this model reads texts token by token, so that a step reads one text"
     );
-    // Products with weights are as general as those that mix tokens, until a pass has made them linear layers.
+    // Products with weights are the same ops as products that mix tokens, until a pass has made them linear layers.
     let options = Options::new().stop_after("none");
     let mut unfused = open("bert", &options).session().unwrap();
     let error = unfused.encode(&[&[1], &[2]]).unwrap_err().to_string();
@@ -213,7 +213,7 @@ fn a_text_that_can_not_be_embedded_is_named_by_its_place() {
 fn a_model_of_text_gives_no_embeddings() {
     let model = open("demo", &Options::default());
     let error = model.embed_tokens(&[&[1]]).unwrap_err().to_string();
-    assert!(error.starts_with("this model gives no embeddings: its output are the logits of "));
+    assert!(error.starts_with("this model has no embeddings: its output is the logits of "));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What do a model's files say about embeddings, and what do they ask for in vain?
+//! What do a model's files say about embeddings, and which of their demands are refused?
 #![cfg(feature = "tokenizer")]
 
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
@@ -12,7 +12,7 @@ const TRANSFORMER: &str = "sentence_transformers.models.Transformer";
 const POOLING: &str = "sentence_transformers.models.Pooling";
 const DENSE: &str = "sentence_transformers.models.Dense";
 const NORMALIZE: &str = "sentence_transformers.models.Normalize";
-/// The hidden state's elements.
+/// Number of elements of a hidden state.
 const WIDTH: usize = 64;
 
 fn embedder_with(sentences: &Sentences, options: &EmbedOptions) -> Result<Embedder, String> {
@@ -163,7 +163,7 @@ fn dense_layers_stand_between_pooling_and_normalising() {
     write_dense(&sentences, "2_Dense", (&weight[..3 * 40], 3), &bias);
     assert_eq!(
         refusal(&sentences),
-        "modules.json: the module in \"2_Dense\" takes rows of 40 elements, and rows of 64 come to it"
+        "modules.json: the module in \"2_Dense\" takes rows of 40 elements, but it receives rows of 64"
     );
 }
 
@@ -189,7 +189,7 @@ fn texts_are_cut_where_the_files_say_and_keep_what_stands_behind_them() {
         embedder.embed(&[TEXT]).unwrap(),
         embedder.embed_tokens(&[&cut]).unwrap()
     );
-    // More than the model has positions.
+    // The limit is larger than the model's number of positions.
     sentences.write("sentence_bert_config.json", r#"{"max_seq_length": 100000}"#);
     let embedder = self::embedder(&sentences);
     let tokens = embedder.tokens(&"six ".repeat(500)).unwrap();
@@ -227,13 +227,13 @@ fn the_files_prompt_and_case_come_before_the_tokenizer() {
         "1_Pooling/config.json",
         r#"{"pooling_mode_mean_tokens": true, "include_prompt": false}"#,
     );
-    assert!(refusal(&sentences).contains("leaves the prompt's tokens out"));
+    assert!(refusal(&sentences).contains("leaves out the prompt's tokens"));
     sentences.write(
         "config_sentence_transformers.json",
         r#"{"default_prompt_name": "q"}"#,
     );
     assert!(
-        refusal(&sentences).contains("default_prompt_name is 'q', which is not among the prompts")
+        refusal(&sentences).contains("default_prompt_name is 'q', which is not one of the prompts")
     );
 }
 
@@ -256,7 +256,7 @@ fn what_modules_ask_for_in_vain_is_named() {
     );
     assert_eq!(
         refused(&[TRANSFORMER]),
-        "modules.json: no module is a Pooling, so that a text has no one embedding"
+        "modules.json: no module is a Pooling, so a text has no single embedding"
     );
     assert!(refused(&[TRANSFORMER, NORMALIZE]).contains("module 1 (from 0) is Normalize"));
     assert!(refused(&[POOLING, TRANSFORMER]).contains("module 0 (from 0) is Pooling"));
@@ -278,7 +278,7 @@ fn what_modules_ask_for_in_vain_is_named() {
         ("", "no pooling mode is chosen"),
         (
             r#""pooling_mode_mean_tokens": true, "pooling_mode_cls_token": true"#,
-            "several pooling modes (mean_tokens, cls_token) side by side: expected one",
+            "several pooling modes (mean_tokens, cls_token) at once: expected one",
         ),
         (
             r#""pooling_mode_weightedmean_tokens": true"#,
@@ -292,14 +292,14 @@ fn what_modules_ask_for_in_vain_is_named() {
             "{found}"
         );
     }
-    // A choice of the caller's needs none of the files'.
+    // If the caller chooses, the files need not.
     let options = EmbedOptions::new()
         .pooling(Some(Pooling::Mean))
         .normalize(None);
     assert!(embedder_with(&sentences, &options).is_ok());
 }
 
-/// An encoder in a GGUF file of this pooling type, and a graph file that reads it.
+/// An encoder in a GGUF file with this pooling type, and a graph file that reads it.
 fn gguf(pooling_type: Option<u32>) -> (tempfile::TempDir, Model) {
     let folder = tempfile::tempdir().unwrap();
     let graph = r#"Model(

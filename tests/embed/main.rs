@@ -1,4 +1,4 @@
-//! Are embeddings of texts right, alone and in batches?
+//! Are embeddings of texts right, one by one and in batches?
 
 mod batches;
 #[path = "../common/mod.rs"]

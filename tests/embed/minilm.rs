@@ -1,7 +1,7 @@
-//! Does all-MiniLM-L6-v2 give the embeddings that sentence-transformers computes?
+//! Does all-MiniLM-L6-v2 return the embeddings that sentence-transformers computes?
 //!
-//! The model is not part of this repository: `SMALLMIND_TEST_MODELS` names the folder that holds `all-minilm-l6-v2`.
-//! Without it nothing is tested, which a line on stderr says.
+//! The model is not part of this repository: `SMALLMIND_TEST_MODELS` names the folder that contains `all-minilm-l6-v2`.
+//! Without it nothing is tested, and a line on stderr says so.
 #![cfg(feature = "tokenizer")]
 
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ struct Case {
     embedding: Vec<f64>,
 }
 
-/// What another program computed, in decimals of six digits.
+/// What another program computed, in decimals with six digits.
 fn cases() -> Vec<Case> {
     let text = std::fs::read_to_string(data("reference").join("all-minilm-l6-v2.json")).unwrap();
     let cases: Vec<Value> = serde_json::from_str(&text).unwrap();
@@ -51,7 +51,7 @@ fn embeddings_of_a_batch_are_those_of_sentence_transformers() {
     let mut expected = None;
     for isa in Isa::available() {
         if isa.name() == "scalar" {
-            continue; // Minutes, for what the fixtures show.
+            continue; // It would take minutes, and the fixtures already test it.
         }
         for threads in [1, 2] {
             let options = Options::new().isa(isa.name()).threads(threads);

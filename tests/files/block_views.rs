@@ -1,4 +1,4 @@
-//! Do views of quantized tensors mean what views of their floats mean, and keep every block whole?
+//! Do views of quantized tensors have the elements of views of their floats, and keep every block whole?
 
 use proptest::prelude::*;
 use smallmind::blocks::BlockFormat;
@@ -6,13 +6,13 @@ use smallmind::files::map::Mapped;
 use smallmind::files::weight::{Weight, WeightError};
 use smallmind::types::DType;
 
-/// Blocks without meaning, but with scales that are numbers: bytes of a fixed sequence, the upper bits of each kept low.
+/// Meaningless blocks, but with finite scales: bytes of a fixed sequence, with the upper bits of each kept low.
 fn blocks(format: BlockFormat, count: usize) -> Vec<u8> {
     let byte = |i: usize| (i * 37 % 251) as u8 & 0x3b;
     (0..count * format.bytes()).map(byte).collect()
 }
 
-/// A tensor of blocks that starts `start` bytes into its data, and the same tensor in F32.
+/// A tensor of blocks that begins `start` bytes into its data, and the same tensor in F32.
 fn pair(format: BlockFormat, start: usize, shape: &[usize]) -> (Weight, Weight) {
     let count = shape.iter().product::<usize>() / format.elements();
     let blocks = blocks(format, count);
@@ -24,7 +24,7 @@ fn pair(format: BlockFormat, start: usize, shape: &[usize]) -> (Weight, Weight) 
     (quantized, Weight::from_f32(&floats, shape).unwrap())
 }
 
-/// An operation on views of three dimensions, its numbers still to be reduced to what the shape allows.
+/// An operation on views of three dimensions; its numbers must still be reduced to what the shape allows.
 #[derive(Debug, Clone)]
 enum Op {
     Transpose(usize),
@@ -58,7 +58,7 @@ fn apply(op: &Op, view: &Weight, unit: usize) -> (Result<Weight, WeightError>, b
             (view.transpose(&permutation), permutation[2] != 2)
         }
         Op::Slice(axis, a, b) => {
-            // Half of the cuts through rows lie between blocks.
+            // Half of the cuts through rows are between blocks.
             let step = if axis == 2 && a % 2 == 0 { unit } else { 1 };
             let most = shape[axis] / step + 1;
             let (a, b) = (a / 2 % most * step, b % most * step);
@@ -141,7 +141,7 @@ fn a_tensor_whose_rows_are_no_whole_blocks_is_refused() {
     assert!(new(&[5, 64]).is_ok());
     let error = new(&[20, 16]).unwrap_err().to_string();
     assert!(
-        error.contains("shape [20, 16] in Q8_0 would cut through quantized blocks, of 32"),
+        error.contains("shape [20, 16] in Q8_0 would cut through quantized blocks, each of 32"),
         "{error}"
     );
     assert!(matches!(new(&[]), Err(WeightError::CutsBlocks { .. })));

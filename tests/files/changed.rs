@@ -1,4 +1,4 @@
-//! Is a weight file that changes while a model is loaded told, and what is read into memory kept?
+//! Is a weight file that changes while a model is loaded reported, and is the data that was read into memory kept?
 
 use std::fs::{self, File};
 use std::ops::ControlFlow;

@@ -15,7 +15,7 @@ fn open(bytes: Vec<u8>) -> Result<GgufFile, TensorFileError> {
     GgufFile::from_bytes(Path::new("some.gguf"), Mapped::from_vec(bytes))
 }
 
-/// The error of a file that must not open, whole or as a header, as text.
+/// The error of a file that must be refused, opened whole or only its header, as text.
 fn refusal(bytes: &[u8]) -> String {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("some.gguf");
@@ -233,7 +233,7 @@ fn types_that_are_not_read_are_errors_only_when_they_are() {
     ));
 }
 
-/// A file's beginning: magic, version 3, counts.
+/// The beginning of a file: magic, version 3, counts.
 fn head(tensors: u64, keys: u64) -> Vec<u8> {
     let mut out = b"GGUF\x03\0\0\0".to_vec();
     out.extend(tensors.to_le_bytes());
@@ -251,7 +251,7 @@ fn key(name: &[u8], number: u32, bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A file with one tensor described so, and 64 bytes of data.
+/// A file with one tensor with this description, and 64 bytes of data.
 fn tensor(name: &[u8], dims: &[u64], number: u32, offset: u64) -> Vec<u8> {
     let mut out = head(1, 0);
     text(&mut out, name);
@@ -378,7 +378,7 @@ fn metadata_that_means_nothing_is_refused() {
                 .with("k", Meta::U8(1))
                 .with("k", Meta::U8(1))
                 .bytes(),
-            "metadata key `k`: it stands twice",
+            "metadata key `k`: it occurs twice",
         ),
     ] {
         let message = refusal(&bytes);
@@ -450,7 +450,7 @@ fn tensors_that_can_not_be_are_refused() {
 #[test]
 fn tensors_must_not_share_bytes_or_names() {
     let mut bytes = small().bytes();
-    // The offset of `b` is the only 32 of 64 bits that follows type 1.
+    // The offset of `b` is the only number 32 in 64 bits that follows type 1.
     let pattern = [&1u32.to_le_bytes()[..], &32u64.to_le_bytes()].concat();
     let at = bytes
         .windows(12)
@@ -462,10 +462,10 @@ fn tensors_must_not_share_bytes_or_names() {
 
     let twice = small().tensor("a", &[1], 0, f32s(&[1.0]));
     let message = refusal(&twice.bytes());
-    assert!(message.contains("tensor `a`: it stands twice"), "{message}");
+    assert!(message.contains("tensor `a`: it occurs twice"), "{message}");
 }
 
-/// Uses everything that a file offers; the answers may be errors.
+/// Uses everything that a file offers; the results may be errors.
 fn exercise(file: &GgufFile) {
     for name in file.names() {
         let shape = file.header(name).unwrap().shape;
@@ -501,7 +501,7 @@ proptest! {
         }
     }
 
-    /// The layout stays; only its numbers lie.
+    /// The layout stays the same; only its numbers are wrong.
     #[test]
     fn changed_numbers_never_panic(
         dims in prop::collection::vec(prop_oneof![0u64..70, any::<u64>()], 0..6),

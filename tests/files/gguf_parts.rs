@@ -1,4 +1,4 @@
-//! Are models in several GGUF files read as one, and is what does not fit together an error that names the file?
+//! Are models in several GGUF files read as one, and is a part that does not fit an error that names the file?
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::common::gguf::{Meta, Stored, Writer, convert};
 
-/// Part `number` (from 1) of `count`, with a tensor of its own.
+/// Part `number` (from 1) of `count`, with its own tensor.
 fn part(number: u16, count: u16) -> Writer {
     let values = Stored::F32.bytes(&[f32::from(number); 8]);
     Writer::new()
@@ -27,7 +27,7 @@ fn path(folder: &TempDir, number: u16, count: u16) -> PathBuf {
         .join(format!("model-v1-{number:05}-of-{count:05}.gguf"))
 }
 
-/// The parts in a folder, after a change of each.
+/// The parts in a folder, each changed by `change`.
 fn written(count: u16, change: impl Fn(u16, Writer) -> Writer) -> TempDir {
     let folder = TempDir::new().unwrap();
     for number in 1..=count {
@@ -179,7 +179,7 @@ fn parts_that_do_not_belong_together_are_refused() {
                 _ => part,
             }),
             3,
-            "tensor `t1`: it stands in",
+            "tensor `t1`: it is also in",
         ),
         (
             written(3, |number, mut part| {
@@ -230,7 +230,7 @@ proptest! {
         }
         fs::write(&target, bytes).unwrap();
         if let Ok(files) = WeightFiles::open(&path(&folder, 1, 2), Open::Data) {
-            // A part whose count was damaged may be a model of its own.
+            // A part whose count was damaged may be a complete model.
             prop_assert!(matches!(files.names().count(), 1 | 2));
         }
         let lying = part(1, 2).with("split.count", Meta::U16(count));
@@ -242,7 +242,7 @@ proptest! {
             ..lying
         };
         fs::write(path(&folder, 1, 2), lying.bytes()).unwrap();
-        // Whatever it answers, it answers.
+        // Any answer will do, as long as there is an answer.
         let _ = WeightFiles::open(&path(&folder, 2, 2), Open::Headers);
         let _ = WeightFiles::open(&path(&folder, 1, 2), Open::Headers);
     }

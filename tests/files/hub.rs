@@ -1,4 +1,4 @@
-//! Are models of the Hub fetched whole, once, and found again without it?
+//! Are models of the Hub fetched completely, once, and found again without the Hub?
 #![cfg(feature = "hub")]
 
 use std::fs;
@@ -150,7 +150,7 @@ fn a_token_opens_what_is_closed_and_its_lack_is_told() {
     let with = |token: &str| options(&hub, &cache).token(token.to_string());
     let message = fetched(NAME, &with("wrong")).unwrap_err().to_string();
     assert!(
-        message.contains("has its account access?") && !message.contains("wrong"),
+        message.contains("does its account have access?") && !message.contains("wrong"),
         "{message}"
     );
     hub.asked();

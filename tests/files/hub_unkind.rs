@@ -1,4 +1,4 @@
-//! Are models of the Hub fetched whatever real servers and networks do, and if not, is it told why?
+//! Are models of the Hub fetched whatever real servers and networks do, and if not, do messages say why?
 #![cfg(feature = "hub")]
 
 use std::fs;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::common::hub::{Hub, NAME, OLD_NAME, PAGE, SHA, Unkind};
 
 const FILE: &str = "m-Q8_0.gguf";
-/// Another digest than any content here has, of the length that states nothing.
+/// A digest that no content here has, of the length that states nothing about the content.
 const TAG: &str = "89abcdef0123456789abcdef0123456789abcdef";
 
 /// Bytes that don't repeat soon.
@@ -41,7 +41,7 @@ fn fetched(name: &str, options: &HubOptions) -> Result<PathBuf, HubError> {
     fetch(&name.parse().unwrap(), options)
 }
 
-/// Options that keep what they are told.
+/// Options whose notices are collected.
 fn with_notices(options: HubOptions) -> (HubOptions, Arc<Mutex<Vec<String>>>) {
     let notices = Arc::new(Mutex::new(Vec::new()));
     let into = notices.clone();
@@ -68,7 +68,7 @@ fn a_server_may_be_like_that() {
         let (hub, cache) = hub();
         hub.be(kind.clone());
         assert_fetched(NAME, &options(&hub, &cache));
-        // What the cache then has is found, and no part is left.
+        // The cache then has the file, and no partial file is left.
         let offline = options(&hub, &cache).offline(true);
         assert_fetched(NAME, &offline);
         let blobs = fs::read_dir(cache.path().join("models--org--model/blobs")).unwrap();
@@ -104,7 +104,7 @@ fn a_download_goes_on_where_it_was_interrupted() {
 #[test]
 fn interruptions_without_end_are_survived_while_something_arrives() {
     let (hub, cache) = hub();
-    // Ten times as many as tries in which nothing arrives.
+    // Ten times the allowed number of tries in which nothing arrives.
     hub.break_off(FILE, 30_000, 9);
     assert_fetched(NAME, &options(&hub, &cache));
 }
@@ -276,7 +276,7 @@ fn files_of_one_size_and_without_tags_are_not_confused() {
         ("model.safetensors", b"{3}"),
     ];
     let (hub, cache) = (Hub::new(&files), TempDir::new().unwrap());
-    // As servers of plain files make tags: of time and size.
+    // Servers of plain files make such tags, from time and size.
     for (file, _) in files {
         hub.tag(file, "65a1b2c3-3");
     }
@@ -301,7 +301,7 @@ fn two_at_once_fetch_a_file_once() {
         .iter()
         .filter(|asked| asked.path.contains("resolve"))
         .count();
-    // Each asks for the file once; the one that waits finds it there, or asks no more.
+    // Each asks for the file at most once; the one that waits then finds it.
     assert!(bodies <= 2, "{bodies}");
 }
 

@@ -1,4 +1,4 @@
-//! Are weight files read right, wherever they come from?
+//! Are weight files read correctly, wherever they come from?
 
 mod block_views;
 mod changed;

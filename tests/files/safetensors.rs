@@ -25,7 +25,7 @@ fn open(bytes: Vec<u8>) -> Result<TensorFile, TensorFileError> {
     TensorFile::from_bytes(Path::new("some.safetensors"), Mapped::from_vec(bytes))
 }
 
-/// The error of a file that must not open, as text.
+/// The error of a file that must be refused, as text.
 fn refusal(bytes: Vec<u8>) -> String {
     let message = open(bytes)
         .expect_err("the file must be refused")
@@ -145,7 +145,7 @@ fn sizes_that_overflow_are_refused() {
         entry("a", "F32", "[4294967296,4294967296]", 0, 16)
     );
     assert!(refusal(file_of(&huge, &[0; 16])).contains("`a`"));
-    // Each size fits, and so does the sum; only with the header's length added would it wrap around to the file's.
+    // Each size fits, and so does the sum; only with the header's length added would it wrap around to the file's length.
     let half = 1usize << 63;
     let rest = usize::MAX - 100;
     let wraps = format!(
@@ -163,7 +163,7 @@ fn a_name_that_stands_twice_is_refused() {
         entry("a", "F32", "[1]", 0, 4),
         entry("a", "F32", "[1]", 0, 4)
     );
-    assert!(refusal(file_of(&twice, &[0; 4])).contains("tensor `a` stands twice"));
+    assert!(refusal(file_of(&twice, &[0; 4])).contains("tensor `a` occurs twice"));
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn an_unknown_tensor_is_answered_with_the_nearest_name() {
 
 static DEMO: &[u8] = include_bytes!("../../demo/model.safetensors");
 
-/// Uses everything that a file offers; the answers may be errors.
+/// Uses everything that a file offers; the results may be errors.
 fn exercise(file: &TensorFile) {
     for name in file.names() {
         let elements: usize = file.get(name).unwrap().shape.iter().product();
@@ -387,7 +387,7 @@ proptest! {
         }
     }
 
-    /// Digits for digits: the header stays JSON, and only its numbers lie.
+    /// Digits are replaced by digits: the header stays JSON, and only its numbers are wrong.
     #[test]
     fn changed_numbers_never_panic(
         shape in prop::collection::vec(prop_oneof![0usize..4, any::<usize>()], 0..4),

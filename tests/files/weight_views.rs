@@ -64,7 +64,7 @@ impl Dense {
     }
 }
 
-/// One operation, its numbers still to be reduced to what the shape allows.
+/// One operation; its numbers must still be reduced to what the shape allows.
 #[derive(Debug, Clone)]
 enum Op {
     Transpose(Vec<u8>),
@@ -102,7 +102,7 @@ fn apply(op: &Op, view: &Weight, dense: &Dense) -> (Weight, Dense) {
             )
         }
         Op::Reshape(seeds) => {
-            // Divisors of the number of elements, and what is left of it.
+            // A divisor of the number of elements, and the remaining factor.
             let mut left = dense.bits.len();
             let mut shape = Vec::new();
             for seed in seeds {
@@ -151,7 +151,7 @@ proptest! {
         ops in prop::collection::vec(op(), 0..6),
     ) {
         let count: usize = shape.iter().product();
-        // Small whole numbers, subnormals and negatives, all distinct and none NaN.
+        // Small whole numbers, subnormals and negative numbers, all distinct and none NaN.
         let bits: Vec<u32> = (0..count as u32).map(|i| i * 3 + if i % 2 == 0 { 0 } else { 0x3C00 }).collect();
         let mut view = weight_of(element, &bits, start, &shape);
         let mut dense = Dense { shape, bits };

@@ -1,4 +1,4 @@
-//! Does a conversation read only what is new, and say what it would say if it read everything?
+//! Does a conversation read only what is new, and answer as if it had read everything?
 #![cfg(feature = "chat")]
 
 use std::fs;
@@ -97,7 +97,7 @@ fn undo_takes_back_a_question_and_its_answer() {
 fn a_hook_has_its_say_in_answers() {
     let mut conversation = demo(256);
     let hook = LogitsHook::new(|tokens, logits| {
-        // The question's last byte is read, and nothing but "x" may be answered.
+        // The question's last byte is read, and the answer can only be "x".
         assert!(tokens.len() >= "U: Hail!\nA:".len());
         logits.fill(f32::NEG_INFINITY);
         logits[usize::from(b'x')] = 0.0;
@@ -166,7 +166,7 @@ fn filled(context: usize, turns: usize) -> Conversation {
 
 #[test]
 fn the_oldest_turns_are_forgotten_where_that_is_asked_for_but_the_first_that_are_kept() {
-    // "S: Sir.\n", "U: Q0: \nA: A0. \n" and so on, and "U: Now?\nA:": 8 + 16 each + 10 bytes, and 12 for the answer.
+    // "S: Sir.\n", "U: Q0: \nA: A0. \n" and so on, and "U: Now?\nA:": 8 + 16 for each turn + 10 bytes, and 12 for the answer.
     for (keep, left) in [(0, ["Q2: ", "Now?"]), (1, ["Q0: ", "Now?"])] {
         let mut conversation = filled(8 + 16 + 10 + 12, 3);
         conversation.set_when_full(WhenFull::Forget { keep });
@@ -180,7 +180,7 @@ fn the_oldest_turns_are_forgotten_where_that_is_asked_for_but_the_first_that_are
             .collect();
         assert_eq!(questions, left, "{keep}");
         assert_eq!(conversation.messages()[0].role, "system");
-        // There is room for the answer too: for a quarter of the context.
+        // There is also room for the answer: a quarter of the context.
         assert!(turn.generated_tokens >= 46 / 4, "{turn:?}");
     }
 }
@@ -246,7 +246,7 @@ fn a_model_without_a_template_says_where_one_could_be() {
     }
 }
 
-/// Tokens of the models that [`folder`] makes; the special ones are the first four.
+/// Tokens of the models that [`folder`] makes; the first four are special.
 const TOKENS: [&str; 9] = [
     "<|im_end|>",
     "<s>",
@@ -259,7 +259,7 @@ const TOKENS: [&str; 9] = [
     "\n",
 ];
 
-/// A model of zeros, whose logits are all equal, so that greedy choice takes token 0. Its tokenizer puts `<s>` before a
+/// A model of zeros, whose logits are all equal, so greedy choice chooses token 0. Its tokenizer puts `<s>` before a
 /// text; `config` is tokenizer_config.json.
 fn folder(config: Json) -> TempDir {
     let folder = TempDir::new().unwrap();

@@ -1,4 +1,4 @@
-//! Does a logits hook see every row before a token is chosen, and have the last word but for the sampler?
+//! Does a logits hook see every row before a token is chosen, and does only the sampler come after it?
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};

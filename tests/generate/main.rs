@@ -1,4 +1,4 @@
-//! Does generating, scoring and conversing choose right from logits?
+//! Do generation, scoring and conversations choose correctly from logits?
 
 #[path = "../common/mod.rs"]
 mod common;

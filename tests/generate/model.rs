@@ -1,4 +1,4 @@
-//! Does generation do what its options say, on a whole model?
+//! Does generation with a whole model do what its options say?
 #![cfg(feature = "tokenizer")]
 
 use std::time::Instant;
@@ -36,7 +36,7 @@ fn generate(
     (pieces, generation)
 }
 
-/// The text after a prompt in a session of its own.
+/// The text after a prompt in a new session.
 fn text(model: &Model, options: &GenerateOptions) -> String {
     generate(model, &mut model.session().unwrap(), PROMPT, options)
         .0
@@ -193,7 +193,7 @@ fn a_stop_string_over_several_tokens_ends_the_text_before_it() {
 fn text_held_back_for_a_stop_string_comes_at_the_end() {
     let model = demo();
     let whole = text(&model, &greedy(Some(30)));
-    // The text's last characters begin it, but nothing completes it.
+    // The text's last characters begin the stop string, but nothing completes it.
     let options = greedy(Some(30)).stop([format!("{}\u{0}", &whole[25..])]);
     let (pieces, generation) = generate(&model, &mut model.session().unwrap(), PROMPT, &options);
     assert_eq!(
@@ -319,7 +319,7 @@ fn cancelling_between_tokens_ends_the_text_and_the_session_goes_on() {
     assert_eq!(rest.concat(), whole[4..]);
 }
 
-/// Cancels a prompt on the way and reads it to the end afterwards; gives the position at which it stopped.
+/// Cancels the reading of a prompt, then reads the rest; returns the position at which it stopped.
 fn cancel_within(prompt: &[u32], chunk: usize) -> usize {
     let model = crate::common::open("llama", &Options::new().context(8192).chunk(chunk));
     let mut whole = model.session().unwrap();
@@ -383,7 +383,7 @@ fn a_truncated_session_is_as_good_as_a_new_one() {
 fn characters_of_several_tokens_come_whole() {
     let model = demo();
     let tokenizer = model.tokenizer().unwrap();
-    // Every token may be drawn, so that most bytes make no character at all.
+    // Every token may be drawn, so most bytes are not part of a valid character.
     let sampler = SamplerOptions::greedy().temperature(1e6);
     for prompt in ["é", "für", "\u{1F600}", "a\u{1F1E9}\u{1F1EA}", "ü\u{0308}"] {
         for sampler in [sampler.clone(), SamplerOptions::greedy()] {
@@ -464,7 +464,7 @@ fn models_are_shared_and_sessions_move_between_threads() {
     let found =
         std::thread::spawn(move || generate(&other, &mut session, PROMPT, &greedy(Some(12))));
     assert_eq!(found.join().unwrap().0.concat(), expected);
-    // The session and its model's first handle are gone; others go on.
+    // The session and the model's first handle have been dropped; others still work.
     assert_eq!(text(&model, &greedy(Some(12))), expected);
 }
 

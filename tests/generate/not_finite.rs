@@ -1,4 +1,4 @@
-//! Is output that is not finite an error of every library call that chooses from it or returns it?
+//! Does every library call that chooses from output or returns it fail if the output is not finite?
 #![cfg(feature = "chat")]
 
 use smallmind::chat::Conversation;
@@ -18,10 +18,10 @@ fn text_of<T>(result: Result<T, impl std::fmt::Display>) -> Result<(), String> {
     result.map(|_| ()).map_err(|error| error.to_string())
 }
 
-/// A library call on a model whose logits are to be chosen from or given.
+/// A library call on a model that chooses from its logits or returns them.
 type Call = fn(&Model) -> Result<(), String>;
 
-/// Generating one text, none of which may come.
+/// Generates one text; no part of it may be returned.
 fn generated(model: &Model, sampler: SamplerOptions) -> Result<(), String> {
     let options = GenerateOptions::new().sampler(sampler);
     let mut session = model.session().unwrap();
@@ -86,7 +86,7 @@ const CALLS: [(&str, Call); 11] = [
 
 #[test]
 fn every_library_call_refuses_logits_that_are_not_finite() {
-    // All logits, and one alone that greedy choice would pass over or always take.
+    // All logits, or only one, which greedy choice would skip or always choose.
     for (tensor, elements, value, found) in [
         (GAIN, 0..1, f32::NAN, "256 of 256 numbers"),
         (

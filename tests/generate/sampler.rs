@@ -1,4 +1,4 @@
-//! Does the sampler keep and draw what a plain whole-vocabulary computation would?
+//! Does the sampler keep and draw the same tokens as a plain computation over the whole vocabulary?
 
 use proptest::prelude::*;
 use rand_core::Rng;
@@ -16,7 +16,7 @@ fn once(options: SamplerOptions, logits: &[f32], recent: &[u32]) -> u32 {
     sampler.sample(logits, recent).unwrap()
 }
 
-/// The tokens that come up in many draws, with how often.
+/// How often each token comes up in many draws.
 fn counts(options: &SamplerOptions, logits: &[f32], draws: usize) -> Vec<usize> {
     let mut sampler = Sampler::new(options.clone(), logits.len()).unwrap();
     let mut counts = vec![0; logits.len()];
@@ -134,7 +134,7 @@ fn biases_are_added_before_anything_else() {
         assert_eq!(choose(&[], options.clone()), 1);
         assert_eq!(choose(&[(3, 4.5)], options.clone()), 3);
         assert_eq!(choose(&[(1, -INF)], options.clone()), 2);
-        // Several for a token add up.
+        // Several biases for a token add up.
         assert_eq!(choose(&[(3, 3.0), (0, 1.5), (3, 1.5)], options.clone()), 3);
         // A logit too large for a float stays the largest.
         assert_eq!(choose(&[(0, f32::MAX), (0, f32::MAX)], options), 0);
@@ -170,7 +170,7 @@ fn min_p_compares_with_the_most_probable() {
 
 #[test]
 fn temperature_comes_after_the_cuts() {
-    // At temperature 1 the second is below min_p; a high temperature does not bring it back.
+    // At temperature 1 the second token is below min_p; a high temperature does not bring it back.
     let options = open().min_p(0.1).temperature(100.0);
     assert_eq!(drawn(&options, &[3.0, 0.0]), [0]);
 }
@@ -181,14 +181,14 @@ fn the_penalty_divides_positive_and_multiplies_negative_logits_once() {
         let greedy = SamplerOptions::greedy();
         greedy.repetition_penalty(penalty).repetition_window(window)
     };
-    // 3 becomes 1.5 however often the token came, and -1 becomes -2.
+    // 3 becomes 1.5, however often the token occurred, and -1 becomes -2.
     assert_eq!(once(options(2.0, 64), &[1.4, 3.0], &[1, 1, 1]), 1);
     assert_eq!(once(options(2.0, 64), &[1.6, 3.0], &[1, 1, 1]), 0);
     assert_eq!(once(options(2.0, 64), &[-1.0, -1.9], &[0]), 1);
     assert_eq!(once(options(2.0, 64), &[-1.0, -2.1], &[0]), 0);
-    // Outside the window, and ids outside the vocabulary.
+    // Tokens outside the window, and ids outside the vocabulary.
     assert_eq!(once(options(2.0, 1), &[1.6, 3.0], &[1, u32::MAX]), 1);
-    // A second call sees the tokens anew.
+    // A second call counts the tokens again.
     let mut sampler = Sampler::new(options(2.0, 64), 2).unwrap();
     assert_eq!(
         [0, 1].map(|_| sampler.sample(&[1.6, 3.0], &[1])),
@@ -229,7 +229,7 @@ const PINNED: [u32; 16] = [
     204, 146, 128, 212, 15, 202, 150, 8, 189, 220, 206, 16, 157, 187, 101, 159,
 ];
 
-/// The same stages over a wholly sorted vocabulary.
+/// The same stages over a completely sorted vocabulary.
 fn reference(options: &SamplerOptions, logits: &[f32], draws: usize) -> Vec<u32> {
     let mut random = Pcg64::new(options.seed.into(), 0xa02bdbf7bb3c0a7ac28fa16a64abf96);
     let choose = |_| {
@@ -306,7 +306,7 @@ proptest! {
                 prop_assert_eq!(logits.iter().position(odd), Some(first as usize));
                 prop_assert_eq!(logits.iter().filter(|logit| odd(logit)).count(), count);
             }
-            // The penalty makes tokens impossible that were improbable beyond measure.
+            // The penalty makes tokens impossible that were already extremely improbable.
             Err(_) => prop_assert!(logits.iter().all(|logit| *logit < 0.1 * f32::MIN)),
         }
     }

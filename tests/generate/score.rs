@@ -1,4 +1,4 @@
-//! Is a text's score what its logits say, however they are computed?
+//! Does a text's score follow from its logits, however they are computed?
 
 use smallmind::{Cancel, Model, Options, Score, ScoreError, ScoreOptions};
 
@@ -10,7 +10,7 @@ fn score(name: &str, tokens: &[u32], options: Options) -> Result<Score, ScoreErr
     model.score_tokens(&mut session, tokens, &ScoreOptions::new().top(7))
 }
 
-/// ln p of every token of a row of logits, by the definition.
+/// ln p of every token of a row of logits, computed by definition.
 fn log_probabilities(row: &[f32]) -> Vec<f64> {
     let sum: f64 = row.iter().map(|&x| f64::from(x).exp()).sum();
     row.iter().map(|&x| f64::from(x) - sum.ln()).collect()
@@ -62,7 +62,7 @@ fn a_text_longer_than_the_context_is_scored_window_by_window() {
     let found = score("llama", &tokens, options).unwrap();
     assert_eq!(found.scored, tokens.len() - 1);
 
-    // The same windows by hand, each in a session of its own.
+    // The same windows by hand, each in a new session.
     let model = open("llama", &all_rows());
     let begins = model.bos_token() == Some(tokens[0]);
     let begun = usize::from(begins);
@@ -100,7 +100,7 @@ fn what_can_not_be_scored_is_an_error() {
         |name: &str, tokens: &[u32], options| score(name, tokens, options).unwrap_err().to_string();
     assert_eq!(
         refusal("demo", &[1], all_rows()),
-        "the text has 1 tokens; a score needs two at least, of which the first is given"
+        "the text has 1 tokens; a score needs at least two, because the first is not predicted"
     );
     assert_eq!(
         refusal("demo", &[1, 2, 3], Options::default()),
@@ -113,7 +113,7 @@ fn what_can_not_be_scored_is_an_error() {
     let one = all_rows().context(1);
     assert_eq!(
         refusal("demo", &[1, 2], one),
-        "the context has 1 positions; a score needs two at least"
+        "the context has 1 positions; a score needs at least two"
     );
     assert!(refusal("bert", &[1, 2], all_rows()).contains("it cannot continue a text"));
     let model = open("demo", &all_rows());

@@ -1,4 +1,4 @@
-//! Do stop strings find special tokens, which are not part of the text, and known templates do without files?
+//! Do stop strings find special tokens, which are not part of the text, and do known templates work without files?
 #![cfg(feature = "chat")]
 
 use std::fs;
@@ -9,10 +9,10 @@ use smallmind::chat::{Conversation, Message};
 use smallmind::{Finish, GenerateOptions, Model, Options};
 use tempfile::TempDir;
 
-/// Tokens of the models that [`open`] makes; the special ones are the first three.
+/// Tokens of the models that [`open`] makes; the first three are special.
 const TOKENS: [&str; 5] = ["<|im_end|>", "<s>", "<|im_start|>", "a", "\n"];
 
-/// A model of zeros, whose logits are all equal, so that greedy choice takes token 0. With `begins` its tokenizer puts
+/// A model of zeros, whose logits are all equal, so greedy choice chooses token 0. With `begins`, its tokenizer puts
 /// `<s>` before a text.
 fn open(folder: &TempDir, begins: bool) -> Model {
     let ids = || TOKENS.iter().enumerate();

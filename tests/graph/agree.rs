@@ -1,4 +1,4 @@
-//! Do a graph file, a configuration and a weight file agree? What each lacks of the others is told.
+//! Are disagreements between a graph file, a configuration and a weight file reported?
 
 use smallmind::architecture::bind::{Headers, bind};
 use smallmind::architecture::expand::expand;
@@ -52,7 +52,7 @@ fn a_node_that_nothing_reads_is_refused_with_the_name_that_was_meant() {
         ),
         "f:3:25: node \"hiden\": nothing reads 'hiden', did you mean 'hidden'? (`unread` lists nodes that may stay without a reader)"
     );
-    // Of a chain the last node is told, and of a Repeat the first.
+    // In a chain, the last node is reported, and in a Repeat the first iteration.
     assert_eq!(
         of_nodes(
             "Repeat(\"i\", 2, [(\"a\", Neg, [\"x\"]), (\"far\", Exp, [\"a\"])]), (\"y\", Exp, [\"x\"])"
@@ -115,7 +115,7 @@ fn a_missing_gain_is_not_one_unless_that_is_written() {
             "f:3:1: node \"y\": {norm}: input 1 (gain) is the weight \"gain\", which the weight file lacks: where that is meant, an If(\"has(…)\", …) has a node with \"\" in its place"
         );
         assert_eq!(found(nodes, &[EMBED]), told);
-        // A bias that is missing adds nothing.
+        // A missing bias adds nothing.
         assert_eq!(found(nodes, &[EMBED, GAIN]), "");
     }
     let written = "If(\"has('gain')\", [(\"y\", RmsNorm, [\"x\", \"gain\"])], [(\"y\", RmsNorm, [\"x\", \"\"])])";
@@ -253,7 +253,7 @@ fn a_lone_head_that_is_tied_is_the_embedding_too() {
         lone.contains("no tensor 'embed', and \"head\" may not stand in for it"),
         "{lone}"
     );
-    // Where neither is there the one declared first is missing, once.
+    // If neither is there, the one declared first is reported as missing, once.
     let none = found(tied, &[GAIN]);
     assert!(
         none.contains("weight \"embed\": the weight file has no tensor 'embed'"),
@@ -268,7 +268,7 @@ const LAYERS: (&str, &str) = (
     "Repeat(\"layer\", 5, [(\"x\", MatMul, [\"x\", \"layer.w\"]), (\"x\", Add, [\"x\", \"layer.b\"])]), (\"y\", Neg, [\"x\"])",
 );
 
-/// The tensors of those of five layers, without some.
+/// The tensors of the weights of five layers, without some.
 fn without(absent: &[&str]) -> Vec<(String, Vec<usize>)> {
     let layers = (0..5).flat_map(|i| {
         [

@@ -1,4 +1,4 @@
-//! Do expressions mean what they say, and say where they are wrong?
+//! Do expressions have the right values, and do wrong expressions say where they are wrong?
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use smallmind::language::evaluate::{Failure, Scope};
 use smallmind::language::expression::Expression;
 use smallmind::language::value::Value;
 
-/// Parameters by name; the only weight is 'bias', which is there.
+/// Parameters by name; the only weight is 'bias', and the file has it.
 struct Names(BTreeMap<&'static str, Value>);
 
 impl Scope for Names {
@@ -137,11 +137,11 @@ fn every_mistake_says_what_and_where() {
         ),
         (
             "1 + widht",
-            "4: unknown parameter 'widht', did you mean 'width'? (texts stand in 'single quotes')",
+            "4: unknown parameter 'widht', did you mean 'width'? (write texts in 'single quotes')",
         ),
         (
             "true ? adjacent : half",
-            "7: unknown parameter 'adjacent' (texts stand in 'single quotes')",
+            "7: unknown parameter 'adjacent' (write texts in 'single quotes')",
         ),
         (
             "rope.tehta",
@@ -155,7 +155,7 @@ fn every_mistake_says_what_and_where() {
             "5: an index must be an integer, found a float",
         ),
         ("width[0]", "5: indexing an integer, which is not a list"),
-        ("1 == 'a'", "2: compares an integer with a string"),
+        ("1 == 'a'", "2: can't compare an integer with a string"),
         ("'a' < 'b'", "4: '<' between a string and a string"),
         ("'a' + 'b'", "4: '+' between a string and a string"),
         ("1.5 % 2", "4: '%' is for integers"),
@@ -164,7 +164,7 @@ fn every_mistake_says_what_and_where() {
         ("has('bais')", "0: unknown weight 'bais'"),
         (
             "has(1)",
-            "0: has needs a weight's name in quotes, found an integer",
+            "0: 'has' needs the name of a weight in quotes, found an integer",
         ),
         ("sqr(2)", "0: unknown function 'sqr', did you mean 'sqrt'?"),
         ("sqrt(1, 2)", "0: sqrt takes 1 argument(s), found 2"),
@@ -173,13 +173,13 @@ fn every_mistake_says_what_and_where() {
             "1 < 2 < 3",
             "6: comparisons don't chain: join them before '<' with 'and'",
         ),
-        ("width = 64", "6: '=' compares nothing here; write '=='"),
+        ("width = 64", "6: '=' is not a comparison; write '=='"),
         ("1 +", "3: the expression ends where a value should follow"),
         ("", "0: the expression ends where a value should follow"),
         ("(1", "2: the expression ends where ')' should follow"),
         ("1 2", "2: expected an operator or the end, found '2'"),
         ("true ? 1", "8: the expression ends where ':' should follow"),
-        ("'abc", "0: a text that no quote ends"),
+        ("'abc", "0: a text without its closing quote"),
         ("1.x", "2: expected a digit, found 'x'"),
         (
             "12ab",
@@ -187,7 +187,7 @@ fn every_mistake_says_what_and_where() {
         ),
         (
             "[i for i in 3]",
-            "12: 'for' goes through a list, found an integer; range(n) is [0, …, n - 1]",
+            "12: 'for' iterates over a list, found an integer; range(n) is [0, …, n - 1]",
         ),
         (
             "[[i for i in types] for j in types]",
@@ -207,10 +207,10 @@ fn every_mistake_says_what_and_where() {
         ),
         (
             "[i for k in types]",
-            "1: unknown parameter 'i' (texts stand in 'single quotes')",
+            "1: unknown parameter 'i' (write texts in 'single quotes')",
         ),
         ("none + 1", "5: '+' between none and an integer"),
-        ("or", "0: 'or' where a value should stand"),
+        ("or", "0: expected a value, found 'or'"),
         ("\"x\"", "0: expected a value, found '\"'"),
     ] {
         assert_eq!(evaluate(text), Err(error.to_owned()), "{text}");

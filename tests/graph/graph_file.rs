@@ -1,4 +1,4 @@
-//! Does a graph file mean what it says, and does a wrong one say where it is wrong?
+//! Is a graph file understood as written, and do messages say where a wrong file is wrong?
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,7 +65,7 @@ fn llama() -> ModelFile {
     parse("llama.ron", LLAMA).unwrap()
 }
 
-/// Expands for a Hugging Face folder whose weight file has all tensors but those that `absent` ends.
+/// Expands for a Hugging Face folder whose weight file has all tensors except those whose names end with `absent`.
 fn expand_without(
     file: &ModelFile,
     config_text: &str,
@@ -227,7 +227,7 @@ fn an_absent_weight_gives_way_to_its_or() {
     assert!(!unique.contains(&&"output".to_owned()));
 }
 
-/// Two layers that read their own `a` and `b` [2, 4], or rows of the `ab` that holds both.
+/// Two layers that read their own `a` and `b` [2, 4], or rows of the `ab` that contains both.
 const PARTS: &str = r#"Model(
     weights: {
         "layer.ab": (shape: [4, 4], hf: "{layer}.ab", optional: true),
@@ -248,7 +248,7 @@ const PARTS: &str = r#"Model(
 fn an_absent_weight_is_rows_of_the_one_that_holds_it() {
     let file = parse("parts.ron", PARTS).unwrap();
     let present = |tensors: &'static [&str]| move |tensor: &str| tensors.contains(&tensor);
-    // Layer 0 has both in one, layer 1 has its own `a`, no `b` and nothing to cut it from.
+    // Layer 0 has both in one tensor; layer 1 has its own `a`, no `b`, and nothing to cut `b` from.
     let expanded = expand(&file, &config("{}"), &present(&["0.ab", "1.a"])).unwrap();
     insta::assert_snapshot!(listing(&expanded), @r"
     x = Id()[tokens]
@@ -261,7 +261,7 @@ fn an_absent_weight_is_rows_of_the_one_that_holds_it() {
     layer.0/ab [4, 4] 0.ab
     layer.1/a [2, 4] 1.a
     ");
-    // Where the file has a weight's own tensor too, that one is read.
+    // If the file also has a weight's own tensor, that tensor is read.
     let own = expand(&file, &config("{}"), &|_| true).unwrap();
     assert!(own.nodes.iter().all(|node| node.op != "Slice"));
     let again = parse("dump.ron", &dump(&expanded)).unwrap();
@@ -407,7 +407,7 @@ fn null_is_an_error_where_the_graph_file_does_not_say_what_it_means() {
         problem(r#"Key(hf: ["a.b"])"#, r#"{"a": {"b": null}}"#),
         told
     );
-    // What is absent, or null where that has a meaning or another path a value, is fine.
+    // A key may be absent, or null if null has a meaning or another path has a value.
     for (key, json) in [
         (keyed, "{}"),
         (keyed, r#"{"a": null}"#),
@@ -418,7 +418,7 @@ fn null_is_an_error_where_the_graph_file_does_not_say_what_it_means() {
     }
 }
 
-/// The parameter "k" of a GGUF file whose key `a.k` has a value, or what is wrong.
+/// The parameter "k" for a GGUF file whose key `a.k` has this value, or what is wrong.
 fn of_gguf(key: &str, node: &str, value: Value) -> Result<Value, String> {
     let text = format!(
         "Model(params: {{\"k\": Key(gguf: [\"{{arch}}.k\"]{key})}}, nodes: [(\"x\", Num, [Num(\"{node}\")])], outputs: [\"x\"])"
@@ -442,7 +442,7 @@ fn values_of_gguf_files_are_taken_in_the_type_that_the_default_says() {
     );
     assert_eq!(taken(", default: 0", Value::Bool(true)), Value::Int(1));
     assert_eq!(taken(", default: 1.0", Value::Int(3)), Value::Int(3));
-    // Where the default says nothing, the value stays.
+    // If the default says nothing about the type, the value stays.
     assert_eq!(taken(", default: \"none\"", Value::Int(1)), Value::Int(1));
     assert_eq!(taken("", Value::Bool(true)), Value::Bool(true));
 }

@@ -1,4 +1,4 @@
-//! Are graph files read, checked and printed right?
+//! Are graph files read, checked and printed correctly?
 
 mod agree;
 #[path = "../common/mod.rs"]

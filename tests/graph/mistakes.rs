@@ -1,4 +1,4 @@
-//! Does a wrong graph file say what is wrong, where, all at once, and without harm?
+//! Do messages about a wrong graph file say what is wrong and where, all at once, and without harm?
 
 use smallmind::architecture::expand::{Expanded, expand};
 use smallmind::architecture::parameters::ConfigJson;
@@ -12,13 +12,13 @@ fn model(params: &str, weights: &str, nodes: &str) -> String {
     )
 }
 
-/// Expands for an empty config.json and a weight file that has every tensor but "absent".
+/// Expands for an empty config.json and a weight file that has every tensor except "absent".
 fn load(text: &str) -> Result<Expanded, Problems> {
     let config = ConfigJson::parse("config.json", "{}").unwrap();
     expand(&parse("f", text)?, &config, &|tensor| tensor != "absent")
 }
 
-/// What is wrong with a file, one line each, or nothing.
+/// The problems of a file, one on each line; empty if there are none.
 fn problems(text: &str) -> String {
     let problems = load(text).err();
     problems
@@ -139,7 +139,7 @@ fn every_mistake_in_the_text_names_its_place() {
         ),
         (
             model("", "", "(\"x\", Add(a: 1, a: 2), [])"),
-            "f:4:25: node \"x\": the attribute 'a' stands twice",
+            "f:4:25: node \"x\": the attribute 'a' is given twice",
         ),
         (
             model("", "", "(\"x\", Rope(pairs: half), [])"),

@@ -1,4 +1,4 @@
-//! Does the page of ops say what the ops table says?
+//! Does the page of ops agree with the table of ops?
 //!
 //! `SMALLMIND_BLESS=1 cargo test --release --test ops_page` writes the page again.
 

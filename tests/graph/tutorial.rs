@@ -1,4 +1,4 @@
-//! Does src/guide/graphs.md tell of every op, and do its steps go as it says?
+//! Does src/guide/graphs.md mention every op, and do its steps work as it says?
 
 use smallmind::Options;
 use smallmind::model::{ModelFiles, Source, compile};

@@ -1,9 +1,9 @@
-//! Do blocks keep what they should of any floats?
+//! Do blocks represent any floats as closely as they should?
 
 use proptest::prelude::*;
 use smallmind::blocks::BlockFormat;
 
-/// 256 floats whose magnitudes differ by a lot or a little.
+/// 256 floats whose magnitudes differ a lot or a little.
 fn floats() -> impl Strategy<Value = Vec<f32>> {
     let magnitudes = (-8i32..8, 0u32..4);
     (
@@ -36,8 +36,9 @@ fn written() -> impl Iterator<Item = BlockFormat> {
     formats.filter(|format| format.is_written())
 }
 
-/// The part of the range of a block (its largest magnitude, or from its least element to its greatest and 0) that an element
-/// may lose: half a step, and what rounding the scale and, for blocks of 256, the groups' scales may add.
+/// How much an element may lose, as a part of its block's range (the largest magnitude, or the distance between the least
+/// and the greatest of the elements and 0): half a step, and what rounding the scale and, for blocks of 256, the groups'
+/// scales may add.
 fn tolerance(format: BlockFormat) -> f32 {
     match format {
         BlockFormat::Q8_0 => 0.6 / 127.0,
@@ -45,7 +46,7 @@ fn tolerance(format: BlockFormat) -> f32 {
         BlockFormat::Q5_0 | BlockFormat::Q5_1 => 1.1 / 16.0,
         BlockFormat::Q5K => 2.0 / 31.0,
         BlockFormat::Q4_0 | BlockFormat::Q4_1 => 1.1 / 8.0,
-        // From 6, the greatest level, to 8, from which on the next power is the scale.
+        // From 6, the greatest level, to 8, where the next power becomes the scale.
         BlockFormat::Mxfp4 => 2.0 / 8.0,
         _ => 2.0 / 15.0,
     }
@@ -86,7 +87,7 @@ proptest! {
         }
     }
 
-    /// Whatever is in a file, reading its blocks gives as many floats.
+    /// Whatever bytes a file contains, reading its blocks returns the right number of floats.
     #[test]
     fn any_bytes_are_blocks(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         for format in BlockFormat::ALL {
@@ -97,7 +98,7 @@ proptest! {
         }
     }
 
-    /// What is not finite is quantized to something, and the blocks around it stay as they would be.
+    /// Values that are not finite are quantized to something, and do not affect the blocks around them.
     #[test]
     fn values_that_are_not_finite_stay_within_their_block(
         values in floats(),

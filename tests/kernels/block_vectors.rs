@@ -1,4 +1,4 @@
-//! Do blocks mean the same bits as the reference says? Vectors: tests/data/blocks/make.py.
+//! Do blocks have the same bits as in the reference? Vectors: tests/data/blocks/make.py.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn floats(name: &str) -> Vec<f32> {
     floats.iter().copied().map(f32::from_le_bytes).collect()
 }
 
-/// The bits, all that are not numbers made one: payloads are nobody's promise.
+/// The bits, with all NaNs made equal: nobody promises payloads.
 fn bits(value: f32) -> u32 {
     if value.is_nan() {
         f32::NAN.to_bits()
@@ -55,7 +55,7 @@ fn lengths_that_disagree_leave_the_rest_alone() {
     for format in BlockFormat::ALL {
         let blocks = data(&format!("{format}.blocks"));
         let (bytes, elements) = (format.bytes(), format.elements());
-        // Half a block gives nothing, and half the room takes nothing.
+        // Half a block yields nothing, and room for half a block receives nothing.
         for (given, room) in [
             (bytes + bytes / 2, 2 * elements),
             (2 * bytes, elements + elements / 2),

@@ -1,4 +1,4 @@
-//! Does the pool run every job on every thread, keep phases apart, and survive whatever a job does?
+//! Does the pool run every job on every thread, keep phases separate, and survive whatever a job does?
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use smallmind::exec::pool::Pool;
 
-/// Runs `body` on a thread of its own and fails if it has not ended in time.
+/// Runs `body` on its own thread and fails if it does not end in time.
 fn in_time(seconds: u64, body: impl FnOnce() + Send + 'static) {
     let (done, ended) = mpsc::channel();
     let runner = thread::spawn(move || {
@@ -23,8 +23,8 @@ fn in_time(seconds: u64, body: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Each thread stores a number, all sum all numbers after a barrier, and repeat: a thread that passes a barrier too early
-/// reads an old number. Relaxed accesses leave the ordering to the barrier.
+/// Each thread stores a number; after a barrier, every thread sums all numbers; and so on. A thread that passes a barrier
+/// too early reads an old number. Relaxed accesses leave the ordering to the barrier.
 fn sums_agree(pool: &Pool, runs: u64, phases: u64) {
     let threads = pool.threads();
     let numbers: Vec<AtomicU64> = (0..threads).map(|_| AtomicU64::new(0)).collect();

@@ -1,7 +1,7 @@
 //! Does running a model allocate anything?
 //!
-//! The program has one test, so that nothing else allocates while it counts: the harness starts, ends and reports other
-//! tests on threads of its own. What is counted stands in the modules.
+//! The program has only one test, so that nothing else allocates while it counts: the harness starts, ends and reports
+//! other tests on its own threads. The modules say what is counted.
 
 #[path = "../common/mod.rs"]
 mod common;

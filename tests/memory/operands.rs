@@ -47,7 +47,7 @@ pub fn steps_of_many_operands_allocate_nothing() {
             prefix_cache: 0,
         };
         let mut session = session(&graph, &files, options);
-        // The first job lets the pool's threads come to life.
+        // The first job starts the pool's threads.
         session.prefill(&[1]).unwrap();
         for step in steps {
             session.truncate(0);

@@ -11,7 +11,7 @@ pub fn prompts_and_steps_allocate_nothing_and_fit_the_plan() {
     for name in decoders() {
         for logits in [Logits::Last, Logits::All] {
             for (threads, stop_after) in [(1, None), (2, None), (2, Some("none".to_string()))] {
-                // Only prompts whose last row alone is computed are shared.
+                // Prompts are shared only if just their last row is computed.
                 let shares = logits == Logits::Last && stop_after.is_none();
                 let mut options = Options::new()
                     .threads(threads)
@@ -23,9 +23,9 @@ pub fn prompts_and_steps_allocate_nothing_and_fit_the_plan() {
                 let prompt = expected(name).input_ids;
                 let prompt: Vec<u32> = prompt.into_iter().cycle().take(100).collect();
                 let mut session = model.session().unwrap();
-                // The first job lets the pool's threads come to life.
+                // The first job starts the pool's threads.
                 session.step(prompt[0]).unwrap();
-                // Rows of the first block are there for the second time.
+                // The second time, the rows of the first block are already there.
                 for hits in [0, 1] {
                     let what = format!("{name}, {threads} threads, {logits:?}, {hits} hits");
                     session.truncate(0);

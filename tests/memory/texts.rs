@@ -15,7 +15,7 @@ pub fn steps_of_texts_allocate_nothing() {
                 .threads(threads)
                 .chunk(Some(3 * prompt.len()));
             let mut session = open(name, &options).session().unwrap();
-            // The first job lets the pool's threads come to life.
+            // The first job starts the pool's threads.
             session.step(prompt[0]).unwrap();
             let count = allocations(|| {
                 session.encode(&ragged).unwrap();

@@ -1,4 +1,4 @@
-//! Do models run however their files lie?
+//! Do models run, however their files are arranged?
 
 use std::fs;
 use std::path::Path;
@@ -26,7 +26,7 @@ fn a_folder_with_one_gguf_file_is_that_model() {
     fs::write(folder.path().join("mmproj-model.gguf"), "GGUF").unwrap();
     let expected = logits(&file, "llama");
     assert!(logits(folder.path(), "llama") == expected);
-    // As repositories of GGUF files have it.
+    // As in repositories of GGUF files.
     fs::copy(
         data("llama").join("config.json"),
         folder.path().join("config.json"),

@@ -1,4 +1,4 @@
-//! What are sessions of a model that reads each text whole?
+//! How do sessions of a model behave that reads each text whole?
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ fn each_prefill_is_a_text_of_its_own() {
     session.prefill(&prompt).unwrap();
     assert_eq!(bits(session.prefill(other).unwrap()), alone);
     assert_eq!(session.tokens(), other);
-    // So is each step.
+    // Each step is a text too.
     session.prefill(&prompt).unwrap();
     let stepped = bits(session.step(7).unwrap());
     assert_eq!(bits(session.prefill(&[7]).unwrap()), stepped);

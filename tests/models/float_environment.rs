@@ -1,4 +1,4 @@
-//! Do models compute the same bits whatever floating-point environment their caller set, and leave it as it was?
+//! Do models compute the same bits in any floating-point environment of their caller, and leave it as it was?
 #![cfg(all(feature = "cli", target_arch = "x86_64"))]
 
 use std::arch::asm;
@@ -29,10 +29,10 @@ const FLUSH_TO_ZERO: u32 = 1 << 15;
 const DENORMALS_ARE_ZERO: u32 = 1 << 6;
 const ROUND_DOWN: u32 = 1 << 13;
 const ROUND_UP: u32 = 2 << 13;
-/// All but the sticky flags of exceptions.
+/// All bits except the sticky flags of exceptions.
 const CONTROL: u32 = 0xFFC0;
 
-/// What callers may have set.
+/// Environments that callers may have set.
 const ENVIRONMENTS: [u32; 4] = [
     DEFAULT | FLUSH_TO_ZERO | DENORMALS_ARE_ZERO,
     DEFAULT | ROUND_DOWN,
@@ -48,12 +48,12 @@ fn mxcsr() -> u32 {
 }
 
 fn set_mxcsr(value: u32) {
-    // SAFETY: no value used here has a reserved bit or unmasks an exception. What runs under them either sets the default
-    // first, which is the question here, or does not depend on it.
+    // SAFETY: no value used here has a reserved bit or unmasks an exception. Code that runs under these values either sets
+    // the default first, which is what this test checks, or does not depend on it.
     unsafe { asm!("ldmxcsr [{}]", in(reg) &raw const value, options(nostack)) };
 }
 
-/// What `body` returns when its caller has set `environment`, which must stand afterwards, as after a panic.
+/// The result of `body` when its caller has set `environment`, which must still be set afterwards, even after a panic.
 fn under<T>(environment: u32, body: impl FnOnce() -> T) -> Result<T, String> {
     set_mxcsr(environment);
     let result = catch_unwind(AssertUnwindSafe(body));
@@ -76,7 +76,7 @@ fn bits(values: &[f32]) -> Vec<u64> {
     values.iter().map(|x| x.to_bits().into()).collect()
 }
 
-/// The llama fixture, whose first layer's up-projections are `small` times as large and whose down-projections undo that.
+/// The llama fixture, with its first layer's up-projections multiplied by `small`, which its down-projections undo.
 fn llama(small: f32) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for file in ["config.json", "model.safetensors"] {
@@ -122,11 +122,11 @@ fn bytes(file: Vec<u8>) -> Vec<u64> {
     file.into_iter().map(u64::from).collect()
 }
 
-/// Files that are made once, by a caller in the default environment.
+/// Files that are made once, in the default environment.
 struct Inputs {
     /// Weights that are f32 subnormals.
     subnormal: TempDir,
-    /// Weights that are f16 subnormals once they are of that type, and make blocks of small scales.
+    /// Weights that become f16 subnormals when they are converted to that type, and blocks with small scales.
     small: TempDir,
     /// A GGUF file with f16 subnormals.
     f16: (TempDir, String),
@@ -170,7 +170,7 @@ impl Inputs {
     }
 }
 
-/// Something that computes, from opening a model to the last number.
+/// A computation, from opening a model to the last number.
 type Case = fn(&Inputs) -> Vec<u64>;
 
 fn opened(path: &str, options: Options) -> Vec<u64> {
@@ -261,7 +261,7 @@ const CASES: [(&str, Case); 14] = [
         all
     }),
     ("pooling alone", |_| {
-        // Exact numbers, so that what is given is the same in any rounding mode.
+        // Exact numbers, so that the input is the same in any rounding mode.
         let rows: Vec<f32> = (0..60).map(|i| i as f32 * 0.375 - 9.25).collect();
         let mut row = Pooling::Mean.pool(&rows, 6);
         smallmind::embed::normalize(&mut row);

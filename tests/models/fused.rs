@@ -1,4 +1,4 @@
-//! Do GGUF files with queries, keys and values in one tensor give what files with three give?
+//! Do models in GGUF files with queries, keys and values in one tensor compute the same as with three tensors?
 
 use smallmind::graph::print_ignoring;
 use smallmind::{Model, Options};
@@ -7,7 +7,7 @@ use crate::common::gguf::{Meta, Stored, Writer, convert};
 use crate::common::quantized::written;
 use crate::common::{all_rows, bits, expected, run};
 
-/// One of each architecture whose files have three tensors, and some with biases or other orders of rows.
+/// One model of each architecture whose files have three tensors, and some with biases or other orders of rows.
 const MODELS: [&str; 9] = [
     "bert", "gemma", "gemma3", "llama", "mistral", "olmo", "phi", "qwen2", "qwen3",
 ];
@@ -16,7 +16,7 @@ fn opened(writer: &Writer, options: &Options) -> Result<Model, String> {
     Model::open(&written(writer).path, options).map_err(|error| error.to_string())
 }
 
-/// The bits of the model's prompt's logits and of those of the steps after it.
+/// The bits of the logits of the model's prompt, and of the steps after it.
 fn output(name: &str, model: &Model) -> Vec<u32> {
     let expected = expected(name);
     let mut session = model.session().unwrap();

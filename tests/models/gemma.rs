@@ -1,6 +1,6 @@
-//! Does a published quantized model give what another program computes of its file?
+//! Does a published quantized model compute what another program computes from the same file?
 //!
-//! `SMALLMIND_TEST_MODELS` names the folder that holds `gemma-3-270m-q4_k_m.gguf`; without it, nothing is tested.
+//! `SMALLMIND_TEST_MODELS` names the folder that contains `gemma-3-270m-q4_k_m.gguf`; without it, nothing is tested.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use smallmind::{Model, Options, Session};
 
 use crate::common::published_model;
 
-/// What the other program computed for a prompt, in floats from the blocks' values on.
+/// What the other program computed for a prompt, with floats everywhere after the blocks were widened.
 #[derive(Deserialize)]
 struct Reference {
     text: String,
@@ -19,9 +19,9 @@ struct Reference {
     /// The most probable next tokens, and the logarithms of their probabilities.
     top20_ids: Vec<usize>,
     top20_logprobs: Vec<f64>,
-    /// The mean of −log p over the prompt's tokens but the first.
+    /// The mean of −log p over the prompt's tokens except the first.
     mean_nll: f64,
-    /// What greedy choice appends.
+    /// The tokens that greedy choice appends.
     greedy32: Vec<u32>,
 }
 
@@ -116,7 +116,7 @@ fn int8_activations_keep_its_mean_surprise_and_its_next_token() {
         let nll = mean_nll(&rows, &reference.ids);
         let (text, floats) = (&reference.text, reference.mean_nll);
         println!("{text}: {nll:.5}, in floats {floats:.5}");
-        // Few tokens scatter more than many.
+        // The mean over few tokens varies more than the mean over many.
         let bar = if reference.ids.len() < 10 { 0.1 } else { 0.02 };
         assert!((nll - floats).abs() <= bar, "{text}: {nll} is not {floats}");
         let likeliest = reference.top20_ids[0] as u32;

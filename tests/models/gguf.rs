@@ -1,4 +1,4 @@
-//! Do models from GGUF files give what the same models give from their Hugging Face folders?
+//! Do models from GGUF files compute the same as from their Hugging Face folders?
 
 use std::path::PathBuf;
 
@@ -45,7 +45,7 @@ fn f32_files_have_the_bits_of_their_folders_where_no_row_is_permuted() {
     }
 }
 
-/// Converters make Mistral files `llama` and leave the window out; other tools state it.
+/// Converters write `llama` into Mistral files and leave out the window; other tools state it.
 #[test]
 fn mistral_files_go_by_the_name_of_llama_and_keep_a_window_that_they_state() {
     for name in ["mistral", "mistral-long"] {
@@ -55,7 +55,7 @@ fn mistral_files_go_by_the_name_of_llama_and_keep_a_window_that_they_state() {
         let expected = expected(name);
         let convert = || convert(name, Stored::F32);
         let stated = convert().with("llama.attention.sliding_window", window.clone());
-        // The same under Mistral's own name, for which another graph file stands.
+        // The same under Mistral's own name, which has another graph file.
         let mut own = convert().with("llama.attention.sliding_window", window);
         for (key, value) in &mut own.meta {
             *key = key.replace("llama.", "mistral.");
@@ -94,7 +94,7 @@ fn gemma_3_takes_its_windows_from_the_file_whatever_their_form() {
         .meta
         .retain(|(key, _)| !key.ends_with("sliding_window"));
     assert_ne!(logits(&without), left_out);
-    // Scaling is for layers that see all keys.
+    // Scaling is only for layers that see all keys.
     let scaled = file()
         .with("gemma3.rope.scaling.type", Meta::Text("linear".into()))
         .with("gemma3.rope.scaling.factor", Meta::F32(8.0));
@@ -121,7 +121,7 @@ fn files_of_other_types_give_what_the_rounded_weights_give() {
             let expected = expected(name);
             let (plain, _, _) = answer(&Model::open(path, &all_rows()).unwrap(), &expected);
             let (found, _, _) = answer(&open_gguf(&convert(name, stored)), &expected);
-            // Llama's q and k are permuted, so that scores add up in another order.
+            // Llama's q and k are permuted, so scores are added up in another order.
             if name == "gpt2" {
                 assert_eq!(bits(&found), bits(&plain), "{name} {stored:?}");
             }
@@ -162,7 +162,7 @@ fn the_header_is_enough_to_compile() {
     let whole = Model::open(&path, &options).unwrap();
     let data: usize = writer.tensors.iter().map(|tensor| tensor.bytes.len()).sum();
     let bytes = writer.bytes();
-    // All data but some padding is gone.
+    // All data except some padding is gone.
     std::fs::write(&path, &bytes[..bytes.len() - data]).unwrap();
     let files = ModelFiles::open_headers(&Source::from(&path), &options).unwrap();
     let compiled = compile(&files, &options).unwrap();
@@ -250,7 +250,7 @@ fn attention_scale(writer: &Writer) -> f64 {
 fn gemma_3_scales_scores_by_a_heads_width_but_in_its_largest_model() {
     let mut writer = convert("gemma3", Stored::F32);
     assert_eq!(attention_scale(&writer), 1.0 / 32f64.sqrt());
-    // The model of 62 layers, of width 64 with 4 heads here.
+    // The model with 62 layers, here with width 64 and 4 heads.
     let (first, rest): (Vec<_>, Vec<_>) = writer
         .tensors
         .into_iter()

@@ -1,4 +1,4 @@
-//! Is a model whose files the program holds the same as one in a folder?
+//! Is a model whose files are in memory the same as a model in a folder?
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use smallmind::{EmbedOptions, Pooling};
 use smallmind::{Model, ModelBytes, Options};
 use tempfile::TempDir;
 
-/// All files of a folder and of the folders in it.
+/// All files of a folder and of its subfolders.
 fn held(folder: &Path) -> ModelBytes {
     fn add(folder: &Path, before: &str, mut bytes: ModelBytes) -> ModelBytes {
         for entry in fs::read_dir(folder).unwrap() {
@@ -26,7 +26,7 @@ fn held(folder: &Path) -> ModelBytes {
     add(folder, "", ModelBytes::new())
 }
 
-/// That both give the same bits for what another program was asked.
+/// Checks that both compute the same bits for the reference prompt.
 fn same(name: &str, opened: &Model, held: &Model) {
     let expected = expected(name);
     let [opened, held] = [opened, held].map(|model| {

@@ -1,4 +1,4 @@
-//! Is a model run by the architecture that it carries?
+//! Is a model run with the graph file that it contains?
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ fn graph() -> String {
         .replace("\"qwen3\"", "\"mine\"")
 }
 
-/// A folder of that architecture, with `graph` beside its weights.
+/// A folder with a model of that architecture, with `graph` next to its weights.
 fn folder(graph: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     let config = fs::read_to_string(data("qwen3").join("config.json")).unwrap();
@@ -101,7 +101,7 @@ fn a_graph_key_that_is_not_a_text_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("m.gguf");
     for (value, told) in [
-        (Meta::U32(1), "must have a graph file's text"),
+        (Meta::U32(1), "must contain a graph file's text"),
         (
             Meta::Text("Model(\n  oops: 1)".into()),
             "(smallmind.graph):2:3: ",

@@ -1,4 +1,4 @@
-//! Do models with quantized weights give what their blocks mean, the same bits everywhere, and nearly what floats give?
+//! Do models with quantized weights compute what their blocks stand for, with the same bits everywhere and close to floats?
 
 use smallmind::blocks::BlockFormat;
 use smallmind::files::weight_files::{Open, WeightFiles};
@@ -39,7 +39,7 @@ fn logits(file: &File, options: &Options) -> Vec<f32> {
     all
 }
 
-/// The same by the interpreter, on the graph that the model runs.
+/// The same, computed by the interpreter on the graph that the model runs.
 fn interpreted(file: &File, options: &Options) -> Vec<f32> {
     let model = Model::open(&file.path, options).unwrap();
     let files = WeightFiles::open(&file.path, Open::Data).unwrap();
@@ -172,15 +172,15 @@ fn products_of_one_norm_share_its_blocks_and_formats_mix_in_one_step() {
     let int8 = Model::open(&file.path, &options(Activations::Int8)).unwrap();
     let names = ops(&int8);
     let count = |name: &str| names.iter().filter(|found| **found == name).count();
-    // Q, K and V of each layer are of three formats.
+    // Q, K and V of each layer have three different formats.
     assert_eq!(count("MergedLinear"), 2, "{names:?}");
-    // The first layer's gate and up; the second's up is of floats, which read floats.
+    // The first layer's gate and up; the second layer's up has floats, so it reads floats.
     assert_eq!(count("GatedLinear"), 1, "{names:?}");
-    // Of the second layer's inner norm somebody reads the floats.
+    // An op reads the floats of the second layer's inner norm.
     assert_eq!(count("QuantizedRmsNorm"), 1, "{names:?}");
     assert_eq!(count("QuantizedAddRmsNorm"), 3, "{names:?}");
     assert_eq!(count("AddRmsNorm"), 1, "{names:?}");
-    // Of two outputs of attention and two of the feed-forward layer, and of that norm.
+    // For two outputs of attention, two of the feed-forward layer, and that norm.
     assert_eq!(count("QuantizeActivations"), 5, "{names:?}");
     let exact = Model::open(&file.path, &options(Activations::F32)).unwrap();
     assert!(!ops(&exact).iter().any(|name| name.starts_with("Quantize")));
@@ -194,7 +194,7 @@ fn the_plan_counts_blocks_in_their_own_bytes() {
     let plan = model.plan();
     let file_bytes: usize = writer.tensors.iter().map(|tensor| tensor.bytes.len()).sum();
     assert_eq!(plan.weights, file_bytes);
-    // The embedding is the head too: its rows are read from the head's panels, which are rounded up to 16 rows.
+    // The embedding is also the head: its rows are read from the head's panels, which are rounded up to 16 rows.
     let row = |rows: usize, cols: usize| rows * cols / 32 * 18;
     let layers = 2 * (row(768, 256) + row(256, 256) + 2 * row(512, 256));
     assert_eq!(
@@ -236,7 +236,7 @@ fn a_dump_names_formats_and_loads_again_to_the_same_bits() {
     assert_eq!(count.count(), weights.count());
 }
 
-/// A folder of a model of floats: a fixture of `tests/data`.
+/// A folder with a model of floats: a fixture of `tests/data`.
 fn folder(name: &str) -> File {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join(name);
@@ -363,7 +363,7 @@ fn a_graph_that_cuts_through_blocks_is_refused_by_name() {
         assert!(error.contains("cut through quantized blocks"), "{error}");
         assert!(error.contains("Q8_0[75, 256]"), "{error}");
     }
-    // Rows may be cut, and arithmetic gives floats.
+    // Rows may be sliced, and arithmetic results in floats.
     for node in [
         "(\"w\", Slice(axis: 0, start: 11, end: 40), [\"embed\"])",
         "(\"w\", Mul, [\"embed\", 2.0])",

@@ -1,4 +1,4 @@
-//! Do models give what another program computes for them?
+//! Do models compute what another program computes for them?
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ fn unfused_graphs_give_the_expected_logits_and_tokens() {
     }
 }
 
-/// The scalar reference over a graph; gives logits [tokens, vocabulary] and the greedy tokens.
+/// Runs the scalar reference over a graph; returns logits [tokens, vocabulary] and the greedy tokens.
 fn interpret(graph: &Graph, files: &ModelFiles, expected: &Expected) -> (Vec<f32>, Vec<u32>) {
     let mut interpreter = Interpreter::new(graph, files.weights.as_ref().unwrap()).unwrap();
     let prompt: Vec<i32> = expected.input_ids.iter().map(|&id| id as i32).collect();

@@ -1,4 +1,4 @@
-//! Do threads, chunks, instruction sets, other sessions and passes leave every bit alone?
+//! Do threads, chunks, instruction sets, other sessions and passes leave every bit unchanged?
 
 use smallmind::kernels::simd::Isa;
 use smallmind::rewrite::Passes;
@@ -98,7 +98,7 @@ fn a_session_truncated_and_continued_agrees() {
         let mut session = model.session().unwrap();
         let fresh = output_of(&mut session, &prompt);
         for keep in [0, 1, 17, prompt.len() - 1] {
-            // What stood there before was something else.
+            // The memory contained something else before.
             session.truncate(keep.min(3));
             let other: Vec<u32> = prompt.iter().map(|id| (id + 1) % 256).collect();
             session.prefill(&other[..prompt.len() - 3]).unwrap();

@@ -1,5 +1,5 @@
-//! Is it told what a configuration asks for and a graph file does not do? The configurations in tests/data/unread are small
-//! forms of published ones, with "Llama" as their architecture.
+//! Are keys reported that a configuration has and a graph file does not read? The configurations in tests/data/unread are
+//! small forms of published configurations, with "Llama" as their architecture.
 
 use std::fs;
 use std::path::PathBuf;
@@ -88,7 +88,7 @@ fn the_long_rotation_of_phi_3_is_told_and_refused() {
     );
 }
 
-/// A configuration alone, compiled.
+/// Compiles a configuration without weights.
 fn compiled(config: &str, options: &Options) -> Result<Compiled, ModelError> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("config.json");
@@ -151,10 +151,10 @@ fn a_context_beyond_the_models_is_warned_of_with_both_numbers() {
     assert_eq!(
         found,
         [
-            "the context is 129 positions, and the model is made for 128 (config.json): what lies beyond may be nonsense"
+            "the context is 129 positions, but the model was made for 128 (config.json): beyond that, its output may be nonsense"
         ]
     );
-    // The model's own positions are the most that a session has unless it is asked for more.
+    // A session has at most the model's own number of positions, unless the caller asks for more.
     let compiled = compiled(&text, &Options::new()).unwrap();
     assert_eq!(compiled.plan.options().context, 128);
 }
@@ -185,12 +185,12 @@ fn old_rotary_settings_beside_new_ones_win_as_in_transformers_5() {
     assert_eq!(of(&beside), of(&alone));
     let nothing = "\"rope_scaling\": null, \"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 10000.0}";
     assert_ne!(of(nothing), of(&alone));
-    // What is replaced and would not be the same is told.
+    // A key that is replaced and has a different value is reported.
     let told = warnings(&rotary(&beside.replace("10000.0", "5e5")), &Options::new());
     assert_eq!(
         told,
         [
-            "config.json: rope_parameters.rope_theta (500000.0) is not used, as rope_scaling replaces rope_parameters"
+            "config.json: rope_parameters.rope_theta (500000.0) is not used, because rope_scaling replaces rope_parameters"
         ]
     );
     assert_eq!(

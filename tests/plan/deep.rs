@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use smallmind::Options;
 use smallmind::model::{ModelFiles, Source, compile};
 
-/// The least time of `tries` from a configuration to a plan, for a Llama of that many layers.
+/// The shortest of `tries` times from a configuration to a plan, for a Llama with this many layers.
 fn compile_time(layers: usize, tries: usize) -> Duration {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.json");
@@ -27,12 +27,12 @@ fn compile_time(layers: usize, tries: usize) -> Duration {
     times.min().unwrap()
 }
 
-/// On an idle machine twice the layers take twice the time, and a release build compiles 2048 in less than a second. Other
-/// tests and programs run beside this one, so the bounds are wider, and the best of a few tries counts. What took time in
-/// the square of the depth would take four times as long, and minutes.
+/// On an idle machine, twice the layers take twice the time, and a release build compiles 2048 in less than a second. Other
+/// tests and programs run at the same time, so the bounds are wider, and the best of a few tries counts. Work that is
+/// quadratic in the depth would take four times as long, and minutes in all.
 #[test]
 fn twice_the_layers_take_twice_the_time() {
-    // Without optimization the graph is verified after each pass, and all is much slower.
+    // Without optimization the graph is verified after each pass, and everything is much slower.
     let layers = if cfg!(debug_assertions) { 128 } else { 2048 };
     let (half, whole) = (compile_time(layers, 3), compile_time(2 * layers, 3));
     println!("{layers} layers: {half:?}, twice as many: {whole:?}");

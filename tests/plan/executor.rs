@@ -1,4 +1,4 @@
-//! Does an executor refuse what its plan is not for?
+//! Does an executor refuse weights and sessions that don't match its plan?
 
 use std::sync::Arc;
 
@@ -6,9 +6,11 @@ use smallmind::exec::arena::Arena;
 use smallmind::exec::batch::{Batch, BatchError};
 use smallmind::exec::executor::{Ended, Executor, ExecutorError};
 use smallmind::exec::frames::Frames;
+use smallmind::exec::pages::Pages;
 use smallmind::exec::pool::Pool;
 use smallmind::exec::prefix::PrefixCache;
 use smallmind::graph::Graph;
+use smallmind::kernels::call::Sequence;
 use smallmind::kernels::simd::Isa;
 use smallmind::plan::{ModelPlan, PlanOptions};
 
@@ -32,7 +34,7 @@ const ENCODER: &str = "x = activation 2 4
      d = Reshape c | shape=[0,8]
      y = RmsNorm d g
      out y";
-/// An encoder that mixes tokens outside of attention.
+/// An encoder that mixes tokens outside attention.
 const MIXED: &str = "x = activation 8
      t = Transpose x | perm=[1,0]
      s = Softmax t
@@ -61,21 +63,36 @@ fn executor(text: &str, context: usize) -> Executor {
     Executor::new(plan, weights, Pool::new(1).unwrap()).unwrap()
 }
 
-fn run(
+/// A step of sequences that end at these tokens, each after `past` positions, with all the pages that they need.
+fn run(executor: &Executor, past: usize, ends: &[usize]) -> Result<Ended, BatchError> {
+    let plan = executor.plan();
+    let pages = ends.len() * plan.regions().sequence_pages();
+    let mut pages = Pages::new(plan, ends.len(), pages);
+    let mut sequences = Vec::new();
+    for (number, &end) in ends.iter().enumerate() {
+        let table = pages.table(number);
+        pages.own(plan, table, 0, CONTEXT).unwrap();
+        sequences.push(Sequence {
+            start: number.checked_sub(1).map_or(0, |before| ends[before]),
+            end,
+            past,
+            table,
+        });
+    }
+    run_in(executor, &pages, &sequences)
+}
+
+fn run_in(
     executor: &Executor,
-    tokens: usize,
-    past: usize,
-    sequences: &[usize],
+    pages: &Pages,
+    sequences: &[Sequence],
 ) -> Result<Ended, BatchError> {
     let plan = executor.plan();
-    let mut arena = Arena::new(plan.regions().total()).unwrap();
+    let regions = plan.regions();
+    let bytes = regions.first_page() + pages.count() * regions.page();
+    let mut arena = Arena::new(bytes).unwrap();
     let frames = Frames::new(plan.session_lists().frames());
-    let batch = Batch {
-        tokens,
-        past,
-        sequences,
-    };
-    executor.run(&mut arena, &frames, batch, None)
+    executor.run(&mut arena, &frames, Batch { sequences, pages }, None)
 }
 
 #[test]
@@ -93,7 +110,7 @@ fn threads_and_weights_must_be_the_plans() {
     let fewer = || weights().into_iter().skip(1).collect();
     let count = ExecutorError::WeightCount { expected, found };
     assert_eq!(made(fewer(), 2), Some(count));
-    // A table for a packed matrix, and the reverse.
+    // A table in place of a packed matrix, and the reverse.
     let reversed = weights().into_iter().rev().collect();
     assert!(matches!(
         made(reversed, 2),
@@ -121,7 +138,7 @@ fn the_cache_of_beginnings_must_keep_the_plans_rows() {
         ),
     );
     let other = PrefixCache::new(&plan(&wider, CONTEXT, 1), 1 << 16).unwrap();
-    // Keys and values of 64 positions and 8 floats; of two layers, and of one.
+    // Keys and values of 64 positions and 8 floats, for two layers and for one.
     let (found, expected) = (2 * 4096, 4096);
     let error = executor().with_prefix_cache(other).err();
     assert_eq!(error, Some(ExecutorError::PrefixCache { expected, found }));
@@ -134,10 +151,18 @@ fn the_arena_must_be_the_plans() {
     let frames = Frames::new(executor.plan().session_lists().frames());
     for found in [0, expected - 1, expected + 64] {
         let mut arena = Arena::new(found).unwrap();
-        let batch = Batch {
-            tokens: 1,
+        let pages = Pages::new(executor.plan(), 1, 1);
+        let sequences = [Sequence {
+            start: 0,
+            end: 1,
             past: 0,
-            sequences: &[],
+            table: 0,
+        }];
+        let mut pages = pages;
+        pages.own(executor.plan(), 0, 0, 1).unwrap();
+        let batch = Batch {
+            sequences: &sequences,
+            pages: &pages,
         };
         let result = executor.run(&mut arena, &frames, batch, None);
         assert_eq!(result, Err(BatchError::Arena { expected, found }));
@@ -147,7 +172,7 @@ fn the_arena_must_be_the_plans() {
 #[test]
 fn tokens_and_positions_must_fit() {
     let executor = executor(DECODER, CONTEXT);
-    let run = |tokens, past| run(&executor, tokens, past, &[]);
+    let run = |tokens, past| run(&executor, past, &[tokens]);
     for (tokens, past) in [
         (1, 0),
         (CHUNK, 0),
@@ -174,41 +199,45 @@ fn tokens_and_positions_must_fit() {
 fn sequences_must_be_side_by_side_and_for_a_plan_that_reads_several() {
     for text in [DECODER, MIXED] {
         let executor = executor(text, CONTEXT);
-        let found = BatchError::OneSequence { found: 2 };
-        assert_eq!(run(&executor, 5, 0, &[0, 2, 5]), Err(found));
+        let refused = BatchError::Sequences { most: 1, found: 2 };
+        assert_eq!(run(&executor, 0, &[2, 5]), Err(refused));
     }
     let encoder = executor(ENCODER, CONTEXT);
-    for boundaries in [&[0, 2, 5][..], &[0, 5], &[0, 1, 2, 3, 4, 5]] {
-        assert_eq!(run(&encoder, 5, 0, boundaries), Ok(Ended::Done));
+    for ends in [&[2, 5][..], &[5], &[1, 2, 3, 4, 5]] {
+        assert_eq!(run(&encoder, 0, ends), Ok(Ended::Done));
     }
-    for (boundaries, number) in [
-        (&[1, 5][..], 0),
-        (&[0, 2, 2, 5], 2),
-        (&[0, 3, 2, 5], 2),
-        (&[0, 6], 1),
-        (&[0, usize::MAX], 1),
-        (&[0, 4], 1),
-        (&[0], 0),
-    ] {
+    for (ends, number) in [(&[2, 2, 5][..], 1), (&[3, 2, 5], 1), (&[5, 4], 1)] {
+        let before = ends[number - 1];
         let expected = BatchError::Boundary {
             number,
-            found: boundaries[number],
-            tokens: 5,
+            start: before,
+            end: ends[number],
+            expected: before,
         };
-        assert_eq!(
-            run(&encoder, 5, 0, boundaries),
-            Err(expected),
-            "{boundaries:?}"
-        );
+        assert_eq!(run(&encoder, 0, ends), Err(expected), "{ends:?}");
     }
-    assert_eq!(run(&encoder, 5, 1, &[]), Err(BatchError::Past { past: 1 }));
+    let late = [Sequence {
+        start: 1,
+        end: 5,
+        past: 0,
+        table: 0,
+    }];
+    let expected = BatchError::Boundary {
+        number: 0,
+        start: 1,
+        end: 5,
+        expected: 0,
+    };
+    let none = Pages::new(encoder.plan(), 0, 0);
+    assert_eq!(run_in(&encoder, &none, &late), Err(expected));
+    assert_eq!(run(&encoder, 1, &[5]), Err(BatchError::Past { past: 1 }));
     // A text longer than the context, in a step that is longer.
     let short = executor(ENCODER, 4);
-    assert_eq!(run(&short, 8, 0, &[0, 4, 8]), Ok(Ended::Done));
+    assert_eq!(run(&short, 0, &[4, 8]), Ok(Ended::Done));
     let expected = BatchError::Context {
         tokens: 5,
         past: 0,
         context: 4,
     };
-    assert_eq!(run(&short, 8, 0, &[0, 3, 8]), Err(expected));
+    assert_eq!(run(&short, 0, &[3, 8]), Err(expected));
 }

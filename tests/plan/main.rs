@@ -1,4 +1,4 @@
-//! Is every byte placed soundly, and does a plan compute what its graph says?
+//! Is every byte placed correctly, and does a plan compute what its graph says?
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! Do plans of real shapes lie near the lower bound, and does depth cost no activations?
+//! Are plans of real shapes close to the lower bound, and is the memory for activations independent of depth?
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use smallmind::model::{ModelFiles, Source, compile};
 use smallmind::plan::{MemoryReport, StepReport};
 use smallmind::{Model, Options};
 
-/// The plan of a model of which only the configuration is at hand.
+/// The plan of a model for which only the configuration is at hand.
 fn plan(folder: &Path, config: &str, options: &Options) -> MemoryReport {
     let path = folder.join("config.json");
     std::fs::write(&path, config).unwrap();
@@ -98,7 +98,7 @@ fn layers_with_a_window_keep_what_a_step_sees() {
             lines.contains("without windows (15 layers)"),
             kept < context
         );
-        // Without the fused op the whole context is handed out, and so it is kept.
+        // Without the fused op, the whole context is returned, so it is kept.
         let options = options.without(["fuse_attention"]);
         let unfused = plan(folder.path(), &gemma3(18), &options);
         assert_eq!(unfused.kv_cache, unfused.kv_cache_without_windows);

@@ -1,4 +1,4 @@
-//! Are buffers placed soundly, and closely?
+//! Are buffers placed correctly and closely?
 
 use proptest::prelude::*;
 use smallmind::plan::place::{Buffer, Overlap, Placement, place, verify};
@@ -17,7 +17,7 @@ fn buffers(most: usize) -> impl Strategy<Value = Vec<Buffer>> {
     prop::collection::vec(one, 0..most)
 }
 
-/// The values of a pre-norm decoder with gated feed-forward, [tokens, …] f32, one step a phase.
+/// The values of a pre-norm decoder with gated feed-forward, [tokens, …] f32, one step for each phase.
 fn decoder(layers: usize, tokens: usize, width: usize, kv: usize, hidden: usize) -> Vec<Buffer> {
     let row = tokens * 4;
     let mut buffers = Vec::new();
@@ -41,7 +41,7 @@ fn decoder(layers: usize, tokens: usize, width: usize, kv: usize, hidden: usize)
     buffers
 }
 
-/// A repeatable stream of numbers below the bound given.
+/// A repeatable stream of numbers below the given bound.
 fn numbers(mut state: u64) -> impl FnMut(usize) -> usize {
     move |below| {
         state ^= state << 13;
@@ -57,7 +57,7 @@ proptest! {
     #[test]
     fn buffers_alive_together_never_overlap(buffers in buffers(60)) {
         let placement = place(&buffers, ALIGNMENT);
-        // Byte by byte of the definition, independently of `verify`.
+        // Byte by byte, as in the definition, independently of `verify`.
         for (i, a) in buffers.iter().enumerate() {
             prop_assert_eq!(placement.offsets[i] % ALIGNMENT, 0);
             prop_assert!(placement.offsets[i] + a.bytes <= placement.bytes);

@@ -1,4 +1,4 @@
-//! Do plans of arbitrary graphs hold what they promise, and do they compute what the graph means?
+//! Do plans of arbitrary graphs keep their promises, and do they compute what the graph says?
 
 use proptest::prelude::*;
 use smallmind::StepError;
@@ -32,7 +32,7 @@ fn options(threads: usize, isa: Isa) -> PlanOptions {
     }
 }
 
-/// Whether every output is an f32 value (others are refused), and steps continue each other, as the interpreter's do.
+/// Whether every output is an f32 value (others are refused), and steps continue each other, as in the interpreter.
 fn plannable(graph: &Graph) -> bool {
     !is_bidirectional(graph)
         && graph
@@ -41,7 +41,7 @@ fn plannable(graph: &Graph) -> bool {
             .all(|&value| graph.ty(value).dtype == DType::F32)
 }
 
-/// Buffers whose bytes meet never live in the same phase, by plain comparison of all pairs.
+/// Whether buffers that share bytes are never alive in the same phase, by plain comparison of all pairs.
 fn disjoint(plan: &StepPlan) -> bool {
     let all: Vec<_> = plan
         .buffers()
@@ -68,7 +68,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|x| x.to_bits()).collect()
 }
 
-/// What a session says of outputs that are not finite, in their place; it goes no further.
+/// Stands for outputs that are not finite: a session returns an error, and goes no further.
 const NOT_FINITE: u32 = u32::MAX;
 
 const STEPS: [&[u32]; 4] = [&[3, 1, 4, 1, 5, 9, 2], &[6], &[5, 3], &[5]];

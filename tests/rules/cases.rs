@@ -1,14 +1,14 @@
-//! For every rule a graph on which it fires once, and one on which it must not.
+//! For every rule, a graph on which it fires once, and a graph on which it must not fire.
 
-/// What a rule does.
+/// Examples for a rule.
 pub struct Case {
     /// The rule.
     pub rule: &'static str,
-    /// A graph on which it fires, once.
+    /// A graph on which it fires once.
     pub fires: &'static str,
-    /// A graph on which it doesn't.
+    /// A graph on which it doesn't fire.
     pub stays: &'static str,
-    /// A part of what the report says about the second graph; empty where it says nothing.
+    /// A part of the report about the second graph; empty if the report says nothing.
     pub because: &'static str,
 }
 
@@ -27,7 +27,7 @@ pub const fn case(
     }
 }
 
-/// All cases but those of `raising`.
+/// All cases except the cases of `raising`.
 pub const CASES: &[Case] = &[
     case(
         "scores",

@@ -1,4 +1,4 @@
-//! Does the driver refuse what it must whatever a rule says, and do what the options ask?
+//! Does the driver refuse what it must, whatever a rule says, and follow the options?
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Do chains of elementwise ops become one loop where they may, and does the loop give their bits?
+//! Do chains of elementwise ops become one loop where they may, and does the loop compute the same bits?
 
 use proptest::prelude::*;
 use smallmind::Options;
@@ -147,7 +147,7 @@ fn a_fused_graph_is_printed_and_loads_again() {
          t3 = Add(t2, 1e-5); t4 = Div(t3, x0)'\")"
     ));
     let file = syntax::parse("dump.ron", &text).unwrap_or_else(|error| panic!("{error}"));
-    // The dump has no parameters; any configuration does.
+    // The dump has no parameters, so any configuration will do.
     let files = ModelFiles::open_headers(&Source::Demo, &Options::default()).unwrap();
     let expanded =
         expand(&file, &files.config, &|_| true).unwrap_or_else(|error| panic!("{error}"));
@@ -171,7 +171,7 @@ fn what_is_wrong_with_a_program_is_said() {
     }
 }
 
-/// A random graph of elementwise ops of shapes that broadcast, as `graph_text` writes it.
+/// A random graph of elementwise ops with shapes that broadcast, in the form of `graph_text`.
 fn arbitrary(seed: u64) -> String {
     let mut random = Random(seed);
     let mut below = |n: usize| random.below(n);
@@ -190,7 +190,7 @@ fn arbitrary(seed: u64) -> String {
             2 => ["0.5", "-2", "0.1", "3"][below(4)].to_owned(),
             _ => format!("v{}", below(n)),
         };
-        // One operand depends on the tokens, so that the op is run in each step.
+        // One operand depends on the tokens, so the op runs in each step.
         let (a, b) = (operand(), operand());
         let recent = format!("v{}", n - 1 - below(n.min(4)));
         let (a, b) = match below(3) {
@@ -207,7 +207,7 @@ fn arbitrary(seed: u64) -> String {
     }
     let last = count - 1;
     let other = 4 + below(count - 4);
-    // No number and the infinite ones become numbers, as a session refuses the others.
+    // NaN and infinities become finite numbers, because a session refuses anything else.
     let outputs = if other == last {
         vec![last]
     } else {
@@ -223,7 +223,7 @@ fn arbitrary(seed: u64) -> String {
     text
 }
 
-/// Bits, a NaN's payload left out.
+/// Bits, without a NaN's payload.
 fn bits(values: &[f32]) -> Vec<u32> {
     let bits = |x: &f32| if x.is_nan() { u32::MAX } else { x.to_bits() };
     values.iter().map(bits).collect()

@@ -1,4 +1,4 @@
-//! Does every shipped rule fire where it should, stay away where it must, and keep its promise about bits?
+//! Does every built-in rule fire where it should, not fire where it must not, and keep its promise about bits?
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -23,7 +23,7 @@ fn passes() -> &'static Passes {
     &PASSES
 }
 
-/// Everything is off but the pass that has the rule, and there every other rule.
+/// Options with which only the one rule is on.
 fn only(passes: &Passes, rule: &str) -> PassOptions {
     let mut without = BTreeSet::new();
     for pass in passes.names() {
@@ -44,7 +44,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
     CASES.iter().chain(RAISING).chain(RAISING_ATTENTION)
 }
 
-/// Rules that leave as many ops as they find, of a lower rank.
+/// Rules that leave as many ops as they find, with a lower sum of ranks.
 const LOWERING: [&str; 6] = [
     "lower_matmul",
     "square",
@@ -67,7 +67,7 @@ fn outputs(graph: &Graph) -> Vec<Tensor> {
     all
 }
 
-/// Fails unless both graphs give the same, as far as `bits` promises.
+/// Fails unless both graphs have the same outputs, as far as `bits` promises.
 fn assert_same(name: &str, bits: Bits, plain: &[Tensor], rewritten: &[Tensor]) {
     assert_eq!(plain.len(), rewritten.len(), "{name}");
     for (a, b) in plain.iter().zip(rewritten) {
@@ -153,7 +153,7 @@ fn no_rule_fires_on_its_other_graph_and_the_report_says_why() {
     assert_eq!(silent, [""; 0]);
 }
 
-/// Every pass and rule that may move bits is off.
+/// Options with which every pass and rule that may move bits is off.
 fn same_only(passes: &Passes) -> PassOptions {
     let names = passes
         .names()
@@ -174,7 +174,7 @@ proptest! {
         let mut graph = arbitrary_graph(seed);
         let plain = outputs(&graph);
         let mut options = same_only(passes());
-        // What it computes is defined for one row alone.
+        // Only the last row has defined bits after this pass.
         options.without.insert("last_row".into());
         run(&mut graph, &options);
         verify(&graph).unwrap();

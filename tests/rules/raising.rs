@@ -1,4 +1,4 @@
-//! As `cases`, for the rules that raise norms and activations that are spelled out in primitives.
+//! Like `cases`, for the rules that raise norms and activations that are spelled out in primitives.
 
 use super::cases::{Case, case};
 

@@ -1,4 +1,4 @@
-//! As `cases`, for the rules that raise rotation and scaled attention that are spelled out in primitives.
+//! Like `cases`, for the rules that raise rotation and scaled attention that are spelled out in primitives.
 
 use super::cases::{Case, case};
 

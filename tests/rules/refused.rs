@@ -1,10 +1,10 @@
-//! Are rules that can't be right refused when they are read, at their line, with words that help?
+//! Are rules that can't be right refused when they are read, at their line, with a helpful message?
 
 use std::fs;
 
 use smallmind::rewrite::{PassError, Passes};
 
-/// What is said about a directory that holds `files`.
+/// The message about a directory that contains `files`.
 fn refusal(files: &[(&str, &str)]) -> String {
     let directory = tempfile::tempdir().unwrap();
     for (name, text) in files {
@@ -16,7 +16,7 @@ fn refusal(files: &[(&str, &str)]) -> String {
     }
 }
 
-/// Fails unless these rules, as the file gate.ron, are refused at `line` with a message that holds `message`.
+/// Fails unless these rules, as the file gate.ron, are refused at `line` with a message that contains `message`.
 fn refused(rules: &str, line: usize, message: &str) {
     let found = refusal(&[("gate.ron", rules)]);
     let place = format!("gate.ron:{line}:");
@@ -26,7 +26,7 @@ fn refused(rules: &str, line: usize, message: &str) {
     assert!(hit, "expected {place} … {message}, found\n{found}");
 }
 
-/// A rule of these parts, one a line; `match` is line 3, `guard` line 4, `emit` line 5.
+/// A rule with these parts, one on each line; `match` is line 3, `guard` line 4, `emit` line 5.
 fn rule(pattern: &str, guard: &str, emit: &str) -> String {
     format!(
         "[Rule(\n    name: \"r\",\n    match: [{pattern}],\n    guard: [{guard}],\n    emit: [{emit}],\n    bits: Same,\n)]"
@@ -311,7 +311,7 @@ fn a_rule_shadowed_by_one_with_its_operands_the_other_way_round() {
     let (first, second) = (r#""l", "r""#, r#""r", "l""#);
     let rules = format!("[{}\n{}]", one("a", first, ""), one("b", second, ""));
     refused(&rules, 3, "rule \"b\": never fires: \"a\", in line 1,");
-    // One more guard before, and it is shadowed no longer.
+    // With one more guard in the earlier rule, the later rule is no longer shadowed.
     let directory = tempfile::tempdir().unwrap();
     let rules = format!(
         "[{}\n{}]",

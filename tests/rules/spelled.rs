@@ -1,4 +1,4 @@
-//! Does a model spelled out in primitives compile to the graph of the same model written whole?
+//! Does a model spelled out in primitives compile to the same graph as the model written with whole ops?
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -20,7 +20,7 @@ fn spelled(graph: &str) -> Options {
     all_rows().graph(data("spelled").join(format!("{graph}.ron")))
 }
 
-/// The graph with numbers for names: each op after its operands, those of the first output first.
+/// The graph with numbers instead of names: each op after its operands, beginning with the ops of the first output.
 fn canonical(graph: &Graph) -> String {
     let mut text = String::new();
     let mut numbers: HashMap<NodeId, usize> = HashMap::new();
@@ -31,7 +31,7 @@ fn canonical(graph: &Graph) -> String {
     text
 }
 
-/// Writes what leads to the value; gives its canonical name.
+/// Writes the ops that lead to the value; returns its canonical name.
 fn visit(
     graph: &Graph,
     value: Value,
@@ -51,7 +51,7 @@ fn visit(
             .iter()
             .map(|input| input.map_or(String::new(), |v| visit(graph, v, numbers, text)))
             .collect();
-        // Absent at the end is the same as not listed.
+        // An absent operand at the end is the same as an operand that is not listed.
         while inputs.last().is_some_and(String::is_empty) {
             inputs.pop();
         }

@@ -1,4 +1,4 @@
-//! Do the transforms do what they say, and leave alone what they must? Every bit is compared on the way.
+//! Do the transforms change what they should, and nothing else? Every bit is compared on the way.
 
 use smallmind::graph::{Editor, Graph, Value, WeightSource, print, verify};
 use smallmind::ops::{Attribute, Op};
@@ -9,7 +9,7 @@ use crate::common::same_bits::apply;
 /// Rows of the embedding table.
 const VOCAB: usize = 11;
 
-/// A graph under construction with short words for its parts.
+/// A graph under construction, with short names for its parts.
 struct Made<'g> {
     editor: Editor<'g>,
     tokens: Value,

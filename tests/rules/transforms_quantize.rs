@@ -1,4 +1,4 @@
-//! Do the transforms that quantize do so where products read blocks, and nowhere else?
+//! Do the quantizing transforms quantize where products read blocks, and nowhere else?
 
 use smallmind::blocks::BlockFormat;
 use smallmind::graph::{Graph, verify};

@@ -1,4 +1,4 @@
-//! Do the transforms keep every bit of graphs that nobody thought of?
+//! Do the transforms keep every bit of random graphs?
 
 use proptest::prelude::*;
 use smallmind::graph::{Graph, verify};
@@ -7,7 +7,7 @@ use smallmind::transform::{self, Settings};
 use crate::common::random_graph::arbitrary_graph;
 use crate::common::same_bits::apply;
 
-/// All transforms one after the other, each on what the one before left.
+/// All transforms one after another, each applied to the result of the previous one.
 fn pipeline(graph: &Graph) -> Graph {
     let all = transform::all().iter();
     all.fold(graph.clone(), |graph, def| apply(def.name, &graph).0)

@@ -1,4 +1,4 @@
-//! Does a session continue right from what was kept of another?
+//! Does a session continue correctly from what was kept of another session?
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! Do prompts that begin alike share rows within the budget, and keep every bit?
+//! Do prompts with the same beginning share rows within the budget, and keep every bit?
 
 use smallmind::{Model, Options, PrefixStatistics};
 
@@ -17,7 +17,7 @@ fn statistics(model: &Model) -> PrefixStatistics {
     model.prefix_statistics().unwrap()
 }
 
-/// The model's tokens over and over, `length` of them; `turn` gives others from the start.
+/// The model's tokens over and over, `length` of them; `turn` selects different tokens from the start.
 fn prompt(name: &str, length: usize, turn: u32) -> Vec<u32> {
     let ids = expected(name).input_ids;
     let ids = ids.iter().cycle().take(length);
@@ -123,7 +123,7 @@ fn the_budget_holds_and_the_least_recently_used_makes_room() {
             );
             let seen = statistics(&model);
             assert!(seen.bytes <= budget && seen.rows_used <= seen.rows);
-            // What came last is still there, as far as there is room.
+            // The most recent prompts are still there, as far as there is room.
             assert_eq!(
                 output(&model, &tokens).1,
                 64 * room.min(3),
@@ -152,7 +152,7 @@ fn what_is_used_again_stays_and_a_path_loses_its_end_first() {
         output(&model, &prompt("demo", 70, turn));
         assert_eq!(output(&model, &kept[..100]).1, 64, "{turn}");
     }
-    // Its beginning was used in between, its other blocks were not.
+    // Its beginning was used in the meantime; its other blocks were not.
     assert_eq!(output(&model, &kept).1, 64);
 }
 
@@ -168,7 +168,7 @@ fn sessions_that_have_tokens_read_all_and_share_what_they_read() {
         (0, 1)
     );
     assert_eq!(output(&model, &tokens).1, 128);
-    // After taking everything back, a prompt begins the session again.
+    // After everything is taken back, a prompt begins the session again.
     session.truncate(0);
     session.prefill(&tokens).unwrap();
     assert_eq!(session.reused_tokens(), 128);

@@ -1,4 +1,4 @@
-//! Does a session come back from a file as it was, wherever it is loaded?
+//! Is a session that is loaded from a file the same as it was, wherever it is loaded?
 
 use smallmind::files::digest::Digest;
 use smallmind::kernels::simd::Isa;
@@ -26,7 +26,7 @@ fn loaded(model: &Model, bytes: &[u8]) -> Session {
     model.load_session(&mut &bytes[..]).unwrap()
 }
 
-/// Choices that leave bits alone; `length` positions must do.
+/// Options that don't change bits; `length` positions must be enough.
 fn elsewhere(length: usize) -> Vec<Options> {
     let mut all = Vec::new();
     for (i, isa) in Isa::available().into_iter().enumerate() {
@@ -55,7 +55,7 @@ fn a_loaded_session_goes_on_with_the_same_bits() {
             let mut session = model.session().unwrap();
             session.prefill(&prompt[..place]).unwrap();
             let bytes = saved(&session);
-            // The prompts of 600 tokens are long for plain Rust.
+            // The prompts of 600 tokens take long in plain Rust.
             let end = prompt.len().min(place + 60);
             let went_on = output(&mut session, &prompt[place..end]);
             for other in &others {
@@ -84,7 +84,7 @@ fn the_bytes_depend_on_the_model_and_the_tokens_alone() {
         for options in elsewhere(prompt.len()) {
             assert!(bytes_of(&options) == bytes, "{name}, {:?}", options.isa);
         }
-        // What else the caches hold, of tokens that were taken back, is no part of it.
+        // Other rows in the caches, which belong to tokens that were taken back, are not part of it.
         let mut session = open(name, &all_rows()).session().unwrap();
         session.prefill(&prompt).unwrap();
         session.step(7).unwrap();
@@ -168,7 +168,7 @@ fn a_session_whose_last_token_can_not_be_read_again_is_not_saved() {
     let mut session = model.session().unwrap();
     session.prefill(&prompt[..30]).unwrap();
     let mut loaded = loaded(&model, &saved(&session));
-    // The token at 29 sees 14 to 29; its rows are there. The one at 28 sees 13.
+    // The token at 29 sees 14 to 29, and those rows are there. The token at 28 sees 13, which is not.
     assert_eq!(loaded.truncate(29), 29);
     let mut bytes = Vec::new();
     let error = loaded.save(&mut bytes).unwrap_err();
@@ -198,7 +198,7 @@ fn rows_are_taken_as_they_are_and_what_follows_from_them_is_refused() {
     let mut session = model.session().unwrap();
     session.prefill(&[1, 2, 3]).unwrap();
     let mut bytes = saved(&session);
-    // The last row's last element, in front of the checksum.
+    // The last row's last element, just before the checksum.
     let end = bytes.len() - 8;
     bytes[end - 4..end].copy_from_slice(&f32::NAN.to_le_bytes());
     let mut digest = Digest::default();

@@ -1,8 +1,8 @@
-//! The table of modules, held against the sources: modules import only from modules above them in the table of `lib.rs`, and no
+//! Compares the table of modules with the sources: modules import only from modules above them in the table of `lib.rs`, and no
 //! files import each other in a circle.
 //!
 //! A `use` or a path that goes through a `mod.rs` counts as an import of the file that defines the name. Unit tests are
-//! left out: they may look anywhere.
+//! left out: they may import anything.
 
 mod op_names;
 
@@ -19,11 +19,11 @@ struct Source {
     module: Vec<String>,
     /// Names that it defines.
     defines: BTreeSet<String>,
-    /// Names that it passes on (`pub use`), and the paths that they have.
+    /// Names that it re-exports (`pub use`), and their paths.
     passes_on: HashMap<String, Vec<String>>,
-    /// Modules that it passes on whole (`pub use module::*`).
+    /// Modules that it re-exports whole (`pub use module::*`).
     globs: Vec<Vec<String>>,
-    /// Names that it imports for itself, and the paths that they have, from the crate on.
+    /// Names that it imports for itself, and their paths from the crate root.
     imports: Vec<Vec<String>>,
 }
 
@@ -39,12 +39,12 @@ fn is_test(attributes: &[Attribute]) -> bool {
 /// Collects what a file defines and imports.
 struct Reader {
     source: Source,
-    /// Modules within the file around the item that is read.
+    /// Modules within the file that enclose the current item.
     inner: Vec<String>,
 }
 
 impl Reader {
-    /// A path as written here, from the crate on; `None` if it leads out of the crate.
+    /// A path as written here, as a path from the crate root; `None` if it leads out of the crate.
     fn absolute(&self, path: &[String]) -> Option<Vec<String>> {
         let mut base: Vec<String> = self.source.module.clone();
         base.extend(self.inner.iter().cloned());
@@ -137,7 +137,7 @@ impl<'ast> Visit<'ast> for Reader {
         Reader::flatten(&item.tree, &mut Vec::new(), &mut found);
         let passes_on = !matches!(item.vis, Visibility::Inherited);
         for (path, name) in found {
-            // `use child::Name` in a file that declares the child is relative, too.
+            // `use child::Name` in a file that declares the child is relative too.
             let path = match path.first().map(String::as_str) {
                 Some("crate" | "self" | "super") => path,
                 _ => [vec!["self".to_string()], path].concat(),
@@ -230,7 +230,7 @@ impl Sources {
         }
     }
 
-    /// The module whose file defines what stands at `path`; `None` if that is not in the sources.
+    /// The module whose file defines the item at `path`; `None` if that is not in the sources.
     fn definer(&self, path: &[String], hops: usize) -> Option<Vec<String>> {
         let length = (1..=path.len())
             .rev()
@@ -254,7 +254,7 @@ impl Sources {
         through.next()
     }
 
-    /// Which files each file imports from.
+    /// The files from which each file imports.
     fn imports(&self) -> BTreeMap<&[String], BTreeSet<Vec<String>>> {
         let mut all = BTreeMap::new();
         for (module, (_, source)) in &self.files {
@@ -267,7 +267,7 @@ impl Sources {
     }
 }
 
-/// The modules in their order, as the table in `lib.rs` has them.
+/// The modules in the order of the table in `lib.rs`.
 fn modules() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
     let text = std::fs::read_to_string(path).expect("lib.rs");

@@ -1,18 +1,18 @@
-//! Does every file outside of `src/ops/` ask the table of ops, and none for an op by its name?
+//! Does every file outside `src/ops/` ask the table of ops, and does none of them name an op?
 
 use std::path::{Path, PathBuf};
 
 use smallmind::ops::table;
 
-/// Files and folders whose words are not asked of the table, and why.
+/// Files and folders that may name ops, and why.
 const OTHER_WORDS: [(&str, &str); 3] = [
     (
         "kernels/functions.rs",
-        "its rows are where the elementwise ops have their names from",
+        "the elementwise ops take their names from its rows",
     ),
     (
         "cli/diagnose",
-        "it changes graph files, in which ops stand by name",
+        "it changes graph files, which contain the names of ops",
     ),
     ("embed", "it reads PyTorch's names of modules"),
 ];
@@ -28,7 +28,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The lines that name an op, tests of the file's own left out.
+/// The lines that name an op, without the file's own tests.
 fn names_in(text: &str) -> Vec<String> {
     let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
     let named = |line: &&str| table().any(|op| line.contains(&format!("\"{}\"", op.name)));
@@ -44,7 +44,7 @@ fn no_file_outside_of_ops_names_an_op() {
     for file in &files {
         let path = file.strip_prefix(&src).unwrap();
         let is_other = |(folder, _): &(&str, &str)| path.starts_with(folder);
-        // Unit tests that have a file of their own build graphs of what ops they like.
+        // Unit tests that have their own file may build graphs of any ops.
         let is_test = path.file_stem().is_some_and(|stem| stem == "tests");
         if is_test || path.starts_with("ops") || OTHER_WORDS.iter().any(is_other) {
             continue;

@@ -1,4 +1,4 @@
-//! Are tokens that files beside a tokenizer.json add found as transformers finds them, and contradictions refused?
+//! Are tokens that other files add to a tokenizer.json found as in transformers, and are contradictions refused?
 #![cfg(feature = "tokenizer")]
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Does a GGUF file's vocabulary do what its metadata says: special tokens, prefixes, bytes, the four kinds?
+//! Does a GGUF file's vocabulary follow its metadata: special tokens, prefixes, bytes, the four kinds?
 #![cfg(feature = "tokenizer")]
 
 use std::path::Path;
@@ -45,7 +45,7 @@ fn refusal(writer: &Writer) -> String {
     build(writer).unwrap_err().to_string()
 }
 
-/// `writer` with another value under a key.
+/// `writer` with a different value under a key.
 fn set(mut writer: Writer, name: &str, value: Meta) -> Writer {
     writer.meta.retain(|(other, _)| *other != key(name));
     writer.with(&key(name), value)
@@ -56,7 +56,7 @@ fn without(mut writer: Writer, name: &str) -> Writer {
     writer
 }
 
-/// Unknown 0, BOS 1, EOS 2, the bytes from 3, then letters and what they join to from 259.
+/// Unknown 0, BOS 1, EOS 2, the bytes from 3 on, then letters and tokens that they join to from 259 on.
 fn sentence_piece() -> Writer {
     let token = |text: &str, kind, score| (text.to_string(), kind, score);
     let mut tokens = vec![
@@ -81,7 +81,7 @@ fn sentence_piece() -> Writer {
 fn neighbours_join_by_score_and_the_left_ones_first() {
     let tokenizer = built(&sentence_piece());
     let ids = |text: &str| tokenizer.encode(text, false).unwrap();
-    // "ab" has a higher score than "▁a" and "ba", and then "▁ab" is a token.
+    // "ab" has a higher score than "▁a" and "ba"; after that, "▁ab" is a token.
     assert_eq!(ids("ab"), [265]);
     assert_eq!(ids("aba"), [265, 260]);
     assert_eq!(ids("bba"), [259, 261, 264]);
@@ -133,7 +133,7 @@ fn begin_and_end_are_added_as_the_file_says() {
 fn special_tokens_split_a_text_and_user_defined_ones_always_do() {
     let tokenizer = built(&sentence_piece());
     assert_eq!(tokenizer.encode("a<s>a", false).unwrap(), [263, 1, 263]);
-    // As text, "<s" is a token, but "<s>" is not what it joins to.
+    // As text, "<s" is a token, but "<s" and ">" do not join to "<s>".
     let plain = tokenizer.encode_plain("a<s>a").unwrap();
     assert_eq!(plain, [263, 269, 268, 260]);
     assert_eq!(tokenizer.decode(&plain, true).unwrap(), "a<s>a");
@@ -168,7 +168,7 @@ fn bytes_come_out_as_whole_characters_and_the_first_space_does_not() {
     assert_eq!(stream.push(265).unwrap(), " ab");
 }
 
-/// All bytes from 0, "ab" 256, "Ġa" 257, BOS 258, "<|im_end|>" 259, "õ" as a user's own 260.
+/// All bytes from 0 on, "ab" 256, "Ġa" 257, BOS 258, "<|im_end|>" 259, "õ" as a user-defined token 260.
 fn byte_level() -> Writer {
     let byte = |byte: u8| match byte {
         b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF => char::from(byte),

@@ -1,7 +1,7 @@
-//! Do templates behave as Jinja's do in transformers: each test, filter, method and operator on each kind of value?
+//! Do templates behave as with Jinja in transformers: each test, filter, method and operator on each kind of value?
 //!
-//! `tests/data/jinja/cells.json` has what Jinja makes of them. What the engine has built in, and so can't be as in Jinja, is
-//! listed here.
+//! `tests/data/jinja/cells.json` has what Jinja makes of them. Differences that are built into the engine, and so can't be
+//! removed, are listed here.
 #![cfg(feature = "chat")]
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use smallmind::chat::{ChatTemplate, Message};
 
 use crate::common::data;
 
-/// What a template gives: its text, or `None` for an error.
+/// The text of a template, or `None` for an error.
 fn render(template: &str) -> Result<String, String> {
     let now = UNIX_EPOCH + Duration::from_secs(1_721_951_999);
     let template = ChatTemplate::parse("cell", template, BTreeMap::new());
@@ -22,7 +22,7 @@ fn render(template: &str) -> Result<String, String> {
     text.map_err(|error| error.to_string())
 }
 
-/// All templates with what Jinja gives: its text, or `None` for an error.
+/// All templates with Jinja's text, or `None` for an error.
 fn cells() -> Vec<(String, Option<String>)> {
     let text = fs::read_to_string(data("jinja/cells.json")).unwrap();
     let file: Json = serde_json::from_str(&text).unwrap();
@@ -87,19 +87,19 @@ fn kinds_methods_and_formats_are_those_of_jinja() {
     }
 }
 
-/// How a template differs from Jinja's.
+/// How a template differs from Jinja.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Differs {
-    /// It is an error, where Jinja gives a text.
+    /// It is an error, but Jinja returns a text.
     Fails,
-    /// It gives a text, where Jinja has an error.
+    /// It returns a text, but Jinja has an error.
     Goes,
-    /// It gives another text.
+    /// It returns a different text.
     Other,
 }
 use Differs::{Fails, Goes, Other};
 
-/// What differs, by a part of the template, and why.
+/// The differences: a part of the template, how it differs, and why.
 const DIFFERENCES: &[(&str, Differs, &str)] = &[
     (
         "'{:>{}}'.format",
@@ -212,7 +212,7 @@ const DIFFERENCES: &[(&str, Differs, &str)] = &[
     ("self is defined", Other, "there are no blocks"),
 ];
 
-/// The fewest cells that are as in Jinja, of all that count.
+/// The smallest number of cells that must be the same as in Jinja.
 const EQUAL: usize = 14_435;
 
 #[test]
@@ -221,7 +221,7 @@ fn cells_are_as_in_jinja_or_known_to_differ() {
     let mut used = vec![0; DIFFERENCES.len()];
     let mut equal = 0;
     for (template, expected) in cells() {
-        // The address of a function, which is another each time.
+        // The address of a function, which is different each time.
         if expected.as_deref() == Some("skip") {
             continue;
         }

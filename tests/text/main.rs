@@ -1,4 +1,4 @@
-//! Do texts become tokens, and tokens texts, as other programs do it?
+//! Do texts become tokens, and tokens texts, as in other programs?
 
 mod beside;
 #[path = "../common/mod.rs"]

@@ -1,4 +1,4 @@
-//! Can a text spell out a marker without its being read as one?
+//! Can a text spell out a marker without being read as one?
 #![cfg(feature = "tokenizer")]
 
 use std::path::Path;

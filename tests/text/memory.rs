@@ -1,4 +1,4 @@
-//! Is a vocabulary for which there is no memory an error, however little there is?
+//! Is a vocabulary for which there is not enough memory an error, however little there is?
 #![cfg(all(feature = "cli", target_os = "linux"))]
 
 use std::fs;
@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use crate::common::gguf::{Meta, Writer};
 
-/// Tokens of each vocabulary: enough that it takes far more memory than the program without it.
+/// Number of tokens of each vocabulary: enough that it takes far more memory than the program without it.
 const TOKENS: usize = 30_000;
 
 /// Different texts of `length` letters.
@@ -25,7 +25,7 @@ fn spellings(length: usize) -> Vec<String> {
     (0..TOKENS).map(text).collect()
 }
 
-/// A GGUF file with a vocabulary of a kind, each token of type `token_type`.
+/// A GGUF file with a vocabulary of a kind; each token has the type `token_type`.
 fn gguf(path: &Path, model: &str, texts: &[String], token_type: i32) {
     let array = |kind, values: Vec<Meta>| Meta::Array(kind, values);
     let tokens = texts.iter().cloned().map(Meta::Text);
@@ -39,7 +39,7 @@ fn gguf(path: &Path, model: &str, texts: &[String], token_type: i32) {
         .with("tokenizer.ggml.token_type", array(5, types))
         .with("tokenizer.ggml.unknown_token_id", Meta::U32(2));
     if model == "gpt2" {
-        // Each joins a token and one of ten that are short: what they join to is a token too, later in the list.
+        // Each merge joins a token and one of ten short tokens; the result is also a token, later in the list.
         let merges = texts.iter().map(|text| {
             let (left, right) = text.split_at(text.len() - 1);
             Meta::Text(format!("{left} {right}"))
@@ -51,7 +51,7 @@ fn gguf(path: &Path, model: &str, texts: &[String], token_type: i32) {
     fs::write(path, writer.bytes()).unwrap();
 }
 
-/// A folder whose tokenizer.json has a model of this kind, all of its tokens added ones if `added`.
+/// A folder whose tokenizer.json has a model of this kind; if `added`, all of its tokens are added tokens.
 fn json_folder(path: &Path, kind: &str, texts: &[String], added: bool) {
     let ids: serde_json::Map<String, Json> = (0..)
         .zip(texts)
@@ -77,7 +77,7 @@ fn json_folder(path: &Path, kind: &str, texts: &[String], added: bool) {
     fs::write(path.join("tokenizer.json"), file.to_string()).unwrap();
 }
 
-/// What `smallmind tokenize` does where its address space has `kib` KiB at most.
+/// The output of `smallmind tokenize` when its address space has at most `kib` KiB.
 fn within(kib: usize, model: &Path) -> Output {
     let line = format!("ulimit -v {kib} && exec \"$0\" tokenize -m \"$1\"");
     Command::new("sh")
@@ -102,7 +102,7 @@ fn a_vocabulary_without_memory_is_an_error_at_any_limit() {
     json_folder(&path("json_words"), "WordLevel", &long, false);
     json_folder(&path("json_unigram"), "Unigram", &short, false);
     json_folder(&path("json_added"), "WordLevel", &short, true);
-    // As much as the program takes without a vocabulary to speak of.
+    // About as much as the program takes with a tiny vocabulary.
     let starts = |kib: &usize| within(*kib, Path::new("demo")).status.success();
     let least = (1..).map(|step| step * 2048).find(starts).unwrap();
     for name in [

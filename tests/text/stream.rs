@@ -14,7 +14,7 @@ fn demo() -> Tokenizer {
     Tokenizer::from_bytes(Path::new("demo"), DEMO).unwrap()
 }
 
-/// The decoder of Llama 2 and Mistral: spaces as `▁`, the text's first one dropped, unknown characters as byte tokens.
+/// The decoder of Llama 2 and Mistral: spaces as `▁`, the text's first space dropped, unknown characters as byte tokens.
 fn llama() -> Tokenizer {
     let words = ["<s>", "▁Hello", "▁world", "!", "a▁"]
         .map(str::to_string)
@@ -47,7 +47,7 @@ fn byte(byte: u8) -> u32 {
     5 + u32::from(byte)
 }
 
-/// What each token gives out, and the rest.
+/// The text that each token releases, and the rest.
 fn pieces(mut stream: TextStream<'_>, ids: &[u32]) -> (Vec<String>, String) {
     let pieces = ids.iter().map(|&id| stream.push(id).unwrap()).collect();
     (pieces, stream.flush().unwrap())
@@ -177,7 +177,7 @@ fn a_bad_tokenizer_file_is_named() {
     );
 }
 
-/// Bytes of which many are beginnings and continuations of characters.
+/// Bytes, many of which are beginnings and continuations of characters.
 fn crooked() -> impl Strategy<Value = Vec<u8>> {
     let bytes = vec![
         b'a', 0xC3, 0xA9, 0xE2, 0x82, 0xAC, 0xF0, 0x9F, 0x98, 0x80, 0xFF,

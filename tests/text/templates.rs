@@ -1,4 +1,4 @@
-//! Do chat templates give the text that transformers gives, and can a hostile one do no harm?
+//! Do chat templates render the same text as in transformers, and are hostile templates harmless?
 #![cfg(feature = "chat")]
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use smallmind::text::known_templates::KNOWN_TEMPLATES;
 
 use crate::common::data;
 
-/// The time that `tests/data/chat/render.py` has.
+/// The time that `tests/data/chat/render.py` uses.
 fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_721_951_999)
 }
@@ -38,7 +38,7 @@ fn read_json(name: &str) -> Json {
     serde_json::from_str(&read(name)).unwrap()
 }
 
-/// What a template makes of the conversations, with a beginning of the answer and without.
+/// What a template makes of the conversations, with and without the beginning of the answer.
 fn texts(template: &ChatTemplate) -> Json {
     let conversations: Vec<Vec<Message>> =
         serde_json::from_value(read_json("conversations.json")).unwrap();

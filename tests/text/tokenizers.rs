@@ -1,7 +1,7 @@
-//! Do vocabularies inside GGUF files give the ids that llama.cpp gives, and the text back?
+//! Do vocabularies inside GGUF files return the same ids as llama.cpp, and the text back?
 //!
 //! `tests/data/vocab` has vocabularies of llama.cpp's own tests with their texts (`.inp`) and ids (`.out`), without special
-//! tokens. What needs a model that is too large to carry runs where `SMALLMIND_TEST_MODELS` names a folder with it.
+//! tokens. Tests that need a model that is too large for the repository run if `SMALLMIND_TEST_MODELS` names its folder.
 #![cfg(feature = "tokenizer")]
 
 use std::fs;
@@ -42,7 +42,7 @@ fn vectors(name: &str) -> Vec<(String, Vec<u32>)> {
                 .collect()
         })
         .collect();
-    // The last text is empty, and its ids are not a line.
+    // The last text is empty, and there is no line for its ids.
     assert!(texts.len() == ids.len() || texts.len() == ids.len() + 1);
     texts.into_iter().map(str::to_string).zip(ids).collect()
 }
@@ -100,7 +100,7 @@ fn text_that_comes_token_by_token_is_the_same_and_never_half_a_character() {
     }
 }
 
-/// The texts of a reference and their ids, with what belongs around a text.
+/// The texts of a reference and their ids, including the tokens around a text.
 fn reference(name: &str) -> Vec<(String, Vec<u32>)> {
     let text = fs::read_to_string(data(&format!("reference/{name}.json"))).unwrap();
     let all: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();

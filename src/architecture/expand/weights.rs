@@ -1,5 +1,5 @@
-//! Weights where nodes read them: each is listed once, or cut out of the one that has its rows, and what makes that of a
-//! GGUF file of it.
+//! The weights that nodes read: each is listed once, or cut out of the weight that has its rows, together with the steps that
+//! turn it into the tensor of a GGUF file.
 
 use super::{Expander, FlatAttribute, FlatInput, FlatNode, FlatStep, FlatWeight, Stopped, found};
 use crate::architecture::ast::{
@@ -19,8 +19,8 @@ const MOST_ELEMENTS: i64 = 1 << 40;
 /// The most dimensions of a weight.
 const MOST_DIMS: usize = 8;
 
-/// A weight and the one in whose place it stands, in the order in which a GGUF file looks for their names: that of the one
-/// found first, but of two that stand in for each other the one that is declared first.
+/// A weight and the weight that it stands in for, in the order in which a GGUF file looks for their names: first the weight
+/// that was found, but of two weights that stand in for each other, first the one that is declared first.
 fn in_order<'w>(
     found: &'w WeightDeclaration,
     read: &'w WeightDeclaration,
@@ -105,7 +105,7 @@ impl<'a> Expander<'a> {
         }
     }
 
-    /// Why the weight that `or` names doesn't stand in.
+    /// Why the weight that `or` names does not stand in.
     fn withheld(&self, or: &Alternative) -> String {
         let mut why = Vec::new();
         if let Some(condition) = &or.condition
@@ -128,8 +128,8 @@ impl<'a> Expander<'a> {
         )
     }
 
-    /// A weight as rows of the one with the unique name `whole`: a node that cuts them out, with the weight's own unique
-    /// name. It stands where `reader` does, the first to read it.
+    /// A weight as rows of the weight with the unique name `whole`: a node that cuts the rows out, under the weight's own unique
+    /// name. Its position is the position of `reader`, the first node that reads it.
     fn rows(
         &mut self,
         reader: &Node,
@@ -161,12 +161,12 @@ impl<'a> Expander<'a> {
             }
             None => None,
         };
-        // Without either a problem was noted, and no node reads what is not there.
+        // If either is missing, a problem was noted, and no node reads the weight.
         let (Some(first), Some((&count, row))) = (first, dims.split_first()) else {
             return Ok(None);
         };
         let end = first + count;
-        // It was listed just now, or not long ago.
+        // It was listed just now, or for an earlier reader.
         let holder = self
             .flat_weights
             .iter()
@@ -200,7 +200,7 @@ impl<'a> Expander<'a> {
         Ok(Some(FlatInput::Value(name)))
     }
 
-    /// What is written of the weight with the unique name `weight`; none if a problem was noted.
+    /// The value of an argument of the weight with the unique name `weight`; none if a problem was noted.
     fn value(&mut self, weight: &str, written: &Argument) -> Option<Value> {
         match argument(written, &self.scope()) {
             Ok(value) => Some(value),

@@ -13,7 +13,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// The arguments of a call as the engine gives them: those with names are the last value.
+    /// The arguments of a call as the engine passes them: the last value contains the arguments with names.
     pub fn new(values: &[Value]) -> Result<Args, Error> {
         let (positional, last) = match values.split_last() {
             Some((last, others)) if last.is_kwargs() => (others, Some(last)),
@@ -30,7 +30,7 @@ impl Args {
         Ok(Args { positional, named })
     }
 
-    /// The values that the engine's own filters take: the value, and the arguments.
+    /// The values that the engine's own filters expect: the value, then the arguments.
     pub fn with(&self, value: Value) -> Vec<Value> {
         let mut values = vec![value];
         values.extend(self.positional.iter().cloned());
@@ -41,7 +41,7 @@ impl Args {
         values
     }
 
-    /// The values of these parameters, of which the first `needed` must be there.
+    /// The values of these parameters; the first `needed` of them must be present.
     pub fn bind<const N: usize>(
         &self,
         names: [&str; N],
@@ -76,7 +76,7 @@ impl Args {
         }
     }
 
-    /// No arguments at all.
+    /// Checks that there are no arguments.
     pub fn none(&self) -> Result<(), Error> {
         self.bind([], 0).map(|[]| ())
     }

@@ -1,4 +1,5 @@
-//! Filters: what comes after `|`. Where the engine's own does what Jinja's does, it stays, for the values that Jinja takes.
+//! Filters: what comes after `|`. Where the engine's own filter does what Jinja's filter does, it is kept, for the values that
+//! Jinja accepts.
 
 use std::cmp::Ordering;
 
@@ -13,10 +14,10 @@ use super::print::text;
 use super::values::{Kind, is_iterable, kind, length, pay, unlike, values, wrong};
 use super::{sequences, texts};
 
-/// What a filter is.
+/// The signature of a filter.
 type Filter = fn(&Value, &Args, &mut State) -> Result<Value, Error>;
 
-/// Filters in place of the engine's, or that it does not have, by their names.
+/// Filters that replace the engine's filters or that the engine does not have, by name.
 const FILTERS: [(&str, Filter); 27] = [
     ("attr", attr),
     ("center", texts::center),
@@ -51,23 +52,23 @@ const FILTERS: [(&str, Filter); 27] = [
     ("wordcount", texts::wordcount),
 ];
 
-/// What the engine's own filter may be asked for.
+/// The values that one of the engine's own filters accepts.
 #[derive(Clone, Copy)]
 enum Takes {
     /// The text of any value.
     Text,
-    /// What has a length.
+    /// Values that have a length.
     Sized,
-    /// What can be gone through.
+    /// Values that can be iterated over.
     Values,
-    /// What can be gone through; what is false has no values. It gives an iterator.
+    /// Values that can be iterated over; a value that is false counts as empty. The filter returns an iterator.
     Chosen,
 }
 
-/// Filters of the engine that Jinja does not have, or of which it makes another text.
+/// Filters of the engine that Jinja does not have, or that produce a different text in Jinja.
 const OTHERS: [&str; 6] = ["bool", "chain", "lines", "pprint", "split", "zip"];
 
-/// Puts Jinja's filters in place of the engine's.
+/// Replaces the engine's filters with Jinja's filters.
 pub fn add(environment: &mut Environment) {
     let engines = [
         ("batch", Takes::Values, Value::from_function(filters::batch)),
@@ -141,7 +142,7 @@ pub fn add(environment: &mut Environment) {
     }
 }
 
-/// What the engine's own filter makes of a value that it takes.
+/// Applies the engine's own filter, if it accepts the value.
 fn guarded(
     takes: Takes,
     engines: &Value,
@@ -156,7 +157,7 @@ fn guarded(
             return Err(unlike("something with a length", value));
         }
         Takes::Values if !is_iterable(value) => {
-            return Err(unlike("something to go through", value));
+            return Err(unlike("something to iterate over", value));
         }
         Takes::Values if value.as_str().is_none() => *value = Value::from(values(value, state)?),
         Takes::Chosen if !value.is_true() => return Ok(iterator(Vec::new())),
@@ -170,7 +171,7 @@ fn guarded(
     engines.call(state, &arguments)
 }
 
-/// What a value has of a name. An entry of a map is not among it.
+/// The attribute of a value with this name. Entries of a map are not attributes.
 fn attr(value: &Value, arguments: &Args, _: &mut State) -> Result<Value, Error> {
     let [name] = arguments.bind(["name"], 1)?;
     let name = name.unwrap_or_default();

@@ -12,12 +12,12 @@ use super::values::{Kind, entries, hashable, kind, unlike, values, wrong};
 /// The most numbers of a range, as in Jinja's sandbox.
 const LONGEST_RANGE: usize = 100_000;
 
-/// The template called `raise_exception`.
+/// The error of a template that called `raise_exception`.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Refusal(pub String);
 
-/// What a function is.
+/// The signature of a function.
 type Function = fn(&Args, &State) -> Result<Value, Error>;
 
 /// Adds the functions.
@@ -54,14 +54,15 @@ fn range(arguments: &Args, _: &State) -> Result<Value, Error> {
     let step = int(step.as_ref(), 1)?;
     let range = Range { start, stop, step };
     if step == 0 || range.length() > LONGEST_RANGE {
-        let problem =
-            format!("a range has steps other than zero, and at most {LONGEST_RANGE} numbers");
+        let problem = format!(
+            "a range needs a step other than zero, and can have at most {LONGEST_RANGE} numbers"
+        );
         return Err(wrong(problem));
     }
     Ok(Value::from_object(range))
 }
 
-/// A map of a map or of pairs, and of arguments with names.
+/// A map made from a map or from pairs, and from arguments with names.
 fn dict(arguments: &Args, state: &State) -> Result<Value, Error> {
     let mut map = Vec::new();
     let pairs = match arguments.positional.as_slice() {
@@ -69,7 +70,7 @@ fn dict(arguments: &Args, state: &State) -> Result<Value, Error> {
         [value] if kind(value) == Kind::Dict => entries(value, state)?,
         [value] if kind(value) == Kind::Undefined => return Err(unlike("a map", value)),
         [value] => values(value, state)?,
-        _ => return Err(wrong("expected one map at most")),
+        _ => return Err(wrong("expected at most one map")),
     };
     for pair in pairs {
         match values(&pair, state)?.as_slice() {
@@ -93,7 +94,7 @@ fn joiner(arguments: &Args, _: &State) -> Result<Value, Error> {
 
 fn cycler(arguments: &Args, _: &State) -> Result<Value, Error> {
     match arguments.positional.is_empty() || !arguments.named.is_empty() {
-        true => Err(wrong("a cycler has at least one value")),
+        true => Err(wrong("a cycler needs at least one value")),
         false => globals::cycler(arguments.positional.clone()),
     }
 }

@@ -1,4 +1,4 @@
-//! JSON as Python's `json.dumps` writes it, which is what transformers' `tojson` does.
+//! JSON as Python's `json.dumps` writes it, which is what transformers' `tojson` uses.
 
 use minijinja::value::Value;
 use minijinja::{Error, State};
@@ -11,7 +11,7 @@ use super::values::{Kind, entries, kind, number, pay, unlike, values, wrong};
 /// How JSON is laid out.
 struct Layout {
     ascii: bool,
-    /// What each level is indented by; `None` for one line.
+    /// The indentation of each level; `None` for a single line.
     indent: Option<String>,
     comma: String,
     colon: String,
@@ -39,7 +39,7 @@ pub fn to_json(value: &Value, arguments: &Args, state: &mut State) -> Result<Val
         None => (", ".to_string(), ": ".to_string()),
         Some(pair) => match values(&pair, state)?.as_slice() {
             [comma, colon] => (text(comma)?.to_string(), text(colon)?.to_string()),
-            _ => return Err(wrong("separators are two texts")),
+            _ => return Err(wrong("separators must be two texts")),
         },
     };
     let (ascii, sorted) = (flag(ascii.as_ref()), flag(sort.as_ref()));
@@ -98,7 +98,7 @@ fn write(
                     Kind::Bool => key.is_true().to_string(),
                     Kind::Int => key.to_string(),
                     Kind::Float => fraction(&key),
-                    _ => return Err(unlike("a key that JSON has", &key)),
+                    _ => return Err(unlike("a key that JSON supports", &key)),
                 };
                 quote(&key, layout.ascii, out, state)?;
                 out.push_str(&layout.colon);
@@ -109,7 +109,7 @@ fn write(
             }
             out.push('}');
         }
-        _ => return Err(unlike("a value that JSON has", value)),
+        _ => return Err(unlike("a value that JSON supports", value)),
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The methods of values that pycompat does not have, or has with fewer arguments.
+//! The methods of values that pycompat lacks, or that it has with fewer arguments.
 
 use minijinja::value::{Tuple, Value};
 use minijinja::{Error, ErrorKind, State};
@@ -12,7 +12,7 @@ use super::values::{Kind, entries, kind, pay, unlike, values, wrong};
 /// The most digits of a field's width.
 const WIDEST: usize = 4;
 
-/// What a method gives.
+/// Calls a method.
 pub fn call(
     state: &mut State,
     value: &Value,
@@ -153,7 +153,7 @@ fn of_text(own: &str, name: &str, arguments: &Args, state: &State) -> Result<Opt
     Ok(Some(Value::from(made)))
 }
 
-/// A character in title case: of one that becomes several, only the first in upper case.
+/// A character in title case: if it becomes several characters, only the first is in upper case.
 fn titlecase(character: char) -> Vec<char> {
     let mut upper = character.to_uppercase();
     let first = upper.next();
@@ -186,7 +186,7 @@ fn swapped(own: &str) -> String {
     out
 }
 
-/// `own` with `new` for the first `count` times that `old` stands in it; a negative count is all.
+/// `own` with the first `count` occurrences of `old` replaced by `new`; a negative count replaces all.
 pub fn replaced(
     own: &str,
     old: &str,
@@ -211,7 +211,7 @@ fn missing(own: &str, width: i128, state: &State) -> Result<usize, Error> {
     Ok(missing)
 }
 
-/// A text in the middle of a width, or at one of its ends.
+/// A text padded to a width: centred, or at one of the ends.
 pub fn padded(
     own: &str,
     name: &str,
@@ -221,13 +221,13 @@ pub fn padded(
 ) -> Result<String, Error> {
     let fill = fill.map_or(Ok(" "), text)?;
     if fill.chars().count() != 1 {
-        return Err(wrong("the fill is one character"));
+        return Err(wrong("the fill must be one character"));
     }
     let missing = missing(own, width, state)?;
     let before = match name {
         "rjust" => missing,
         "ljust" => 0,
-        // Python puts the odd one in front where the width is odd.
+        // If the padding is odd and the width is odd, Python puts the extra character in front.
         _ => missing / 2 + (missing & usize::try_from(width.max(0)).unwrap_or(0) & 1),
     };
     Ok(format!(
@@ -320,14 +320,14 @@ fn searched(
             match found {
                 Some(at) => Ok(Some(Value::from(at))),
                 None if name.ends_with("find") => Ok(Some(Value::from(-1))),
-                None => Err(wrong("the text is not in the other")),
+                None => Err(wrong("the substring is not in the text")),
             }
         }
         _ => Ok(None),
     }
 }
 
-/// A text that is not empty.
+/// Checks that a text is not empty.
 fn some(separator: &Value) -> Result<&str, Error> {
     match text(separator)? {
         "" => Err(unlike("a separator that is not empty", separator)),
@@ -335,7 +335,8 @@ fn some(separator: &Value) -> Result<&str, Error> {
     }
 }
 
-/// The part between two places, counted in characters, and how many are before it; `None` where it begins after the end.
+/// The part between two positions, which count characters, and the number of characters before it; `None` if it begins after
+/// the end.
 fn part(
     own: &str,
     start: Option<Value>,
@@ -365,7 +366,7 @@ fn part(
     Ok(part.map(|part| (usize::try_from(start).unwrap_or(0), part)))
 }
 
-/// The words between white space, after `most` of them the rest.
+/// The words between white space; after `most` words, the rest.
 fn words(own: &str, most: usize, from_end: bool) -> Vec<&str> {
     let mut words = Vec::new();
     let mut rest = own;

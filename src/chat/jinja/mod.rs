@@ -1,8 +1,8 @@
 //! What makes the template engine behave as Jinja does in transformers: tests, filters, functions, methods and printing over
 //! Python's kinds of values.
 //!
-//! What belongs here: what the engine lets be replaced, where it does something else than Jinja. What is absent: operators,
-//! loops and macros, which are built into the engine, and what a template is for.
+//! What belongs here: replacements for parts of the engine that can be replaced and that behave differently from Jinja. What
+//! is absent: operators, loops and macros, which are built into the engine, and what a template is for.
 
 mod arguments;
 mod filters;
@@ -21,7 +21,7 @@ mod values;
 pub use functions::Refusal;
 pub use percent::without_operators;
 
-/// Puts Jinja's tests, filters, functions, methods and printing in place of the engine's.
+/// Replaces the engine's tests, filters, functions, methods and printing with Jinja's.
 pub fn add(environment: &mut minijinja::Environment) {
     environment.set_formatter(print::format);
     environment.set_unknown_method_callback(methods::call);

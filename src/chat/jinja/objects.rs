@@ -1,4 +1,4 @@
-//! Objects of Python that the engine has no like of: `range`, the views of maps, and iterators.
+//! Python objects for which the engine has no equivalent: `range`, the views of maps, and iterators.
 
 use std::fmt;
 use std::sync::Arc;
@@ -50,10 +50,10 @@ impl Object for Range {
     }
 }
 
-/// The keys, values or entries of a map, or what an iterator gives.
+/// The keys, values or entries of a map, or the values of an iterator.
 #[derive(Debug)]
 pub struct View {
-    /// What Python calls it.
+    /// Python's name for it.
     pub name: &'static str,
     pub values: Vec<Value>,
 }
@@ -65,7 +65,7 @@ impl View {
     }
 }
 
-/// What an iterator gives.
+/// An iterator over these values.
 pub fn iterator(values: Vec<Value>) -> Value {
     let name = "iterator";
     Value::from_object(View { name, values })

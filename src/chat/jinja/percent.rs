@@ -1,4 +1,4 @@
-//! `'…' % value`, for which the engine has no operator: the text of a template is changed to `'…' | percent(value)`.
+//! `'…' % value`, for which the engine has no operator: in the text of a template it is replaced by `'…' | percent(value)`.
 
 use minijinja::value::{Kwargs, Value};
 use minijinja::{Error, State, filters};
@@ -6,10 +6,10 @@ use minijinja::{Error, State, filters};
 use super::arguments::{Args, text};
 use super::values::{Kind, entries, kind, values, wrong};
 
-/// What opens and closes where expressions are, and comments, which have none.
+/// The delimiters of tags with expressions, and of comments, which contain no expressions.
 const TAGS: [(&str, &str); 3] = [("{{", "}}"), ("{%", "%}"), ("{#", "#}")];
 
-/// The most operators inside of each other.
+/// The most operators nested inside each other.
 const DEEPEST: usize = 32;
 
 /// The template with a filter for each `%` after a text in quotes. Lines stay as they are.
@@ -29,7 +29,7 @@ pub fn without_operators(template: &str) -> String {
             _ => end_of(tag, 2, |rest| rest.starts_with(close)),
         };
         let Some(end) = end else {
-            // The engine says what is wrong.
+            // The engine will report what is wrong.
             return out + tag;
         };
         let (inside, others) = tag.split_at(end);
@@ -48,7 +48,7 @@ pub fn without_operators(template: &str) -> String {
     out + rest
 }
 
-/// Where, outside of quotes and brackets, something stands first.
+/// The first position, outside quotes and brackets, at which `is_end` is true.
 fn end_of(code: &str, start: usize, is_end: impl Fn(&str) -> bool) -> Option<usize> {
     let mut depth = 0usize;
     let mut at = start;
@@ -71,7 +71,7 @@ fn end_of(code: &str, start: usize, is_end: impl Fn(&str) -> bool) -> Option<usi
     None
 }
 
-/// The length of a text in quotes.
+/// The length of the text in quotes at the beginning of `code`.
 fn quoted(code: &str) -> Option<usize> {
     let mut characters = code.char_indices();
     let (_, quote) = characters.next()?;
@@ -85,7 +85,7 @@ fn quoted(code: &str) -> Option<usize> {
     None
 }
 
-/// Writes code, changed as far as it is not too deep inside of other operators.
+/// Writes code with its operators replaced, except where they are nested too deeply.
 fn push_changed(code: &str, depth: usize, out: &mut String) {
     if depth > DEEPEST {
         return out.push_str(code);
@@ -101,7 +101,7 @@ fn push_changed(code: &str, depth: usize, out: &mut String) {
         out.push_str(token);
         rest = tail;
         let operand = tail.trim_start().strip_prefix('%').unwrap_or("");
-        // After an operator that binds as tightly, the text is not the operator's own.
+        // After an operator that binds as tightly, the text is not the left operand of `%`.
         if length > 1 && !"'\"*/%".contains(before) && !operand.starts_with('}') {
             let operand = operand.trim_start();
             let end = end_of_operand(operand);
@@ -119,7 +119,7 @@ fn push_changed(code: &str, depth: usize, out: &mut String) {
     }
 }
 
-/// The length of what an operator takes: a value with its attributes, items, calls and filters.
+/// The length of an operand: a value with its attributes, items, calls and filters.
 fn end_of_operand(code: &str) -> usize {
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
     let mut at = 0;
@@ -182,7 +182,7 @@ pub fn percent(value: &Value, arguments: &Args, state: &mut State) -> Result<Val
     Value::from_function(filters::format).call(state, &given)
 }
 
-/// Fails for more values than fields. One value that is a list or map may stand for none.
+/// Fails if there are more values than fields. A single value that is a list or map may go without a field.
 pub fn check_fields(format: &str, given: usize, is_one: bool) -> Result<(), Error> {
     let fields = format.replace("%%", "").matches(['%', '*']).count();
     match given > fields && !(is_one && given == 1 && fields > 0) {

@@ -30,7 +30,7 @@ pub fn text(value: &Value, state: &State) -> Result<String, Error> {
     Ok(out)
 }
 
-/// Writes `str`, or `repr` if texts are quoted.
+/// Writes the value as `str`, or as `repr` if texts are to be `quoted`.
 pub fn print(value: &Value, quoted: bool, out: &mut String, state: &State) -> Result<(), Error> {
     state.consume_fuel(1)?;
     match kind(value) {
@@ -103,7 +103,7 @@ fn entries(value: &Value, out: &mut String, state: &State) -> Result<(), Error> 
     Ok(())
 }
 
-/// A number as Python writes it: the shortest digits that give it back.
+/// A number as Python writes it: with the fewest digits that are read back as the same number.
 pub fn float(value: f64) -> String {
     if value.is_nan() {
         return "nan".to_string();
@@ -153,8 +153,8 @@ fn quote(text: &str, out: &mut String) {
     out.push(quote);
 }
 
-/// Whether Python's `repr` shows the character itself: it is neither a control or format character nor, except for the
-/// blank, a separator, nor of private use.
+/// Whether Python's `repr` shows the character itself: it must not be a control or format character, a separator (except
+/// for the blank), or a private-use character.
 fn is_printable(character: char) -> bool {
     if character.is_ascii() {
         return !character.is_ascii_control();

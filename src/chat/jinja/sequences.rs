@@ -1,4 +1,4 @@
-//! Filters of lists, maps and whatever else holds values.
+//! Filters of lists, maps and whatever else contains values.
 
 use std::cmp::Ordering;
 
@@ -32,7 +32,7 @@ pub fn join(value: &Value, arguments: &Args, state: &mut State) -> Result<Value,
     Ok(Value::from(out))
 }
 
-/// A text in lower case, and any other value as it is: what is compared where case does not matter.
+/// The value that is compared: unless comparison is case-sensitive, a text is in lower case. Other values stay as they are.
 fn folded(value: Value, sensitive: bool) -> Value {
     match value.as_str() {
         Some(text) if !sensitive => Value::from(text.to_lowercase()),
@@ -40,7 +40,7 @@ fn folded(value: Value, sensitive: bool) -> Value {
     }
 }
 
-/// Values in order of their keys; equal ones stay as they are.
+/// Values in order of their keys; values with equal keys stay in their order.
 pub fn sorted(
     mut keyed: Vec<(Value, Value)>,
     reverse: bool,
@@ -137,7 +137,7 @@ pub fn extreme(
     Ok(best.map(|(_, value)| value).unwrap_or_default())
 }
 
-/// Groups of values. That their keys have an order is all that the engine does not ask.
+/// Groups of values. The only thing that the engine does not check is that the keys have an order.
 pub fn groupby(value: &Value, arguments: &Args, state: &mut State) -> Result<Value, Error> {
     let names = ["attribute", "default", "case_sensitive"];
     let [attribute, default, _] = arguments.bind(names, 1)?;

@@ -9,10 +9,10 @@ use super::arguments::text;
 use super::print;
 use super::values::{Kind, is_iterable, kind, length, number, order, unlike, values, wrong};
 
-/// Whether a test holds for a value.
+/// A test of a value.
 type Alone = fn(&Value) -> bool;
 
-/// Tests of a value alone.
+/// Tests that take no argument.
 const ALONE: [(&str, Alone); 4] = [
     ("callable", |value| {
         matches!(kind(value), Kind::Other | Kind::Undefined | Kind::Loop)
@@ -28,10 +28,10 @@ const ALONE: [(&str, Alone); 4] = [
 /// Tests of the engine that Jinja does not have.
 const OTHERS: [&str; 4] = ["endingwith", "int", "safe", "startingwith"];
 
-/// Whether a test holds for an order.
+/// Whether a comparison is true for an order.
 type Holds = fn(Ordering) -> bool;
 
-/// Tests that compare a value with another, by all of their names.
+/// Tests that compare a value with another value, with all of their names.
 const ORDERS: [(&[&str], Holds); 4] = [
     (&["lt", "lessthan", "<"], Ordering::is_lt),
     (&["le", "<="], Ordering::is_le),
@@ -39,7 +39,7 @@ const ORDERS: [(&[&str], Holds); 4] = [
     (&["ge", ">="], Ordering::is_ge),
 ];
 
-/// Puts Jinja's tests in place of the engine's.
+/// Replaces the engine's tests with Jinja's tests.
 pub fn add(environment: &mut Environment) {
     for (name, holds) in ALONE {
         environment.add_test(name, move |value: &Value| holds(value));
@@ -79,7 +79,7 @@ pub fn add(environment: &mut Environment) {
         };
         environment.add_test(name, move |state: &mut State, value: &Value| {
             match kind(value) {
-                // What can't be a key is an error; any other value is the name of nothing.
+                // A value that can't be a key is an error; any other value is not the name of anything.
                 Kind::List | Kind::Dict | Kind::View => text(value).map(|_| false),
                 Kind::Text => known
                     .call(state, std::slice::from_ref(value))
@@ -90,7 +90,7 @@ pub fn add(environment: &mut Environment) {
     }
 }
 
-/// The remainder with the sign of the divisor. Whole numbers beyond the exact ones of a float do not come up.
+/// The remainder with the sign of the divisor. Whole numbers that a float can't represent exactly do not occur.
 fn rest(value: &Value, divisor: f64) -> Result<f64, Error> {
     let value = number(value).ok_or_else(|| unlike("a number", value))?;
     match divisor == 0.0 {

@@ -114,7 +114,8 @@ pub fn indent(value: &Value, arguments: &Args, state: &mut State) -> Result<Valu
     Ok(Value::from(out))
 }
 
-/// Puts values into a text with `%` fields. That there are no more values than fields is all that the engine does not ask.
+/// Puts values into a text with `%` fields. The only thing that the engine does not check is that there are no more values
+/// than fields.
 pub fn format(value: &Value, arguments: &Args, state: &mut State) -> Result<Value, Error> {
     let format = text(value, state)?;
     check_fields(&format, arguments.positional.len(), false)?;
@@ -122,12 +123,12 @@ pub fn format(value: &Value, arguments: &Args, state: &mut State) -> Result<Valu
     engines.call(state, &arguments.with(Value::from(format)))
 }
 
-/// A number rounded to so many digits after the point: to the nearest, half to even, or else up or down.
+/// A number rounded to a number of digits after the point: to the nearest, half to even, or else up or down.
 pub fn round(value: &Value, arguments: &Args, _: &mut State) -> Result<Value, Error> {
     let [precision, method] = arguments.bind(["precision", "method"], 0)?;
     let precision = whole(precision.as_ref(), 0)?.clamp(-400, 400);
     let own = number(value).ok_or_else(|| unlike("a number", value))?;
-    // Ten to a power, as exact as its digits.
+    // A power of ten, as exact as a literal.
     let factor: f64 = format!("1e{}", precision.abs())
         .parse()
         .unwrap_or(f64::INFINITY);
@@ -143,7 +144,11 @@ pub fn round(value: &Value, arguments: &Args, _: &mut State) -> Result<Value, Er
             Ok(digits) => format!("{own:.digits$}").parse().unwrap_or(own),
             Err(_) => scaled(f64::round_ties_even),
         },
-        Some(_) => return Err(wrong("the method is \"common\", \"ceil\" or \"floor\"")),
+        Some(_) => {
+            return Err(wrong(
+                "the method must be \"common\", \"ceil\" or \"floor\"",
+            ));
+        }
     };
     match integer(value).is_some() && method.is_none_or(|method| method.as_str() == Some("common"))
     {
@@ -152,7 +157,7 @@ pub fn round(value: &Value, arguments: &Args, _: &mut State) -> Result<Value, Er
     }
 }
 
-/// A whole number, of a text too.
+/// A whole number, possibly read from a text.
 pub fn int(value: &Value, arguments: &Args, state: &mut State) -> Result<Value, Error> {
     let [default, base] = arguments.bind(["default", "base"], 0)?;
     let default = default.unwrap_or_else(|| Value::from(0));
@@ -167,7 +172,7 @@ pub fn int(value: &Value, arguments: &Args, state: &mut State) -> Result<Value, 
     )
 }
 
-/// A number with a point, of a text too.
+/// A float, possibly read from a text.
 pub fn float(value: &Value, arguments: &Args, state: &mut State) -> Result<Value, Error> {
     let [default] = arguments.bind(["default"], 0)?;
     let default = default.unwrap_or_else(|| Value::from(0.0));
@@ -180,7 +185,7 @@ pub fn float(value: &Value, arguments: &Args, state: &mut State) -> Result<Value
     )
 }
 
-/// The number that the engine's own filter makes of a value, or else the default.
+/// The number that the engine's own filter makes from a value, or else the default.
 fn parsed(
     value: &Value,
     engines: Value,
@@ -189,7 +194,7 @@ fn parsed(
     state: &mut State,
 ) -> Result<Value, Error> {
     let value = match (kind(value), value.as_str()) {
-        // What has no value has no number either, not even the default.
+        // An undefined value is an error; it does not become the default.
         (Kind::Undefined, _) => return Err(unlike("a number", value)),
         (Kind::None, _) => return Ok(default),
         (_, Some(text)) => Value::from(text.trim_matches(is_space)),

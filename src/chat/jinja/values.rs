@@ -1,4 +1,4 @@
-//! What kind of Python's a value is, what it holds, and its order: Python's `type`, `len` and `<`.
+//! A value's Python type, its contents, and its order: Python's `type`, `len` and `<`.
 
 use std::cmp::Ordering;
 
@@ -7,7 +7,7 @@ use minijinja::{Error, ErrorKind, State};
 
 use super::objects::{Range, View};
 
-/// The types of Python that values of templates have.
+/// The Python types that values of templates have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Undefined,
@@ -58,9 +58,7 @@ pub fn wrong(problem: impl Into<String>) -> Error {
 /// The error for a value of another kind than was expected.
 pub fn unlike(expected: &str, value: &Value) -> Error {
     match kind(value) {
-        Kind::Undefined => wrong(format!(
-            "expected {expected}, found a value that is undefined"
-        )),
+        Kind::Undefined => wrong(format!("expected {expected}, found an undefined value")),
         other => wrong(format!(
             "expected {expected}, found a value of type {}",
             other.name()
@@ -90,7 +88,7 @@ impl Kind {
     }
 }
 
-/// A whole number, as which `True` and `False` count too.
+/// A whole number; `True` and `False` count as whole numbers too.
 pub fn whole(value: &Value) -> Option<i128> {
     match kind(value) {
         Kind::Bool => Some(i128::from(value.is_true())),
@@ -107,10 +105,12 @@ pub fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// All values of what can be gone through.
+/// All values of a value that can be iterated over.
 pub fn values(value: &Value, state: &State) -> Result<Vec<Value>, Error> {
     match kind(value) {
-        Kind::None | Kind::Namespace | Kind::Other => Err(unlike("something to go through", value)),
+        Kind::None | Kind::Namespace | Kind::Other => {
+            Err(unlike("something to iterate over", value))
+        }
         _ => {
             let mut all = Vec::new();
             for value in value.try_iter()?.checked() {
@@ -122,7 +122,7 @@ pub fn values(value: &Value, state: &State) -> Result<Vec<Value>, Error> {
     }
 }
 
-/// Whether the value can be gone through.
+/// Whether the value can be iterated over.
 pub fn is_iterable(value: &Value) -> bool {
     use Kind::{Dict, List, Loop, Range, Text, Tuple, Undefined, View};
     matches!(
@@ -131,7 +131,7 @@ pub fn is_iterable(value: &Value) -> bool {
     )
 }
 
-/// Python's `len`, of what has one.
+/// Python's `len`, for values that have it.
 pub fn length(value: &Value) -> Option<usize> {
     match kind(value) {
         Kind::Undefined => Some(0),
@@ -162,15 +162,15 @@ pub fn hashable(value: &Value) -> Result<(), Error> {
     }
 }
 
-/// The bytes that one fuel pays for.
+/// The bytes that one unit of fuel pays for.
 const BYTES_PER_FUEL: usize = 64;
 
-/// Pays for making so many bytes.
+/// Pays for creating this many bytes.
 pub fn pay(state: &State, bytes: usize) -> Result<(), Error> {
     state.consume_fuel((bytes / BYTES_PER_FUEL) as u64)
 }
 
-/// Which comes first; `None` if neither does, as with what is not a number.
+/// Which value comes first; `None` if neither does, as with NaN.
 pub fn order(left: &Value, right: &Value, state: &State) -> Result<Option<Ordering>, Error> {
     state.consume_fuel(1)?;
     if let (Some(left), Some(right)) = (left.as_str(), right.as_str()) {

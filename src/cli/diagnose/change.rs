@@ -1,4 +1,4 @@
-//! What a change of a graph file is, and the walks over its statements that changes are made of.
+//! What a change of a graph file is, and the walks over statements that make changes.
 
 use smallmind::architecture::ast::{Node, Statement};
 use smallmind::language::diagnostics::Position;
@@ -7,13 +7,13 @@ use smallmind::language::diagnostics::Position;
 pub struct Change {
     /// What was changed: "pairs: 'adjacent' in Rope".
     pub what: String,
-    /// Where.
+    /// Where it was changed.
     pub at: Vec<Position>,
     /// The file's nodes with the change.
     pub nodes: Vec<Statement>,
 }
 
-/// The ops that normalize.
+/// The norm ops.
 pub const NORMS: [&str; 2] = ["RmsNorm", "LayerNorm"];
 
 /// Calls `visit` with every node, in order.
@@ -30,7 +30,7 @@ pub fn each<'a>(statements: &'a [Statement], visit: &mut dyn FnMut(&'a Node)) {
     }
 }
 
-/// The statements with other nodes where `change` gives them.
+/// The statements, with nodes replaced where `change` returns other nodes.
 pub fn replaced(
     statements: &[Statement],
     change: &mut dyn FnMut(&Node) -> Option<Vec<Node>>,

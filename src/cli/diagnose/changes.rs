@@ -1,4 +1,4 @@
-//! Single changes of a graph file: the mistakes that are easily made and have no tensor, hence no message.
+//! Single changes of a graph file: mistakes that are easily made and that involve no tensor, so no message reports them.
 
 use smallmind::architecture::ast::{Argument, ArgumentKind, Node, Operand, OperandKind, Statement};
 use smallmind::graph::Graph;
@@ -26,7 +26,7 @@ fn set(node: &Node, name: &str, value: Value) -> Node {
     node
 }
 
-/// The node as the activation of that name.
+/// The node as the activation with this name.
 fn activation(node: &Node, name: &str) -> Node {
     Node {
         op: "Activation".to_string(),
@@ -49,7 +49,7 @@ fn number(position: Position, value: f64) -> Operand {
     }
 }
 
-/// A node of `op` on these operands, named after and standing where `node` does.
+/// A node of `op` with these operands, with a name derived from `node` and at its position.
 fn beside(node: &Node, name: &str, op: &str, inputs: Vec<Operand>) -> Node {
     Node {
         position: node.position,
@@ -61,7 +61,7 @@ fn beside(node: &Node, name: &str, op: &str, inputs: Vec<Operand>) -> Node {
     }
 }
 
-/// A norm whose gain has 1 added to it.
+/// A norm with 1 added to its gain.
 fn with_gain_plus_one(node: &Node) -> Option<Vec<Node>> {
     const GAIN: &str = "gain_plus_one";
     let mut norm = node.clone();
@@ -81,7 +81,7 @@ fn is_one(operand: &Operand) -> bool {
     }
 }
 
-/// A sum that adds 0 in place of 1.
+/// A sum that adds 0 instead of 1.
 fn without_one(node: &Node) -> Option<Vec<Node>> {
     let mut sum = node.clone();
     let one = sum.inputs.iter_mut().find(|operand| is_one(operand))?;
@@ -130,7 +130,7 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Change all these nodes at once, then each alone.
+    /// Change all these nodes at once, then each of them alone.
     fn each(&mut self, what: &str, nodes: &[&Node], change: &dyn Fn(&Node) -> Option<Vec<Node>>) {
         self.at_once(what.to_string(), nodes, change);
         if nodes.len() > 1 {
@@ -140,7 +140,7 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Exchange the second inputs of each two of these nodes.
+    /// Exchange the second inputs of each pair of these nodes.
     fn exchanged(&mut self, nodes: &[&Node]) {
         for (index, one) in nodes.iter().enumerate() {
             for other in nodes.iter().skip(index + 1) {
@@ -163,7 +163,7 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// The width of heads in the first op that attends, and of the first embedding.
+/// The head width of the first attention op, and the width of the first embedding.
 fn widths(graph: &Graph) -> (Option<usize>, Option<usize>) {
     let first = |is: &dyn Fn(&Op) -> bool| {
         let order = graph.order().into_iter();
@@ -180,7 +180,7 @@ fn widths(graph: &Graph) -> (Option<usize>, Option<usize>) {
     )
 }
 
-/// Every change that is tried, the likelier first.
+/// Every change that is tried, the more likely ones first.
 pub fn changes(statements: &[Statement], graph: &Graph) -> Vec<Change> {
     let mut all = Vec::new();
     each(statements, &mut |node| all.push(node));

@@ -1,7 +1,7 @@
-//! Where layers end, and which node is the first whose values are out of range.
+//! Finds where layers end, and the first node whose values are out of range.
 //!
-//! A node named "layer.3/…" is of layer 3. A layer's end is the last of its values that is read outside of it: what the
-//! Repeat's next iteration, or the nodes behind it, go on with.
+//! A node named "layer.3/…" belongs to layer 3. A layer's end is the last of its values that is read outside the layer: the
+//! value with which the Repeat's next iteration, or the nodes after the Repeat, continue.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
@@ -11,8 +11,8 @@ use smallmind::language::diagnostics::Position;
 
 use super::trace::{Statistics, Trace};
 
-/// How many times larger, or smaller, a value's root mean square may be than the residual stream's at the layer's
-/// beginning, or than 1 if that is less. Published models stay far below it even where single channels grow large.
+/// How many times larger, or smaller, a value's root mean square may be than the residual stream's root mean square at the
+/// layer's beginning, or than 1 if that is less. Published models stay far below this even where single channels grow large.
 const FACTOR: f64 = 1e4;
 
 /// The layers of a graph.
@@ -21,11 +21,11 @@ pub struct Layers {
     nodes: Vec<Vec<usize>>,
     /// Each layer's end, by its unique name.
     ends: Vec<String>,
-    /// The value that the first layer goes on with.
+    /// The value with which the first layer begins.
     before: Option<String>,
-    /// Where each layer's first and last nodes stand, in the file's lines.
+    /// The lines of each layer's first and last nodes in the file.
     places: Vec<Place>,
-    /// Where the first node behind each layer stands.
+    /// The position of the first node after each layer.
     behind: Vec<Option<Position>>,
 }
 
@@ -60,7 +60,7 @@ pub struct Suspect {
 }
 
 impl Suspect {
-    /// What is wrong with which node, and where it stands.
+    /// The node, its position, and what is wrong with it.
     pub fn describe(&self, file: &str) -> String {
         format!(
             "{}: node \"{}\", {}: {}",
@@ -87,7 +87,7 @@ fn reads(node: &FlatNode) -> impl Iterator<Item = &str> {
 }
 
 impl Layers {
-    /// The layers of an expanded graph file; none where nothing is repeated.
+    /// The layers of an expanded graph file; none if nothing is repeated.
     pub fn of(expanded: &Expanded) -> Layers {
         let layer_of = |node: &FlatNode| node.names.first().and_then(|name| layer(name));
         let mut nodes: Vec<Vec<usize>> = Vec::new();
@@ -132,7 +132,7 @@ impl Layers {
             let end = all()
                 .flat_map(|node| &node.names)
                 .rfind(|name| read.contains(name.as_str()));
-            // Layers that nothing goes on with: no stream runs through them.
+            // Nothing reads the end of these layers: no stream runs through them.
             let Some(end) = end else {
                 break;
             };
@@ -164,17 +164,17 @@ impl Layers {
         layers
     }
 
-    /// Whether nothing is repeated.
+    /// Whether there are no layers.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// How many there are.
+    /// The number of layers.
     pub fn count(&self) -> usize {
         self.ends.len()
     }
 
-    /// The value at a layer's end; `None` stands for what comes before the first layer.
+    /// The value at a layer's end; `None` as the layer stands for what comes before the first layer.
     pub fn end(&self, layer: Option<usize>) -> Option<&str> {
         match layer {
             None => self.before.as_deref(),
@@ -182,7 +182,7 @@ impl Layers {
         }
     }
 
-    /// Where a layer stands; for what comes before the first, from the file's first line to there.
+    /// The lines of a layer; what comes before the first layer is from the file's first line to there.
     pub fn place(&self, layer: Option<usize>) -> Place {
         let start = self.places.first().map_or(1, |place| place.first);
         let before = Place {
@@ -194,7 +194,7 @@ impl Layers {
             .unwrap_or(before)
     }
 
-    /// Where the first node behind the last of these layers stands.
+    /// The position of the first node after the last of these layers.
     pub fn behind(&self, layers: &[Option<usize>]) -> Option<Position> {
         let last = layers.iter().flatten().max()?;
         self.behind.get(*last).copied().flatten()
@@ -233,8 +233,8 @@ impl Layers {
         text
     }
 
-    /// The first node, of one layer or of all, whose values are not finite, or all zero, or [`FACTOR`] times what the
-    /// residual stream has where its layer begins.
+    /// The first node, of one layer or of all layers, whose values are not finite, or all zero, or larger or smaller than the
+    /// residual stream at the beginning of its layer by more than [`FACTOR`].
     pub fn suspect(
         &self,
         expanded: &Expanded,
@@ -257,7 +257,7 @@ impl Layers {
                     Some("all its values are 0".to_string())
                 } else if rms > FACTOR * stream {
                     Some(format!(
-                        "its root mean square is {rms:.2e}, where its layer begins with {stream:.2e}"
+                        "its root mean square is {rms:.2e}, but its layer begins with {stream:.2e}"
                     ))
                 } else {
                     None

@@ -1,9 +1,9 @@
-//! Where a graph that gives wrong values goes wrong, as far as values tell.
+//! Finds where a graph with wrong values goes wrong, as far as the values tell.
 //!
 //! What belongs here: which layer is the first whose output departs from what another program computed, which node is the
 //! first whose values are out of range, and which single change of the graph file makes the values agree. All of it runs
-//! the graph as it was loaded, without passes, on the scalar reference. What does not: comparing the model's own output
-//! (`check.rs`), and mistakes that the loader finds by itself.
+//! the graph as it was loaded, without passes, on the scalar reference. What does not belong: comparing the model's own
+//! output (`check.rs`), and mistakes that the loader finds by itself.
 
 mod change;
 mod changes;
@@ -28,12 +28,12 @@ use super::compare::Difference;
 use super::expected::{Hidden, Outputs};
 use super::failure::{Failure, error};
 
-/// Tokens of a prompt whose values are looked at, if the first of them shows that something is wrong.
+/// How many tokens of a prompt are looked at, if the first of them already shows that something is wrong.
 const FEWEST_TOKENS: usize = 8;
 /// The most elements of the weights that a trace loads, as f32: 2 GiB.
 const MOST_TRACED: usize = 1 << 29;
 
-/// A model whose values are looked into.
+/// A model whose values are examined.
 pub struct Subject<'a> {
     files: ModelFiles,
     headers: Option<Headers>,
@@ -42,7 +42,7 @@ pub struct Subject<'a> {
     tolerance: f64,
 }
 
-/// What is asked.
+/// What to find out.
 #[derive(Clone, Copy)]
 pub struct Question {
     /// Whether the model's output departs.
@@ -70,7 +70,7 @@ impl<'a> Subject<'a> {
         })
     }
 
-    /// The graph of these nodes in place of the graph file's.
+    /// The graph with these nodes in place of the graph file's nodes.
     fn build(&self, nodes: &[Statement]) -> Result<(Expanded, Built), Problems> {
         let file = ModelFile {
             nodes: nodes.to_vec(),
@@ -85,7 +85,7 @@ impl<'a> Subject<'a> {
         Ok((expanded, Built::new(graph)))
     }
 
-    /// Whether values lie so far apart that something is wrong.
+    /// Whether values are so far apart that something is wrong.
     fn departs(&self, found: &[f32], expected: &[f32]) -> bool {
         let largest = Difference::new(found, expected).largest;
         !matches!(
@@ -94,8 +94,8 @@ impl<'a> Subject<'a> {
         )
     }
 
-    /// How many tokens of the prompt show what is wrong: those up to the first whose output departs, and some more. A
-    /// text that is read whole is looked at whole.
+    /// How many tokens of the prompt show what is wrong: the tokens up to the first whose output departs, and some more. A
+    /// text that is read whole is examined whole.
     fn tokens(&self, found: &[f32], whole: bool) -> usize {
         let all = self.expected.input_ids.len();
         if whole {
@@ -108,7 +108,7 @@ impl<'a> Subject<'a> {
             .max(FEWEST_TOKENS.min(all))
     }
 
-    /// The first row that departs, in the unit of all rows.
+    /// The first row that departs, measured in the unit of all rows.
     fn first_row(&self, found: &[f32], expected: &[f32], width: usize) -> Option<usize> {
         let unit = Difference::unit(expected);
         let rows = found.chunks_exact(width).zip(expected.chunks_exact(width));
@@ -122,7 +122,7 @@ impl<'a> Subject<'a> {
         })
     }
 
-    /// What the values tell. `found` is the model's output for the whole prompt: [T, width].
+    /// Describes what the values tell. `found` is the model's output for the whole prompt: [T, width].
     pub fn diagnose(&self, found: &[f32], question: Question) -> Result<String, Failure> {
         let nodes = &self.files.graph.nodes;
         let (expanded, built) = self.build(nodes)?;
@@ -140,8 +140,8 @@ impl<'a> Subject<'a> {
             text += &row;
             let _ = writeln!(
                 text,
-                "values are not looked into: {elements} weights are too many for the reference (a model of the same \
-                 class with few layers and random weights answers at once)"
+                "the values are not examined: {elements} weights are too many for the reference (try a model of the same \
+                class with few layers and random weights)"
             );
             return Ok(text);
         }
@@ -170,7 +170,7 @@ impl<'a> Subject<'a> {
                 search::Target::Layer(layer) => Some(layer),
                 _ => None,
             };
-            // Without a layer, the rows of the output tell as much.
+            // If no layer is found, the rows of the output tell as much.
             if target == search::Target::Output {
                 text += &row;
             }
@@ -190,7 +190,7 @@ impl<'a> Subject<'a> {
         Ok(text)
     }
 
-    /// Whether the reference gives what is expected of the first tokens: what departs then is not the graph file's doing.
+    /// Whether the reference computes the expected values for the first tokens: then the graph file is not to blame.
     fn agrees_as_loaded(&self, expanded: &Expanded, trace: &Trace, tokens: usize) -> bool {
         let rows = self.expected.rows.get(..tokens * self.expected.width);
         let output = expanded.outputs.first();
@@ -200,7 +200,7 @@ impl<'a> Subject<'a> {
         })
     }
 
-    /// The first layer whose output departs, told in `text`.
+    /// Finds the first layer whose output departs, and describes it in `text`.
     fn first_layer(
         &self,
         layers: &Layers,
@@ -210,7 +210,7 @@ impl<'a> Subject<'a> {
     ) -> Result<Option<search::Target>, Failure> {
         let file = &self.files.graph.file;
         if layers.is_empty() {
-            text.push_str("the graph has no layers: hidden states are left aside\n");
+            text.push_str("the graph has no layers: hidden states are ignored\n");
             return Ok(None);
         }
         let mut agree = Vec::new();
@@ -218,7 +218,7 @@ impl<'a> Subject<'a> {
             let Some(name) = layers.end(state) else {
                 let count = layers.count();
                 return error(format!(
-                    "{} stands beside {count} layers, counted from 0",
+                    "{} has no layer: the graph has {count} layers, counted from 0",
                     Hidden::name(state)
                 ));
             };
@@ -273,14 +273,14 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// What it means that this row is the first that departs.
+/// Says what it means that this row is the first that departs.
 fn first_row(row: usize, rows: usize) -> String {
     match row {
         0 if rows > 1 => "the first row departs: rotation and the mask do nothing there".to_string(),
         0 => "the first row departs".to_string(),
         1 => "row 0 agrees, row 1 departs: positions, rotation, the mask, the scale of scores, or the cache".to_string(),
         row => format!(
-            "rows 0 to {} agree, row {row} departs: a window, or what depends on the position",
+            "rows 0 to {} agree, row {row} departs: a window, or something that depends on the position",
             row - 1
         ),
     }

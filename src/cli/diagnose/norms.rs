@@ -1,10 +1,10 @@
-//! Norms in another place: before a block instead of after its residual sum, or the reverse.
+//! Moves norms: to before a block instead of after its residual sum, or the reverse.
 
 use smallmind::architecture::ast::{Node, Operand, OperandKind, Statement};
 
 use super::change::{Change, NORMS, replaced};
 
-/// What the norm gives where it was moved to.
+/// The name of the norm's output in its new place.
 const MOVED: &str = "moved_norm";
 
 fn node(statement: &Statement) -> Option<&Node> {
@@ -26,7 +26,7 @@ fn sum(statement: &Statement) -> Option<&str> {
     (node.op == "Add" && reads(node, name)).then_some(name)
 }
 
-/// The norm that a statement is, and the name that it reads.
+/// The norm and the name that it reads, if the statement is a norm.
 fn norm(statement: &Statement) -> Option<(&Node, &str)> {
     let node = node(statement).filter(|node| NORMS.contains(&node.op.as_str()))?;
     match &node.inputs.first()?.kind {
@@ -48,7 +48,7 @@ fn reading(statements: &[Statement], from: &str, to: &str) -> Vec<Statement> {
     })
 }
 
-/// The norm under another name, of another value.
+/// The norm with another name, reading another value.
 fn moved(norm: &Node, name: &str, of: &str) -> Statement {
     let mut norm = norm.clone();
     norm.names = vec![name.to_string()];
@@ -61,7 +61,7 @@ fn moved(norm: &Node, name: &str, of: &str) -> Statement {
 /// Changes a Repeat's body, and notes the norms that it moves.
 type Mover<'a> = &'a dyn Fn(&[Statement], &mut Vec<Node>) -> Vec<Statement>;
 
-/// Each Repeat's body changed by `change`; none where no norm moves.
+/// The statements with each Repeat's body changed by `change`; `None` if no norm moves.
 fn in_bodies(statements: &[Statement], what: &str, change: Mover<'_>) -> Option<Change> {
     let mut norms = Vec::new();
     let nodes = statements
@@ -88,11 +88,11 @@ fn in_bodies(statements: &[Statement], what: &str, change: Mover<'_>) -> Option<
     })
 }
 
-/// Norms that stand after a residual sum, moved before the block that the sum ends.
+/// Norms after a residual sum, moved to before the block that the sum ends.
 pub fn norms_before(statements: &[Statement]) -> Option<Change> {
     in_bodies(
         statements,
-        "each norm before its block, not after the sum",
+        "each norm before its block instead of after the sum",
         &|body, norms| {
             let mut changed = Vec::new();
             let mut block = 0;
@@ -123,11 +123,11 @@ pub fn norms_before(statements: &[Statement]) -> Option<Change> {
     )
 }
 
-/// Norms that stand before a block, moved after the residual sum that ends it.
+/// Norms before a block, moved to after the residual sum that ends the block.
 pub fn norms_behind(statements: &[Statement]) -> Option<Change> {
     in_bodies(
         statements,
-        "each norm after the sum, not before its block",
+        "each norm after the sum instead of before its block",
         &|body, norms| {
             let mut changed = Vec::new();
             let mut pending: Option<(Node, String)> = None;

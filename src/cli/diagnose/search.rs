@@ -1,4 +1,4 @@
-//! Which single change of the graph file makes the values agree.
+//! Finds a single change of the graph file that makes the values agree.
 
 use std::fmt::Write;
 
@@ -19,7 +19,7 @@ const MOST_PRODUCTS: usize = 1 << 30;
 /// The first value that departs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// What the first layer is given.
+    /// The input of the first layer.
     Before,
     /// A layer's end.
     Layer(usize),
@@ -47,8 +47,8 @@ pub fn search(
         match agrees(subject, &change, target, ids, weights)? {
             Tried::TooLarge => {
                 return Ok(
-                    "no changes are tried: the weights are too many for the reference (a model of the same class with \
-                     few layers and random weights answers at once)\n"
+                    "no changes are tried: there are too many weights for the reference (try a model of the same class with \
+                    few layers and random weights)\n"
                         .to_string(),
                 );
             }

@@ -1,4 +1,4 @@
-//! Values of a graph for the first tokens of a prompt, by the scalar reference.
+//! Values of a graph for the first tokens of a prompt, computed by the scalar reference.
 
 use std::collections::HashMap;
 
@@ -37,7 +37,7 @@ impl Built {
         &self.graph
     }
 
-    /// The graph cut to what these values need; `None` if one is not there.
+    /// The part of the graph that these values need; `None` if a value does not exist.
     pub fn cut(&self, names: &[&str]) -> Option<Graph> {
         let values: Option<Vec<Value>> = names
             .iter()
@@ -75,7 +75,7 @@ pub fn run(graph: &Graph, weights: &WeightFiles, tokens: &[u32]) -> Result<Vec<T
     }
 }
 
-/// What can be told of a value at a glance.
+/// A summary of a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Statistics {
     /// The root of the mean of the squares.
@@ -110,7 +110,7 @@ impl Trace {
         self.values.contains_key(name)
     }
 
-    /// The elements of a value, none if there is no such value.
+    /// The elements of a value; empty if there is no such value.
     pub fn floats(&self, name: &str) -> Vec<f32> {
         self.values
             .get(name)

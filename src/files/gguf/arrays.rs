@@ -1,11 +1,11 @@
-//! Metadata that vocabularies are made of: texts, flags, and long arrays of one type.
+//! The metadata of vocabularies: texts, flags, and long arrays of one type.
 
 use super::cursor::{Cursor, Stop};
 use super::metadata::{Metadata, ValueType};
 use crate::language::value::Value;
 
 impl Metadata {
-    /// The value of a key that holds a text.
+    /// The value of a key, if it is a text.
     pub fn text(&self, key: &str) -> Option<String> {
         match self.get(key) {
             Some(Value::Str(text)) => Some(text),
@@ -13,7 +13,7 @@ impl Metadata {
         }
     }
 
-    /// The value of a key that holds a boolean.
+    /// The value of a key, if it is a boolean.
     pub fn flag(&self, key: &str) -> Option<bool> {
         match self.get(key) {
             Some(Value::Bool(flag)) => Some(flag),
@@ -21,7 +21,7 @@ impl Metadata {
         }
     }
 
-    /// An array of texts, in place; `None` if there is no such key. The error says what the key holds instead.
+    /// An array of texts, borrowed from the file; `None` if there is no such key. The error says what the value is instead.
     pub fn texts(&self, key: &str) -> Result<Option<Vec<&str>>, String> {
         self.elements(key, "texts", |cursor, element| {
             let bytes = match element {
@@ -34,7 +34,7 @@ impl Metadata {
         })
     }
 
-    /// An array of floats (integers are taken too); `None` if there is no such key.
+    /// An array of floats (integers are converted); `None` if there is no such key.
     pub fn floats(&self, key: &str) -> Result<Option<Vec<f32>>, String> {
         self.elements(key, "floats", |cursor, element| {
             Some(match element {
@@ -46,12 +46,12 @@ impl Metadata {
         })
     }
 
-    /// An array of integers of 32 bits; `None` if there is no such key.
+    /// An array of 32-bit integers; `None` if there is no such key.
     pub fn integers(&self, key: &str) -> Result<Option<Vec<i32>>, String> {
         self.elements(key, "integers of 32 bits", |cursor, element| {
             Some(match element {
                 ValueType::I32 => cursor.array().map(i32::from_le_bytes),
-                // Numbers of kinds and ids, which are small.
+                // These are numbers of kinds and ids, which are small.
                 ValueType::U32 => cursor.u32().map(|n| i32::try_from(n).unwrap_or(i32::MAX)),
                 _ => return None,
             })
@@ -66,7 +66,7 @@ impl Metadata {
         })
     }
 
-    /// The elements of an array. `read` gives the next, or `None` if it does not read elements of this type.
+    /// The elements of an array. `read` returns the next one, or `None` if it cannot read elements of this type.
     fn elements<'m, T>(
         &'m self,
         key: &str,
@@ -88,7 +88,7 @@ impl Metadata {
         cursor.reading = key.to_string();
         let element = ValueType::read(&mut cursor).map_err(stopped)?;
         let count = cursor.u64().map_err(stopped)?;
-        // The header's check has compared the count with the file's length.
+        // The check of the header has compared the count with the length of the file.
         let mut values = Vec::new();
         let most = usize::try_from(count).unwrap_or(0).min(bytes.len());
         values

@@ -1,4 +1,4 @@
-//! Reading a header's bytes in order, none beyond the file's end.
+//! Reads the bytes of a header in order, and none beyond the end of the file.
 
 use std::fmt;
 
@@ -8,11 +8,11 @@ pub const MAX_HEADER_BYTES: usize = 256 << 20;
 /// Why reading a header stopped.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// The file has at least this many bytes, counted from its start, and they are needed.
+    /// The file has at least this many bytes, counted from its start, and reading needs them.
     More(usize),
-    /// The file is not a GGUF file, is cut off, or lies.
+    /// The file is not a GGUF file, is cut off, or contradicts itself.
     Bad(String),
-    /// What it says of a tensor can't be true.
+    /// The description of a tensor cannot be true.
     BadTensor {
         /// The tensor.
         tensor: String,
@@ -27,18 +27,18 @@ impl Stop {
     }
 }
 
-/// A place in a header. Numbers are little-endian.
+/// A position in a header. Numbers are little-endian.
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// Bytes of the whole file, of which `bytes` is the beginning.
+    /// The length of the whole file, of which `bytes` is the beginning.
     available: u64,
-    /// What is being read, for errors: "metadata key 3".
+    /// What is being read, for error messages: "metadata key 3".
     pub reading: String,
 }
 
 impl<'a> Cursor<'a> {
-    /// At the start of a file that is `available` bytes long and begins with `bytes`.
+    /// A cursor at the start of a file that is `available` bytes long and begins with `bytes`.
     pub fn new(bytes: &'a [u8], available: u64) -> Self {
         Cursor {
             bytes,
@@ -48,7 +48,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Bytes from the file's start.
+    /// The number of bytes from the start of the file.
     pub fn position(&self) -> usize {
         self.at
     }
@@ -58,13 +58,14 @@ impl<'a> Cursor<'a> {
         Stop::Bad(format!("{}: {problem}", self.reading))
     }
 
-    /// Fails unless the rest of the file can hold `count` things of at least `least` bytes each. `what` names them.
+    /// Fails unless the rest of the file has room for `count` things of at least `least` bytes each. `what` is the word for
+    /// the things.
     pub fn expect(&self, count: u64, least: u64, what: &str) -> Result<(), Stop> {
         let rest = self.available.saturating_sub(self.at as u64);
         match count.checked_mul(least) {
             Some(needed) if needed <= rest => Ok(()),
             _ => Err(self.problem(format_args!(
-                "{count} {what} are claimed, but {rest} bytes follow; the file is cut off or lies"
+                "{count} {what} are claimed, but {rest} bytes follow; the file is cut off or damaged"
             ))),
         }
     }
@@ -78,7 +79,7 @@ impl<'a> Cursor<'a> {
             .filter(|&end| end <= MAX_HEADER_BYTES);
         let Some(end) = end else {
             return Err(self.problem(format_args!(
-                "the header is longer than the {MAX_HEADER_BYTES} bytes that are read at most"
+                "the header is longer than {MAX_HEADER_BYTES} bytes, the most that is read"
             )));
         };
         let taken = self.bytes.get(self.at..end).ok_or(Stop::More(end))?;
@@ -100,7 +101,7 @@ impl<'a> Cursor<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    /// A string's bytes: a length of 64 bits, then as many bytes.
+    /// The bytes of a string: a length of 64 bits, then that many bytes.
     pub fn string(&mut self) -> Result<&'a [u8], Stop> {
         let length = self.u64()?;
         self.take(length)

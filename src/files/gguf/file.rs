@@ -1,4 +1,4 @@
-//! One GGUF file whose header has been checked.
+//! A GGUF file whose header has been checked.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,13 +16,13 @@ use crate::files::opened::OpenFile;
 use crate::files::tensor_file::{ErrorsOf, TensorFileError, TensorHeader};
 use crate::files::weight::Weight;
 
-/// How much of a file is read at first where only its header is wanted, in bytes.
+/// How many bytes are read first if only the header of a file is needed.
 const FIRST_READ: usize = 64 << 10;
-/// Bytes of memory that reading to the end wants besides those that it reads.
+/// Bytes of memory that reading to the end needs in addition to the bytes that are read.
 const SPARE: usize = 64;
 
-/// A GGUF file whose header has been checked: every tensor's bytes lie in the file, aligned and without overlaps. Only of
-/// types that are not known the extent is not known either.
+/// A GGUF file whose header has been checked: the bytes of every tensor are in the file, aligned and without overlaps. Only
+/// for tensors of unknown types is the extent unknown.
 #[derive(Debug)]
 pub struct GgufFile {
     contents: Contents,
@@ -36,7 +36,7 @@ impl GgufFile {
         Self::from_bytes(path, Mapped::open(path)?)
     }
 
-    /// Checks the header of a whole file held in `bytes`; `label` stands for its path in errors.
+    /// Checks the header of a whole file in `bytes`; `label` replaces its path in errors.
     pub fn from_bytes(label: &Path, bytes: Mapped) -> Result<Self, TensorFileError> {
         let available = bytes.len() as u64;
         let header = read_header(&bytes, available, true).map_err(|stop| refusal(label, stop))?;
@@ -44,22 +44,22 @@ impl GgufFile {
         Ok(Self::new(label, head, Contents::Whole(bytes), header))
     }
 
-    /// Checks the file's header. Tensor data is read where it is asked for by [`GgufFile::weight`].
+    /// Checks the header of the file. Tensor data is read when [`GgufFile::weight`] needs it.
     pub fn open_to_read(path: &Path) -> Result<Self, TensorFileError> {
         let file = OpenFile::open(path)?;
         let (head, header) = Self::head(path, &mut file.file(), true)?;
         Ok(Self::new(path, head, Contents::Read(file), header))
     }
 
-    /// Reads the header alone: metadata, names, types and shapes, for which the data need not be there. Everything but
-    /// the file's length is checked as in [`GgufFile::open`].
+    /// Reads only the header: metadata, names, types and shapes; the data need not be there. Everything but the length of
+    /// the file is checked as in [`GgufFile::open`].
     pub fn open_header(path: &Path) -> Result<Self, TensorFileError> {
         let mut input = File::open(path).map_err(ErrorsOf(path).io("read"))?;
         let (head, header) = Self::head(path, &mut input, false)?;
         Ok(Self::new(path, head, Contents::HeaderOnly, header))
     }
 
-    /// The file's beginning, and the header that it is. `with_data` is whether the data must be there.
+    /// The beginning of the file, and the header that was read from it. `with_data` is whether the data must be there.
     fn head(
         path: &Path,
         input: &mut File,
@@ -75,11 +75,12 @@ impl GgufFile {
         let mut bytes = Vec::new();
         let mut wanted = FIRST_READ;
         loop {
-            // What the header claims to need was compared with the file's length, so that no lie makes this large.
+            // What the header claims to need has been compared with the length of the file, so no false claim can make this
+            // large.
             let more = wanted.saturating_sub(bytes.len());
             let left = available.saturating_sub(bytes.len() as u64);
             let room = usize::try_from(left).unwrap_or(usize::MAX).min(more);
-            // Reading to the end asks for a few bytes more than there are, and the program ends if it gets none.
+            // `read_to_end` allocates a few bytes more than there are, and the program would be aborted if that failed.
             bytes
                 .try_reserve_exact(room.saturating_add(SPARE))
                 .map_err(|_| io(ErrorKind::OutOfMemory.into()))?;
@@ -103,7 +104,7 @@ impl GgufFile {
         }
     }
 
-    /// The file that begins with `header`, all of it, and is `length` bytes long; `label` stands for its path in errors.
+    /// The file that begins with the complete `header` and is `length` bytes long; `label` replaces its path in errors.
     #[cfg(any(test, feature = "tokenizer", feature = "internals"))]
     pub fn from_header(
         label: &Path,
@@ -115,7 +116,7 @@ impl GgufFile {
         Ok(Self::new(label, head, Contents::HeaderOnly, read))
     }
 
-    /// `head` begins as the file does and holds the header.
+    /// `head` is the beginning of the file, and contains the header.
     fn new(file: &Path, head: Mapped, contents: Contents, header: Header) -> Self {
         GgufFile {
             contents,
@@ -124,22 +125,22 @@ impl GgufFile {
         }
     }
 
-    /// The file's path, or the label it was given.
+    /// The path of the file, or its label.
     pub fn path(&self) -> &Path {
         self.metadata.path()
     }
 
-    /// What the file says of its model.
+    /// The metadata of the model.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// The tensors' names, sorted.
+    /// The names of the tensors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// A tensor as it lies in the file.
+    /// A tensor as it is stored in the file.
     pub fn tensor(&self, name: &str) -> Option<StoredTensor<'_>> {
         let entry = self.tensors.get(name)?;
         let bytes = self.contents.whole();
@@ -151,7 +152,7 @@ impl GgufFile {
         })
     }
 
-    /// Type and shape of a tensor.
+    /// The type and the shape of a tensor.
     pub fn header(&self, name: &str) -> Option<TensorHeader> {
         let entry = self.tensors.get(name)?;
         Some(TensorHeader {
@@ -161,7 +162,7 @@ impl GgufFile {
         })
     }
 
-    /// A tensor's bytes as the file has them.
+    /// The bytes of a tensor, as in the file.
     #[cfg(any(test, feature = "internals"))]
     pub fn bytes(&self, name: &str) -> Result<&[u8], TensorFileError> {
         let errors = ErrorsOf(self.path());
@@ -172,27 +173,27 @@ impl GgufFile {
         Ok(bytes.get(entry.bytes.clone()).unwrap_or_default())
     }
 
-    /// Where a tensor's bytes lie in the file.
+    /// The range of a tensor's bytes in the file.
     pub fn place(&self, name: &str) -> Result<Range<usize>, TensorFileError> {
         let entry = self.tensors.get(name);
         let entry = entry.ok_or_else(|| ErrorsOf(self.path()).not_found(name))?;
         Ok(entry.bytes.clone())
     }
 
-    /// The bytes `range` of the file, where a tensor lies.
+    /// The bytes `range` of the file, within the tensor `name`.
     pub fn copy(&self, name: &str, range: Range<usize>) -> Result<Vec<u8>, TensorFileError> {
         let copied = self.contents.copy(range)?;
         copied.ok_or_else(|| ErrorsOf(self.path()).header_only(name))
     }
 
-    /// Bytes that a tensor takes in the file; `None` if there is none of that name, or its type is not known.
+    /// The number of bytes of a tensor in the file; `None` if there is no tensor with that name, or if its type is unknown.
     #[cfg(feature = "internals")]
     pub fn stored_bytes(&self, name: &str) -> Option<usize> {
         let entry = self.tensors.get(name)?;
         Some(entry.bytes.len()).filter(|&bytes| bytes > 0)
     }
 
-    /// A tensor as a view of the file, or of what is read of it here.
+    /// A tensor as a view of the file, or of the part that is read here.
     pub fn weight(&self, name: &str) -> Result<Weight, TensorFileError> {
         let errors = ErrorsOf(self.path());
         let entry = self
@@ -208,44 +209,44 @@ impl GgufFile {
         Weight::new(bytes, start, element, &entry.shape).map_err(|source| errors.view(name, source))
     }
 
-    /// Fails if the file is not what it was when it was opened.
+    /// Fails if the file has changed since it was opened.
     pub fn check(&self) -> Result<(), MapError> {
         self.contents.check()
     }
 
-    /// Let the system take back the memory of what was read of the file.
+    /// Lets the system reclaim the memory of what was read of the file.
     pub fn release(&self) {
         self.contents.release();
     }
 }
 
-/// A tensor as it lies in a file.
+/// A tensor as it is stored in a file.
 #[derive(Debug, Clone, Copy)]
 pub struct StoredTensor<'a> {
-    /// The elements' type.
+    /// The type of the elements.
     pub tensor_type: TensorType,
     /// Dimensions, outermost first; at least one, none of them 0.
     pub shape: &'a [usize],
-    /// Where its data starts, in bytes from the file's start.
+    /// Where the data of the tensor starts, in bytes from the start of the file.
     pub start: usize,
-    /// Its data; `None` if only the header was opened. Empty if the type is not known.
+    /// The data of the tensor; `None` if only the header was opened. Empty if the type is unknown.
     pub bytes: Option<&'a [u8]>,
 }
 
-/// Whether a file begins as GGUF files do.
+/// Whether a file begins like a GGUF file.
 pub fn is_gguf(path: &Path) -> bool {
     let mut magic = [0; 4];
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
     read.is_ok() && magic == MAGIC
 }
 
-/// What is wrong with the header, as an error that names the file.
+/// The problem with the header, as an error that names the file.
 fn refusal(file: &Path, stop: Stop) -> TensorFileError {
     let errors = ErrorsOf(file);
     match stop {
         Stop::Bad(problem) => errors.malformed(problem),
         Stop::BadTensor { tensor, problem } => errors.bad_tensor(&tensor, problem),
-        // The reader asks for more only where the file has more.
+        // The reader asks for more only if the file has more.
         Stop::More(needed) => errors.malformed(format!("the header needs {needed} bytes")),
     }
 }

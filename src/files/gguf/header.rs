@@ -8,31 +8,32 @@ use super::metadata::{Entry, ValueType, integer_at};
 use super::tensors::{Described, TensorEntry, TensorType, check_extents};
 use crate::files::foreign::foreign;
 
-/// The bytes that every GGUF file begins with.
+/// The bytes with which every GGUF file begins.
 pub const MAGIC: [u8; 4] = *b"GGUF";
 /// The most metadata keys, and the most tensors.
 const MOST_ENTRIES: u64 = 1 << 20;
-/// The fewest bytes of a metadata entry: the key's length, a type, a value of one byte.
+/// The fewest bytes of a metadata entry: the length of the key, a type, and a value of one byte.
 const LEAST_KEY: u64 = 8 + 4 + 1;
-/// The fewest bytes of a tensor's description: name's length, number of dimensions, one of them, type, offset.
+/// The fewest bytes of the description of a tensor: the length of the name, the number of dimensions, one dimension, the
+/// type and the offset.
 const LEAST_TENSOR: u64 = 8 + 4 + 8 + 4 + 8;
 /// The most dimensions of a tensor.
 pub(crate) const MOST_DIMS: u32 = 4;
-/// The key of the alignment that tensor data has, in bytes.
+/// The key for the alignment of tensor data, in bytes.
 pub(crate) const ALIGNMENT: &str = "general.alignment";
-/// The alignment where the file states none.
+/// The alignment if the file does not state one.
 pub(crate) const DEFAULT_ALIGNMENT: u64 = 32;
 
 /// A checked header.
 #[derive(Debug)]
 pub(super) struct Header {
-    /// Where each key's value lies.
+    /// Where the value of each key is stored.
     pub metadata: BTreeMap<String, Entry>,
     /// The tensors.
     pub tensors: BTreeMap<String, TensorEntry>,
 }
 
-/// Reads a header from the beginning of a file that is `available` bytes long. `with_data` is whether tensors must lie
+/// Reads a header from the beginning of a file that is `available` bytes long. `with_data` is whether the tensors must lie
 /// within the file.
 pub(super) fn read_header(bytes: &[u8], available: u64, with_data: bool) -> Result<Header, Stop> {
     let mut cursor = Cursor::new(bytes, available);
@@ -46,12 +47,12 @@ pub(super) fn read_header(bytes: &[u8], available: u64, with_data: bool) -> Resu
         2 | 3 => {}
         version if matches!(version.swap_bytes(), 1..16) => {
             return Err(Stop::bad(
-                "a big-endian GGUF file; little-endian ones are read",
+                "a big-endian GGUF file; only little-endian ones can be read",
             ));
         }
         version => {
             return Err(Stop::bad(format!(
-                "version {version} of GGUF; versions 2 and 3 are read"
+                "version {version} of GGUF; only versions 2 and 3 can be read"
             )));
         }
     }
@@ -92,7 +93,7 @@ fn read_metadata(cursor: &mut Cursor<'_>, count: u64) -> Result<BTreeMap<String,
         };
         match metadata.entry(key) {
             Slot::Vacant(slot) => slot.insert(entry),
-            Slot::Occupied(_) => return Err(cursor.problem("it stands twice")),
+            Slot::Occupied(_) => return Err(cursor.problem("it occurs twice")),
         };
     }
     Ok(metadata)
@@ -135,7 +136,7 @@ fn read_tensors(cursor: &mut Cursor<'_>, count: u64) -> Result<Vec<Described>, S
                 _ => return Err(bad(format!("a dimension can't be {dim}"))),
             }
         }
-        // The file has the innermost dimension first.
+        // The file lists the innermost dimension first.
         shape.reverse();
         let tensor_type = TensorType(cursor.u32()?);
         let offset = cursor.u64()?;

@@ -1,4 +1,4 @@
-//! Metadata: checked once, and read from the file's bytes when asked for.
+//! Metadata: checked once, and read from the bytes of the file on demand.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,14 +9,15 @@ use super::cursor::{Cursor, Stop};
 use crate::files::map::Mapped;
 use crate::language::value::Value;
 
-/// How many arrays may lie inside each other.
+/// How deep arrays may be nested.
 const DEEPEST: usize = 8;
-/// The longest value that is given as a [`Value`], in bytes of the file; of longer arrays (vocabularies) only the length is.
+/// The longest value that is returned as a [`Value`], in bytes of the file; for longer arrays (vocabularies) only the length
+/// is available.
 const LONGEST_VALUE: usize = 1 << 20;
-/// What follows an array's key in the path of its length.
+/// The suffix that turns the key of an array into the path of its length.
 const LENGTH: &str = ".length";
 
-/// The type of a metadata value, in the order of the numbers that files give them, from 0.
+/// The type of a metadata value, in the order of the numbers in files, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ValueType {
     U8,
@@ -35,7 +36,7 @@ pub(crate) enum ValueType {
 }
 
 impl ValueType {
-    /// Reads the number that stands for a type.
+    /// Reads the number of a type.
     pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Self, Stop> {
         Ok(match cursor.u32()? {
             0 => ValueType::U8,
@@ -55,7 +56,7 @@ impl ValueType {
         })
     }
 
-    /// Bytes of a value, or the fewest if they differ.
+    /// The bytes of a value, or the fewest if they vary.
     fn bytes(self) -> u64 {
         match self {
             ValueType::U8 | ValueType::I8 | ValueType::Bool => 1,
@@ -66,7 +67,7 @@ impl ValueType {
         }
     }
 
-    /// Checks a value and moves after it. `depth` arrays lie around it.
+    /// Checks a value and moves past it. `depth` is the number of arrays around it.
     pub(super) fn skip(self, cursor: &mut Cursor<'_>, depth: usize) -> Result<(), Stop> {
         match self {
             ValueType::Bool => check_bools(cursor, 1),
@@ -92,8 +93,8 @@ impl ValueType {
         }
     }
 
-    /// Reads a value that has been checked. Text that is not UTF-8 has U+FFFD; a float that is not finite is one of the texts
-    /// 'Infinity', '-Infinity' and 'NaN', as in JSON.
+    /// Reads a value that has been checked. In a text, bytes that are not UTF-8 become U+FFFD; a float that is not finite
+    /// becomes one of the texts 'Infinity', '-Infinity' and 'NaN', as in JSON.
     fn value(self, cursor: &mut Cursor<'_>) -> Result<Value, Stop> {
         let float = |x: f64| match x.is_finite() {
             true => Value::Float(x),
@@ -134,11 +135,11 @@ fn check_bools(cursor: &mut Cursor<'_>, count: u64) -> Result<(), Stop> {
     }
 }
 
-/// A checked value's place.
+/// The place of a checked value.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub value_type: ValueType,
-    /// In bytes from the file's start.
+    /// In bytes from the start of the file.
     pub range: Range<usize>,
 }
 
@@ -153,7 +154,7 @@ impl Entry {
     }
 }
 
-/// The integer that lies at `entry`, if it is one.
+/// The integer at `entry`, if it is one.
 pub(super) fn integer_at(bytes: &[u8], entry: &Entry) -> Option<i64> {
     if entry.range.len() > LONGEST_VALUE {
         return None;
@@ -162,14 +163,14 @@ pub(super) fn integer_at(bytes: &[u8], entry: &Entry) -> Option<i64> {
     value.as_int()
 }
 
-/// What a GGUF file says of its model: values by key. Cheap to clone.
+/// The metadata of a GGUF file about its model: values by key. Cheap to clone.
 ///
-/// As a source of parameters it takes a whole key for a path (`llama.block_count`); an array's key and `.length` give its
-/// number of values. Arrays longer than 1 MiB are given by their length alone.
+/// As a source of parameters, a path is a whole key (`llama.block_count`); the key of an array followed by `.length` is the
+/// number of its values. For arrays longer than 1 MiB only the length is available.
 #[derive(Debug, Clone)]
 pub struct Metadata {
     file: PathBuf,
-    /// The file's beginning, with all of the metadata.
+    /// The beginning of the file, with all of the metadata.
     bytes: Mapped,
     entries: Arc<BTreeMap<String, Entry>>,
 }
@@ -183,7 +184,7 @@ impl Metadata {
         }
     }
 
-    /// The file's path, or the label it was given.
+    /// The path of the file, or its label.
     pub fn path(&self) -> &Path {
         &self.file
     }
@@ -193,24 +194,24 @@ impl Metadata {
         self.entries.keys().map(String::as_str)
     }
 
-    /// The value of a key that holds an integer.
+    /// The value of a key, if it is an integer.
     pub fn integer(&self, key: &str) -> Option<i64> {
         integer_at(&self.bytes, self.entries.get(key)?)
     }
 
-    /// The value of a key as it stands in the file: the number of its type, and its bytes.
+    /// The value of a key as it is stored in the file: the number of its type, and its bytes.
     pub fn raw(&self, key: &str) -> Option<(u32, &[u8])> {
         let (value_type, bytes) = self.value_bytes(key)?;
         Some((value_type as u32, bytes))
     }
 
-    /// The type and the bytes of a value.
+    /// The type and the bytes of the value of a key.
     pub(super) fn value_bytes(&self, key: &str) -> Option<(ValueType, &[u8])> {
         let entry = self.entries.get(key)?;
         Some((entry.value_type, self.bytes.get(entry.range.clone())?))
     }
 
-    /// How many values the array of a key has; `None` if there is no such key, or it holds no array.
+    /// The number of values in the array of a key; `None` if there is no such key, or if its value is not an array.
     pub fn array_len(&self, key: &str) -> Option<u64> {
         let entry = self.entries.get(key)?;
         if entry.value_type != ValueType::Array {
@@ -222,8 +223,8 @@ impl Metadata {
         })
     }
 
-    /// The value of a key, or the length of the array of a key followed by `.length`; none if there is no such key, or its
-    /// value is too long to be a parameter.
+    /// The value of a key, or the length of an array for its key followed by `.length`; `None` if there is no such key, or
+    /// if its value is too long for a parameter.
     pub fn get(&self, path: &str) -> Option<Value> {
         match self.entries.get(path) {
             Some(entry) if entry.range.len() > LONGEST_VALUE => None,
@@ -235,7 +236,7 @@ impl Metadata {
         }
     }
 
-    /// What messages call the file.
+    /// The name of the file in messages.
     pub fn describe(&self) -> String {
         self.file.display().to_string()
     }

@@ -1,8 +1,8 @@
-//! GGUF: a file with metadata, tensor descriptions and tensor data, or several such files that are one model.
+//! GGUF: a file with metadata, tensor descriptions and tensor data, or several such files that form one model.
 //!
-//! What belongs here: reading versions 2 and 3 of the format (little-endian), with every count,
-//! length, offset and name checked against the file before it is believed. What does not: which keys and tensors a model
-//! has (`graphs/*.ron`), what quantized blocks mean (`blocks`), and what its vocabulary means.
+//! What belongs here: reading versions 2 and 3 of the format (little-endian), with every count, length, offset and name
+//! checked against the file before it is used. What is absent: which keys and tensors a model has (`graphs/*.ron`), what
+//! quantized blocks mean (`blocks`), and what a vocabulary means.
 
 mod arrays;
 mod cursor;

@@ -1,4 +1,4 @@
-//! Models that lie in several files: `NAME-00001-of-00003.gguf` and its siblings, as `llama-gguf-split` names them.
+//! Models that consist of several files: `NAME-00001-of-00003.gguf` and its siblings, as `llama-gguf-split` names them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use super::GgufFile;
 use crate::files::tensor_file::{ErrorsOf, Open, TensorFileError};
 
-/// The key with the number of parts.
+/// The key for the number of parts.
 const COUNT: &str = "split.count";
-/// The key with the part's number, from 0.
+/// The key for the number of the part, from 0.
 const NUMBER: &str = "split.no";
-/// The key with the number of tensors of all parts.
+/// The key for the number of tensors in all parts.
 const TENSORS: &str = "split.tensors.count";
-/// Digits of a number in a part's name.
+/// Digits of a number in the name of a part.
 const DIGITS: usize = 5;
 
-/// Opens a file and, if it is one part of a model, all other parts: the first part, which has the model's metadata, and the
-/// others in order. No tensor stands in two of them.
+/// Opens a file and, if it is one part of a model, all other parts. Returns the first part, which has the metadata of the
+/// model, and the others in order. No tensor is in two parts.
 pub fn open_parts(path: &Path, open: Open) -> Result<(GgufFile, Vec<GgufFile>), TensorFileError> {
     let file = open_one(path, open)?;
     let count = match file.metadata().integer(COUNT) {
@@ -25,7 +25,7 @@ pub fn open_parts(path: &Path, open: Open) -> Result<(GgufFile, Vec<GgufFile>), 
     };
     let Some(name) = PartName::of(path).filter(|name| i64::from(name.count) == count) else {
         return Err(ErrorsOf(path).malformed(format!(
-            "one of {count} parts of a model, whose name should end in -00001-of-{count:05}.gguf or the like: that is how the others are found"
+            "one of {count} parts of a model; its name should end like -00001-of-{count:05}.gguf, so that the other parts can be found"
         )));
     };
     let mut parts = Vec::new();
@@ -53,7 +53,7 @@ pub fn open_parts(path: &Path, open: Open) -> Result<(GgufFile, Vec<GgufFile>), 
         }
         parts.extend(part);
     }
-    // The named part was left out until here.
+    // The named part was left out until now.
     let place = usize::try_from(name.number - 1).unwrap_or_default();
     parts.insert(place.min(parts.len()), file);
     check_tensors(&parts)?;
@@ -61,8 +61,8 @@ pub fn open_parts(path: &Path, open: Open) -> Result<(GgufFile, Vec<GgufFile>), 
     Ok((first, parts))
 }
 
-/// The models among the files that have these names: of a model in several parts, its first. What belongs to a model of
-/// text without being one is left out.
+/// The models among the files with these names; for a model in several parts, its first part. Files that belong to a text
+/// model without being one are left out.
 pub fn models_among(names: &[String]) -> Vec<String> {
     let ggufs = names.iter().filter(|name| {
         let name = name.to_ascii_lowercase();
@@ -77,14 +77,14 @@ pub fn models_among(names: &[String]) -> Vec<String> {
     ggufs.filter(|name| !is_later_part(name)).cloned().collect()
 }
 
-/// Whether the file of that name, in small letters, belongs to a model of text without being one: projections of images,
+/// Whether the file with that name, in lower case, belongs to a text model without being one: image projections, or
 /// statistics for quantizing.
 pub fn is_companion(name: &str) -> bool {
     name.contains("mmproj") || name.contains("imatrix")
 }
 
 impl GgufFile {
-    /// The file, unless it is one of several parts of a model, whose others can't be found by its name.
+    /// The file, unless it is one of several parts of a model: the other parts cannot be found without its name.
     pub fn refuse_part(self) -> Result<Self, TensorFileError> {
         match self.metadata().integer(COUNT) {
             None | Some(..=1) => Ok(self),
@@ -103,14 +103,14 @@ fn open_one(path: &Path, open: Open) -> Result<GgufFile, TensorFileError> {
     }
 }
 
-/// That no tensor stands twice, and that there are as many as the first part says, if it does.
+/// Checks that no tensor is in two parts, and that there are as many tensors as the first part says, if it does.
 fn check_tensors(parts: &[GgufFile]) -> Result<(), TensorFileError> {
     let mut holders: BTreeMap<&str, &Path> = BTreeMap::new();
     for part in parts {
         for tensor in part.names() {
             if let Some(first) = holders.insert(tensor, part.path()) {
                 return Err(ErrorsOf(part.path())
-                    .bad_tensor(tensor, format!("it stands in {} too", first.display())));
+                    .bad_tensor(tensor, format!("it is also in {}", first.display())));
             }
         }
     }
@@ -129,7 +129,7 @@ fn check_tensors(parts: &[GgufFile]) -> Result<(), TensorFileError> {
     }
 }
 
-/// A part's path, taken apart.
+/// The path of a part, split up.
 struct PartName {
     folder: PathBuf,
     /// The name before `-00001-of-00003.gguf`.
@@ -163,7 +163,7 @@ impl PartName {
     }
 }
 
-/// Takes `-` and a number of five digits from the end of a name.
+/// Removes `-` and a number of five digits from the end of a name.
 fn last_number(name: &str) -> Option<(&str, u32)> {
     let (rest, digits) = name.rsplit_once('-')?;
     let five = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());

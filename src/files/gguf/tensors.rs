@@ -1,4 +1,4 @@
-//! Tensor types, and where tensors lie.
+//! Tensor types, and the places of tensors.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
@@ -9,7 +9,7 @@ use super::cursor::Stop;
 use crate::blocks::BlockFormat;
 use crate::types::DType;
 
-/// A tensor as the header describes it.
+/// A tensor, as the header describes it.
 pub(super) struct Described {
     pub name: String,
     pub tensor_type: TensorType,
@@ -19,7 +19,7 @@ pub(super) struct Described {
     pub offset: u64,
 }
 
-/// The type of a tensor's elements, by the number that files give it.
+/// The type of the elements of a tensor, as its number in files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TensorType(pub u32);
 
@@ -31,19 +31,19 @@ impl TensorType {
     /// The upper half of a binary32.
     pub const BF16: TensorType = TensorType(30);
 
-    /// The block format that the number stands for; `None` for plain elements, and for types that are not read.
+    /// The block format with that number; `None` for plain elements, and for types that are not supported.
     pub fn block_format(self) -> Option<BlockFormat> {
         BlockFormat::numbered(self.0)
     }
 
-    /// What elements are, if weights can have such.
+    /// The element type, if weights can have it.
     pub fn dtype(self) -> Option<DType> {
         let float = FLOATS.iter().find(|(_, number)| *number == self);
         let float = float.map(|(dtype, _)| *dtype);
         float.or_else(|| self.block_format().map(DType::Blocks))
     }
 
-    /// The type whose elements are such, if weights can have them.
+    /// The tensor type for that element type, if weights can have it.
     pub fn of(dtype: DType) -> Option<TensorType> {
         if let DType::Blocks(format) = dtype {
             return Some(TensorType(format.number()));
@@ -52,7 +52,7 @@ impl TensorType {
         float.map(|(_, number)| *number)
     }
 
-    /// Bytes of a tensor of `shape`, outermost dimension first; an error says why there is no such tensor.
+    /// The bytes of a tensor of `shape`, outermost dimension first; the error says why no such tensor is possible.
     pub fn bytes_of(self, shape: &[usize]) -> Result<u64, String> {
         match self.known() {
             Some((_, elements, bytes)) => tensor_size(shape, elements, bytes),
@@ -60,12 +60,12 @@ impl TensorType {
         }
     }
 
-    /// Its name, if the type is known.
+    /// The name of the type, if it is known.
     pub fn name(self) -> Option<&'static str> {
         self.known().map(|(name, ..)| name)
     }
 
-    /// Its name, the elements of a block and the bytes of a block; `None` if the type is not known.
+    /// The name of the type, the elements per block and the bytes per block; `None` if the type is unknown.
     fn known(self) -> Option<(&'static str, usize, usize)> {
         if let Some(format) = self.block_format() {
             return Some((format.name(), format.elements(), format.bytes()));
@@ -75,7 +75,7 @@ impl TensorType {
     }
 }
 
-/// Weights' types that are not blocks, and their numbers.
+/// The types of weights that are not blocks, and their numbers.
 const FLOATS: [(DType, TensorType); 3] = [
     (DType::F32, TensorType::F32),
     (DType::F16, TensorType::F16),
@@ -91,7 +91,7 @@ impl fmt::Display for TensorType {
     }
 }
 
-/// The types that are not block formats of ours: number, name, elements of a block, bytes of a block.
+/// The types that are not among our block formats: number, name, elements per block, bytes per block.
 const OTHERS: [(u32, &str, usize, usize); 21] = [
     (0, "F32", 1, 4),
     (1, "F16", 1, 2),
@@ -116,17 +116,17 @@ const OTHERS: [(u32, &str, usize, usize); 21] = [
     (41, "Q1_0", 128, 18),
 ];
 
-/// A tensor of a file.
+/// A tensor in a file.
 #[derive(Debug, Clone)]
 pub(super) struct TensorEntry {
     pub tensor_type: TensorType,
     /// Dimensions, outermost first; at least one, none of them 0.
     pub shape: Vec<usize>,
-    /// Where it lies, in bytes from the file's start; empty if the type is not known.
+    /// The place of the tensor, in bytes from the start of the file; empty if the type is unknown.
     pub bytes: Range<usize>,
 }
 
-/// Checks that tensors are aligned, do not overlap, have names of their own, and end before `end`, if that is given.
+/// Checks that tensors are aligned, do not overlap, have different names, and end before `end`, if that is given.
 pub(super) fn check_extents(
     mut described: Vec<Described>,
     data_start: u64,
@@ -147,7 +147,7 @@ pub(super) fn check_extents(
             tensor: name.clone(),
             problem,
         };
-        // Of a type that is not known only the number of elements is checked.
+        // For an unknown type only the number of elements is checked.
         let (_, elements, bytes) = tensor_type.known().unwrap_or(("", 1, 0));
         let size = tensor_size(&shape, elements, bytes)
             .map_err(|problem| bad(format!("{problem} ({tensor_type}, shape {shape:?})")))?;
@@ -185,13 +185,13 @@ pub(super) fn check_extents(
         };
         match tensors.entry(name.clone()) {
             Slot::Vacant(slot) => slot.insert(entry),
-            Slot::Occupied(_) => return Err(bad("it stands twice".to_string())),
+            Slot::Occupied(_) => return Err(bad("it occurs twice".to_string())),
         };
     }
     Ok(tensors)
 }
 
-/// Bytes of a tensor whose rows are made of blocks.
+/// The bytes of a tensor whose rows consist of blocks.
 fn tensor_size(shape: &[usize], block_elements: usize, block_bytes: usize) -> Result<u64, String> {
     let row = shape.last().copied().unwrap_or(1);
     if !row.is_multiple_of(block_elements) {
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_number_stands_twice_and_blocks_hold_what_names_say() {
+    fn no_number_occurs_twice_and_blocks_have_the_sizes_that_names_say() {
         let others = OTHERS.iter().map(|&(number, ..)| number);
         let formats = BlockFormat::ALL.into_iter().map(BlockFormat::number);
         let mut numbers = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Attention against its pseudocode as plain loops, bit for bit.
+//! Attention compared with its pseudocode as plain loops, bit for bit.
 
 use std::ops::Range;
 
@@ -37,7 +37,7 @@ impl Sequence {
         }
     }
 
-    /// The scalar pseudocode at the top of this file, for all tokens at positions 0..T.
+    /// The scalar pseudocode of `attention.rs`, for all tokens at positions 0..T.
     fn expected(&self, scoring: &Scoring) -> Vec<f32> {
         let mut out = Vec::new();
         for n in 0..self.tokens {
@@ -106,13 +106,13 @@ impl Sequence {
         out.iter().map(|o| o / sum).collect()
     }
 
-    /// Tokens `part` of `data` [T, heads, D] as arena memory.
+    /// Tokens `part` of `data` [T, heads, D], as arena memory.
     fn part(&self, data: &[f32], heads: usize, part: &Range<usize>) -> Vec<Cell<f32>> {
         cells(&data[part.start * heads * self.dim..part.end * heads * self.dim])
     }
 
-    /// All tokens through a cache of room for all in steps of these sizes. `between` may spoil the cache before each attending:
-    /// it is told how many positions are stored.
+    /// Runs all tokens in steps of these sizes through a cache with room for all of them. `between` may overwrite parts of
+    /// the cache before each attention; its argument is the number of stored positions.
     fn cached(
         &self,
         (isa, threads): (Isa, usize),
@@ -124,7 +124,7 @@ impl Sequence {
         self.cached_in(self.tokens, (isa, threads), kernel, table, steps, between)
     }
 
-    /// The same through a cache of that capacity.
+    /// The same with a cache of the given capacity.
     fn cached_in(
         &self,
         capacity: usize,
@@ -212,7 +212,7 @@ const PLAIN: AttendCached = AttendCached {
 };
 
 #[test]
-fn plain_tensors_give_the_bits_of_the_pseudocode() {
+fn plain_tensors_match_the_pseudocode_to_the_bit() {
     for (heads, kv_heads, dim, tokens) in [
         (1, 1, 1, 1),
         (2, 1, 20, 17),
@@ -240,7 +240,8 @@ fn plain_tensors_give_the_bits_of_the_pseudocode() {
                 softcap,
             }));
             everywhere(|isa, threads| {
-                // Without a mask every query needs all keys at once; with one, the last tokens alone give the same.
+                // Without a mask every query needs all keys in one step; with one, a step of only the last tokens must
+                // return the same.
                 for past in if causal { vec![0, tokens / 2] } else { vec![0] } {
                     let part = past..tokens;
                     let q = sequence.part(&sequence.q, heads, &part);
@@ -296,7 +297,7 @@ fn a_prompt_gives_the_same_bits_in_one_chunk_or_many() {
 }
 
 #[test]
-fn a_ring_gives_the_bits_of_a_cache_of_all_positions() {
+fn a_ring_matches_a_cache_of_all_positions_to_the_bit() {
     let (heads, kv_heads, dim, tokens) = (4, 2, 20, 450);
     let sequence = Sequence::new(heads, kv_heads, dim, tokens);
     for window in [1, 16, 64, 65, 100] {
@@ -336,7 +337,7 @@ fn stale_values_of_positions_that_are_not_visible_never_reach_the_output() {
             None,
             &[80, 9, 1, 10],
             |cache, stored| {
-                // No later step is longer than ten tokens, so that the oldest key any of them sees is known.
+                // No later step is longer than ten tokens, so the oldest key that any of them sees is known.
                 let oldest = if stored > 80 { stored - 10 - 17 } else { 0 };
                 for head in 0..2 {
                     for position in (0..oldest).chain(stored..cache.layout.capacity()) {
@@ -353,7 +354,7 @@ fn stale_values_of_positions_that_are_not_visible_never_reach_the_output() {
 }
 
 #[test]
-fn rotating_inside_gives_the_bits_of_rotating_before() {
+fn rotating_inside_matches_rotating_before_to_the_bit() {
     let (heads, kv_heads, dim, tokens) = (4, 2, 24, 70);
     for (adjacent, pairs) in [(false, 12), (false, 5), (true, 12), (true, 5)] {
         let mut sequence = Sequence::new(heads, kv_heads, dim, tokens);
@@ -397,7 +398,7 @@ fn everything(sequence: &Sequence, kernel: AttendCached, table: Option<&[f32]>) 
 }
 
 #[test]
-fn sequences_of_one_step_have_the_bits_that_each_has_alone() {
+fn sequences_of_one_step_match_each_sequence_alone_to_the_bit() {
     let lengths = [1, 7, 64, 128, 65, 300, 20];
     let starts: Vec<usize> = (0..=lengths.len())
         .map(|count| lengths[..count].iter().sum())

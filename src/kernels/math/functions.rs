@@ -1,12 +1,12 @@
-//! f32 functions over lanes. Each states its largest error in ulp (units in the last place of the true result) as the
-//! tests below measure it against f64. NaN gives an unspecified value. The coefficients are minimax fits (Remez exchange,
+//! f32 functions over lanes. Each states its largest error in ulp (units in the last place of the true result), which the
+//! tests below measure against f64. For NaN the value is unspecified. The coefficients are minimax fits (Remez exchange,
 //! weighted for relative error of the result), rounded to f32.
 
 use std::f32::consts::{FRAC_2_PI, FRAC_PI_2, LN_2, LOG2_E};
 
 use crate::kernels::simd::Lanes;
 
-/// Coefficients from the highest power down, by Horner's rule: one fused multiply-add a coefficient.
+/// A polynomial with its coefficients from the highest power down, by Horner's rule: one fused multiply-add per coefficient.
 #[inline(always)]
 fn polynomial<S: Lanes, const N: usize>(simd: S, x: S::F32, coefficients: [f32; N]) -> S::F32 {
     let mut sum = simd.splat(coefficients[0]);
@@ -34,13 +34,13 @@ pub fn exp<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
     )
 }
 
-/// [`exp`], to the bit, for x ≤ 0, where it can't overflow.
+/// [`exp`], to the bit, for x ≤ 0, where it cannot overflow.
 ///
 /// x = n·ln 2 + r with |r| ≤ ln 2 / 2; eʳ = 1 + (r + r²·q(r)), which is scaled by 2ⁿ.
 #[inline(always)]
 pub fn exp_not_above_one<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
     let n = simd.round(simd.mul(x, simd.splat(LOG2_E)));
-    // The first step is exact; the second subtracts what LN_2 lacks of ln 2.
+    // The first step is exact; the second subtracts the difference between ln 2 and LN_2.
     let r = simd.neg_mul_add(n, simd.splat(LN_2), x);
     let r = simd.neg_mul_add(n, simd.splat(-1.904_654_2e-9), r);
     let q = polynomial(
@@ -57,12 +57,12 @@ pub fn exp_not_above_one<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
     let tail = simd.mul_add(simd.mul(r, r), q, r);
     let power = simd.add(simd.splat(1.0), tail);
     let result = simd.scale(power, n);
-    // Compared from this side, no number stays no number.
+    // In this order of the comparison, NaN stays NaN.
     let least = simd.splat((-87.3f32).next_up());
     simd.select(simd.gt(least, x), simd.zero(), result)
 }
 
-/// The natural logarithm. At most 1 ulp off, denormal x included; −∞ at ±0, NaN below, +∞ at +∞. Exactly +0 at 1.
+/// The natural logarithm. At most 1 ulp off, denormal x included; −∞ at ±0, NaN below 0, +∞ at +∞. Exactly +0 at 1.
 ///
 /// x = 2ᵏ·m with √½ ≤ m < √2; ln m = f − f²/2 + f³·p(f) with f = m − 1, which is exact; the smallest terms are added
 /// first.
@@ -73,9 +73,9 @@ pub fn log<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
     let denormal = simd.gt(simd.splat(f32::MIN_POSITIVE), x);
     let normal = simd.select(denormal, simd.mul(x, simd.splat(33_554_432.0)), x);
     let lacking = simd.select(denormal, simd.splat(-25.0), simd.zero());
-    // With these bits 1 would have those of √½: the exponent changes there.
+    // Shifts the bits so that the exponent field changes at √½ instead of 1.
     let bits = simd.add_i32(simd.bits(normal), simd.splat_i32(0x3f80_0000 - LEAST));
-    // In the low bits of 2²³, the exponent is a number: that and its bias of 127 are subtracted.
+    // In the low bits of 2²³ the exponent is an integer: 2²³ and the exponent's bias of 127 are subtracted.
     let exponent = simd.add_i32(
         simd.shift_right::<23>(bits),
         simd.splat_i32(8_388_608f32.to_bits().cast_signed()),
@@ -100,7 +100,7 @@ pub fn log<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
         ],
     );
     let z = simd.mul(f, f);
-    // The first part of ln 2 has 15 bits, so that its product with k is exact; the second is what it lacks.
+    // The first part of ln 2 has 15 bits, so that its product with k is exact; the second part is the remainder.
     let small = simd.mul(k, simd.splat(1.428_606_8e-6));
     let small = simd.mul_add(simd.mul(z, f), p, small);
     let small = simd.neg_mul_add(simd.splat(0.5), z, small);
@@ -112,9 +112,10 @@ pub fn log<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
     simd.select(simd.gt(x, simd.zero()), result, nothing)
 }
 
-/// The hyperbolic tangent. At most 2 ulp off, small and denormal x included; ±1 from |x| = 9.02 on.
+/// The hyperbolic tangent. At most 2 ulp off, small and denormal x included; ±1 for |x| ≥ 9.02.
 ///
-/// Of |x|, and then the sign of x: below 0.625, |x| + |x|·x²·p(x²); from there on, 1 − 2 / (e^(2|x|) + 1).
+/// Computed from |x|, with the sign of x added at the end: |x| + |x|·x²·p(x²) below 0.625, and 1 − 2 / (e^(2|x|) + 1) from
+/// there on.
 #[inline(always)]
 pub fn tanh<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
     let one = simd.splat(1.0);
@@ -139,9 +140,10 @@ pub fn tanh<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
     with_sign_of(simd, result, x)
 }
 
-/// The error function. At most 2 ulp off, small and denormal x included; ±1 from |x| = 4 on.
+/// The error function. At most 2 ulp off, small and denormal x included; ±1 for |x| ≥ 4.
 ///
-/// Of |x|, and then the sign of x: below 1, |x| + |x|·p(x²); from there on, 1 − e^q(|x|), where q is close to ln erfc.
+/// Computed from |x|, with the sign of x added at the end: |x| + |x|·p(x²) below 1, and 1 − e^q(|x|) from there on, where q
+/// is close to ln erfc.
 #[inline(always)]
 pub fn erf<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
     let one = simd.splat(1.0);
@@ -162,7 +164,7 @@ pub fn erf<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
     let near = simd.mul_add(magnitude, p, magnitude);
     let q = polynomial(
         simd,
-        // In this order the minimum of no number is not a number.
+        // With this order of operands, the minimum of NaN is NaN.
         simd.min(simd.splat(4.0), magnitude),
         [
             -2.168_674_8e-5,
@@ -180,11 +182,11 @@ pub fn erf<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
     with_sign_of(simd, result, x)
 }
 
-/// The sine and the cosine of x in radians. For |x| ≤ 10⁶ at most 1e-7 off, and 2 ulp where the result is at least 1e-3;
-/// beyond 6·10⁶ the values mean nothing.
+/// The sine and the cosine of x in radians. At most 1e-7 off for |x| ≤ 10⁶, and at most 2 ulp if the result is at least
+/// 1e-3; for |x| > 6·10⁶ the values are meaningless.
 ///
-/// x = n·π/2 + r with |r| ≤ 0.86, π/2 in three parts (Cody and Waite), the first step exact; a polynomial each for the
-/// sine and cosine of r; n modulo 4 says which is which, and the signs.
+/// x = n·π/2 + r with |r| ≤ 0.86, with π/2 in three parts (Cody and Waite), where the first step is exact; one polynomial
+/// for the sine of r and one for the cosine of r; n modulo 4 decides which is which, and the signs.
 #[inline(always)]
 pub fn sin_cos<S: Lanes>(simd: S, x: S::F32) -> (S::F32, S::F32) {
     let n = simd.round(simd.mul(x, simd.splat(FRAC_2_PI)));
@@ -210,12 +212,12 @@ pub fn sin_cos<S: Lanes>(simd: S, x: S::F32) -> (S::F32, S::F32) {
         simd.neg_mul_add(simd.splat(0.5), z, simd.splat(1.0)),
     );
 
-    // Adding 1.5 · 2²³ leaves n in the low bits, two's complement: defined for every n, unlike a conversion.
+    // Adding 1.5 · 2²³ leaves n in the low bits in two's complement: this is defined for every n, unlike a conversion.
     let quadrant = simd.bits(simd.add(n, simd.splat(12_582_912.0)));
     let odd = simd.and_i32(quadrant, simd.splat_i32(1));
     let even = simd.eq_i32(odd, simd.splat_i32(0));
     let sign = simd.splat_i32(i32::MIN);
-    // Bit 1 of n is the sine's sign, bit 1 of n + 1 the cosine's.
+    // Bit 1 of n is the sign of the sine, bit 1 of n + 1 the sign of the cosine.
     let sin_sign = simd.and_i32(simd.shift_left::<30>(quadrant), sign);
     let next = simd.add_i32(quadrant, simd.splat_i32(1));
     let cos_sign = simd.and_i32(simd.shift_left::<30>(next), sign);
@@ -239,9 +241,9 @@ pub fn silu<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
     simd.div(x, simd.add(simd.splat(1.0), exp(simd, simd.neg(x))))
 }
 
-/// The tanh approximation of GELU: 0.5·x·(1 + tanh u) with u = √(2/π)·(x + 0.044715·x³), computed as the identical
-/// x / (1 + e^(−2u)), which does not cancel. At most 3 ulp off for x ≥ −1; for large negative x the rounding of the
-/// exponent tells: 10 ulp to −2, 128 ulp to −7, where the result is −1e-11.
+/// The tanh approximation of GELU: 0.5·x·(1 + tanh u) with u = √(2/π)·(x + 0.044715·x³), computed as the identical x / (1 +
+/// e^(−2u)), which does not cancel. At most 3 ulp off for x ≥ −1; for large negative x the rounding of the exponent becomes
+/// visible: 10 ulp for x ≥ −2, 128 ulp for x ≥ −7, where the result is −1e-11.
 #[inline(always)]
 pub fn gelu_tanh<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
     // −2·√(2/π)
@@ -256,7 +258,7 @@ pub fn gelu_tanh<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
 /// max(x, 0) − a·e^q(a) with a = |x|, where q is close to ln(erfc(a / √2) / 2).
 #[inline(always)]
 pub fn gelu_erf<S: Lanes>(simd: S, x: S::F32) -> S::F32 {
-    // From here on e^q is 0. In this order the minimum of no number is not a number.
+    // From 14 on e^q is 0. With this order of operands, the minimum of NaN is NaN.
     let a = simd.min(simd.splat(14.0), simd.abs(x));
     let q = polynomial(
         simd,
@@ -295,7 +297,7 @@ mod tests {
         (f64::from(got) - want).abs() / 2f64.powf(exponent - 23.0)
     }
 
-    /// Half a million values evenly over `from..to`.
+    /// Half a million values, evenly spaced over `from..to`.
     fn dense(from: f64, to: f64) -> impl Iterator<Item = f32> {
         const STEPS: u32 = 500_000;
         (0..STEPS).map(move |i| (from + (to - from) * f64::from(i) / f64::from(STEPS)) as f32)
@@ -370,13 +372,13 @@ mod tests {
         at_most(1.0, worst(dense(0.999, 1.001), error));
         let positive = magnitudes(f32::MAX).filter(|x| *x > 0.0);
         at_most(1.0, worst(positive, error));
-        // All of an exponent, where ln is closest to 0.
+        // All floats around 1, where ln is closest to 0.
         let all = 0.703_125f32.to_bits()..1.421_875f32.to_bits();
         at_most(1.0, worst(all.map(f32::from_bits), error));
     }
 
     #[test]
-    fn log_ends_in_infinities_and_is_no_number_below_zero() {
+    fn log_ends_in_infinities_and_is_nan_below_zero() {
         assert_eq!(log(Single, 1.0).to_bits(), 0);
         for x in [0.0, -0.0] {
             assert_eq!(log(Single, x), f32::NEG_INFINITY);
@@ -410,7 +412,7 @@ mod tests {
         assert_eq!(tanh(Single, -0.0).to_bits(), (-0f32).to_bits());
     }
 
-    /// erf in f64 by its Taylor series to 3, and by the continued fraction of erfc from there.
+    /// erf in f64: the Taylor series up to 3, and the continued fraction of erfc from there on.
     fn erf_f64(x: f64) -> f64 {
         if x.abs() < 3.0 {
             let (mut term, mut sum) = (x, x);
@@ -447,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn no_number_gives_no_number_whatever_its_sign() {
+    fn nan_of_either_sign_returns_nan() {
         for x in [f32::NAN, -f32::NAN] {
             for value in [exp(Single, x), tanh(Single, x), erf(Single, x)] {
                 assert!(value.is_nan(), "{x:?}");
@@ -456,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn sines_and_cosines_hold_up_to_a_million() {
+    fn sines_and_cosines_are_accurate_up_to_a_million() {
         let absolute = |x: f32| {
             let ((sin, cos), x) = (sin_cos(Single, x), f64::from(x));
             (f64::from(sin) - x.sin())
@@ -509,7 +511,7 @@ mod tests {
     }
 
     #[test]
-    fn gelus_keep_their_stated_errors() {
+    fn gelus_stay_within_their_stated_errors() {
         let approximate = |x: f32| {
             let x = f64::from(x);
             let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);

@@ -1,8 +1,9 @@
-//! The functions of the standard library that model output may not depend on: exp, tanh, erf, sine and cosine, and what
-//! is built from them, as polynomials that do the same IEEE operations on every instruction set.
+//! Replacements for functions of the standard library whose results differ between platforms: exp, tanh, erf, sine and
+//! cosine, and functions built from them, as polynomials with the same IEEE operations on every instruction set.
 //!
-//! What belongs here: f32 functions over [`Lanes`](super::simd::Lanes) (`functions`), the same for one f32 (`*_f32`, for
-//! the reference ops and the sampler). What is absent: f64 functions (`math/`), and anything that walks a tensor.
+//! What belongs here: f32 functions over [`Lanes`](super::simd::Lanes) (`functions`), and the same functions for one f32
+//! (`*_f32`, for the reference ops and the sampler). What is absent: f64 functions (`math/`), and anything that walks a
+//! tensor.
 
 mod functions;
 

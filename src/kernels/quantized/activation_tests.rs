@@ -1,4 +1,4 @@
-//! Are activations quantized as the formula in `mod.rs` says, to the bit?
+//! Whether activations are quantized to the bit as the formula in `mod.rs` says.
 
 use std::cell::Cell;
 
@@ -16,7 +16,7 @@ pub(super) struct Quants {
 }
 
 impl Quants {
-    /// The formula.
+    /// The formula of `mod.rs`.
     pub(super) fn of(x: &[f32]) -> Quants {
         let nothing = |scale| Quants {
             scale,
@@ -36,7 +36,7 @@ impl Quants {
         }
     }
 
-    /// The words of the layout; NaN by its usual bits.
+    /// The words of the block in its layout; NaN as its usual bits.
     fn words(&self) -> [i32; INT8_BLOCK_WORDS] {
         let halves = [&self.quants[..16], &self.quants[16..]].map(|half| half.iter().sum::<i32>());
         let scaled_sum = self.scale * (halves[0] + halves[1]) as f32;
@@ -55,14 +55,14 @@ impl Quants {
     }
 }
 
-/// [rows, cols] activations as the layout has them.
+/// The words of [rows, cols] activations.
 pub(super) fn quantized_words(x: &[f32]) -> Vec<i32> {
     x.chunks_exact(32)
         .flat_map(|x| Quants::of(x).words())
         .collect()
 }
 
-/// Runs `kernel` for a quantized output [rows, cols], whose words it gives.
+/// The words that `kernel` writes to a quantized output [rows, cols].
 fn quantized_by<K: Kernel + Clone>(
     kernel: &K,
     (isa, threads): (Isa, usize),
@@ -82,11 +82,11 @@ fn activations_are_quantized_as_the_formula_says() {
     let mut blocks: Vec<Vec<f32>> = vec![
         vec![0.0; 32],
         vec![-0.0; 32],
-        // Ties: 127 / amax is 1.
+        // Ties, where 127 / amax is 1.
         (0..32).map(|i| [127.0, 0.5, 1.5, -2.5][i % 4]).collect(),
         (0..32).map(|i| f32::from_bits(i as u32 * 3)).collect(),
         (0..32).map(|i| i as f32 * 1e-38).collect(),
-        // The smallest amax whose inverse is finite, and the largest whose is not.
+        // The smallest amax with a finite inverse, and the largest without one.
         vec![127.0 / f32::MAX * 1.01; 32],
         vec![127.0 / f32::MAX * 0.99; 32],
         (0..32).map(|i| f32::MAX / (i as f32 - 15.5)).collect(),
@@ -119,7 +119,7 @@ fn activations_are_quantized_as_the_formula_says() {
     });
 }
 
-/// Is `fused` what `norm` gives, quantized, with the same sum where there is a residual?
+/// Checks that `fused` returns what `norm` returns, quantized, with the same sum if there is a residual.
 fn check_norm<N: Kernel + Clone, F: Kernel + Clone>(
     norm: &N,
     fused: &F,

@@ -1,6 +1,6 @@
 //! Activations quantized to int8, 32 consecutive elements with one scale: see `mod.rs` for the arithmetic.
 //!
-//! A block is [`INT8_BLOCK_WORDS`] words of 4 bytes, all that a product needs of it in one place:
+//! A block is [`INT8_BLOCK_WORDS`] words of 4 bytes: everything that a product needs from the block, in one place:
 //!
 //! ```text
 //! word 0      the scale, an f32
@@ -9,7 +9,7 @@
 //! word 3..11  the quants, i8, the first in the lowest byte
 //! ```
 //!
-//! Whole blocks are computed by one thread each, and their integer sums are exact, so that no order matters.
+//! One thread computes a whole block, and the integer sums are exact, so the order does not matter.
 
 use std::cell::Cell;
 
@@ -18,12 +18,12 @@ use crate::kernels::norm::{NormOutput, NormRows};
 use crate::kernels::simd::{LANES, Simd};
 pub use crate::types::{INT8_BLOCK, INT8_BLOCK_WORDS};
 
-/// Words of 4 bytes that quantized activations [rows, cols] take; `cols` is a multiple of 32.
+/// The number of 4-byte words of quantized activations [rows, cols]; `cols` is a multiple of 32.
 pub const fn activation_words(rows: usize, cols: usize) -> usize {
     rows * (cols / INT8_BLOCK) * INT8_BLOCK_WORDS
 }
 
-/// Quantizes the 32 elements of `x`, the first 16 in `x[0]`, into `block`.
+/// Quantizes the 32 elements of `x`, the first 16 of them in `x[0]`, into `block`.
 #[inline(always)]
 pub(super) fn quantize_block<S: Simd>(
     simd: S,
@@ -56,7 +56,7 @@ pub(super) fn quantize_block<S: Simd>(
     sums_word.set(pair(sums[0], sums[1]));
 }
 
-/// |x|, and infinity for NaN, so that a maximum does not depend on where it stands.
+/// |x|, with infinity for NaN, so that a maximum does not depend on the position of a NaN.
 #[inline(always)]
 fn magnitude<S: Simd>(simd: S, x: S::F32) -> S::F32 {
     let (magnitude, infinity) = (simd.abs(x), simd.splat(f32::INFINITY));
@@ -73,7 +73,7 @@ pub(super) const fn pair(low: i32, high: i32) -> i32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuantizeActivations;
 
-// SAFETY: a thread writes the blocks of its share alone, and nobody writes the input.
+// SAFETY: a thread writes only the blocks of its share, and nobody writes the input.
 unsafe impl Kernel for QuantizeActivations {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -87,7 +87,7 @@ unsafe impl Kernel for QuantizeActivations {
     }
 }
 
-/// Rows of int8 blocks: the bits of a norm's result in floats, and then of [`QuantizeActivations`].
+/// Rows of int8 blocks: the result of a norm in floats, quantized with the bits of [`QuantizeActivations`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Int8;
 

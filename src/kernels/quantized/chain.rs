@@ -1,4 +1,4 @@
-//! One 32-block of 16 rows, and how its product with a token's block joins the chain: see `mod.rs`.
+//! One 32-block of 16 rows, and how its product with the block of a token is added to the chain: see `mod.rs`.
 
 use std::cell::Cell;
 
@@ -8,43 +8,43 @@ use crate::kernels::simd::{LANES, Simd};
 /// Words of quants in a 32-block.
 pub(super) const WORDS: usize = 8;
 
-/// How a format's blocks are multiplied: what [`Block`] holds, and the formula.
+/// How the blocks of a format are multiplied: the fields of [`Block`], and the formula.
 pub(super) trait Kind: Send + Sync + 'static {
-    /// Weights are bytes below 2^BITS, at most 6; or 8: any signed byte, as `signed_bytes` gives it.
+    /// At most 6: weights are bytes below 2^BITS. Or 8: weights are any signed byte, as returned by `signed_bytes`.
     const BITS: u32;
-    /// Subtracted from each weight.
+    /// The zero point that is subtracted from each weight.
     const ZERO: i32;
-    /// Whether each 16 elements have an integer factor of their own.
+    /// Whether each half of 16 elements has an integer factor of its own.
     const HALVES: bool;
-    /// Whether something is subtracted for each element, whatever its weight.
+    /// Whether a minimum is subtracted from each element.
     const MINIMUM: bool;
-    /// [16]-wide vectors that a stored block takes.
+    /// The number of 16-lane vectors in a stored block.
     const STORED: usize =
         WORDS + 1 + if Self::HALVES { 2 } else { 0 } + if Self::MINIMUM { 1 } else { 0 } + {
             if Self::HALVES && Self::MINIMUM { 1 } else { 0 }
         };
 }
 
-/// The most vectors that a stored block of any kind takes.
+/// The most vectors in a stored block of any kind.
 pub(super) const MOST_STORED: usize = WORDS + 5;
 
-/// A 32-block of a panel taken apart. Fields that a kind does not have are zero, and not looked at.
+/// A 32-block of a panel, unpacked. Fields that a kind does not have are zero and are not read.
 #[derive(Clone, Copy)]
 pub(super) struct Block<S: Simd> {
     /// Byte c of word i: the weight of element 4i + c.
     pub(super) weights: [S::I32; WORDS],
-    /// d of the formulas.
+    /// d in the formulas.
     pub(super) scale: S::F32,
-    /// m of the formulas; M for a kind with halves.
+    /// m in the formulas; M for a kind with halves.
     pub(super) minimum: S::F32,
     /// The integer factors of the first and of the last 16 elements.
     pub(super) factors: [S::I32; 2],
-    /// The integer minimums of both 16 elements, as two i16.
+    /// The integer minimums of both halves of 16 elements, as two i16.
     pub(super) minimums: S::I32,
 }
 
 impl<S: Simd> Block<S> {
-    /// A block of weights and scales, all else zero.
+    /// A block with these weights and scales; everything else is zero.
     #[inline(always)]
     pub(super) fn new(simd: S, weights: [S::I32; WORDS], scale: S::F32) -> Self {
         let zero = simd.splat_i32(0);
@@ -57,7 +57,7 @@ impl<S: Simd> Block<S> {
         }
     }
 
-    /// Writes the fields that kind `K` has to `to`, `K::STORED` vectors; integers keep their bits.
+    /// Writes the fields of kind `K` to `to`, `K::STORED` vectors; integers keep their bits.
     #[inline(always)]
     pub(super) fn store<K: Kind>(self, simd: S, to: &[[Cell<f32>; LANES]]) {
         let to = &to[..K::STORED];
@@ -104,7 +104,7 @@ impl<S: Simd> Block<S> {
         block
     }
 
-    /// `sum` and this block's product with a token's block `x`.
+    /// `sum` plus the product of this block with the block `x` of a token.
     #[inline(always)]
     pub(super) fn add<K: Kind>(
         &self,
@@ -144,14 +144,14 @@ impl<S: Simd> Block<S> {
     }
 }
 
-/// A word that is an f32, in every lane.
+/// A word read as an f32, in every lane.
 #[inline(always)]
 fn float<S: Simd>(simd: S, word: &Cell<i32>) -> S::F32 {
     simd.splat(f32::from_bits(word.get().cast_unsigned()))
 }
 
-/// What a dot product starts from so that the weights' zero point, and what `signed_bytes` added, leave it: the sums of the
-/// first and of the last 16 quants, each as many times as told, by −zero.
+/// The initial value of a dot product, which removes the zero point of the weights and the offset added by `signed_bytes`:
+/// −zero times the sums of the first and of the last 16 quants, which are further multiplied by `first` and `last`.
 #[inline(always)]
 fn start<S: Simd, K: Kind>(simd: S, sums: &Cell<i32>, first: i32, last: i32) -> S::I32 {
     let zero = K::ZERO + if K::BITS == 8 { S::SIGNED_OFFSET } else { 0 };
@@ -162,7 +162,7 @@ fn start<S: Simd, K: Kind>(simd: S, sums: &Cell<i32>, first: i32, last: i32) -> 
     simd.dot_i16(simd.splat_i32(sums.get()), zeros)
 }
 
-/// `start` and the products of kind `K`'s weights with quants.
+/// `start` plus the products of the weights of kind `K` with quants.
 #[inline(always)]
 fn dot<S: Simd, K: Kind, const N: usize>(
     simd: S,

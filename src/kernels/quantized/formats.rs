@@ -1,5 +1,4 @@
-//! Taking a 32-block of 16 rows apart in registers, format by format. The layouts are in `regroup`, the formulas at the
-//! `mod.rs`.
+//! Unpacking a 32-block of 16 rows in registers, format by format. The layouts are in `regroup`, the formulas in `mod.rs`.
 
 use std::marker::PhantomData;
 
@@ -9,12 +8,12 @@ use crate::kernels::simd::{LANES, Simd, Work};
 
 /// A block format as the kernels read it.
 pub(super) trait Format: Send + Sync + 'static {
-    /// Which it is.
+    /// The format.
     const FORMAT: BlockFormat;
-    /// How its 32-blocks are multiplied.
+    /// The kind of multiplication for its 32-blocks.
     type Kind: Kind;
 
-    /// The 32-block number `block` of a block of the file, given its lanes' words and halves.
+    /// The 32-block number `block` of a file block, whose words and halves are given for all lanes.
     fn unpack<S: Simd>(
         simd: S,
         words: &[[u32; LANES]],
@@ -23,19 +22,19 @@ pub(super) trait Format: Send + Sync + 'static {
     ) -> Block<S>;
 }
 
-/// Something that is done with a panel, whatever its format.
+/// An operation on a panel of any format.
 pub(super) trait FormatWork: Sized {
-    /// Does it for `F`.
+    /// Runs the operation for the format `F`.
     fn run<S: Simd, F: Format>(self, simd: S);
 }
 
-/// Something that is done with blocks taken apart, whatever their kind.
+/// An operation on unpacked blocks of any kind.
 pub(super) trait KindWork: Sized {
-    /// Does it for `K`.
+    /// Runs the operation for the kind `K`.
     fn run<S: Simd, K: Kind>(self, simd: S);
 }
 
-/// `W` for the format `F`, as work to be compiled in a function of its own.
+/// The operation `W` for the format `F`, as work that is compiled in a function of its own.
 struct OfFormat<W, F>(W, PhantomData<F>);
 
 impl<W: FormatWork, F: Format> Work for OfFormat<W, F> {
@@ -45,7 +44,7 @@ impl<W: FormatWork, F: Format> Work for OfFormat<W, F> {
     }
 }
 
-/// `W` for the kind `K`, as work to be compiled in a function of its own.
+/// The operation `W` for the kind `K`, as work that is compiled in a function of its own.
 struct OfKind<W, K>(W, PhantomData<K>);
 
 impl<W: KindWork, K: Kind> Work for OfKind<W, K> {
@@ -55,7 +54,7 @@ impl<W: KindWork, K: Kind> Work for OfKind<W, K> {
     }
 }
 
-/// Declares kinds: their bits, zero point, whether they have halves, whether a minimum.
+/// Declares kinds: bits, zero point, whether there are halves, whether there is a minimum.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident($bits:literal, $zero:literal, $halves:literal, $minimum:literal);)*) => {
         $($(#[$doc])*
@@ -89,7 +88,7 @@ kinds! {
     SixByHalves(6, 32, true, false);
 }
 
-/// Declares formats, all that there are: the type is named as the format is.
+/// Declares all formats: each type has the name of its format.
 macro_rules! formats {
     ($($name:ident, $kind:ident, |$simd:ident, $words:ident, $halves:ident, $block:ident| $body:block)*) => {
         $(
@@ -111,7 +110,7 @@ macro_rules! formats {
             }
         })*
 
-        /// Does `work` for `format`.
+        /// Runs `work` for `format`.
         #[inline(always)]
         pub(super) fn for_format<S: Simd, W: FormatWork>(simd: S, format: BlockFormat, work: W) {
             match format {
@@ -119,7 +118,7 @@ macro_rules! formats {
             }
         }
 
-        /// Does `work` for the kind of `format`.
+        /// Runs `work` for the kind of `format`.
         #[inline(always)]
         pub(super) fn for_kind<S: Simd, W: KindWork>(simd: S, format: BlockFormat, work: W) {
             match format {
@@ -136,7 +135,7 @@ formats! {
 
     Q4_1, FourAndMinimum, |simd, words, halves, _block| {
         let block = Block::new(simd, nibbles(simd, words), simd.load_f16(&halves[0]));
-        // The file's M is added.
+        // The M of the file is added, not subtracted.
         let minimum = simd.neg(simd.load_f16(&halves[1]));
         Block { minimum, ..block }
     }
@@ -163,7 +162,7 @@ formats! {
 
     Q2K, TwoByHalves, |simd, words, halves, block| {
         let weights = two_bits(simd, &words[4..], block);
-        // Two bytes of a scale and a minimum, four bits each.
+        // Two bytes, each with a scale and a minimum of four bits.
         let scales = simd.shift_right_by(simd.load_u32(&words[block / 2]), 16 * (block % 2));
         let minimums = [field(simd, scales, 4, 0xf), field(simd, scales, 12, 0xf)];
         Block {
@@ -185,8 +184,8 @@ formats! {
             };
             *weight = simd.or_i32(*weight, masked(simd, third, 0x0404_0404));
         }
-        // Scale j has its low four bits in byte j % 8, in the low nibble if j < 8; its high two are bits 2 · (j / 4) of
-        // byte 8 + j % 4.
+        // The low four bits of scale j are in byte j % 8, in the low nibble if j < 8; its high two bits are bits 2 · (j / 4)
+        // of byte 8 + j % 4.
         let quarter = block / 2;
         let low = simd.load_u32(&words[24 + quarter % 2]);
         let high = simd.load_u32(&words[26]);
@@ -216,7 +215,7 @@ formats! {
     }
 
     Q6K, SixByHalves, |simd, words, halves, block| {
-        // The four 32-blocks of a half have their low bits in the order 0, 2, 1, 3.
+        // The low bits of the four 32-blocks of a half are stored in the order 0, 2, 1, 3.
         let (half, place) = (block / 4, block % 4);
         let place = place / 2 + place % 2 * 2;
         let mut weights = nibbles(simd, &words[16 * half + 4 * place..]);
@@ -248,7 +247,7 @@ formats! {
 
     Iq4Xs, Eight, |simd, words, halves, block| {
         let weights = levels(simd, &words[1 + 4 * block..], IQ4_LEVELS);
-        // The second half is 16 integer bits: as a bfloat16's they come to stand in the high half of the lane.
+        // The second half is a 16-bit integer: loading it as bfloat16 moves it to the high half of the lane.
         let high = simd.bits(simd.load_bf16(&halves[1]));
         let high = field(simd, high, 16 + 2 * block, 0x3);
         let low = field(simd, simd.load_u32(&words[0]), 4 * block, 0xf);
@@ -266,7 +265,7 @@ formats! {
     }
 }
 
-/// The levels of `MXFP4` above the zero point of its kind.
+/// The levels of `MXFP4` plus the zero point of its kind.
 const MXFP4_ABOVE_ZERO: [i8; 16] = {
     let mut levels = MXFP4_LEVELS;
     let mut i = 0;
@@ -277,19 +276,19 @@ const MXFP4_ABOVE_ZERO: [i8; 16] = {
     levels
 };
 
-/// The bits of `mask` of each lane, once moved right by `shift`.
+/// The bits in `mask` of each lane, after a shift right by `shift`.
 #[inline(always)]
 fn field<S: Simd>(simd: S, x: S::I32, shift: usize, mask: i32) -> S::I32 {
     masked(simd, simd.shift_right_by(x, shift), mask)
 }
 
-/// The bits of `mask` of each lane.
+/// The bits in `mask` of each lane.
 #[inline(always)]
 fn masked<S: Simd>(simd: S, x: S::I32, mask: i32) -> S::I32 {
     simd.and_i32(x, simd.splat_i32(mask))
 }
 
-/// Four words of nibbles: the low ones are the first four words' weights, the high ones the last four's.
+/// Four words of nibbles: the low nibbles are the weights of the first four words, the high nibbles those of the last four.
 #[inline(always)]
 fn nibbles<S: Simd>(simd: S, words: &[[u32; LANES]]) -> [S::I32; WORDS] {
     let mut weights = [simd.splat_i32(0); WORDS];
@@ -301,7 +300,7 @@ fn nibbles<S: Simd>(simd: S, words: &[[u32; LANES]]) -> [S::I32; WORDS] {
     weights
 }
 
-/// Weights of four bits, and their fifth bits: bit `i` of byte c belongs to byte c of word `i`.
+/// Adds the fifth bits to weights of four bits: bit `i` of byte c belongs to byte c of word `i`.
 #[inline(always)]
 fn with_fifth_bits<S: Simd>(
     simd: S,
@@ -319,7 +318,8 @@ fn with_fifth_bits<S: Simd>(
     weights
 }
 
-/// Weights of two bits: two words for each 32-block, eight for four of them, the first words of the four first.
+/// Weights of two bits: each 32-block has two words. Four 32-blocks have eight words, in which the first words of all four
+/// come before the second words.
 #[inline(always)]
 fn two_bits<S: Simd>(simd: S, words: &[[u32; LANES]], block: usize) -> [S::I32; WORDS] {
     let words = &words[8 * (block / 4) + block % 4..];
@@ -331,7 +331,7 @@ fn two_bits<S: Simd>(simd: S, words: &[[u32; LANES]], block: usize) -> [S::I32; 
     weights
 }
 
-/// Weights that are levels, as signed bytes.
+/// Weights that are levels, as the signed bytes that products expect.
 #[inline(always)]
 fn levels<S: Simd>(simd: S, words: &[[u32; LANES]], levels: [i8; 16]) -> [S::I32; WORDS] {
     let mut weights = nibbles(simd, words);
@@ -341,9 +341,9 @@ fn levels<S: Simd>(simd: S, words: &[[u32; LANES]], levels: [i8; 16]) -> [S::I32
     weights
 }
 
-/// A 32-block of `Q4_K` or `Q5_K`, whose first three words are twelve bytes of scales and minimums of six bits: of the
-/// first four 32-blocks in bytes 0..4 and 4..8, of the last four with their low four bits in the nibbles of bytes 8..12 and
-/// their high two in the top bits of the others'.
+/// A 32-block of `Q4_K` or `Q5_K`. The first three words of the file block are twelve bytes with the scales and minimums of
+/// six bits: bytes 0..4 and 4..8 contain those of the first four 32-blocks. For the last four, the low four bits are in the
+/// nibbles of bytes 8..12, and the high two in the top bits of the other bytes.
 #[inline(always)]
 fn with_six_bit_scales<S: Simd>(
     simd: S,

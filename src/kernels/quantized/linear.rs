@@ -1,7 +1,7 @@
-//! Linear layers of int8 activations and quantized weights: the layers of [`linear`](crate::kernels::linear) with the sum at
-//! `mod.rs` in place of the chain.
+//! Linear layers of int8 activations and quantized weights: the layers of [`linear`](crate::kernels::linear), with the sum
+//! of `mod.rs` in place of the chain.
 //!
-//! Threads share the panels of 16 rows; each thread walks all tokens.
+//! Threads share the panels of 16 rows; each thread processes all tokens.
 
 use super::matrix::{QuantizedMatrix, QuantizedPanel};
 use super::tile;

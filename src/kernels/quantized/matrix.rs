@@ -1,7 +1,7 @@
-//! Quantized weights as kernels read them: the file's blocks in panels of 16 rows, every bit kept.
+//! Quantized weights in the form that kernels read: the blocks of the file in panels of 16 rows, with every bit kept.
 //!
 //! ```text
-//! panel:  [cols / block][words][16] u32      lane = row; see `regroup` for what a lane's words hold
+//! panel:  [cols / block][words][16] u32      lane = row; see `regroup` for the words of a lane
 //!         [cols / block][halves][16] u16     the f16 scales
 //!         zeros up to a multiple of 64 bytes
 //! ```
@@ -16,25 +16,26 @@ use crate::kernels::packed::{self, RowSource};
 use crate::kernels::panel_memory::{PanelMemory, PanelStorage};
 use crate::kernels::simd::LANES;
 
-/// Panels begin at multiples of this many bytes.
+/// The alignment of panels in bytes.
 const ALIGNMENT: usize = 64;
-/// Blocks of a row that are copied from a file at once. Few of them fit into the first cache beside the panel's part that
-/// they fill, 16 times as large; with one, finding the row takes longer than copying the block.
+/// Blocks of a row that are copied from a file together. They should be few, to fit into the first-level cache beside the
+/// part of the panel that they fill, which is 16 times as large; with only one block, finding the row takes longer than
+/// copying the block.
 const BLOCKS_AT_ONCE: usize = 8;
 
-/// A matrix of quantized weights [rows, cols] (rows: out features, cols: in features) about to be packed.
+/// A matrix of quantized weights [rows, cols] (rows: out features, cols: in features) that is about to be packed.
 pub trait BlockSource: Sync {
     /// Out features.
     fn rows(&self) -> usize;
-    /// In features: whole blocks.
+    /// In features, a multiple of the block length.
     fn cols(&self) -> usize;
     /// The format of the blocks.
     fn format(&self) -> BlockFormat;
-    /// The file's bytes of the blocks of `row` from number `first` on; `out` is whole blocks.
+    /// Copies the bytes of the blocks of `row`, as in the file, from block `first` on; `out` has the length of whole blocks.
     fn copy_blocks(&self, row: usize, first: usize, out: &mut [u8]);
 }
 
-/// A [rows, cols] weight of quantized blocks in panels of 16 rows; rows that the last panel lacks are zero bits.
+/// A [rows, cols] weight of quantized blocks in panels of 16 rows; the missing rows of the last panel are zero bits.
 pub struct QuantizedMatrix {
     rows: usize,
     cols: usize,
@@ -43,16 +44,17 @@ pub struct QuantizedMatrix {
 }
 
 impl QuantizedMatrix {
-    /// Bytes that a packed [rows, cols] matrix takes; `usize::MAX` where it is too large for any memory.
+    /// The size in bytes of a packed [rows, cols] matrix; `usize::MAX` if it is too large for any memory.
     pub fn bytes_for(rows: usize, cols: usize, format: BlockFormat) -> usize {
         let panel = panel_bytes(cols, format).unwrap_or(usize::MAX);
         rows.div_ceil(LANES).saturating_mul(panel)
     }
 
-    /// A matrix of zero bits in `memory`, not yet touched. To be filled through [`QuantizedMatrix::panels_mut`].
+    /// A matrix of zero bits in `memory`, not yet touched, to be filled through [`QuantizedMatrix::panels_mut`].
     ///
     /// # Errors
-    /// If `cols` is not whole blocks, if the system refuses the memory, or no memory could be as large.
+    /// If `cols` is not a multiple of the block length, if the system refuses the memory, or if the size is larger than any
+    /// memory.
     pub fn zeroed(
         memory: &mut PanelMemory,
         rows: usize,
@@ -81,7 +83,7 @@ impl QuantizedMatrix {
     /// `source` packed by `threads` threads into `memory`.
     ///
     /// # Errors
-    /// As [`QuantizedMatrix::zeroed`].
+    /// The same as for [`QuantizedMatrix::zeroed`].
     pub fn pack(
         memory: &mut PanelMemory,
         source: &dyn BlockSource,
@@ -110,18 +112,18 @@ impl QuantizedMatrix {
         self.format
     }
 
-    /// Panels of 16 rows.
+    /// The number of panels of 16 rows.
     #[inline(always)]
     pub fn panels(&self) -> usize {
         self.rows.div_ceil(LANES)
     }
 
-    /// The rows of panel `panel`, 16 but for the last.
+    /// The rows of panel `panel`: 16, except in the last panel.
     pub fn panel_rows(&self, panel: usize) -> Range<usize> {
         panel * LANES..self.rows.min((panel + 1) * LANES)
     }
 
-    /// Bytes of the packed data.
+    /// The size of the packed data in bytes.
     pub fn bytes(&self) -> usize {
         Self::bytes_for(self.rows, self.cols, self.format)
     }
@@ -134,7 +136,7 @@ impl QuantizedMatrix {
         let data = &self.storage[panel * bytes..(panel + 1) * bytes];
         let (data, rest) = data.split_at(blocks * words(self.format) * LANES * 4);
         let rest = &rest[..blocks * halves(self.format) * LANES * 2];
-        // SAFETY: both lie at multiples of 64, and any bits are integers.
+        // SAFETY: both begin at multiples of 64, and any bits are valid integers.
         unsafe {
             QuantizedPanel {
                 format: self.format,
@@ -144,7 +146,7 @@ impl QuantizedMatrix {
         }
     }
 
-    /// Every panel, to be filled; they are disjoint, so that threads may fill them at the same time.
+    /// Every panel, for filling; panels are disjoint, so threads may fill them at the same time.
     pub fn panels_mut(&mut self) -> Vec<QuantizedPanelMut<'_>> {
         let (cols, format, bytes) = (self.cols, self.format, self.panel_stride());
         packed::split_panels(&mut self.storage, bytes, self.rows)
@@ -157,7 +159,7 @@ impl QuantizedMatrix {
             .collect()
     }
 
-    /// Bytes from one panel to the next: those that `zeroed` found to be possible.
+    /// Bytes from one panel to the next, which `zeroed` found to be possible.
     #[inline(always)]
     fn panel_stride(&self) -> usize {
         (self.cols / self.format.elements() * lane_bytes(self.format) * LANES)
@@ -165,7 +167,7 @@ impl QuantizedMatrix {
     }
 }
 
-/// Bytes of a panel of `cols` columns.
+/// The size in bytes of a panel of `cols` columns.
 fn panel_bytes(cols: usize, format: BlockFormat) -> Option<usize> {
     (cols / format.elements())
         .checked_mul(lane_bytes(format) * LANES)?
@@ -211,7 +213,7 @@ impl QuantizedPanel<'_> {
     }
 }
 
-/// One panel of a [`QuantizedMatrix`] while it is filled.
+/// One panel of a [`QuantizedMatrix`] that is being filled.
 #[derive(Debug)]
 pub struct QuantizedPanelMut<'a> {
     rows: Range<usize>,
@@ -221,7 +223,7 @@ pub struct QuantizedPanelMut<'a> {
 }
 
 impl QuantizedPanelMut<'_> {
-    /// The rows of the matrix that this panel holds.
+    /// The rows of the matrix that are in this panel.
     pub fn rows(&self) -> Range<usize> {
         self.rows.clone()
     }
@@ -256,7 +258,7 @@ impl QuantizedPanelMut<'_> {
     }
 }
 
-/// A packed matrix can serve as a table too, so that an embedding tied to the head is stored once.
+/// A packed matrix can also serve as a table, so that an embedding that is tied to the head is stored only once.
 impl RowSource for QuantizedMatrix {
     fn rows(&self) -> usize {
         self.rows

@@ -1,13 +1,13 @@
-//! Products of int8 activations with weights of quantized blocks, in the formats' own bits.
+//! Products of int8 activations with weights in quantized blocks, which keep the bits of their formats.
 //!
-//! What belongs here: how activations are quantized, how blocks are laid out in panels of 16 rows and taken apart in
-//! registers, and the linear layers over both. What does not: what a block of a file means (`blocks`), and what a linear
-//! layer does after the sum (`linear`, which these layers share).
+//! What belongs here: how activations are quantized, how blocks are laid out in panels of 16 rows and unpacked in registers,
+//! and the linear layers over both. What is absent: the meaning of a block in a file (`blocks`), and what a linear layer
+//! does after the sum (`linear`, which these layers share).
 //!
 //! ```text
 //! quantize(x [32]) -> scale, q [32]:          // a block: 32 consecutive elements of a row
 //!     amax = the largest |x|;  inverse = 127 / amax
-//!     if amax is infinite or an x is NaN: scale = NaN, q = 0     // so that every sum it meets becomes NaN
+//!     if amax is infinite or an x is NaN: scale = NaN, q = 0     // so that every sum with this block becomes NaN
 //!     if inverse is infinite:             scale = 0,   q = 0     // amax is 0, or below 127 / f32::MAX
 //!     else: scale = amax / 127;  q[i] = round(x[i] · inverse)    // half to even; within −127..=127
 //!
@@ -19,8 +19,8 @@
 //!         if the format has minimums: sum = fma(−m, scale[t][b] · f32(Σ q[t][b]), sum)
 //! ```
 //!
-//! What int, d and m are, in the names of the formats' own scales (D and M are its f16 scale and minimum, s and m its
-//! sub-block's integers; products of them are exact in f32):
+//! The values of int, d and m, with the names of the scales in the formats (D and M are the f16 scale and minimum, s and m
+//! the integers of the sub-block; their products are exact in f32):
 //!
 //! ```text
 //!              int                                            d          m
@@ -32,14 +32,14 @@
 //! Q4_1, Q5_1   q                                              D          −M
 //! Q4_K, Q5_K   q                                              D · s      M · m
 //! IQ4_XS       level(q)                                       D · (s − 32)
-//! Q6_K         s · (q − 32), s that of the 16 elements        D
-//! Q3_K         (s − 32) · (q − 4), s that of the 16 elements  D
-//! Q2_K         s · q, s that of the 16 elements               D
+//! Q6_K         s · (q − 32), one s per 16 elements            D
+//! Q3_K         (s − 32) · (q − 4), one s per 16 elements      D
+//! Q2_K         s · q, one s per 16 elements                   D
 //!     and then sum = fma(−(M · scale), f32(Σ over both 16 elements: m · Σ q[t][b]), sum)
 //! ```
 //!
-//! The lanes are 16 rows, so that each output's operations are exactly these, on every instruction set, for one token as
-//! for many. No integer on the way can overflow: |dot| stays below 2^24, so that f32(dot) is exact too.
+//! The lanes are 16 rows, so that each output's operations are exactly these, on every instruction set, for one token or
+//! many. No intermediate integer can overflow: |dot| stays below 2^24, so f32(dot) is exact too.
 
 #[cfg(test)]
 mod activation_tests;

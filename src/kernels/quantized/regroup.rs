@@ -1,40 +1,41 @@
 //! The order of a block's bits in a panel.
 //!
-//! A file's block is some 16-bit halves (its scales), before or after the rest, and the rest. A lane of a panel holds the same
-//! bits: the halves as u16 (powers of two as bfloat16, which has every one exactly), and the rest as 32-bit words in the file's order. Within them only quants are regrouped, so that each
-//! 32 elements' bits can be taken out with a shift and a mask: byte `c` of the `i`-th of eight words of quants is then
-//! element 4i + c. Which words are regrouped how stands in each format's row ([`Panel`](crate::blocks::Panel)).
+//! A block in a file consists of a few 16-bit halves (its scales) and the rest, in either order. A lane of a panel contains
+//! the same bits: the halves as u16 (powers of two as bfloat16, which represents each of them exactly), and the rest as
+//! 32-bit words in the order of the file. Of these words only the quants are regrouped, so that the bits of each 32 elements
+//! can be extracted with a shift and a mask: byte `c` of the `i`-th of eight words of quants is then element 4i + c. The row
+//! of each format says which words are regrouped, and how ([`Panel`](crate::blocks::Panel)).
 
 use crate::blocks::{BlockFormat, MOST_BYTES, Regroup, exponent, power};
 
-/// More than the words of any block.
+/// A bound on the number of words in any block.
 const MOST_WORDS: usize = MOST_BYTES / 4;
-/// The most halves of a block.
+/// The most halves in a block.
 const MOST_HALVES: usize = 2;
 
-/// 16-bit halves of a block.
+/// The number of 16-bit halves in a block.
 pub(super) const fn halves(format: BlockFormat) -> usize {
     let panel = format.panel();
     panel.scales + panel.integers + panel.powers
 }
 
-/// Bytes of the halves in a file's block.
+/// The size in bytes of the halves in a file's block.
 const fn halves_bytes(format: BlockFormat) -> usize {
     let panel = format.panel();
     2 * (panel.scales + panel.integers) + panel.powers
 }
 
-/// 32-bit words of a block, without its halves.
+/// The number of 32-bit words in a block, without its halves.
 pub(super) const fn words(format: BlockFormat) -> usize {
     (format.bytes() - halves_bytes(format)) / 4
 }
 
-/// Bytes of a block in one lane of a panel.
+/// The size in bytes of a block in one lane of a panel.
 pub(super) const fn lane_bytes(format: BlockFormat) -> usize {
     4 * words(format) + 2 * halves(format)
 }
 
-/// Where the words of a file's block begin.
+/// The byte at which the words of a file's block begin.
 fn words_at(format: BlockFormat) -> usize {
     match format.panel().halves_at {
         0 => halves_bytes(format),
@@ -42,22 +43,22 @@ fn words_at(format: BlockFormat) -> usize {
     }
 }
 
-/// One lane of a panel's block.
+/// One lane of a block in a panel.
 pub(super) struct Lane {
-    /// The first [`words`] of them.
+    /// The words; the first [`words`] of them are used.
     pub(super) words: [u32; MOST_WORDS],
-    /// The first [`halves`] of them.
+    /// The halves; the first [`halves`] of them are used.
     pub(super) halves: [u16; MOST_HALVES],
 }
 
 impl Lane {
-    /// Zeros.
+    /// All zeros.
     pub(super) const ZERO: Lane = Lane {
         words: [0; MOST_WORDS],
         halves: [0; MOST_HALVES],
     };
 
-    /// The lane of a file's block.
+    /// The lane that corresponds to a file's block.
     #[inline]
     pub(super) fn of(format: BlockFormat, block: &[u8]) -> Lane {
         let mut lane = Lane::ZERO;
@@ -80,7 +81,7 @@ impl Lane {
         lane
     }
 
-    /// The file's block of a lane: the reverse of [`Lane::of`].
+    /// Writes the file's block that corresponds to the lane: the inverse of [`Lane::of`].
     pub(super) fn write(mut self, format: BlockFormat, block: &mut [u8]) {
         self.regroup(format, gather_bits);
         let bytes = block[words_at(format)..].as_chunks_mut().0;
@@ -100,8 +101,8 @@ impl Lane {
         }
     }
 
-    /// Regroups the words, or brings them back to the file's order: all but `SpreadBits`, which is `spread` one way and the
-    /// other, are their own inverses.
+    /// Regroups the words, or returns them to the order of the file: each regrouping is its own inverse, except
+    /// `SpreadBits`, for which `spread` decides the direction.
     #[inline]
     fn regroup(&mut self, format: BlockFormat, spread: impl Fn(u32) -> u32) {
         for &(regroup, first, end) in format.panel().regrouped {
@@ -120,7 +121,7 @@ impl Lane {
     }
 }
 
-/// Bit 4i + c goes to 8c + i.
+/// Moves bit 4i + c to bit 8c + i.
 fn spread_bits(bits: u32) -> u32 {
     (0..8).fold(0, |spread, i| {
         let four = bits >> (4 * i) & 0xf;
@@ -128,7 +129,7 @@ fn spread_bits(bits: u32) -> u32 {
     })
 }
 
-/// Bit 8c + i goes to 4i + c.
+/// Moves bit 8c + i to bit 4i + c.
 fn gather_bits(bits: u32) -> u32 {
     (0..8).fold(0, |gathered, i| {
         let apart = bits >> i & 0x0101_0101;

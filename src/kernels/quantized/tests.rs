@@ -1,6 +1,6 @@
-//! Do the linear kernels equal the formulas in `mod.rs`, to the bit?
+//! Whether the linear kernels equal the formulas in `mod.rs`, to the bit.
 //!
-//! The oracle takes each block apart element by element, in the file's own order and without regard to panels.
+//! The oracle decodes each block element by element, in the order of the file and without panels.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::kernels::testing::{
 };
 use crate::kernels::weights::Weights as _;
 
-/// Writes `scale(i)` as scale number i of a block, or a power of two of about its size.
+/// Writes `scale(i)` as scale number i of a block; a format of powers of two gets a power of about that size.
 fn put_scales(format: BlockFormat, block: &mut [u8], scale: impl Fn(usize) -> f32) {
     for (i, at) in format.scales().enumerate() {
         block[at..at + 2].copy_from_slice(&f16::from_f32(scale(i)).to_le_bytes());
@@ -30,7 +30,7 @@ fn put_scales(format: BlockFormat, block: &mut [u8], scale: impl Fn(usize) -> f3
     }
 }
 
-/// Random blocks [rows, cols]: every bit but those of the f16 scales, which are below 0.1.
+/// Random blocks [rows, cols]: every bit is random except those of the f16 scales, which are below 0.1.
 struct Weights {
     rows: usize,
     cols: usize,
@@ -124,11 +124,11 @@ impl BlockSource for Weights {
     }
 }
 
-/// A kernel that does not use VNNI even where it is.
+/// A kernel that does not use VNNI even if the CPU has it.
 #[derive(Clone)]
 struct WithoutVnni<K>(K);
 
-// SAFETY: as for `K`.
+// SAFETY: the same as for `K`.
 unsafe impl<K: Kernel> Kernel for WithoutVnni<K> {
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         // SAFETY: the caller's promise is passed on.
@@ -136,7 +136,7 @@ unsafe impl<K: Kernel> Kernel for WithoutVnni<K> {
     }
 }
 
-/// Runs `kernel` on x [tokens, cols] with the operands after x, for outputs of these widths.
+/// Runs `kernel` on x [tokens, cols] with `operands` after x, for outputs of these widths.
 fn outputs_of<K: Kernel + Clone>(
     kernel: &K,
     (isa, threads): (Isa, usize),
@@ -174,7 +174,7 @@ fn optional(values: Option<&[f32]>) -> Operand<'_> {
     values.map_or(Operand::Absent, |values| Operand::Constant(values, &[]))
 }
 
-/// Rows of whole blocks, the shorter formats' not of whole 256.
+/// Row lengths of whole blocks; for short blocks they are not multiples of 256.
 fn cols_of(format: BlockFormat) -> [usize; 2] {
     [format.elements(), format.elements() * 3]
 }
@@ -219,7 +219,7 @@ fn sums_stay_exact_where_every_product_is_the_largest() {
     for format in BlockFormat::ALL {
         let cols = format.elements();
         let mut weights = Weights::new(16, cols, format, 3);
-        // Rows of all ones and of all zeros, but for the f16 scales.
+        // Rows of all ones and rows of all zeros, except for the f16 scales.
         for (row, bytes) in weights
             .bytes
             .chunks_exact_mut(cols / format.elements() * format.bytes())
@@ -242,7 +242,7 @@ fn sums_stay_exact_where_every_product_is_the_largest() {
 }
 
 #[test]
-fn many_tokens_are_each_as_if_alone() {
+fn each_of_many_tokens_is_computed_as_if_alone() {
     let kernel = Linear {
         activation: None,
         weights: Blocks,
@@ -265,7 +265,7 @@ fn many_tokens_are_each_as_if_alone() {
 }
 
 #[test]
-fn the_sum_is_near_that_of_the_unquantized_activations() {
+fn the_sum_is_near_the_sum_of_the_unquantized_activations() {
     for format in BlockFormat::ALL {
         let (rows, cols) = (16, 512);
         let weights = Weights::new(rows, cols, format, 21);
@@ -289,7 +289,7 @@ fn the_sum_is_near_that_of_the_unquantized_activations() {
                 .zip(&x)
                 .map(|(w, x)| f64::from(*w) * f64::from(*x))
                 .sum();
-            // Each activation is off by at most half a step, and f32 sums add little to that.
+            // Each activation is off by at most half a step; the rounding of f32 sums adds little to that.
             let bound: f64 = values
                 .chunks(32)
                 .zip(x.chunks(32))
@@ -342,11 +342,11 @@ fn parts_of_rows_begin_and_end_within_blocks() {
 }
 
 #[test]
-fn a_packed_matrix_has_the_bytes_of_the_file_and_of_powers_of_two() {
+fn a_packed_matrix_is_as_long_as_the_file_plus_powers_of_two() {
     for format in BlockFormat::ALL {
         let packed = Weights::new(32, 512, format, 1).packed();
         let blocks = 32 * 512 / format.elements();
-        // A power of two takes a byte more than in the file.
+        // A power of two takes one byte more than in the file.
         let bytes = blocks * (format.bytes() + format.panel().powers);
         assert!(packed.bytes() >= bytes && packed.bytes() < bytes + 2 * 64);
         assert_eq!(

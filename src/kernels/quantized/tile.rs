@@ -1,8 +1,9 @@
-//! The loops of quantized products: which 32-blocks meet which tokens, in which order. The chain is in `chain.rs`.
+//! The loops of quantized products: which 32-blocks are multiplied with which tokens, and in which order. The chain is in
+//! `chain.rs`.
 //!
-//! One token: a panel is read once, front to back, each 32-block taken apart in registers and used. Many tokens: a panel
-//! is taken apart once for [`BLOCK_TOKENS`] tokens, into scratch, and then multiplied with a few tokens at a time, whose
-//! sums stay in registers over all columns.
+//! One token: a panel is read once, front to back, and each 32-block is unpacked in registers and used immediately. Many
+//! tokens: a panel is unpacked once for [`BLOCK_TOKENS`] tokens, into scratch, and then multiplied with a few tokens at a
+//! time, whose sums stay in registers over all columns.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -16,15 +17,15 @@ use crate::kernels::call::{Call, QuantizedView};
 use crate::kernels::simd::{LANES, Simd};
 use crate::kernels::weights::{Blocks, Product, Sums};
 
-/// Tokens that share one taking apart of a panel: with far fewer that work shows, with far more their activations leave
-/// the second cache. A multiple of every instruction set's tokens at once.
+/// Tokens that share one unpacking of a panel: with far fewer tokens the unpacking becomes noticeable, with far more the
+/// activations no longer fit into the second-level cache. A multiple of `INT8_TOKENS` of every instruction set.
 const BLOCK_TOKENS: usize = 64;
-/// Pieces of a step for each thread, about.
+/// The approximate number of pieces of a step per thread.
 const PIECES: usize = 16;
-/// Vectors of words that one token asks for ahead of their use. The last of a panel are what follows it in memory: as a
-/// rule the panel that is read next.
+/// How many vectors of words ahead one token prefetches. Past the end of a panel this is what follows in memory: usually the
+/// panel that is read next.
 const AHEAD: usize = 128;
-/// The most panels of a unit.
+/// The most panels per unit.
 const MOST_PANELS: usize = 2;
 
 /// Floats of scratch that one thread needs for `tokens` rows of `cols` activations.
@@ -39,7 +40,7 @@ pub(super) fn scratch_floats(cols: usize, tokens: usize) -> usize {
 
 /// Computes this thread's part of `units` units for every row of operand 0.
 ///
-/// One row: threads share the units. Several: they draw some units each.
+/// For one row, threads share the units. For several rows, threads draw pieces of several units.
 #[inline(always)]
 pub(super) fn products<S: Simd, const U: usize, P: Product<U, Blocks>>(
     simd: S,
@@ -61,7 +62,7 @@ pub(super) fn products<S: Simd, const U: usize, P: Product<U, Blocks>>(
     }
 }
 
-/// Computes units `units` for every row of `x`, of which there is one or more.
+/// Computes the units `units` for every row of `x`, which has at least one.
 #[inline(always)]
 fn units_for<S: Simd, const U: usize, P: Product<U, Blocks>>(
     simd: S,
@@ -92,7 +93,7 @@ fn units_for<S: Simd, const U: usize, P: Product<U, Blocks>>(
     }
 }
 
-/// The sums of one panel's rows with one token.
+/// The sums of the rows of one panel with one token.
 #[inline(always)]
 fn one_token<S: Simd>(
     simd: S,
@@ -128,7 +129,7 @@ impl FormatWork for OneToken<'_> {
     }
 }
 
-/// The words and halves of each of the file's blocks.
+/// The words and halves of each file block.
 #[inline(always)]
 fn file_blocks<'a, F: Format>(
     panel: QuantizedPanel<'a>,
@@ -143,12 +144,12 @@ fn file_blocks<'a, F: Format>(
     )
 }
 
-/// 32-blocks of a block of the file.
+/// The number of 32-blocks in a file block.
 const fn small_blocks<F: Format>() -> usize {
     F::FORMAT.elements() / INT8_BLOCK
 }
 
-/// The sums of one panel's rows with `tokens`, `[tokens][16]`; `stored` is room for the panel taken apart.
+/// The sums of the rows of one panel with `tokens`, `[tokens][16]`; `stored` has room for the unpacked panel.
 #[inline(always)]
 fn many_tokens<S: Simd>(
     simd: S,
@@ -187,9 +188,9 @@ impl FormatWork for TakeApart<'_> {
     }
 }
 
-/// `tokens` times a panel taken apart.
+/// The product of `tokens` with an unpacked panel.
 struct Tiles<'a> {
-    /// `[32-blocks]`, as [`Block::store`] writes them.
+    /// `[32-blocks]`, in the layout of [`Block::store`].
     stored: &'a [[Cell<f32>; LANES]],
     x: QuantizedView<'a>,
     tokens: Range<usize>,
@@ -213,7 +214,7 @@ impl KindWork for Tiles<'_> {
 }
 
 impl Tiles<'_> {
-    /// The sums of `sums.len()` tokens, at most `T`, from number `first` on.
+    /// The sums of `sums.len()` tokens, at most `T`, beginning with token number `first`.
     #[inline(always)]
     fn tile<S: Simd, K: Kind, const T: usize>(
         &self,
@@ -222,7 +223,7 @@ impl Tiles<'_> {
         sums: &[[Cell<f32>; LANES]],
     ) {
         let blocks = self.x.cols() / INT8_BLOCK;
-        // Rows that the tile lacks repeat its last; their sums go nowhere.
+        // Missing rows of the tile repeat its last row; their sums are discarded.
         let x: [&[[Cell<i32>; INT8_BLOCK_WORDS]]; T] =
             std::array::from_fn(|t| &self.x.row(first + t.min(sums.len() - 1))[..blocks]);
         let mut acc = [simd.zero(); T];

@@ -1,4 +1,4 @@
-//! Where there is no x86-64: the tokens of its instruction sets exist, and can't be made.
+//! For architectures other than x86-64: the tokens of its instruction sets exist as types, but cannot be made.
 
 use std::cell::Cell;
 use std::convert::Infallible;

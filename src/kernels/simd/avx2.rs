@@ -1,5 +1,5 @@
-//! AVX2, FMA and F16C: sixteen lanes in two registers, lanes 0 to 7 first. Partial rows go through a stack array, because
-//! masked stores are slow on several CPUs.
+//! AVX2, FMA and F16C: sixteen lanes in two registers, lanes 0 to 7 in the first. Partial rows go through an array on the
+//! stack, because masked stores are slow on several CPUs.
 
 use std::arch::x86_64::*;
 use std::cell::Cell;
@@ -12,7 +12,7 @@ use super::{Int8, LANES, Lanes, Simd, Work};
 pub struct Avx2(());
 
 impl Avx2 {
-    /// The token, where the CPU and the operating system have all of it.
+    /// The token, if the CPU and the operating system support all three.
     pub fn detect() -> Option<Self> {
         let has = is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
@@ -28,7 +28,7 @@ pub struct Pair<T>(pub T, pub T);
 impl Lanes for Avx2 {
     type F32 = Pair<__m256>;
     type I32 = Pair<__m256i>;
-    /// All bits of a true lane are set.
+    /// All bits of a lane are set where it is true.
     type Mask = Pair<__m256>;
 
     #[inline(always)]
@@ -199,7 +199,7 @@ impl Simd for Avx2 {
     const TILE_TOKENS: usize = 6;
     const TILE_PANELS: usize = 1;
 
-    // Here, because it has no effect beside `target_feature`.
+    // `inline(never)` is here, because it has no effect together with `target_feature`.
     #[inline(never)]
     fn run<W: Work>(self, work: W) {
         #[target_feature(enable = "avx2,fma,f16c")]
@@ -424,7 +424,7 @@ impl Int8 for Avx2 {
     fn store_bytes(self, to: &[Cell<i32>; 4], x: Self::I32) {
         // SAFETY: the token proves the features; `to` is 16 bytes, and cells may be written through a shared reference.
         unsafe {
-            // i16, four of each half in turn; then bytes, so that every four are one lane of 32 bits.
+            // First to i16, four from each half in turn; then to bytes, so that every four bytes are one lane of 32 bits.
             let words = _mm256_packs_epi32(x.0, x.1);
             let bytes = _mm_packs_epi16(
                 _mm256_castsi256_si128(words),
@@ -434,7 +434,7 @@ impl Int8 for Avx2 {
             _mm_storeu_si128(to.as_ptr().cast::<__m128i>().cast_mut(), bytes);
         }
     }
-    /// Products are summed as i16 as long as they fit, then widened.
+    /// Products are summed as i16 as long as the sums fit, then widened.
     #[inline(always)]
     fn dot_unsigned<const BITS: u32, const N: usize>(
         self,

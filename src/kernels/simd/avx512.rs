@@ -1,5 +1,5 @@
-//! AVX-512 F, BW, VL and DQ: sixteen lanes in one register, partial rows by mask. Products of int8 use VNNI where the CPU
-//! has it; elsewhere they widen by way of i16, as on AVX2.
+//! AVX-512 F, BW, VL and DQ: sixteen lanes in one register, with masks for partial rows. Products of int8 use VNNI if the
+//! CPU has it; otherwise they are widened from i16, as on AVX2.
 
 use std::arch::x86_64::*;
 use std::cell::Cell;
@@ -15,7 +15,7 @@ pub struct Avx512<const VNNI: bool = false>(());
 pub type Vnni = Avx512<true>;
 
 impl Avx512 {
-    /// The token, where the CPU and the operating system have all of it.
+    /// The token, if the CPU and the operating system support all of them.
     pub fn detect() -> Option<Self> {
         let has = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
@@ -27,13 +27,13 @@ impl Avx512 {
         has.then_some(Avx512(()))
     }
 
-    /// The token with VNNI, where the CPU has it.
+    /// The token with VNNI, if the CPU has it.
     pub fn vnni(self) -> Option<Vnni> {
         is_x86_feature_detected!("avx512vnni").then_some(Avx512(()))
     }
 }
 
-/// The first `count` lanes; all of them from 16 on.
+/// A mask of the first `count` lanes; all of them for `count` ≥ 16.
 #[inline(always)]
 fn first(count: usize) -> __mmask16 {
     ((1u32 << count.min(LANES)) - 1) as __mmask16
@@ -180,7 +180,7 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     const TILE_TOKENS: usize = 12;
     const TILE_PANELS: usize = 2;
 
-    // Here, because it has no effect beside `target_feature`.
+    // `inline(never)` is here, because it has no effect together with `target_feature`.
     #[inline(never)]
     fn run<W: Work>(self, work: W) {
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
@@ -380,7 +380,7 @@ impl<const VNNI: bool> Int8 for Avx512<VNNI> {
             acc
         }
     }
-    /// VNNI takes unsigned weights: 128 is added by flipping the sign bit.
+    /// VNNI needs unsigned weights: 128 is added by flipping the sign bit.
     #[inline(always)]
     fn signed_bytes(self, w: Self::I32) -> Self::I32 {
         if VNNI {

@@ -1,12 +1,12 @@
-//! Lanes of f32, and the arithmetic that can be done with them.
+//! Lanes of f32, and arithmetic on them.
 
 /// Lanes of a [`Simd`](super::Simd).
 pub const LANES: usize = 16;
 
-/// Lanes of f32, and the arithmetic that can be done with them: sixteen, or one ([`Single`](super::Single)).
+/// Lanes of f32, and arithmetic on them: sixteen lanes, or one ([`Single`](super::Single)).
 ///
-/// Every method is `#[inline(always)]`. Minimum and maximum are `a < b ? a : b` and `a > b ? a : b` (the second operand
-/// where they compare equal or unordered), as on x86. Comparisons with NaN are false.
+/// Every method is `#[inline(always)]`. Minimum and maximum are `a < b ? a : b` and `a > b ? a : b` (the second operand if
+/// they compare equal or unordered), as on x86. Comparisons with NaN are false.
 pub trait Lanes: Copy + Send + Sync + 'static {
     /// The lanes as f32.
     type F32: Copy;
@@ -53,7 +53,7 @@ pub trait Lanes: Copy + Send + Sync + 'static {
 
     /// All lanes `x`.
     fn splat_i32(self, x: i32) -> Self::I32;
-    /// The nearest integers of lanes that are already integral and within i32; of other lanes, some integer.
+    /// The nearest integers for lanes that are integral and within i32; for other lanes, some integer.
     fn to_i32(self, x: Self::F32) -> Self::I32;
     /// The bits as integers.
     fn bits(self, x: Self::F32) -> Self::I32;
@@ -66,13 +66,13 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     fn and_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
     /// a ^ b.
     fn xor_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
-    /// Bits moved left by `N`.
+    /// Bits shifted left by `N`.
     fn shift_left<const N: i32>(self, a: Self::I32) -> Self::I32;
-    /// Bits moved right by `N`; zeros come in.
+    /// Bits shifted right by `N`, with zeros shifted in.
     fn shift_right<const N: i32>(self, a: Self::I32) -> Self::I32;
     /// a == b.
     fn eq_i32(self, a: Self::I32, b: Self::I32) -> Self::Mask;
-    /// a · 2ⁿ for whole n, exact where both `a` and the result are normal; else the value means nothing.
+    /// a · 2ⁿ for whole n, exact if both `a` and the result are normal; otherwise the value is meaningless.
     #[inline(always)]
     fn scale(self, a: Self::F32, n: Self::F32) -> Self::F32 {
         let exponent = self.shift_left::<23>(self.to_i32(n));

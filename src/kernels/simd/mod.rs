@@ -1,8 +1,8 @@
 //! Sixteen f32 lanes on every CPU.
 //!
-//! [`Simd`] is a token that only detection can make: holding an [`Avx2`] proves that the CPU has AVX2, FMA and F16C.
-//! Kernels are written over the trait; every method does the same IEEE operations in the same order on each of them, so
-//! that results agree to the bit. What does not belong here: anything that knows an op.
+//! [`Simd`] is a token that only detection can make: an [`Avx2`] value proves that the CPU has AVX2, FMA and F16C. Kernels
+//! are written over the trait; every method does the same IEEE operations in the same order on each instruction set, so that
+//! results agree to the bit. What is absent: anything that knows an op.
 
 #[cfg(not(target_arch = "x86_64"))]
 mod absent;
@@ -27,31 +27,31 @@ pub use lanes::{LANES, Lanes};
 pub use scalar::{Scalar, Single};
 pub use vector::{Simd, Transpose, Work, tree};
 
-/// The instruction set a model's kernels run on.
+/// The instruction set on which the kernels of a model run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
-    /// Plain Rust: the oracle, and what any CPU can run.
+    /// Plain Rust, which any CPU can run; the oracle for the others.
     Scalar(Scalar),
     /// AVX2, FMA and F16C.
     Avx2(Avx2),
-    /// AVX-512 F, BW, VL and DQ; products of int8 use VNNI where the CPU has it.
+    /// AVX-512 F, BW, VL and DQ; products of int8 use VNNI if the CPU has it.
     Avx512(Avx512),
 }
 
-/// An instruction set that was asked for and can't be had.
+/// An instruction set that was requested and is not available.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IsaError {
-    /// Not a name of an instruction set.
+    /// The name is not the name of an instruction set.
     #[error("unknown instruction set '{0}': expected scalar, avx2 or avx512")]
     Unknown(String),
-    /// The CPU lacks it.
+    /// The CPU lacks the instruction set.
     #[error("this CPU lacks {0}")]
     Missing(&'static str),
 }
 
 impl Isa {
-    /// The widest that this CPU has.
+    /// The widest instruction set of this CPU.
     pub fn detect() -> Isa {
         if let Some(simd) = Avx512::detect() {
             Isa::Avx512(simd)
@@ -62,7 +62,7 @@ impl Isa {
         }
     }
 
-    /// The one of that name: `scalar`, `avx2` or `avx512`.
+    /// The instruction set with that name: `scalar`, `avx2` or `avx512`.
     pub fn named(name: &str) -> Result<Isa, IsaError> {
         match name {
             "scalar" => Ok(Isa::Scalar(Scalar)),
@@ -76,7 +76,7 @@ impl Isa {
         }
     }
 
-    /// Every one that this CPU has, the plain one first.
+    /// All instruction sets of this CPU, the plain one first.
     pub fn available() -> Vec<Isa> {
         ["scalar", "avx2", "avx512"]
             .iter()
@@ -84,7 +84,7 @@ impl Isa {
             .collect()
     }
 
-    /// Its name, as [`Isa::named`] takes it.
+    /// The name of the instruction set, as in [`Isa::named`].
     pub fn name(self) -> &'static str {
         match self {
             Isa::Scalar(_) => "scalar",

@@ -1,11 +1,11 @@
-//! Plain Rust: one lane at a time. The oracle the wider instruction sets are compared with.
+//! Plain Rust: one lane at a time. This is the oracle with which the wider instruction sets are compared.
 
 use std::array::from_fn;
 use std::cell::Cell;
 
 use super::{Int8, LANES, Lanes, Simd, Work};
 
-/// One lane: the functions of [`math`](crate::kernels::math) for a single f32, with the bits of the wide ones.
+/// One lane: the functions of [`math`](crate::kernels::math) for a single f32, with the same bits as the wide ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Single;
 
@@ -359,7 +359,7 @@ impl Int8 for Scalar {
     }
 }
 
-/// acc + the sums of products of bytes, those of `w` read by `weight` and those of `x` as i8.
+/// acc plus the sums of products of bytes, where `weight` converts the bytes of `w` and those of `x` are i8.
 #[inline(always)]
 fn dot_bytes<const N: usize>(
     acc: [i32; LANES],

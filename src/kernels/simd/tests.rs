@@ -1,4 +1,4 @@
-//! Do the instruction sets agree, method by method?
+//! Whether the instruction sets agree, method by method.
 
 use std::array::from_fn;
 
@@ -6,7 +6,7 @@ use std::cell::Cell;
 
 use super::*;
 
-/// Everything arithmetic can do with three vectors, as bits. NaN is one value here: its payload is outside the promise.
+/// The results of all arithmetic on three vectors, as bits. All NaNs count as one value: their payload is unspecified.
 fn arithmetic<S: Simd>(simd: S, x: [&[f32; LANES]; 3]) -> Vec<[u32; LANES]> {
     let [a, b, c] = x.map(|x| simd.load(x));
     let (a_bits, b_bits) = (simd.bits(a), simd.bits(b));
@@ -53,7 +53,7 @@ trait Work<T> {
 }
 
 #[test]
-fn arithmetic_gives_the_same_bits() {
+fn arithmetic_returns_the_same_bits() {
     struct Arithmetic<'a>([&'a [f32; LANES]; 3]);
     impl Work<Vec<[u32; LANES]>> for Arithmetic<'_> {
         fn run<S: Simd>(self, simd: S) -> Vec<[u32; LANES]> {
@@ -181,13 +181,13 @@ fn every_half_float_converts_exactly() {
     }
 }
 
-/// Everything that is done with integer lanes, given as bits. `a` and `b` are any bytes, `x` is no −128.
+/// The results of all operations on integer lanes, as bits. `a` and `b` are any bytes; no byte of `x` is −128.
 fn integers<S: Simd>(simd: S, [a, b, x]: [&[u32; LANES]; 3]) -> Vec<[u32; LANES]> {
     let [a, b, x] = [a, b, x].map(|x| simd.load_u32(x));
     let masked = |mask: [u8; 4]| simd.and_i32(a, simd.splat_i32(i32::from_ne_bytes(mask)));
     let stored = [const { Cell::new(0) }; 4];
     simd.store_bytes(&stored, simd.shift_right_signed(a, 24));
-    // The offset of both words' weights is taken out with the sum of the activations.
+    // The offset of the weights of both words is removed with the sum of the activations.
     let ones = simd.splat_i32(i32::from_ne_bytes([1; 4]));
     let sum = simd.dot_unsigned::<4, 1>(simd.splat_i32(0), [ones], [x]);
     let correction = simd.mul_i32(sum, simd.splat_i32(-2 * S::SIGNED_OFFSET));
@@ -216,7 +216,7 @@ fn integers<S: Simd>(simd: S, [a, b, x]: [&[u32; LANES]; 3]) -> Vec<[u32; LANES]
 }
 
 #[test]
-fn integer_lanes_give_the_same_bits_even_at_the_ends_of_their_ranges() {
+fn integer_lanes_return_the_same_bits_even_at_the_ends_of_their_ranges() {
     struct Integers<'a>([&'a [u32; LANES]; 3]);
     impl Work<Vec<[u32; LANES]>> for Integers<'_> {
         fn run<S: Simd>(self, simd: S) -> Vec<[u32; LANES]> {

@@ -1,4 +1,4 @@
-//! Sixteen rows as sixteen columns: only elements move, so that every instruction set gives the same.
+//! Sixteen rows as sixteen columns: elements are only moved, so every instruction set returns the same result.
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
@@ -39,7 +39,7 @@ impl<const VNNI: bool> Transpose for Avx512<VNNI> {
             }
             let mut columns = quads;
             for c in 0..4 {
-                // Quarters 0 and 2, and quarters 1 and 3, of two each.
+                // Quarters 0 and 2, and quarters 1 and 3, of two registers each.
                 const EVEN: i32 = 0b10_00_10_00;
                 const ODD: i32 = 0b11_01_11_01;
                 let (first, second) = (quads[c], quads[4 + c]);
@@ -75,7 +75,7 @@ impl Transpose for Avx2 {
 
 #[cfg(target_arch = "x86_64")]
 impl Avx2 {
-    /// Lane j of row i becomes lane i of row j, of eight.
+    /// Lane j of row i becomes lane i of row j, for eight rows.
     #[inline(always)]
     fn transpose_half(self, rows: [__m256; 8]) -> [__m256; 8] {
         // SAFETY: the token proves the features.

@@ -1,55 +1,56 @@
-//! Sixteen lanes, and the ways between them and memory.
+//! Sixteen lanes, with loads and stores.
 
 use std::cell::Cell;
 
 use super::int8::Int8;
 use super::lanes::{LANES, Lanes};
 
-/// What turns a block of sixteen rows.
+/// The transposition of a block of sixteen rows.
 pub trait Transpose: Lanes {
     /// Lane j of row i becomes lane i of row j.
     fn transpose(self, rows: [Self::F32; LANES]) -> [Self::F32; LANES];
 }
 
-/// Work that is written over [`Simd`] and compiled once for each instruction set.
+/// Work that is written over [`Simd`] and compiled once per instruction set.
 pub trait Work {
-    /// Does it. Implementations are `#[inline(always)]`, as is everything they call over `S`.
+    /// Does the work. Implementations are `#[inline(always)]`, and so is everything they call with `S`.
     fn run<S: Simd>(self, simd: S);
 }
 
-/// Sixteen [`Lanes`], and the ways between them and memory. Every method but [`Simd::run`] is `#[inline(always)]`.
+/// Sixteen [`Lanes`], with loads and stores. Every method but [`Simd::run`] is `#[inline(always)]`.
 pub trait Simd: Lanes + Int8 + Transpose {
-    /// The register tile of matrix products: tokens at once, for one or [`Simd::TILE_PANELS`] panels of 16 rows.
+    /// The register tile of matrix products: how many tokens, for one or [`Simd::TILE_PANELS`] panels of 16 rows.
     const TILE_TOKENS: usize;
-    /// Panels of 16 rows at once in a tile of several tokens.
+    /// The number of panels of 16 rows in a tile of several tokens.
     const TILE_PANELS: usize;
 
-    /// A hint that the cache line with `at` is to be read soon, by way of the second cache. Any address will do.
+    /// A hint that the cache line at `at` will be read soon, which loads it into the second-level cache. Any address is
+    /// allowed.
     #[inline(always)]
     fn prefetch(self, _at: *const u8) {}
 
-    /// Does `work` in a function of its own that is compiled with this instruction set's features.
+    /// Does `work` in a function of its own that is compiled with the features of this instruction set.
     fn run<W: Work>(self, work: W);
 
     /// Lane `i` is `from[i]`.
     fn load(self, from: &[f32; LANES]) -> Self::F32;
     /// Lane `i` is `from[i]`.
     fn load_cells(self, from: &[Cell<f32>; LANES]) -> Self::F32;
-    /// Lane `i` is `from[i]`; lanes past its end are +0. `from` holds at most 16 elements.
+    /// Lane `i` is `from[i]`; lanes past its end are +0. `from` has at most 16 elements.
     fn load_partial(self, from: &[Cell<f32>]) -> Self::F32;
-    /// As [`Simd::load_partial`], from constants.
+    /// Like [`Simd::load_partial`], from constants.
     fn load_slice_partial(self, from: &[f32]) -> Self::F32;
     /// Sixteen IEEE half floats, given as bits.
     fn load_f16(self, from: &[u16; LANES]) -> Self::F32;
     /// Sixteen bfloat16, given as bits.
     fn load_bf16(self, from: &[u16; LANES]) -> Self::F32;
-    /// `to[i]` becomes lane `i`.
+    /// Stores lane `i` to `to[i]`.
     fn store(self, to: &[Cell<f32>; LANES], x: Self::F32);
-    /// The first `to.len()` lanes (at most 16).
+    /// Stores the first `to.len()` lanes (at most 16).
     fn store_partial(self, to: &[Cell<f32>], x: Self::F32);
     /// The lanes as an array.
     fn to_array(self, x: Self::F32) -> [f32; LANES];
-    /// Lanes whose number is in `from..to`.
+    /// The lanes whose number is in `from..to`.
     fn lanes_between(self, from: usize, to: usize) -> Self::Mask;
 
     /// The block of `from` that begins at `at`: lane `i` is `from[at + i]`; lanes past its end are +0.
@@ -61,7 +62,7 @@ pub trait Simd: Lanes + Int8 + Transpose {
             None => self.load_partial(from),
         }
     }
-    /// As [`Simd::load_at`], from constants.
+    /// Like [`Simd::load_at`], from constants.
     #[inline(always)]
     fn load_slice_at(self, from: &[f32], at: usize) -> Self::F32 {
         let from = &from[at..];
@@ -70,7 +71,7 @@ pub trait Simd: Lanes + Int8 + Transpose {
             None => self.load_slice_partial(from),
         }
     }
-    /// Writes the block of `to` that begins at `at`; lanes past its end go nowhere.
+    /// Writes the block of `to` that begins at `at`; lanes past its end are discarded.
     #[inline(always)]
     fn store_at(self, to: &[Cell<f32>], at: usize, x: Self::F32) {
         let to = &to[at..];
@@ -92,7 +93,7 @@ pub trait Simd: Lanes + Int8 + Transpose {
     }
 }
 
-/// The fixed tree over 16 lanes: lane i joins lane i + 8, then i + 4, i + 2, and 0 joins 1.
+/// The fixed tree over 16 lanes: lane i is combined with lane i + 8, then i + 4, i + 2, and finally lane 0 with lane 1.
 #[inline(always)]
 pub fn tree(mut lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 {
     let mut half = LANES / 2;

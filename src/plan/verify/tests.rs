@@ -354,16 +354,21 @@ fn caches_of_others_or_without_room_are_found() {
         steps.steps[step].cache = None;
     });
     assert_refused!(defect, PlanDefect::Cache { name, .. } if name == "e");
-    for shift in [-64, 64] {
+    for shift in [-1, 1] {
         let defect = refused(|_, plan| {
-            let cache = &mut plan.caches[1];
-            cache.offset = cache.offset.checked_add_signed(shift).unwrap();
+            let layout = plan.caches[1].layout;
+            let first = layout.first().checked_add_signed(shift).unwrap();
+            plan.caches[1].layout = layout.placed(first, layout.page_floats());
         });
-        assert_refused!(defect, PlanDefect::Region { name, .. } if name == "e");
+        assert_refused!(defect, PlanDefect::Entries { name, .. } if name == "e");
     }
-    // Behind the scratch is the first cache, and not within it.
-    let defect = refused(|_, plan| plan.caches[0].offset -= 64);
-    assert_refused!(defect, PlanDefect::Region { name, .. } if name == "c");
+    let defect = refused(|_, plan| {
+        let layout = plan.caches[0].layout;
+        plan.caches[0].layout = layout.placed(0, layout.page_floats() - 16);
+    });
+    assert_refused!(defect, PlanDefect::Page { name, .. } if name == "c");
+    let defect = refused(|_, plan| plan.regions.page -= 64);
+    assert_refused!(defect, PlanDefect::Page { name, .. } if name == "c");
     let defect = refused(|_, plan| {
         let layout = plan.caches[1].layout;
         plan.caches[1].layout = KvLayout::new(layout.kv_heads(), layout.head_dim(), 64);

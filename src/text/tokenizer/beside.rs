@@ -1,16 +1,16 @@
-//! The tokens that files beside a `tokenizer.json` add to its vocabulary, as transformers 5 adds them:
+//! The tokens that other files add to the vocabulary of a `tokenizer.json`, as transformers 5 adds them:
 //!
-//! 1. `added_tokens_decoder` of tokenizer_config.json. Only where there is none, added_tokens.json counts, and
-//!    special_tokens_map.json says more about the names below
-//! 2. tokens that have a name: `bos_token`, `eos_token` and the like, any other key that ends in `_token`, and the map
+//! 1. `added_tokens_decoder` in tokenizer_config.json. Only if it is missing, added_tokens.json is used, and
+//!    special_tokens_map.json adds to the names below
+//! 2. tokens with a name: `bos_token`, `eos_token` and the like, any other key that ends in `_token`, and the map
 //!    `extra_special_tokens`
-//! 3. the list `extra_special_tokens`, or else `additional_special_tokens`
+//! 3. the list `extra_special_tokens`, or otherwise `additional_special_tokens`
 //!
-//! A new token has the next free id. Where a file states another one, transformers takes the free one without a word; here
-//! that is an error, since the model has learned the stated one.
+//! A new token has the next free id. If a file states a different id, transformers silently uses the free one; here that is
+//! an error, because the model has learned the stated id.
 //!
-//! `add_bos_token`, `add_eos_token` and `add_prefix_space` are read nowhere: a tokenizer.json says itself what is put around
-//! a text, and transformers 5 follows it alone.
+//! `add_bos_token`, `add_eos_token` and `add_prefix_space` are ignored: a tokenizer.json itself says what is put around a
+//! text, and transformers 5 follows only that.
 
 use serde_json::{Map, Value as Json};
 use tokenizers::AddedToken;
@@ -22,7 +22,7 @@ const CONFIG: &str = "tokenizer_config.json";
 const ADDED: &str = "added_tokens.json";
 const NAMED: &str = "special_tokens_map.json";
 
-/// The names that every tokenizer has, in the order in which their tokens are added.
+/// The names that every tokenizer knows, in the order in which their tokens are added.
 const NAMES: [&str; 7] = [
     "bos_token",
     "eos_token",
@@ -33,19 +33,19 @@ const NAMES: [&str; 7] = [
     "mask_token",
 ];
 
-/// A token that a file beside adds.
+/// A token that another file adds.
 pub struct Beside {
     /// The file that names it.
     pub file: &'static str,
-    /// The token, and how it is found in a text.
+    /// The token, and its matching rules.
     pub token: AddedToken,
     /// The id that the file states.
     pub id: Option<u32>,
-    /// Whether it changes nothing about a token of this spelling that is known already.
+    /// Whether the entry is ignored if a token with this spelling is already known.
     pub only_new: bool,
 }
 
-/// The tokens that the folder's files add, in the order in which they get ids.
+/// The tokens that the files of the folder add, in the order in which they get ids.
 pub fn tokens(folder: &Folder) -> Result<Vec<Beside>, FolderError> {
     let in_file = |file: &'static str| {
         move |problem: String| FolderError {
@@ -95,7 +95,7 @@ pub fn tokens(folder: &Folder) -> Result<Vec<Beside>, FolderError> {
     Ok(stated)
 }
 
-/// The map that a file holds; `None` where there is no such file.
+/// The map in a file; `None` if there is no such file.
 fn object(folder: &Folder, file: &str) -> Result<Option<Map<String, Json>>, FolderError> {
     match read_json(folder, file)? {
         None => Ok(None),
@@ -137,7 +137,7 @@ fn decoded(decoder: &Json) -> Result<Vec<Beside>, String> {
     Ok(tokens)
 }
 
-/// The tokens that have a name, and those of the lists of special ones.
+/// The tokens with a name, and the tokens in the lists of special tokens.
 fn named<E: Fn(String) -> FolderError>(
     entries: &[(&'static str, String, Json)],
     in_file: impl Fn(&'static str) -> E,
@@ -196,7 +196,7 @@ fn named<E: Fn(String) -> FolderError>(
     Ok(tokens)
 }
 
-/// The token that a text, or a record with its text and how it is found, describes.
+/// The token that is described by a text, or by a record with its text and its matching rules.
 fn record(value: &Json, special: bool) -> Option<AddedToken> {
     if let Some(text) = value.as_str() {
         return Some(AddedToken::from(text, special));

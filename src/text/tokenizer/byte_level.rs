@@ -1,6 +1,7 @@
-//! GPT-2's alphabet: a printable character for every byte, in which byte-level vocabularies spell their tokens.
+//! The alphabet of GPT-2: a printable character for every byte, in which byte-level vocabularies spell their tokens.
 
-/// The character that stands for a byte: printable Latin-1 for itself, the others from U+0100 on, in order.
+/// The character for a byte: printable Latin-1 characters for themselves, characters from U+0100 on for the other bytes, in
+/// order.
 pub fn character(byte: u8) -> char {
     let code = u32::from(byte);
     let moved = match byte {
@@ -13,7 +14,7 @@ pub fn character(byte: u8) -> char {
     char::from_u32(moved).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
-/// The byte that a character stands for.
+/// The byte for a character.
 pub fn byte(character: char) -> Option<u8> {
     let code = u32::from(character);
     let byte = match code {
@@ -35,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_alphabet_is_that_of_the_pre_tokenizer_and_turns_back() {
+    fn the_alphabet_equals_the_pre_tokenizers_and_is_invertible() {
         let own: HashSet<char> = (0..=255).map(character).collect();
         assert_eq!(own, ByteLevel::alphabet().into_iter().collect());
         assert!((0..=255).all(|b| byte(character(b)) == Some(b)));

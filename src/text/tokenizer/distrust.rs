@@ -1,4 +1,4 @@
-//! What the tokenizers library believes of a `tokenizer.json` without looking, checked before it is used.
+//! Checks of those parts of a `tokenizer.json` that the tokenizers library trusts without checking.
 
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -6,10 +6,10 @@ use serde_json::Value as Json;
 use super::memory;
 use super::precompiled::precompiled;
 
-/// The longest token of Unigram, in bytes: its search tree is as deep, and is taken down by recursion.
+/// The longest token of Unigram, in bytes: its search tree is as deep as this, and is freed by recursion.
 pub const LONGEST_UNIGRAM: usize = 1024;
 
-/// The parts of a file that the library reads without allowing for damage.
+/// The parts of a file that the library reads without checking for damage.
 #[derive(Deserialize)]
 struct Parts {
     #[serde(default)]
@@ -22,7 +22,7 @@ struct Parts {
     _decoder: Json,
 }
 
-/// Of a file with a Unigram model only its tokens.
+/// For a file with a Unigram model, only its tokens are read.
 #[derive(Deserialize)]
 struct File {
     model: Unigram,
@@ -34,11 +34,11 @@ struct Unigram {
     vocab: Vec<(String, f64)>,
 }
 
-/// Refuses a file that is not JSON, whose Unigram tokens are too long, or whose table of replacements points outside of itself.
+/// Rejects a file that is not JSON, whose Unigram tokens are too long, or whose table of replacements points outside itself.
 pub fn check_file(bytes: &[u8]) -> Result<(), String> {
     let parts: Parts = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let text = std::str::from_utf8(bytes).unwrap_or_default();
-    // A model of another shape is refused, or read, by the library.
+    // The library itself rejects or reads a model of another shape.
     if (text.contains("\"Unigram\"") || text.contains("\"precompiled_charsmap\""))
         && let Ok(file) = serde_json::from_slice::<File>(bytes)
     {
@@ -51,7 +51,7 @@ pub fn check_file(bytes: &[u8]) -> Result<(), String> {
     check_normalizer(&parts.normalizer)
 }
 
-/// Refuses a token of Unigram that is too long.
+/// Rejects a Unigram token that is too long.
 pub fn check_unigram(id: impl std::fmt::Display, text: &str) -> Result<(), String> {
     match text.len() {
         0..=LONGEST_UNIGRAM => Ok(()),
@@ -61,7 +61,7 @@ pub fn check_unigram(id: impl std::fmt::Display, text: &str) -> Result<(), Strin
     }
 }
 
-/// Tables of replacements, wherever a normalizer has them.
+/// Checks the tables of replacements, wherever a normalizer has them.
 fn check_normalizer(normalizer: &Json) -> Result<(), String> {
     match normalizer {
         Json::Array(parts) => parts.iter().try_for_each(check_normalizer),
@@ -76,7 +76,7 @@ fn check_normalizer(normalizer: &Json) -> Result<(), String> {
     }
 }
 
-/// The bytes that base64 stands for (RFC 4648, with padding or without).
+/// The bytes that a base64 text encodes (RFC 4648, with or without padding).
 fn base64(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len() / 4 * 3);
     let (mut bits, mut held) = (0u32, 0);
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_that_of_the_standard() {
+    fn base64_follows_the_standard() {
         for (text, bytes) in [
             ("", ""),
             ("Zg==", "f"),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_library_would_believe_is_refused() {
+    fn what_the_library_would_trust_is_refused() {
         let file = |token: &str, table: &str| {
             let normalizer = serde_json::json!({"type": "Sequence", "normalizers": [
                 {"type": "Precompiled", "precompiled_charsmap": table}
@@ -141,7 +141,7 @@ mod tests {
         let long = "x".repeat(70_000);
         let message = "token 0 has 70000 bytes; at most 1024 are read".to_string();
         assert_eq!(refusal(&long, ""), Some(message));
-        // A trie of one node, with nothing to lead to.
+        // A trie of one node that leads nowhere.
         let message = "precompiled_charsmap points outside of itself".to_string();
         assert_eq!(refusal("x", "BAAAAAAAAAA="), Some(message));
         assert_eq!(check_file(b"{\"model\": {\"type\": \"BPE\"}}"), Ok(()));

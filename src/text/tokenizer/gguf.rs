@@ -1,4 +1,4 @@
-//! From a GGUF file's vocabulary to a tokenizer.
+//! Building a tokenizer from the vocabulary of a GGUF file.
 
 use std::sync::{Arc, OnceLock};
 
@@ -30,10 +30,10 @@ const SCORES: &str = "tokenizer.ggml.scores";
 const MERGES: &str = "tokenizer.ggml.merges";
 const CHARSMAP: &str = "tokenizer.ggml.precompiled_charsmap";
 
-/// The longest word, in characters, that WordPiece takes apart; longer ones are unknown.
+/// The longest word, in characters, that WordPiece splits; longer words are unknown.
 pub(crate) const LONGEST_WORD: usize = 100;
 
-/// Spellings of special tokens that end a text or a turn.
+/// The spellings of special tokens that end a text or a turn.
 const ENDS: [&str; 16] = [
     "<|eot_id|>",
     "<|eom_id|>",
@@ -54,25 +54,25 @@ const ENDS: [&str; 16] = [
 ];
 
 impl Tokenizer {
-    /// Builds the tokenizer that a GGUF file's vocabulary describes (`tokenizer.ggml.…`): SentencePiece BPE ("llama"),
+    /// Builds the tokenizer that the vocabulary of a GGUF file describes (`tokenizer.ggml.…`): SentencePiece BPE ("llama"),
     /// byte-level BPE ("gpt2"), WordPiece ("bert") or Unigram ("t5").
     ///
     /// # Errors
-    /// If there is no vocabulary, or it is of an unknown kind or damaged.
+    /// If there is no vocabulary, or if it is of an unknown kind or damaged.
     pub fn from_gguf(metadata: &Metadata) -> Result<Self, TokenizerError> {
         let _environment = FloatEnvironment::set_default();
         build(metadata)
     }
 
-    /// Whether a GGUF file's vocabulary is there and of a known kind. Looks at no token, and so costs nothing.
+    /// Checks that a GGUF file has a vocabulary of a known kind. Reads no tokens, and so costs nothing.
     ///
     /// # Errors
-    /// If there is no vocabulary, or it is of an unknown kind.
+    /// If there is no vocabulary, or if it is of an unknown kind.
     pub fn check_gguf(metadata: &Metadata) -> Result<(), TokenizerError> {
         check(metadata).map(|_| ())
     }
 
-    /// About how many bytes the tokenizer of a GGUF file takes; 0 where there is none of a known kind.
+    /// The approximate size in bytes of the tokenizer of a GGUF file; 0 if there is none of a known kind.
     pub fn estimate_gguf(metadata: &Metadata) -> usize {
         let (entries, bytes) = spellings(metadata);
         check(metadata).map_or(0, |kind| needs(kind).estimate(entries, bytes))
@@ -84,7 +84,7 @@ impl Tokenizer {
 pub(super) enum Kind {
     /// "llama".
     SentencePiece,
-    /// "gpt2", with its way to cut words.
+    /// "gpt2", with its way of splitting a text into words.
     Bytes(&'static PreTokenizer),
     /// "bert".
     WordPiece,
@@ -92,7 +92,7 @@ pub(super) enum Kind {
     Unigram,
 }
 
-/// What a vocabulary of this kind takes.
+/// The memory that a vocabulary of this kind needs.
 fn needs(kind: Kind) -> memory::Needs {
     match kind {
         Kind::SentencePiece => memory::SENTENCE_PIECE,
@@ -102,11 +102,11 @@ fn needs(kind: Kind) -> memory::Needs {
     }
 }
 
-/// The number of tokens and of rules that join them, and the bytes of their spellings.
+/// The number of tokens and merge rules, and the bytes of their spellings.
 fn spellings(metadata: &Metadata) -> (usize, usize) {
     let (mut entries, mut bytes) = (0usize, 0usize);
     for key in [TOKENS, MERGES] {
-        // Each text has eight bytes in front of it, which say how long it is.
+        // Each text is preceded by eight bytes with its length.
         let count = metadata.array_len(key).unwrap_or(0);
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         let length = metadata.raw(key).map_or(0, |(_, raw)| raw.len());
@@ -116,13 +116,13 @@ fn spellings(metadata: &Metadata) -> (usize, usize) {
     (entries, bytes)
 }
 
-/// What kind of vocabulary the file has.
+/// The kind of vocabulary in the file.
 pub(super) fn check(metadata: &Metadata) -> Result<Kind, TokenizerError> {
     let missing = |what: String| TokenizerError::Missing {
         problem: format!("{}: {what}", metadata.path().display()),
     };
     let model = metadata.text(MODEL);
-    // What files say that were made without one.
+    // The values in files that were made without a vocabulary.
     let model = model.filter(|model| !matches!(model.as_str(), "no_vocab" | "none"));
     let Some(model) = model else {
         return Err(missing(format!(
@@ -169,7 +169,7 @@ pub(super) fn check(metadata: &Metadata) -> Result<Kind, TokenizerError> {
     Ok(kind)
 }
 
-/// The tokenizer of the file's vocabulary.
+/// The tokenizer for the vocabulary of the file.
 pub(super) fn build(metadata: &Metadata) -> Result<Tokenizer, TokenizerError> {
     let kind = check(metadata)?;
     Builder { metadata }
@@ -184,7 +184,7 @@ struct Builder<'m> {
     metadata: &'m Metadata,
 }
 
-/// What becomes a pipeline.
+/// The parts from which a pipeline is built.
 struct Parts {
     pieces: Pieces,
     algorithm: Algorithm,
@@ -236,7 +236,8 @@ impl Builder<'_> {
         })
     }
 
-    /// Fails if the system does not have the memory that the vocabulary takes, besides that of tokens that are found first.
+    /// Fails if the system does not have the memory that the vocabulary needs, without the memory for tokens that are found
+    /// first.
     fn ensure_memory(&self, kind: Kind) -> Result<(), String> {
         let (entries, bytes) = spellings(self.metadata);
         needs(kind).ensure(entries, bytes)
@@ -277,7 +278,7 @@ impl Builder<'_> {
         let Some(lines) = self.metadata.texts(MERGES)? else {
             return Err(format!("{MERGES} is missing"));
         };
-        // A merge that no text can come to is left out: it does not name two tokens, or what they join to is none.
+        // Merges that no text can reach are left out: those that do not name two tokens, or whose result is not a token.
         let known = |text: &str| pieces.id(text).is_some();
         let usable = |line: &&str| {
             // The first character may itself be a space.
@@ -302,7 +303,7 @@ impl Builder<'_> {
         });
         let bos = self.special(&pieces, "bos_token_id", None)?;
         let eos = self.special(&pieces, "eos_token_id", None)?;
-        // Where only the way to cut asks for BOS, there may be none.
+        // If only the way of splitting requires BOS, there may be no such token.
         let add_bos = cut.add_bos && bos.is_some();
         Ok(Parts {
             around: [
@@ -324,7 +325,7 @@ impl Builder<'_> {
     fn word_piece(&self) -> Result<Parts, String> {
         let texts = self.texts()?;
         let kinds = self.kinds(&texts, false)?;
-        // The file marks what begins a word; WordPiece marks what goes on one.
+        // The file marks tokens that begin a word; WordPiece marks tokens that continue one.
         let respelled = texts.iter().zip(&kinds).map(|(text, kind)| {
             match (kind.is_special(), text.strip_prefix(SPACE_MARK)) {
                 (true, _) => text.clone(),
@@ -339,7 +340,7 @@ impl Builder<'_> {
             Some(cls) => Some(cls),
             None => self.special(&pieces, "bos_token_id", Some(101))?,
         };
-        // The name of the key is misspelled where it is defined.
+        // The name of the key is misspelled in the specification.
         let sep = match self.special(&pieces, "seperator_token_id", None)? {
             Some(sep) => Some(sep),
             None => self.special(&pieces, "separator_token_id", Some(102))?,
@@ -429,7 +430,8 @@ impl Builder<'_> {
         Ok(texts.into_iter().map(Arc::from).collect())
     }
 
-    /// The tokens' kinds. Where the file does not say, all are normal; with `bytes`, those spelled `<0x0A>` are bytes.
+    /// The kinds of the tokens. If the file does not state them, all are normal; with `bytes`, tokens spelled like `<0x0A>`
+    /// are bytes.
     fn kinds(&self, texts: &[Arc<str>], bytes: bool) -> Result<Vec<TokenKind>, String> {
         let Some(numbers) = self.metadata.integers(KINDS)? else {
             let kind = |text: &Arc<str>| match bytes && text.len() == 6 && text.starts_with("<0x") {
@@ -461,7 +463,7 @@ impl Builder<'_> {
         self.metadata.flag(&format!("tokenizer.ggml.{key}"))
     }
 
-    /// The id under a key; where the file has none, the usual one if the vocabulary is so large.
+    /// The id in a key; if the file has no such key, the usual id, provided that the vocabulary is large enough.
     fn special(
         &self,
         pieces: &Pieces,
@@ -474,7 +476,7 @@ impl Builder<'_> {
         };
         match u32::try_from(id) {
             Ok(known) if (known as usize) < pieces.len() => Ok(Some(known)),
-            // What files write for "none".
+            // The values that files use for "none".
             _ if id == -1 || id == i64::from(u32::MAX) => Ok(None),
             _ => Err(format!(
                 "{key} is {id}, but the vocabulary has {} tokens",
@@ -483,7 +485,7 @@ impl Builder<'_> {
         }
     }
 
-    /// The token that is put before or after texts if the key says so, or `usual` does.
+    /// The token that is put before or after texts if the key says so, or, without the key, if `usual` does.
     fn added(
         &self,
         key: &str,
@@ -503,7 +505,7 @@ impl Builder<'_> {
     }
 }
 
-/// Spellings and ids as Hugging Face's models take them.
+/// Spellings and ids in the form that Hugging Face's models need.
 fn vocabulary(texts: &[Arc<str>]) -> Vocab {
     let tokens = (0..).zip(texts).filter(|(_, text)| !text.is_empty());
     tokens.map(|(id, text)| (text.to_string(), id)).collect()
@@ -518,13 +520,13 @@ fn same_length(key: &str, found: usize, tokens: usize) -> Result<(), String> {
     ))
 }
 
-/// Special tokens whose spelling ends a text.
+/// The special tokens whose spelling ends a text.
 fn ends(pieces: &Pieces) -> Vec<u32> {
     let special = |text: &str| {
         let id = pieces.id(text)?;
         (pieces.kind(id)? == TokenKind::Control).then_some(id)
     };
-    // In formats with <|return|> and <|call|>, <|end|> only ends a message of several.
+    // In formats with <|return|> and <|call|>, <|end|> only ends one of several messages.
     let goes_on = special("<|return|>").is_some() && special("<|call|>").is_some();
     let ends = ENDS.iter().filter(|text| !(goes_on && **text == "<|end|>"));
     ends.filter_map(|text| special(text)).collect()

@@ -1,8 +1,8 @@
 //! Text to token ids and back, on Hugging Face tokenizers.
 //!
-//! What belongs here: reading a `tokenizer.json` and what other files add to it (`beside`), building the same from a GGUF
-//! file's vocabulary (`gguf`, with its tables and algorithms), encoding and decoding. What does not: GGUF's bytes
-//! (`files/`), and text that comes token by token (`stream`).
+//! What belongs here: reading a `tokenizer.json` and what other files add to it (`beside`), building the same from the
+//! vocabulary of a GGUF file (`gguf`, with its tables and algorithms), encoding and decoding. What is absent: the bytes of
+//! GGUF files (`files/`), and text that arrives token by token (`stream`).
 
 mod beside;
 mod byte_level;
@@ -33,8 +33,8 @@ pub use self::plain::Markers;
 use crate::files::folder::Folder;
 use crate::kernels::float_environment::FloatEnvironment;
 
-/// The largest `tokenizer.json` that is read, in bytes: several times as large as those of vocabularies with 256 thousand
-/// tokens.
+/// The largest `tokenizer.json` that is read, in bytes: several times as large as the files of vocabularies with 256
+/// thousand tokens.
 pub const LARGEST_TOKENIZER: u64 = 256 << 20;
 
 /// What went wrong with a tokenizer.
@@ -44,7 +44,7 @@ pub enum TokenizerError {
     /// There is no tokenizer, or none of a known kind.
     #[error("{problem}, so it can neither read nor write text")]
     Missing {
-        /// What lacks what.
+        /// What is missing, and where.
         problem: String,
     },
     /// The file could not be read.
@@ -52,10 +52,10 @@ pub enum TokenizerError {
     Read {
         /// The file.
         file: PathBuf,
-        /// The operating system's answer.
+        /// The error of the operating system.
         source: Arc<std::io::Error>,
     },
-    /// The file has a tokenizer that can't be used.
+    /// The file has a tokenizer that cannot be used.
     #[error("{}: cannot use this tokenizer: {problem}", file.display())]
     Malformed {
         /// The file.
@@ -63,19 +63,19 @@ pub enum TokenizerError {
         /// What is wrong.
         problem: String,
     },
-    /// A text could not be encoded, or tokens not be decoded.
+    /// A text could not be encoded, or tokens could not be decoded.
     #[error("the tokenizer of {} can't {action}: {problem}", file.display())]
     Use {
         /// The file.
         file: PathBuf,
-        /// What was tried: "encode" or "decode".
+        /// The attempted action: "encode" or "decode".
         action: &'static str,
         /// What is wrong.
         problem: String,
     },
 }
 
-/// Hugging Face's pipeline over a model of either source.
+/// The pipeline of Hugging Face over a model from either source.
 type Pipeline = TokenizerImpl<
     TokenModel,
     NormalizerWrapper,
@@ -84,25 +84,25 @@ type Pipeline = TokenizerImpl<
     DecoderWrapper,
 >;
 
-/// A tokenizer as its file describes it, except that it neither cuts nor pads: files of encoders often ask for both, which
-/// would silently lose a prompt's end.
+/// A tokenizer as its file describes it, except that it neither truncates nor pads: the files of encoders often request
+/// both, which would silently lose the end of a prompt.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     file: PathBuf,
     pipeline: Pipeline,
-    /// The same, but markers in a text are text. Made when first needed.
+    /// The same pipeline, but markers in a text are read as text. Built when first needed.
     plain: OnceLock<Box<Pipeline>>,
-    /// What goes before a text and after it, besides what the pipeline's post-processor puts there.
+    /// The tokens before a text and after it, in addition to those of the pipeline's post-processor.
     around: [Vec<u32>; 2],
     ends: Vec<u32>,
     vocab_size: usize,
 }
 
 impl Tokenizer {
-    /// Reads a `tokenizer.json`, and no file beside it.
+    /// Reads a `tokenizer.json`, and no other file.
     ///
     /// # Errors
-    /// If the file can't be read or is larger than [`LARGEST_TOKENIZER`], or its tokenizer can't be used.
+    /// If the file cannot be read or is larger than [`LARGEST_TOKENIZER`], or if its tokenizer cannot be used.
     pub fn open(path: &Path) -> Result<Self, TokenizerError> {
         let mut bytes = Vec::new();
         File::open(path)
@@ -114,12 +114,12 @@ impl Tokenizer {
         Self::from_bytes(path, &bytes)
     }
 
-    /// Reads a `tokenizer.json` of a folder, with the tokens that tokenizer_config.json, special_tokens_map.json and
+    /// Reads a `tokenizer.json` in a folder, with the tokens that tokenizer_config.json, special_tokens_map.json and
     /// added_tokens.json add to it.
     ///
     /// # Errors
-    /// If there is no such file, one of them can't be read, its tokenizer can't be used, or the files contradict each
-    /// other.
+    /// If there is no such file, if one of the files cannot be read, if the tokenizer cannot be used, or if the files
+    /// contradict each other.
     pub fn open_in(folder: &Folder, file: &str) -> Result<Self, TokenizerError> {
         let path = folder.path(file);
         let mut tokenizer = match folder {
@@ -137,10 +137,10 @@ impl Tokenizer {
         Ok(tokenizer)
     }
 
-    /// A tokenizer from a `tokenizer.json`'s contents; `label` stands for its path in errors.
+    /// A tokenizer from the contents of a `tokenizer.json`; `label` replaces its path in errors.
     ///
     /// # Errors
-    /// If the tokenizer can't be used.
+    /// If the tokenizer cannot be used.
     pub fn from_bytes(label: &Path, bytes: &[u8]) -> Result<Self, TokenizerError> {
         let _environment = FloatEnvironment::set_default();
         let malformed = |problem: String| TokenizerError::Malformed {
@@ -183,8 +183,8 @@ impl Tokenizer {
         })
     }
 
-    /// The ids of a text's tokens. `add_special` adds those that belong around a text (BOS, CLS). Special tokens that are
-    /// spelled out in the text are these tokens, as chat templates need it.
+    /// The ids of the tokens of a text. `add_special` adds the tokens that belong around a text (BOS, CLS). Special tokens
+    /// that are spelled out in the text become these tokens, which chat templates require.
     ///
     /// # Errors
     /// If the tokenizer fails on the text.
@@ -202,11 +202,11 @@ impl Tokenizer {
         Ok([before, ids, after].concat())
     }
 
-    /// The ids of a text's tokens with those that belong around it, at most `most` of both together: of a longer text the
-    /// end is cut, and what belongs after it stays.
+    /// The ids of the tokens of a text, with the tokens that belong around it, at most `most` in total: the end of a longer
+    /// text is cut off, and the tokens after it stay.
     ///
     /// # Errors
-    /// As [`Tokenizer::encode`].
+    /// As for [`Tokenizer::encode`].
     pub fn encode_cut(&self, text: &str, most: usize) -> Result<Vec<u32>, TokenizerError> {
         let _environment = FloatEnvironment::set_default();
         let failed = |e| self.error("encode", e);
@@ -226,7 +226,7 @@ impl Tokenizer {
         Ok([before, encoding.get_ids(), after].concat())
     }
 
-    /// The text of tokens. Unknown ids give nothing; bytes that are not UTF-8 give U+FFFD. `skip_special` leaves out
+    /// The text of tokens. Unknown ids have no text; bytes that are not UTF-8 become U+FFFD. `skip_special` leaves out
     /// special tokens (BOS, end of turn).
     ///
     /// # Errors
@@ -240,7 +240,7 @@ impl Tokenizer {
             .map_err(|e| self.error("decode", e))
     }
 
-    /// Adds the tokens that the folder's files name beside the `tokenizer.json`.
+    /// Adds the tokens that other files of the folder add to the `tokenizer.json`.
     fn add_beside(&mut self, folder: &Folder) -> Result<(), TokenizerError> {
         let tokens = beside::tokens(folder).map_err(|error| TokenizerError::Malformed {
             file: error.path,
@@ -295,23 +295,23 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// One more than the largest id. A model's logits may be more, where its vocabulary is padded.
+    /// One more than the largest id. A model may have more logits, if its vocabulary is padded.
     pub fn vocab_size(&self) -> usize {
         self.vocab_size
     }
 
-    /// The id of a token by its exact spelling in the vocabulary, special and added tokens included.
+    /// The id of a token by its exact spelling in the vocabulary, including special and added tokens.
     pub fn token_to_id(&self, token: &str) -> Option<u32> {
         self.pipeline.token_to_id(token)
     }
 
-    /// A token's spelling in the vocabulary.
+    /// The spelling of a token in the vocabulary.
     pub fn id_to_token(&self, id: u32) -> Option<String> {
         self.pipeline.id_to_token(id)
     }
 
-    /// Special tokens of a GGUF file's vocabulary whose spelling says that a text or a turn ends (`<|im_end|>`). Empty for
-    /// a `tokenizer.json`, beside which generation_config.json names them.
+    /// Special tokens in the vocabulary of a GGUF file whose spelling says that they end a text or a turn (`<|im_end|>`).
+    /// Empty for a `tokenizer.json`, for which generation_config.json lists such tokens.
     pub fn end_tokens(&self) -> &[u32] {
         &self.ends
     }

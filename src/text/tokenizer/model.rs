@@ -1,4 +1,4 @@
-//! The algorithms of both sources of tokenizers, as one model of Hugging Face's pipeline.
+//! The algorithms for both sources of tokenizers, as one model for Hugging Face's pipeline.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -14,16 +14,16 @@ use super::byte_level;
 use super::pieces::Pieces;
 use super::sentence_piece::SentencePiece;
 
-/// What turns words into tokens. Cheap to clone.
+/// The model that turns words into tokens. Cheap to clone.
 #[derive(Debug, Clone)]
 pub enum TokenModel {
-    /// Of a `tokenizer.json`; of the tokenizer only its model is used.
+    /// From a `tokenizer.json`; only the model of the tokenizer is used.
     File(Arc<tokenizers::Tokenizer>),
-    /// Of a GGUF file.
+    /// From a GGUF file.
     Gguf(Arc<GgufModel>),
 }
 
-/// A GGUF file's vocabulary and what is done with it.
+/// The vocabulary of a GGUF file, and the algorithm that uses it.
 #[derive(Debug)]
 pub struct GgufModel {
     pub pieces: Pieces,
@@ -37,7 +37,7 @@ pub enum Algorithm {
     /// Byte-level BPE.
     Bytes {
         model: Box<BPE>,
-        /// What stands for bytes without a token.
+        /// The token for bytes without a token.
         unknown: Option<u32>,
         /// Whether every byte has a token.
         complete: bool,
@@ -45,9 +45,9 @@ pub enum Algorithm {
     WordPiece(Box<WordPiece>),
     Unigram {
         model: Box<Unigram>,
-        /// The vocabulary's id of each of the model's, whose first is what is unknown.
+        /// The id in the vocabulary for each id in the model; the first is for unknown characters.
         ids: Vec<u32>,
-        /// The tokens of bytes, for characters that are unknown.
+        /// The tokens of bytes, for unknown characters.
         bytes: Box<[Option<u32>; 256]>,
     },
 }
@@ -96,7 +96,7 @@ impl GgufModel {
 }
 
 impl TokenModel {
-    /// The text of tokens, unless the pipeline's decoder must put it together.
+    /// The text of tokens, or `None` if the decoder of the pipeline must compose it.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Option<String> {
         match self {
             TokenModel::File(_) => None,

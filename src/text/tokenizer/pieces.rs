@@ -1,4 +1,4 @@
-//! The tokens of a GGUF file's vocabulary: spelling, kind, and back to bytes.
+//! The tokens in the vocabulary of a GGUF file: their spelling, their kind, and their bytes.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -6,28 +6,28 @@ use std::sync::Arc;
 
 use super::byte_level;
 
-/// The character that vocabularies of SentencePiece write for a space, U+2581.
+/// The character that vocabularies of SentencePiece use for a space, U+2581.
 pub const SPACE_MARK: &str = "▁";
 
-/// What a token is, as `tokenizer.ggml.token_type` has it.
+/// The kind of a token, as in `tokenizer.ggml.token_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenKind {
-    /// Text like any other.
+    /// Ordinary text.
     Normal,
-    /// What stands for what has no token.
+    /// The token for everything that has no token.
     Unknown,
     /// A mark that is not text: BOS, end of turn.
     Control,
-    /// Text that is always one token, found before all else.
+    /// A text that is always one token, and is found before all others.
     UserDefined,
-    /// A place in the vocabulary that nothing has taken.
+    /// An unused id of the vocabulary.
     Unused,
-    /// One byte of a character without a token.
+    /// One byte of a character that has no token.
     Byte,
 }
 
 impl TokenKind {
-    /// The kind that a number stands for; 0 is a kind that was not set.
+    /// The kind with that number; 0 means that the kind was not set.
     pub fn of_number(number: i32) -> Option<TokenKind> {
         Some(match number {
             1 => TokenKind::Normal,
@@ -40,7 +40,7 @@ impl TokenKind {
         })
     }
 
-    /// Whether it is not part of the text.
+    /// Whether the token is not part of the text.
     pub fn is_special(self) -> bool {
         matches!(self, TokenKind::Control | TokenKind::Unknown)
     }
@@ -57,19 +57,19 @@ impl TokenKind {
 /// How a vocabulary spells its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spelling {
-    /// A character for a byte ([`byte_level`]).
+    /// Each byte as a character ([`byte_level`]).
     ByteLevel,
-    /// As it stands, with [`SPACE_MARK`] for a space. With `prefixed`, a text has one before its first word that is not
-    /// part of it.
+    /// Unchanged, with [`SPACE_MARK`] for a space. With `prefixed`, the first word of a text is preceded by a space that is
+    /// not part of the text.
     Spaces {
         /// Whether a space is put before a text.
         prefixed: bool,
     },
-    /// `##` before what goes on a word; a decoder of its own puts words together.
+    /// With `##` before tokens that continue a word; a separate decoder joins the words.
     WordPiece,
 }
 
-/// A vocabulary's tokens, by id and by spelling.
+/// The tokens of a vocabulary, by id and by spelling.
 #[derive(Debug)]
 pub struct Pieces {
     texts: Vec<Arc<str>>,
@@ -79,7 +79,7 @@ pub struct Pieces {
 }
 
 impl Pieces {
-    /// Two tokens with one spelling are an error; one of no characters stands for nothing and is never found.
+    /// Two tokens with the same spelling are an error; a token with an empty spelling has no text and is never found.
     pub fn new(
         texts: Vec<Arc<str>>,
         kinds: Vec<TokenKind>,
@@ -109,17 +109,17 @@ impl Pieces {
         })
     }
 
-    /// How many tokens there are.
+    /// The number of tokens.
     pub fn len(&self) -> usize {
         self.texts.len()
     }
 
-    /// A token's spelling.
+    /// The spelling of a token.
     pub fn text(&self, id: u32) -> Option<&str> {
         self.texts.get(id as usize).map(|text| &**text)
     }
 
-    /// A token's kind.
+    /// The kind of a token.
     pub fn kind(&self, id: u32) -> Option<TokenKind> {
         self.kinds.get(id as usize).copied()
     }
@@ -146,7 +146,7 @@ impl Pieces {
         bytes
     }
 
-    /// The text of tokens; `None` if a decoder of its own must put it together.
+    /// The text of tokens; `None` if a separate decoder must compose it.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Option<String> {
         if self.spelling == Spelling::WordPiece {
             return None;
@@ -194,7 +194,7 @@ fn byte_of(text: &str) -> Option<u8> {
     u8::from_str_radix(digits, 16).ok()
 }
 
-/// The bytes that a byte-level token's characters stand for; a token with another character is its own text.
+/// Appends the bytes that the characters of a byte-level token stand for; a token with any other character is its own text.
 fn spell_bytes(text: &str, out: &mut Vec<u8>) {
     let begun = out.len();
     for character in text.chars() {

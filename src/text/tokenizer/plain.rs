@@ -1,8 +1,8 @@
-//! Markers: the added tokens of a tokenizer, such as `<s>` and `<|im_end|>`, and text in which none is read, whatever it
-//! spells out.
+//! Markers: the added tokens of a tokenizer, such as `<s>` and `<|im_end|>`, and encoding of text in which no markers are
+//! recognized, whatever it contains.
 //!
-//! Markers are the special tokens, and of the others that were added to a vocabulary those in angle or square brackets
-//! (`<tool_call>`). The rest, such as runs of spaces, is text in any case.
+//! Markers are the special tokens, and those other added tokens that are in angle or square brackets (`<tool_call>`). The
+//! remaining added tokens, such as runs of spaces, are always text.
 
 use std::ops::Range;
 
@@ -12,22 +12,22 @@ use tokenizers::AddedToken;
 use super::{Tokenizer, TokenizerError};
 use crate::kernels::float_environment::FloatEnvironment;
 
-/// How markers that a text spells out are read.
+/// How markers that occur in a text are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Markers {
-    /// As the tokens that they name: chat templates need it.
+    /// As the tokens that they name, which chat templates require.
     #[default]
     Tokens,
-    /// As text like any other: nobody who writes a text can end a turn or begin one.
+    /// As ordinary text: a text can neither end a turn nor begin one.
     Text,
 }
 
 impl Tokenizer {
-    /// The ids of a text's tokens. `add_special` adds those that belong around a text (BOS, CLS); `markers` says how tokens
-    /// are read that the text itself spells out.
+    /// The ids of the tokens of a text. `add_special` adds the tokens that belong around a text (BOS, CLS); `markers` says
+    /// how markers are read that occur in the text itself.
     ///
     /// # Errors
-    /// As [`Tokenizer::encode`], or as [`Tokenizer::encode_as_text`].
+    /// As for [`Tokenizer::encode`], or as for [`Tokenizer::encode_as_text`].
     pub fn encode_with(
         &self,
         text: &str,
@@ -40,20 +40,21 @@ impl Tokenizer {
         }
     }
 
-    /// The ids of a text's tokens without any marker: nothing is put around the text, and what it spells out is read as
+    /// The ids of the tokens of a text without any markers: nothing is put around the text, and markers in it are read as
     /// text.
     ///
     /// # Errors
-    /// As [`Tokenizer::encode_as_text`].
+    /// As for [`Tokenizer::encode_as_text`].
     pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         self.encode_as_text(text, false)
     }
 
-    /// The ids of a text's tokens, with those that belong around it where `add_special` asks for them. Markers that the text
-    /// spells out are read as text: nobody who writes it can end a turn or begin one.
+    /// The ids of the tokens of a text, with the tokens that belong around it if `add_special` is true. Markers in the text
+    /// are read as text: the text can neither end a turn nor begin one.
     ///
     /// # Errors
-    /// If the tokenizer fails on the text, or makes a marker of it all the same: some have a marker's spelling as a word.
+    /// If the tokenizer fails on the text, or if it still makes a marker of it: some vocabularies contain the spelling of a
+    /// marker as a word.
     pub fn encode_as_text(
         &self,
         text: &str,
@@ -67,11 +68,11 @@ impl Tokenizer {
             if !encoding.get_ids().contains(&id) || !text.contains(&token.content) {
                 continue;
             }
-            // The token may also stand for what is unknown, or for a part of a longer word.
+            // The same id may also be the unknown token, or a part of a longer word.
             let alone = plain.encode_fast(&*token.content, false).map_err(failed)?;
             if alone.get_ids().contains(&id) {
                 let problem = format!(
-                    "{:?} as text: it has no other way to write it than the token {id}",
+                    "{:?} as text: it can only write it as the token {id}",
                     token.content
                 );
                 return Err(failed(problem.into()));
@@ -85,10 +86,10 @@ impl Tokenizer {
         Ok([before, encoding.get_ids(), after].concat())
     }
 
-    /// Where a text spells out markers: the bytes of each, in order.
+    /// The places of markers in a text: the byte range of each, in order.
     ///
     /// # Errors
-    /// As [`Tokenizer::encode`].
+    /// As for [`Tokenizer::encode`].
     pub fn special_ranges(&self, text: &str) -> Result<Vec<Range<usize>>, TokenizerError> {
         let _environment = FloatEnvironment::set_default();
         let encoding = self
@@ -98,7 +99,7 @@ impl Tokenizer {
         let tokens = encoding.get_ids().iter().zip(encoding.get_offsets());
         let mut ranges = Vec::new();
         for (id, &(start, end)) in tokens {
-            // An ordinary token may have a marker's id: what is unknown, for one.
+            // Ordinary text may have the id of a marker: for example, if the marker is also the unknown token.
             let spelled = text.get(start..end);
             let is_marker = self.marker(*id).is_some_and(|token| {
                 spelled.is_some_and(|spelled| {
@@ -112,15 +113,15 @@ impl Tokenizer {
         Ok(ranges)
     }
 
-    /// The text of a special token, which decoding leaves out where it is asked to; `None` for any other token.
+    /// The text of a special token, which decoding leaves out on request; `None` for any other token.
     pub fn special_text(&self, id: u32) -> Option<&str> {
         let token = self.added().get_added_tokens_decoder().get(&id)?;
         let text = token.content.as_str();
         self.added().is_special_token(text).then_some(text)
     }
 
-    /// The token that `ids`, made of a text, begin with twice: the text spells out the token that the tokenizer puts before
-    /// every text, and so has it two times, which models were not trained on.
+    /// The token that occurs twice at the beginning of `ids`, the ids of a text: the text itself contains the token that the
+    /// tokenizer puts before every text. Models were not trained on such a repetition.
     pub fn doubled_start(&self, ids: &[u32]) -> Option<u32> {
         let (first, second) = (ids.first()?, ids.get(1)?);
         if first != second || self.special_text(*first).is_none() {
@@ -130,7 +131,7 @@ impl Tokenizer {
         (starts.first() == Some(first)).then_some(*first)
     }
 
-    /// The added tokens, by id, as a `tokenizer.json` lists them.
+    /// The added tokens, by id, in the form in which a `tokenizer.json` lists them.
     pub(crate) fn added_tokens(&self) -> Vec<Json> {
         let mut tokens: Vec<(&u32, &AddedToken)> =
             self.added().get_added_tokens_decoder().iter().collect();
@@ -149,7 +150,7 @@ impl Tokenizer {
         tokens.into_iter().map(record).collect()
     }
 
-    /// The markers, in no order.
+    /// The markers, in no particular order.
     fn markers(&self) -> impl Iterator<Item = (u32, &AddedToken)> {
         let tokens = self.added().get_added_tokens_decoder().iter();
         tokens
@@ -157,7 +158,7 @@ impl Tokenizer {
             .map(|(id, token)| (*id, token))
     }
 
-    /// The marker of an id.
+    /// The marker with that id.
     fn marker(&self, id: u32) -> Option<&AddedToken> {
         let token = self.added().get_added_tokens_decoder().get(&id)?;
         self.is_marker(token).then_some(token)
@@ -173,7 +174,7 @@ impl Tokenizer {
         self.pipeline.get_added_vocabulary()
     }
 
-    /// The pipeline for which markers are text.
+    /// The pipeline that reads markers as text.
     fn plain_pipeline(&self) -> super::Pipeline {
         let mut plain = self.pipeline.clone();
         let others: Vec<AddedToken> = self
@@ -181,7 +182,7 @@ impl Tokenizer {
             .filter(|(_, token)| !self.added().is_special_token(&token.content))
             .map(|(_, token)| token.clone().special(true))
             .collect();
-        // The pipeline reads as text what is special, and nothing else.
+        // The pipeline reads special tokens as text, and nothing else.
         if !others.is_empty() {
             plain.add_special_tokens(&others);
         }

@@ -1,7 +1,8 @@
-//! How byte-level vocabularies cut a text into words, by the name that `tokenizer.ggml.pre` gives it.
+//! How byte-level vocabularies split a text into words, by the name in `tokenizer.ggml.pre`.
 //!
-//! A cut is a list of regular expressions. Each cuts what the one before left: its matches stand alone, and so does what
-//! lies between them. The expressions are those of the models' own tokenizers.
+//! A way of splitting is a list of regular expressions. Each one splits the pieces that the previous one left: a match
+//! becomes a piece of its own, and so does the text between two matches. The expressions are those of the models' own
+//! tokenizers.
 
 use tokenizers::normalizer::SplitDelimiterBehavior;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
@@ -9,18 +10,18 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 
-/// A way to cut, under all its names.
+/// A way of splitting, with all its names.
 pub struct PreTokenizer {
-    /// Its names.
+    /// The names.
     pub names: &'static [&'static str],
     cuts: &'static [&'static str],
-    /// Whether a word that is a token is that token, whatever its parts would join to.
+    /// Whether a word that is a token becomes that token, whatever its parts would be merged to.
     pub whole_words: bool,
-    /// Whether texts begin with BOS where the file does not say.
+    /// Whether texts begin with BOS if the file does not say.
     pub add_bos: bool,
 }
 
-/// The cut of GPT-2, which the pre-tokenizer of bytes makes where it is not told otherwise.
+/// The expression of GPT-2, which the byte-level pre-tokenizer uses by default.
 pub(crate) const GPT2: &str =
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
@@ -37,7 +38,7 @@ const DEEPSEEK3: &str = r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r
 const BLOOM: &str = r" ?[^(\s|.,!?…。，、।۔،)]+";
 /// Letters of scripts with two cases.
 const DEEPSEEK_LETTERS: &str = r"\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-\x{1F7D}ᾀ-ᾴᾶ-ᾼ\x{1FBE}ῂ-ῄῆ-ῌῐ-\x{1FD3}ῖ-\x{1FDB}ῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤ\x{2126}ℨ\x{212A}-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮ\x{2CF2}\x{2CF3}Ꙁ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+";
-/// Chinese characters, kana and hangul, and what else lies from U+0800.
+/// Chinese characters, kana and hangul, and the other characters from U+0800 on.
 const DEEPSEEK_CJK: &str = r"[一-龥ࠀ-一가-\x{D7FF}]+";
 
 const fn plain(names: &'static [&'static str], cuts: &'static [&'static str]) -> PreTokenizer {
@@ -66,7 +67,7 @@ const fn whole_after_bos(
     }
 }
 
-/// Every known way to cut.
+/// All known ways of splitting.
 static KNOWN: &[PreTokenizer] = &[
     plain(
         &["default"],
@@ -188,7 +189,7 @@ static KNOWN: &[PreTokenizer] = &[
     whole(&["minicpm5"], &[r"\p{N}{1,3}", MINICPM5]),
 ];
 
-/// The names of every known way to cut, sorted.
+/// The names of all known ways of splitting, sorted.
 pub fn names() -> Vec<&'static str> {
     let mut names: Vec<_> = KNOWN
         .iter()
@@ -199,12 +200,12 @@ pub fn names() -> Vec<&'static str> {
     names
 }
 
-/// The way to cut that has this name.
+/// The way of splitting with that name.
 pub fn named(name: &str) -> Option<&'static PreTokenizer> {
     KNOWN.iter().find(|known| known.names.contains(&name))
 }
 
-/// The first name of the way that makes these cuts, and takes words as wholes or not.
+/// The first name of the way of splitting that has these expressions and this value of `whole_words`.
 pub fn of_cuts(cuts: &[String], whole_words: bool) -> Option<&'static str> {
     let known = KNOWN
         .iter()
@@ -213,7 +214,7 @@ pub fn of_cuts(cuts: &[String], whole_words: bool) -> Option<&'static str> {
 }
 
 impl PreTokenizer {
-    /// Cuts a text and spells the words in the byte-level alphabet.
+    /// Builds the pre-tokenizer, which splits a text and spells the words in the byte-level alphabet.
     pub fn build(&self) -> tokenizers::Result<PreTokenizerWrapper> {
         let mut parts: Vec<PreTokenizerWrapper> = Vec::new();
         for cut in self.cuts {
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn every_expression_is_one_and_no_text_is_lost() {
+    fn every_expression_compiles_and_no_text_is_lost() {
         let text = "Hello, you'LL  see 12345 things\r\n\t(日本 ÄB√)\u{3000}…x\u{0}";
         for known in KNOWN {
             for name in known.names {
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_stands_twice() {
+    fn no_name_occurs_twice() {
         assert!(names().is_sorted_by(|a, b| a < b));
         assert!(named("gpt-3").is_none());
     }

@@ -1,24 +1,25 @@
-//! SentencePiece's table of character replacements (`tokenizer.ggml.precompiled_charsmap`), checked before it is used: the
-//! library that walks it trusts every index in it.
+//! SentencePiece's table of character replacements (`tokenizer.ggml.precompiled_charsmap`), checked before it is used,
+//! because the library that walks it trusts every index in it.
 
 use tokenizers::normalizers::Precompiled;
 
 use super::memory;
 
-/// Bits of a node that say which byte leads to it; the highest is set where it leads nowhere.
+/// The bits of a node that say which byte leads to the node; the highest bit is set if no byte does.
 const LABEL: u32 = 1 << 31 | 0xFF;
 /// Set in a node that ends a replaced string.
 const LEAF: u32 = 1 << 8;
-/// The bits of a leaf's value: where the replacement begins, in bytes.
+/// The bits of a leaf's value: the byte at which the replacement begins.
 const VALUE: u32 = (1 << 31) - 1;
 
-/// What the exclusive or of a node's place and this is, its children's places are relative to.
+/// The offset of the children of a node: their indexes are relative to the exclusive or of this offset and the index of the
+/// node.
 fn offset(node: u32) -> usize {
     ((node >> 10) << ((node & 1 << 9) >> 6)) as usize
 }
 
-/// The replacements of a table: the length of a trie in bytes, its nodes of four bytes, then replacements that each end
-/// with a zero.
+/// The replacements of a table: the length of a trie in bytes, its nodes of four bytes each, then replacements that each end
+/// with a zero byte.
 pub fn precompiled(table: &[u8]) -> Result<Precompiled, String> {
     memory::REPLACEMENTS.ensure(0, table.len())?;
     let cut_off = || "precompiled_charsmap is cut off".to_string();
@@ -38,7 +39,8 @@ pub fn precompiled(table: &[u8]) -> Result<Precompiled, String> {
     Precompiled::from(table).map_err(|e| format!("precompiled_charsmap: {e}"))
 }
 
-/// Whether no string leads a walk through the trie out of the nodes, or a leaf to where no replacement begins.
+/// Whether no string leads a walk through the trie outside the nodes, and no leaf leads to a byte where no replacement
+/// begins.
 fn stays_inside(nodes: &[u32], replacements: &str) -> bool {
     let Some(&root) = nodes.first() else {
         return false;
@@ -46,7 +48,7 @@ fn stays_inside(nodes: &[u32], replacements: &str) -> bool {
     let mut seen = vec![false; nodes.len()];
     let mut waiting = vec![offset(root)];
     while let Some(base) = waiting.pop() {
-        // Children lie at the base exclusive-or a byte.
+        // The index of a child is the exclusive or of the base and a byte.
         if base | 0xFF >= nodes.len() {
             return false;
         }
@@ -76,10 +78,10 @@ fn stays_inside(nodes: &[u32], replacements: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// A table that replaces "a" by "bé".
+    /// A table that replaces "a" with "bé".
     fn table() -> Vec<u8> {
         let mut nodes = [0u32; 512];
-        // The root's children lie at 0 ^ byte; that of "a" has its own at 256 ^ byte, and its value at 256.
+        // The children of the root are at 0 ^ byte; the node of "a" has its children at 256 ^ byte, and its value at 256.
         nodes[usize::from(b'a')] = u32::from(b'a') | LEAF | (256 ^ u32::from(b'a')) << 10;
         nodes[256] = 1 << 31;
         let bytes: Vec<u8> = nodes.iter().flat_map(|node| node.to_le_bytes()).collect();
@@ -104,7 +106,7 @@ mod tests {
             precompiled(&table).err()
         };
         let outside = Some("precompiled_charsmap points outside of itself".to_string());
-        // Into the middle of a character, beyond the end, to nodes that are not there.
+        // Into the middle of a character, beyond the end, and to nodes that do not exist.
         assert_eq!(set(256, 2), outside);
         assert_eq!(set(256, 100), outside);
         assert_eq!(set(0, 4096 << 10), outside);

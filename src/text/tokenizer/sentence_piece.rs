@@ -5,24 +5,24 @@ use std::collections::BinaryHeap;
 
 use super::pieces::{Pieces, SPACE_MARK};
 
-/// The rules of such a vocabulary, besides its tokens.
+/// The rules of such a vocabulary, in addition to its tokens.
 #[derive(Debug)]
 pub struct SentencePiece {
-    /// By id; higher ones are joined first.
+    /// The score of each id; pairs with a higher score are joined first.
     pub scores: Vec<f32>,
     /// The tokens of bytes, for characters without a token.
     pub bytes: Box<[Option<u32>; 256]>,
-    /// What stands for characters without tokens of bytes.
+    /// The token for characters whose bytes have no tokens.
     pub unknown: Option<u32>,
     /// Whether a space is put before a text.
     pub add_space_prefix: bool,
 }
 
-/// A stretch of the text. The first of several that were joined has them all, the others have none.
+/// A stretch of the text. When stretches are joined, the first one becomes the whole and the others become empty.
 struct Symbol {
-    /// Bytes from the text's start.
+    /// Its beginning, in bytes from the start of the text.
     start: usize,
-    /// Bytes; 0 if it was joined to one before it.
+    /// Its length in bytes; 0 if it was joined to a previous stretch.
     len: usize,
     previous: Option<usize>,
     next: Option<usize>,
@@ -33,12 +33,12 @@ struct Pair {
     score: f32,
     left: usize,
     right: usize,
-    /// Bytes of both when they were found: if one of them has grown since, the pair is out of date.
+    /// The bytes of both when the pair was found: if one of them has grown since then, the pair is out of date.
     len: usize,
 }
 
 impl Ord for Pair {
-    /// Higher scores are greater, then those further to the left.
+    /// Higher scores are greater; among equal scores, pairs further to the left are greater.
     fn cmp(&self, other: &Self) -> Ordering {
         (self.score.total_cmp(&other.score)).then(other.left.cmp(&self.left))
     }
@@ -59,7 +59,7 @@ impl PartialEq for Pair {
 impl Eq for Pair {}
 
 impl SentencePiece {
-    /// The tokens of a text without special and user-defined tokens, or the character that has none.
+    /// The tokens of a text without special and user-defined tokens, or an error that names a character without a token.
     pub fn tokenize(&self, pieces: &Pieces, text: &str) -> Result<Vec<u32>, String> {
         let mut text = text.replace(' ', SPACE_MARK);
         if self.add_space_prefix {
@@ -76,7 +76,7 @@ impl SentencePiece {
         Ok(ids)
     }
 
-    /// The stretches of `text` that are left when no neighbours can be joined any more, in bytes.
+    /// The byte ranges of `text` that remain when no more neighbours can be joined.
     fn join(
         &self,
         pieces: &Pieces,
@@ -137,7 +137,7 @@ impl SentencePiece {
             .map(|symbol| symbol.start..symbol.start + symbol.len)
     }
 
-    /// A character without a token, as its bytes or as the unknown token.
+    /// Appends a character without a token as its bytes or as the unknown token.
     fn spell(&self, part: &str, ids: &mut Vec<u32>) -> Result<(), String> {
         let byte = |byte: u8| self.bytes.get(usize::from(byte)).copied().flatten();
         let bytes: Option<Vec<u32>> = part.bytes().map(byte).collect();
@@ -155,7 +155,7 @@ impl SentencePiece {
     }
 }
 
-/// The token that text becomes; marks spelled alike are not meant.
+/// The token that a text becomes; markers with the same spelling do not count.
 fn find(pieces: &Pieces, text: &str) -> Option<u32> {
     let id = pieces.id(text)?;
     pieces.kind(id)?.is_text().then_some(id)

@@ -1,4 +1,4 @@
-"""Writes expected.json: the ids that transformers 5 gives for a text, where other files add tokens to tokenizer.json.
+"""Writes expected.json: the ids that transformers 5 returns for a text, where other files add tokens to tokenizer.json.
 Needs the package transformers."""
 
 import json

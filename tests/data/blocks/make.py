@@ -25,7 +25,7 @@ SCALES = {
     "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82], "Q3_K": [108],
     "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0], "IQ4_XS": [0],
 }
-# Zero, negative zero, the smallest and the largest denormal, the smallest normal, the largest finite, infinite, no number.
+# Zero, negative zero, the smallest and the largest denormal, the smallest normal, the largest finite, infinity, NaN.
 EDGES = [0x0000, 0x8000, 0x0001, 0x8001, 0x03FF, 0x0400, 0x7BFF, 0xFBFF, 0x7C00, 0x7E00]
 
 
@@ -42,7 +42,7 @@ def blocks_of(name, random):
 
 
 def values(random):
-    """Rows of 256 floats as weights have them, and rows that are hard to quantize."""
+    """Rows of 256 floats like those of weights, and rows that are hard to quantize."""
     rows = [random.normal(0, 0.02, 256) for _ in range(8)]
     rows += [random.laplace(0, 0.05, 256), random.uniform(0.1, 1, 256), random.uniform(-1, -0.1, 256)]
     rows += [np.zeros(256), np.full(256, 0.25), np.full(256, -0.25), np.full(256, -0.0)]
@@ -69,7 +69,7 @@ def reference(library, name, data):
 
 
 def mxfp4():
-    """Vectors of MXFP4, with edge exponents; values.f32 must be there."""
+    """Vectors of MXFP4, with extreme exponents; values.f32 must exist."""
     random = np.random.default_rng(39)
     blocks = random.integers(0, 256, (32, 17), dtype=np.uint8)
     blocks[:8, 0] = [0, 1, 2, 127, 128, 253, 254, 255]

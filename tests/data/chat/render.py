@@ -9,7 +9,7 @@ import sys
 FOLDER = pathlib.Path(__file__).parent
 sys.path.append(str(FOLDER.parent / "jinja"))
 
-from as_transformers import Refused, environment  # noqa: E402 (it lies in another folder)
+from as_transformers import Refused, environment  # noqa: E402 (it is in another folder)
 
 
 def main():

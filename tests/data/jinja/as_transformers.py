@@ -35,7 +35,7 @@ def to_json(x, ensure_ascii=False, indent=None, separators=None, sort_keys=False
 
 
 def environment():
-    """An environment in which it is always the last second of the 25th of July 2024."""
+    """An environment in which the time is always the last second of 25 July 2024."""
     made = jinja2.sandbox.ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
     )

@@ -139,7 +139,7 @@ def main():
     rows += [f"{{{{ V.{method} }}}}" for method in split(METHODS)]
     rows += [f"{{{{ {expression} }}}}" for expression in split(OPERATORS)]
     rows += STATEMENTS.split("\n")
-    # A variable rather than the value itself, which a parser may treat otherwise.
+    # A variable rather than the value itself, which a parser may treat differently.
     table = [[row, [cell(f"{{% set V = {value} %}}" + row) for value in values]] for row in rows]
     texts = [[text, cell(text)] for text in TEXTS]
     lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in table)

@@ -1,4 +1,4 @@
-//! Any text as a graph file: what can be parsed is expanded, with the parameters that it gives itself.
+//! Any text as a graph file: a file that can be parsed is expanded, with the parameters that it states itself.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -15,7 +15,7 @@ fuzz_target!(|text: &str| {
         panic!("the configuration is right");
     };
     for has in [true, false] {
-        // Either nodes or the list of what is wrong.
+        // Either nodes or a list of problems.
         let _ = expand(&file, &config, &|_| has);
     }
 });

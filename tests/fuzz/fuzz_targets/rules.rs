@@ -1,4 +1,4 @@
-//! Any text as a file of rules: either rules that are known by name, or the list of what is wrong.
+//! Any text as a file of rules: either rules that are known by name, or a list of problems.
 #![no_main]
 
 use std::sync::OnceLock;

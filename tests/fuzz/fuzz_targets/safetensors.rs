@@ -20,7 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!(weight.shape(), header.shape);
             assert_eq!(weight.to_f32().len(), weight.len());
         }
-        // Other types answer with errors.
+        // Other types return errors.
         let _ = file.read_i64(name);
     }
 });

@@ -1,4 +1,5 @@
-//! Any bytes as a saved session of the demo, and as changes of one that was really saved: what is accepted goes on.
+//! Any bytes as a saved session of the demo, and as changes of a session that was really saved: an accepted session can
+//! continue.
 #![no_main]
 
 use std::sync::OnceLock;

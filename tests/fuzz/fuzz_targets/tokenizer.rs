@@ -1,4 +1,4 @@
-//! Any bytes as a `tokenizer.json`, and as a GGUF file's vocabulary: what is accepted encodes and decodes.
+//! Any bytes as a `tokenizer.json`, and as a GGUF file's vocabulary: a tokenizer that is accepted encodes and decodes.
 #![no_main]
 
 use std::path::Path;
@@ -14,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
     let gguf = file.and_then(|file| Tokenizer::from_gguf(file.metadata()).ok());
     for tokenizer in [folder, gguf].into_iter().flatten() {
         if let Ok(ids) = tokenizer.encode("Hello, world! \u{e9}\u{1f600}\n", true) {
-            // Either a text or an error that says why not.
+            // Either a text, or an error that says why there is none.
             let _ = tokenizer.decode(&ids, false);
         }
     }
