@@ -199,12 +199,13 @@ pub use exec::cancel::Cancel;
 pub use exec::prefix::PrefixStatistics;
 pub use exec::saved::SavedSessionError;
 pub use exec::session::{Encoded, Session, StepError};
+pub use generate::engine::{AddError, Engine, EngineError, EngineOptions, Event, RequestId};
 pub use generate::hook::{HookResult, LogitsHook};
 pub use generate::options::GenerateOptions;
 pub use generate::run::{Finish, GenerateError, Generation};
 pub use generate::sampler::{SampleError, SamplerError, SamplerOptions};
 pub use generate::score::{Score, ScoreError, ScoreOptions};
-pub use model::{Model, ModelBytes, ModelError, Options, Warning};
+pub use model::{EngineMemory, Model, ModelBytes, ModelError, Options, Warning};
 pub use plan::{MemoryReport, StepReport};
 #[cfg(feature = "tokenizer")]
 pub use text::tokenizer::Markers;

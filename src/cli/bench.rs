@@ -15,6 +15,7 @@ use smallmind::{Model, ModelError, Options, Session};
 
 use super::ablate::{Load, ablate};
 use super::arguments::{LoadArguments, PlanArguments};
+use super::bench_parallel;
 use super::bench_table::{Row, csv_head, csv_line, markdown_head, markdown_line};
 use super::failure::{Failure, error, print, print_json, remark, usage};
 use super::model_argument::{ModelArguments, ModelName, nothing_more};
@@ -44,6 +45,11 @@ pub struct Arguments {
     /// Prompts of each prompt test, only for encoders; more than 1 leaves generation out
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65536))]
     batch: u32,
+    /// Sequences side by side, separated by commas: each reads a prompt of its own of `-p` tokens, then generates `-n`
+    /// tokens; the columns are those of llama-batched-bench, of the median repetition
+    #[arg(long, value_name = "N,…", value_delimiter = ',', conflicts_with_all = ["batch", "ablate"],
+          value_parser = clap::value_parser!(u32).range(1..=65536))]
+    parallel: Vec<u32>,
     /// How often each test is measured, after one warm-up run
     #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     repetitions: u32,
@@ -139,6 +145,9 @@ pub fn bench(mut arguments: Arguments) -> Result<(), Failure> {
         _ => {}
     }
     let source = name.source()?;
+    if !arguments.parallel.is_empty() {
+        return parallel(&arguments, &source);
+    }
     let prompts = arguments.n_prompt.iter().map(|&n| match batch {
         1 => Test::Prompt(n),
         _ => Test::Batch(batch, n),
@@ -231,6 +240,54 @@ pub fn bench(mut arguments: Arguments) -> Result<(), Failure> {
 const GENERATED: usize = 128;
 /// Number of tokens before the first token that an ablation counts.
 const ABLATION_PROMPT: usize = 32;
+
+/// Measure many sequences side by side.
+fn parallel(arguments: &Arguments, source: &Source) -> Result<(), Failure> {
+    let mut tests = Vec::new();
+    for &pp in arguments.n_prompt.iter().filter(|&&pp| pp > 0) {
+        for &tg in &arguments.n_gen {
+            let pl = arguments.parallel.iter().map(|&pl| pl as usize);
+            tests.extend(pl.map(|pl| bench_parallel::Test { pp, tg, pl }));
+        }
+    }
+    let longest = tests.iter().map(|test| test.pp + test.tg).max();
+    let most = tests.iter().map(|test| test.pl).max();
+    let (Some(longest), Some(most)) = (longest, most) else {
+        return error("nothing to measure: with --parallel, -p must not be 0");
+    };
+    let options = arguments.plan.add_to(arguments.load.options());
+    let options = options.context(arguments.plan.context.unwrap_or(longest));
+    let threads: Vec<Option<usize>> = match arguments.threads.as_slice() {
+        [] => vec![None],
+        threads => threads.iter().copied().map(Some).collect(),
+    };
+    match arguments.output {
+        Format::Md => print(bench_parallel::MARKDOWN_HEAD)?,
+        Format::Csv => print(bench_parallel::CSV_HEAD)?,
+        Format::Json => {}
+    }
+    let mut rows = Vec::new();
+    for threads in threads {
+        let mut options = options.clone().threads(threads).sequences(most);
+        options.progress = progress();
+        let model = open_model(source.clone(), &options)?;
+        let tokens = pseudo_random_tokens(longest + most, model.vocabulary());
+        let repetitions = arguments.repetitions as usize;
+        bench_parallel::measure(&model, &tests, repetitions, &tokens, |row| {
+            match arguments.output {
+                Format::Md => print(&row.markdown())?,
+                Format::Csv => print(&row.csv())?,
+                Format::Json => {}
+            }
+            rows.push(row.clone());
+            Ok(())
+        })?;
+    }
+    match arguments.output {
+        Format::Json => print_json(&rows),
+        Format::Md | Format::Csv => Ok(()),
+    }
+}
 
 fn ablation(arguments: &Arguments, source: &Source, options: Options) -> Result<(), Failure> {
     let options = options.threads(arguments.threads.first().copied());

@@ -7,6 +7,7 @@
 mod ablate;
 mod arguments;
 mod bench;
+mod bench_parallel;
 mod bench_table;
 mod chat;
 mod chat_commands;

@@ -1,6 +1,8 @@
 //! `smallmind plan`: prints every byte that will be used, before anything runs.
 
 use clap::Args;
+use serde::Serialize;
+use smallmind::EngineMemory;
 use smallmind::model::{ModelFiles, compile};
 use smallmind::plan::MemoryReport;
 
@@ -22,9 +24,54 @@ pub struct Arguments {
     /// Include a prefix cache of at most this many bytes, as with the library's option prefix_cache
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     prefix_cache: usize,
+    /// Sequences that an engine runs side by side
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    parallel: Option<u32>,
+    /// The most bytes that an engine takes in all, with a unit or without: 2GiB
+    #[arg(long, value_name = "SIZE", requires = "parallel", value_parser = size)]
+    memory: Option<usize>,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Json {
+    #[serde(flatten)]
+    report: MemoryReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine: Option<EngineMemory>,
+}
+
+/// A number of bytes: "2GiB", "1.5 GB", "4096".
+fn size(text: &str) -> Result<usize, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.');
+    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
+    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        unit => {
+            return Err(format!(
+                "'{unit}' is not a unit: write KiB, MiB, GiB, KB, MB or GB"
+            ));
+        }
+    };
+    let number: f64 = number
+        .parse()
+        .map_err(|_| "expected a number of bytes, as 2GiB".to_string())?;
+    let bytes = number * factor as f64;
+    match bytes < usize::MAX as f64 {
+        true => Ok(bytes as usize),
+        false => Err("more bytes than can be addressed".to_string()),
+    }
 }
 
 /// Run the subcommand.
@@ -32,13 +79,21 @@ pub fn plan(arguments: Arguments) -> Result<(), Failure> {
     let options = arguments.plan.add_to(arguments.graph.options());
     let mut options = arguments.threads.add_to(options);
     options.prefix_cache = arguments.prefix_cache;
+    options.sequences = arguments.parallel.unwrap_or(1) as usize;
     let files = ModelFiles::open_headers(&arguments.model.only()?.source()?, &options)?;
     let compiled = compile(&files, &options)?;
     let report = MemoryReport::new(&compiled.plan, compiled.weight_bytes)
         .with_tokenizer(files.tokenizer_estimate());
+    let engine = match arguments.parallel {
+        None => None,
+        Some(_) => Some(EngineMemory::new(&report, arguments.memory)?),
+    };
     if arguments.json {
-        print_json(&report)
-    } else {
-        print(&report.to_string())
+        return print_json(&Json { report, engine });
+    }
+    print(&report.to_string())?;
+    match engine {
+        None => Ok(()),
+        Some(engine) => print(&engine.to_string()),
     }
 }

@@ -100,9 +100,9 @@ impl Batch<'_> {
             return Err(BatchError::Tokens { tokens, most });
         }
         let found = self.sequences.len();
-        if found > plan.texts() {
+        if found > plan.sequences() {
             return Err(BatchError::Sequences {
-                most: plan.texts(),
+                most: plan.sequences(),
                 found,
             });
         }

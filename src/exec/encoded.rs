@@ -30,8 +30,10 @@ impl<'a> Encoded<'a> {
     /// The rows of text `number`: [its tokens, width]. Empty where there is no such text.
     pub fn text(&self, number: usize) -> &'a [f32] {
         let text = self.texts.get(number);
-        let rows = text
-            .and_then(|text| self.rows.get(text.start * self.width..text.end * self.width));
+        let rows = text.and_then(|text| {
+            self.rows
+                .get(text.start * self.width..text.end * self.width)
+        });
         rows.unwrap_or_default()
     }
 }

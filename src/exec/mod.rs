@@ -8,6 +8,8 @@
 
 pub mod arena;
 pub mod batch;
+pub mod batcher;
+mod beginnings;
 mod caches;
 pub mod cancel;
 #[cfg(target_os = "linux")]
@@ -20,6 +22,7 @@ pub mod pages;
 pub mod pool;
 pub mod prefix;
 pub mod saved;
+mod schedule;
 pub mod session;
 mod step_error;
 pub mod weights;

@@ -52,6 +52,11 @@ impl Pages {
         sequence * self.entries
     }
 
+    /// The sequence whose table begins at `table`.
+    pub(super) fn slot(&self, table: usize) -> usize {
+        table.checked_div(self.entries).unwrap_or(0)
+    }
+
     /// Pages there are.
     pub fn count(&self) -> usize {
         self.readers.len()
@@ -151,7 +156,9 @@ impl Pages {
             let others = sequences[..number].iter();
             sequence.table.is_multiple_of(self.entries)
                 && sequence.table < self.tables.len()
-                && others.into_iter().all(|other| other.table != sequence.table)
+                && others
+                    .into_iter()
+                    .all(|other| other.table != sequence.table)
         };
         let has_pages = |sequence: &Sequence| {
             plan.caches().iter().all(|cache| {

@@ -6,7 +6,7 @@
 //! each other. Looking a prompt up takes as long as the prompt. When no block is free, the least recently used makes room,
 //! the deepest of a path first. All memory is taken when the cache is made.
 
-mod index;
+pub(super) mod index;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -234,7 +234,11 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes the row of a position.
-    pub fn row(&mut self, rows: &SequenceCache<'_>, position: usize) -> Result<(), SavedSessionError> {
+    pub fn row(
+        &mut self,
+        rows: &SequenceCache<'_>,
+        position: usize,
+    ) -> Result<(), SavedSessionError> {
         let mut row = std::mem::take(&mut self.row);
         let bytes = &mut row[..rows.layout().row_bytes()];
         let mut cells = bytes.as_chunks_mut().0.iter_mut();
@@ -340,7 +344,11 @@ impl<R: Read> SavedReader<R> {
     }
 
     /// Reads the row of a position.
-    pub fn row(&mut self, rows: &SequenceCache<'_>, position: usize) -> Result<(), SavedSessionError> {
+    pub fn row(
+        &mut self,
+        rows: &SequenceCache<'_>,
+        position: usize,
+    ) -> Result<(), SavedSessionError> {
         let mut row = std::mem::take(&mut self.row);
         let bytes = &mut row[..rows.layout().row_bytes()];
         let read = self.read(bytes);

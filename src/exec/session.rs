@@ -290,7 +290,7 @@ impl Session {
             Some(known) => {
                 let memory = (&mut self.arena, &self.pages);
                 known.restore(plan, tokens, memory, &mut self.held)
-            },
+            }
         };
         self.tokens.extend_from_slice(&tokens[..self.reused]);
         for part in tokens[self.reused..].chunks(chunk) {

@@ -56,6 +56,12 @@ pub enum StepError {
         /// What stands against it.
         reason: &'static str,
     },
+    /// The sequence was closed.
+    #[error("the sequence is gone")]
+    Gone,
+    /// No page is free though one was promised.
+    #[error("no page is free, which is a defect: pages are promised before a sequence begins")]
+    NoPage,
     /// No token was given.
     #[error("no token was given")]
     Empty,

@@ -3,10 +3,13 @@
 //! What belongs here: sampling, stop conditions, and how probable a text is. What is absent: tokenizers
 //! (`text/`), conversations (`chat/`), and how a step runs (`exec/`).
 
+pub mod engine;
 pub mod hook;
 pub mod options;
 pub mod run;
 pub mod sampler;
 mod sampler_options;
 pub mod score;
+#[cfg(feature = "tokenizer")]
+mod shown;
 pub mod stop;

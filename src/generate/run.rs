@@ -48,6 +48,20 @@ pub struct Generation {
     pub generation_time: Duration,
 }
 
+impl Generation {
+    /// Nothing is generated yet after a prompt of so many tokens, and no more than `most` tokens will be.
+    pub(super) fn begin(prompt_tokens: usize, most: usize) -> Generation {
+        Generation {
+            finish: Finish::Length,
+            prompt_tokens,
+            reused_tokens: 0,
+            tokens: Vec::with_capacity(most),
+            prompt_time: Duration::ZERO,
+            generation_time: Duration::ZERO,
+        }
+    }
+}
+
 /// Why there is no text.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -113,14 +127,7 @@ impl Model {
             .context()
             .saturating_sub(session.position() + prompt.len());
         let most = options.max_tokens.unwrap_or(usize::MAX).min(room + 1);
-        let mut generation = Generation {
-            finish: Finish::Length,
-            prompt_tokens: prompt.len(),
-            reused_tokens: 0,
-            tokens: Vec::with_capacity(most),
-            prompt_time: Duration::ZERO,
-            generation_time: Duration::ZERO,
-        };
+        let mut generation = Generation::begin(prompt.len(), most);
         let read = if !prompt.is_empty() || session.position() == 0 {
             match &options.cancel {
                 Some(cancel) => session.prefill_until(prompt, cancel).map(|_| ()),
@@ -265,46 +272,33 @@ impl Model {
         options: &GenerateOptions,
         mut each: impl FnMut(&str) -> bool,
     ) -> Result<Generation, GenerateError> {
-        use super::stop::StopStrings;
-        use crate::text::TextStream;
+        use super::shown::ShownText;
 
-        let tokenizer = self.text_tokenizer()?;
         let before = [session.tokens(), prompt].concat();
-        let mut stream = TextStream::after(tokenizer, true, &before)?;
-        let mut stops = StopStrings::new(options.stop.clone())?;
+        let mut shown = ShownText::after(self.shared_tokenizer()?, &before, options)?;
         let mut failed = None;
         let mut wanted = true;
-        let mut generation = self.generate_tokens(session, prompt, options, |token| {
-            let shown = match stream.push(token) {
-                Ok(text) => {
-                    let mut shown = stops.push(&text);
-                    // The spelling of a special token is not shown, but a stop string may name it.
-                    if let Some(marker) = tokenizer.special_text(token) {
-                        let after = stops.push_hidden(marker);
-                        shown.text += &after.text;
-                        shown.stop = after.stop;
-                    }
-                    shown
+        let mut generation =
+            self.generate_tokens(session, prompt, options, |token| match shown.push(token) {
+                Ok(piece) => {
+                    wanted = piece.text.is_empty() || each(&piece.text);
+                    wanted && piece.stop.is_none()
                 }
                 Err(error) => {
                     failed = Some(error);
-                    return false;
+                    false
                 }
-            };
-            wanted = shown.text.is_empty() || each(&shown.text);
-            wanted && shown.stop.is_none()
-        })?;
+            })?;
         if let Some(error) = failed {
             return Err(error.into());
         }
-        if wanted && stops.stopped().is_none() {
-            let rest = stops.push(&stream.flush()?);
-            let rest = rest.text + &stops.flush();
+        if wanted {
+            let rest = shown.finish()?;
             if !rest.is_empty() {
                 each(&rest);
             }
         }
-        if let Some(stop) = stops.stopped() {
+        if let Some(stop) = shown.stopped() {
             generation.finish = Finish::Stop(stop);
         }
         Ok(generation)

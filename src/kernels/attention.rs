@@ -70,22 +70,28 @@ unsafe impl Kernel for Attention {
                 softcap: self.softcap,
             },
         };
-        attend(simd, call, &queries, (kv_heads, dim), |sequence, kv_head| {
-            // Of several sequences, each has the keys of its own tokens.
-            let (first, context) = match call.sequences {
-                [_] => (0, context),
-                _ => (sequence.start, sequence.tokens()),
-            };
-            let start = first * kv_heads * dim;
-            Dense {
-                k: &k.cells[start..],
-                v: &v.cells[start..],
-                context,
-                kv_heads,
-                dim,
-                kv_head,
-            }
-        });
+        attend(
+            simd,
+            call,
+            &queries,
+            (kv_heads, dim),
+            |sequence, kv_head| {
+                // Of several sequences, each has the keys of its own tokens.
+                let (first, context) = match call.sequences {
+                    [_] => (0, context),
+                    _ => (sequence.start, sequence.tokens()),
+                };
+                let start = first * kv_heads * dim;
+                Dense {
+                    k: &k.cells[start..],
+                    v: &v.cells[start..],
+                    context,
+                    kv_heads,
+                    dim,
+                    kv_head,
+                }
+            },
+        );
     }
 }
 

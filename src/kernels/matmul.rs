@@ -236,7 +236,9 @@ mod tests {
     use super::*;
     use crate::kernels::call::View;
     use crate::kernels::math::tanh_f32;
-    use crate::kernels::testing::{bits, bits_of, call, cells, everywhere, one, random, run, unwritten};
+    use crate::kernels::testing::{
+        bits, bits_of, call, cells, everywhere, one, random, run, unwritten,
+    };
 
     fn chain(depth: usize, a: impl Fn(usize) -> f32, b: impl Fn(usize) -> f32) -> f32 {
         (0..depth).fold(0.0, |sum, d| a(d).mul_add(b(d), sum))

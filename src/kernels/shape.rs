@@ -384,7 +384,7 @@ mod tests {
                         let inputs = [Operand::Tensor(View::new(&input, &shape))];
                         let outputs = [View::new(out, &shape)];
                         let call = Call {
-                            past,
+                            sequences: &[one(tokens, past)],
                             ..call(&inputs, &outputs)
                         };
                         run(&CausalMask { window }, isa, threads, 0, &call);

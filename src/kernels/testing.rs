@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::atomic::AtomicUsize;
 
-use super::call::{Call, Sequence, Kernel, Operand, View, bind};
+use super::call::{Call, Kernel, Operand, Sequence, View, bind};
 use super::simd::Isa;
 
 /// Row lengths around the ends of 16-lane blocks.

@@ -15,7 +15,7 @@ use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::simd::Isa;
 use crate::language::diagnostics::{Position, Problem, Problems};
 use crate::language::value::Value;
-use crate::plan::{ModelPlan, PlanOptions, is_bidirectional, reads_texts_together};
+use crate::plan::{ModelPlan, PlanOptions, is_bidirectional, keeps_sequences_apart};
 use crate::rewrite::{PassOptions, Passes, Report};
 use crate::transform::Settings;
 
@@ -134,7 +134,7 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
             stated,
         });
     }
-    let together = reads_texts_together(&prefill);
+    let together = bidirectional && keeps_sequences_apart(&prefill);
     let default_chunk = match (bidirectional, together, options.logits) {
         (true, true, _) => context.max(DEFAULT_CHUNK),
         (true, false, _) => context,
@@ -164,6 +164,7 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         PlanOptions {
             context,
             chunk,
+            sequences: options.sequences.max(1),
             threads: threads(options)?,
             fewer_threads: options.threads.is_none(),
             isa: isa(options)?,

@@ -8,6 +8,7 @@ mod beside;
 mod bytes;
 mod compile;
 mod configuration;
+mod engine_memory;
 mod error;
 mod file_names;
 mod files;
@@ -37,6 +38,7 @@ pub use compile::{Compiled, compile, threads};
 pub(crate) use configuration::Configuration;
 #[cfg(feature = "internals")]
 pub use configuration::Configuration;
+pub use engine_memory::{EngineMemory, TooSmall};
 pub use error::ModelError;
 #[cfg(not(feature = "internals"))]
 pub(crate) use files::ModelFiles;
@@ -63,6 +65,7 @@ pub use warning::Warning;
 #[cfg(feature = "tokenizer")]
 use self::beside::beside;
 use crate::exec::arena::ArenaError;
+use crate::exec::batcher::Batcher;
 use crate::exec::executor::Executor;
 use crate::exec::pool::Pool;
 use crate::exec::prefix::{PrefixCache, PrefixCacheError, PrefixStatistics};
@@ -101,7 +104,7 @@ struct Shared {
     /// About how many bytes the tokenizer takes.
     tokenizer_estimate: usize,
     #[cfg(feature = "tokenizer")]
-    tokenizer: Result<Tokenizer, TokenizerError>,
+    tokenizer: Result<Arc<Tokenizer>, TokenizerError>,
     #[cfg(feature = "chat")]
     template_files: crate::text::template_files::TemplateFiles,
 }
@@ -181,7 +184,7 @@ impl Model {
                 recipe_source,
                 tokenizer_estimate,
                 #[cfg(feature = "tokenizer")]
-                tokenizer,
+                tokenizer: tokenizer.map(Arc::new),
                 #[cfg(feature = "chat")]
                 template_files: files.template_files(),
             }),
@@ -202,6 +205,18 @@ impl Model {
     /// If the system has no memory for it.
     pub fn session(&self) -> Result<Session, ArenaError> {
         Session::new(self.shared.executor.clone(), self.vocabulary())
+    }
+
+    /// Many sequences that share `pages` pages.
+    #[cfg(feature = "internals")]
+    pub fn batcher(&self, pages: usize) -> Result<Batcher, ArenaError> {
+        Batcher::new(self.shared.executor.clone(), self.vocabulary(), pages)
+    }
+
+    /// Many sequences that share `pages` pages.
+    #[cfg(not(feature = "internals"))]
+    pub(crate) fn batcher(&self, pages: usize) -> Result<Batcher, ArenaError> {
+        Batcher::new(self.shared.executor.clone(), self.vocabulary(), pages)
     }
 
     /// The session that [`Session::save`] wrote. The model and its passes must be the same, while threads, chunks, the
@@ -292,13 +307,19 @@ impl Model {
     /// The tokenizer, if the model has one of a known kind and was not opened without it ([`Options::text`]).
     #[cfg(feature = "tokenizer")]
     pub fn tokenizer(&self) -> Option<&Tokenizer> {
-        self.shared.tokenizer.as_ref().ok()
+        self.shared.tokenizer.as_deref().ok()
     }
 
     /// The tokenizer, or why there is none.
     #[cfg(feature = "tokenizer")]
     pub(crate) fn text_tokenizer(&self) -> Result<&Tokenizer, TokenizerError> {
-        self.shared.tokenizer.as_ref().map_err(Clone::clone)
+        self.shared.tokenizer.as_deref().map_err(Clone::clone)
+    }
+
+    /// The tokenizer, shared with the model.
+    #[cfg(feature = "tokenizer")]
+    pub(crate) fn shared_tokenizer(&self) -> Result<Arc<Tokenizer>, TokenizerError> {
+        self.shared.tokenizer.clone()
     }
 
     /// Where the chat template may be.

@@ -105,6 +105,9 @@ pub struct Options {
     /// their logits would take more than 64 MiB). A step of a bidirectional model reads whole texts, several if they fit:
     /// there the number may be larger than the context; with `None` it is the context, but at least 512.
     pub chunk: Option<usize>,
+    /// The most sequences that an engine runs side by side, at least 1 and no more than a step has tokens; 0 is 1. Models
+    /// whose graphs mix the tokens of a step outside of attention run one at a time.
+    pub sequences: usize,
     /// Which logits a prompt step computes.
     pub logits: Logits,
     /// The type of activations that block-quantized weights are multiplied with.
@@ -162,6 +165,12 @@ impl Options {
     /// [`Options::chunk`], in tokens.
     pub fn chunk(mut self, tokens: impl Into<Option<usize>>) -> Options {
         self.chunk = tokens.into();
+        self
+    }
+
+    /// [`Options::sequences`].
+    pub fn sequences(mut self, sequences: usize) -> Options {
+        self.sequences = sequences;
         self
     }
 

@@ -1,4 +1,4 @@
-//! Whether tokens see later ones, so that a text can only be read as a whole, and whether a step can read several.
+//! Whether tokens see later ones, so that a text can only be read as a whole, and whether a step can read several sequences.
 
 use crate::graph::{Graph, NodeId};
 use crate::ops::Tokens;
@@ -23,26 +23,26 @@ pub fn is_bidirectional(graph: &Graph) -> bool {
     })
 }
 
-/// Whether a step can read several texts side by side: the model reads each whole, and no op mixes tokens of several.
-pub fn reads_texts_together(graph: &Graph) -> bool {
+/// Whether a step can read several sequences side by side: no op mixes tokens of several, and no value is as long as one
+/// sequence's context.
+pub fn keeps_sequences_apart(graph: &Graph) -> bool {
     let keeps_apart = |id: NodeId| {
         let Some(op) = graph.node(id).op() else {
             return true;
         };
-        // What is kept, or as long as the context, is one sequence's.
         let mut outputs = graph.node(id).outputs.iter();
-        if op.has_state() || outputs.any(|output| output.ty.shape.contains(&Dim::Context)) {
+        if outputs.any(|output| output.ty.shape.contains(&Dim::Context)) {
             return false;
         }
         let mut inputs = graph.inputs(id).into_iter().enumerate();
         inputs.all(|(slot, input)| match input {
             Some(value) if graph.ty(value).shape.contains(&Dim::Tokens) => {
                 let ty = graph.ty(value);
-                let is_text = matches!(op.tokens(), Tokens::Text { .. });
+                let is_text = op.has_state() || matches!(op.tokens(), Tokens::Text { .. });
                 ty.shape.first() == Some(&Dim::Tokens) && (is_text || op.keeps_rows(slot, ty))
             }
             _ => true,
         })
     };
-    is_bidirectional(graph) && graph.ids().all(keeps_apart)
+    graph.ids().all(keeps_apart)
 }

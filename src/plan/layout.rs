@@ -1,6 +1,6 @@
 //! The whole plan: the step sizes, and the regions of the one arena that they share.
 
-use super::bidirectional::{is_bidirectional, reads_texts_together};
+use super::bidirectional::{is_bidirectional, keeps_sequences_apart};
 use super::defect::PlanDefect;
 use super::draft::Scheduler;
 use super::model_plan::ModelPlan;
@@ -51,9 +51,10 @@ impl ModelPlan {
         };
         let graphs = (decode, prefill);
         let bidirectional = is_bidirectional(graphs.0);
-        let texts = match reads_texts_together(graphs.1) {
-            true => options.chunk.max(1),
-            false => 1,
+        let sequences = match (keeps_sequences_apart(graphs.1), bidirectional) {
+            (true, true) => options.chunk.max(1),
+            (true, false) => options.sequences.clamp(1, options.chunk.max(1)),
+            (false, _) => 1,
         };
         let mut scheduler = Scheduler::new(graphs.0, Vec::new());
         let decode = scheduler.plan(1, &options).map_err(PlanError::Node)?;
@@ -102,7 +103,9 @@ impl ModelPlan {
         }
         // One size for all pages, so that each serves any layer.
         let floats = caches.iter().map(|cache| cache.layout.block_floats()).max();
-        let floats = floats.unwrap_or(0).next_multiple_of(ALIGNMENT / size_of::<f32>());
+        let floats = floats
+            .unwrap_or(0)
+            .next_multiple_of(ALIGNMENT / size_of::<f32>());
         for cache in &mut caches {
             cache.layout = cache.layout.placed(cache.layout.first(), floats);
         }
@@ -125,7 +128,7 @@ impl ModelPlan {
             caches,
             weights: scheduler.weights,
             bidirectional,
-            texts,
+            sequences,
             options,
         };
         verify(graphs.0, graphs.1, &plan)?;

@@ -22,11 +22,12 @@ mod schedule;
 mod step;
 mod verify;
 
-pub use bidirectional::{is_bidirectional, reads_texts_together};
+pub use bidirectional::{is_bidirectional, keeps_sequences_apart};
 pub use defect::PlanDefect;
 pub use layout::PlanError;
 pub use model_plan::ModelPlan;
 pub use options::PlanOptions;
-pub use regions::{Cache, FrameSizes, Regions, SessionLists};
+pub use regions::{BEGINNING_BYTES, Cache, EngineLists, FrameSizes, Regions, SessionLists};
+pub(crate) use report::human;
 pub use report::{MemoryReport, StepReport};
 pub use step::{FEW_INPUTS, FEW_OUTPUTS, Slot, Step, StepInput, StepPlan, WeightNeed};

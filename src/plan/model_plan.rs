@@ -1,7 +1,7 @@
 //! The plan as a whole: what others see of it.
 
 use super::options::PlanOptions;
-use super::regions::{Cache, FrameSizes, Regions, SessionLists};
+use super::regions::{BEGINNING_BYTES, Cache, EngineLists, FrameSizes, Regions, SessionLists};
 use super::step::{StepPlan, WeightNeed};
 use crate::types::Dim;
 
@@ -15,7 +15,7 @@ pub struct ModelPlan {
     pub(super) caches: Vec<Cache>,
     pub(super) weights: Vec<WeightNeed>,
     pub(super) bidirectional: bool,
-    pub(super) texts: usize,
+    pub(super) sequences: usize,
     pub(super) options: PlanOptions,
 }
 
@@ -50,9 +50,18 @@ impl ModelPlan {
         self.bidirectional
     }
 
-    /// The most texts of a step: as many as there are tokens in it where texts can be read side by side, else 1.
+    /// The most sequences of a step: of an encoder, as many as there are tokens in it; 1 where an op mixes the tokens of
+    /// several.
+    pub fn sequences(&self) -> usize {
+        self.sequences
+    }
+
+    /// The most texts of an encoder's step; 1 of a model that reads token by token.
     pub fn texts(&self) -> usize {
-        self.texts
+        match self.bidirectional {
+            true => self.sequences,
+            false => 1,
+        }
     }
 
     /// What the plan was made for.
@@ -64,10 +73,21 @@ impl ModelPlan {
     pub fn session_lists(&self) -> SessionLists {
         SessionLists {
             tokens: self.options.context.max(self.options.chunk),
-            sequences: self.texts,
+            sequences: self.texts(),
             held: self.caches.len(),
             pages: self.regions.pages,
             frames: FrameSizes::of([&self.decode, &self.prefill]),
+        }
+    }
+
+    /// The lists of an engine.
+    pub fn engine_lists(&self) -> EngineLists {
+        let number = size_of::<u32>();
+        let tokens = self.options.context.saturating_mul(number);
+        let table = self.regions.pages.saturating_mul(number);
+        EngineLists {
+            sequence: tokens.saturating_add(table),
+            page: 3 * number + BEGINNING_BYTES.div_ceil(self.caches.len().max(1)),
         }
     }
 

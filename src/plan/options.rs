@@ -9,6 +9,8 @@ pub struct PlanOptions {
     pub context: usize,
     /// The most tokens of a prompt step. More than the context only where a step reads several texts.
     pub chunk: usize,
+    /// The most sequences of a step, where an engine runs several of a model that reads token by token.
+    pub sequences: usize,
     /// Threads that run a step.
     pub threads: usize,
     /// Whether a step may run on one thread alone where the others would slow it down.

@@ -151,6 +151,19 @@ impl FrameSizes {
     }
 }
 
+/// Bytes that an engine keeps of a block of tokens which sequences may share as a beginning: its tokens, and its place in
+/// the index.
+pub const BEGINNING_BYTES: usize = 304;
+
+/// Bytes of the lists that an engine keeps besides its arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineLists {
+    /// For each sequence: its tokens, its table of pages, and its place in a step.
+    pub sequence: usize,
+    /// For each page: how many read it, its place among the free ones and in a beginning, and its share of the beginning.
+    pub page: usize,
+}
+
 /// The lists that a session has besides its arena, as long as they ever get: they are taken whole with the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionLists {

@@ -22,6 +22,8 @@ pub struct MemoryReport {
     pub chunk: usize,
     /// The most texts that a step reads side by side.
     pub texts: usize,
+    /// The most sequences that a step of an engine reads side by side.
+    pub sequences: usize,
     /// Threads.
     pub threads: usize,
     /// Bytes of the tensors in the weight file that the model reads.
@@ -42,6 +44,16 @@ pub struct MemoryReport {
     pub scratch: usize,
     /// Bytes of keys and values.
     pub kv_cache: usize,
+    /// Layers that keep keys and values.
+    pub caches: usize,
+    /// Bytes of a page: the keys and values of 64 positions of one layer.
+    pub page: usize,
+    /// Bytes that an engine keeps of each page besides.
+    pub page_lists: usize,
+    /// Pages of a sequence that fills the context.
+    pub sequence_pages: usize,
+    /// Bytes of an engine's lists for each sequence.
+    pub sequence_lists: usize,
     /// Layers that keep the rows their windows see, and not the whole context's.
     pub windowed_layers: usize,
     /// What keys and values would take if those layers kept all rows.
@@ -122,7 +134,8 @@ impl MemoryReport {
         let report = MemoryReport {
             context,
             chunk: plan.options.chunk,
-            texts: plan.texts,
+            texts: plan.texts(),
+            sequences: plan.sequences(),
             threads: plan.options.threads,
             weights,
             packed_weights: sum(&[WeightForm::Packed, WeightForm::Quantized]),
@@ -133,6 +146,11 @@ impl MemoryReport {
             activations: plan.regions.activations,
             scratch: plan.regions.scratch,
             kv_cache: plan.regions.kv_cache(),
+            caches: plan.caches.len(),
+            page: plan.regions.page(),
+            page_lists: plan.engine_lists().page,
+            sequence_pages: plan.regions.sequence_pages(),
+            sequence_lists: plan.engine_lists().sequence,
             windowed_layers: rings.count(),
             kv_cache_without_windows: whole,
             arena: plan.regions.total(),

@@ -70,7 +70,10 @@ fn verify_caches(graph: &Graph, plan: &ModelPlan) -> Result<(), PlanDefect> {
             });
         }
         let layout = cache.layout;
-        let (start, end) = (layout.first(), layout.first().saturating_add(layout.blocks()));
+        let (start, end) = (
+            layout.first(),
+            layout.first().saturating_add(layout.blocks()),
+        );
         if start < free || end > pages {
             return Err(PlanDefect::Entries {
                 name,

@@ -1,5 +1,7 @@
 //! Incremental detokenization: whole characters as soon as their last token arrives.
 
+use std::borrow::Borrow;
+
 use crate::text::tokenizer::{Tokenizer, TokenizerError};
 
 /// The most tokens that are kept without settled text. The longest character takes four tokens; more than that wait only if
@@ -18,8 +20,9 @@ const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 /// so tokens are decoded together with the tokens before them. Text is returned once it can no longer change: everything
 /// before trailing U+FFFD. All pieces and the [`flush`](TextStream::flush) together are the decoded text.
 #[derive(Debug)]
-pub struct TextStream<'a> {
-    tokenizer: &'a Tokenizer,
+pub struct TextStream<T> {
+    /// The tokenizer, borrowed or shared.
+    tokenizer: T,
     skip_special: bool,
     /// The last tokens: first those whose text has been returned, then the pending ones.
     ids: Vec<u32>,
@@ -29,9 +32,9 @@ pub struct TextStream<'a> {
     given: String,
 }
 
-impl<'a> TextStream<'a> {
+impl<T: Borrow<Tokenizer>> TextStream<T> {
     /// A text that starts with the next token. `skip_special` leaves out special tokens (BOS, end of turn).
-    pub fn new(tokenizer: &'a Tokenizer, skip_special: bool) -> Self {
+    pub fn new(tokenizer: T, skip_special: bool) -> Self {
         TextStream {
             tokenizer,
             skip_special,
@@ -45,17 +48,13 @@ impl<'a> TextStream<'a> {
     ///
     /// # Errors
     /// If the tokenizer cannot decode the prompt.
-    pub fn after(
-        tokenizer: &'a Tokenizer,
-        skip_special: bool,
-        prompt: &[u32],
-    ) -> Result<Self, TokenizerError> {
+    pub fn after(tokenizer: T, skip_special: bool, prompt: &[u32]) -> Result<Self, TokenizerError> {
         let ids = prompt
             .iter()
             .skip(prompt.len().saturating_sub(MOST_CONTEXT))
             .copied()
             .collect::<Vec<_>>();
-        let given = tokenizer.decode(&ids, skip_special)?;
+        let given = tokenizer.borrow().decode(&ids, skip_special)?;
         Ok(TextStream {
             tokenizer,
             skip_special,
@@ -112,7 +111,7 @@ impl<'a> TextStream<'a> {
     }
 
     fn decode(&self, ids: &[u32]) -> Result<String, TokenizerError> {
-        self.tokenizer.decode(ids, self.skip_special)
+        self.tokenizer.borrow().decode(ids, self.skip_special)
     }
 
     fn pending(&self) -> usize {

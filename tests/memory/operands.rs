@@ -44,6 +44,7 @@ pub fn steps_of_many_operands_allocate_nothing() {
             isa: Isa::detect(),
             in_place: true,
             reuse_buffers: true,
+            sequences: 1,
             prefix_cache: 0,
         };
         let mut session = session(&graph, &files, options);

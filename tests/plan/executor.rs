@@ -50,6 +50,7 @@ fn plan(graph: &Graph, context: usize, threads: usize) -> Arc<ModelPlan> {
         isa: Isa::detect(),
         in_place: true,
         reuse_buffers: true,
+        sequences: 1,
         prefix_cache: 0,
     };
     Arc::new(ModelPlan::new(graph, graph, options).unwrap())
@@ -82,11 +83,7 @@ fn run(executor: &Executor, past: usize, ends: &[usize]) -> Result<Ended, BatchE
     run_in(executor, &pages, &sequences)
 }
 
-fn run_in(
-    executor: &Executor,
-    pages: &Pages,
-    sequences: &[Sequence],
-) -> Result<Ended, BatchError> {
+fn run_in(executor: &Executor, pages: &Pages, sequences: &[Sequence]) -> Result<Ended, BatchError> {
     let plan = executor.plan();
     let regions = plan.regions();
     let bytes = regions.first_page() + pages.count() * regions.page();

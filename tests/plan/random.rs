@@ -28,6 +28,7 @@ fn options(threads: usize, isa: Isa) -> PlanOptions {
         isa,
         in_place: true,
         reuse_buffers: true,
+        sequences: 1,
         prefix_cache: 0,
     }
 }

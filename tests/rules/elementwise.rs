@@ -251,6 +251,7 @@ fn executed(graph: &Graph, files: &WeightFiles, threads: usize, isa: Isa) -> Vec
         isa,
         in_place: true,
         reuse_buffers: true,
+        sequences: 1,
         prefix_cache: 0,
     };
     let mut session = session(graph, files, options);

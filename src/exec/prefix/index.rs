@@ -5,17 +5,19 @@ use std::hash::{BuildHasher, RandomState};
 use crate::kernels::kv_cache::KEY_BLOCK;
 
 /// No slot: nothing comes before, after or next.
-pub(super) const NONE: u32 = u32::MAX;
+pub(in crate::exec) const NONE: u32 = u32::MAX;
 
 /// The blocks of tokens in the slots of a cache.
 ///
 /// A block is found by a digest of its tokens and of the slot of the block before it: a walk takes as long as the prompt,
 /// whatever number of blocks there is. All blocks stand in one list by their last use, so that the one which makes room is
 /// at hand. All memory is taken in [`Index::new`].
-pub(super) struct Index {
+pub(in crate::exec) struct Index {
     slots: usize,
     /// A block in each slot that was ever used; never more than `slots`.
     entries: Vec<Entry>,
+    /// Slots that were used and have no block now.
+    spare: Vec<u32>,
     /// The slot of the newest block with each digest, of which as many bits count as this list's length has, or [`NONE`].
     buckets: Vec<u32>,
     hasher: RandomState,
@@ -52,6 +54,7 @@ impl Index {
         Index {
             slots,
             entries: Vec::with_capacity(slots),
+            spare: Vec::with_capacity(slots),
             buckets: vec![NONE; slots.next_power_of_two()],
             hasher: RandomState::new(),
             newest: NONE,
@@ -62,16 +65,17 @@ impl Index {
     }
 
     /// The most bytes that each slot takes here.
-    pub const SLOT_BYTES: usize = size_of::<Entry>() + 2 * size_of::<u32>();
+    pub const SLOT_BYTES: usize = size_of::<Entry>() + 3 * size_of::<u32>();
 
     /// Bytes taken besides the index itself.
     pub fn bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry>() + self.buckets.capacity() * size_of::<u32>()
+        let numbers = self.buckets.capacity() + self.spare.capacity();
+        self.entries.capacity() * size_of::<Entry>() + numbers * size_of::<u32>()
     }
 
     /// Blocks that there are.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.len() - self.spare.len()
     }
 
     /// Blocks that made room for others so far.
@@ -110,10 +114,10 @@ impl Index {
     /// never used, or that of the block least recently used, which nothing follows. `None` if all blocks are in use now, as
     /// those in front of the new one.
     pub fn add(&mut self, before: u32, tokens: &[u32; KEY_BLOCK]) -> Option<u32> {
-        let slot = if self.entries.len() < self.slots {
-            self.entries.len() as u32
-        } else {
-            self.evict()?
+        let slot = match self.spare.pop() {
+            Some(slot) => slot,
+            None if self.entries.len() < self.slots => self.entries.len() as u32,
+            None => self.evict(true)?,
         };
         let digest = self.hasher.hash_one((before, tokens));
         let bucket = self.bucket(digest);
@@ -153,11 +157,18 @@ impl Index {
         None
     }
 
-    /// Forget the block least recently used, unless it is in use now.
-    fn evict(&mut self) -> Option<u32> {
+    /// Forget the block least recently used, which nothing follows, and return its slot; `None` if there is no block.
+    pub fn remove_oldest(&mut self) -> Option<u32> {
+        let slot = self.evict(false)?;
+        self.spare.push(slot);
+        Some(slot)
+    }
+
+    /// Forget the block least recently used, unless blocks in use now are to be kept and it is one.
+    fn evict(&mut self, keep_used: bool) -> Option<u32> {
         let slot = self.oldest;
         let entry = *self.entries.get(slot as usize)?;
-        if entry.used == self.clock {
+        if keep_used && entry.used == self.clock {
             return None;
         }
         self.evictions += 1;
@@ -315,6 +326,7 @@ mod tests {
     fn a_slot_takes_no_more_than_stated() {
         for slots in [1, 2, 3, 64, 65, 1000] {
             assert!(Index::new(slots).bytes() <= slots * Index::SLOT_BYTES);
+            assert!(Index::SLOT_BYTES <= crate::plan::BEGINNING_BYTES);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::*;
 use crate::kernels::call::{self, Operand};
-use crate::kernels::kv_cache::KvLayout;
+use crate::kernels::kv_cache::{KvCache, KvLayout};
 use crate::kernels::math::{exp_f32, tanh_f32};
 use crate::kernels::simd::{Isa, tree};
 use crate::kernels::testing::{bits, bits_of, cells, everywhere, one, random, run, unwritten};

@@ -65,6 +65,7 @@ fn plan(graph: &Graph, reuse_buffers: bool) -> ModelPlan {
         isa: Isa::detect(),
         in_place: true,
         reuse_buffers,
+        sequences: 1,
         prefix_cache: 0,
     };
     ModelPlan::new(graph, graph, options).unwrap()

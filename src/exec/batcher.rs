@@ -1,0 +1,524 @@
+//! Many sequences of one executor, in one arena: each step reads tokens of as many as have some.
+//!
+//! Sequences come and go. Whoever opens one says how many positions it may get, and the pages for them are promised then:
+//! so no step fails for want of memory, and nobody who was let in is put out. All memory is taken in [`Batcher::new`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::arena::{Arena, ArenaError};
+use super::batch::Batch;
+use super::beginnings::Beginnings;
+use super::executor::{Ended, Executor};
+use super::frames::Frames;
+use super::pages::Pages;
+use super::schedule::{Waiting, schedule};
+use super::step_error::StepError;
+use crate::kernels::call::Sequence;
+use crate::kernels::finite::{NonFinite, non_finite};
+use crate::kernels::float_environment::FloatEnvironment;
+use crate::kernels::kv_cache::KEY_BLOCK;
+use crate::plan::{ModelPlan, Slot};
+
+/// A sequence of a [`Batcher`]. Ids are never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SequenceId {
+    slot: usize,
+    age: u64,
+}
+
+/// Why a sequence is not let in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// As many sequences as there can be are open. One may be let in when another is closed.
+    #[error("all {slots} sequences are in use")]
+    NoSlot {
+        /// Sequences there can be.
+        slots: usize,
+    },
+    /// Others may need the pages. The sequence may be let in when they are closed.
+    #[error(
+        "{positions} positions take {needed} pages, and {free} of {all} are not promised to others"
+    )]
+    NoPages {
+        /// Positions asked for.
+        positions: usize,
+        /// Pages that they take.
+        needed: usize,
+        /// Pages that are not promised.
+        free: usize,
+        /// Pages there are.
+        all: usize,
+    },
+    /// There are not as many pages as the sequence may need, whoever goes.
+    #[error("{positions} positions take {needed} pages of {page} bytes, and there are {all}")]
+    TooLong {
+        /// Positions asked for.
+        positions: usize,
+        /// Pages that they take.
+        needed: usize,
+        /// Pages there are.
+        all: usize,
+        /// Bytes of a page.
+        page: usize,
+    },
+    /// More positions than the context has.
+    #[error("{positions} positions do not fit into a context of {context}")]
+    Context {
+        /// Positions asked for.
+        positions: usize,
+        /// Positions there are.
+        context: usize,
+    },
+}
+
+impl Refused {
+    /// Whether the same can be let in when others are gone.
+    pub fn is_for_now(&self) -> bool {
+        matches!(self, Refused::NoSlot { .. } | Refused::NoPages { .. })
+    }
+}
+
+/// What a slot has.
+#[derive(Debug, Default)]
+struct State {
+    /// When its sequence was opened; `None` where it has none.
+    age: Option<u64>,
+    /// Tokens, read or not; room for the context.
+    tokens: Vec<u32>,
+    /// Positions that were read.
+    read: usize,
+    /// Positions that it may get.
+    limit: usize,
+    /// Pages that are promised to it.
+    promised: usize,
+    /// Its row among the outputs of the last step.
+    row: Option<usize>,
+    /// Why its last logits are none.
+    error: Option<StepError>,
+    /// Positions that were not read, because their pages were there.
+    reused: usize,
+}
+
+/// Many sequences, and the memory of all.
+pub struct Batcher {
+    executor: Arc<Executor>,
+    arena: Arena,
+    frames: Frames,
+    pages: Pages,
+    beginnings: Beginnings,
+    slots: Vec<State>,
+    /// The sequences of the step, and for those whose last token is read in it the slot: lists of [`Batcher::step`].
+    sequences: Vec<Sequence>,
+    waiting: Vec<Waiting>,
+    rows: Vec<usize>,
+    /// Sequences opened so far.
+    opened: u64,
+    /// Pages promised to all.
+    promised: usize,
+    vocabulary: usize,
+    /// Tokens and rows of the last step.
+    last: (usize, usize),
+}
+
+impl fmt::Debug for Batcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batcher")
+            .field("slots", &self.slots.len())
+            .field("pages", &self.pages.count())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Batcher {
+    /// Room for as many sequences as a step of the executor's plan reads, which share `pages` pages. `vocabulary` is how
+    /// many ids are known.
+    ///
+    /// # Errors
+    /// If the system has no memory for it.
+    pub fn new(
+        executor: Arc<Executor>,
+        vocabulary: usize,
+        pages: usize,
+    ) -> Result<Batcher, ArenaError> {
+        let plan = executor.plan();
+        let slots = plan.sequences();
+        let regions = plan.regions();
+        let bytes = pages
+            .checked_mul(regions.page())
+            .and_then(|bytes| bytes.checked_add(regions.first_page()));
+        let arena = Arena::new(bytes.unwrap_or(usize::MAX))?;
+        let state = || State {
+            tokens: Vec::with_capacity(plan.options().context),
+            ..State::default()
+        };
+        Ok(Batcher {
+            arena,
+            frames: Frames::new(plan.session_lists().frames()),
+            pages: Pages::new(plan, slots, pages),
+            beginnings: Beginnings::new(plan, pages),
+            slots: (0..slots).map(|_| state()).collect(),
+            sequences: Vec::with_capacity(slots),
+            waiting: Vec::with_capacity(slots),
+            rows: Vec::with_capacity(slots),
+            opened: 0,
+            promised: 0,
+            vocabulary,
+            last: (0, 0),
+            executor,
+        })
+    }
+
+    /// How many pages a sequence of at most `positions` positions takes.
+    ///
+    /// # Errors
+    /// If they are more than there are, or the positions more than the context has.
+    pub fn check_positions(&self, positions: usize) -> Result<usize, Refused> {
+        let plan = self.executor.plan();
+        let context = plan.options().context;
+        if positions > context {
+            return Err(Refused::Context { positions, context });
+        }
+        let (needed, all) = (pages_of(plan, positions), self.pages.count());
+        if needed > all {
+            let page = plan.regions().page();
+            return Err(Refused::TooLong {
+                positions,
+                needed,
+                all,
+                page,
+            });
+        }
+        Ok(needed)
+    }
+
+    /// Let a sequence in that gets at most `positions` positions.
+    ///
+    /// # Errors
+    /// If there is no slot or not enough pages for it.
+    pub fn open(&mut self, positions: usize) -> Result<SequenceId, Refused> {
+        let (needed, all) = (self.check_positions(positions)?, self.pages.count());
+        let slots = self.slots.len();
+        let slot = self.slots.iter().position(|slot| slot.age.is_none());
+        let slot = slot.ok_or(Refused::NoSlot { slots })?;
+        let free = all - self.promised;
+        if needed > free {
+            return Err(Refused::NoPages {
+                positions,
+                needed,
+                free,
+                all,
+            });
+        }
+        self.opened += 1;
+        self.promised += needed;
+        let state = &mut self.slots[slot];
+        state.age = Some(self.opened);
+        state.limit = positions;
+        state.promised = needed;
+        let age = self.opened;
+        Ok(SequenceId { slot, age })
+    }
+
+    /// Let a sequence go. Its pages are free again, but for the beginnings that are kept. Nothing happens if it is gone.
+    pub fn close(&mut self, id: SequenceId) {
+        if self.state(id).is_none() {
+            return;
+        }
+        self.pages.release(self.pages.table(id.slot));
+        let state = &mut self.slots[id.slot];
+        self.promised -= state.promised;
+        state.tokens.clear();
+        *state = State {
+            tokens: std::mem::take(&mut state.tokens),
+            ..State::default()
+        };
+    }
+
+    /// Sequences that are open.
+    pub fn open_sequences(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.age.is_some()).count()
+    }
+
+    /// Pages there are, those that are promised to open sequences, and those that nobody reads.
+    pub fn pages(&self) -> (usize, usize, usize) {
+        (self.pages.count(), self.promised, self.pages.free())
+    }
+
+    /// Forget all beginnings that no open sequence reads, so that their pages are free.
+    pub fn clear(&mut self) {
+        while self.beginnings.make_room(&mut self.pages) {}
+    }
+
+    /// Whether a sequence can read such tokens.
+    ///
+    /// # Errors
+    /// If there are none, or one is not known.
+    pub fn check_tokens(&self, tokens: &[u32]) -> Result<(), StepError> {
+        if tokens.is_empty() {
+            return Err(StepError::Empty);
+        }
+        match tokens.iter().find(|&&id| id as usize >= self.vocabulary) {
+            None => Ok(()),
+            Some(&token) => Err(StepError::UnknownToken {
+                token,
+                vocabulary: self.vocabulary,
+            }),
+        }
+    }
+
+    /// Add tokens for a sequence to read. Of its first ones, the longest beginning that is known need not be read again.
+    ///
+    /// # Errors
+    /// If the sequence is gone, there are no tokens, one is not known, or they are more than it may get.
+    pub fn push(&mut self, id: SequenceId, tokens: &[u32]) -> Result<(), StepError> {
+        let plan = self.executor.plan();
+        self.check_tokens(tokens)?;
+        let state = self.slots.get_mut(id.slot);
+        let state = state.filter(|state| state.age == Some(id.age));
+        let state = state.ok_or(StepError::Gone)?;
+        let (position, context) = (state.tokens.len(), state.limit);
+        if tokens.len() > context - position {
+            return Err(StepError::ContextFull {
+                position,
+                context,
+                tokens: tokens.len(),
+            });
+        }
+        if position == 0 {
+            let table = self.pages.table(id.slot);
+            state.read = self
+                .beginnings
+                .restore(plan, &mut self.pages, table, tokens);
+            state.reused = state.read;
+        }
+        state.tokens.extend_from_slice(tokens);
+        state.row = None;
+        state.error = None;
+        Ok(())
+    }
+
+    /// Run a step over at most `room` tokens, and as many as a step has: one of each sequence that generates, and parts of
+    /// prompts, the oldest first. Returns how many tokens were read; 0 where no sequence has any.
+    ///
+    /// # Errors
+    /// If the plan refuses the step: a defect.
+    pub fn step(&mut self, room: usize) -> Result<usize, StepError> {
+        let executor = self.executor.clone();
+        let plan = executor.plan();
+        self.waiting.clear();
+        for (slot, state) in self.slots.iter_mut().enumerate() {
+            state.row = None;
+            let unread = state.tokens.len() - state.read;
+            if let Some(age) = state.age.filter(|_| unread > 0 && state.error.is_none()) {
+                self.waiting.push(Waiting { slot, age, unread });
+            }
+        }
+        self.sequences.clear();
+        let room = room.clamp(1, plan.prefill().tokens());
+        let (sequences, pages, slots) = (&mut self.sequences, &self.pages, &self.slots);
+        schedule(&mut self.waiting, room, |slot, count| {
+            let start = sequences.last().map_or(0, |last: &Sequence| last.end);
+            sequences.push(Sequence {
+                start,
+                end: start + count,
+                past: slots[slot].read,
+                table: pages.table(slot),
+            });
+        });
+        if self.sequences.is_empty() {
+            return Ok(0);
+        }
+        for sequence in &self.sequences {
+            let (first, end) = (sequence.past, sequence.positions());
+            while self.pages.own(plan, sequence.table, first, end).is_err() {
+                // Pages are promised: what beginnings alone keep makes room.
+                if !self.beginnings.make_room(&mut self.pages) {
+                    return Err(StepError::NoPage);
+                }
+            }
+        }
+        self.write_inputs(plan);
+        let batch = Batch {
+            sequences: &self.sequences,
+            rows: self.last.1,
+            pages: &self.pages,
+        };
+        let tokens = batch.tokens();
+        if executor.run(&mut self.arena, &self.frames, batch, None)? == Ended::Cancelled {
+            return Err(StepError::Cancelled { position: 0 });
+        }
+        for number in 0..self.sequences.len() {
+            let sequence = self.sequences[number];
+            let slot = self.pages.slot(sequence.table);
+            let state = &mut self.slots[slot];
+            state.read = sequence.positions();
+            let read = &state.tokens[..state.read];
+            self.beginnings
+                .keep(plan, &mut self.pages, sequence.table, read, sequence.past);
+        }
+        self.check_finite();
+        Ok(tokens)
+    }
+
+    /// Write ids, positions and wanted rows of the step, and note which row is whose.
+    fn write_inputs(&mut self, plan: &ModelPlan) {
+        let tokens = self.sequences.last().map_or(0, |last| last.end);
+        let plan = plan.for_tokens(tokens);
+        let cells = |slot: &Slot, count: usize| {
+            // SAFETY: the batcher holds its arena exclusively, and no step runs.
+            unsafe { self.arena.cells::<i32>(slot.offset(), count) }
+        };
+        // Ids are below the vocabulary, positions below the context and rows below the step's tokens, which all fit.
+        let (ids, positions) = (plan.token_ids(), plan.positions());
+        for sequence in &self.sequences {
+            let state = &self.slots[self.pages.slot(sequence.table)];
+            let read = &state.tokens[sequence.past..sequence.positions()];
+            if let Some(slot) = ids {
+                let cells = &cells(slot, tokens)[sequence.start..sequence.end];
+                cells
+                    .iter()
+                    .zip(read)
+                    .for_each(|(cell, &token)| cell.set(token as i32));
+            }
+            if let Some(slot) = positions {
+                let cells = &cells(slot, tokens)[sequence.start..sequence.end];
+                let positions = sequence.past..;
+                cells
+                    .iter()
+                    .zip(positions)
+                    .for_each(|(cell, p)| cell.set(p as i32));
+            }
+        }
+        self.rows.clear();
+        for sequence in &self.sequences {
+            let slot = self.pages.slot(sequence.table);
+            let state = &mut self.slots[slot];
+            if sequence.positions() < state.tokens.len() {
+                continue;
+            }
+            // A plan that computes every row has one for each token.
+            state.row = Some(match plan.wanted() {
+                Some(_) => self.rows.len(),
+                None => sequence.end - 1,
+            });
+            self.rows.push(sequence.end - 1);
+        }
+        let rows = match plan.wanted() {
+            None => tokens,
+            Some(slot) => {
+                let cells = cells(slot, self.rows.len());
+                cells
+                    .iter()
+                    .zip(&self.rows)
+                    .for_each(|(cell, &row)| cell.set(row as i32));
+                self.rows.len()
+            }
+        };
+        self.last = (tokens, rows);
+    }
+
+    /// Note for which sequences the logits of the step are not finite.
+    fn check_finite(&mut self) {
+        let _environment = FloatEnvironment::set_default();
+        for slot in 0..self.slots.len() {
+            let Some(row) = self.slots[slot].row else {
+                continue;
+            };
+            let logits = self.row(row);
+            if let Some(NonFinite { first, count }) = non_finite(logits) {
+                let width = logits.len();
+                let state = &mut self.slots[slot];
+                state.row = None;
+                state.error = Some(StepError::NotFinite {
+                    text: 0,
+                    token: state.read - 1,
+                    count,
+                    width,
+                    first,
+                });
+            }
+        }
+    }
+
+    /// A row of the first output of the last step.
+    fn row(&self, row: usize) -> &[f32] {
+        let (tokens, rows) = self.last;
+        let plan = self.executor.plan().for_tokens(tokens);
+        let Some(slot) = plan.outputs().first() else {
+            return &[];
+        };
+        let width = slot
+            .ty()
+            .width()
+            .map_or(0, |width| width.fixed().unwrap_or(0));
+        // SAFETY: the batcher holds its arena, and no step runs while `self` is borrowed.
+        let cells = unsafe { self.arena.cells::<f32>(slot.offset(), rows * width) };
+        let cells = &cells[row * width..(row + 1) * width];
+        // SAFETY: a `Cell<f32>` has the layout of an f32, and nothing writes to the arena while `self` is borrowed.
+        unsafe { std::slice::from_raw_parts(cells.as_ptr().cast::<f32>(), cells.len()) }
+    }
+
+    fn state(&self, id: SequenceId) -> Option<&State> {
+        let state = self.slots.get(id.slot);
+        state.filter(|state| state.age == Some(id.age))
+    }
+
+    /// The logits after a sequence's last token, `[vocabulary]`: there from the step that read the token to the next step.
+    /// `None` where that step did not read it.
+    ///
+    /// # Errors
+    /// If the sequence is gone, or its logits were not finite; other sequences have theirs.
+    pub fn logits(&self, id: SequenceId) -> Result<Option<&[f32]>, StepError> {
+        let state = self.state(id).ok_or(StepError::Gone)?;
+        match &state.error {
+            Some(error) => Err(error.clone()),
+            None => Ok(state.row.map(|row| self.row(row))),
+        }
+    }
+
+    /// A sequence's tokens, read or not; none of one that is gone.
+    pub fn tokens(&self, id: SequenceId) -> &[u32] {
+        self.state(id).map_or(&[], |state| &state.tokens)
+    }
+
+    /// Tokens of a sequence's prompt that were not read, because their pages were there.
+    pub fn reused(&self, id: SequenceId) -> usize {
+        self.state(id).map_or(0, |state| state.reused)
+    }
+
+    /// A second sequence that has the same tokens and goes its own way from here, to at most `positions` positions. Whole
+    /// blocks are shared; of the last, which is not whole, the second reads the tokens again.
+    ///
+    /// # Errors
+    /// As [`Batcher::open`], and [`StepError::Gone`] within.
+    pub fn fork(&mut self, id: SequenceId, positions: usize) -> Result<SequenceId, Refused> {
+        let fork = self.open(positions)?;
+        let (plan, read) = (self.executor.plan(), self.state(id).map_or(0, |s| s.read));
+        let whole = read / KEY_BLOCK * KEY_BLOCK;
+        let (from, to) = (self.pages.table(id.slot), self.pages.table(fork.slot));
+        for cache in plan.caches() {
+            for entry in cache.entries(cache.first_needed(whole), whole) {
+                if let Some(page) = self.pages.page(from, entry) {
+                    self.pages.share(to, entry, page);
+                }
+            }
+        }
+        let tokens = std::mem::take(&mut self.slots[id.slot].tokens);
+        let state = &mut self.slots[fork.slot];
+        state.tokens.extend_from_slice(&tokens);
+        (state.read, state.reused) = (whole, whole);
+        self.slots[id.slot].tokens = tokens;
+        Ok(fork)
+    }
+}
+
+/// Pages that so many positions of a sequence take in all caches.
+pub fn pages_of(plan: &ModelPlan, positions: usize) -> usize {
+    let blocks = positions.div_ceil(KEY_BLOCK);
+    let caches = plan.caches().iter();
+    caches
+        .map(|cache| blocks.min(cache.layout().blocks()))
+        .sum()
+}

@@ -1,0 +1,114 @@
+//! Beginnings that sequences share: whole blocks of tokens whose pages stay when their sequences are gone, until other
+//! sequences need the pages.
+//!
+//! A block is known by its tokens and by the block before it; all tokens are compared. Nobody writes to a page that is
+//! kept here while another reads it, so that a sequence which begins alike reads the same rows, and none is copied.
+
+use super::pages::Pages;
+use super::prefix::index::{Index, NONE};
+use crate::kernels::kv_cache::KEY_BLOCK;
+use crate::plan::ModelPlan;
+
+/// The blocks, and the pages of each.
+pub(super) struct Beginnings {
+    index: Index,
+    /// For each slot of the index the page of each cache, or [`NONE`]: [slots][caches].
+    pages: Vec<u32>,
+    caches: usize,
+}
+
+impl Beginnings {
+    /// Room for as many blocks as `pages` pages can keep. No plan without caches has any.
+    pub fn new(plan: &ModelPlan, pages: usize) -> Beginnings {
+        let caches = plan.caches().len();
+        let slots = pages.checked_div(caches).unwrap_or(0);
+        Beginnings {
+            index: Index::new(slots),
+            pages: vec![NONE; slots * caches],
+            caches,
+        }
+    }
+
+    /// Bytes of the lists.
+    pub fn bytes(&self) -> usize {
+        self.index.bytes() + self.pages.capacity() * size_of::<u32>()
+    }
+
+    /// Let the sequence at `table`, which has no pages, read the longest known beginning of `tokens`: whole blocks, and
+    /// never all of `tokens`, the last of which must be read for its logits. Returns how many positions these are.
+    pub fn restore(
+        &mut self,
+        plan: &ModelPlan,
+        pages: &mut Pages,
+        table: usize,
+        tokens: &[u32],
+    ) -> usize {
+        let wanted = &tokens[..tokens.len().saturating_sub(1)];
+        let (found, mut slot) = self.index.walk(wanted);
+        let end = found * KEY_BLOCK;
+        for block in (0..found).rev() {
+            let position = block * KEY_BLOCK;
+            for (number, cache) in plan.caches().iter().enumerate() {
+                // What no window reaches back to is not needed.
+                if position + KEY_BLOCK > cache.first_needed(end) {
+                    let page = self.pages[slot as usize * self.caches + number];
+                    pages.share(table, cache.layout().entry(position), page);
+                }
+            }
+            slot = self.index.before(slot);
+        }
+        end
+    }
+
+    /// Keep the whole blocks of `tokens`, which the sequence at `table` has read, those after the first `known` positions
+    /// in this step.
+    pub fn keep(
+        &mut self,
+        plan: &ModelPlan,
+        pages: &mut Pages,
+        table: usize,
+        tokens: &[u32],
+        known: usize,
+    ) {
+        let (blocks, _) = tokens.as_chunks::<KEY_BLOCK>();
+        if blocks.len() <= known / KEY_BLOCK {
+            return;
+        }
+        let (found, mut before) = self.index.walk(tokens);
+        // The blocks before those of this step may have made room meanwhile: then what follows can't be found.
+        if found < known / KEY_BLOCK {
+            return;
+        }
+        for (block, tokens) in blocks.iter().enumerate().skip(found) {
+            let Some(slot) = self.index.add(before, tokens) else {
+                return;
+            };
+            self.forget(pages, slot);
+            for (number, cache) in plan.caches().iter().enumerate() {
+                let entry = cache.layout().entry(block * KEY_BLOCK);
+                if let Some(page) = pages.page(table, entry) {
+                    pages.join(page);
+                    self.pages[slot as usize * self.caches + number] = page;
+                }
+            }
+            before = slot;
+        }
+    }
+
+    /// Forget the block that was not used for the longest time; whether there was one.
+    pub fn make_room(&mut self, pages: &mut Pages) -> bool {
+        let slot = self.index.remove_oldest();
+        if let Some(slot) = slot {
+            self.forget(pages, slot);
+        }
+        slot.is_some()
+    }
+
+    /// Leave the pages of a slot.
+    fn forget(&mut self, pages: &mut Pages, slot: u32) {
+        let start = slot as usize * self.caches;
+        for page in &mut self.pages[start..start + self.caches] {
+            pages.leave(std::mem::replace(page, NONE));
+        }
+    }
+}

@@ -1,0 +1,569 @@
+//! Many texts at once: an [`Engine`] reads the prompts of many requests and continues them side by side.
+//!
+//! A request gets the same tokens whatever others are there, and in whatever order they come: a step computes each row
+//! alike whoever its neighbours are, and every request has a sampler of its own.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use super::options::GenerateOptions;
+use super::run::{Finish, GenerateError, Generation};
+use super::sampler::Sampler;
+#[cfg(feature = "tokenizer")]
+use super::shown::ShownText;
+use crate::exec::arena::ArenaError;
+use crate::exec::batcher::{Batcher, Refused, SequenceId};
+use crate::model::{EngineMemory, Model, TooSmall};
+
+/// What a caller may choose about an engine. Each method changes one choice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EngineOptions {
+    /// The most bytes that the process takes: weights, tokenizer, activations, and pages of keys and values, which get what
+    /// the others leave. With `None` there are pages for all sequences with a full context each.
+    pub memory: Option<usize>,
+    /// Tokens that a request without `max_tokens` may generate: pages are reserved for so many.
+    pub default_tokens: usize,
+    /// The most requests that wait; one more is refused.
+    pub queue: usize,
+    /// The most tokens of a step; `None` is as many as the model was opened for.
+    pub room: Option<usize>,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        EngineOptions {
+            memory: None,
+            default_tokens: 1024,
+            queue: 256,
+            room: None,
+        }
+    }
+}
+
+impl EngineOptions {
+    /// Pages for full contexts, 1,024 tokens for a request that states no number, 256 waiting requests.
+    pub fn new() -> EngineOptions {
+        EngineOptions::default()
+    }
+
+    /// The most bytes that the process takes.
+    pub fn memory(mut self, bytes: impl Into<Option<usize>>) -> EngineOptions {
+        self.memory = bytes.into();
+        self
+    }
+
+    /// Tokens that a request without `max_tokens` may generate.
+    pub fn default_tokens(mut self, tokens: usize) -> EngineOptions {
+        self.default_tokens = tokens;
+        self
+    }
+
+    /// The most requests that wait.
+    pub fn queue(mut self, requests: usize) -> EngineOptions {
+        self.queue = requests;
+        self
+    }
+
+    /// The most tokens of a step.
+    pub fn room(mut self, tokens: impl Into<Option<usize>>) -> EngineOptions {
+        self.room = tokens.into();
+        self
+    }
+}
+
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The model reads texts whole and can't continue a text.
+    #[error(
+        "every token of this model attends to all others, as in encoders: it cannot continue a text"
+    )]
+    Bidirectional,
+    /// The budget does not even hold one sequence of the fewest positions.
+    #[error(transparent)]
+    Budget(#[from] TooSmall),
+    /// There is no memory.
+    #[error(transparent)]
+    Arena(#[from] ArenaError),
+}
+
+/// Why a request is not taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddError {
+    /// As many requests wait as may.
+    #[error("{waiting} requests are waiting, and no more may")]
+    QueueFull {
+        /// Requests that wait.
+        waiting: usize,
+    },
+    /// The request can't ever run.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The prompt or an option is wrong.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+}
+
+/// A request of an engine. Ids are never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(u64);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What became of a request in a step.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A token was chosen that does not end the text.
+    Token {
+        /// The request.
+        request: RequestId,
+        /// The token.
+        token: u32,
+        /// Text that became settled, never half a character; empty for a request that was added as tokens.
+        text: String,
+    },
+    /// The request is done and gone.
+    Finished {
+        /// The request.
+        request: RequestId,
+        /// Text that was still held back.
+        text: String,
+        /// All that was generated.
+        generation: Generation,
+    },
+    /// The request failed and is gone. Others go on.
+    Failed {
+        /// The request.
+        request: RequestId,
+        /// Why.
+        error: GenerateError,
+    },
+}
+
+/// A request, waiting or running.
+struct Request {
+    id: RequestId,
+    options: GenerateOptions,
+    sampler: Sampler,
+    /// Positions that it may need.
+    positions: usize,
+    /// The most tokens to generate.
+    most: usize,
+    /// Whether `most` is the caller's choice, or what the context leaves.
+    stated: bool,
+    generation: Generation,
+    begun: Instant,
+    #[cfg(feature = "tokenizer")]
+    shown: Option<ShownText>,
+}
+
+/// Many texts of one model, generated side by side.
+///
+/// ```
+/// use smallmind::{EngineOptions, Event, GenerateOptions, Model, Options};
+///
+/// let model = Model::open("demo", &Options { sequences: 4, ..Options::default() })?;
+/// let mut engine = model.engine(&EngineOptions::new())?;
+/// let options = GenerateOptions::new().max_tokens(8).greedy();
+/// let king = engine.add("KING: ", &options)?;
+/// let queen = engine.add("QUEEN: ", &options)?;
+/// let mut done = Vec::new();
+/// while !engine.is_idle() {
+///     for event in engine.step() {
+///         if let Event::Finished { request, generation, .. } = event {
+///             assert_eq!(generation.tokens.len(), 8);
+///             done.push(request);
+///         }
+///     }
+/// }
+/// done.sort();
+/// assert_eq!(done, [king, queen]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Engine {
+    model: Model,
+    options: EngineOptions,
+    batcher: Batcher,
+    waiting: VecDeque<(Request, Vec<u32>)>,
+    running: Vec<(SequenceId, Request)>,
+    /// Logits as a hook changes them.
+    changed: Vec<f32>,
+    added: u64,
+    events: Vec<Event>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("waiting", &self.waiting.len())
+            .field("running", &self.running.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Model {
+    /// What an engine of this model would take, before anything of it is taken.
+    ///
+    /// # Errors
+    /// If the budget is too small for one sequence.
+    pub fn engine_memory(&self, options: &EngineOptions) -> Result<EngineMemory, EngineError> {
+        Ok(EngineMemory::new(&self.plan(), options.memory)?)
+    }
+
+    /// An engine for as many sequences as the model was opened for (the option `sequences`). All its memory is taken now.
+    ///
+    /// # Errors
+    /// If the model reads texts whole, the budget is too small for one sequence, or the system has no memory.
+    pub fn engine(&self, options: &EngineOptions) -> Result<Engine, EngineError> {
+        if self.is_bidirectional() {
+            return Err(EngineError::Bidirectional);
+        }
+        let memory = self.engine_memory(options)?;
+        Ok(Engine {
+            batcher: self.batcher(memory.pages)?,
+            model: self.clone(),
+            options: options.clone(),
+            waiting: VecDeque::with_capacity(options.queue),
+            running: Vec::new(),
+            changed: Vec::new(),
+            added: 0,
+            events: Vec::new(),
+        })
+    }
+}
+
+impl Engine {
+    /// Add a request that continues a text.
+    ///
+    /// # Errors
+    /// If the queue is full, the request can never run (its prompt and its tokens take more than the context or the pages),
+    /// or the prompt or an option is wrong.
+    #[cfg(feature = "tokenizer")]
+    pub fn add(&mut self, prompt: &str, options: &GenerateOptions) -> Result<RequestId, AddError> {
+        let tokens = self.model.encode_with(prompt, options.markers)?;
+        let tokenizer = self.model.shared_tokenizer();
+        let tokenizer = tokenizer.map_err(GenerateError::from)?;
+        let shown = ShownText::after(tokenizer, &tokens, options)?;
+        self.add_request(tokens, options, Some(shown))
+    }
+
+    /// Add a request that continues tokens; its events have no text, and stop strings are not looked for.
+    ///
+    /// # Errors
+    /// As [`Engine::add`].
+    pub fn add_tokens(
+        &mut self,
+        prompt: &[u32],
+        options: &GenerateOptions,
+    ) -> Result<RequestId, AddError> {
+        #[cfg(feature = "tokenizer")]
+        return self.add_request(prompt.to_vec(), options, None);
+        #[cfg(not(feature = "tokenizer"))]
+        self.add_request(prompt.to_vec(), options)
+    }
+
+    fn add_request(
+        &mut self,
+        prompt: Vec<u32>,
+        options: &GenerateOptions,
+        #[cfg(feature = "tokenizer")] shown: Option<ShownText>,
+    ) -> Result<RequestId, AddError> {
+        let waiting = self.waiting.len();
+        if waiting >= self.options.queue {
+            return Err(AddError::QueueFull { waiting });
+        }
+        let context = self.model.context();
+        let sampler = Sampler::new(options.sampler.clone(), self.model.vocabulary());
+        let sampler = sampler.map_err(GenerateError::from)?;
+        self.batcher
+            .check_tokens(&prompt)
+            .map_err(GenerateError::from)?;
+        let stated = options.max_tokens.unwrap_or(self.options.default_tokens);
+        // The last token is not read.
+        let room = (context + 1).saturating_sub(prompt.len());
+        let most = stated.min(room);
+        let positions = prompt.len() + most.saturating_sub(1);
+        self.batcher.check_positions(positions)?;
+        self.added += 1;
+        let id = RequestId(self.added);
+        let request = Request {
+            id,
+            options: options.clone(),
+            sampler,
+            positions,
+            most,
+            stated: stated <= room,
+            generation: Generation::begin(prompt.len(), most),
+            begun: Instant::now(),
+            #[cfg(feature = "tokenizer")]
+            shown,
+        };
+        self.waiting.push_back((request, prompt));
+        Ok(id)
+    }
+
+    /// End a request: its last event comes with the next step. Nothing happens if it is gone.
+    pub fn cancel(&mut self, request: RequestId) {
+        if let Some(at) = self.waiting.iter().position(|(r, _)| r.id == request)
+            && let Some((request, _)) = self.waiting.remove(at)
+        {
+            self.events.extend(finished(request, Finish::Cancelled));
+        }
+        if let Some(at) = self.running.iter().position(|(_, r)| r.id == request) {
+            let (sequence, request) = self.running.remove(at);
+            self.batcher.close(sequence);
+            self.events.extend(finished(request, Finish::Cancelled));
+        }
+    }
+
+    /// Whether no request waits or runs, and no event is to be told.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.running.is_empty() && self.events.is_empty()
+    }
+
+    /// Requests that wait to be let in.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Requests that run.
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Pages there are, those that running requests may need, and those that nobody reads.
+    pub fn pages(&self) -> (usize, usize, usize) {
+        self.batcher.pages()
+    }
+
+    /// Forget all beginnings that no running request reads.
+    pub fn clear(&mut self) {
+        self.batcher.clear();
+    }
+
+    /// Let in who fits, the oldest first; run one step over the tokens of all who run; choose their next tokens. Returns what
+    /// became of the requests. A request that fails does not trouble the others.
+    pub fn step(&mut self) -> Vec<Event> {
+        self.admit();
+        let cancelled = self
+            .running
+            .iter()
+            .filter(|(_, r)| r.options.is_cancelled());
+        for id in cancelled.map(|(_, r)| r.id).collect::<Vec<_>>() {
+            self.cancel(id);
+        }
+        if !self.running.is_empty()
+            && let Err(error) = self.batcher.step(self.options.room.unwrap_or(usize::MAX))
+        {
+            // A defect of the plan, which is everyone's.
+            for (sequence, request) in self.running.drain(..) {
+                self.batcher.close(sequence);
+                let (request, error) = (request.id, error.clone().into());
+                self.events.push(Event::Failed { request, error });
+            }
+        }
+        let mut at = 0;
+        while let Some((sequence, request)) = self.running.get_mut(at) {
+            let sequence = *sequence;
+            let vocabulary = self.model.vocabulary();
+            let next = match self.batcher.logits(sequence) {
+                Ok(None) => Ok(Next::Wait),
+                Ok(Some(row)) => request.choose(
+                    row.get(..vocabulary).unwrap_or(row),
+                    self.batcher.tokens(sequence),
+                    self.model.eos_tokens(),
+                    &mut self.changed,
+                ),
+                Err(error) => Err(error.into()),
+            };
+            let ended = match next {
+                Ok(Next::Wait) => None,
+                Ok(Next::Read { token, text }) => {
+                    let request = request.id;
+                    self.events.push(Event::Token {
+                        request,
+                        token,
+                        text,
+                    });
+                    self.batcher
+                        .push(sequence, &[token])
+                        .err()
+                        .map(|error| Err(error.into()))
+                }
+                Ok(Next::End {
+                    token,
+                    text,
+                    finish,
+                }) => {
+                    if let Some(token) = token {
+                        let request = request.id;
+                        self.events.push(Event::Token {
+                            request,
+                            token,
+                            text,
+                        });
+                    }
+                    Some(Ok(finish))
+                }
+                Err(error) => Some(Err(error)),
+            };
+            match ended {
+                None => at += 1,
+                Some(ended) => {
+                    let (sequence, mut request) = self.running.remove(at);
+                    request.generation.reused_tokens = self.batcher.reused(sequence);
+                    self.batcher.close(sequence);
+                    self.events.extend(match ended {
+                        Ok(finish) => finished(request, finish),
+                        Err(error) => Some(Event::Failed {
+                            request: request.id,
+                            error,
+                        }),
+                    });
+                }
+            }
+        }
+        std::mem::take(&mut self.events)
+    }
+
+    /// Let waiting requests in, the oldest first: none passes an older one.
+    fn admit(&mut self) {
+        while let Some((request, prompt)) = self.waiting.front() {
+            if request.options.is_cancelled() {
+                let id = request.id;
+                self.cancel(id);
+                continue;
+            }
+            let Ok(sequence) = self.batcher.open(request.positions) else {
+                return;
+            };
+            let read = self.batcher.push(sequence, prompt);
+            let Some((mut request, _)) = self.waiting.pop_front() else {
+                return;
+            };
+            request.begun = Instant::now();
+            match read {
+                Ok(()) => self.running.push((sequence, request)),
+                Err(error) => {
+                    self.batcher.close(sequence);
+                    let (request, error) = (request.id, error.into());
+                    self.events.push(Event::Failed { request, error });
+                }
+            }
+        }
+    }
+}
+
+/// What comes after a step.
+enum Next {
+    /// The prompt is not yet read.
+    Wait,
+    /// A token, which is read next.
+    Read { token: u32, text: String },
+    /// The end, and a token before it unless the token itself is the end.
+    End {
+        token: Option<u32>,
+        text: String,
+        finish: Finish,
+    },
+}
+
+impl Request {
+    /// Choose the token after `tokens` from their logits.
+    fn choose<'l>(
+        &mut self,
+        mut logits: &'l [f32],
+        tokens: &[u32],
+        eos: &[u32],
+        changed: &'l mut Vec<f32>,
+    ) -> Result<Next, GenerateError> {
+        let ended = |finish| Next::End {
+            token: None,
+            text: String::new(),
+            finish,
+        };
+        let generation = &mut self.generation;
+        if generation.tokens.is_empty() {
+            generation.prompt_time = self.begun.elapsed();
+            self.begun = Instant::now();
+        }
+        generation.generation_time = self.begun.elapsed();
+        if self.most == 0 {
+            return Ok(ended(Finish::Length));
+        }
+        if let Some(hook) = &self.options.logits_hook {
+            changed.clear();
+            changed.extend_from_slice(logits);
+            match hook.call(tokens, changed) {
+                Ok(ControlFlow::Continue(())) => logits = changed,
+                Ok(ControlFlow::Break(())) => return Ok(ended(Finish::Hook)),
+                Err(error) => return Err(GenerateError::Hook(error)),
+            }
+        }
+        let token = self.sampler.sample(logits, tokens)?;
+        generation.tokens.push(token);
+        if eos.contains(&token) || self.options.stop_tokens.contains(&token) {
+            return Ok(ended(Finish::EndOfText));
+        }
+        let is_last = generation.tokens.len() >= self.most;
+        let finish = match self.stated {
+            true => Finish::Length,
+            false => Finish::ContextFull,
+        };
+        #[cfg(feature = "tokenizer")]
+        let (text, finish) = match &mut self.shown {
+            None => (String::new(), is_last.then_some(finish)),
+            Some(shown) => {
+                let piece = shown.push(token)?;
+                let stop = piece.stop.map(Finish::Stop);
+                (piece.text, stop.or(is_last.then_some(finish)))
+            }
+        };
+        #[cfg(not(feature = "tokenizer"))]
+        let (text, finish) = (String::new(), is_last.then_some(finish));
+        Ok(match finish {
+            None => Next::Read { token, text },
+            Some(finish) => Next::End {
+                token: Some(token),
+                text,
+                finish,
+            },
+        })
+    }
+}
+
+/// The last event of a request.
+fn finished(request: Request, finish: Finish) -> Option<Event> {
+    #[cfg(feature = "tokenizer")]
+    let (request, text) = {
+        let mut request = request;
+        let rest = request.shown.as_mut().map(ShownText::finish).transpose();
+        match rest {
+            Ok(rest) => (request, rest.unwrap_or_default()),
+            Err(error) => {
+                let (request, error) = (request.id, error.into());
+                return Some(Event::Failed { request, error });
+            }
+        }
+    };
+    #[cfg(not(feature = "tokenizer"))]
+    let text = String::new();
+    Some(Event::Finished {
+        request: request.id,
+        text,
+        generation: Generation {
+            finish,
+            ..request.generation
+        },
+    })
+}
