@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use smallmind::exec::session::StepError;
 use smallmind::graph::Kind;
 use smallmind::model::{ModelFiles, Source, compile};
+use smallmind::types::StepSize;
 use smallmind::{Model, ModelError, Options, Session};
 
 use super::ablate::{Load, ablate};
@@ -349,7 +350,9 @@ fn parameters(model: &Model) -> usize {
     let weights = graph
         .ids()
         .filter(|&id| matches!(graph.node(id).kind, Kind::Weight(_)));
-    weights.map(|id| graph.ty(id.into()).elements(1, 1)).sum()
+    weights
+        .map(|id| graph.ty(id.into()).elements(StepSize::ONE))
+        .sum()
 }
 
 /// A fixed sequence of ids below `vocabulary` that looks random: the upper bits of the state of Knuth's 64-bit linear

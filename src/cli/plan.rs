@@ -1,5 +1,6 @@
 //! `smallmind plan`: prints every byte that will be used, before anything runs.
 
+use bytesize::ByteSize;
 use clap::Args;
 use serde::Serialize;
 use smallmind::EngineMemory;
@@ -46,32 +47,8 @@ struct Json {
 
 /// A number of bytes: "2GiB", "1.5 GB", "4096".
 fn size(text: &str) -> Result<usize, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.');
-    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
-    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kib" => 1 << 10,
-        "m" | "mib" => 1 << 20,
-        "g" | "gib" => 1 << 30,
-        "t" | "tib" => 1 << 40,
-        "kb" => 1_000,
-        "mb" => 1_000_000,
-        "gb" => 1_000_000_000,
-        "tb" => 1_000_000_000_000,
-        unit => {
-            return Err(format!(
-                "'{unit}' is not a unit: write KiB, MiB, GiB, KB, MB or GB"
-            ));
-        }
-    };
-    let number: f64 = number
-        .parse()
-        .map_err(|_| "expected a number of bytes, as 2GiB".to_string())?;
-    let bytes = number * factor as f64;
-    match bytes < usize::MAX as f64 {
-        true => Ok(bytes as usize),
-        false => Err("more bytes than can be addressed".to_string()),
-    }
+    let size: ByteSize = text.parse()?;
+    usize::try_from(size.as_u64()).map_err(|_| "more bytes than can be addressed".to_string())
 }
 
 /// Run the subcommand.

@@ -3,12 +3,16 @@
 use super::pages::Pages;
 use crate::kernels::call::Sequence;
 use crate::plan::ModelPlan;
+use crate::types::StepSize;
 
 /// The tokens of one step.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
     /// The sequences whose tokens these are, one after the other, each with at least one.
     pub sequences: &'a [Sequence],
+    /// How many tokens' outputs are wanted, whose numbers stand in the plan's slot for them; where it has none, all
+    /// tokens.
+    pub rows: usize,
     /// The pages of all sequences.
     pub pages: &'a Pages,
 }
@@ -22,6 +26,18 @@ pub enum BatchError {
         /// Tokens given.
         tokens: usize,
         /// The most of a step.
+        most: usize,
+    },
+    /// More rows are wanted than the plan has room for, or fewer than all where it computes all.
+    #[error("a step of {tokens} tokens wants from {least} to {most} rows, found {rows}")]
+    Rows {
+        /// Rows wanted.
+        rows: usize,
+        /// Tokens of the step.
+        tokens: usize,
+        /// The fewest of such a step.
+        least: usize,
+        /// The most.
         most: usize,
     },
     /// The tokens would stand past the last position.
@@ -84,12 +100,17 @@ impl Batch<'_> {
         self.sequences.last().map_or(0, |last| last.end)
     }
 
-    /// Positions that there are when the step is done. Of several sequences, the tokens of all: no value is as long as one.
+    /// How large it is. The context of several sequences is the tokens of all: no value is as long as one.
     #[inline(always)]
-    pub(super) fn end(&self) -> usize {
-        match self.sequences {
-            [sequence] => sequence.positions(),
-            _ => self.tokens(),
+    pub(super) fn size(&self) -> StepSize {
+        let tokens = self.tokens();
+        StepSize {
+            tokens,
+            rows: self.rows,
+            context: match self.sequences {
+                [sequence] => sequence.positions(),
+                _ => tokens,
+            },
         }
     }
 
@@ -98,6 +119,15 @@ impl Batch<'_> {
         let (tokens, most) = (self.tokens(), plan.prefill().tokens());
         if tokens == 0 || tokens > most.max(1) {
             return Err(BatchError::Tokens { tokens, most });
+        }
+        let (rows, (least, most)) = (self.rows, plan.for_tokens(tokens).wanted_rows(tokens));
+        if rows < least || rows > most {
+            return Err(BatchError::Rows {
+                rows,
+                tokens,
+                least,
+                most,
+            });
         }
         let found = self.sequences.len();
         if found > plan.sequences() {

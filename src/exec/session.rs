@@ -19,6 +19,10 @@ use crate::kernels::call::Sequence;
 use crate::kernels::finite::{NonFinite, non_finite};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::plan::{Slot, StepPlan};
+use crate::types::StepSize;
+
+/// Rows that a step of one sequence wants: the last token's.
+const WANTED: usize = 1;
 
 /// Which tokens' rows a prompt may take from earlier ones.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -330,21 +334,19 @@ impl Session {
 
     /// Runs a step over the tokens of `sequences`, the last ones, which are forgotten again unless it is done.
     fn compute(&mut self, cancel: Option<&AtomicBool>) -> Result<Ended, StepError> {
-        let batch = Batch {
-            sequences: &self.sequences,
-            pages: &self.pages,
-        };
-        let past = self.tokens.len() - batch.tokens();
+        let tokens = self.sequences.last().map_or(0, |last| last.end);
+        let past = self.tokens.len() - tokens;
         self.write_inputs(past);
         let batch = Batch {
             sequences: &self.sequences,
+            rows: self.rows_of(tokens),
             pages: &self.pages,
         };
         let ended = self
             .executor
             .run(&mut self.arena, &self.frames, batch, cancel);
         if ended == Ok(Ended::Done) {
-            self.last_step = self.tokens.len() - past;
+            self.last_step = tokens;
         } else {
             self.truncate(past);
             self.last_step = 0;
@@ -362,7 +364,7 @@ impl Session {
             let Some(NonFinite { first, .. }) = non_finite(values) else {
                 continue;
             };
-            let rows = match *slot.shape(self.last_step, self.position()) {
+            let rows = match *slot.shape(self.last_size()) {
                 [rows, _, ..] if rows <= self.last_step => rows,
                 _ => 1,
             };
@@ -406,7 +408,24 @@ impl Session {
         }
     }
 
-    /// Writes the ids and positions of the tokens from `past` on, which are a step.
+    /// Rows of outputs of a step of that many tokens: the last token's, or all where the plan computes all.
+    fn rows_of(&self, tokens: usize) -> usize {
+        let plan = self.executor.plan().for_tokens(tokens);
+        let (least, most) = plan.wanted_rows(tokens);
+        WANTED.clamp(least, most)
+    }
+
+    /// How large the last step was.
+    fn last_size(&self) -> StepSize {
+        StepSize {
+            tokens: self.last_step,
+            rows: self.rows_of(self.last_step),
+            context: self.position(),
+        }
+    }
+
+    /// Writes the ids and positions of the tokens from `past` on, which are a step, and that the last one's outputs are
+    /// wanted.
     fn write_inputs(&mut self, past: usize) {
         let tokens = &self.tokens[past..];
         let plan = self.executor.plan().for_tokens(tokens.len());
@@ -419,6 +438,14 @@ impl Session {
             for (cell, &token) in cells(slot).iter().zip(tokens) {
                 cell.set(token as i32);
             }
+        }
+        if let Some(slot) = plan.wanted() {
+            let rows = self.rows_of(tokens.len());
+            // SAFETY: as in `cells`.
+            let wanted = unsafe { self.arena.cells::<i32>(slot.offset(), rows) };
+            wanted
+                .iter()
+                .for_each(|cell| cell.set(tokens.len() as i32 - 1));
         }
         if let Some(slot) = plan.positions() {
             let cells = cells(slot);
@@ -442,7 +469,7 @@ impl Session {
         outputs
             .first()
             .and_then(|slot| slot.ty().width())
-            .map_or(0, |width| width.resolve(1, 1))
+            .map_or(0, |width| width.resolve(StepSize::ONE))
     }
 
     /// The last token's logits: `[vocabulary]`. Empty before the first step.
@@ -457,7 +484,7 @@ impl Session {
         let Some(slot) = plan.outputs().get(number).filter(|_| self.last_step > 0) else {
             return &[];
         };
-        let len = slot.shape(self.last_step, self.position()).iter().product();
+        let len = slot.shape(self.last_size()).iter().product();
         // SAFETY: the session holds its arena, and no step runs while `self` is borrowed.
         let cells = unsafe { self.arena.cells::<f32>(slot.offset(), len) };
         // SAFETY: a `Cell<f32>` has the layout of an f32, and nothing writes to the arena while `self` is borrowed.

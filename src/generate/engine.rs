@@ -172,7 +172,7 @@ struct Request {
 /// ```
 /// use smallmind::{EngineOptions, Event, GenerateOptions, Model, Options};
 ///
-/// let model = Model::open("demo", &Options { sequences: 4, ..Options::default() })?;
+/// let model = Model::open("demo", &Options::new().sequences(4))?;
 /// let mut engine = model.engine(&EngineOptions::new())?;
 /// let options = GenerateOptions::new().max_tokens(8).greedy();
 /// let king = engine.add("KING: ", &options)?;

@@ -3,6 +3,7 @@
 use smallvec::smallvec;
 
 use super::GraphError;
+use super::input::Input;
 use super::node::{Kind, Name, Node, NodeId, Output, Value, WeightSource};
 use super::store::{Graph, Known};
 use crate::ops::Op;
@@ -37,7 +38,21 @@ impl<'g> Editor<'g> {
         self.place = Some(self.graph.node(id).place);
     }
 
-    /// Add a value that each step provides.
+    /// The value of an input, which is added in front of all else where the graph lacks it.
+    ///
+    /// # Errors
+    /// If another value has the input's name.
+    pub fn given(&mut self, input: Input) -> Result<Value, GraphError> {
+        if let Some(value) = self.graph.input(input) {
+            return Ok(value);
+        }
+        let place = self.place.replace(0);
+        let added = self.input(input.name(), input.ty());
+        self.place = place;
+        Ok(added?.into())
+    }
+
+    /// Add a value that each step is given.
     pub fn input(&mut self, name: &str, ty: Type) -> Result<NodeId, GraphError> {
         self.leaf(Kind::Input, name, ty)
     }

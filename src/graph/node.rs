@@ -52,7 +52,7 @@ pub struct WeightSource {
 /// The kind of a node.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Kind {
-    /// A value provided by each step: `tokens` or `positions`.
+    /// A value given with each step: an [`Input`](super::Input).
     Input,
     /// A tensor in the weight file.
     Weight(WeightSource),

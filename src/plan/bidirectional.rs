@@ -16,7 +16,7 @@ pub fn is_bidirectional(graph: &Graph) -> bool {
         let inputs = graph.inputs(id);
         let types = inputs.iter().map(|input| input.map(|v| graph.ty(v)));
         let mixes = |(slot, ty): (usize, Option<&Type>)| {
-            ty.is_some_and(|ty| ty.shape.contains(&Dim::Tokens) && !op.keeps_rows(slot, ty))
+            ty.is_some_and(|ty| ty.shape.iter().any(is_rows) && op.mixes_rows(slot, ty))
         };
         let open = op.tokens() == Tokens::Text { causal: false };
         open || !keeps && types.enumerate().any(mixes)
@@ -30,19 +30,26 @@ pub fn keeps_sequences_apart(graph: &Graph) -> bool {
         let Some(op) = graph.node(id).op() else {
             return true;
         };
-        let mut outputs = graph.node(id).outputs.iter();
-        if outputs.any(|output| output.ty.shape.contains(&Dim::Context)) {
+        let outputs = || graph.node(id).outputs.iter();
+        if outputs().any(|output| output.ty.shape.contains(&Dim::Context)) {
             return false;
         }
+        let takes_rows = outputs().all(|output| output.ty.shape.first() == Some(&Dim::Rows));
         let mut inputs = graph.inputs(id).into_iter().enumerate();
         inputs.all(|(slot, input)| match input {
             Some(value) if graph.ty(value).shape.contains(&Dim::Tokens) => {
                 let ty = graph.ty(value);
                 let is_text = op.has_state() || matches!(op.tokens(), Tokens::Text { .. });
-                ty.shape.first() == Some(&Dim::Tokens) && (is_text || op.keeps_rows(slot, ty))
+                let keeps = is_text || takes_rows || op.keeps_rows(slot, ty);
+                ty.shape.first() == Some(&Dim::Tokens) && keeps
             }
             _ => true,
         })
     };
     graph.ids().all(keeps_apart)
+}
+
+/// Whether a dimension counts tokens, all or those that are wanted.
+fn is_rows(dim: &Dim) -> bool {
+    matches!(dim, Dim::Tokens | Dim::Rows)
 }

@@ -52,7 +52,7 @@ fn verify_scratch(plan: &ModelPlan, steps: &StepPlan) -> Result<(), PlanDefect> 
 /// The table entries of caches follow each other, pages are large enough, and each cache has room for what one step
 /// sees and writes.
 fn verify_caches(graph: &Graph, plan: &ModelPlan) -> Result<(), PlanDefect> {
-    let (context, tokens) = (plan.options.context, plan.prefill.tokens.max(1));
+    let (context, tokens) = (plan.options.context, plan.prefill.size.tokens.max(1));
     let Regions { pages, page, .. } = plan.regions;
     let mut free = 0;
     for cache in &plan.caches {

@@ -118,6 +118,30 @@ fn bench_repeats_what_the_context_cannot_hold() {
 }
 
 #[test]
+fn bench_runs_sequences_side_by_side_in_the_columns_of_llama_batched_bench() {
+    let arguments = ["bench", "demo", "-p", "20", "-n", "3", "-r", "1", "-t", "1"];
+    let more = ["--parallel", "1,4", "-o", "json"];
+    let rows = json(arguments.iter().chain(&more));
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), 2);
+    for (row, pl) in rows.iter().zip([1, 4]) {
+        let numbers = ["pp", "tg", "pl", "n_kv"].map(|name| row[name].as_u64().unwrap());
+        assert_eq!(numbers, [20, 3, pl, pl * 23]);
+        let times = ["t_pp", "t_tg", "t"].map(|name| row[name].as_f64().unwrap());
+        assert_eq!(times[0] + times[1], times[2]);
+        let rates = ["speed_pp", "speed_tg", "speed"].map(|name| row[name].as_f64().unwrap());
+        let tokens = [20 * pl, 3 * pl, 23 * pl];
+        for ((rate, time), tokens) in rates.iter().zip(times).zip(tokens) {
+            assert!((rate * time / tokens as f64 - 1.0).abs() < 1e-9);
+        }
+    }
+    let table = stdout(arguments.iter().chain(&["--parallel", "2"]));
+    assert_eq!(table.lines().count(), 3, "{table}");
+    let refused = super::failure(["bench", "demo", "-p", "0", "--parallel", "2"]);
+    assert!(refused.contains("must not be 0"), "{refused}");
+}
+
+#[test]
 fn bench_reads_batches_of_prompts_with_encoders() {
     let bert = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/bert");
     let arguments = [

@@ -49,7 +49,7 @@ const SHARED: [(&str, &str); 14] = [
 const UNSEEN: [&str; 1] = ["--no-mmap"];
 
 /// For each option, the arguments without it, and what is added with it.
-const OWN: [(&str, &str, &str); 65] = [
+const OWN: [(&str, &str, &str); 67] = [
     ("info --activations", "info demo --weights q4_0", "f32"),
     ("run --prompt", "run demo -n 4 --greedy", "A"),
     ("run --file", "run demo -n 4 --greedy", "{text}"),
@@ -194,6 +194,8 @@ const OWN: [(&str, &str, &str); 65] = [
     ("dump --output", "dump demo", "no/such/x"),
     ("dump --activations", "dump demo --weights q4_0", "f32"),
     ("plan --prefix-cache", "plan demo", "9999999"),
+    ("plan --parallel", "plan demo", "2"),
+    ("plan --memory", "plan demo --parallel 2", "1KiB"),
     ("plan --activations", "plan demo --weights q4_0", "f32"),
     (
         "explain --activations",
@@ -214,7 +216,7 @@ const OWN: [(&str, &str, &str); 65] = [
 ];
 
 /// Like [`OWN`], for `bench`, `quantize` and `tokenize`.
-const MORE: [(&str, &str, &str); 14] = [
+const MORE: [(&str, &str, &str); 17] = [
     ("tokenize --decode", "tokenize demo 72", ""),
     ("tokenize --no-special", "tokenize {markers} <s>", ""),
     ("bench --n-prompt", "bench demo -n 2 -r 1 -o json", "3"),
@@ -241,6 +243,17 @@ const MORE: [(&str, &str, &str); 14] = [
     ),
     ("bench --repetitions", "bench demo -p 2 -n 0 -o json", "1"),
     ("bench --ablate", "bench demo -n 2 -r 1 -o json", ""),
+    ("bench --parallel", "bench demo -p 2 -n 1 -r 1 -o json", "2"),
+    (
+        "bench --parallel",
+        "bench demo -p 2 -n 1 -r 1 -o json --batch 2",
+        "2",
+    ),
+    (
+        "bench --parallel",
+        "bench demo -n 2 -r 1 -o json --ablate",
+        "2",
+    ),
     ("bench --output", "bench demo -p 2 -n 0 -r 1 -o json", "md"),
     (
         "bench --activations",

@@ -3,6 +3,7 @@
 //! The program has only one test, so that nothing else allocates while it counts: the harness starts, ends and reports
 //! other tests on its own threads. The modules say what is counted.
 
+mod batches;
 #[path = "../common/mod.rs"]
 mod common;
 mod operands;
@@ -51,5 +52,6 @@ fn allocations(work: impl FnOnce()) -> u64 {
 fn running_allocates_nothing() {
     steps::prompts_and_steps_allocate_nothing_and_fit_the_plan();
     texts::steps_of_texts_allocate_nothing();
+    batches::sequences_that_come_and_go_allocate_nothing();
     operands::steps_of_many_operands_allocate_nothing();
 }

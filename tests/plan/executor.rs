@@ -45,6 +45,7 @@ fn plan(graph: &Graph, context: usize, threads: usize) -> Arc<ModelPlan> {
     let options = PlanOptions {
         context,
         chunk: CHUNK,
+        rows: 1,
         threads,
         fewer_threads: false,
         isa: Isa::detect(),
@@ -89,7 +90,13 @@ fn run_in(executor: &Executor, pages: &Pages, sequences: &[Sequence]) -> Result<
     let bytes = regions.first_page() + pages.count() * regions.page();
     let mut arena = Arena::new(bytes).unwrap();
     let frames = Frames::new(plan.session_lists().frames());
-    executor.run(&mut arena, &frames, Batch { sequences, pages }, None)
+    let rows = sequences.last().map_or(0, |last| last.end);
+    let batch = Batch {
+        sequences,
+        rows,
+        pages,
+    };
+    executor.run(&mut arena, &frames, batch, None)
 }
 
 #[test]
@@ -189,6 +196,30 @@ fn tokens_and_positions_must_fit() {
             context: CONTEXT,
         };
         assert_eq!(run(tokens, past), Err(expected));
+    }
+}
+
+#[test]
+fn all_rows_are_wanted_of_a_plan_that_computes_all() {
+    let executor = executor(DECODER, CONTEXT);
+    let mut arena = Arena::new(executor.plan().regions().total()).unwrap();
+    let frames = Frames::new(executor.plan().session_lists().frames());
+    for rows in [0, 2, 4, usize::MAX] {
+        let (tokens, least, most) = (3, 3, 3);
+        let batch = Batch {
+            tokens,
+            rows,
+            past: 0,
+            sequences: &[],
+        };
+        let expected = BatchError::Rows {
+            rows,
+            tokens,
+            least,
+            most,
+        };
+        let result = executor.run(&mut arena, &frames, batch, None);
+        assert_eq!(result, Err(expected));
     }
 }
 

@@ -1,0 +1,100 @@
+//! Is a beginning that is known read once, and shared without a copy?
+
+use smallmind::Options;
+use smallmind::exec::batcher::pages_of;
+
+use crate::common::{argmax, bits, decoders, open};
+
+fn tokens(length: usize, turn: u32) -> Vec<u32> {
+    (0..length as u32)
+        .map(|at| (at * 31 + turn * 17) % 250)
+        .collect()
+}
+
+#[test]
+fn a_known_beginning_takes_no_pages_and_is_not_read_again() {
+    for name in decoders() {
+        let model = open(name, &Options::new().sequences(2));
+        let length = 200.min(model.context() - 8);
+        let plan = &model.compiled().plan;
+        let pages = 2 * pages_of(plan, length + 8);
+        let mut batcher = model.batcher(pages).unwrap();
+        let prompt = tokens(length, 1);
+        let first = batcher.open(length + 8).unwrap();
+        batcher.push(first, &prompt).unwrap();
+        while batcher.step(usize::MAX).unwrap() > 0 && batcher.logits(first).unwrap().is_none() {}
+        let expected = bits(batcher.logits(first).unwrap().unwrap());
+        let (_, _, free) = batcher.pages();
+        let second = batcher.open(length + 8).unwrap();
+        batcher.push(second, &prompt).unwrap();
+        // Whole blocks, and never the last token.
+        let known = (length - 1) / 64 * 64;
+        assert_eq!(batcher.reused(second), known, "{name}");
+        while batcher.step(usize::MAX).unwrap() > 0 && batcher.logits(second).unwrap().is_none() {}
+        assert!(
+            bits(batcher.logits(second).unwrap().unwrap()) == expected,
+            "{name}"
+        );
+        let (_, _, left) = batcher.pages();
+        let taken = plan.caches().len() * (length - known).div_ceil(64);
+        assert_eq!(free - left, taken, "{name}");
+        // It stays known when both are gone.
+        batcher.close(first);
+        batcher.close(second);
+        let third = batcher.open(length + 8).unwrap();
+        batcher.push(third, &prompt).unwrap();
+        assert_eq!(batcher.reused(third), known, "{name}");
+    }
+}
+
+#[test]
+fn a_fork_goes_on_as_its_origin_would() {
+    for name in decoders() {
+        let model = open(name, &Options::new().sequences(3));
+        let length = 150.min(model.context() - 8);
+        let pages = 3 * pages_of(&model.compiled().plan, length + 8);
+        let mut batcher = model.batcher(pages).unwrap();
+        let origin = batcher.open(length + 8).unwrap();
+        batcher.push(origin, &tokens(length, 3)).unwrap();
+        while batcher.step(usize::MAX).unwrap() > 0 && batcher.logits(origin).unwrap().is_none() {}
+        let fork = batcher.fork(origin, length + 8).unwrap();
+        let logits = batcher.logits(origin).unwrap().unwrap();
+        let (expected, next) = (bits(logits), argmax(logits));
+        while batcher.step(usize::MAX).unwrap() > 0 && batcher.logits(fork).unwrap().is_none() {}
+        assert!(
+            bits(batcher.logits(fork).unwrap().unwrap()) == expected,
+            "{name}"
+        );
+        // From here each goes its own way.
+        batcher.push(origin, &[next]).unwrap();
+        batcher.push(fork, &[7]).unwrap();
+        batcher.step(usize::MAX).unwrap();
+        for (id, token) in [(origin, next), (fork, 7)] {
+            let mut session = model.session().unwrap();
+            session.prefill(&tokens(length, 3)).unwrap();
+            let alone = bits(session.step(token).unwrap());
+            assert!(
+                bits(batcher.logits(id).unwrap().unwrap()) == alone,
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn beginnings_make_room_for_sequences() {
+    let model = open("llama", &Options::new().sequences(1));
+    let pages = pages_of(&model.compiled().plan, 100);
+    let mut batcher = model.batcher(pages).unwrap();
+    for turn in 0..20 {
+        let id = batcher.open(100).unwrap();
+        batcher.push(id, &tokens(90, turn)).unwrap();
+        while batcher.step(usize::MAX).unwrap() > 0 && batcher.logits(id).unwrap().is_none() {}
+        batcher.close(id);
+    }
+    let (all, promised, free) = batcher.pages();
+    assert_eq!((all, promised), (pages, 0));
+    assert!(free < all, "the last beginning is kept");
+    batcher.clear();
+    assert_eq!(batcher.pages(), (pages, 0, pages));
+}
