@@ -78,8 +78,6 @@ pub struct Node {
     pub kind: Kind,
     /// What it gives; one entry except for ops with several outputs.
     pub outputs: SmallVec<[Output; 1]>,
-    /// Place in the file, inherited by what replaces the node: orders nodes that no edge orders.
-    pub(super) place: u32,
 }
 
 impl Node {
