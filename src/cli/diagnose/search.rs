@@ -93,7 +93,7 @@ fn agrees(
     let name = match target {
         Target::Before => layers.end(None),
         Target::Layer(layer) => layers.end(Some(layer)),
-        Target::Output => expanded.outputs.first().map(|output| output.value.as_str()),
+        Target::Output => expanded.outputs.first().map(|output| &*output.value),
     };
     let Some(graph) = name.and_then(|name| built.cut(&[name])) else {
         return Ok(Tried::Impossible);
