@@ -10,6 +10,7 @@ use super::parameters::{ParameterSource, SourceKind};
 use super::tensors::matches;
 use super::used::{ARCHITECTURE, paths};
 use crate::language::diagnostics::{Position, Problem, Problems, shortened};
+use crate::language::table::read_table;
 use crate::language::value::Value;
 
 /// The table.
@@ -202,16 +203,7 @@ pub fn stated_context(source: &dyn ParameterSource) -> Result<Option<(String, us
 /// The table, read once.
 fn table() -> Result<&'static Table, Problems> {
     static READ: OnceLock<Result<Table, Problems>> = OnceLock::new();
-    let read = || {
-        ron::from_str(TABLE).map_err(|error| {
-            let start = error.span.start;
-            let position = Position {
-                line: start.line,
-                column: start.col,
-            };
-            Problems::one(TABLE_NAME, Problem::new(position, error.code.to_string()))
-        })
-    };
+    let read = || read_table(TABLE_NAME, TABLE);
     READ.get_or_init(read).as_ref().map_err(Problems::clone)
 }
 

@@ -138,15 +138,13 @@ impl TokenIds {
 }
 
 /// The key of the tokens that end a text.
-const EOS: &str = "eos_token_id";
+pub(super) const EOS: &str = "eos_token_id";
 /// The key of the token that begins one.
-const BOS: &str = "bos_token_id";
+pub(super) const BOS: &str = "bos_token_id";
 
-/// The tokens that a JSON file names under a key, at the top or in `text_config`.
+/// The tokens that a JSON file names under a key.
 fn json_ids(file: &str, config: &Json, key: &str) -> TokenIds {
-    let own = config.get(key).filter(|value| !value.is_null());
-    let nested = || config.get("text_config").and_then(|text| text.get(key));
-    match own.or_else(nested) {
+    match config.get(key) {
         Some(value) => TokenIds::of(file, key, &from_json(value.clone())),
         None => TokenIds::default(),
     }
@@ -186,16 +184,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn eos_may_be_a_number_a_list_nested_or_absent() {
+    fn eos_may_be_a_number_a_list_or_absent() {
         let eos_tokens = |json: &Json| json_ids("config.json", json, EOS).ids;
         assert_eq!(eos_tokens(&json!({"eos_token_id": 2})), [2]);
         assert_eq!(
             eos_tokens(&json!({"eos_token_id": [2, 128009, 2]})),
             [2, 128009]
-        );
-        assert_eq!(
-            eos_tokens(&json!({"eos_token_id": null, "text_config": {"eos_token_id": 106}})),
-            [106]
         );
         assert!(eos_tokens(&json!({"eos_token_id": null})).is_empty());
         assert_eq!(

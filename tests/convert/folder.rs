@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use crate::common::converted::{changed, file, refusal, written};
 use crate::common::gguf::{IN_ORDER, PERMUTED, Stored, WINDOWED, convert as converted, open_bytes};
+use crate::common::variants::in_a_whole;
 use crate::common::{BAR, all_rows, answer, bits, data, difference, expected, open, write_f32};
 
 #[test]
@@ -75,6 +76,25 @@ fn tensors_and_keys_are_those_that_another_converter_writes() {
                 assert_eq!(left, right, "{name} {key}");
             }
         }
+    }
+}
+
+#[test]
+fn the_text_model_of_a_checkpoint_that_reads_images_becomes_the_file_of_that_model_alone() {
+    for name in ["gemma3", "mistral"] {
+        let folder = TempDir::new().unwrap();
+        // Files have the names of their folders.
+        let whole = folder.path().join(name);
+        fs::create_dir(&whole).unwrap();
+        let left_out = [
+            "rms_norm_eps",
+            "rope_parameters",
+            "tie_word_embeddings",
+            "eos_token_id",
+        ];
+        in_a_whole(&data(name), &whole, &left_out);
+        let found = written(&whole, DType::F32).unwrap();
+        assert!(found == written(&data(name), DType::F32).unwrap(), "{name}");
     }
 }
 
