@@ -161,20 +161,17 @@ pub fn unread_keys(
     Ok(unread)
 }
 
-/// The keys that would be told of a graph file that reads none, but for `unread`.
+/// The keys that would be told of a graph file that reads none, but for those that `file` leaves unread.
 ///
 /// # Errors
 /// If the table can't be read.
-pub fn read_keys(
-    file: &ModelFile,
-    source: &dyn ParameterSource,
-    unread: &[UnreadKey],
-) -> Result<Vec<String>, Problems> {
+pub fn read_keys(file: &ModelFile, source: &dyn ParameterSource) -> Result<Vec<String>, Problems> {
     let bare = ModelFile {
         params: Vec::new(),
         ignore_keys: Vec::new(),
         ..file.clone()
     };
+    let unread = unread_keys(file, source)?;
     let all = unread_keys(&bare, source)?.into_iter().map(|key| key.key);
     let is_unread = |key: &String| unread.iter().any(|unread| unread.key == *key);
     Ok(all.filter(|key| !is_unread(key)).collect())

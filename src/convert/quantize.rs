@@ -22,6 +22,7 @@ use crate::exec::pool::Pool;
 use crate::files::gguf::{GgufFile, TensorType, is_gguf, open_parts};
 use crate::files::weight_file::Open;
 use crate::kernels::float_environment::FloatEnvironment;
+use crate::model::Warning;
 use crate::types::DType;
 
 /// Keys that are not copied: they are about the old file.
@@ -83,6 +84,7 @@ pub struct Quantization {
     input: Input,
     keys: Vec<NewKey>,
     tensors: Vec<Planned>,
+    warnings: Vec<Warning>,
 }
 
 /// What is quantized.
@@ -126,6 +128,7 @@ impl Quantization {
                 input: Input::Folder(Box::new(plan.folder)),
                 keys: plan.keys,
                 tensors: plan.tensors,
+                warnings: plan.warnings,
             });
         }
         // Only folders have one.
@@ -180,7 +183,13 @@ impl Quantization {
             input: Input::Parts(parts),
             keys,
             tensors,
+            warnings: Vec::new(),
         })
+    }
+
+    /// What the folder's files say and the new file does not; nothing of a GGUF file, all of whose keys are copied.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     /// Writes the new file with the threads of `pool`. The model is never in memory as a whole: the input is mapped, and each

@@ -12,7 +12,7 @@ use super::common::{data, markers};
 use super::{EXPECTED, smallmind, stdout};
 
 /// What each command is asked for, with what it needs: the command, its model and the rest. `{…}` stand for files.
-const COMMANDS: [[&str; 3]; 12] = [
+pub const COMMANDS: [[&str; 3]; 12] = [
     ["info", "demo", ""],
     ["run", "demo", "A -n 2 --greedy"],
     ["embed", "{sentences}", "zero"],
@@ -256,14 +256,14 @@ const MORE: [(&str, &str, &str); 14] = [
 ];
 
 /// The files that rows name.
-struct Files {
+pub struct Files {
     folder: TempDir,
     sentences: Sentences,
     markers: TempDir,
 }
 
 impl Files {
-    fn new() -> Files {
+    pub fn new() -> Files {
         let folder = TempDir::new().unwrap();
         let template = "{% for m in messages %}{{ m.content }}\n{% endfor %}A:";
         fs::write(folder.path().join("template"), template).unwrap();
@@ -291,7 +291,7 @@ impl Files {
     }
 
     /// The exit code and what is written, without times and rates.
-    fn outcome(&self, line: &str) -> (Option<i32>, String, String) {
+    pub fn outcome(&self, line: &str) -> (Option<i32>, String, String) {
         let _ = fs::remove_file(self.folder.path().join("new"));
         fs::write(self.folder.path().join("text"), "ROMEO").unwrap();
         let mut command = smallmind();

@@ -267,3 +267,25 @@ fn a_folder_without_a_tokenizer_says_so_and_keeps_its_tokens() {
         "{message}"
     );
 }
+
+#[test]
+fn what_the_new_file_does_not_say_is_told_and_another_model_is_refused() {
+    let folder = changed("olmo", json!({"logits_scaling": 8.0, "eos_token_id": "2"}));
+    let quantization = Quantization::plan(folder.path(), DType::F32, None).unwrap();
+    let told: Vec<String> = quantization
+        .warnings()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("logits_scaling (8.0)"), "{told:?}");
+    assert!(told[1].contains("eos_token_id is '2'"), "{told:?}");
+
+    let plain = Quantization::plan(&data("olmo"), DType::F32, None).unwrap();
+    assert_eq!(plain.warnings(), []);
+
+    // GPT-2 has no rotary positions.
+    let folder = changed("gpt2", json!({"rope_scaling": {"type": "yarn"}}));
+    let refused = refusal(folder.path());
+    assert!(refused.contains("rope_scaling.type"), "{refused}");
+}
