@@ -62,7 +62,7 @@ impl Configuration {
             }
             Configuration::Gguf(metadata) => {
                 let mut all = TokenIds::default();
-                for key in [EOS, "eot_token_id", "eom_token_id"] {
+                for key in GGUF_ENDS {
                     all.add(metadata_ids(metadata, key));
                 }
                 all
@@ -139,6 +139,8 @@ impl TokenIds {
 
 /// The key of the tokens that end a text.
 pub(super) const EOS: &str = "eos_token_id";
+/// The keys of the tokens that end a text or a turn in GGUF files, each a token or a list of tokens. Ollama writes the list.
+const GGUF_ENDS: [&str; 4] = [EOS, "eos_token_ids", "eot_token_id", "eom_token_id"];
 /// The key of the token that begins one.
 pub(super) const BOS: &str = "bos_token_id";
 
