@@ -1,12 +1,12 @@
 //! `smallmind plan`: prints every byte that will be used, before anything runs.
 
 use clap::Args;
-use smallmind::model::{ModelFiles, compile};
 use smallmind::plan::MemoryReport;
 
 use super::arguments::{GraphArguments, PlanArguments, ThreadArguments};
 use super::failure::{Failure, print, print_json};
 use super::model_argument::ModelArguments;
+use super::opened::compile_model;
 
 /// Arguments of `plan`.
 #[derive(Args)]
@@ -32,8 +32,7 @@ pub fn plan(arguments: Arguments) -> Result<(), Failure> {
     let options = arguments.plan.add_to(arguments.graph.options());
     let mut options = arguments.threads.add_to(options);
     options.prefix_cache = arguments.prefix_cache;
-    let files = ModelFiles::open_headers(&arguments.model.only()?.source()?, &options)?;
-    let compiled = compile(&files, &options)?;
+    let (files, compiled) = compile_model(&arguments.model.only()?.source()?, &options)?;
     let report = MemoryReport::new(&compiled.plan, compiled.weight_bytes)
         .with_tokenizer(files.tokenizer_estimate());
     if arguments.json {

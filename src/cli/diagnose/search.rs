@@ -5,10 +5,10 @@ use std::fmt::Write;
 use smallmind::files::weight_files::WeightFiles;
 
 use super::super::failure::Failure;
-use super::Subject;
 use super::change::Change;
 use super::changes::changes;
 use super::layers::{Layers, at};
+use super::subject::Subject;
 use super::trace::{Built, elements, run};
 
 /// The most elements of the weights that each try loads.
