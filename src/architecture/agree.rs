@@ -1,7 +1,9 @@
 //! Checks whether a whole graph and its weight file agree: no tensor is missing, every tensor and every node has a reader,
 //! and caches keep what their readers look at.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::ast::Output;
 use super::expand::{Expanded, FlatInput, FlatWeight};
@@ -104,18 +106,38 @@ fn of_layers<'a>(weights: impl Iterator<Item = &'a FlatWeight>) -> String {
 pub(super) fn unread_nodes(expanded: &Expanded) -> Vec<Problem> {
     let mut problems = Vec::new();
     let reached = reached(expanded);
+    if reached.contains(&false) {
+        problems.extend(lost_nodes(expanded, &reached));
+    }
+    for Output { position, name } in &expanded.unread {
+        if !expanded
+            .nodes
+            .iter()
+            .any(|node| node.written.contains(name))
+        {
+            let names = expanded.nodes.iter().flat_map(|node| node.written.iter());
+            let message = unknown("name", name, names.map(String::as_str));
+            problems.push(Problem::new(*position, message));
+        }
+    }
+    problems
+}
+
+/// The problems of nodes that are not `reached`.
+fn lost_nodes(expanded: &Expanded, reached: &[bool]) -> Vec<Problem> {
+    let mut problems = Vec::new();
     let inputs = expanded.nodes.iter().flat_map(|node| &node.inputs);
-    let read: HashSet<&str> = inputs.filter_map(value_name).collect();
-    let nodes = || expanded.nodes.iter().zip(&reached);
+    let read: FxHashSet<&str> = inputs.filter_map(value_name).collect();
+    let nodes = || expanded.nodes.iter().zip(reached);
     let known = nodes().filter(|(_, reached)| **reached);
     let known: BTreeSet<&str> = known
-        .flat_map(|(node, _)| &node.written)
+        .flat_map(|(node, _)| node.written.iter())
         .map(String::as_str)
         .collect();
-    let mut told = HashSet::new();
+    let mut told = FxHashSet::default();
     for (node, reached) in nodes() {
-        // In a chain of such nodes, the last one is the mistake.
-        let is_last = !node.names.iter().any(|name| read.contains(name.as_str()));
+        // Of a chain of such nodes the last is the mistake.
+        let is_last = !node.names.iter().any(|name| read.contains(&**name));
         if *reached || !is_last || !told.insert(node.position) {
             continue;
         }
@@ -128,33 +150,23 @@ pub(super) fn unread_nodes(expanded: &Expanded) -> Vec<Problem> {
         let message = format!(
             "nothing reads '{written}'{meant} (`unread` lists nodes that may stay without a reader)"
         );
-        problems.push(Problem::new(node.position, message).of(name));
-    }
-    for Output { position, name } in &expanded.unread {
-        if !expanded
-            .nodes
-            .iter()
-            .any(|node| node.written.contains(name))
-        {
-            let names = expanded.nodes.iter().flat_map(|node| &node.written);
-            let message = unknown("name", name, names.map(String::as_str));
-            problems.push(Problem::new(*position, message));
-        }
+        problems.push(Problem::new(node.position, message).of(&**name));
     }
     problems
 }
 
 /// For each node, whether an output depends on it, or a node that may stay without a reader does.
 fn reached(expanded: &Expanded) -> Vec<bool> {
-    let mut places = HashMap::new();
+    let mut places = FxHashMap::default();
+    places.reserve(expanded.nodes.len());
     for (at, node) in expanded.nodes.iter().enumerate() {
-        places.extend(node.names.iter().map(|name| (name.as_str(), at)));
+        places.extend(node.names.iter().map(|name| (&**name, at)));
     }
     let mut reached = vec![false; expanded.nodes.len()];
     let outputs = expanded
         .outputs
         .iter()
-        .filter_map(|output| places.get(output.value.as_str()));
+        .filter_map(|output| places.get(&*output.value));
     let mut waiting: Vec<usize> = outputs.copied().collect();
     let unread = |name: &String| expanded.unread.iter().any(|unread| unread.name == *name);
     let spared = expanded.nodes.iter().enumerate();
@@ -193,17 +205,17 @@ pub(super) fn unread_tensors(expanded: &Expanded, headers: &Headers) -> Vec<Prob
         .iter()
         .zip(&reached)
         .filter(|(_, reached)| **reached);
-    let needed: HashSet<&str> = nodes
+    let needed: FxHashSet<&str> = nodes
         .flat_map(|(node, _)| &node.inputs)
         .filter_map(|input| match input {
-            FlatInput::Weight(name) => Some(name.as_str()),
+            FlatInput::Weight(name) => Some(&**name),
             _ => None,
         })
         .collect();
-    let read: HashSet<&str> = expanded
+    let read: FxHashSet<&str> = expanded
         .weights
         .iter()
-        .filter(|weight| needed.contains(weight.name.as_str()))
+        .filter(|weight| needed.contains(&*weight.name))
         .filter_map(|weight| find_tensor(headers, &expanded.prefixes, &weight.tensor))
         .collect();
     let ignored = |name: &str| expanded.ignore.iter().any(|pattern| matches(pattern, name));
@@ -256,7 +268,7 @@ pub(super) fn caches(expanded: &Expanded, graph: &Graph) -> Vec<Problem> {
             let position = expanded
                 .nodes
                 .iter()
-                .find(|node| node.names.contains(&name));
+                .find(|node| node.names.iter().any(|own| **own == *name));
             let position = position.map_or(Position::START, |node| node.position);
             let shown =
                 |window: Option<&Attribute>| window.unwrap_or(&Attribute::Absent).to_string();
@@ -271,8 +283,8 @@ pub(super) fn caches(expanded: &Expanded, graph: &Graph) -> Vec<Problem> {
             problems.push(Problem::new(position, message).of(name));
         }
     }
-    // A problem that each iteration of a Repeat has is reported for the first iteration only.
-    let mut told = HashSet::new();
+    // One that each iteration of a Repeat has is reported for the first.
+    let mut told = FxHashSet::default();
     problems.retain(|problem| told.insert((problem.line, problem.column)));
     problems
 }
@@ -282,7 +294,7 @@ const WINDOW: &str = "window";
 
 /// The nodes that look at keys through a window, or that look at all keys although they could have a window.
 fn readers(graph: &Graph, keys: Value) -> Vec<NodeId> {
-    let (mut waiting, mut seen, mut readers) = (vec![keys], HashSet::new(), Vec::new());
+    let (mut waiting, mut seen, mut readers) = (vec![keys], FxHashSet::default(), Vec::new());
     while let Some(value) = waiting.pop() {
         for (user, _) in graph.users(value) {
             let Some(op) = graph.node(user).op().filter(|_| seen.insert(user)) else {

@@ -1,5 +1,8 @@
 //! A graph file as it is written: parameters, weights and nodes with their positions, with nothing evaluated.
 
+use std::sync::Arc;
+
+use crate::graph::Name;
 use crate::language::diagnostics::Position;
 use crate::language::expression::Expression;
 use crate::language::value::Value;
@@ -135,11 +138,11 @@ pub struct Step {
     /// Where it is in the file.
     pub position: Position,
     /// The op, whose first input is the tensor.
-    pub op: String,
+    pub op: Name,
     /// The op's second input, a number.
     pub operand: Option<Argument>,
     /// The op's attributes, without duplicates.
-    pub attributes: Vec<(String, Argument)>,
+    pub attributes: Vec<(Name, Argument)>,
 }
 
 /// `gguf: (architecture: "…", keys: {…}, tensors: {…}, differs: […])`
@@ -210,13 +213,13 @@ pub struct Node {
     /// Where it is in the file.
     pub position: Position,
     /// The names of its outputs, at least one.
-    pub names: Vec<String>,
+    pub names: Arc<[String]>,
     /// The op.
-    pub op: String,
+    pub op: Name,
     /// The op's attribute without a name: `Activation("act")`.
     pub positional: Option<Argument>,
     /// The op's attributes with names, without duplicates.
-    pub attributes: Vec<(String, Argument)>,
+    pub attributes: Vec<(Name, Argument)>,
     /// Its inputs.
     pub inputs: Vec<Operand>,
 }

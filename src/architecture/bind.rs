@@ -3,15 +3,16 @@
 //! Every problem is reported with its line: unknown ops and attributes, operands of the wrong number or shape, tensors that
 //! the weight file lacks or has in another shape or type, and nodes and tensors that nothing reads.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use super::agree::{caches, missing, unread_nodes, unread_tensors};
 use super::expand::{Expanded, FlatInput, FlatNode, FlatWeight};
 pub use super::tensors::{Headers, find_tensor, headers};
 use crate::blocks::BlockFormat;
-use crate::graph::{Class, Editor, Graph, Input, Name, Value, WeightSource};
+use crate::graph::{ByValue, Class, Editor, Graph, Input, Name, Value, WeightSource};
 use crate::kernels::call::MAX_RANK;
 use crate::language::diagnostics::{Position, Problem, Problems, nearest};
 use crate::language::value::Value as Setting;
@@ -34,20 +35,23 @@ pub fn bind(file: &str, expanded: &Expanded, headers: Option<&Headers>) -> Resul
     let mut binder = Binder {
         editor: graph.edit(),
         headers,
-        values: HashMap::new(),
-        classes: FxHashMap::default(),
+        values: FxHashMap::default(),
+        classes: ByValue::default(),
         computable: COMPUTED_ALWAYS,
         lookups: MOST_LOOKUPS,
         missing: Vec::new(),
         problems: Vec::new(),
         reported: HashSet::new(),
     };
+    binder
+        .editor
+        .reserve(expanded.weights.len() + expanded.nodes.len());
     for input in Input::ALL
         .into_iter()
         .filter(|&input| is_given(expanded, input))
     {
         if let Ok(value) = binder.editor.given(input) {
-            binder.values.insert(input.name().to_string(), value);
+            binder.values.insert(input.name(), value);
             binder.classes.insert(value, Class::Activation);
         }
     }
@@ -64,7 +68,7 @@ pub fn bind(file: &str, expanded: &Expanded, headers: Option<&Headers>) -> Resul
             let message = format!("output \"{}\" is listed twice", output.name);
             binder.problems.push(Problem::new(output.position, message));
         }
-        if let Some(value) = binder.values.get(&output.value).copied() {
+        if let Some(value) = binder.values.get(&*output.value).copied() {
             binder.output(&output.name, output.position, value);
             outputs.push(value);
         }
@@ -95,9 +99,9 @@ struct Binder<'a> {
     editor: Editor<'a>,
     headers: Option<&'a Headers>,
     /// Values by canonical name. A name that is missing here was reported where it should have been bound.
-    values: HashMap<String, Value>,
+    values: FxHashMap<&'a str, Value>,
     /// What each value depends on; a value that is missing here is a literal.
-    classes: FxHashMap<Value, Class>,
+    classes: ByValue<Class>,
     /// Elements that expressions over weights may still compute when the model is loaded.
     computable: usize,
     /// Missing tensors whose nearest name will still be looked up.
@@ -173,7 +177,7 @@ impl<'a> Binder<'a> {
         {
             Ok(id) => {
                 self.classes.insert(id.into(), Class::Weight);
-                self.values.insert(weight.name.clone(), id.into());
+                self.values.insert(&weight.name, id.into());
             }
             Err(error) => self
                 .problems
@@ -199,8 +203,8 @@ impl<'a> Binder<'a> {
         nearest(name, headers.keys().flat_map(bare))
     }
 
-    fn node(&mut self, node: &FlatNode) {
-        let label = node.names.first().map_or("", String::as_str);
+    fn node(&mut self, node: &'a FlatNode) {
+        let label = node.names.first().map_or("", |name| name);
         let op = match self.op(node) {
             Ok(op) => op,
             Err(problems) => {
@@ -220,7 +224,7 @@ impl<'a> Binder<'a> {
             self.report(node.position, label, message);
             return;
         }
-        let mut inputs = Vec::new();
+        let mut inputs: SmallVec<[Option<Value>; 8]> = SmallVec::new();
         for input in &node.inputs {
             inputs.push(match input {
                 FlatInput::Absent => None,
@@ -238,16 +242,18 @@ impl<'a> Binder<'a> {
                         return;
                     }
                 },
-                // A missing value was reported where it should have been bound.
-                FlatInput::Value(name) | FlatInput::Weight(name) => match self.values.get(name) {
-                    Some(value) => Some(*value),
-                    None => return,
-                },
+                // What is missing was reported where it should have come from.
+                FlatInput::Value(name) | FlatInput::Weight(name) => {
+                    match self.values.get(&**name) {
+                        Some(value) => Some(*value),
+                        None => return,
+                    }
+                }
             });
         }
-        let names: Vec<&str> = node.names.iter().map(String::as_str).collect();
-        let class_of = |value: &Value| self.classes.get(value).copied().unwrap_or(Class::Literal);
-        let classes: Vec<Option<Class>> = inputs
+        let names: SmallVec<[&str; 2]> = node.names.iter().map(|name| &**name).collect();
+        let class_of = |value: &Value| self.classes.get(*value).copied().unwrap_or(Class::Literal);
+        let classes: SmallVec<[Option<Class>; 8]> = inputs
             .iter()
             .map(|input| input.as_ref().map(class_of))
             .collect();
@@ -282,7 +288,7 @@ impl<'a> Binder<'a> {
                         self.report(node.position, label, problem);
                         continue;
                     }
-                    self.values.insert(name.clone(), value);
+                    self.values.insert(name, value);
                     self.classes.insert(value, class);
                 }
             }
@@ -357,7 +363,7 @@ impl<'a> Binder<'a> {
     fn output(&mut self, name: &str, position: Position, value: Value) {
         let graph = self.editor.graph();
         let ty = graph.ty(value);
-        let message = if self.classes.get(&value) != Some(&Class::Activation) {
+        let message = if self.classes.get(value) != Some(&Class::Activation) {
             format!("output \"{name}\" does not depend on the tokens")
         } else if ty.dtype != DType::F32 || graph.node(value.node).op().is_none() {
             format!("output \"{name}\" must be computed floats, found {ty}")
@@ -368,7 +374,7 @@ impl<'a> Binder<'a> {
     }
 
     fn op(&self, node: &FlatNode) -> Result<Op, Vec<String>> {
-        if node.op == "Activation" {
+        if &*node.op == "Activation" {
             return match (&node.positional, node.attributes.is_empty()) {
                 (Some(Setting::Str(name)), true) => {
                     named_activation(name).map_err(|problem| vec![problem])
@@ -383,14 +389,14 @@ impl<'a> Binder<'a> {
                 }
             };
         }
-        let mut given = Vec::new();
+        let mut given: SmallVec<[(&str, Attribute); 8]> = SmallVec::new();
         let mut problems = Vec::new();
         if node.positional.is_some() {
             problems.push(format!("{}: attributes need names", node.op));
         }
         for attribute in &node.attributes {
             match attribute_value(&attribute.value) {
-                Some(value) => given.push((attribute.name.as_str(), value)),
+                Some(value) => given.push((&*attribute.name, value)),
                 None => problems.push(format!(
                     "{}: attribute '{}' can't be {}",
                     node.op,

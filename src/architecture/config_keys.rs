@@ -10,6 +10,7 @@ use super::parameters::{ParameterSource, SourceKind};
 use super::tensors::matches;
 use super::used::{ARCHITECTURE, paths};
 use crate::language::diagnostics::{Position, Problem, Problems, shortened};
+use crate::language::table::read_table;
 use crate::language::value::Value;
 
 /// The table.
@@ -160,20 +161,17 @@ pub fn unread_keys(
     Ok(unread)
 }
 
-/// The keys that would be reported for a graph file that reads no keys, except for `unread`.
+/// The keys that would be told of a graph file that reads none, but for those that `file` leaves unread.
 ///
 /// # Errors
 /// If the table can't be read.
-pub fn read_keys(
-    file: &ModelFile,
-    source: &dyn ParameterSource,
-    unread: &[UnreadKey],
-) -> Result<Vec<String>, Problems> {
+pub fn read_keys(file: &ModelFile, source: &dyn ParameterSource) -> Result<Vec<String>, Problems> {
     let bare = ModelFile {
         params: Vec::new(),
         ignore_keys: Vec::new(),
         ..file.clone()
     };
+    let unread = unread_keys(file, source)?;
     let all = unread_keys(&bare, source)?.into_iter().map(|key| key.key);
     let is_unread = |key: &String| unread.iter().any(|unread| unread.key == *key);
     Ok(all.filter(|key| !is_unread(key)).collect())
@@ -202,16 +200,7 @@ pub fn stated_context(source: &dyn ParameterSource) -> Result<Option<(String, us
 /// The table, read once.
 fn table() -> Result<&'static Table, Problems> {
     static READ: OnceLock<Result<Table, Problems>> = OnceLock::new();
-    let read = || {
-        ron::from_str(TABLE).map_err(|error| {
-            let start = error.span.start;
-            let position = Position {
-                line: start.line,
-                column: start.col,
-            };
-            Problems::one(TABLE_NAME, Problem::new(position, error.code.to_string()))
-        })
-    };
+    let read = || read_table(TABLE_NAME, TABLE);
     READ.get_or_init(read).as_ref().map_err(Problems::clone)
 }
 

@@ -6,7 +6,12 @@
 
 mod weights;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
 
 use super::ast::{
     Argument, ArgumentKind, Formula, ModelFile, Node, Operand, OperandKind, Output, Statement,
@@ -14,7 +19,7 @@ use super::ast::{
 use super::parameters::ParameterSource;
 use super::resolve::{Parameters, argument, formula};
 use super::weight_table::{Variable, WeightTable};
-use crate::graph::Input;
+use crate::graph::{Input, Name};
 use crate::language::diagnostics::{Position, Problem, Problems, unknown};
 use crate::language::evaluate::{Failure, Scope};
 use crate::language::value::Value;
@@ -42,7 +47,7 @@ pub struct Expanded {
 #[derive(Debug, Clone, PartialEq)]
 pub struct FlatWeight {
     /// Its unique name: "layer.3/q", "embed".
-    pub name: String,
+    pub name: Name,
     /// Its shape, each at least 1 and at most 2^31, together at most 2^40 elements.
     pub dims: Vec<i64>,
     /// Its tensor's name in the file, without prefix.
@@ -66,7 +71,7 @@ pub struct FlatWeight {
 #[derive(Debug, Clone, PartialEq)]
 pub struct FlatStep {
     /// The op, whose first input is the tensor.
-    pub op: String,
+    pub op: Name,
     /// The op's second input, a number.
     pub operand: Option<Value>,
     /// The attributes with names.
@@ -79,11 +84,11 @@ pub struct FlatStep {
 #[derive(Debug, Clone, PartialEq)]
 pub struct FlatNode {
     /// The unique names of its outputs.
-    pub names: Vec<String>,
+    pub names: SmallVec<[Name; 1]>,
     /// The names of its outputs in the graph file.
-    pub written: Vec<String>,
+    pub written: Arc<[String]>,
     /// Its op.
-    pub op: String,
+    pub op: Name,
     /// The attribute without a name.
     pub positional: Option<Value>,
     /// The attributes with names.
@@ -98,7 +103,7 @@ pub struct FlatNode {
 #[derive(Debug, Clone, PartialEq)]
 pub struct FlatAttribute {
     /// Its name.
-    pub name: String,
+    pub name: Name,
     /// Its value.
     pub value: Value,
     /// Where the value is in the file.
@@ -109,9 +114,9 @@ pub struct FlatAttribute {
 #[derive(Debug, Clone, PartialEq)]
 pub enum FlatInput {
     /// The unique name of a node's output, or a graph input.
-    Value(String),
+    Value(Name),
     /// The unique name of a weight.
-    Weight(String),
+    Weight(Name),
     /// An integer or float.
     Literal(Value),
     /// An optional input left out.
@@ -126,8 +131,8 @@ pub struct FlatOutput {
     /// Its name in the graph file.
     pub name: String,
     /// The unique name of the node's output or graph input.
-    pub value: String,
-    /// Where it is in the file.
+    pub value: Name,
+    /// Where it stands.
     pub position: Position,
 }
 
@@ -165,18 +170,18 @@ pub(crate) fn expand_to(
         converts,
         variables: Vec::new(),
         prefix: String::new(),
-        bindings: HashMap::new(),
-        taken: HashMap::new(),
-        listed: HashSet::new(),
+        bindings: FxHashMap::default(),
+        taken: FxHashMap::default(),
+        listed: FxHashSet::default(),
         work: 0,
-        complained: HashSet::new(),
+        complained: FxHashSet::default(),
         problems: parameters.take_problems(),
         flat_weights: Vec::new(),
         nodes: Vec::new(),
     };
     for name in Input::ALL.map(Input::name) {
-        expander.bindings.insert(name.to_owned(), name.to_owned());
-        expander.taken.insert(name.to_owned(), 2);
+        expander.bindings.insert(name.to_owned(), name.into());
+        expander.taken.insert(name.into(), 2);
     }
     for requirement in &file.require {
         if expander.condition(&requirement.condition) == Some(false) {
@@ -222,14 +227,14 @@ struct Expander<'a> {
     /// The variables as they are written before names: "layer.3/".
     prefix: String,
     /// From names as written to unique names, the newest binding of each.
-    bindings: HashMap<String, String>,
-    /// Unique names already in use, each with the number to try when the name is wanted again.
-    taken: HashMap<String, usize>,
-    /// Unique names of the weights in `flat_weights`, and of the weights that are rows of one of them.
-    listed: HashSet<String>,
+    bindings: FxHashMap<String, Name>,
+    /// Unique names given away, with the number to try when one is wanted again.
+    taken: FxHashMap<Name, usize>,
+    /// Unique names of the weights in `flat_weights`, and of those that are rows of one.
+    listed: FxHashSet<Name>,
     work: usize,
-    /// Positions that already have a problem, so that a mistake in a Repeat is reported once.
-    complained: HashSet<Position>,
+    /// Places with a problem: a mistake in a Repeat is reported once.
+    complained: FxHashSet<Position>,
     problems: Vec<Problem>,
     flat_weights: Vec<FlatWeight>,
     nodes: Vec<FlatNode>,
@@ -397,7 +402,7 @@ impl Expander<'_> {
     }
 
     fn node(&mut self, node: &Node) -> Result<(), Stopped> {
-        let mut values = Vec::with_capacity(node.attributes.len());
+        let mut values: SmallVec<[Option<Value>; 4]> = SmallVec::new();
         for argument in node
             .positional
             .iter()
@@ -516,17 +521,28 @@ impl Expander<'_> {
     }
 
     /// Gives `name` its newest meaning: a unique name, which is returned.
-    fn bind(&mut self, name: &str) -> String {
-        let base = format!("{}{name}", self.prefix);
-        let mut unique = base.clone();
-        let mut number = self.taken.get(&base).copied().unwrap_or(2);
-        while self.taken.contains_key(&unique) || self.is_weight(&unique) {
-            unique = format!("{base}#{number}");
+    fn bind(&mut self, name: &str) -> Name {
+        let mut text = format!("{}{name}", self.prefix);
+        let length = text.len();
+        let first = self.taken.get(text.as_str()).copied().unwrap_or(2);
+        let mut number = first;
+        while self.taken.contains_key(text.as_str()) || self.is_weight(&text) {
+            text.truncate(length);
+            // Writing into a string can't fail.
+            let _ = write!(text, "#{number}");
             number += 1;
         }
-        self.taken.insert(base, number);
+        let unique: Name = text.as_str().into();
+        if number > first {
+            self.taken.insert(text[..length].into(), number);
+        }
         self.taken.entry(unique.clone()).or_insert(2);
-        self.bindings.insert(name.to_owned(), unique.clone());
+        match self.bindings.get_mut(name) {
+            Some(newest) => *newest = unique.clone(),
+            None => {
+                self.bindings.insert(name.to_owned(), unique.clone());
+            }
+        }
         unique
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::ast::{Argument, Node, Operand, OperandKind, Statement, Step};
 use super::syntax::{GraphFileReader, PREDEFINED};
+use crate::graph::Name;
 use crate::language::diagnostics::nearest;
 use crate::language::document::{Form, Kind, Tree};
 use crate::language::expression::is_name;
@@ -11,9 +12,9 @@ use crate::language::node::{InputForm, NodeForm, OpForm, TreeReader};
 
 /// An op with its attributes, as a node has them.
 struct OpCall {
-    op: String,
+    op: Name,
     positional: Option<Argument>,
-    attributes: Vec<(String, Argument)>,
+    attributes: Vec<(Name, Argument)>,
 }
 
 impl GraphFileReader {
@@ -140,18 +141,18 @@ impl GraphFileReader {
             );
         }
         let positional = arguments.first().and_then(|tree| self.argument(tree));
-        let mut attributes: Vec<(String, Argument)> = Vec::with_capacity(fields.len());
+        let mut attributes: Vec<(Name, Argument)> = Vec::with_capacity(fields.len());
         for field in fields {
-            if attributes.iter().any(|(name, _)| name == field.name) {
-                let message = format!("the attribute '{}' is given twice", field.name);
+            if attributes.iter().any(|(name, _)| **name == *field.name) {
+                let message = format!("the attribute '{}' stands twice", field.name);
                 self.problem(field.position, message);
             }
             let value = self.argument(&field.value);
             let name = self.name(field.name.to_owned(), field.position);
-            attributes.extend(value.map(|value| (name, value)));
+            attributes.extend(value.map(|value| (name.into(), value)));
         }
         Some(OpCall {
-            op: self.name(name.to_owned(), tree.position),
+            op: self.name(name.to_owned(), tree.position).into(),
             positional,
             attributes,
         })

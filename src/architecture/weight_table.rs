@@ -1,7 +1,9 @@
 //! The weights that a graph file declares: their names in each iteration, their tensors, and what stands in for a missing
 //! tensor.
 
-use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
+
+use rustc_hash::FxHashMap;
 
 use super::ast::{Alternative, Argument, Template, WeightDeclaration};
 use super::parameters::SourceKind;
@@ -61,6 +63,9 @@ impl From<Option<Problem>> for Unresolved {
     }
 }
 
+/// Bytes that nearly all names fit in, so that they are written without growing.
+const USUAL_NAME: usize = 64;
+
 /// A weight that is rows of another one.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Rows<'a> {
@@ -71,9 +76,9 @@ pub(crate) struct Rows<'a> {
 }
 
 pub(crate) struct WeightTable<'a> {
-    by_name: HashMap<&'a str, &'a WeightDeclaration>,
-    /// Every weight's variables, joined by dots, and the rest of its name.
-    names: HashSet<(String, &'a str)>,
+    by_name: FxHashMap<&'a str, &'a WeightDeclaration>,
+    /// The variables of each weight, by the rest of its name.
+    variables: FxHashMap<&'a str, Vec<&'a [String]>>,
     kind: SourceKind,
     /// Whether the weight file has the tensor.
     has: &'a dyn Fn(&str) -> bool,
@@ -88,12 +93,14 @@ impl<'a> WeightTable<'a> {
         let by_name = declarations
             .iter()
             .map(|weight| (weight.name.as_str(), weight));
-        let names = declarations
-            .iter()
-            .map(|weight| (weight.variables.join("."), weight.rest.as_str()));
+        let mut variables: FxHashMap<&str, Vec<&[String]>> = FxHashMap::default();
+        for weight in declarations {
+            let named = variables.entry(&weight.rest).or_default();
+            named.push(&weight.variables);
+        }
         WeightTable {
             by_name: by_name.collect(),
-            names: names.collect(),
+            variables,
             kind,
             has,
         }
@@ -111,11 +118,9 @@ impl<'a> WeightTable<'a> {
 
     /// Whether `rest`, with the prefix of the iteration of these variables, is a weight's canonical name.
     pub fn takes(&self, variables: &[Variable], rest: &str) -> bool {
-        let names: Vec<_> = variables
-            .iter()
-            .map(|variable| variable.name.as_str())
-            .collect();
-        self.names.contains(&(names.join("."), rest))
+        let names = || variables.iter().map(|variable| &variable.name);
+        let mut known = self.variables.get(rest).into_iter().flatten();
+        known.any(|known| known.iter().eq(names()))
     }
 
     /// The weight's unique name: "layer.3/q" for "layer.q" in iteration 3, "embed" for "embed".
@@ -124,10 +129,11 @@ impl<'a> WeightTable<'a> {
         weight: &WeightDeclaration,
         variables: &[Variable],
     ) -> Result<String, String> {
-        let mut name = String::new();
+        let mut name = String::with_capacity(USUAL_NAME);
         for variable in &weight.variables {
             let value = lookup(weight, variable, variables)?;
-            name.push_str(&format!("{variable}.{value}/"));
+            // Writing into a string can't fail.
+            let _ = write!(name, "{variable}.{value}/");
         }
         name.push_str(&weight.rest);
         Ok(name)
@@ -254,12 +260,13 @@ impl<'a> WeightTable<'a> {
         else {
             return Ok(None);
         };
-        let mut name = String::new();
+        let mut name = String::with_capacity(USUAL_NAME);
         let mut holes = holes.iter();
         for text in texts {
             name.push_str(text);
             if let Some(hole) = holes.next() {
-                name.push_str(&lookup(weight, hole, variables)?.to_string());
+                // Writing into a string can't fail.
+                let _ = write!(name, "{}", lookup(weight, hole, variables)?);
             }
         }
         Ok(Some(name))

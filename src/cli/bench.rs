@@ -20,7 +20,7 @@ use super::bench_parallel;
 use super::bench_table::{Row, csv_head, csv_line, markdown_head, markdown_line};
 use super::failure::{Failure, error, print, print_json, remark, usage};
 use super::model_argument::{ModelArguments, ModelName, nothing_more};
-use super::opened::open_model;
+use super::opened::{compile_model, open_model};
 use super::progress::progress;
 
 /// Arguments of `bench`.
@@ -292,7 +292,7 @@ fn parallel(arguments: &Arguments, source: &Source) -> Result<(), Failure> {
 
 fn ablation(arguments: &Arguments, source: &Source, options: Options) -> Result<(), Failure> {
     let options = options.threads(arguments.threads.first().copied());
-    let compiled = compile(&ModelFiles::open_headers(source, &options)?, &options)?;
+    let (_, compiled) = compile_model(source, &options)?;
     let context = compiled.plan.options().context;
     let generated = arguments.n_gen.iter().copied().max().unwrap_or(0);
     if generated == 0 || context < 2 {

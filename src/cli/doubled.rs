@@ -4,16 +4,28 @@ use smallmind::text::tokenizer::Tokenizer;
 
 use super::failure::remark;
 
-/// Warn on stderr if the tokens of a text begin with the same special token twice, because the text spells it out and the
-/// tokenizer puts it before every text.
-pub fn warn_of_doubled_start(tokenizer: Option<&Tokenizer>, tokens: &[u32]) {
-    let doubled = tokenizer.and_then(|tokenizer| {
-        let token = tokenizer.doubled_start(tokens)?;
-        tokenizer.special_text(token)
-    });
-    if let Some(text) = doubled {
-        remark(&format!(
-            "the text begins with {text}, but the tokenizer already puts one before every text: the model reads two"
-        ));
-    }
+/// Say on stderr if the tokens of a text begin with the same special token twice: the text spells it out, and the tokenizer
+/// puts it before every text. Of several such texts the first is shown.
+pub fn warn_of_doubled_starts<'t>(
+    tokenizer: Option<&Tokenizer>,
+    texts: impl IntoIterator<Item = &'t [u32]>,
+) {
+    let Some(tokenizer) = tokenizer else {
+        return;
+    };
+    let texts = texts.into_iter();
+    let mut doubled = texts.filter_map(|tokens| tokenizer.doubled_start(tokens));
+    let Some(text) = doubled
+        .next()
+        .and_then(|token| tokenizer.special_text(token))
+    else {
+        return;
+    };
+    let begins = match doubled.count() {
+        0 => "the text begins".to_string(),
+        others => format!("{} texts begin", others + 1),
+    };
+    remark(&format!(
+        "{begins} with {text}, and the tokenizer puts one before every text: the model reads two"
+    ));
 }

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use smallmind::architecture::config_keys::read_keys;
 use smallmind::architecture::parameters::ParameterSource;
 use smallmind::graph::{print_dot, print_ignoring};
-use smallmind::model::{ModelFiles, compile};
 
 use super::arguments::GraphArguments;
 use super::failure::{Failure, write};
 use super::model_argument::ModelArguments;
+use super::opened::compile_model;
 
 /// Arguments of `dump`.
 #[derive(Args)]
@@ -62,8 +63,7 @@ pub fn dump(arguments: Arguments) -> Result<(), Failure> {
             format!("after the pass {pass}")
         }
     };
-    let files = ModelFiles::open_headers(&arguments.model.only()?.source()?, &options)?;
-    let compiled = compile(&files, &options)?;
+    let (files, compiled) = compile_model(&arguments.model.only()?.source()?, &options)?;
     let (graph, step) = match arguments.step {
         Step::Decode => (&compiled.decode, "decode"),
         Step::Prefill => (&compiled.prefill, "prefill"),
@@ -82,7 +82,7 @@ pub fn dump(arguments: Arguments) -> Result<(), Failure> {
             graph,
             files.config.kind().name(),
             &compiled.ignore,
-            &compiled.ignore_keys,
+            &read_keys(&files.graph, &files.config)?,
         ),
         Format::Dot => print_dot(graph),
     };

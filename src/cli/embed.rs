@@ -6,9 +6,11 @@ use std::io::{self, BufRead, Read};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use smallmind::model::Text;
+use smallmind::text::tokenizer::Tokenizer;
 use smallmind::{EmbedOptions, Embedder, Pooling};
 
 use super::arguments::{LoadArguments, PlanArguments, ThreadArguments};
+use super::doubled::warn_of_doubled_starts;
 use super::failure::{Failure, error, print};
 use super::model_argument::ModelArguments;
 use super::opened::open_model;
@@ -105,7 +107,7 @@ pub fn embed(arguments: Arguments) -> Result<(), Failure> {
     )?;
     let mut index = 0;
     if !from_stdin {
-        return print_embeddings(&mut embedder, &texts, &mut index);
+        return print_embeddings(model.tokenizer(), &mut embedder, &texts, &mut index);
     }
     let mut stdin = io::stdin().lock();
     loop {
@@ -113,7 +115,7 @@ pub fn embed(arguments: Arguments) -> Result<(), Failure> {
         if lines.is_empty() {
             break;
         }
-        print_embeddings(&mut embedder, &lines, &mut index)?;
+        print_embeddings(model.tokenizer(), &mut embedder, &lines, &mut index)?;
     }
     match index {
         0 => error(
@@ -155,6 +157,7 @@ fn read_lines(stdin: &mut impl BufRead, before: usize) -> Result<Vec<String>, Fa
 
 /// Prints a line for each text and counts them.
 fn print_embeddings(
+    tokenizer: Option<&Tokenizer>,
     embedder: &mut Embedder,
     texts: &[String],
     index: &mut usize,
@@ -164,6 +167,7 @@ fn print_embeddings(
         tokens.push(embedder.tokens(text)?);
     }
     let slices: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
+    warn_of_doubled_starts(tokenizer, slices.iter().copied());
     let embeddings = embedder.embed_tokens(&slices)?;
     let mut lines = String::new();
     for (embedding, tokens) in embeddings.iter().zip(&tokens) {

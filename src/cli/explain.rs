@@ -1,11 +1,11 @@
 //! `smallmind explain`: prints where each rule fired, and what stopped it where it nearly fired.
 
 use clap::Args;
-use smallmind::model::{ModelFiles, compile};
 
 use super::arguments::GraphArguments;
 use super::failure::{Failure, print, print_json};
 use super::model_argument::ModelArguments;
+use super::opened::compile_model;
 
 /// Arguments of `explain`.
 #[derive(Args)]
@@ -22,8 +22,7 @@ pub struct Arguments {
 /// Run the subcommand.
 pub fn explain(arguments: Arguments) -> Result<(), Failure> {
     let options = arguments.graph.options().near_misses(true);
-    let files = ModelFiles::open_headers(&arguments.model.only()?.source()?, &options)?;
-    let compiled = compile(&files, &options)?;
+    let (_, compiled) = compile_model(&arguments.model.only()?.source()?, &options)?;
     if arguments.json {
         print_json(&compiled.report)
     } else {

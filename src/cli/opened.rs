@@ -1,15 +1,32 @@
-//! Opening a model for a command that computes with it.
+//! Opening a model for a command. Whatever the command does with it, what the model does not do as its files mean it is told
+//! on stderr.
 
-use smallmind::model::Source;
-use smallmind::{Model, Options};
+use smallmind::model::{Compiled, ModelFiles, Source, compile};
+use smallmind::{Model, Options, Warning};
 
 use super::failure::{Failure, warn};
 
-/// Opens the model, and prints its warnings on stderr.
+/// The model, ready to run.
 pub fn open_model(source: Source, options: &Options) -> Result<Model, Failure> {
     let model = Model::open(source, options)?;
-    for warning in model.warnings() {
+    tell(model.warnings());
+    Ok(model)
+}
+
+/// The model's files and its graph; no weights are read.
+pub fn compile_model(
+    source: &Source,
+    options: &Options,
+) -> Result<(ModelFiles, Compiled), Failure> {
+    let files = ModelFiles::open_headers(source, options)?;
+    let compiled = compile(&files, options)?;
+    tell(&compiled.warnings);
+    Ok((files, compiled))
+}
+
+/// Say on stderr what a model's files say and the model does not do.
+pub fn tell(warnings: &[Warning]) {
+    for warning in warnings {
         warn(&warning.to_string());
     }
-    Ok(model)
 }

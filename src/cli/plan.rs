@@ -4,12 +4,12 @@ use bytesize::ByteSize;
 use clap::Args;
 use serde::Serialize;
 use smallmind::EngineMemory;
-use smallmind::model::{ModelFiles, compile};
 use smallmind::plan::MemoryReport;
 
 use super::arguments::{GraphArguments, PlanArguments, ThreadArguments};
 use super::failure::{Failure, print, print_json};
 use super::model_argument::ModelArguments;
+use super::opened::compile_model;
 
 /// Arguments of `plan`.
 #[derive(Args)]
@@ -57,8 +57,7 @@ pub fn plan(arguments: Arguments) -> Result<(), Failure> {
     let mut options = arguments.threads.add_to(options);
     options.prefix_cache = arguments.prefix_cache;
     options.sequences = arguments.parallel.unwrap_or(1) as usize;
-    let files = ModelFiles::open_headers(&arguments.model.only()?.source()?, &options)?;
-    let compiled = compile(&files, &options)?;
+    let (files, compiled) = compile_model(&arguments.model.only()?.source()?, &options)?;
     let report = MemoryReport::new(&compiled.plan, compiled.weight_bytes)
         .with_tokenizer(files.tokenizer_estimate());
     let engine = match arguments.parallel {

@@ -19,6 +19,7 @@ use super::arguments::ThreadArguments;
 use super::failure::{Failure, error, print, usage};
 use super::interrupt;
 use super::model_argument::ModelArguments;
+use super::opened::tell;
 
 /// Arguments of `quantize`.
 #[derive(Args)]
@@ -90,6 +91,7 @@ pub fn quantize(arguments: Arguments) -> Result<(), Failure> {
         return error(format!("{} exists; --force replaces it", output.display()));
     }
     let quantization = Quantization::plan(&input, types, graph.as_deref())?;
+    tell(quantization.warnings());
     if writes_into(&output, &input).unwrap_or(false) {
         return error(format!(
             "{} and {} are the same file, which can't be read while it is written",

@@ -14,7 +14,7 @@ use smallmind::{Finish, GenerateError, GenerateOptions, Generation, Model, Sessi
 
 use super::arguments::{LoadArguments, PlanArguments, ThreadArguments};
 use super::chat::{self, TemplateArguments};
-use super::doubled::warn_of_doubled_start;
+use super::doubled::warn_of_doubled_starts;
 use super::ending;
 use super::failure::{Failure, error, note, print, usage};
 use super::interrupt;
@@ -180,7 +180,7 @@ fn prompt_tokens(
     let tokens = model.prompt_tokens(session, prompt, options)?;
     let (taken, context) = (session.position(), session.context());
     if taken == 0 {
-        warn_of_doubled_start(model.tokenizer(), &tokens);
+        warn_of_doubled_starts(model.tokenizer(), [tokens.as_slice()]);
     }
     if tokens.len() > context - taken {
         let after = match taken {

@@ -8,6 +8,7 @@ use smallmind::model::{Logits, Text};
 use smallmind::{Model, Score, ScoreOptions};
 
 use super::arguments::{LoadArguments, PlanArguments, ThreadArguments};
+use super::doubled::warn_of_doubled_starts;
 use super::failure::{Failure, print, print_json, usage};
 use super::interrupt;
 use super::model_argument::ModelArguments;
@@ -76,7 +77,9 @@ pub fn score(arguments: Arguments) -> Result<(), Failure> {
     let mut session = model.session()?;
     let cancel = interrupt::catch()?;
     let options = ScoreOptions::new().top(arguments.top).cancel(&cancel);
-    let score = model.score(&mut session, &text, &options);
+    let tokens = model.encode(&text)?;
+    warn_of_doubled_starts(model.tokenizer(), [tokens.as_slice()]);
+    let score = model.score_tokens(&mut session, &tokens, &options);
     if cancel.is_cancelled() {
         return Err(Failure::Interrupted);
     }

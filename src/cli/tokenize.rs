@@ -7,7 +7,7 @@ use clap::Args;
 use smallmind::model::open_tokenizer;
 use smallmind::text::tokenizer::Tokenizer;
 
-use super::doubled::warn_of_doubled_start;
+use super::doubled::warn_of_doubled_starts;
 use super::failure::{Failure, error, print};
 use super::input::read_text;
 use super::model_argument::ModelArguments;
@@ -54,7 +54,7 @@ pub fn tokenize(arguments: Arguments) -> Result<(), Failure> {
         true => tokenizer.encode_plain(&input)?,
         false => tokenizer.encode(&input, true)?,
     };
-    warn_of_doubled_start(Some(&tokenizer), &ids);
+    warn_of_doubled_starts(Some(&tokenizer), [ids.as_slice()]);
     let mut line = String::with_capacity(ids.len() * 6);
     for id in ids {
         let blank = if line.is_empty() { "" } else { " " };

@@ -21,7 +21,7 @@ use crate::files::weight_files::WeightFilesError;
 use crate::graph::{Graph, Value as GraphValue};
 use crate::language::value::Value;
 use crate::model::{
-    Configuration, GGUF_GRAPH, ModelError, ModelFiles, Options, Source, choose_graph,
+    Configuration, GGUF_GRAPH, ModelError, ModelFiles, Options, Source, Warning, choose_graph,
 };
 use crate::text::tokenizer::Tokenizer;
 use crate::types::DType;
@@ -43,6 +43,7 @@ pub(super) struct FolderPlan {
     pub folder: Folder,
     pub keys: Vec<NewKey>,
     pub tensors: Vec<Planned>,
+    pub warnings: Vec<Warning>,
     tokenizer: Option<Tokenizer>,
     made: ToGguf,
 }
@@ -60,6 +61,7 @@ impl FolderPlan {
             return Err(ModelError::Files(WeightFilesError::NoWeights { folder }).into());
         };
         let mut made = to_gguf(&files.graph, &files.config, &headers).map_err(ModelError::from)?;
+        let warnings = files.warnings().map_err(ModelError::from)?;
         let text = |key: &str, value: &str| NewKey::text(key, value);
         let mut keys = vec![
             text("general.architecture", &made.architecture),
@@ -115,6 +117,7 @@ impl FolderPlan {
         Ok(FolderPlan {
             tensors: tensors.collect(),
             keys,
+            warnings,
             tokenizer,
             folder: Folder {
                 files,

@@ -71,8 +71,8 @@ pub(super) fn vocabulary(
     Ok((Some(tokenizer), keys))
 }
 
-/// Adds to `json`, the contents of a tokenizer.json, the tokens that other files add. A token beyond the model's `count`
-/// tokens, such as padding that only names a token, has no row in any weight, so it is left out.
+/// Adds to `json`, the contents of a tokenizer.json, the tokens that other files add, and what they say of its own. A token
+/// beyond the model's `count` tokens, such as padding that only names one, is in no weight, and so is left out.
 fn add_tokens_beside(json: &mut Json, tokenizer: &Tokenizer, count: Option<usize>) {
     let Some(file) = json.as_object_mut() else {
         return;
@@ -85,12 +85,17 @@ fn add_tokens_beside(json: &mut Json, tokenizer: &Tokenizer, count: Option<usize
         return;
     };
     for token in tokenizer.added_tokens() {
-        let is_known = own
-            .iter()
-            .any(|other| other.get("content") == token.get("content"));
+        let is_it = |other: &&mut Json| other.get("content") == token.get("content");
+        if let Some(known) = own.iter_mut().find(is_it) {
+            // Its id is the file's business, and looked at there.
+            let id = known.get("id").cloned();
+            *known = token;
+            known["id"] = id.unwrap_or(Json::Null);
+            continue;
+        }
         let id = token.get("id").and_then(Json::as_u64);
         let has_weights = id.is_some_and(|id| count.is_none_or(|count| id < count as u64));
-        if !is_known && has_weights {
+        if has_weights {
             own.push(token);
         }
     }

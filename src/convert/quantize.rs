@@ -22,6 +22,7 @@ use crate::exec::pool::Pool;
 use crate::files::gguf::{GgufFile, TensorType, is_gguf, open_parts};
 use crate::files::weight_file::Open;
 use crate::kernels::float_environment::FloatEnvironment;
+use crate::model::Warning;
 use crate::types::DType;
 
 /// Keys that are not copied because they describe the old file.
@@ -83,6 +84,7 @@ pub struct Quantization {
     input: Input,
     keys: Vec<NewKey>,
     tensors: Vec<Planned>,
+    warnings: Vec<Warning>,
 }
 
 /// What is quantized.
@@ -126,6 +128,7 @@ impl Quantization {
                 input: Input::Folder(Box::new(plan.folder)),
                 keys: plan.keys,
                 tensors: plan.tensors,
+                warnings: plan.warnings,
             });
         }
         // Only folders have a graph file.
@@ -180,11 +183,17 @@ impl Quantization {
             input: Input::Parts(parts),
             keys,
             tensors,
+            warnings: Vec::new(),
         })
     }
 
-    /// Writes the new file with the threads of `pool`. The whole model is never in memory: the input is mapped, and each thread
-    /// keeps 2^19 elements. With a folder, one tensor at a time is in memory.
+    /// What the folder's files say and the new file does not; nothing of a GGUF file, all of whose keys are copied.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// Writes the new file with the threads of `pool`. The model is never in memory as a whole: the input is mapped, and each
+    /// thread holds 2^19 elements. Of a folder, one tensor at a time is in memory.
     ///
     /// `progress` is called after each piece, and may ask to stop.
     ///

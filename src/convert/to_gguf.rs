@@ -277,7 +277,7 @@ fn value_of(
                 let message = format!("{}: '{}' can't be {kind}", step.op, attribute.name);
                 (attribute.position, vec![message])
             })?;
-            given.push((attribute.name.as_str(), found));
+            given.push((&*attribute.name, found));
         }
         let op = Op::new(&step.op, &given).map_err(fail)?;
         let mut inputs = vec![Some(value)];

@@ -1,5 +1,7 @@
 //! The editor: the only way to change a graph.
 
+use std::fmt::Write;
+
 use smallvec::smallvec;
 
 use super::GraphError;
@@ -14,6 +16,8 @@ pub struct Editor<'g> {
     graph: &'g mut Graph,
     /// The place of new nodes; `None` means the next free one for each.
     place: Option<u32>,
+    /// Where names with numbers are written, before they are known to be free.
+    numbered: String,
 }
 
 impl Graph {
@@ -25,7 +29,11 @@ impl Graph {
 
 impl<'g> Editor<'g> {
     pub(super) fn new(graph: &'g mut Graph) -> Self {
-        Editor { graph, place: None }
+        Editor {
+            graph,
+            place: None,
+            numbered: String::new(),
+        }
     }
 
     /// The graph as it is now.
@@ -35,7 +43,13 @@ impl<'g> Editor<'g> {
 
     /// Until the next call, new nodes take the place of `id` in the order of the file.
     pub fn at(&mut self, id: NodeId) {
-        self.place = Some(self.graph.node(id).place);
+        self.place = Some(self.graph.nodes.place(id));
+    }
+
+    /// Make room for so many more nodes of one output each, so that the graph's tables grow once.
+    pub fn reserve(&mut self, nodes: usize) {
+        self.graph.nodes.reserve(nodes);
+        self.graph.names.reserve(nodes);
     }
 
     /// The value of an input, which is added in front of all else where the graph lacks it.
@@ -83,7 +97,6 @@ impl<'g> Editor<'g> {
         let node = Node {
             kind: Kind::Constant(literal),
             outputs: smallvec![output],
-            place: 0,
         };
         self.insert(node, 0)
     }
@@ -100,29 +113,33 @@ impl<'g> Editor<'g> {
         let node = Node {
             kind,
             outputs: smallvec![output],
-            place: 0,
         };
         Ok(self.insert(node, 0))
     }
 
-    fn insert(&mut self, mut node: Node, slots: usize) -> NodeId {
-        node.place = self.place.unwrap_or_else(|| {
+    fn insert(&mut self, node: Node, slots: usize) -> NodeId {
+        let place = self.place.unwrap_or_else(|| {
             self.graph.next_place += 1;
             self.graph.next_place
         });
         self.graph.known = Known::default();
-        self.graph.nodes.add(node, slots)
+        self.graph.nodes.add(node, place, slots)
     }
 
     /// A free name: `wanted`, or `wanted` with a number.
     pub fn free_name(&mut self, wanted: &str) -> Name {
-        let mut name: Name = wanted.into();
-        let mut number = 2;
         let names = &mut self.graph.names;
-        while names.contains(&name) {
-            name = format!("{wanted}#{number}").into();
+        let numbered = &mut self.numbered;
+        numbered.clear();
+        numbered.push_str(wanted);
+        let mut number = 2u32;
+        while names.contains(numbered.as_str()) {
+            numbered.truncate(wanted.len());
+            // Writing into a string can't fail.
+            let _ = write!(numbered, "#{number}");
             number += 1;
         }
+        let name: Name = numbered.as_str().into();
         names.insert(name.clone());
         name
     }
@@ -155,7 +172,6 @@ impl<'g> Editor<'g> {
         let node = Node {
             kind: Kind::Op(op),
             outputs,
-            place: 0,
         };
         let id = self.insert(node, inputs.len());
         for (slot, value) in inputs.iter().enumerate() {
@@ -250,17 +266,19 @@ impl<'g> Editor<'g> {
         }
         let is_dead = |id: &NodeId| !live[id.index()] && graph.node(*id).kind != Kind::Input;
         let mut dead: Vec<NodeId> = graph.ids().filter(is_dead).collect();
-        dead.sort_by_key(|&id| (graph.node(id).place, id));
+        dead.sort_by_key(|&id| (graph.nodes.place(id), id));
         let mut names = Vec::new();
-        for id in dead {
+        // The last first, so that their ids are given out again in the file's order, and neighbours lie side by side.
+        for id in dead.into_iter().rev() {
             self.graph.known = Known::default();
             let node = self.graph.nodes.remove(id);
-            for output in node.into_iter().flat_map(|node| node.outputs) {
+            for output in node.into_iter().flat_map(|node| node.outputs).rev() {
                 self.graph.names.remove(&output.name);
                 names.push(output.name);
             }
         }
         self.graph.known.is_swept = true;
+        names.reverse();
         names
     }
 }

@@ -78,8 +78,6 @@ pub struct Node {
     pub kind: Kind,
     /// The outputs; one entry except for ops with several outputs.
     pub outputs: SmallVec<[Output; 1]>,
-    /// The place in the file, which a replacement of the node inherits: it orders nodes that no edge orders.
-    pub(super) place: u32,
 }
 
 impl Node {

@@ -6,6 +6,7 @@
 use smallvec::SmallVec;
 
 use super::node::{Node, NodeId, Value};
+use crate::ops::OpDef;
 
 /// The content of one input slot. Numbers are narrow so that many edges fit into a cache line; more nodes, outputs or slots
 /// than they can count fit in no memory.
@@ -44,13 +45,26 @@ struct Lines {
     readers: SmallVec<[Reader; 4]>,
 }
 
+/// What walks over the whole graph ask of each node. It lies apart from the node, which is many times as large.
+#[derive(Clone, Copy, Default, Debug)]
+struct Mark {
+    /// The definition of its op; `None` if it is not an op.
+    op: Option<&'static OpDef>,
+    /// Place in the file, inherited by what replaces the node: orders nodes that no line orders.
+    place: u32,
+    /// Whether the node is there.
+    is_there: bool,
+}
+
 /// The nodes of a graph, by [`NodeId`].
 #[derive(Clone, Default, Debug)]
 pub(super) struct Storage {
     nodes: Vec<Option<Node>>,
     /// As many as `nodes`.
     lines: Vec<Lines>,
-    /// Ids of removed nodes; the last one is reused first.
+    /// As many as there are of `nodes`.
+    marks: Vec<Mark>,
+    /// Ids of nodes that were removed, the next to be given out last.
     free: Vec<NodeId>,
 }
 
@@ -69,7 +83,24 @@ impl Storage {
 
     /// Whether the node exists.
     pub fn contains(&self, id: NodeId) -> bool {
-        self.nodes.get(id.index()).is_some_and(Option::is_some)
+        self.marks.get(id.index()).is_some_and(|mark| mark.is_there)
+    }
+
+    /// The definition of the node's op; `None` if the node is not an op.
+    pub fn def(&self, id: NodeId) -> Option<&'static OpDef> {
+        self.marks[id.index()].op
+    }
+
+    /// The node's place in the file, or the place of the node that it replaces.
+    pub fn place(&self, id: NodeId) -> u32 {
+        self.marks[id.index()].place
+    }
+
+    /// Make room for so many more nodes.
+    pub fn reserve(&mut self, nodes: usize) {
+        self.nodes.reserve(nodes);
+        self.lines.reserve(nodes);
+        self.marks.reserve(nodes);
     }
 
     /// A bound on [`NodeId::index`].
@@ -99,13 +130,20 @@ impl Storage {
         readers.map(|reader| (reader.node, reader.slot as usize, reader.output as usize))
     }
 
-    /// Adds a node with that many slots, all absent.
-    pub fn add(&mut self, node: Node, slots: usize) -> NodeId {
+    /// Add a node at that place in the file's order, with that many slots, all absent.
+    pub fn add(&mut self, node: Node, place: u32, slots: usize) -> NodeId {
         let id = self.free.pop().unwrap_or_else(|| {
             self.nodes.push(None);
             self.lines.push(Lines::default());
+            self.marks.push(Mark::default());
             NodeId::from_index(self.nodes.len() - 1)
         });
+        let op = node.op().map(|op| op.def());
+        self.marks[id.index()] = Mark {
+            op,
+            place,
+            is_there: true,
+        };
         self.nodes[id.index()] = Some(node);
         self.lines[id.index()].operands = SmallVec::from_elem(None, slots);
         id
@@ -154,6 +192,7 @@ impl Storage {
             self.disconnect(node, slot as usize);
         }
         self.free.push(id);
+        self.marks[id.index()] = Mark::default();
         self.nodes[id.index()].take()
     }
 }
@@ -174,7 +213,6 @@ mod tests {
         Node {
             kind: Kind::Constant(Literal::Int(0)),
             outputs: smallvec![output],
-            place: 0,
         }
     }
 
@@ -199,7 +237,7 @@ mod tests {
     fn edges_are_added_and_removed_at_both_ends() {
         let mut storage = Storage::default();
         for _ in 0..9 {
-            storage.add(node(), 3);
+            storage.add(node(), 0, 3);
         }
         // A fixed walk through all kinds of changes.
         let mut state = 7u64;
@@ -214,7 +252,7 @@ mod tests {
             let (reader, source) = (ids[below(ids.len())], ids[below(ids.len())]);
             match below(12) {
                 0 if ids.len() > 2 => assert!(storage.remove(reader).is_some()),
-                1 => assert!(!ids.contains(&storage.add(node(), 3))),
+                1 => assert!(!ids.contains(&storage.add(node(), 0, 3))),
                 2 | 3 => storage.disconnect(reader, below(3)),
                 _ => storage.connect(reader, below(3), source.into()),
             }

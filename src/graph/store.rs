@@ -1,15 +1,16 @@
 //! The graph itself, read-only: all queries, and no changes.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::BinaryHeap;
 use std::sync::{Arc, OnceLock};
 
+use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 use super::GraphError;
 use super::node::{Kind, Name, Node, NodeId, Value};
 use super::storage::Storage;
-use crate::ops::{Op, Types};
+use crate::ops::{Op, OpDef, Types};
 use crate::types::{DType, Literal, Type};
 
 /// What a value depends on.
@@ -100,7 +101,7 @@ pub(super) struct Known {
 pub struct Graph {
     pub(super) nodes: Storage,
     /// Every name in the graph.
-    pub(super) names: HashSet<Name>,
+    pub(super) names: FxHashSet<Name>,
     pub(super) known: Known,
     /// The values that the graph computes, in the order of the file.
     pub(super) outputs: Vec<Value>,
@@ -121,6 +122,14 @@ impl Graph {
         self.nodes.node(id)
     }
 
+    /// The definition of a node's op; `None` if the node is not an op.
+    ///
+    /// # Panics
+    /// If the id is not below [`Graph::id_bound`].
+    pub fn def(&self, id: NodeId) -> Option<&'static OpDef> {
+        self.nodes.def(id)
+    }
+
     /// Whether the node is in the graph.
     pub fn contains(&self, id: NodeId) -> bool {
         self.nodes.contains(id)
@@ -133,9 +142,7 @@ impl Graph {
 
     /// The number of nodes that are ops.
     pub fn op_count(&self) -> usize {
-        self.ids()
-            .filter(|&id| self.node(id).op().is_some())
-            .count()
+        self.ids().filter(|&id| self.def(id).is_some()).count()
     }
 
     /// All nodes, in no particular order.
@@ -190,7 +197,7 @@ impl Graph {
             .filter(|&(_, _, output)| output == value.output)
             .map(|(node, slot, _)| (node, slot))
             .collect();
-        users.sort_by_key(|&(node, slot)| (self.node(node).place, node, slot));
+        users.sort_by_key(|&(node, slot)| (self.nodes.place(node), node, slot));
         users
     }
 
@@ -224,7 +231,7 @@ impl Graph {
         for id in self.ids() {
             waiting[id.index()] = self.nodes.operands(id).flatten().count();
         }
-        let key = |id: NodeId| Reverse((self.node(id).place, id));
+        let key = |id: NodeId| Reverse((self.nodes.place(id), id));
         let ready = self.ids().filter(|id| waiting[id.index()] == 0);
         let mut ready: BinaryHeap<_> = ready.map(key).collect();
         let mut order = Vec::with_capacity(self.nodes.count());

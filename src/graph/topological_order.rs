@@ -5,7 +5,7 @@
 //! the nodes that lead to it get the lowest of their ranks, the nodes it leads to the highest.
 
 use rustc_hash::FxHashSet;
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::node::NodeId;
 use super::store::Graph;
@@ -66,7 +66,7 @@ impl TopologicalOrder {
     /// Gives the nodes `added` the ranks of the nodes `removed`, which nothing in the order reads any more. Each of `added`
     /// may read those before it; `added` is at most as long as `removed`.
     pub fn replace(&mut self, graph: &Graph, removed: &[NodeId], added: &[NodeId]) {
-        let mut free: Vec<usize> = removed.iter().map(|&id| self.rank(id)).collect();
+        let mut free: SmallVec<[usize; 8]> = removed.iter().map(|&id| self.rank(id)).collect();
         free.sort_unstable();
         for &id in removed {
             self.set(id, UNRANKED);
@@ -90,7 +90,7 @@ impl TopologicalOrder {
         moved.push(id);
         moved.extend(self.reached(graph, id, Direction::Readers, |rank| rank <= highest));
         self.set(id, rank);
-        let mut ranks: Vec<usize> = moved.iter().map(|&id| self.rank(id)).collect();
+        let mut ranks: SmallVec<[usize; 8]> = moved.iter().map(|&id| self.rank(id)).collect();
         ranks.sort_unstable();
         for (id, rank) in moved.into_iter().zip(ranks) {
             self.set(id, rank);
@@ -118,10 +118,10 @@ impl TopologicalOrder {
         from: NodeId,
         direction: Direction,
         within: impl Fn(usize) -> bool,
-    ) -> Vec<NodeId> {
-        let mut seen = FxHashSet::from_iter([from]);
-        let mut found = Vec::new();
-        let mut stack = vec![from];
+    ) -> SmallVec<[NodeId; 8]> {
+        let mut seen = FxHashSet::default();
+        let mut found = SmallVec::new();
+        let mut stack: SmallVec<[NodeId; 8]> = smallvec![from];
         while let Some(id) = stack.pop() {
             for next in direction.from(graph, id) {
                 let rank = self.rank(next);

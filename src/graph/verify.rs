@@ -1,6 +1,6 @@
 //! The verifier: what must be true of every graph, after loading and after each pass.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashSet;
 
 use super::GraphError;
 use super::node::{Kind, Name};
@@ -18,19 +18,16 @@ pub fn verify(graph: &Graph) -> Result<(), GraphError> {
     for id in graph.ids().filter(|id| !in_order[id.index()]) {
         problems.push(format!("node \"{}\" is on a cycle", graph.node(id).name()));
     }
-    let mut names: HashMap<&Name, usize> = HashMap::new();
+    let mut names: FxHashSet<&Name> = FxHashSet::default();
+    names.reserve(order.len());
     for id in graph.ids() {
         for output in &graph.node(id).outputs {
-            *names.entry(&output.name).or_default() += 1;
+            if !names.insert(&output.name) {
+                let message = format!("the name \"{}\" stands several times", output.name);
+                problems.push(message);
+            }
         }
     }
-    let mut taken: Vec<_> = names.into_iter().filter(|(_, n)| *n > 1).collect();
-    taken.sort();
-    problems.extend(
-        taken
-            .iter()
-            .map(|(name, n)| format!("the name \"{name}\" stands {n} times")),
-    );
     for &id in order.iter() {
         let node = graph.node(id);
         let Kind::Op(op) = &node.kind else { continue };

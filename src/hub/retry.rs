@@ -1,6 +1,6 @@
 //! Decides how often and when a request is tried again.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use super::HubOptions;
 use super::trouble::Trouble;
@@ -13,10 +13,6 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// The time between two checks whether the caller wants to end a wait.
 const LOOK: Duration = Duration::from_millis(50);
-const SECONDS_PER_DAY: i64 = 86_400;
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
 
 /// Decides whether another try is worthwhile, and waits for it.
 pub struct Patience<'a> {
@@ -93,8 +89,8 @@ pub fn wait_asked_for(retry_after: Option<&str>, rate_limit: Option<&str>) -> Op
     let after = retry_after.and_then(|text| {
         let seconds = text.parse().ok().map(Duration::from_secs);
         seconds.or_else(|| {
-            let since = date(text)?.duration_since(SystemTime::now());
-            Some(since.unwrap_or_default())
+            let moment = httpdate::parse_http_date(text).ok()?;
+            Some(moment.duration_since(SystemTime::now()).unwrap_or_default())
         })
     });
     after.or_else(|| {
@@ -104,56 +100,9 @@ pub fn wait_asked_for(retry_after: Option<&str>, rate_limit: Option<&str>) -> Op
     })
 }
 
-/// Reads a time that HTTP writes as `Sun, 06 Nov 1994 08:49:37 GMT`.
-fn date(text: &str) -> Option<SystemTime> {
-    let (_, rest) = text.split_once(", ")?;
-    let mut words = rest.split(' ');
-    let day: i64 = words.next()?.parse().ok()?;
-    let month = words.next()?;
-    let month = MONTHS.iter().position(|name| *name == month)? as i64;
-    let year: i64 = words.next()?.parse().ok()?;
-    let mut time = words
-        .next()?
-        .split(':')
-        .map(|part| part.parse::<i64>().ok());
-    let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
-    if words.next() != Some("GMT") || !(1970..=9999).contains(&year) {
-        return None;
-    }
-    // Years begin in March here, so that a leap day is the last of its year.
-    let years = if month < 2 { year - 1 } else { year };
-    let months = (month + 10) % 12;
-    let days = 365 * years + years / 4 - years / 100 + years / 400 + (153 * months + 2) / 5 + day;
-    // Days from the first of March of year 0 to the first of January 1970.
-    let days = days - 719_469;
-    let seconds = days * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second;
-    UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dates_of_http_are_moments() {
-        for (text, seconds) in [
-            ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_777),
-            ("Tue, 29 Feb 2028 23:59:59 GMT", 1_835_481_599),
-            ("Fri, 01 Mar 2030 00:00:00 GMT", 1_898_553_600),
-        ] {
-            let moment = UNIX_EPOCH + Duration::from_secs(seconds);
-            assert_eq!(date(text), Some(moment), "{text}");
-        }
-        for text in [
-            "",
-            "soon",
-            "Sun, 06 Nov 1994 08:49:37",
-            "Sun, x Nov 1994 08:49:37 GMT",
-        ] {
-            assert_eq!(date(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn answers_say_how_long_to_wait() {
@@ -163,9 +112,20 @@ mod tests {
             seconds(7)
         );
         assert_eq!(wait_asked_for(None, Some("\"api\";r=0;t=55")), seconds(55));
-        let past = Some("Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(wait_asked_for(past, None), seconds(0));
-        assert_eq!(wait_asked_for(Some("soon"), None), None);
+        // HTTP knows three forms of a moment.
+        for past in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
+            assert_eq!(wait_asked_for(Some(past), None), seconds(0), "{past}");
+        }
+        let soon = SystemTime::now() + Duration::from_secs(100);
+        let wait = wait_asked_for(Some(&httpdate::fmt_http_date(soon)), None).unwrap();
+        assert!((90..=100).contains(&wait.as_secs()), "{wait:?}");
+        for none in ["soon", "", "-1", "Sun, x Nov 1994 08:49:37 GMT"] {
+            assert_eq!(wait_asked_for(Some(none), None), None, "{none}");
+        }
         assert_eq!(wait_asked_for(None, None), None);
     }
 

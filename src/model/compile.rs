@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::limits::limits;
 use super::{Activations, Configuration, Logits, ModelError, ModelFiles, Options, Warning};
 use crate::architecture::bind::{bind, find_tensor};
-use crate::architecture::config_keys::{self, Effect, UnreadKey, read_keys, refuse, unread_keys};
+use crate::architecture::config_keys;
 use crate::architecture::expand::expand;
 use crate::architecture::parameters::{ParameterSource, SourceKind};
 use crate::architecture::used::CONTEXT;
@@ -44,9 +44,6 @@ pub struct Compiled {
     /// Tensors that the weight files may have although no node reads them; `*` stands for any text.
     #[cfg_attr(not(feature = "internals"), allow(dead_code))] // Shown by the program.
     pub ignore: Vec<String>,
-    /// Keys of the configuration whose values are in the graph.
-    #[cfg_attr(not(feature = "internals"), allow(dead_code))] // Shown by the program.
-    pub ignore_keys: Vec<String>,
     /// The model's parameters.
     #[cfg_attr(not(feature = "internals"), allow(dead_code))] // Shown by the program.
     pub params: BTreeMap<String, Value>,
@@ -80,9 +77,8 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
             .as_ref()
             .is_some_and(|headers| find_tensor(headers, prefixes, name).is_some())
     };
-    let unread_keys = unread_keys(&files.graph, &files.config)?;
     let expanded = expand(&files.graph, &files.config, &has)?;
-    refuse(&files.graph, &files.config, &unread_keys)?;
+    let mut warnings = files.warnings()?;
     let mut decode = bind(&files.graph.file, &expanded, headers.as_ref())?;
     decode.edit().sweep();
     verify(&decode)?;
@@ -124,7 +120,6 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
     if options.logits == Logits::Last && !bidirectional {
         report.append(passes.run_prefill(&mut prefill, &pass_options)?);
     }
-    let mut warnings = key_warnings(files, &unread_keys);
     let stated = stated_context(&files.config, &expanded.params)?;
     let context = context(stated, limits.positions, options)?;
     if let Some(stated) = stated.filter(|stated| *stated < context) {
@@ -183,11 +178,9 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         .map(|id| decode.ty(id.into()).bytes(StepSize::ONE))
         .sum();
     let (eos, bos) = (files.config.eos_tokens(), files.config.bos_token());
-    warnings.extend(eos.wrong.into_iter().chain(bos.wrong));
     Ok(Compiled {
         graph_file: files.graph.file.clone(),
         ignore: expanded.ignore,
-        ignore_keys: read_keys(&files.graph, &files.config, &unread_keys)?,
         params: expanded.params,
         decode,
         prefill,
@@ -202,35 +195,7 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
     })
 }
 
-/// Warnings about keys that the graph file does not read.
-fn key_warnings(files: &ModelFiles, unread: &[UnreadKey]) -> Vec<Warning> {
-    let keys = |replaced: bool| -> Vec<String> {
-        let keys = unread.iter();
-        let keys = keys.filter(|key| key.effect == Effect::Changes && key.replaced == replaced);
-        keys.map(UnreadKey::to_string).collect()
-    };
-    let config = files.config.describe();
-    let mut warnings = Vec::new();
-    let replaced = keys(true);
-    if !replaced.is_empty() {
-        warnings.push(Warning::ReplacedKeys {
-            config: config.clone(),
-            keys: replaced,
-        });
-    }
-    let unread = keys(false);
-    if !unread.is_empty() {
-        let graph = files.graph.file.clone();
-        warnings.push(Warning::UnreadKeys {
-            config,
-            graph,
-            keys: unread,
-        });
-    }
-    warnings
-}
-
-/// The maximum number of positions that the model states, in the parameter `context` or else in a key known for it.
+/// The most positions that the model states: by the parameter `context`, else by a key that is known to.
 fn stated_context(
     config: &Configuration,
     params: &BTreeMap<String, Value>,

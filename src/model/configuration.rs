@@ -62,7 +62,7 @@ impl Configuration {
             }
             Configuration::Gguf(metadata) => {
                 let mut all = TokenIds::default();
-                for key in [EOS, "eot_token_id", "eom_token_id"] {
+                for key in GGUF_ENDS {
                     all.add(metadata_ids(metadata, key));
                 }
                 all
@@ -138,15 +138,15 @@ impl TokenIds {
 }
 
 /// The key of the tokens that end a text.
-const EOS: &str = "eos_token_id";
-/// The key of the token that begins a text.
-const BOS: &str = "bos_token_id";
+pub(super) const EOS: &str = "eos_token_id";
+/// The keys of the tokens that end a text or a turn in GGUF files, each a token or a list of tokens. Ollama writes the list.
+const GGUF_ENDS: [&str; 4] = [EOS, "eos_token_ids", "eot_token_id", "eom_token_id"];
+/// The key of the token that begins one.
+pub(super) const BOS: &str = "bos_token_id";
 
-/// The tokens that a JSON file names under a key, at the top level or in `text_config`.
+/// The tokens that a JSON file names under a key.
 fn json_ids(file: &str, config: &Json, key: &str) -> TokenIds {
-    let own = config.get(key).filter(|value| !value.is_null());
-    let nested = || config.get("text_config").and_then(|text| text.get(key));
-    match own.or_else(nested) {
+    match config.get(key) {
         Some(value) => TokenIds::of(file, key, &from_json(value.clone())),
         None => TokenIds::default(),
     }
@@ -186,16 +186,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn eos_may_be_a_number_a_list_nested_or_absent() {
+    fn eos_may_be_a_number_a_list_or_absent() {
         let eos_tokens = |json: &Json| json_ids("config.json", json, EOS).ids;
         assert_eq!(eos_tokens(&json!({"eos_token_id": 2})), [2]);
         assert_eq!(
             eos_tokens(&json!({"eos_token_id": [2, 128009, 2]})),
             [2, 128009]
-        );
-        assert_eq!(
-            eos_tokens(&json!({"eos_token_id": null, "text_config": {"eos_token_id": 106}})),
-            [106]
         );
         assert!(eos_tokens(&json!({"eos_token_id": null})).is_empty());
         assert_eq!(

@@ -38,6 +38,8 @@ pub struct ModelFiles {
     pub graph_origin: GraphOrigin,
     /// The model's folder, on disk or in memory, if it has one.
     pub folder: Option<Folder>,
+    /// How the names of the model's tensors begin, where the files hold other models' too.
+    beginnings: Option<Vec<String>>,
 }
 
 impl ModelFiles {
@@ -69,7 +71,8 @@ impl ModelFiles {
             Place::Folder(folder) => ModelFiles::of_folder(folder, given, open),
             Place::Config(path) => {
                 let text = read_text(&path, LARGEST_TEXT)?;
-                let config = configuration(&path.display().to_string(), &text, None)?;
+                // Without weights, no names are looked for.
+                let (config, _) = configuration(&path.display().to_string(), &text, None)?;
                 ModelFiles::new(path, config, None, None, given)
             }
             Place::Gguf(path) => {
@@ -103,13 +106,12 @@ impl ModelFiles {
         let generation = generation.then(|| read_json(&folder, GENERATION));
         let label = folder.path(CONFIG).display().to_string();
         let generation = generation.transpose()?;
-        let Some(inner) = text_model::configuration(&text) else {
-            let config = configuration(&label, &text, generation)?;
-            return ModelFiles::new(folder.name(), config, weights, Some(folder), given);
-        };
-        let config = configuration(&label, &inner, generation)?;
+        let (config, is_part) = configuration(&label, &text, generation)?;
         let mut files = ModelFiles::new(folder.name(), config, weights, Some(folder), given)?;
-        text_model::add_prefixes(&mut files.graph.prefixes);
+        if is_part {
+            files.beginnings = Some(text_model::beginnings(&files.graph));
+            text_model::add_prefixes(&mut files.graph.prefixes);
+        }
         Ok(files)
     }
 
@@ -128,12 +130,17 @@ impl ModelFiles {
             graph,
             graph_origin,
             folder,
+            beginnings: None,
         })
     }
 
-    /// What the weight files say about their tensors; `None` if there are no weight files.
+    /// What the weight files say of the model's tensors; `None` where there are none.
     pub fn headers(&self) -> Option<Headers> {
-        self.weights.as_ref().map(headers)
+        let mut headers = headers(self.weights.as_ref()?);
+        if let Some(beginnings) = &self.beginnings {
+            headers.retain(|name, _| beginnings.iter().any(|own| name.starts_with(own)));
+        }
+        Some(headers)
     }
 
     /// The text of the folder's own graph file, if the model uses it.
@@ -176,18 +183,21 @@ impl ModelFiles {
     }
 }
 
-/// The configuration in the text of a config.json. Messages call it `name`.
+/// The configuration that a config.json's text gives, and whether it is a part of that: the text model's. `name` is what
+/// messages call it.
 fn configuration(
     name: &str,
     text: &str,
     generation: Option<Json>,
-) -> Result<Configuration, ModelError> {
-    let (config, json) = ConfigJson::with_json(name, text)?;
-    Ok(Configuration::Folder {
+) -> Result<(Configuration, bool), ModelError> {
+    let inner = text_model::configuration(text)?;
+    let (config, json) = ConfigJson::with_json(name, inner.as_deref().unwrap_or(text))?;
+    let config = Configuration::Folder {
         config,
         json,
         generation,
-    })
+    };
+    Ok((config, inner.is_some()))
 }
 
 /// A JSON file of a folder, of at most [`LARGEST_TEXT`] bytes.

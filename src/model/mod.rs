@@ -16,6 +16,7 @@ mod graphs;
 mod identity;
 mod lacking;
 mod limits;
+mod of_files;
 mod options;
 mod recipe_source;
 mod source;

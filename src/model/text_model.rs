@@ -1,17 +1,27 @@
 //! The text model of a checkpoint that also reads images or sounds: its configuration is an object in config.json, and its
 //! weights have a prefix.
 
-use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
-use serde_json::Value as Json;
+use serde::Deserialize;
+use serde_json::{Map, Value as Json};
 
+use super::configuration::{BOS, EOS};
+use crate::architecture::ast::ModelFile;
 use crate::files::json;
+use crate::language::diagnostics::Problems;
+use crate::language::table::read_table;
 
 /// The keys under which the configuration of the text model may be.
 const KEYS: [&str; 3] = ["text_config", "llm_config", "language_config"];
-/// Keys of the whole configuration that name its own architecture, and say nothing about the text model.
-const OF_THE_WHOLE: [&str; 3] = ["architectures", "model_type", "auto_map"];
-/// Prefixes that may come before the names that the weights have in a checkpoint of only the text model.
+/// The key of the type, by which the table knows a configuration's class.
+const TYPE: &str = "model_type";
+/// Keys of the whole that name its own architecture, and say nothing of the text model.
+const OF_THE_WHOLE: [&str; 3] = ["architectures", TYPE, "auto_map"];
+/// The key that says whether one matrix is embedding and head.
+const TIED: &str = "tie_word_embeddings";
+/// What may stand before the names that the weights of the text model have alone.
 const PREFIXES: [&str; 6] = [
     "language_model.",
     "model.language_model.",
@@ -21,26 +31,106 @@ const PREFIXES: [&str; 6] = [
     "thinker.",
 ];
 
-/// The config.json of only the text model, if `text` contains one: keys that the text model leaves out have the values of
-/// the whole configuration.
-pub(super) fn configuration(text: &str) -> Option<Cow<'static, str>> {
+/// What the classes of configurations take for keys that are left out.
+const TABLE: &str = include_str!("text_model_defaults.ron");
+/// What messages call it.
+const TABLE_NAME: &str = "src/model/text_model_defaults.ron";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    /// The type of a text model that states none, by the type of the whole.
+    inside: BTreeMap<String, String>,
+    /// The classes, by the type of the text model.
+    types: BTreeMap<String, Class>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Class {
+    /// Other names of keys.
+    #[serde(default)]
+    names: BTreeMap<String, String>,
+    /// The values of keys that are left out.
+    keys: Map<String, Json>,
+}
+
+impl Class {
+    /// Adds what the class takes for the keys that `fields` leave out.
+    fn complete(&self, fields: &mut Map<String, Json>) {
+        for (other, key) in &self.names {
+            if let Some(value) = fields.shift_remove(other) {
+                fields.insert(key.clone(), value);
+            }
+        }
+        for (key, value) in &self.keys {
+            fields.entry(key).or_insert_with(|| value.clone());
+        }
+    }
+}
+
+/// The config.json of the text model alone, if `text` has one in it.
+///
+/// As in transformers, a key that the text model leaves out has the value that its class takes then; the whole is asked for
+/// the tokens that begin and end texts, and either of the two may tie the head to the embedding. What the whole says
+/// stands for what the text model leaves out only where nothing is known of its class.
+///
+/// # Errors
+/// If the table of classes can't be read.
+pub(super) fn configuration(text: &str) -> Result<Option<String>, Problems> {
     let Ok(Json::Object(mut whole)) = json::parse(text) else {
-        return None;
+        return Ok(None);
     };
     let inner = KEYS.iter().find_map(|key| match whole.get(*key) {
         Some(Json::Object(inner)) => Some(inner.clone()),
         _ => None,
-    })?;
-    if OF_THE_WHOLE.iter().any(|key| inner.contains_key(*key)) {
-        OF_THE_WHOLE.iter().for_each(|key| {
+    });
+    let Some(mut inner) = inner else {
+        return Ok(None);
+    };
+    let of_both = of_both(&whole);
+    let table = table()?;
+    let of_whole = || table.inside.get(whole.get(TYPE)?.as_str()?);
+    let stated = inner.get(TYPE).and_then(Json::as_str).map(str::to_owned);
+    let name = stated.or_else(|| of_whole().cloned());
+    let class = name.and_then(|name| Some((table.types.get(&name)?, name)));
+    if let Some((class, name)) = class {
+        inner.entry(TYPE).or_insert(Json::String(name));
+        class.complete(&mut inner);
+    } else {
+        if OF_THE_WHOLE.iter().any(|key| inner.contains_key(*key)) {
+            OF_THE_WHOLE.iter().for_each(|key| {
+                whole.shift_remove(*key);
+            });
+        }
+        KEYS.iter().for_each(|key| {
             whole.shift_remove(*key);
         });
+        whole.extend(inner);
+        inner = whole;
     }
-    KEYS.iter().for_each(|key| {
-        whole.shift_remove(*key);
-    });
-    whole.extend(inner);
-    serde_json::to_string(&whole).ok().map(Cow::Owned)
+    inner.extend(of_both);
+    Ok(serde_json::to_string(&inner).ok())
+}
+
+/// What the whole says that counts whatever the text model says.
+fn of_both(whole: &Map<String, Json>) -> Map<String, Json> {
+    let counts = |key: &str, value: &Json| match key {
+        BOS | EOS => !value.is_null(),
+        TIED => *value == Json::Bool(true),
+        _ => false,
+    };
+    let found = whole.iter().filter(|(key, value)| counts(key, value));
+    found
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+/// The table, read once.
+fn table() -> Result<&'static Table, Problems> {
+    static READ: OnceLock<Result<Table, Problems>> = OnceLock::new();
+    let read = || read_table(TABLE_NAME, TABLE);
+    READ.get_or_init(read).as_ref().map_err(Problems::clone)
 }
 
 /// Adds the prefixes that such a checkpoint's tensors have before the names that a graph file's prefixes allow.
@@ -52,20 +142,111 @@ pub(super) fn add_prefixes(prefixes: &mut Vec<String>) {
     }
 }
 
+/// How the names of the text model's tensors begin in such a checkpoint: as the checkpoint names its part, or, as with heads
+/// that stand outside of it, as the graph file names a weight. Tensors of other names are of other parts.
+pub(super) fn beginnings(graph: &ModelFile) -> Vec<String> {
+    let names = graph.weights.iter().filter_map(|weight| weight.hf.as_ref());
+    let names = names.filter_map(|name| name.texts.first());
+    let firsts: BTreeSet<&str> = names
+        .filter_map(|text| text.split_inclusive('.').next())
+        .collect();
+    let prefixes = graph.prefixes.iter();
+    let own = prefixes.flat_map(|prefix| firsts.iter().map(move |name| format!("{prefix}{name}")));
+    PREFIXES.map(str::to_owned).into_iter().chain(own).collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::graphs::builtin_graphs;
     use super::*;
+    use crate::architecture::expand::expand;
+    use crate::architecture::parameters::ConfigJson;
+    use crate::architecture::syntax::parse;
+    use crate::language::value::Value;
+
+    fn made(text: &str) -> Json {
+        serde_json::from_str(&configuration(text).unwrap().unwrap()).unwrap()
+    }
 
     #[test]
-    fn the_text_model_says_what_it_says_and_the_whole_the_rest() {
-        let text = r#"{"architectures": ["LlavaForConditionalGeneration"], "model_type": "llava", "eos_token_id": 2,
-            "hidden_size": 1, "text_config": {"model_type": "llama", "hidden_size": 64}, "vision_config": {}}"#;
-        let text = configuration(text).unwrap();
-        let json: Json = serde_json::from_str(&text).unwrap();
-        let expected = serde_json::json!({
-            "model_type": "llama", "hidden_size": 64, "eos_token_id": 2, "vision_config": {}
-        });
+    fn a_known_class_says_what_the_text_model_leaves_out_and_the_whole_does_not() {
+        let json = made(
+            r#"{"architectures": ["LlavaForConditionalGeneration"], "model_type": "llava", "hidden_size": 1, "head_dim": 3,
+            "intermediate_size": 2, "text_config": {"model_type": "llama", "hidden_size": 64}, "vision_config": {}}"#,
+        );
+        assert_eq!(json["model_type"], "llama");
+        assert_eq!(json["hidden_size"], 64);
+        assert_eq!(json["intermediate_size"], 11008);
+        assert_eq!(json["num_attention_heads"], 32);
+        for absent in ["architectures", "head_dim", "vision_config", "text_config"] {
+            assert_eq!(json.get(absent), None, "{absent}");
+        }
+    }
+
+    #[test]
+    fn the_type_of_the_whole_says_which_class_it_is_where_the_text_model_does_not() {
+        let json = made(r#"{"model_type": "mistral3", "text_config": {"hidden_size": 64}}"#);
+        assert_eq!(json["model_type"], "mistral");
+        assert_eq!(json["sliding_window"], 4096);
+        // What is stated counts, null included.
+        let json = made(
+            r#"{"model_type": "mistral3", "text_config": {"model_type": "qwen3", "head_dim": null}}"#,
+        );
+        assert_eq!(json["model_type"], "qwen3");
+        assert_eq!(json["head_dim"], Json::Null);
+    }
+
+    #[test]
+    fn other_names_of_keys_count() {
+        let json =
+            made(r#"{"text_config": {"model_type": "gpt2", "hidden_size": 64, "n_layer": 3}}"#);
+        assert_eq!(json["n_embd"], 64);
+        assert_eq!(json["n_layer"], 3);
+        assert_eq!(json["n_head"], 12);
+    }
+
+    #[test]
+    fn the_whole_stands_for_what_a_text_model_of_an_unknown_class_leaves_out() {
+        let json = made(
+            r#"{"architectures": ["Whole"], "model_type": "whole", "layers": 7, "hidden_size": 1,
+            "llm_config": {"model_type": "own", "hidden_size": 64}}"#,
+        );
+        let expected = serde_json::json!({"model_type": "own", "hidden_size": 64, "layers": 7});
         assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn tokens_are_asked_of_the_whole_first() {
+        let ids = |whole: &str, inner: &str| {
+            let json = made(&format!(
+                r#"{{{whole} "text_config": {{"model_type": "llama"{inner}}}}}"#
+            ));
+            json["eos_token_id"].clone()
+        };
+        assert_eq!(ids(r#""eos_token_id": 7,"#, r#", "eos_token_id": 8"#), 7);
+        assert_eq!(ids(r#""eos_token_id": null,"#, r#", "eos_token_id": 8"#), 8);
+        assert_eq!(ids("", ""), 2);
+        assert_eq!(ids("", r#", "eos_token_id": null"#), Json::Null);
+    }
+
+    #[test]
+    fn either_configuration_ties_the_head_to_the_embedding() {
+        let tied = |whole: &str, inner: &str| {
+            let json = made(&format!(r#"{{{whole} "text_config": {{{inner}}}}}"#));
+            json["tie_word_embeddings"].clone()
+        };
+        let (yes, no) = (
+            r#""tie_word_embeddings": true,"#,
+            r#""tie_word_embeddings": false,"#,
+        );
+        let llama = r#""model_type": "llama""#;
+        let gemma = r#""model_type": "gemma3_text""#;
+        assert_eq!(tied(yes, &format!("{no} {llama}")), true);
+        assert_eq!(tied(no, &format!("{yes} {llama}")), true);
+        assert_eq!(tied(no, llama), false);
+        assert_eq!(tied("", llama), false);
+        assert_eq!(tied("", gemma), true);
+        assert_eq!(tied("", &format!("{no} {gemma}")), false);
     }
 
     #[test]
@@ -76,8 +257,67 @@ mod tests {
             "{",
             r#"{"text_config": null, "model_type": "llama"}"#,
         ] {
-            assert_eq!(configuration(text), None);
+            assert_eq!(configuration(text), Ok(None));
         }
+    }
+
+    /// The parameters that a built-in graph file makes of a configuration.
+    fn parameters(
+        graph: &ModelFile,
+        fields: &Map<String, Json>,
+    ) -> Result<BTreeMap<String, Value>, Problems> {
+        let text = serde_json::to_string(fields).unwrap();
+        let config = ConfigJson::parse("config.json", &text)?;
+        Ok(expand(graph, &config, &|_| false)?.params)
+    }
+
+    /// Graph files state the defaults of transformers, too, or none.
+    #[test]
+    fn a_key_that_a_configuration_alone_leaves_out_is_what_its_class_takes_or_an_error() {
+        for (file, text) in builtin_graphs() {
+            let graph = parse(&file, text).unwrap();
+            let class = |name: &String| table().unwrap().types.get(name);
+            let class = graph.architectures.iter().find_map(class);
+            let keys = &class.unwrap_or_else(|| panic!("{file}")).keys;
+            let whole = parameters(&graph, keys).unwrap();
+            for key in keys.keys() {
+                let mut fields = keys.clone();
+                fields.shift_remove(key);
+                if let Ok(found) = parameters(&graph, &fields) {
+                    assert_eq!(found, whole, "{file} without {key}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tensors_of_other_parts_are_told_apart() {
+        for (file, text) in builtin_graphs() {
+            if file.ends_with("llama.ron") {
+                let beginnings = beginnings(&parse(&file, text).unwrap());
+                let is_own = |name: &str| beginnings.iter().any(|own| name.starts_with(own));
+                for own in [
+                    "language_model.model.norm.weight",
+                    "model.language_model.more.weight",
+                    "lm_head.bias",
+                    "model.layers.0.more.weight",
+                    "norm.bias",
+                ] {
+                    assert!(is_own(own), "{own}");
+                }
+                for other in [
+                    "vision_tower.layers.0.norm.weight",
+                    "model.vision_tower.layers.0.norm.weight",
+                    "multi_modal_projector.linear_1.weight",
+                    "model.image_newline",
+                    "normal.weight",
+                ] {
+                    assert!(!is_own(other), "{other}");
+                }
+                return;
+            }
+        }
+        panic!("no such graph file");
     }
 
     #[test]

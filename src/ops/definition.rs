@@ -240,7 +240,13 @@ pub struct Split {
     pub apply: &'static str,
 }
 
-/// Each op has one row, so two rows are the same op if they have the same address.
+/// Each op has one row, so that rows are the same op if they lie at the same place.
+impl fmt::Debug for OpDef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
 impl PartialEq for OpDef {
     fn eq(&self, other: &Self) -> bool {
         std::ptr::eq(self, other)

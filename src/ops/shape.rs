@@ -128,7 +128,7 @@ fn reshape_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
         });
     }
     let symbols = |shape: &[Dim]| {
-        let mut symbols: Vec<Dim> = shape
+        let mut symbols: SmallVec<[Dim; 4]> = shape
             .iter()
             .copied()
             .filter(|d| d.fixed().is_none())

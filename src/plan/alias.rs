@@ -3,11 +3,9 @@
 //! A view lies where its operand lies. An op that may work in place writes over an operand that nobody reads later. A
 //! class lives from its first writer to its last reader; afterwards offsets are chosen for classes, not values.
 
-use rustc_hash::FxHashMap;
-
 use super::draft::{Draft, Scheduler, is_view};
 use super::place::{Buffer, round_up};
-use crate::graph::{Class, Graph, Kind, Value};
+use crate::graph::{ByValue, Class, Graph, Kind, Value};
 use crate::types::ALIGNMENT;
 
 /// A value's life: the steps that write it first and read it last.
@@ -20,7 +18,8 @@ struct Life {
 /// Values in classes.
 pub(super) struct Classes {
     values: Vec<Value>,
-    index: FxHashMap<Value, usize>,
+    /// The number of each value.
+    index: ByValue<usize>,
     /// The class of a value: the number of its representative.
     parent: Vec<usize>,
     /// By representative.
@@ -36,18 +35,16 @@ impl Classes {
         let graph = scheduler.graph;
         let mut classes = Classes {
             values: Vec::new(),
-            index: FxHashMap::default(),
+            index: ByValue::default(),
             parent: Vec::new(),
             lives: Vec::new(),
             views: Vec::new(),
         };
-        let first_step: FxHashMap<_, _> = drafts
-            .iter()
-            .enumerate()
-            .rev()
-            .filter(|(_, d)| d.outputs)
-            .map(|(i, d)| (d.node, i))
-            .collect();
+        // The first step that writes each node's outputs.
+        let mut first_step = vec![None; graph.id_bound()];
+        for (step, draft) in drafts.iter().enumerate().filter(|(_, d)| d.outputs) {
+            first_step[draft.node.index()].get_or_insert(step);
+        }
         for &id in scheduler.order.iter() {
             if scheduler.classes[id.index()] != Class::Activation {
                 continue;
@@ -55,8 +52,8 @@ impl Classes {
             // A view lives as long as what it is a view of, which it joins below.
             let life = match graph.node(id).kind {
                 Kind::Input => Life { first: 0, last: 0 },
-                _ => match first_step.get(&id) {
-                    Some(&step) => Life {
+                _ => match first_step[id.index()] {
+                    Some(step) => Life {
                         first: step,
                         last: step,
                     },
@@ -75,8 +72,9 @@ impl Classes {
                 && is_view(graph, id)
                 && let Some(&Some(of)) = graph.inputs(id).first()
             {
-                let view = classes.index[&Value::from(id)];
-                classes.views[view] = true;
+                if let Some(&view) = classes.index.get(id.into()) {
+                    classes.views[view] = true;
+                }
                 classes.join(Value::from(id), of);
             }
         }
@@ -107,7 +105,7 @@ impl Classes {
 
     /// The representative of a value's class; `None` for weights and literals.
     fn class(&self, value: Value) -> Option<usize> {
-        let mut number = *self.index.get(&value)?;
+        let mut number = *self.index.get(value)?;
         while self.parent[number] != number {
             number = self.parent[number];
         }
@@ -180,19 +178,16 @@ impl Classes {
     }
 
     /// A buffer for each class, and each value's buffer.
-    pub fn buffers(
-        &self,
-        bytes_of: impl Fn(Value) -> usize,
-    ) -> (Vec<Buffer>, FxHashMap<Value, usize>) {
+    pub fn buffers(&self, bytes_of: impl Fn(Value) -> usize) -> (Vec<Buffer>, ByValue<usize>) {
         let mut buffers: Vec<Buffer> = Vec::new();
-        let mut number_of: FxHashMap<usize, usize> = FxHashMap::default();
-        let mut buffer_of = FxHashMap::default();
+        let mut number_of: Vec<Option<usize>> = vec![None; self.values.len()];
+        let mut buffer_of = ByValue::default();
         for &value in &self.values {
             let Some(class) = self.class(value) else {
                 continue;
             };
             let life = self.lives[class];
-            let number = *number_of.entry(class).or_insert_with(|| {
+            let number = *number_of[class].get_or_insert_with(|| {
                 buffers.push(Buffer {
                     bytes: 0,
                     first: life.first,

@@ -3,8 +3,6 @@
 //! Every step is one phase: all threads run it together and wait for each other after it. An op with several kernels
 //! gives several steps.
 
-use rustc_hash::FxHashMap;
-
 use smallvec::SmallVec;
 
 use super::alias::Classes;
@@ -175,20 +173,20 @@ impl<'a> Scheduler<'a> {
         } else {
             side_by_side(&buffers)
         };
-        let slots: FxHashMap<Value, Slot> = buffer_of
-            .iter()
-            .map(|(&value, &buffer)| {
-                (
-                    value,
-                    Slot {
-                        offset: placement.offsets[buffer],
-                        ty: self.graph.ty(value).clone(),
-                    },
-                )
+        let graph = self.graph;
+        let slot = |value: Value| {
+            let buffer = *buffer_of.get(value)?;
+            Some(Slot {
+                offset: placement.offsets[buffer],
+                ty: graph.ty(value).clone(),
             })
-            .collect();
-        let caches = self.stateful.iter().enumerate();
-        let cache_of: FxHashMap<NodeId, usize> = caches.map(|(i, &id)| (id, i)).collect();
+        };
+        let misplaced =
+            |value: Value| format!("\"{}\" has no place in the arena", graph.name(value));
+        let mut cache_of = vec![None; graph.id_bound()];
+        for (number, id) in self.stateful.iter().enumerate() {
+            cache_of[id.index()] = Some(number);
+        }
         let mut steps = Vec::with_capacity(drafts.len());
         for draft in drafts {
             let node = self.graph.node(draft.node);
@@ -198,7 +196,8 @@ impl<'a> Scheduler<'a> {
                 output,
             });
             let outputs = if draft.outputs {
-                outputs.map(|v| slots[&v].clone()).collect()
+                let slots = outputs.map(|v| slot(v).ok_or_else(|| misplaced(v)));
+                slots.collect::<Result<_, _>>()?
             } else {
                 SmallVec::new()
             };
@@ -210,7 +209,7 @@ impl<'a> Scheduler<'a> {
                 };
                 inputs.push(match read.weight {
                     Some(form) => StepInput::Weight(self.weight(value, form)),
-                    None => StepInput::Arena(slots[&value].clone()),
+                    None => StepInput::Arena(slot(value).ok_or_else(|| misplaced(value))?),
                 });
             }
             steps.push(Step {
@@ -222,18 +221,17 @@ impl<'a> Scheduler<'a> {
                 operands: draft.reads.iter().map(|read| read.slot).collect(),
                 outputs,
                 scratch: draft.scratch,
-                cache: cache_of.get(&draft.node).copied(),
+                cache: cache_of[draft.node.index()],
             });
         }
-        let input = |input| self.graph.input(input).and_then(|v| slots.get(&v)).cloned();
+        let input = |input| graph.input(input).and_then(slot);
         let (token_ids, positions) = (input(Input::Tokens), input(Input::Positions));
         let wanted = input(Input::Wanted);
         let outputs = self
             .graph
             .outputs()
             .iter()
-            .filter_map(|v| slots.get(v))
-            .cloned()
+            .filter_map(|&v| slot(v))
             .collect();
         let threads = if options.fewer_threads {
             cost::threads(&steps, &self.weights, tokens, options.threads)

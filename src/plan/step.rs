@@ -1,11 +1,9 @@
 //! Steps, and where their operands lie. Nothing outside of this folder can make or change one.
 
-use rustc_hash::FxHashMap;
-
 use smallvec::SmallVec;
 
 use super::place::{Buffer, Placement};
-use crate::graph::{Name, NodeId, Value};
+use crate::graph::{ByValue, Name, NodeId, Value};
 use crate::kernels::call::BoundKernel;
 use crate::ops::WeightForm;
 use crate::types::{DType, Dim, StepSize, Type};
@@ -163,7 +161,7 @@ pub struct StepPlan {
     pub(super) outputs: Vec<Slot>,
     pub(super) buffers: Vec<Buffer>,
     /// Which buffer each value lies in.
-    pub(super) buffer_of: FxHashMap<Value, usize>,
+    pub(super) buffer_of: ByValue<usize>,
     pub(super) placement: Placement,
     pub(super) unshared: usize,
 }

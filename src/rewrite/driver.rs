@@ -12,7 +12,9 @@ use super::context::{Bound, Context, Match, number_attribute, quoted};
 use super::matcher::{Outcome, Search};
 use super::report::{NearMiss, RuleReport};
 use super::rule::{EmitInput, EmitNode, Rule, Term, ValueId};
-use crate::graph::{Class, Editor, Graph, GraphError, NodeId, Order, TopologicalOrder, Value};
+use crate::graph::{
+    Class, Editor, Graph, GraphError, Name, NodeId, Order, TopologicalOrder, Value,
+};
 use crate::ops::{Op, Types};
 use crate::types::{DType, Literal, Type};
 
@@ -79,7 +81,7 @@ fn budget(graph: &Graph, rules: &[&Rule]) -> usize {
 
 /// What an application will do, already checked, so that applying it can't fail.
 struct Emission {
-    ops: Vec<Op>,
+    ops: SmallVec<[Op; 2]>,
 }
 
 struct Driver<'g, 'r> {
@@ -103,9 +105,10 @@ impl Driver<'_, '_> {
     fn round(&mut self) -> Result<bool, DriverError> {
         let before = self.fired;
         self.begin();
+        let mut waiting = Vec::new();
         for id in self.order.clone() {
             // What a rule emits is visited at once, so that chains fold in one round.
-            let mut waiting = vec![id];
+            waiting.push(id);
             while let Some(id) = waiting.pop() {
                 if !self.is_dead(id) {
                     self.visit(id, &mut waiting)?;
@@ -138,10 +141,8 @@ impl Driver<'_, '_> {
 
     /// The rules that begin at a node's op, in the file's order. A pass has few rules, and a graph has many nodes.
     fn candidates(&self, id: NodeId) -> SmallVec<[usize; 8]> {
-        let Some(op) = self.editor.graph().node(id).op() else {
-            return SmallVec::new();
-        };
-        let begins = |rule: &Rule| rule.anchor() == Some(op.def());
+        let def = self.editor.graph().def(id);
+        let begins = |rule: &Rule| def.is_some() && rule.anchor() == def;
         let rules = self.rules.iter().enumerate();
         rules
             .filter(|(_, rule)| begins(rule))
@@ -266,21 +267,21 @@ impl Driver<'_, '_> {
         rule: &Rule,
         found: &Match,
         emission: Emission,
-    ) -> Result<Vec<NodeId>, GraphError> {
-        // The ranks must exist before the first change, because they are updated with each change.
+    ) -> Result<SmallVec<[NodeId; 2]>, GraphError> {
+        // The ranks follow each change from the first on.
         self.ranks();
         let anchor = found.nodes.last().copied().flatten();
         let bound = |id: ValueId| match found.values.get(id) {
             Some(Bound::Value(value)) => Some(*value),
             _ => None,
         };
-        let mut added: Vec<NodeId> = Vec::with_capacity(rule.emit.len());
+        let mut added: SmallVec<[NodeId; 2]> = SmallVec::new();
         let stem = self.replaced_name(rule, found);
         for (node, op) in rule.emit.iter().zip(emission.ops) {
             if let Some(anchor) = anchor {
                 self.editor.at(anchor);
             }
-            let mut inputs: Vec<Option<Value>> = Vec::with_capacity(node.inputs.len());
+            let mut inputs: SmallVec<[Option<Value>; 8]> = SmallVec::new();
             for source in &node.inputs {
                 inputs.push(match *source {
                     EmitInput::Leaf(id) => bound(id),
@@ -298,15 +299,15 @@ impl Driver<'_, '_> {
                     .rposition(Option::is_some)
                     .map_or(0, |last| last + 1),
             );
-            let names: Vec<String> = node
+            let names: SmallVec<[Name; 2]> = node
                 .outputs
                 .iter()
                 .map(|target| match target.replaces.and_then(bound) {
-                    Some(value) => self.editor.graph().name(value).to_string(),
-                    None => format!("{stem}/{}", target.name),
+                    Some(value) => self.editor.graph().name(value).clone(),
+                    None => format!("{stem}/{}", target.name).into(),
                 })
                 .collect();
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let names: SmallVec<[&str; 2]> = names.iter().map(|name| &**name).collect();
             let id = self.editor.op(op, &inputs, &names)?;
             self.register(id);
             added.push(id);
@@ -318,7 +319,7 @@ impl Driver<'_, '_> {
                 }
             }
         }
-        let replaced: Vec<NodeId> = found.nodes.iter().flatten().copied().collect();
+        let replaced: SmallVec<[NodeId; 8]> = found.nodes.iter().flatten().copied().collect();
         for node in &replaced {
             if let Some(dead) = self.dead.get_mut(node.index()) {
                 *dead = true;
@@ -376,13 +377,13 @@ impl Driver<'_, '_> {
 /// Compute the emitted ops, and check that they accept the operands and that their outputs have the types that are replaced.
 fn prepare(context: &Context<'_>) -> Result<Emission, String> {
     let (graph, rule) = (context.graph, context.rule);
-    let mut ops = Vec::with_capacity(rule.emit.len());
-    let mut types: Vec<Types> = Vec::with_capacity(rule.emit.len());
+    let mut ops = SmallVec::new();
+    let mut types: SmallVec<[Types; 2]> = SmallVec::new();
     let number = Type::new(DType::F32, []);
     for node in &rule.emit {
         let op = emitted_op(context, node)?;
         let inferred = {
-            let mut inputs: Vec<Option<&Type>> = Vec::with_capacity(node.inputs.len());
+            let mut inputs: SmallVec<[Option<&Type>; 8]> = SmallVec::new();
             for source in &node.inputs {
                 inputs.push(match *source {
                     EmitInput::Leaf(id) => context.value(id).map(|v| graph.ty(v)),
@@ -415,7 +416,7 @@ fn prepare(context: &Context<'_>) -> Result<Emission, String> {
 }
 
 fn emitted_op(context: &Context<'_>, node: &EmitNode) -> Result<Op, String> {
-    let mut given = Vec::with_capacity(node.attributes.len());
+    let mut given: SmallVec<[_; 8]> = SmallVec::new();
     for (name, term) in &node.attributes {
         let value = match term {
             Term::Constant(value) => value.clone(),

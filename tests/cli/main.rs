@@ -26,6 +26,7 @@ mod refused_threads;
 mod run;
 mod score;
 mod tokenize;
+mod warnings;
 
 use std::ffi::OsStr;
 use std::process::{Command, Output, Stdio};

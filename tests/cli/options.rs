@@ -11,8 +11,8 @@ use super::common::sentences::Sentences;
 use super::common::{data, markers};
 use super::{EXPECTED, smallmind, stdout};
 
-/// A call of each command with everything that it needs: the command, its model and the rest. `{…}` stand for files.
-const COMMANDS: [[&str; 3]; 12] = [
+/// What each command is asked for, with what it needs: the command, its model and the rest. `{…}` stand for files.
+pub const COMMANDS: [[&str; 3]; 12] = [
     ["info", "demo", ""],
     ["run", "demo", "A -n 2 --greedy"],
     ["embed", "{sentences}", "zero"],
@@ -268,15 +268,15 @@ const MORE: [(&str, &str, &str); 17] = [
     ),
 ];
 
-/// The files that the rows name.
-struct Files {
+/// The files that rows name.
+pub struct Files {
     folder: TempDir,
     sentences: Sentences,
     markers: TempDir,
 }
 
 impl Files {
-    fn new() -> Files {
+    pub fn new() -> Files {
         let folder = TempDir::new().unwrap();
         let template = "{% for m in messages %}{{ m.content }}\n{% endfor %}A:";
         fs::write(folder.path().join("template"), template).unwrap();
@@ -303,8 +303,8 @@ impl Files {
         format!("{before}{}", path.display())
     }
 
-    /// The exit code and the output, without times and rates.
-    fn outcome(&self, line: &str) -> (Option<i32>, String, String) {
+    /// The exit code and what is written, without times and rates.
+    pub fn outcome(&self, line: &str) -> (Option<i32>, String, String) {
         let _ = fs::remove_file(self.folder.path().join("new"));
         fs::write(self.folder.path().join("text"), "ROMEO").unwrap();
         let mut command = smallmind();

@@ -24,8 +24,9 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use safetensors_file::{Elements, NewTensor, write_tensors};
+use smallmind::architecture::config_keys;
 use smallmind::files::safetensors::TensorFile;
-use smallmind::model::{Logits, Source};
+use smallmind::model::{Logits, ModelFiles, Source};
 use smallmind::{Model, Options, Session};
 
 /// How far logits may be from another program's logits, in units of the standard deviation of the expected logits.
@@ -105,6 +106,12 @@ pub fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/data")
         .join(name)
+}
+
+/// The keys of a model's configuration whose values are in its graph.
+pub fn read_keys(source: &Source) -> Vec<String> {
+    let files = ModelFiles::open_headers(source, &Options::new()).unwrap();
+    config_keys::read_keys(&files.graph, &files.config).unwrap()
 }
 
 /// A model folder of `tests/data`, or the embedded demo.

@@ -42,6 +42,34 @@ pub fn renamed(name: &str, folder: &Path, rename: &dyn Fn(&str) -> String) {
     });
 }
 
+/// The model of the folder `from` as the text model of a checkpoint that reads images too: its configuration stands in that
+/// of the whole, without the keys of `left_out`.
+pub fn in_a_whole(from: &Path, folder: &Path, left_out: &[&str]) {
+    let text = fs::read_to_string(from.join("config.json")).unwrap();
+    let mut inner: Value = serde_json::from_str(&text).unwrap();
+    for key in left_out.iter().chain(&["architectures"]) {
+        inner.as_object_mut().unwrap().remove(*key);
+    }
+    let whole = json!({
+        "architectures": ["WholeForConditionalGeneration"],
+        "model_type": "whole",
+        "hidden_size": 1,
+        "text_config": inner,
+        "projector_hidden_act": "gelu",
+        "vision_config": {"hidden_size": 8, "model_type": "clip_vision_model"},
+    });
+    fs::write(folder.join("config.json"), whole.to_string()).unwrap();
+    let bytes = fs::read(from.join("model.safetensors")).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let vision = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
+    let named = tensors.tensors().into_iter();
+    let named = named.map(|(name, view)| (format!("language_model.{name}"), view));
+    let all: Vec<(String, TensorView<'_>)> = named
+        .chain([("vision_tower.weight".to_string(), vision)])
+        .collect();
+    serialize_to_file(all, None, &folder.join("model.safetensors")).unwrap();
+}
+
 /// The model with the configuration that version 4 of transformers writes: rotary parameters at the top level.
 pub fn version_4(name: &str, folder: &Path) {
     fs::create_dir_all(folder).unwrap();

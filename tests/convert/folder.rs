@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use crate::common::converted::{changed, file, refusal, written};
 use crate::common::gguf::{IN_ORDER, PERMUTED, Stored, WINDOWED, convert as converted, open_bytes};
+use crate::common::variants::in_a_whole;
 use crate::common::{BAR, all_rows, answer, bits, data, difference, expected, open, write_f32};
 
 #[test]
@@ -75,6 +76,25 @@ fn tensors_and_keys_are_those_that_another_converter_writes() {
                 assert_eq!(left, right, "{name} {key}");
             }
         }
+    }
+}
+
+#[test]
+fn the_text_model_of_a_checkpoint_that_reads_images_becomes_the_file_of_that_model_alone() {
+    for name in ["gemma3", "mistral"] {
+        let folder = TempDir::new().unwrap();
+        // Files have the names of their folders.
+        let whole = folder.path().join(name);
+        fs::create_dir(&whole).unwrap();
+        let left_out = [
+            "rms_norm_eps",
+            "rope_parameters",
+            "tie_word_embeddings",
+            "eos_token_id",
+        ];
+        in_a_whole(&data(name), &whole, &left_out);
+        let found = written(&whole, DType::F32).unwrap();
+        assert!(found == written(&data(name), DType::F32).unwrap(), "{name}");
     }
 }
 
@@ -246,4 +266,26 @@ fn a_folder_without_a_tokenizer_says_so_and_keeps_its_tokens() {
         message.contains("tokenizer.model: a vocabulary is read only from tokenizer.json"),
         "{message}"
     );
+}
+
+#[test]
+fn what_the_new_file_does_not_say_is_told_and_another_model_is_refused() {
+    let folder = changed("olmo", json!({"logits_scaling": 8.0, "eos_token_id": "2"}));
+    let quantization = Quantization::plan(folder.path(), DType::F32, None).unwrap();
+    let told: Vec<String> = quantization
+        .warnings()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("logits_scaling (8.0)"), "{told:?}");
+    assert!(told[1].contains("eos_token_id is '2'"), "{told:?}");
+
+    let plain = Quantization::plan(&data("olmo"), DType::F32, None).unwrap();
+    assert_eq!(plain.warnings(), []);
+
+    // GPT-2 has no rotary positions.
+    let folder = changed("gpt2", json!({"rope_scaling": {"type": "yarn"}}));
+    let refused = refusal(folder.path());
+    assert!(refused.contains("rope_scaling.type"), "{refused}");
 }

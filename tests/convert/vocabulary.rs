@@ -10,7 +10,8 @@ use smallmind::text::tokenizer::Tokenizer;
 use smallmind::types::DType;
 use tempfile::TempDir;
 
-use crate::common::converted::{changed, file, refusal};
+use crate::common::converted::{changed, file, refusal, written};
+use crate::common::data;
 
 /// The 256 characters that stand for bytes.
 fn alphabet() -> Vec<String> {
@@ -179,6 +180,50 @@ fn a_text_has_the_tokens_that_it_had() {
         let [given, made] = [given, made].map(|t| t.decode(&ids, true).unwrap());
         assert_eq!(made, given, "{kind}");
     }
+}
+
+/// Tokens that stand beside tokenizer.json, in the forms that tests/data/added-tokens lists with what transformers makes of
+/// them.
+#[test]
+fn tokens_that_other_files_add_are_written_too() {
+    let own = fs::read_to_string(data("added-tokens/tokenizer.json")).unwrap();
+    let own: Json = serde_json::from_str(&own).unwrap();
+    let text = fs::read_to_string(data("added-tokens/expected.json")).unwrap();
+    let cases: Vec<Json> = serde_json::from_str(&text).unwrap();
+    let mut refused = Vec::new();
+    for case in &cases {
+        let name = case["name"].as_str().unwrap();
+        let folder = with_tokenizer("llama", &own);
+        for (file, contents) in case["files"].as_object().unwrap() {
+            fs::write(folder.path().join(file), contents.to_string()).unwrap();
+        }
+        let made = match written(folder.path(), DType::F32) {
+            Ok(_) => file(folder.path(), DType::F32),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(
+                    error.contains("\"lstrip\": true, which can't be written"),
+                    "{name}: {error}"
+                );
+                refused.push(name);
+                continue;
+            }
+        };
+        let made = Tokenizer::from_gguf(made.metadata()).unwrap();
+        let ids = made.encode(case["text"].as_str().unwrap(), true).unwrap();
+        assert_eq!(json!(ids), case["ids"], "{name}");
+        let shown = made.decode(&ids, true).unwrap();
+        assert_eq!(json!(shown), case["shown"], "{name}");
+    }
+    // A vocabulary of a GGUF file has no word for blanks that a token takes with it.
+    let flagged = [
+        "flags",
+        "additional records",
+        "pad record",
+        "special_tokens_map.json with a record",
+        "flags of a known token",
+    ];
+    assert_eq!(refused, flagged);
 }
 
 #[test]

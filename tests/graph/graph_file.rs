@@ -94,7 +94,7 @@ fn listing(expanded: &Expanded) -> String {
             .inputs
             .iter()
             .map(|input| match input {
-                FlatInput::Value(name) => name.clone(),
+                FlatInput::Value(name) => name.to_string(),
                 FlatInput::Weight(name) => format!("weight {name}"),
                 FlatInput::Literal(value) => value.to_string(),
                 FlatInput::Absent | FlatInput::Missing(_) => "-".to_owned(),
@@ -221,10 +221,14 @@ fn an_absent_weight_gives_way_to_its_or() {
     let expanded = expand_without(&llama(), CONFIG, &["lm_head.weight"]).unwrap();
     let reader = expanded.nodes.last().unwrap();
     assert_eq!(reader.inputs[1], FlatInput::Weight("embed".into()));
-    let names: Vec<_> = expanded.weights.iter().map(|weight| &weight.name).collect();
-    let unique: BTreeSet<_> = names.iter().collect();
+    let names: Vec<&str> = expanded
+        .weights
+        .iter()
+        .map(|weight| &*weight.name)
+        .collect();
+    let unique: BTreeSet<&str> = names.iter().copied().collect();
     assert_eq!(names.len(), unique.len(), "each weight is listed once");
-    assert!(!unique.contains(&&"output".to_owned()));
+    assert!(!unique.contains("output"));
 }
 
 /// Two layers that read their own `a` and `b` [2, 4], or rows of the `ab` that contains both.
@@ -263,7 +267,7 @@ fn an_absent_weight_is_rows_of_the_one_that_holds_it() {
     ");
     // If the file also has a weight's own tensor, that tensor is read.
     let own = expand(&file, &config("{}"), &|_| true).unwrap();
-    assert!(own.nodes.iter().all(|node| node.op != "Slice"));
+    assert!(own.nodes.iter().all(|node| *node.op != *"Slice"));
     let again = parse("dump.ron", &dump(&expanded)).unwrap();
     let again = expand(&again, &config("{}"), &|_| true).unwrap();
     assert_eq!(listing(&again), listing(&expanded));
@@ -353,7 +357,7 @@ fn a_name_means_its_newest_binding_also_out_of_bodies() {
     i.1/j.1/x = C()[i.1/j.0/x, positions#2]
     x#2 = D()[i.1/j.1/x]
     ");
-    assert_eq!(expanded.outputs[0].value, "x#2");
+    assert_eq!(&*expanded.outputs[0].value, "x#2");
 }
 
 /// Reads and expands a text.

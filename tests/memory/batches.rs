@@ -1,7 +1,7 @@
 //! Sequences that come, read, share and go allocate nothing once the batcher exists.
 
-use smallmind::exec::batcher::pages_of;
 use smallmind::Options;
+use smallmind::exec::batcher::pages_of;
 
 use crate::allocations;
 use crate::common::open;

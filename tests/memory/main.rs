@@ -1,7 +1,7 @@
 //! Does running a model allocate anything?
 //!
-//! The program has only one test, so that nothing else allocates while it counts: the harness starts, ends and reports
-//! other tests on its own threads. The modules say what is counted.
+//! The program has one test, so that nothing else allocates while it counts. The harness is not asked: it waits on a thread of
+//! its own, and says there that a slow test runs long. What is counted stands in the modules.
 
 mod batches;
 #[path = "../common/mod.rs"]
@@ -11,17 +11,40 @@ mod steps;
 mod texts;
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
+use std::hint::black_box;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Counts every allocation of the process.
+/// Counts the allocations of the thread that begins to count, and of every thread that comes after it.
 struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+static BEGUN: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// Whether the thread allocated before the counting began.
+    static EARLIER: Cell<bool> = const { Cell::new(false) };
+}
+
+fn note() {
+    if !BEGUN.load(Ordering::Relaxed) {
+        EARLIER.set(true);
+    } else if !EARLIER.get() {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Begins to count: this thread, and those that it starts from now on.
+fn begin() {
+    EARLIER.set(false);
+    BEGUN.store(true, Ordering::SeqCst);
+}
 
 // SAFETY: every call goes to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        note();
         // SAFETY: the caller's promise is passed on.
         unsafe { System.alloc(layout) }
     }
@@ -32,7 +55,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        note();
         // SAFETY: the caller's promise is passed on.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -48,8 +71,37 @@ fn allocations(work: impl FnOnce()) -> u64 {
     ALLOCATIONS.load(Ordering::SeqCst) - before
 }
 
+/// Begins to count, and checks that this thread's allocations count and those of later threads, but not those of earlier ones.
+fn begin_and_check() {
+    let allocate = || drop(black_box(Box::new(black_box(1))));
+    let turns = Barrier::new(2);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            allocate();
+            turns.wait();
+            turns.wait();
+            allocate();
+            turns.wait();
+        });
+        turns.wait();
+        begin();
+        let earlier = allocations(|| {
+            turns.wait();
+            turns.wait();
+        });
+        assert_eq!(earlier, 0, "a thread that was there before");
+    });
+    assert_eq!(allocations(allocate), 1, "the own thread");
+    let thread = |work: fn()| {
+        allocations(|| std::thread::scope(|scope| drop(scope.spawn(work))));
+        allocations(|| std::thread::scope(|scope| drop(scope.spawn(work))))
+    };
+    assert_eq!(thread(allocate), thread(|| ()) + 1, "a later thread");
+}
+
 #[test]
 fn running_allocates_nothing() {
+    begin_and_check();
     steps::prompts_and_steps_allocate_nothing_and_fit_the_plan();
     texts::steps_of_texts_allocate_nothing();
     batches::sequences_that_come_and_go_allocate_nothing();

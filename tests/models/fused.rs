@@ -1,11 +1,12 @@
 //! Do models in GGUF files with queries, keys and values in one tensor compute the same as with three tensors?
 
 use smallmind::graph::print_ignoring;
+use smallmind::model::Source;
 use smallmind::{Model, Options};
 
 use crate::common::gguf::{Meta, Stored, Writer, convert};
 use crate::common::quantized::written;
-use crate::common::{all_rows, bits, expected, run};
+use crate::common::{all_rows, bits, expected, read_keys, run};
 
 /// One model of each architecture whose files have three tensors, and some with biases or other orders of rows.
 const MODELS: [&str; 9] = [
@@ -65,7 +66,7 @@ fn a_dump_of_such_a_file_runs_it() {
         &compiled.decode,
         "gguf",
         &compiled.ignore,
-        &compiled.ignore_keys,
+        &read_keys(&Source::from(&file.path)),
     );
     std::fs::write(&graph, text).unwrap();
     let options = all_rows().graph(graph);

@@ -372,3 +372,31 @@ fn where_text_is_needed_a_model_without_it_is_refused_before_its_weights_are_rea
         "the model has no tokenizer.json, so it can neither read nor write text"
     );
 }
+
+#[test]
+fn every_token_that_a_file_names_as_an_end_ends_a_text() {
+    let key = |name: &str| format!("tokenizer.ggml.{name}");
+    let list = |ids: &[u32]| Meta::Array(4, ids.iter().map(|&id| Meta::U32(id)).collect());
+    let signed = |ids: &[i32]| Meta::Array(5, ids.iter().map(|&id| Meta::I32(id)).collect());
+    let ends = |keys: &[(&str, Meta)]| {
+        let mut writer = convert("llama", Stored::F32);
+        for (name, value) in keys {
+            writer.meta.retain(|(known, _)| *known != key(name));
+            writer = writer.with(&key(name), value.clone());
+        }
+        let model = open_gguf(&writer);
+        (model.eos_tokens().to_vec(), model.warnings().len())
+    };
+    assert_eq!(ends(&[]), (vec![2], 0));
+    assert_eq!(ends(&[("eos_token_id", list(&[7, 9, 7]))]), (vec![7, 9], 0));
+    assert_eq!(ends(&[("eos_token_ids", list(&[2, 7]))]), (vec![2, 7], 0));
+    let all = [
+        ("eos_token_ids", signed(&[7, -1])),
+        ("eot_token_id", Meta::U64(11)),
+        ("eom_token_id", signed(&[9, 7])),
+    ];
+    assert_eq!(ends(&all), (vec![2, 7, 11, 9], 0));
+    // What is not a token is told, and the others count.
+    let text = Meta::Array(8, vec![Meta::Text("x".into())]);
+    assert_eq!(ends(&[("eos_token_ids", text)]), (vec![2], 1));
+}

@@ -9,6 +9,8 @@ mod fused;
 mod gemma;
 mod gguf;
 mod in_memory;
+#[cfg(feature = "chat")]
+mod nested;
 mod own_graph;
 mod quantized;
 mod right;

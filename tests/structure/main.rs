@@ -2,7 +2,8 @@
 //! files import each other in a circle.
 //!
 //! A `use` or a path that goes through a `mod.rs` counts as an import of the file that defines the name. Unit tests are
-//! left out: they may import anything.
+//! left out: they may look anywhere. The program, `main.rs` and `cli/`, sees the library from outside, and is held to have no
+//! circles of its own.
 
 mod op_names;
 
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, UseTree, Visibility};
 
-/// One source file of the library.
+/// One source file.
 #[derive(Default)]
 struct Source {
     /// Its module path below the crate: `["graph", "edit"]`.
@@ -25,6 +26,13 @@ struct Source {
     globs: Vec<Vec<String>>,
     /// Names that it imports for itself, and their paths from the crate root.
     imports: Vec<Vec<String>>,
+}
+
+/// The folder of the program's own modules.
+const PROGRAM: &str = "cli";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
 fn is_test(attributes: &[Attribute]) -> bool {
@@ -172,18 +180,27 @@ impl<'ast> Visit<'ast> for Reader {
     }
 }
 
+/// The files of one crate.
 struct Sources {
-    /// Files by module path.
+    /// Files by module path; that of a program's `main.rs` is empty.
     files: BTreeMap<Vec<String>, (PathBuf, Source)>,
 }
 
 impl Sources {
-    fn read() -> Sources {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    fn library() -> Sources {
         let mut sources = Sources {
             files: BTreeMap::new(),
         };
-        sources.walk(&root, &mut Vec::new());
+        sources.walk(&root(), &mut Vec::new());
+        sources
+    }
+
+    fn program() -> Sources {
+        let mut sources = Sources {
+            files: BTreeMap::new(),
+        };
+        sources.walk(&root().join(PROGRAM), &mut vec![PROGRAM.to_string()]);
+        sources.add(root().join("main.rs"), Vec::new());
         sources
     }
 
@@ -200,8 +217,7 @@ impl Sources {
                 .to_string_lossy()
                 .into_owned();
             if path.is_dir() {
-                // The binary's own module sees the library from outside.
-                if module.is_empty() && stem == "cli" {
+                if module.is_empty() && stem == PROGRAM {
                     continue;
                 }
                 module.push(stem);
@@ -215,24 +231,28 @@ impl Sources {
                 if stem != "mod" {
                     own.push(stem);
                 }
-                let text = std::fs::read_to_string(&path).expect("a readable file");
-                let syntax = syn::parse_file(&text).expect("Rust");
-                let mut reader = Reader {
-                    source: Source {
-                        module: own.clone(),
-                        ..Source::default()
-                    },
-                    inner: Vec::new(),
-                };
-                reader.visit_file(&syntax);
-                self.files.insert(own, (path, reader.source));
+                self.add(path, own);
             }
         }
     }
 
-    /// The module whose file defines the item at `path`; `None` if that is not in the sources.
+    fn add(&mut self, path: PathBuf, module: Vec<String>) {
+        let text = std::fs::read_to_string(&path).expect("a readable file");
+        let syntax = syn::parse_file(&text).expect("Rust");
+        let mut reader = Reader {
+            source: Source {
+                module: module.clone(),
+                ..Source::default()
+            },
+            inner: Vec::new(),
+        };
+        reader.visit_file(&syntax);
+        self.files.insert(module, (path, reader.source));
+    }
+
+    /// The module whose file defines what stands at `path`; `None` if that is not in the sources.
     fn definer(&self, path: &[String], hops: usize) -> Option<Vec<String>> {
-        let length = (1..=path.len())
+        let length = (0..=path.len())
             .rev()
             .find(|&length| self.files.contains_key(&path[..length]))?;
         let (module, rest) = path.split_at(length);
@@ -287,7 +307,7 @@ fn modules() -> Vec<String> {
 #[test]
 fn every_folder_is_a_module_of_the_table() {
     let modules = modules();
-    let folders: BTreeSet<String> = Sources::read()
+    let folders: BTreeSet<String> = Sources::library()
         .files
         .keys()
         .map(|module| module[0].clone())
@@ -301,7 +321,7 @@ fn every_folder_is_a_module_of_the_table() {
 fn no_module_imports_from_a_module_below_it() {
     let modules = modules();
     let floor = |name: &str| modules.iter().position(|known| known == name);
-    let sources = Sources::read();
+    let sources = Sources::library();
     let mut upward = Vec::new();
     for (module, (path, source)) in &sources.files {
         for import in &source.imports {
@@ -318,7 +338,24 @@ fn no_module_imports_from_a_module_below_it() {
 
 #[test]
 fn no_files_import_each_other_in_a_circle() {
-    let sources = Sources::read();
+    let lines: Vec<String> = [Sources::library(), Sources::program()]
+        .iter()
+        .flat_map(circles)
+        .collect();
+    assert!(lines.is_empty(), "import circles:\n{}", lines.join("\n"));
+}
+
+#[test]
+fn the_program_s_files_are_read() {
+    let program = Sources::program();
+    let imports = program.imports();
+    let main = &imports[&[][..]];
+    assert!(main.contains(&vec![PROGRAM.to_string()]), "{main:?}");
+    assert!(imports.len() > 30, "{} files", imports.len());
+}
+
+/// The circles among the files of a crate, each as the imports that close it.
+fn circles(sources: &Sources) -> Vec<String> {
     let imports = sources.imports();
     let mut arrows = petgraph::Graph::<&[String], ()>::new();
     let places: BTreeMap<&[String], _> = imports
@@ -333,7 +370,7 @@ fn no_files_import_each_other_in_a_circle() {
     let circles = petgraph::algo::tarjan_scc(&arrows)
         .into_iter()
         .filter(|circle| circle.len() > 1);
-    let lines: Vec<String> = circles
+    circles
         .map(|circle| {
             let tied = circle.iter().flat_map(|&from| {
                 let to = arrows.neighbors(from).filter(|to| circle.contains(to));
@@ -348,6 +385,5 @@ fn no_files_import_each_other_in_a_circle() {
             });
             tied.collect()
         })
-        .collect();
-    assert!(lines.is_empty(), "import circles:\n{}", lines.join("\n"));
+        .collect()
 }

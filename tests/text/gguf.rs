@@ -121,6 +121,9 @@ fn begin_and_end_are_added_as_the_file_says() {
     assert_eq!(ids(flag("add_space_prefix", false)), [1, 262]);
     let other = set(plain(), "bos_token_id", Meta::U32(2));
     assert_eq!(ids(other), [2, 265]);
+    let several = Meta::Array(4, vec![Meta::U32(1), Meta::U32(2)]);
+    let several = set(flag("add_eos_token", true), "eos_token_id", several);
+    assert_eq!(ids(several), [1, 265, 1]);
     let none = set(plain(), "bos_token_id", Meta::I32(-1));
     assert_eq!(
         refusal(&none),

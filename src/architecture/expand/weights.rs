@@ -1,6 +1,8 @@
 //! The weights that nodes read: each is listed once, or cut out of the weight that has its rows, together with the steps that
 //! turn it into the tensor of a GGUF file.
 
+use smallvec::smallvec;
+
 use super::{Expander, FlatAttribute, FlatInput, FlatNode, FlatStep, FlatWeight, Stopped, found};
 use crate::architecture::ast::{
     Alternative, Argument, ArgumentKind, Node, Operand, Step, WeightDeclaration,
@@ -8,6 +10,7 @@ use crate::architecture::ast::{
 use crate::architecture::parameters::SourceKind;
 use crate::architecture::resolve::argument;
 use crate::architecture::weight_table::{Rows, Unresolved};
+use crate::graph::Name;
 use crate::language::diagnostics::Problem;
 use crate::language::value::Value;
 use crate::ops::SLICE;
@@ -49,7 +52,7 @@ impl<'a> Expander<'a> {
             }
             Ok(Some(found)) => weights
                 .canonical(found.declaration, &self.variables)
-                .map(|name| Ok((name, found))),
+                .map(|name| Ok((Name::from(name), found))),
             Err(Unresolved::Reader(message)) => Err(message),
             Err(Unresolved::Condition(problem)) => {
                 if let Some(problem) = problem {
@@ -133,12 +136,12 @@ impl<'a> Expander<'a> {
     fn rows(
         &mut self,
         reader: &Node,
-        whole: String,
+        whole: Name,
         rows: &Rows<'_>,
     ) -> Result<Option<FlatInput>, Stopped> {
         let weight = rows.weight;
         let name = match self.weights.canonical(weight, &self.variables) {
-            Ok(name) => name,
+            Ok(name) => Name::from(name),
             Err(message) => {
                 self.problem(weight.position, message);
                 return Ok(None);
@@ -181,15 +184,15 @@ impl<'a> Expander<'a> {
             return Ok(None);
         }
         let attribute = |name: &str, value| FlatAttribute {
-            name: name.to_owned(),
+            name: name.into(),
             value: Value::Int(value),
             position: rows.first.position,
         };
         let attributes = [("axis", 0), ("start", first), ("end", end)];
         self.nodes.push(FlatNode {
-            names: vec![name.clone()],
-            written: vec![weight.name.clone()],
-            op: SLICE.to_owned(),
+            names: smallvec![name.clone()],
+            written: [weight.name.clone()].into(),
+            op: SLICE.into(),
             positional: None,
             attributes: attributes
                 .map(|(name, value)| attribute(name, value))
@@ -269,7 +272,7 @@ impl<'a> Expander<'a> {
         for step in steps {
             let operand = step.operand.as_ref();
             let operand = operand.and_then(|written| self.value(weight, written));
-            let attribute = |(name, written): &(String, Argument)| {
+            let attribute = |(name, written): &(Name, Argument)| {
                 let position = written.position;
                 let value = self.value(weight, written)?;
                 let name = name.clone();

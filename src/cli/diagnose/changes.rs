@@ -1,7 +1,7 @@
 //! Single changes of a graph file: mistakes that are easily made and that involve no tensor, so no message reports them.
 
 use smallmind::architecture::ast::{Argument, ArgumentKind, Node, Operand, OperandKind, Statement};
-use smallmind::graph::Graph;
+use smallmind::graph::{Graph, Name};
 use smallmind::language::diagnostics::Position;
 use smallmind::language::value::Value;
 use smallmind::ops::{Op, Tokens};
@@ -19,9 +19,13 @@ fn set(node: &Node, name: &str, value: Value) -> Node {
         position: node.position,
         kind: ArgumentKind::Constant(value),
     };
-    match node.attributes.iter_mut().find(|(known, _)| known == name) {
+    match node
+        .attributes
+        .iter_mut()
+        .find(|(known, _)| **known == *name)
+    {
         Some((_, old)) => *old = argument,
-        None => node.attributes.push((name.to_string(), argument)),
+        None => node.attributes.push((name.into(), argument)),
     }
     node
 }
@@ -29,7 +33,7 @@ fn set(node: &Node, name: &str, value: Value) -> Node {
 /// The node as the activation with this name.
 fn activation(node: &Node, name: &str) -> Node {
     Node {
-        op: "Activation".to_string(),
+        op: "Activation".into(),
         positional: Some(Argument {
             position: node.position,
             kind: ArgumentKind::Constant(Value::Str(name.to_string())),
@@ -53,8 +57,8 @@ fn number(position: Position, value: f64) -> Operand {
 fn beside(node: &Node, name: &str, op: &str, inputs: Vec<Operand>) -> Node {
     Node {
         position: node.position,
-        names: vec![name.to_string()],
-        op: op.to_string(),
+        names: [name.to_string()].into(),
+        op: op.into(),
         positional: None,
         attributes: Vec::new(),
         inputs,
@@ -107,7 +111,7 @@ impl<'a> Collector<'a> {
     /// The nodes of one of these ops.
     fn of(&self, ops: &[&str]) -> Vec<&'a Node> {
         let all = self.all.iter().copied();
-        all.filter(|node| ops.contains(&node.op.as_str())).collect()
+        all.filter(|node| ops.contains(&&*node.op)).collect()
     }
 
     /// Change these nodes.
@@ -240,7 +244,7 @@ pub fn changes(statements: &[Statement], graph: &Graph) -> Vec<Change> {
     }
     for op in NORMS {
         found.each(op, &norms, &|node| {
-            let op = op.to_string();
+            let op: Name = op.into();
             (node.op != op).then(|| vec![Node { op, ..node.clone() }])
         });
     }

@@ -81,7 +81,7 @@ fn layer(name: &str) -> Option<usize> {
 
 fn reads(node: &FlatNode) -> impl Iterator<Item = &str> {
     node.inputs.iter().filter_map(|input| match input {
-        FlatInput::Value(name) => Some(name.as_str()),
+        FlatInput::Value(name) => Some(&**name),
         _ => None,
     })
 }
@@ -131,12 +131,12 @@ impl Layers {
             let read = outside.remove(&number).unwrap_or_default();
             let end = all()
                 .flat_map(|node| &node.names)
-                .rfind(|name| read.contains(name.as_str()));
-            // Nothing reads the end of these layers: no stream runs through them.
+                .rfind(|name| read.contains(&***name));
+            // Layers that nothing goes on with: no stream runs through them.
             let Some(end) = end else {
                 break;
             };
-            layers.ends.push(end.clone());
+            layers.ends.push(end.to_string());
             let lines = || all().map(|node| node.position.line);
             layers.places.push(Place {
                 first: lines().min().unwrap_or(1),
@@ -159,8 +159,8 @@ impl Layers {
             .nodes
             .iter()
             .flat_map(|node| &node.names)
-            .rfind(|name| layer(name).is_none() && first.contains(name.as_str()))
-            .cloned();
+            .rfind(|name| layer(name).is_none() && first.contains(&***name))
+            .map(|name| name.to_string());
         layers
     }
 
@@ -264,8 +264,8 @@ impl Layers {
                 }
             })?;
             Some(Suspect {
-                name: name.clone(),
-                op: node.op.clone(),
+                name: name.to_string(),
+                op: node.op.to_string(),
                 position: node.position,
                 why,
             })

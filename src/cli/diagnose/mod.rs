@@ -10,39 +10,25 @@ mod changes;
 mod layers;
 mod norms;
 mod search;
+mod subject;
 mod trace;
 
 use std::fmt::Write;
 
-use smallmind::Options;
-use smallmind::architecture::ast::{ModelFile, Statement};
-use smallmind::architecture::bind::{Headers, bind, find_tensor};
-use smallmind::architecture::expand::{Expanded, expand};
-use smallmind::language::diagnostics::Problems;
-use smallmind::model::{ModelFiles, Source};
+use smallmind::architecture::expand::Expanded;
 use smallmind::plan::is_bidirectional;
 
 use self::layers::{Layers, at};
-use self::trace::{Built, Trace};
+pub use self::subject::Subject;
+use self::trace::Trace;
 use super::compare::Difference;
-use super::expected::{Hidden, Outputs};
+use super::expected::Hidden;
 use super::failure::{Failure, error};
 
-/// How many tokens of a prompt are looked at, if the first of them already shows that something is wrong.
-const FEWEST_TOKENS: usize = 8;
 /// The most elements of the weights that a trace loads, as f32: 2 GiB.
 const MOST_TRACED: usize = 1 << 29;
 
-/// A model whose values are examined.
-pub struct Subject<'a> {
-    files: ModelFiles,
-    headers: Option<Headers>,
-    expected: &'a Outputs,
-    hidden: &'a Hidden,
-    tolerance: f64,
-}
-
-/// What to find out.
+/// What is asked.
 #[derive(Clone, Copy)]
 pub struct Question {
     /// Whether the model's output departs.
@@ -51,78 +37,8 @@ pub struct Question {
     pub trace: bool,
 }
 
-impl<'a> Subject<'a> {
-    /// The model at `source`, opened once more with its weights.
-    pub fn open(
-        source: &Source,
-        options: &Options,
-        expected: &'a Outputs,
-        hidden: &'a Hidden,
-        tolerance: f64,
-    ) -> Result<Subject<'a>, Failure> {
-        let files = ModelFiles::open(source, options)?;
-        Ok(Subject {
-            headers: files.headers(),
-            files,
-            expected,
-            hidden,
-            tolerance,
-        })
-    }
-
-    /// The graph with these nodes in place of the graph file's nodes.
-    fn build(&self, nodes: &[Statement]) -> Result<(Expanded, Built), Problems> {
-        let file = ModelFile {
-            nodes: nodes.to_vec(),
-            ..self.files.graph.clone()
-        };
-        let has = |name: &str| {
-            let headers = self.headers.as_ref();
-            headers.is_some_and(|headers| find_tensor(headers, &file.prefixes, name).is_some())
-        };
-        let expanded = expand(&file, &self.files.config, &has)?;
-        let graph = bind(&file.file, &expanded, self.headers.as_ref())?;
-        Ok((expanded, Built::new(graph)))
-    }
-
-    /// Whether values are so far apart that something is wrong.
-    fn departs(&self, found: &[f32], expected: &[f32]) -> bool {
-        let largest = Difference::new(found, expected).largest;
-        !matches!(
-            largest.partial_cmp(&self.tolerance),
-            Some(std::cmp::Ordering::Less | std::cmp::Ordering::Equal)
-        )
-    }
-
-    /// How many tokens of the prompt show what is wrong: the tokens up to the first whose output departs, and some more. A
-    /// text that is read whole is examined whole.
-    fn tokens(&self, found: &[f32], whole: bool) -> usize {
-        let all = self.expected.input_ids.len();
-        if whole {
-            return all;
-        }
-        let first = self.first_row(found, &self.expected.rows, self.expected.width);
-        first
-            .map_or(FEWEST_TOKENS, |row| row + 1)
-            .clamp(1, all)
-            .max(FEWEST_TOKENS.min(all))
-    }
-
-    /// The first row that departs, measured in the unit of all rows.
-    fn first_row(&self, found: &[f32], expected: &[f32], width: usize) -> Option<usize> {
-        let unit = Difference::unit(expected);
-        let rows = found.chunks_exact(width).zip(expected.chunks_exact(width));
-        rows.enumerate().find_map(|(row, (found, expected))| {
-            let far = found.iter().zip(expected).any(|(found, expected)| {
-                let distance = (f64::from(*found) - f64::from(*expected)).abs() / unit;
-                found.to_bits() != expected.to_bits()
-                    && distance.partial_cmp(&self.tolerance) != Some(std::cmp::Ordering::Less)
-            });
-            far.then_some(row)
-        })
-    }
-
-    /// Describes what the values tell. `found` is the model's output for the whole prompt: [T, width].
+impl Subject<'_> {
+    /// What the values tell. `found` is the model's output for the whole prompt: [T, width].
     pub fn diagnose(&self, found: &[f32], question: Question) -> Result<String, Failure> {
         let nodes = &self.files.graph.nodes;
         let (expanded, built) = self.build(nodes)?;

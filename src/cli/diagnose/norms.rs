@@ -23,12 +23,12 @@ fn reads(node: &Node, name: &str) -> bool {
 fn sum(statement: &Statement) -> Option<&str> {
     let node = node(statement)?;
     let name = node.names.first()?;
-    (node.op == "Add" && reads(node, name)).then_some(name)
+    (&*node.op == "Add" && reads(node, name)).then_some(name)
 }
 
 /// The norm and the name that it reads, if the statement is a norm.
 fn norm(statement: &Statement) -> Option<(&Node, &str)> {
-    let node = node(statement).filter(|node| NORMS.contains(&node.op.as_str()))?;
+    let node = node(statement).filter(|node| NORMS.contains(&&*node.op))?;
     match &node.inputs.first()?.kind {
         OperandKind::Name(read) => Some((node, read)),
         _ => None,
@@ -51,7 +51,7 @@ fn reading(statements: &[Statement], from: &str, to: &str) -> Vec<Statement> {
 /// The norm with another name, reading another value.
 fn moved(norm: &Node, name: &str, of: &str) -> Statement {
     let mut norm = norm.clone();
-    norm.names = vec![name.to_string()];
+    norm.names = [name.to_string()].into();
     if let Some(operand) = norm.inputs.first_mut() {
         operand.kind = OperandKind::Name(of.to_string());
     }

@@ -5,10 +5,10 @@ use std::fmt::Write;
 use smallmind::files::weight_files::WeightFiles;
 
 use super::super::failure::Failure;
-use super::Subject;
 use super::change::Change;
 use super::changes::changes;
 use super::layers::{Layers, at};
+use super::subject::Subject;
 use super::trace::{Built, elements, run};
 
 /// The most elements of the weights that each try loads.
@@ -93,7 +93,7 @@ fn agrees(
     let name = match target {
         Target::Before => layers.end(None),
         Target::Layer(layer) => layers.end(Some(layer)),
-        Target::Output => expanded.outputs.first().map(|output| output.value.as_str()),
+        Target::Output => expanded.outputs.first().map(|output| &*output.value),
     };
     let Some(graph) = name.and_then(|name| built.cut(&[name])) else {
         return Ok(Tried::Impossible);

@@ -88,16 +88,21 @@ fn at(plan: &StepPlan, name: &str) -> usize {
     steps.position(|step| &*step.name == name).unwrap()
 }
 
+/// The number of the buffer that the value lies in.
+fn buffer_of(plan: &StepPlan, value: Value) -> usize {
+    plan.buffer_of.get(value).copied().unwrap()
+}
+
 /// Where `name` lies.
 fn offset(graph: &Graph, plan: &StepPlan, name: &str) -> usize {
-    plan.placement.offsets[plan.buffer_of[&graph.find(name).unwrap()]]
+    plan.placement.offsets[buffer_of(plan, graph.find(name).unwrap())]
 }
 
 /// Lets every step and the record agree that the values of that buffer lie at `offset`.
 fn relocate(graph: &Graph, plan: &mut StepPlan, name: &str, offset: usize) {
-    let buffer = plan.buffer_of[&graph.find(name).unwrap()];
+    let buffer = buffer_of(plan, graph.find(name).unwrap());
     let buffer_of = plan.buffer_of.clone();
-    let moved = |value: Value| buffer_of.get(&value) == Some(&buffer);
+    let moved = |value: Value| buffer_of.get(value) == Some(&buffer);
     for step in &mut plan.steps {
         let inputs = graph.inputs(step.node);
         for (source, &operand) in step.inputs.iter_mut().zip(&step.operands) {
@@ -168,7 +173,7 @@ fn an_op_in_place_over_a_value_that_is_read_later_is_found() {
         let to = offset(graph, steps, "x");
         relocate(graph, steps, "a", to);
         let (a, x) = (graph.find("a").unwrap(), graph.find("x").unwrap());
-        let (from, buffer) = (steps.buffer_of[&a], steps.buffer_of[&x]);
+        let (from, buffer) = (buffer_of(steps, a), buffer_of(steps, x));
         steps.buffers[buffer].last = steps.buffers[buffer].last.max(steps.buffers[from].last);
         steps.buffers[from].bytes = 0;
         steps.buffer_of.insert(a, buffer);
@@ -183,9 +188,9 @@ fn an_output_over_an_operand_that_other_threads_read_is_found() {
         let to = offset(graph, steps, "b");
         relocate(graph, steps, "c", to);
         let (c, b) = (graph.find("c").unwrap(), graph.find("b").unwrap());
-        let buffer = steps.buffer_of[&c];
+        let buffer = buffer_of(steps, c);
         steps.buffers[buffer].bytes = 0;
-        steps.buffer_of.insert(c, steps.buffer_of[&b]);
+        steps.buffer_of.insert(c, buffer_of(steps, b));
     });
     assert_refused!(defect, PlanDefect::Clash { name, output: 0, .. } if name == "c");
     // Two outputs of one step.
@@ -240,19 +245,19 @@ fn a_life_that_ends_too_early_or_begins_too_late_is_found() {
     let defect = refused(|graph, plan| {
         let steps = &mut plan.prefill;
         // The norm writes n over b, and e reads n.
-        let buffer = steps.buffer_of[&graph.find("b").unwrap()];
+        let buffer = buffer_of(steps, graph.find("b").unwrap());
         steps.buffers[buffer].last -= 1;
     });
     assert_refused!(defect, PlanDefect::Dead { name, .. } if name == "e");
     let defect = refused(|graph, plan| {
         let steps = &mut plan.prefill;
-        let buffer = steps.buffer_of[&graph.find("x").unwrap()];
+        let buffer = buffer_of(steps, graph.find("x").unwrap());
         steps.buffers[buffer].first += 1;
     });
     assert_refused!(defect, PlanDefect::Dead { step: 0, .. });
     let defect = refused(|graph, plan| {
         let steps = &mut plan.prefill;
-        let buffer = steps.buffer_of[&graph.find("y").unwrap()];
+        let buffer = buffer_of(steps, graph.find("y").unwrap());
         steps.buffers[buffer].last -= 1;
     });
     assert_refused!(defect, PlanDefect::Dead { name, .. } if name == "the caller");

@@ -1,12 +1,12 @@
 //! Which value each byte of the activations holds, step by step.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-use std::ops::Range;
+use smallvec::SmallVec;
 
-use crate::graph::{Class, Graph, Input, NodeId, Value};
+use crate::graph::{Class, Graph, Input, Value};
 use crate::plan::defect::PlanDefect;
 use crate::plan::draft::is_view;
 use crate::plan::model_plan::ModelPlan;
@@ -21,7 +21,7 @@ pub(super) fn verify(graph: &Graph, plan: &ModelPlan, steps: &StepPlan) -> Resul
         steps,
         classes: graph.classes(),
         held: BTreeMap::new(),
-        done: FxHashMap::default(),
+        done: vec![None; graph.id_bound()],
     };
     walk.inputs()?;
     for (number, step) in steps.steps.iter().enumerate() {
@@ -37,8 +37,8 @@ struct Walk<'a> {
     classes: Arc<[Class]>,
     /// What lies in the activations, by first byte: where it ends, and the value. Views count as what they are views of.
     held: BTreeMap<usize, (usize, Value)>,
-    /// How many of its steps each node has had, and how many it has.
-    done: FxHashMap<NodeId, (usize, usize)>,
+    /// How many of its steps each node has had, and how many it has; `None` before the first. By [`NodeId::index`].
+    done: Vec<Option<(usize, usize)>>,
 }
 
 /// Who uses a value: a step, or the caller before the first step or after the last.
@@ -74,7 +74,7 @@ impl Walk<'_> {
                 });
             }
             self.write(value, bytes);
-            self.done.insert(value.node, (1, 1));
+            self.done[value.node.index()] = Some((1, 1));
         }
         Ok(())
     }
@@ -83,7 +83,7 @@ impl Walk<'_> {
         let name: &str = &step.name;
         let user = User { step: number, name };
         let (phase, phases) = step.phase;
-        let (done, _) = *self.done.get(&step.node).unwrap_or(&(0, phases));
+        let (done, _) = self.done[step.node.index()].unwrap_or((0, phases));
         if done != phase || phase >= phases {
             return Err(PlanDefect::Missing {
                 name: name.to_string(),
@@ -101,7 +101,7 @@ impl Walk<'_> {
                 name: name.to_string(),
             });
         }
-        let mut read = Vec::with_capacity(step.inputs.len());
+        let mut read: SmallVec<[_; 4]> = SmallVec::new();
         if step.inputs.len() != step.operands.len() {
             return Err(not_the_graphs(user, step.inputs.len()));
         }
@@ -120,7 +120,7 @@ impl Walk<'_> {
             }
         }
         self.write_outputs(step, user, &read)?;
-        self.done.insert(step.node, (done + 1, phases));
+        self.done[step.node.index()] = Some((done + 1, phases));
         Ok(())
     }
 
@@ -136,7 +136,7 @@ impl Walk<'_> {
             return Err(not_the_graphs(user, step.outputs.len()));
         }
         let in_place = self.graph.node(step.node).op().map(|op| op.def().in_place);
-        let mut written: Vec<Range<usize>> = Vec::with_capacity(count);
+        let mut written: SmallVec<[Range<usize>; 2]> = SmallVec::new();
         for (output, slot) in step.outputs.iter().enumerate() {
             let value = Value {
                 node: step.node,
@@ -175,7 +175,7 @@ impl Walk<'_> {
     fn outputs(&self) -> Result<(), PlanDefect> {
         for id in self.graph.order() {
             let computed = self.graph.node(id).op().is_some() && !is_view(self.graph, id);
-            let (done, phases) = *self.done.get(&id).unwrap_or(&(0, 1));
+            let (done, phases) = self.done[id.index()].unwrap_or((0, 1));
             if computed && self.classes[id.index()] == Class::Activation && done < phases {
                 return Err(PlanDefect::Missing {
                     name: self.graph.node(id).name().to_string(),
@@ -238,14 +238,14 @@ impl Walk<'_> {
     /// `bytes` hold all of `value` now, and the record says that they live.
     fn read(&self, value: Value, bytes: &Range<usize>, user: User<'_>) -> Result<(), PlanDefect> {
         let origin = self.origin(value);
-        let (step, name) = (user.step, user.name.to_string());
+        let (step, name) = (user.step, || user.name.to_string());
         let value_name = || self.graph.name(value).to_string();
-        match self.done.get(&origin.node) {
+        match self.done[origin.node.index()] {
             Some((done, phases)) if done == phases => {}
             _ => {
                 return Err(PlanDefect::Unwritten {
                     step,
-                    name,
+                    name: name(),
                     value: value_name(),
                 });
             }
@@ -257,7 +257,7 @@ impl Walk<'_> {
         if !holds && !bytes.is_empty() {
             return Err(PlanDefect::Gone {
                 step,
-                name,
+                name: name(),
                 value: value_name(),
                 offset: bytes.start,
             });
@@ -267,7 +267,7 @@ impl Walk<'_> {
 
     /// The buffer of `value` lives on record.
     fn alive(&self, value: Value, user: User<'_>) -> Result<(), PlanDefect> {
-        let buffer = self.steps.buffer_of.get(&value);
+        let buffer = self.steps.buffer_of.get(value);
         let life = buffer.and_then(|&buffer| self.steps.buffers.get(buffer));
         match life {
             Some(life) if (life.first..=life.last).contains(&user.step) => Ok(()),
@@ -294,7 +294,7 @@ impl Walk<'_> {
         if bytes.is_empty() {
             return;
         }
-        let gone: Vec<usize> = self.overlapping(&bytes).collect();
+        let gone: SmallVec<[usize; 4]> = self.overlapping(&bytes).collect();
         for first in gone {
             self.held.remove(&first);
         }

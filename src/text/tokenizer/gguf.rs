@@ -21,6 +21,7 @@ use super::{Pipeline, Tokenizer, TokenizerError};
 use crate::files::gguf::Metadata;
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::language::diagnostics::{nearest, shortened};
+use crate::language::value::Value;
 
 const MODEL: &str = "tokenizer.ggml.model";
 const PRE: &str = "tokenizer.ggml.pre";
@@ -471,7 +472,12 @@ impl Builder<'_> {
         usual: Option<u32>,
     ) -> Result<Option<u32>, String> {
         let key = format!("tokenizer.ggml.{key}");
-        let Some(id) = self.metadata.integer(&key) else {
+        // The first of several is the one to put around texts.
+        let first = || match self.metadata.get(&key)? {
+            Value::List(ids) => ids.first()?.as_int(),
+            _ => None,
+        };
+        let Some(id) = self.metadata.integer(&key).or_else(first) else {
             return Ok(usual.filter(|&id| (id as usize) < pieces.len()));
         };
         match u32::try_from(id) {
