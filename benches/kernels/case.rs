@@ -233,12 +233,7 @@ impl Case {
             threads: 1,
             drawn: &AtomicUsize::new(0),
             tokens: self.tokens,
-            sequences: &[Sequence {
-                start: 0,
-                end: self.tokens,
-                past: self.past,
-                table: 0,
-            }],
+            sequences: &[Sequence::alone(self.tokens, self.past)],
         });
     }
 }

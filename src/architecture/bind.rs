@@ -89,10 +89,13 @@ pub fn bind(file: &str, expanded: &Expanded, headers: Option<&Headers>) -> Resul
 /// Whether a graph has the input: ids and positions always, and the wanted rows where something reads them, as all rows
 /// are wanted where nothing does.
 fn is_given(expanded: &Expanded, input: Input) -> bool {
-    let is_it = |read: &FlatInput| matches!(read, FlatInput::Value(name) if name == input.name());
+    let is_it =
+        |read: &FlatInput| matches!(read, FlatInput::Value(name) if **name == *input.name());
     let mut read = expanded.nodes.iter().flat_map(|node| &node.inputs);
     let mut outputs = expanded.outputs.iter();
-    input != Input::Wanted || read.any(is_it) || outputs.any(|output| output.value == input.name())
+    input != Input::Wanted
+        || read.any(is_it)
+        || outputs.any(|output| *output.value == *input.name())
 }
 
 struct Binder<'a> {

@@ -29,11 +29,6 @@ impl Beginnings {
         }
     }
 
-    /// Bytes of the lists.
-    pub fn bytes(&self) -> usize {
-        self.index.bytes() + self.pages.capacity() * size_of::<u32>()
-    }
-
     /// Let the sequence at `table`, which has no pages, read the longest known beginning of `tokens`: whole blocks, and
     /// never all of `tokens`, the last of which must be read for its logits. Returns how many positions these are.
     pub fn restore(

@@ -308,12 +308,7 @@ impl Session {
             }
             self.tokens.extend_from_slice(part);
             self.sequences.clear();
-            self.sequences.push(Sequence {
-                start: 0,
-                end: part.len(),
-                past,
-                table: 0,
-            });
+            self.sequences.push(Sequence::alone(part.len(), past));
             if self.compute(cancel)? == Ended::Cancelled {
                 return Err(StepError::Cancelled { position: past });
             }

@@ -58,9 +58,9 @@ fn copy<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::call::{Operand, View};
+    use crate::kernels::call::{Operand, Sequence, View};
     use crate::kernels::kv_cache::{KvCache, KvLayout};
-    use crate::kernels::testing::{bits, bits_of, cells, everywhere, one, random, run, unwritten};
+    use crate::kernels::testing::{bits, bits_of, cells, everywhere, random, run, unwritten};
 
     #[test]
     fn the_context_is_returned_as_it_was_appended_chunk_by_chunk() {
@@ -89,7 +89,7 @@ mod tests {
                     tables: &[1, 0],
                     layout,
                 });
-                let sequences = [one(tokens, past)];
+                let sequences = [Sequence::alone(tokens, past)];
                 (call.tokens, call.sequences) = (tokens, &sequences);
                 run(&Cache, isa, threads, 0, &call);
                 assert_eq!(bits(&keys), bits_of(&k[..part.end]));

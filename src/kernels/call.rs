@@ -177,6 +177,16 @@ pub struct Sequence {
 }
 
 impl Sequence {
+    /// The one sequence of a step of `tokens` tokens after `past` positions, whose table is the first.
+    pub fn alone(tokens: usize, past: usize) -> Sequence {
+        Sequence {
+            start: 0,
+            end: tokens,
+            past,
+            table: 0,
+        }
+    }
+
     /// How many tokens of the step are its tokens.
     #[inline(always)]
     pub fn tokens(&self) -> usize {

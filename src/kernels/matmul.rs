@@ -234,11 +234,9 @@ impl Columns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::call::View;
+    use crate::kernels::call::{Sequence, View};
     use crate::kernels::math::tanh_f32;
-    use crate::kernels::testing::{
-        bits, bits_of, call, cells, everywhere, one, random, run, unwritten,
-    };
+    use crate::kernels::testing::{bits, bits_of, call, cells, everywhere, random, run, unwritten};
 
     fn chain(depth: usize, a: impl Fn(usize) -> f32, b: impl Fn(usize) -> f32) -> f32 {
         (0..depth).fold(0.0, |sum, d| a(d).mul_add(b(d), sum))
@@ -339,7 +337,7 @@ mod tests {
                 ];
                 let outputs = [View::new(&y, &[heads, tokens, context])];
                 let mut call = call(&inputs, &outputs);
-                let sequences = [one(tokens, past)];
+                let sequences = [Sequence::alone(tokens, past)];
                 (call.tokens, call.sequences) = (tokens, &sequences);
                 run(&kernel, isa, threads, 0, &call);
                 assert!(bits(&y) == bits_of(&expected), "{tokens} {isa:?} {threads}");

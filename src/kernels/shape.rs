@@ -184,6 +184,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::kernels::call::Sequence;
     use crate::kernels::packed::{RowSource, RowTable};
     use crate::kernels::testing::*;
 
@@ -384,7 +385,7 @@ mod tests {
                         let inputs = [Operand::Tensor(View::new(&input, &shape))];
                         let outputs = [View::new(out, &shape)];
                         let call = Call {
-                            sequences: &[one(tokens, past)],
+                            sequences: &[Sequence::alone(tokens, past)],
                             ..call(&inputs, &outputs)
                         };
                         run(&CausalMask { window }, isa, threads, 0, &call);

@@ -57,16 +57,6 @@ pub static FIRST_STEP: [Sequence; 1] = [Sequence {
     table: 0,
 }];
 
-/// A step of one sequence, whose table is the first.
-pub fn one(tokens: usize, past: usize) -> Sequence {
-    Sequence {
-        start: 0,
-        end: tokens,
-        past,
-        table: 0,
-    }
-}
-
 /// A call of one thread without scratch, cache or int output.
 pub fn call<'a>(inputs: &'a [Operand<'a>], outputs: &'a [View<'a>]) -> Call<'a> {
     let tokens = outputs

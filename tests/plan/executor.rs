@@ -155,17 +155,11 @@ fn the_arena_must_be_the_plans() {
     let frames = Frames::new(executor.plan().session_lists().frames());
     for found in [0, expected - 1, expected + 64] {
         let mut arena = Arena::new(found).unwrap();
-        let pages = Pages::new(executor.plan(), 1, 1);
-        let sequences = [Sequence {
-            start: 0,
-            end: 1,
-            past: 0,
-            table: 0,
-        }];
-        let mut pages = pages;
+        let mut pages = Pages::new(executor.plan(), 1, 1);
         pages.own(executor.plan(), 0, 0, 1).unwrap();
         let batch = Batch {
-            sequences: &sequences,
+            sequences: &[Sequence::alone(1, 0)],
+            rows: 1,
             pages: &pages,
         };
         let result = executor.run(&mut arena, &frames, batch, None);
@@ -204,13 +198,14 @@ fn all_rows_are_wanted_of_a_plan_that_computes_all() {
     let executor = executor(DECODER, CONTEXT);
     let mut arena = Arena::new(executor.plan().regions().total()).unwrap();
     let frames = Frames::new(executor.plan().session_lists().frames());
+    let mut pages = Pages::new(executor.plan(), 1, 1);
+    pages.own(executor.plan(), 0, 0, CONTEXT).unwrap();
     for rows in [0, 2, 4, usize::MAX] {
         let (tokens, least, most) = (3, 3, 3);
         let batch = Batch {
-            tokens,
+            sequences: &[Sequence::alone(tokens, 0)],
             rows,
-            past: 0,
-            sequences: &[],
+            pages: &pages,
         };
         let expected = BatchError::Rows {
             rows,
@@ -246,9 +241,7 @@ fn sequences_must_be_side_by_side_and_for_a_plan_that_reads_several() {
     }
     let late = [Sequence {
         start: 1,
-        end: 5,
-        past: 0,
-        table: 0,
+        ..Sequence::alone(5, 0)
     }];
     let expected = BatchError::Boundary {
         number: 0,

@@ -7,9 +7,11 @@ use smallmind::exec::arena::Arena;
 use smallmind::exec::batch::{Batch, BatchError};
 use smallmind::exec::executor::{Ended, Executor};
 use smallmind::exec::frames::Frames;
+use smallmind::exec::pages::Pages;
 use smallmind::exec::pool::Pool;
 use smallmind::graph::Graph;
 use smallmind::graph::interpreter::Interpreter;
+use smallmind::kernels::call::Sequence;
 use smallmind::kernels::simd::Isa;
 use smallmind::plan::{ModelPlan, PlanOptions, Slot, is_bidirectional};
 use smallmind::rewrite::{PassOptions, Passes};
@@ -62,6 +64,7 @@ fn options(threads: usize) -> PlanOptions {
     PlanOptions {
         context: CONTEXT,
         chunk: CHUNK,
+        sequences: 1,
         rows: ROWS,
         threads,
         fewer_threads: false,
@@ -87,6 +90,7 @@ struct Runner {
     executor: Executor,
     arena: Arena,
     frames: Frames,
+    pages: Pages,
     past: usize,
 }
 
@@ -97,11 +101,14 @@ impl Runner {
         let stored = stored(prefill, &plan, &weights.files(prefill));
         let arena = Arena::new(plan.regions().total()).unwrap();
         let frames = Frames::new(plan.session_lists().frames());
+        let mut pages = Pages::new(&plan, 1, plan.regions().sequence_pages());
+        pages.own(&plan, 0, 0, CONTEXT).unwrap();
         let executor = Executor::new(plan, stored, Pool::new(threads).unwrap()).unwrap();
         Runner {
             executor,
             arena,
             frames,
+            pages,
             past: 0,
         }
     }
@@ -128,10 +135,9 @@ impl Runner {
             self.write(slot, values);
         }
         let batch = Batch {
-            tokens: tokens.len(),
+            sequences: &[Sequence::alone(tokens.len(), self.past)],
             rows,
-            past: self.past,
-            sequences: &[],
+            pages: &self.pages,
         };
         let ended = self
             .executor
@@ -247,10 +253,9 @@ fn a_step_wants_no_more_rows_than_the_plan_has_room_for() {
     let mut runner = Runner::new(&narrow, &narrow, &weights, 1);
     let mut run = |tokens, rows| {
         let batch = Batch {
-            tokens,
+            sequences: &[Sequence::alone(tokens, 0)],
             rows,
-            past: 0,
-            sequences: &[],
+            pages: &runner.pages,
         };
         runner
             .executor

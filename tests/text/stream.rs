@@ -48,7 +48,7 @@ fn byte(byte: u8) -> u32 {
 }
 
 /// The text that each token releases, and the rest.
-fn pieces(mut stream: TextStream<'_>, ids: &[u32]) -> (Vec<String>, String) {
+fn pieces(mut stream: TextStream<&Tokenizer>, ids: &[u32]) -> (Vec<String>, String) {
     let pieces = ids.iter().map(|&id| stream.push(id).unwrap()).collect();
     (pieces, stream.flush().unwrap())
 }

@@ -7,7 +7,7 @@ use crate::kernels::call::{self, Operand};
 use crate::kernels::kv_cache::{KvCache, KvLayout};
 use crate::kernels::math::{exp_f32, tanh_f32};
 use crate::kernels::simd::{Isa, tree};
-use crate::kernels::testing::{bits, bits_of, cells, everywhere, one, random, run, unwritten};
+use crate::kernels::testing::{bits, bits_of, cells, everywhere, random, run, unwritten};
 
 /// A whole sequence: q [T, H, D], k and v [T, KV, D].
 struct Sequence {
@@ -171,7 +171,7 @@ impl Sequence {
                 table,
             ];
             let mut call = crate::kernels::testing::call(&stored, &[]);
-            let sequences = [one(tokens, past)];
+            let sequences = [call::Sequence::alone(tokens, past)];
             (call.tokens, call.sequences, call.cache) = (tokens, &sequences, Some(cache));
             run(
                 &StoreKv {
@@ -254,7 +254,7 @@ fn plain_tensors_match_the_pseudocode_to_the_bit() {
                     ];
                     let outputs = [View::new(&y, &shape)];
                     let mut call = crate::kernels::testing::call(&inputs, &outputs);
-                    let sequences = [one(part.len(), past)];
+                    let sequences = [call::Sequence::alone(part.len(), past)];
                     call.sequences = &sequences;
                     run(&kernel, isa, threads, scratch_floats(dim), &call);
                     let tail = &expected[past * heads * dim..];
