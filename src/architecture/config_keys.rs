@@ -165,6 +165,7 @@ pub fn unread_keys(
 ///
 /// # Errors
 /// If the table can't be read.
+#[cfg(feature = "internals")] // Shown by the program.
 pub fn read_keys(file: &ModelFile, source: &dyn ParameterSource) -> Result<Vec<String>, Problems> {
     let bare = ModelFile {
         params: Vec::new(),
