@@ -78,8 +78,8 @@ fn a_model_runs_from_the_dump_of_its_prompt_steps_and_gives_the_wanted_rows() {
             crate::common::bits(&[prompt, steps.concat()].concat())
         };
         let compiled = model.compiled();
-        let (ignore, ignore_keys) = (&compiled.ignore, &compiled.ignore_keys);
-        let text = print_ignoring(&compiled.prefill, "hf", ignore, ignore_keys);
+        let keys = read_keys(&source(name));
+        let text = print_ignoring(&compiled.prefill, "hf", &compiled.ignore, &keys);
         assert!(
             text.contains("TakeRows, [") && text.contains("\"wanted\"]"),
             "{text}"
