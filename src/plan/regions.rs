@@ -185,7 +185,7 @@ impl SessionLists {
         self.sequences
     }
 
-    /// The table of pages, u32, and each page's count of readers, u32.
+    /// Pages: for each, u32, its entry in the table, its count of readers, and its place among the free ones.
     pub fn pages(&self) -> usize {
         self.pages
     }
@@ -205,7 +205,7 @@ impl SessionLists {
         let tokens = self.tokens.saturating_mul(size_of::<u32>());
         let sequences = self.sequences.saturating_mul(size_of::<Sequence>());
         let held = self.held.saturating_mul(size_of::<usize>());
-        let pages = self.pages.saturating_mul(2 * size_of::<u32>());
+        let pages = self.pages.saturating_mul(3 * size_of::<u32>());
         tokens
             .saturating_add(sequences)
             .saturating_add(held)

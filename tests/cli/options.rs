@@ -323,8 +323,13 @@ impl Files {
         let mut written = text(&output.stdout);
         if let Ok(Value::Array(mut rows)) = serde_json::from_str(&written) {
             for row in rows.iter_mut().filter_map(Value::as_object_mut) {
-                let samples = row["samples_ns"].as_array().map(Vec::len);
-                row.retain(|name, _| !name.contains("_ns") && !name.contains("_ts"));
+                let samples = row.get("samples_ns").and_then(Value::as_array);
+                let samples = samples.map(Vec::len);
+                let is_time = |name: &str| {
+                    let mut marks = ["_ns", "_ts", "speed", "t_pp", "t_tg"].iter();
+                    name == "t" || marks.any(|mark| name.contains(mark))
+                };
+                row.retain(|name, _| !is_time(name));
                 row.insert("samples".to_string(), samples.into());
             }
             written = format!("{rows:?}");

@@ -194,22 +194,22 @@ fn what_can_not_be_quantized_is_an_error_and_leaves_no_file() {
         (
             matrix(8, vec![0; 68]),
             "q4_0",
-            "tensor `a.weight` is Q8_0 already",
+            "tensor `a.weight` is already Q8_0",
         ),
         (
             matrix(26, vec![0; 256]),
             "q8_0",
-            "tensor `a.weight` is I32 already",
+            "tensor `a.weight` is already I32",
         ),
         (
             matrix(77, vec![0; 256]),
             "q8_0",
-            "tensor `a.weight` is type 77 (unknown) already",
+            "tensor `a.weight` is already type 77 (unknown)",
         ),
         (
             Writer::new().tensor("a.bias", &[32], 2, vec![0; 18]),
             "q8_0",
-            "tensor `a.bias` is Q4_0 already",
+            "tensor `a.bias` is already Q4_0",
         ),
         (
             matrix(0, Stored::F32.bytes(&infinite)),

@@ -248,7 +248,7 @@ fn a_session_that_cannot_be_loaded_or_saved_is_an_error_that_names_the_file() {
     );
     let message = failure(["run", "demo", "aaaaa", "--load-session", path, "-c", "44"]);
     assert!(
-        message.contains("5 tokens") && message.contains("the session takes 40"),
+        message.contains("5 tokens") && message.contains("the session uses 40"),
         "{message}"
     );
     let nowhere = folder.path().join("no/such/folder");
