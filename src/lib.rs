@@ -97,7 +97,7 @@
 //! | [`files`] | safetensors and GGUF files: tensors and keys, mapped or read | what they mean, writing |
 //! | `text` | tokenizers, detokenization, where chat templates stand (feature `tokenizer`) | which token comes next |
 //! | [`architecture`] | graph files (`graphs/*.ron`): parameters, weights, expansion to a graph | rewriting, packed layouts |
-//! | [`transform`] | passes that compute: folding, sharing, merging, the last row | rules |
+//! | [`transform`] | passes that compute: folding, sharing, merging, the wanted rows | rules |
 //! | [`rewrite`] | rules as data (`passes/*.ron`): matched, checked, applied, reported | arithmetic on weights |
 //! | [`plan`] | schedule, lifetimes, and the place of every byte | weights' values |
 //! | [`exec`] | arena, threads, steps, sessions | names of ops |

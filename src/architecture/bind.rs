@@ -11,14 +11,14 @@ use super::agree::{caches, missing, unread_nodes, unread_tensors};
 use super::expand::{Expanded, FlatInput, FlatNode, FlatWeight};
 pub use super::tensors::{Headers, find_tensor, headers};
 use crate::blocks::BlockFormat;
-use crate::graph::{Class, Editor, Graph, Name, Value, WeightSource};
+use crate::graph::{Class, Editor, Graph, Input, Name, Value, WeightSource};
 use crate::kernels::call::MAX_RANK;
 use crate::language::diagnostics::{Position, Problem, Problems, nearest};
 use crate::language::value::Value as Setting;
 use crate::ops::{Attribute, Op, View, named_activation};
-use crate::types::{DType, Dim, Literal, Type};
+use crate::types::{DType, Dim, Literal, StepSize, Type};
 
-/// The most elements of a value, T and S counted as 1.
+/// The most elements of a value, symbolic dimensions counted as 1.
 const MOST_ELEMENTS: usize = 1 << 40;
 /// How many times the elements of the weights expressions over them may compute, views not counted.
 const COMPUTED_FACTOR: usize = 8;
@@ -42,13 +42,13 @@ pub fn bind(file: &str, expanded: &Expanded, headers: Option<&Headers>) -> Resul
         problems: Vec::new(),
         reported: HashSet::new(),
     };
-    for name in ["tokens", "positions"] {
-        if let Ok(id) = binder
-            .editor
-            .input(name, Type::new(DType::I32, [Dim::Tokens]))
-        {
-            binder.values.insert(name.to_string(), id.into());
-            binder.classes.insert(id.into(), Class::Activation);
+    for input in Input::ALL
+        .into_iter()
+        .filter(|&input| is_given(expanded, input))
+    {
+        if let Ok(value) = binder.editor.given(input) {
+            binder.values.insert(input.name().to_string(), value);
+            binder.classes.insert(value, Class::Activation);
         }
     }
     for weight in &expanded.weights {
@@ -80,6 +80,15 @@ pub fn bind(file: &str, expanded: &Expanded, headers: Option<&Headers>) -> Resul
         problems.extend(unread_tensors(expanded, headers));
     }
     Problems::check(file, problems, graph)
+}
+
+/// Whether a graph has the input: ids and positions always, and the wanted rows where something reads them, as all rows
+/// are wanted where nothing does.
+fn is_given(expanded: &Expanded, input: Input) -> bool {
+    let is_it = |read: &FlatInput| matches!(read, FlatInput::Value(name) if name == input.name());
+    let mut read = expanded.nodes.iter().flat_map(|node| &node.inputs);
+    let mut outputs = expanded.outputs.iter();
+    input != Input::Wanted || read.any(is_it) || outputs.any(|output| output.value == input.name())
 }
 
 struct Binder<'a> {
@@ -156,7 +165,7 @@ impl<'a> Binder<'a> {
             }
         }
         let ty = Type::new(dtype, dims.into_iter().map(Dim::Fixed));
-        let computable = ty.elements(1, 1).saturating_mul(COMPUTED_FACTOR);
+        let computable = ty.elements(StepSize::ONE).saturating_mul(COMPUTED_FACTOR);
         self.computable = self.computable.saturating_add(computable);
         match self
             .editor
@@ -334,7 +343,7 @@ impl<'a> Binder<'a> {
     /// Count what an expression over weights computes; says what is wrong where that first becomes too much.
     fn compute(&mut self, value: Value) -> Option<String> {
         let ty = self.editor.graph().ty(value);
-        let Some(left) = self.computable.checked_sub(ty.elements(1, 1)) else {
+        let Some(left) = self.computable.checked_sub(ty.elements(StepSize::ONE)) else {
             self.computable = usize::MAX;
             return Some(format!(
                 "{ty} is too large: what is computed of weights may have {COMPUTED_FACTOR} times the weights' elements"
@@ -405,7 +414,7 @@ fn too_large(ty: &Type, class: Class) -> Option<String> {
             "a value of at most {MAX_RANK} dimensions is expected, found {ty}"
         ));
     }
-    (ty.elements(1, 1) > MOST_ELEMENTS)
+    (ty.elements(StepSize::ONE) > MOST_ELEMENTS)
         .then(|| format!("a value of more than {MOST_ELEMENTS} elements: {ty}"))
 }
 

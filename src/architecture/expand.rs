@@ -13,8 +13,8 @@ use super::ast::{
 };
 use super::parameters::ParameterSource;
 use super::resolve::{Parameters, argument, formula};
-use super::syntax::GRAPH_INPUTS;
 use super::weight_table::{Variable, WeightTable};
+use crate::graph::Input;
 use crate::language::diagnostics::{Position, Problem, Problems, unknown};
 use crate::language::evaluate::{Failure, Scope};
 use crate::language::value::Value;
@@ -174,7 +174,7 @@ pub(crate) fn expand_to(
         flat_weights: Vec::new(),
         nodes: Vec::new(),
     };
-    for name in GRAPH_INPUTS {
+    for name in Input::ALL.map(Input::name) {
         expander.bindings.insert(name.to_owned(), name.to_owned());
         expander.taken.insert(name.to_owned(), 2);
     }

@@ -23,14 +23,12 @@ use super::ast::{
     Alternative, Argument, ArgumentKind, Definition, Formula, GgufStatement, ModelFile, Output,
     Param, Requirement, Template, WeightDeclaration,
 };
+use crate::graph::Input;
 use crate::language::diagnostics::{Position, Problem, Problems, unknown};
 use crate::language::document::{self, Form, Kind, Tree};
 use crate::language::expression::{Expression, is_name};
 use crate::language::node::TreeReader;
 use crate::language::value::Value;
-
-/// Names that every graph has without binding them: token ids and their positions in the sequence, both of shape `[T]`.
-pub const GRAPH_INPUTS: [&str; 2] = ["tokens", "positions"];
 
 /// Names with a meaning in every expression: `source` is 'hf' or 'gguf', `T` and `S` are the texts 'T' and 'S', which
 /// stand for the dimensions that stay symbolic until planning (tokens in this step, context so far). `none` as an
@@ -391,7 +389,7 @@ impl GraphFileReader {
     }
 
     fn weight(&mut self, name: &str, position: Position, tree: &Tree) -> Option<WeightDeclaration> {
-        if name.is_empty() || GRAPH_INPUTS.contains(&name) {
+        if name.is_empty() || Input::ALL.iter().any(|input| input.name() == name) {
             self.problem(position, format!("'{name}' can't be a weight's name"));
         }
         self.weights.insert(name.to_owned());

@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use smallmind::exec::session::StepError;
 use smallmind::graph::Kind;
 use smallmind::model::{ModelFiles, Source, compile};
+use smallmind::types::StepSize;
 use smallmind::{Model, ModelError, Options, Session};
 
 use super::ablate::{Load, ablate};
@@ -290,7 +291,9 @@ fn parameters(model: &Model) -> usize {
     let weights = graph
         .ids()
         .filter(|&id| matches!(graph.node(id).kind, Kind::Weight(_)));
-    weights.map(|id| graph.ty(id.into()).elements(1, 1)).sum()
+    weights
+        .map(|id| graph.ty(id.into()).elements(StepSize::ONE))
+        .sum()
 }
 
 /// A fixed sequence of ids below `vocabulary` that looks random: Knuth's linear congruential generator of 64 bits, of

@@ -1,12 +1,16 @@
 //! What one step reads, and whether a plan is for it.
 
 use crate::plan::ModelPlan;
+use crate::types::StepSize;
 
 /// The tokens of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batch<'a> {
     /// How many.
     pub tokens: usize,
+    /// How many tokens' outputs are wanted, whose numbers stand in the plan's slot for them; where it has none, all
+    /// tokens.
+    pub rows: usize,
     /// Positions that were read before: token `t` stands at position `past + t`.
     pub past: usize,
     /// Where each of several sequences begins, in tokens, and after the last where it ends; each has positions of its own
@@ -23,6 +27,18 @@ pub enum BatchError {
         /// Tokens given.
         tokens: usize,
         /// The most of a step.
+        most: usize,
+    },
+    /// More rows are wanted than the plan has room for, or fewer than all where it computes all.
+    #[error("a step of {tokens} tokens wants from {least} to {most} rows, found {rows}")]
+    Rows {
+        /// Rows wanted.
+        rows: usize,
+        /// Tokens of the step.
+        tokens: usize,
+        /// The fewest of such a step.
+        least: usize,
+        /// The most.
         most: usize,
     },
     /// The tokens would stand past the last position.
@@ -72,22 +88,36 @@ pub enum BatchError {
 }
 
 impl Batch<'_> {
-    /// Positions that there are when the step is done. Of several sequences, the tokens of all: no value is as long as one.
+    /// How large it is. The context of several sequences is the tokens of all: no value is as long as one.
     #[inline(always)]
-    pub(super) fn end(&self) -> usize {
-        self.past + self.tokens
+    pub(super) fn size(&self) -> StepSize {
+        StepSize {
+            tokens: self.tokens,
+            rows: self.rows,
+            context: self.past + self.tokens,
+        }
     }
 
     /// Whether `plan` is for it.
     pub(super) fn check(&self, plan: &ModelPlan) -> Result<(), BatchError> {
         let Batch {
             tokens,
+            rows,
             past,
             sequences,
         } = *self;
         let most = plan.prefill().tokens();
         if tokens == 0 || tokens > most.max(1) {
             return Err(BatchError::Tokens { tokens, most });
+        }
+        let (least, most) = plan.for_tokens(tokens).wanted_rows(tokens);
+        if rows < least || rows > most {
+            return Err(BatchError::Rows {
+                rows,
+                tokens,
+                least,
+                most,
+            });
         }
         if past > 0 && plan.is_bidirectional() {
             return Err(BatchError::Past { past });

@@ -167,8 +167,8 @@ impl Executor {
         &self.plan
     }
 
-    /// Run one step over the tokens of `batch`, whose ids and positions stand in their slots of `arena`; `frames` are as
-    /// the plan says.
+    /// Run one step over the tokens of `batch`, whose ids and positions, and the numbers of those whose outputs are wanted,
+    /// stand in their slots of `arena`; `frames` are as the plan says.
     ///
     /// # Errors
     /// If the batch is none that the plan is for, or the arena is another plan's. Nothing was computed then.
@@ -309,7 +309,7 @@ impl Run<'_> {
     }
 
     fn view(&self, slot: &Slot) -> View<'_> {
-        let shape = slot.shape(self.batch.tokens, self.batch.end());
+        let shape = slot.shape(self.batch.size());
         let len = shape.iter().product();
         // SAFETY: the plan gives each buffer bytes that no other buffer of the same phase has, `run` holds the arena
         // exclusively, and the kernels' contract keeps threads to their own shares of a step.
@@ -317,14 +317,14 @@ impl Run<'_> {
     }
 
     fn ints(&self, slot: &Slot) -> &[Cell<i32>] {
-        let shape = slot.shape(self.batch.tokens, self.batch.end());
+        let shape = slot.shape(self.batch.size());
         let len = shape.iter().product();
         // SAFETY: as in `view`.
         unsafe { self.arena.cells(slot.offset(), len) }
     }
 
     fn blocks(&self, slot: &Slot) -> QuantizedView<'_> {
-        let shape = slot.shape(self.batch.tokens, self.batch.end());
+        let shape = slot.shape(self.batch.size());
         let cols = shape.last().copied().unwrap_or(0);
         let rows = shape.iter().product::<usize>() / cols.max(1);
         // SAFETY: as in `view`.

@@ -17,6 +17,10 @@ pub use super::step_error::StepError;
 use crate::kernels::finite::{NonFinite, non_finite};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::plan::{Slot, StepPlan};
+use crate::types::StepSize;
+
+/// Rows that a step of one sequence wants: the last token's.
+const WANTED: usize = 1;
 
 /// Which tokens' rows a prompt may take from earlier ones.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -313,8 +317,10 @@ impl Session {
     /// Runs a step over the tokens from position `past` on, which are forgotten again unless it is done.
     fn compute(&mut self, past: usize, cancel: Option<&AtomicBool>) -> Result<Ended, StepError> {
         self.write_inputs(past);
+        let tokens = self.tokens.len() - past;
         let batch = Batch {
-            tokens: self.tokens.len() - past,
+            tokens,
+            rows: self.rows_of(tokens),
             past,
             sequences: &self.starts,
         };
@@ -322,7 +328,7 @@ impl Session {
             .executor
             .run(&mut self.arena, &self.frames, batch, cancel);
         if ended == Ok(Ended::Done) {
-            self.last_step = self.tokens.len() - past;
+            self.last_step = tokens;
         } else {
             self.truncate(past);
             self.last_step = 0;
@@ -340,7 +346,7 @@ impl Session {
             let Some(NonFinite { first, .. }) = non_finite(values) else {
                 continue;
             };
-            let rows = match *slot.shape(self.last_step, self.position()) {
+            let rows = match *slot.shape(self.last_size()) {
                 [rows, _, ..] if rows <= self.last_step => rows,
                 _ => 1,
             };
@@ -383,7 +389,24 @@ impl Session {
         }
     }
 
-    /// Writes the ids and positions of the tokens from `past` on, which are a step.
+    /// Rows of outputs of a step of that many tokens: the last token's, or all where the plan computes all.
+    fn rows_of(&self, tokens: usize) -> usize {
+        let plan = self.executor.plan().for_tokens(tokens);
+        let (least, most) = plan.wanted_rows(tokens);
+        WANTED.clamp(least, most)
+    }
+
+    /// How large the last step was.
+    fn last_size(&self) -> StepSize {
+        StepSize {
+            tokens: self.last_step,
+            rows: self.rows_of(self.last_step),
+            context: self.position(),
+        }
+    }
+
+    /// Writes the ids and positions of the tokens from `past` on, which are a step, and that the last one's outputs are
+    /// wanted.
     fn write_inputs(&mut self, past: usize) {
         let tokens = &self.tokens[past..];
         let plan = self.executor.plan().for_tokens(tokens.len());
@@ -396,6 +419,14 @@ impl Session {
             for (cell, &token) in cells(slot).iter().zip(tokens) {
                 cell.set(token as i32);
             }
+        }
+        if let Some(slot) = plan.wanted() {
+            let rows = self.rows_of(tokens.len());
+            // SAFETY: as in `cells`.
+            let wanted = unsafe { self.arena.cells::<i32>(slot.offset(), rows) };
+            wanted
+                .iter()
+                .for_each(|cell| cell.set(tokens.len() as i32 - 1));
         }
         if let Some(slot) = plan.positions() {
             let cells = cells(slot);
@@ -425,7 +456,7 @@ impl Session {
         outputs
             .first()
             .and_then(|slot| slot.ty().width())
-            .map_or(0, |width| width.resolve(1, 1))
+            .map_or(0, |width| width.resolve(StepSize::ONE))
     }
 
     /// The last token's logits: `[vocabulary]`. Empty before the first step.
@@ -440,7 +471,7 @@ impl Session {
         let Some(slot) = plan.outputs().get(number).filter(|_| self.last_step > 0) else {
             return &[];
         };
-        let len = slot.shape(self.last_step, self.position()).iter().product();
+        let len = slot.shape(self.last_size()).iter().product();
         // SAFETY: the session holds its arena, and no step runs while `self` is borrowed.
         let cells = unsafe { self.arena.cells::<f32>(slot.offset(), len) };
         // SAFETY: a `Cell<f32>` has the layout of an f32, and nothing writes to the arena while `self` is borrowed.

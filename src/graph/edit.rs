@@ -3,6 +3,7 @@
 use smallvec::smallvec;
 
 use super::GraphError;
+use super::input::Input;
 use super::node::{Kind, Name, Node, NodeId, Output, Value, WeightSource};
 use super::store::{Graph, Known};
 use crate::ops::Op;
@@ -35,6 +36,20 @@ impl<'g> Editor<'g> {
     /// New nodes take the place of `id` in the file's order, until the next call.
     pub fn at(&mut self, id: NodeId) {
         self.place = Some(self.graph.node(id).place);
+    }
+
+    /// The value of an input, which is added in front of all else where the graph lacks it.
+    ///
+    /// # Errors
+    /// If another value has the input's name.
+    pub fn given(&mut self, input: Input) -> Result<Value, GraphError> {
+        if let Some(value) = self.graph.input(input) {
+            return Ok(value);
+        }
+        let place = self.place.replace(0);
+        let added = self.input(input.name(), input.ty());
+        self.place = place;
+        Ok(added?.into())
     }
 
     /// Add a value that each step is given.

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::{Class, Graph, Kind, NodeId, Value};
+use super::{Class, Graph, Input, Kind, NodeId, Value};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::ops::Tensor;
 use crate::ops::reference::{Operands, literal_tensor};
@@ -66,20 +66,33 @@ impl<'g> Interpreter<'g> {
         })
     }
 
-    /// Run one step over `tokens`; gives the graph's outputs.
+    /// Run one step over `tokens`, of which the last one's outputs are wanted; gives the graph's outputs.
     pub fn step(&mut self, tokens: &[i32]) -> Vec<Tensor> {
+        let last: Vec<i32> = tokens
+            .len()
+            .checked_sub(1)
+            .into_iter()
+            .map(|t| t as i32)
+            .collect();
+        self.step_wanting(tokens, &last)
+    }
+
+    /// Run one step over `tokens`, of which the outputs of those at the numbers `wanted` are wanted, each below the tokens'
+    /// count. A graph that does not ask for them gives all.
+    pub fn step_wanting(&mut self, tokens: &[i32], wanted: &[i32]) -> Vec<Tensor> {
         let _environment = FloatEnvironment::set_default();
-        let positions = (0..tokens.len()).map(|t| (self.past + t) as i32).collect();
         let mut values: HashMap<Value, Tensor> = HashMap::new();
         for &id in &self.order {
             let node = self.graph.node(id);
             let Some(op) = node.op() else {
-                let data = if &**node.name() == "positions" {
-                    Vec::clone(&positions)
-                } else {
-                    tokens.to_vec()
+                let data = match self.graph.input_of(id.into()) {
+                    Some(Input::Positions) => {
+                        (0..tokens.len()).map(|t| (self.past + t) as i32).collect()
+                    }
+                    Some(Input::Wanted) => wanted.to_vec(),
+                    _ => tokens.to_vec(),
                 };
-                values.insert(id.into(), Tensor::i32([tokens.len()], data));
+                values.insert(id.into(), Tensor::i32([data.len()], data));
                 continue;
             };
             let inputs = self.graph.inputs(id);

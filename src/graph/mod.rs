@@ -7,6 +7,7 @@
 #[cfg(feature = "internals")]
 mod dot;
 mod edit;
+mod input;
 #[cfg(any(test, feature = "internals"))]
 pub mod interpreter;
 mod node;
@@ -19,6 +20,7 @@ mod verify;
 #[cfg(feature = "internals")]
 pub use dot::print_dot;
 pub use edit::Editor;
+pub use input::Input;
 pub use node::{Kind, Name, Node, NodeId, Output, Value, WeightSource};
 pub use print::{print, print_ignoring};
 pub use store::{Class, Graph, Order};

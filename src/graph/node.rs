@@ -52,7 +52,7 @@ pub struct WeightSource {
 /// What a node is.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Kind {
-    /// A value given with each step: `tokens` or `positions`.
+    /// A value given with each step: an [`Input`](super::Input).
     Input,
     /// A tensor of the weight file.
     Weight(WeightSource),

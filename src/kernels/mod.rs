@@ -28,6 +28,7 @@ pub mod rotary;
 mod scoring;
 pub mod shape;
 pub mod simd;
+pub mod take_rows;
 #[cfg(test)]
 mod testing;
 mod tile;

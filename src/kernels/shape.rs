@@ -18,7 +18,7 @@ use super::simd::{LANES, Simd};
 
 /// `to[i] = from[i]`.
 #[inline(always)]
-fn copy<S: Simd>(simd: S, from: &[Cell<f32>], to: &[Cell<f32>]) {
+pub(super) fn copy<S: Simd>(simd: S, from: &[Cell<f32>], to: &[Cell<f32>]) {
     for at in (0..to.len()).step_by(LANES) {
         simd.store_at(to, at, simd.load_at(from, at));
     }

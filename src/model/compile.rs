@@ -18,6 +18,7 @@ use crate::language::value::Value;
 use crate::plan::{ModelPlan, PlanOptions, is_bidirectional, reads_texts_together};
 use crate::rewrite::{PassOptions, Passes, Report};
 use crate::transform::Settings;
+use crate::types::StepSize;
 
 /// The context of a session where neither the caller nor the model asks for less.
 const DEFAULT_CONTEXT: usize = 4096;
@@ -164,6 +165,8 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         PlanOptions {
             context,
             chunk,
+            // The last token's.
+            rows: 1,
             threads: threads(options)?,
             fewer_threads: options.threads.is_none(),
             isa: isa(options)?,
@@ -176,7 +179,7 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         .ids()
         .filter(|&id| matches!(decode.node(id).kind, Kind::Weight(_)));
     let weight_bytes = weight_bytes
-        .map(|id| decode.ty(id.into()).bytes(1, 1))
+        .map(|id| decode.ty(id.into()).bytes(StepSize::ONE))
         .sum();
     let (eos, bos) = (files.config.eos_tokens(), files.config.bos_token());
     warnings.extend(eos.wrong.into_iter().chain(bos.wrong));

@@ -1,6 +1,6 @@
 //! What a graph allows: how many token ids, and how many positions.
 
-use crate::graph::{Graph, Kind, Name, Value};
+use crate::graph::{Graph, Input, Kind, Name, Value};
 use crate::ops::{BinaryFunction, Function};
 use crate::types::{Dim, Literal};
 
@@ -44,8 +44,20 @@ pub(super) fn limits(graph: &Graph) -> Result<Limits, Vec<Unbounded>> {
         let (Some(table), Some(ids)) = (input(lookup.table), input(lookup.ids)) else {
             continue;
         };
-        let Some(Dim::Fixed(rows)) = graph.ty(table).shape.first().copied() else {
-            continue;
+        let rows = match graph.ty(table).shape.first() {
+            Some(&Dim::Fixed(rows)) => rows,
+            // Rows of the step itself: only those that are wanted are known to be among them.
+            Some(Dim::Tokens) if graph.input_of(ids) != Some(Input::Wanted) => {
+                let message = format!(
+                    "{} needs numbers that are \"{}\": \"{}\" is not",
+                    op.name(),
+                    Input::Wanted.name(),
+                    graph.name(ids)
+                );
+                unbounded.push((node.name().clone(), message));
+                continue;
+            }
+            _ => continue,
         };
         match index(graph, ids) {
             Some(Index::Tokens) => least(&mut limits.vocabulary, rows),
@@ -75,8 +87,13 @@ pub(super) fn limits(graph: &Graph) -> Result<Limits, Vec<Unbounded>> {
 fn index(graph: &Graph, value: Value) -> Option<Index> {
     let node = graph.node(value.node);
     let op = match &node.kind {
-        Kind::Input if &**node.name() == "tokens" => return Some(Index::Tokens),
-        Kind::Input => return Some(Index::Positions(0)),
+        Kind::Input => {
+            return match graph.input_of(value)? {
+                Input::Tokens => Some(Index::Tokens),
+                Input::Positions => Some(Index::Positions(0)),
+                Input::Wanted => None,
+            };
+        }
         Kind::Op(op) => op,
         _ => return None,
     };

@@ -161,7 +161,14 @@ pub enum Tokens {
     /// Token `t` alone: row `t` of these operands, and weights. The rows of an output can then be computed for some
     /// tokens only.
     Own(&'static [usize]),
-    /// The same, where rows have a dimension besides the tokens, along which the op adds up: a vector `[T]` is one row.
+    /// One token alone, which a list names: row `r` is the row of operand `x` that is number `r` of operand `list`.
+    Listed {
+        /// The operand with a row for each token.
+        x: usize,
+        /// The numbers of the rows.
+        list: usize,
+    },
+    /// As [`Tokens::Own`], where rows have a dimension besides the tokens, along which the op adds up: a vector `[T]` is one row.
     OwnRow(&'static [usize]),
     /// The tokens of its own text, however many texts a step has: those up to `t` where it is causal, else all.
     Text {
@@ -197,7 +204,7 @@ pub enum View {
 /// Operands of an op that reads rows of a table by number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Lookup {
-    /// The table, [rows, width].
+    /// The table, [rows, …].
     pub table: usize,
     /// The numbers of the rows, each below the table's rows.
     pub ids: usize,
@@ -338,7 +345,15 @@ impl Op {
         match self.tokens() {
             Tokens::Own(slots) => slots.contains(&slot),
             Tokens::OwnRow(slots) => slots.contains(&slot) && operand.shape.len() > 1,
-            Tokens::Text { .. } | Tokens::Step => false,
+            Tokens::Listed { .. } | Tokens::Text { .. } | Tokens::Step => false,
+        }
+    }
+
+    /// Whether a row of an output depends on several rows of an operand of that type.
+    pub fn mixes_rows(&self, slot: usize, operand: &Type) -> bool {
+        match self.tokens() {
+            Tokens::Listed { x, list } => slot != x && slot != list,
+            _ => !self.keeps_rows(slot, operand),
         }
     }
 

@@ -390,7 +390,7 @@ fn phase_over<W: Weights>(weights: W, layer: Layer, lowering: &Lowering<'_>) -> 
     };
     let width = lowering.inputs[0].and_then(|x| x.width());
     let cols = width.and_then(Dim::fixed).unwrap_or(0);
-    let elements = lowering.inputs[0].map_or(0, |x| x.elements(lowering.tokens, lowering.context));
+    let elements = lowering.inputs[0].map_or(0, |x| x.elements(lowering.size));
     phase.with_scratch(W::scratch_floats(cols, elements / cols.max(1)))
 }
 

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use crate::kernels::call::{BoundKernel, Kernel, bind};
 use crate::kernels::simd::Isa;
-use crate::types::{DType, Type};
+use crate::types::{DType, StepSize, Type};
 
 /// What a kernel wants of an operand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,10 +77,8 @@ pub struct Lowering<'a> {
     pub weights: &'a [Option<WeightForm>],
     /// The instruction set.
     pub isa: Isa,
-    /// The cache's positions, for ops that have one.
-    pub context: usize,
-    /// The most tokens in a step.
-    pub tokens: usize,
+    /// The largest step.
+    pub size: StepSize,
 }
 
 /// An operand as a kernel sees it.

@@ -23,6 +23,7 @@ pub mod reference;
 mod rotary;
 mod shape;
 mod table;
+mod take_rows;
 mod tensor;
 
 pub use attributes::{Attribute, AttributeDef, AttributeKind, Attributes};
@@ -37,6 +38,7 @@ pub use lower::{Form, Lowering, Phase, Read, WeightForm};
 pub use quantized::QUANTIZE_ACTIVATIONS;
 pub use shape::{SLICE, slice_bounds};
 pub use table::{find, table};
+pub use take_rows::TAKE_ROWS;
 pub use tensor::{Data, Tensor};
 
 pub use crate::kernels::functions::{BinaryFunction, Function, UnaryFunction};

@@ -157,7 +157,7 @@ fn reshape_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
     }
     if symbols(&x.shape) != symbols(&shape) {
         return Err(format!(
-            "{x} does not fit into {}: T and S can only be kept (0)",
+            "{x} does not fit into {}: T, R and S can only be kept (0)",
             Type::f32(shape)
         ));
     }
@@ -256,8 +256,13 @@ fn slice_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
             }
             Dim::Fixed(end - start)
         }
-        // A symbolic dimension is 1 or more: it has a last element, and nothing else is certain.
-        _ => match (op.int("start"), op.optional_int("end")) {
+        Dim::Rows => {
+            return Err(format!(
+                "dimension {axis} of {x} may be empty: no part of it is certain to be there"
+            ));
+        }
+        // These are 1 or more: they have a last element, and nothing else is certain.
+        Dim::Tokens | Dim::Context => match (op.int("start"), op.optional_int("end")) {
             (-1, None) => Dim::Fixed(1),
             _ => {
                 return Err(format!(
@@ -328,8 +333,7 @@ fn units(x: &Tensor) -> Vec<usize> {
 }
 
 fn reshape_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
-    let x = operands.get(0);
-    let count: usize = x.shape.iter().product();
+    let (x, asked) = (operands.get(0), op.ints("shape"));
     let keep = |(i, &n): (usize, &i64)| {
         if n == 0 {
             x.shape[i]
@@ -337,9 +341,15 @@ fn reshape_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
             n.max(1) as usize
         }
     };
-    let mut shape: Vec<usize> = op.ints("shape").iter().enumerate().map(keep).collect();
-    if let Some(open) = op.ints("shape").iter().position(|&n| n == -1) {
-        shape[open] = count / shape.iter().product::<usize>().max(1);
+    let mut shape: Vec<usize> = asked.iter().enumerate().map(keep).collect();
+    if let Some(open) = asked.iter().position(|&n| n == -1) {
+        // Dimensions that are kept may be empty, and say nothing of the open one.
+        let is_kept = |i: usize| asked.get(i) == Some(&0);
+        let rest = |shape: &[usize]| -> usize {
+            let dims = shape.iter().enumerate();
+            dims.filter(|(i, _)| !is_kept(*i)).map(|(_, n)| n).product()
+        };
+        shape[open] = rest(&x.shape) / rest(&shape).max(1);
     }
     vec![Tensor {
         shape,

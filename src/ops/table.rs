@@ -2,15 +2,18 @@
 
 use super::attributes::{self, Attribute};
 use super::definition::{Op, OpDef};
-use super::{attention, cast, chain, elementwise, linear, norm, quantized, rotary, shape};
+use super::{
+    attention, cast, chain, elementwise, linear, norm, quantized, rotary, shape, take_rows,
+};
 use crate::language::nearest;
 
 /// The tables of all families, in the order in which the reference page lists them.
-static FAMILIES: [&[OpDef]; 9] = [
+static FAMILIES: [&[OpDef]; 10] = [
     elementwise::OPS,
     cast::OPS,
     chain::OPS,
     shape::OPS,
+    take_rows::OPS,
     norm::OPS,
     linear::OPS,
     quantized::OPS,

@@ -16,7 +16,7 @@ pub fn is_bidirectional(graph: &Graph) -> bool {
         let inputs = graph.inputs(id);
         let types = inputs.iter().map(|input| input.map(|v| graph.ty(v)));
         let mixes = |(slot, ty): (usize, Option<&Type>)| {
-            ty.is_some_and(|ty| ty.shape.contains(&Dim::Tokens) && !op.keeps_rows(slot, ty))
+            ty.is_some_and(|ty| ty.shape.iter().any(is_rows) && op.mixes_rows(slot, ty))
         };
         let open = op.tokens() == Tokens::Text { causal: false };
         open || !keeps && types.enumerate().any(mixes)
@@ -29,9 +29,10 @@ pub fn reads_texts_together(graph: &Graph) -> bool {
         let Some(op) = graph.node(id).op() else {
             return true;
         };
-        // What is kept, or as long as the context, is one sequence's.
+        // What is kept, or as long as the context, is one sequence's, and rows are wanted of one.
+        let is_ones = |dim: &Dim| matches!(dim, Dim::Context | Dim::Rows);
         let mut outputs = graph.node(id).outputs.iter();
-        if op.has_state() || outputs.any(|output| output.ty.shape.contains(&Dim::Context)) {
+        if op.has_state() || outputs.any(|output| output.ty.shape.iter().any(is_ones)) {
             return false;
         }
         let mut inputs = graph.inputs(id).into_iter().enumerate();
@@ -45,4 +46,9 @@ pub fn reads_texts_together(graph: &Graph) -> bool {
         })
     };
     is_bidirectional(graph) && graph.ids().all(keeps_apart)
+}
+
+/// Whether a dimension counts tokens, all or those that are wanted.
+fn is_rows(dim: &Dim) -> bool {
+    matches!(dim, Dim::Tokens | Dim::Rows)
 }

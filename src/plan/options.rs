@@ -1,6 +1,7 @@
 //! What a plan depends on besides the graph.
 
 use crate::kernels::simd::Isa;
+use crate::types::StepSize;
 
 /// What a plan depends on besides the graph.
 #[derive(Clone, Debug)]
@@ -9,6 +10,8 @@ pub struct PlanOptions {
     pub context: usize,
     /// The most tokens of a prompt step. More than the context only where a step reads several texts.
     pub chunk: usize,
+    /// The most rows whose outputs are wanted of a step.
+    pub rows: usize,
     /// Threads that run a step.
     pub threads: usize,
     /// Whether a step may run on one thread alone where the others would slow it down.
@@ -21,4 +24,15 @@ pub struct PlanOptions {
     pub reuse_buffers: bool,
     /// The most bytes of the cache of prompts' beginnings that all sessions share; 0 for none.
     pub prefix_cache: usize,
+}
+
+impl PlanOptions {
+    /// The largest step of `tokens` tokens: it wants no more rows than it has.
+    pub(super) fn largest(&self, tokens: usize) -> StepSize {
+        StepSize {
+            tokens,
+            rows: self.rows.min(tokens),
+            context: self.context,
+        }
+    }
 }

@@ -11,6 +11,7 @@ use crate::kernels::kv_cache::KEY_BLOCK;
 use crate::kernels::packed::{PackedMatrix, packed_type};
 use crate::kernels::quantized::QuantizedMatrix;
 use crate::ops::WeightForm;
+use crate::types::StepSize;
 
 /// Every byte of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -80,7 +81,7 @@ pub struct StepReport {
 impl StepReport {
     fn new(plan: &StepPlan) -> Self {
         StepReport {
-            tokens: plan.tokens,
+            tokens: plan.size.tokens,
             threads: plan.threads,
             steps: plan.steps.len(),
             bytes: plan.placement.bytes,
@@ -168,10 +169,11 @@ impl WeightNeed {
     /// Bytes of the weight in the form in which it is read.
     pub fn bytes(&self) -> usize {
         let ty = &self.ty;
-        let dims: SmallVec<[usize; 4]> = ty.shape.iter().map(|d| d.resolve(1, 1)).collect();
+        let dims: SmallVec<[usize; 4]> =
+            ty.shape.iter().map(|d| d.resolve(StepSize::ONE)).collect();
         match (self.form, &dims[..], ty.dtype.blocks()) {
-            (WeightForm::Constant, ..) => ty.elements(1, 1) * size_of::<f32>(),
-            (WeightForm::Table, ..) => ty.bytes(1, 1),
+            (WeightForm::Constant, ..) => ty.elements(StepSize::ONE) * size_of::<f32>(),
+            (WeightForm::Table, ..) => ty.bytes(StepSize::ONE),
             (WeightForm::Quantized, &[rows, cols], Some(format)) => {
                 QuantizedMatrix::bytes_for(rows, cols, format)
             }

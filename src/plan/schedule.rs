@@ -13,9 +13,9 @@ use super::draft::{Draft, Scheduler, is_view};
 use super::options::PlanOptions;
 use super::place::{Buffer, Placement, place, round_up};
 use super::step::{Slot, Step, StepInput, StepPlan, WeightNeed};
-use crate::graph::{Class, Graph, Kind, NodeId, Value};
+use crate::graph::{Class, Graph, Input, Kind, NodeId, Value};
 use crate::ops::{Lowering, WeightForm};
-use crate::types::{ALIGNMENT, DType, Type};
+use crate::types::{ALIGNMENT, DType, StepSize, Type};
 
 impl<'a> Scheduler<'a> {
     /// For `graph`, with the weights that an earlier plan of the same nodes needs.
@@ -39,8 +39,8 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// The kernel calls of a step of up to `tokens` tokens.
-    pub fn drafts(&self, tokens: usize, options: &PlanOptions) -> Result<Vec<Draft>, String> {
+    /// The kernel calls of steps of up to that size.
+    pub fn drafts(&self, size: StepSize, options: &PlanOptions) -> Result<Vec<Draft>, String> {
         let mut drafts = Vec::new();
         for &id in self.order.iter() {
             let Kind::Op(op) = &self.graph.node(id).kind else {
@@ -69,8 +69,7 @@ impl<'a> Scheduler<'a> {
                 outputs: &outputs,
                 weights: &weights,
                 isa: options.isa,
-                context: options.context,
-                tokens,
+                size,
             };
             let phases = (op.def().lower)(op, &lowering);
             let count = phases.len();
@@ -165,9 +164,10 @@ impl<'a> Scheduler<'a> {
     pub fn plan(&mut self, tokens: usize, options: &PlanOptions) -> Result<StepPlan, String> {
         self.check_outputs()?;
         self.check_types()?;
-        let drafts = self.drafts(tokens, options)?;
+        let size = options.largest(tokens);
+        let drafts = self.drafts(size, options)?;
         let classes = Classes::find(self, &drafts, options.in_place);
-        let bytes_of = |value: Value| self.graph.ty(value).bytes(tokens, options.context);
+        let bytes_of = |value: Value| self.graph.ty(value).bytes(size);
         let (buffers, buffer_of) = classes.buffers(bytes_of);
         let unshared = classes.unshared(bytes_of);
         let placement = if options.reuse_buffers {
@@ -225,8 +225,9 @@ impl<'a> Scheduler<'a> {
                 cache: cache_of.get(&draft.node).copied(),
             });
         }
-        let input = |name: &str| self.graph.find(name).and_then(|v| slots.get(&v)).cloned();
-        let (token_ids, positions) = (input("tokens"), input("positions"));
+        let input = |input| self.graph.input(input).and_then(|v| slots.get(&v)).cloned();
+        let (token_ids, positions) = (input(Input::Tokens), input(Input::Positions));
+        let wanted = input(Input::Wanted);
         let outputs = self
             .graph
             .outputs()
@@ -240,11 +241,12 @@ impl<'a> Scheduler<'a> {
             options.threads
         };
         Ok(StepPlan {
-            tokens,
+            size,
             threads,
             steps,
             token_ids,
             positions,
+            wanted,
             outputs,
             buffers,
             buffer_of,

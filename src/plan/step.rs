@@ -8,7 +8,7 @@ use super::place::{Buffer, Placement};
 use crate::graph::{Name, NodeId, Value};
 use crate::kernels::call::BoundKernel;
 use crate::ops::WeightForm;
-use crate::types::{DType, Dim, Type};
+use crate::types::{DType, Dim, StepSize, Type};
 
 /// Inputs of a step that a thread has room for without a list of its own: more than nearly all ops have.
 pub const FEW_INPUTS: usize = 16;
@@ -28,18 +28,18 @@ impl Slot {
         self.offset
     }
 
-    /// Element type and shape; `T` and `S` are filled in at each step.
+    /// Element type and shape; the symbolic dimensions are filled in at each step.
     pub fn ty(&self) -> &Type {
         &self.ty
     }
 
-    /// Its shape in a step of `tokens` tokens that ends with `context` positions.
+    /// Its shape in a step of that size.
     #[inline]
-    pub fn shape(&self, tokens: usize, context: usize) -> SmallVec<[usize; 4]> {
+    pub fn shape(&self, size: StepSize) -> SmallVec<[usize; 4]> {
         self.ty
             .shape
             .iter()
-            .map(|d: &Dim| d.resolve(tokens, context))
+            .map(|d: &Dim| d.resolve(size))
             .collect()
     }
 
@@ -153,11 +153,13 @@ impl Step {
 
 /// The plan of one step size.
 pub struct StepPlan {
-    pub(super) tokens: usize,
+    /// The largest step.
+    pub(super) size: StepSize,
     pub(super) threads: usize,
     pub(super) steps: Vec<Step>,
     pub(super) token_ids: Option<Slot>,
     pub(super) positions: Option<Slot>,
+    pub(super) wanted: Option<Slot>,
     pub(super) outputs: Vec<Slot>,
     pub(super) buffers: Vec<Buffer>,
     /// Which buffer each value lies in.
@@ -169,7 +171,16 @@ pub struct StepPlan {
 impl StepPlan {
     /// The most tokens of a step.
     pub fn tokens(&self) -> usize {
-        self.tokens
+        self.size.tokens
+    }
+
+    /// The fewest and the most rows that a step of `tokens` tokens can want: all where the graph does not ask which are
+    /// wanted.
+    pub fn wanted_rows(&self, tokens: usize) -> (usize, usize) {
+        match self.wanted {
+            Some(_) => (0, self.size.rows),
+            None => (tokens, tokens),
+        }
     }
 
     /// Threads that run a step.
@@ -190,6 +201,12 @@ impl StepPlan {
     /// Where the positions are to be written before a step.
     pub fn positions(&self) -> Option<&Slot> {
         self.positions.as_ref()
+    }
+
+    /// Where the numbers of the tokens whose outputs are wanted are to be written before a step, each below the step's
+    /// tokens; `None` where all outputs are computed.
+    pub fn wanted(&self) -> Option<&Slot> {
+        self.wanted.as_ref()
     }
 
     /// Where the graph's outputs stand after a step.

@@ -51,7 +51,7 @@ fn verify_scratch(plan: &ModelPlan, steps: &StepPlan) -> Result<(), PlanDefect> 
 
 /// Caches lie one after another and after all else, each with room for what one step sees and writes.
 fn verify_caches(graph: &Graph, plan: &ModelPlan) -> Result<(), PlanDefect> {
-    let (context, tokens) = (plan.options.context, plan.prefill.tokens.max(1));
+    let (context, tokens) = (plan.options.context, plan.prefill.size.tokens.max(1));
     let mut free = plan.regions.activations + plan.regions.scratch;
     let total = plan.regions.total();
     for cache in &plan.caches {

@@ -12,12 +12,12 @@ mod common_subexpressions;
 mod dead_nodes;
 mod fold_constants;
 mod fuse_elementwise;
-mod last_row;
 mod merge_linear;
 mod products;
 mod quantize_activations;
 mod quantize_weights;
 mod rotary_tables;
+mod wanted_rows;
 
 use crate::types::Bits;
 pub use change::{Change, Settings, TransformDef};
@@ -72,10 +72,10 @@ static TRANSFORMS: [TransformDef; 9] = [
         run: |graph, _| fuse_elementwise::run(graph),
     },
     TransformDef {
-        name: "last_row",
+        name: "wanted_rows",
         bits: Bits::Same,
-        doc: "of outputs with a row per token only the last is computed, as far back as rows do not mix",
-        run: |graph, _| last_row::run(graph),
+        doc: "of outputs with a row per token only those are computed that are wanted, as far back as rows do not mix",
+        run: |graph, _| wanted_rows::run(graph),
     },
 ];
 

@@ -1,4 +1,4 @@
-//! Dimensions, element types and shapes. Two dimensions stay symbolic until planning.
+//! Dimensions, element types and shapes. Three dimensions stay symbolic until planning.
 
 use std::fmt;
 
@@ -11,6 +11,26 @@ pub const INT8_BLOCK: usize = 32;
 /// Words of 4 bytes that a block of int8 activations takes: scale, scaled sum, two sums of 16 bits, and the elements.
 pub const INT8_BLOCK_WORDS: usize = 3 + INT8_BLOCK / 4;
 
+/// What the symbolic dimensions are in a step.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct StepSize {
+    /// Tokens in the step.
+    pub tokens: usize,
+    /// Rows whose outputs are wanted.
+    pub rows: usize,
+    /// Positions that there are when the step is done.
+    pub context: usize,
+}
+
+impl StepSize {
+    /// A sequence's first token alone. Of a weight, whose dimensions are all known, any size gives the same.
+    pub const ONE: StepSize = StepSize {
+        tokens: 1,
+        rows: 1,
+        context: 1,
+    };
+}
+
 /// One dimension of a shape.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub enum Dim {
@@ -18,17 +38,20 @@ pub enum Dim {
     Fixed(usize),
     /// `T`: tokens in this step.
     Tokens,
+    /// `R`: rows of this step whose outputs are wanted.
+    Rows,
     /// `S`: tokens of the sequence so far, this step's included.
     Context,
 }
 
 impl Dim {
-    /// The number that stands for the dimension in a step of `tokens` tokens that ends with `context` positions.
-    pub fn resolve(self, tokens: usize, context: usize) -> usize {
+    /// The number that stands for the dimension in a step of that size.
+    pub fn resolve(self, size: StepSize) -> usize {
         match self {
             Dim::Fixed(n) => n,
-            Dim::Tokens => tokens,
-            Dim::Context => context,
+            Dim::Tokens => size.tokens,
+            Dim::Rows => size.rows,
+            Dim::Context => size.context,
         }
     }
 
@@ -46,6 +69,7 @@ impl fmt::Display for Dim {
         match self {
             Dim::Fixed(n) => write!(f, "{n}"),
             Dim::Tokens => f.write_str("T"),
+            Dim::Rows => f.write_str("R"),
             Dim::Context => f.write_str("S"),
         }
     }
@@ -173,19 +197,17 @@ impl Type {
         self.shape.last().copied()
     }
 
-    /// The number of elements in a step of `tokens` tokens that ends with `context` positions, saturating.
-    pub fn elements(&self, tokens: usize, context: usize) -> usize {
+    /// The number of elements in a step of that size, saturating.
+    pub fn elements(&self, size: StepSize) -> usize {
         self.shape
             .iter()
-            .fold(1, |n, d| n.saturating_mul(d.resolve(tokens, context)))
+            .fold(1, |n, d| n.saturating_mul(d.resolve(size)))
     }
 
     /// Bytes, as [`Type::elements`] counts, saturating.
-    pub fn bytes(&self, tokens: usize, context: usize) -> usize {
+    pub fn bytes(&self, size: StepSize) -> usize {
         let (elements, bytes) = self.dtype.unit();
-        self.elements(tokens, context)
-            .div_ceil(elements)
-            .saturating_mul(bytes)
+        self.elements(size).div_ceil(elements).saturating_mul(bytes)
     }
 
     /// The number of elements where no dimension is symbolic.

@@ -8,7 +8,7 @@ mod dims;
 mod literal;
 
 pub use bits::Bits;
-pub use dims::{DType, Dim, INT8_BLOCK, INT8_BLOCK_WORDS, Shape, Type};
+pub use dims::{DType, Dim, INT8_BLOCK, INT8_BLOCK_WORDS, Shape, StepSize, Type};
 pub use literal::Literal;
 
 /// Alignment of all memory that kernels see, in bytes: a cache line, and a 16-lane vector of f32.

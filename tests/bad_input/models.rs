@@ -167,6 +167,26 @@ fn an_attribute_of_the_wrong_kind_or_size_is_refused() {
 fn operands_that_do_not_fit_are_refused_with_their_types() {
     refuse(&[
         (
+            "(\"y\", TakeRows, [\"x\", \"positions\"]),",
+            "graph.ron:6:1: node \"y\": TakeRows: rows must be i32[R], found i32[T]",
+        ),
+        (
+            "(\"r\", TakeRows, [\"x\", \"wanted\"]), (\"y\", TakeRows, [\"r\", \"wanted\"]),",
+            "graph.ron:6:35: node \"y\": TakeRows: x must have a row for each token, found f32[R, 8]",
+        ),
+        (
+            "(\"y\", TakeRows, [\"w\", \"wanted\"]),",
+            "graph.ron:6:1: node \"y\": TakeRows: x must have a row for each token, found f32[8, 8]",
+        ),
+        (
+            "(\"r\", TakeRows, [\"x\", \"wanted\"]), (\"y\", Add, [\"r\", \"x\"]),",
+            "graph.ron:6:35: node \"y\": Add: f32[R, 8] and f32[T, 8] do not broadcast",
+        ),
+        (
+            "(\"r\", TakeRows, [\"x\", \"wanted\"]), (\"y\", Slice(axis: 0, start: -1), [\"r\"]),",
+            "graph.ron:6:35: node \"y\": Slice: dimension 0 of f32[R, 8] may be empty: no part of it is certain to be there",
+        ),
+        (
             "(\"y\", Add, [\"x\"]),",
             "graph.ron:6:1: node \"y\": Add needs input 1 (b), which is absent",
         ),
@@ -294,6 +314,14 @@ fn a_weight_where_an_activation_belongs_is_refused_and_the_reverse() {
 #[test]
 fn an_index_that_can_leave_its_table_is_refused() {
     refuse(&[
+        (
+            "(\"y\", Gather, [\"table\", \"wanted\"]),",
+            "graph.ron:6:1: node \"y\": Gather needs ids that are tokens, or positions plus a number from 0 to 16777216: \"wanted\" is neither",
+        ),
+        (
+            "(\"i\", Add, [\"wanted\", 1]), (\"y\", TakeRows, [\"x\", \"i\"]),",
+            "graph.ron:6:28: node \"y\": TakeRows needs numbers that are \"wanted\": \"i\" is not",
+        ),
         (
             "(\"i\", Sub, [\"positions\", 1]), (\"y\", Gather, [\"table\", \"i\"]),",
             "graph.ron:6:31: node \"y\": Gather needs ids that are tokens, or positions plus a number from 0 to 16777216: \"i\" is neither",

@@ -71,6 +71,34 @@ fn a_model_runs_from_its_dump_with_the_same_bits() {
 }
 
 #[test]
+fn a_model_runs_from_the_dump_of_its_prompt_steps_and_gives_the_wanted_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["gpt2", "llama", "gemma3", "olmo"] {
+        let options = Options::new().chunk(5);
+        let model = open(name, &options);
+        let prompt = expected(name).input_ids;
+        let bits = |model: &Model| {
+            let (prompt, steps, _) = run(&mut model.session().unwrap(), &prompt, 3);
+            crate::common::bits(&[prompt, steps.concat()].concat())
+        };
+        let compiled = model.compiled();
+        let (ignore, ignore_keys) = (&compiled.ignore, &compiled.ignore_keys);
+        let text = print_ignoring(&compiled.prefill, "hf", ignore, ignore_keys);
+        assert!(
+            text.contains("TakeRows, [") && text.contains("\"wanted\"]"),
+            "{text}"
+        );
+        let path = folder.path().join(format!("{name}.ron"));
+        std::fs::write(&path, text).unwrap();
+        // Rows that the graph leaves out are not given to who asks for all.
+        for options in [options, all_rows().chunk(5)] {
+            let again = Model::open(data(name), &options.graph(&path)).unwrap();
+            assert_eq!(bits(&again), bits(&model), "{name}");
+        }
+    }
+}
+
+#[test]
 fn the_fused_demo_reads_like_this() {
     let options = Options::default();
     let files = ModelFiles::open_headers(&source("demo"), &options).unwrap();

@@ -11,7 +11,7 @@ const HEAD: &str = "# Ops
 
 Every op that a graph file can name, made from the ops table (`src/ops/`) by `tests/graph/ops_page.rs`, which also checks that this page is current.
 
-`T` is the number of tokens in a step, `S` the context so far. An operand in *italics* may be absent (`\"\"`). An attribute without a default must be given.
+`T` is the number of tokens in a step, `R` the number of those whose outputs are wanted, `S` the context so far. An operand in *italics* may be absent (`\"\"`). An attribute without a default must be given.
 
 ";
 
@@ -24,7 +24,7 @@ fn form(form: Form) -> &'static str {
         Form::Packed => "a weight [out, in]",
         Form::PackedOrTensor => "a weight [out, in], or f32 computed from the tokens",
         Form::Table => "a weight [rows, width]",
-        Form::Ints => "i32, computed from tokens or positions",
+        Form::Ints => "i32: an input, or computed from tokens or positions",
         Form::AnyOrInts => "f32 or i32: computed, a weight or a literal",
     }
 }

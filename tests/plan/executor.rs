@@ -43,6 +43,7 @@ fn plan(graph: &Graph, context: usize, threads: usize) -> Arc<ModelPlan> {
     let options = PlanOptions {
         context,
         chunk: CHUNK,
+        rows: 1,
         threads,
         fewer_threads: false,
         isa: Isa::detect(),
@@ -72,6 +73,7 @@ fn run(
     let frames = Frames::new(plan.session_lists().frames());
     let batch = Batch {
         tokens,
+        rows: tokens,
         past,
         sequences,
     };
@@ -136,6 +138,7 @@ fn the_arena_must_be_the_plans() {
         let mut arena = Arena::new(found).unwrap();
         let batch = Batch {
             tokens: 1,
+            rows: 1,
             past: 0,
             sequences: &[],
         };
@@ -167,6 +170,30 @@ fn tokens_and_positions_must_fit() {
             context: CONTEXT,
         };
         assert_eq!(run(tokens, past), Err(expected));
+    }
+}
+
+#[test]
+fn all_rows_are_wanted_of_a_plan_that_computes_all() {
+    let executor = executor(DECODER, CONTEXT);
+    let mut arena = Arena::new(executor.plan().regions().total()).unwrap();
+    let frames = Frames::new(executor.plan().session_lists().frames());
+    for rows in [0, 2, 4, usize::MAX] {
+        let (tokens, least, most) = (3, 3, 3);
+        let batch = Batch {
+            tokens,
+            rows,
+            past: 0,
+            sequences: &[],
+        };
+        let expected = BatchError::Rows {
+            rows,
+            tokens,
+            least,
+            most,
+        };
+        let result = executor.run(&mut arena, &frames, batch, None);
+        assert_eq!(result, Err(expected));
     }
 }
 

@@ -8,3 +8,4 @@ mod memory;
 mod placement;
 mod random;
 mod rings;
+mod wanted;

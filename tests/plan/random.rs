@@ -23,6 +23,7 @@ fn options(threads: usize, isa: Isa) -> PlanOptions {
     PlanOptions {
         context: CONTEXT,
         chunk: CHUNK,
+        rows: 1,
         threads,
         fewer_threads: false,
         isa,
@@ -30,6 +31,14 @@ fn options(threads: usize, isa: Isa) -> PlanOptions {
         reuse_buffers: true,
         prefix_cache: 0,
     }
+}
+
+/// Lets `graph` compute the wanted rows alone.
+fn want_rows(graph: &mut Graph) {
+    Passes::builtin()
+        .unwrap()
+        .run_prefill(graph, &PassOptions::default())
+        .unwrap();
 }
 
 /// Whether every output is an f32 value (others are refused), and steps continue each other, as the interpreter's do.
@@ -114,10 +123,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn plans_keep_live_buffers_apart_and_lie_near_the_lower_bound(seed: u64, fused: bool) {
+    fn plans_keep_live_buffers_apart_and_lie_near_the_lower_bound(seed: u64, fused: bool, rows: bool) {
         let mut graph = arbitrary_graph(seed);
         if fused {
             Passes::builtin().unwrap().run(&mut graph, &PassOptions::default()).unwrap();
+        }
+        if rows {
+            want_rows(&mut graph);
         }
         verify(&graph).unwrap();
         prop_assume!(plannable(&graph));
@@ -134,12 +146,16 @@ proptest! {
         seed: u64,
         format in prop::sample::select(vec![BlockFormat::Q4_0, BlockFormat::Q5_1, BlockFormat::Q8_0]),
         threads in 1usize..4,
+        rows: bool,
     ) {
         let mut graph = graph_of_width(seed, 32);
         let weights = SeededWeights::new(&graph, 7);
         let settings = Settings { weights: Some(DType::Blocks(format)) };
         let passes = PassOptions { settings, ..PassOptions::default() };
         Passes::builtin().unwrap().run(&mut graph, &passes).unwrap();
+        if rows {
+            want_rows(&mut graph);
+        }
         verify(&graph).unwrap();
         prop_assume!(plannable(&graph));
         let plan = ModelPlan::new(&graph, &graph, options(2, Isa::detect())).unwrap();
@@ -152,10 +168,13 @@ proptest! {
     }
 
     #[test]
-    fn plans_compute_what_the_graph_means(seed: u64, fused: bool, threads in 1usize..4) {
+    fn plans_compute_what_the_graph_means(seed: u64, fused: bool, rows: bool, threads in 1usize..4) {
         let mut graph = arbitrary_graph(seed);
         if fused {
             Passes::builtin().unwrap().run(&mut graph, &PassOptions::default()).unwrap();
+        }
+        if rows {
+            want_rows(&mut graph);
         }
         prop_assume!(plannable(&graph));
         let weights = SeededWeights::new(&graph, 7);

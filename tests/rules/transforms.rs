@@ -492,18 +492,18 @@ fn decoder(m: &mut Made<'_>) -> (Value, Value) {
 }
 
 #[test]
-fn the_last_row_alone_is_computed_behind_the_last_attention() {
+fn the_wanted_rows_alone_are_computed_behind_the_last_attention() {
     let graph = build(|m| vec![decoder(m).1]);
-    let (after, changes) = apply("last_row", &graph);
+    let (after, changes) = apply("wanted_rows", &graph);
     let ty = |name: &str| after.ty(after.find(name).unwrap()).to_string();
-    assert_eq!(ty("logits"), format!("f32[1, {VOCAB}]"));
-    assert_eq!(ty("flat"), "f32[1, 8]");
-    assert_eq!(ty("norm.0"), "f32[1, 8]");
+    assert_eq!(ty("logits"), format!("f32[R, {VOCAB}]"));
+    assert_eq!(ty("flat"), "f32[R, 8]");
+    assert_eq!(ty("norm.0"), "f32[R, 8]");
     assert_eq!(ty("attention"), "f32[T, 4, 2]");
     // The attention's output and the residual.
     let at: Vec<&str> = changes.iter().map(|c| c.at.as_str()).collect();
     assert_eq!(at, ["attention", "x"]);
-    untouched("last_row", &after);
+    untouched("wanted_rows", &after);
 }
 
 #[test]
@@ -514,37 +514,37 @@ fn a_value_that_is_wanted_whole_elsewhere_is_computed_whole() {
         let again = m.op("again", "CachedAttention", &[], &[heads, heads, heads]);
         vec![logits, again]
     });
-    let (after, _) = apply("last_row", &graph);
+    let (after, _) = apply("wanted_rows", &graph);
     let ty = |name: &str| after.ty(after.find(name).unwrap()).to_string();
     assert_eq!(ty("norm.0"), "f32[T, 8]");
-    assert_eq!(ty("norm.1/last"), "f32[1, 8]");
-    assert_eq!(ty("logits"), format!("f32[1, {VOCAB}]"));
-    assert_eq!(ty("again"), "f32[1, 4, 2]");
+    assert_eq!(ty("norm.1/wanted"), "f32[R, 8]");
+    assert_eq!(ty("logits"), format!("f32[R, {VOCAB}]"));
+    assert_eq!(ty("again"), "f32[R, 4, 2]");
     assert_eq!(ty("again/whole"), "f32[T, 4, 2]");
 }
 
 #[test]
-fn readers_of_the_last_row_share_a_slice() {
+fn readers_of_the_wanted_rows_share_them() {
     let graph = build(|m| {
         let x = m.embedded();
         let a = m.op("a", "Neg", &[], &[x]);
         let b = m.op("b", "Add", &[], &[x, a]);
         vec![m.op("y", "Mul", &[], &[b, x])]
     });
-    let (after, changes) = apply("last_row", &graph);
-    assert_eq!(ops(&after), ["Gather", "Slice", "Neg", "Add", "Mul"]);
+    let (after, changes) = apply("wanted_rows", &graph);
+    assert_eq!(ops(&after), ["Gather", "TakeRows", "Neg", "Add", "Mul"]);
     assert_eq!(changes.len(), 1);
 }
 
 #[test]
-fn an_output_that_is_named_twice_has_one_slice() {
+fn an_output_that_is_named_twice_has_its_rows_taken_once() {
     let graph = build(|m| {
         let x = m.embedded();
         let y = m.op("y", "Neg", &[], &[x]);
         vec![x, y, x]
     });
-    let (after, _) = apply("last_row", &graph);
-    assert_eq!(ops(&after), ["Gather", "Slice", "Neg"]);
+    let (after, _) = apply("wanted_rows", &graph);
+    assert_eq!(ops(&after), ["Gather", "TakeRows", "Neg"]);
     assert_eq!(after.outputs()[0], after.outputs()[2]);
 }
 
@@ -555,24 +555,24 @@ fn a_dead_reader_does_not_ask_for_whole_values() {
         m.op("dead", "Transpose", &[ints("perm", &[1, 0])], &[logits]);
         vec![logits]
     });
-    let (after, _) = apply("last_row", &graph);
+    let (after, _) = apply("wanted_rows", &graph);
     assert_eq!(
         after.ty(after.find("norm.0").unwrap()).to_string(),
-        "f32[1, 8]"
+        "f32[R, 8]"
     );
 }
 
 #[test]
 fn rows_that_broadcast_over_tokens_are_not_taken_for_columns() {
-    // [T, 1] + [T] is [T, T]: its last row needs all of the second operand.
+    // [T, 1] + [T] is [T, T]: each of its rows needs all of the second operand.
     let graph = build(|m| {
         let x = m.embedded();
         let column = m.op("column", "ReduceMean", &[], &[x]);
         let row = m.reshape("row", column, &[0]);
         vec![m.op("y", "Add", &[], &[column, row])]
     });
-    let (after, _) = apply("last_row", &graph);
-    assert_eq!(after.ty(after.outputs()[0]).to_string(), "f32[1, T]");
+    let (after, _) = apply("wanted_rows", &graph);
+    assert_eq!(after.ty(after.outputs()[0]).to_string(), "f32[R, T]");
     assert_eq!(
         after.ty(after.find("column").unwrap()).to_string(),
         "f32[T, 1]"
@@ -587,7 +587,7 @@ fn what_adds_up_along_a_vector_of_tokens_is_computed_whole() {
         let scores = m.reshape("scores", column, &[0]);
         vec![m.op("y", "Softmax", &[], &[scores])]
     });
-    let (after, _) = apply("last_row", &graph);
+    let (after, _) = apply("wanted_rows", &graph);
     let scores = after.find("scores").unwrap();
     assert_eq!(after.ty(scores).to_string(), "f32[T]");
 }
@@ -601,5 +601,5 @@ fn outputs_without_a_row_per_token_are_left_whole() {
         let keys = m.op("cache", "Cache", &[], &[heads, heads]);
         vec![turned, keys, m.positions]
     });
-    untouched("last_row", &graph);
+    untouched("wanted_rows", &graph);
 }

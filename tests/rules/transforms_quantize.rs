@@ -147,7 +147,7 @@ fn weights_keep_their_types_unless_the_caller_asks() {
 }
 
 #[test]
-fn blocks_of_the_last_row_alone_are_computed() {
+fn blocks_of_the_wanted_rows_alone_are_computed() {
     let graph = graph(
         "x = activation 32
          n = RmsNorm x
@@ -157,13 +157,13 @@ fn blocks_of_the_last_row_alone_are_computed() {
          y = Linear q b
          out y",
     );
-    let (after, _) = apply("last_row", &graph);
-    assert_eq!(ty(&after, "q"), "int8[1, 32]");
-    assert_eq!(ty(&after, "n"), "f32[1, 32]");
+    let (after, _) = apply("wanted_rows", &graph);
+    assert_eq!(ty(&after, "q"), "int8[R, 32]");
+    assert_eq!(ty(&after, "n"), "f32[R, 32]");
 }
 
 #[test]
-fn blocks_that_somebody_reads_whole_are_not_cut() {
+fn blocks_that_somebody_reads_whole_are_computed_whole_and_their_rows_taken() {
     let graph = graph(
         "x = activation 32
          n = RmsNorm x
@@ -179,8 +179,9 @@ fn blocks_that_somebody_reads_whole_are_not_cut() {
          z = Neg y
          out z keys",
     );
-    let (after, _) = apply("last_row", &graph);
+    let (after, _) = apply("wanted_rows", &graph);
     assert_eq!(ty(&after, "q"), "int8[T, 32]");
-    assert_eq!(ty(&after, "y"), "f32[T, 8]");
-    assert_eq!(ty(&after, "z"), "f32[1, 8]");
+    assert_eq!(ty(&after, "q/wanted"), "int8[R, 32]");
+    assert_eq!(ty(&after, "y"), "f32[R, 8]");
+    assert_eq!(ty(&after, "z"), "f32[R, 8]");
 }

@@ -6,6 +6,7 @@ use smallmind::files::weight_files::WeightFiles;
 use smallmind::graph::interpreter::Interpreter;
 use smallmind::graph::{Class, Graph, Kind, Value};
 use smallmind::ops::Tensor;
+use smallmind::types::StepSize;
 
 use super::super::failure::{Failure, error};
 
@@ -62,7 +63,7 @@ pub fn elements(graph: &Graph) -> usize {
         .ids()
         .filter(|&id| matches!(graph.node(id).kind, Kind::Weight(_)));
     weights.fold(0usize, |sum, id| {
-        sum.saturating_add(graph.ty(id.into()).elements(1, 1))
+        sum.saturating_add(graph.ty(id.into()).elements(StepSize::ONE))
     })
 }
 

@@ -1,10 +1,10 @@
 //! Plans broken on purpose: is each defect found, and called what it is?
 
 use super::verify;
-use crate::graph::{Graph, Value, WeightSource};
+use crate::graph::{Graph, Input, Value, WeightSource};
 use crate::kernels::kv_cache::KvLayout;
 use crate::kernels::simd::Isa;
-use crate::ops::{Attribute, Op};
+use crate::ops::{Attribute, Op, TAKE_ROWS};
 use crate::plan::defect::PlanDefect;
 use crate::plan::place::Overlap;
 use crate::plan::step::{StepInput, StepPlan};
@@ -60,6 +60,7 @@ fn plan(graph: &Graph, reuse_buffers: bool) -> ModelPlan {
     let options = PlanOptions {
         context: CONTEXT,
         chunk: CHUNK,
+        rows: 1,
         threads: 2,
         fewer_threads: false,
         isa: Isa::detect(),
@@ -264,6 +265,35 @@ fn an_output_that_does_not_stand_where_the_caller_looks_is_found() {
     assert_refused!(defect, PlanDefect::Operand { .. });
     let defect = refused(|_, plan| plan.prefill.token_ids = None);
     assert_refused!(defect, PlanDefect::Unwritten { value, .. } if value == "tokens");
+}
+
+#[test]
+fn wanted_rows_that_the_caller_does_not_find_or_that_lie_in_the_way_are_found() {
+    let mut graph = graph();
+    let mut editor = graph.edit();
+    let wanted = editor.given(Input::Wanted).unwrap();
+    let y = editor.graph().outputs()[0];
+    let take = Op::new(TAKE_ROWS, &[]).unwrap();
+    let rows = editor
+        .op(take, &[Some(y), Some(wanted)], &["rows"])
+        .unwrap();
+    editor.set_outputs(vec![rows.into()]);
+    let refused = |change: &dyn Fn(&mut StepPlan)| {
+        let mut plan = plan(&graph, false);
+        change(&mut plan.prefill);
+        verify(&graph, &graph, &plan).expect_err("the plan is broken")
+    };
+    assert!(verify(&graph, &graph, &plan(&graph, true)).is_ok());
+    let defect = refused(&|plan| plan.wanted = None);
+    assert_refused!(defect, PlanDefect::Unwritten { value, .. } if value == "wanted");
+    let defect = refused(&|plan| plan.wanted = plan.token_ids.clone());
+    assert_refused!(defect, PlanDefect::Operand { name, .. } if name == "the caller");
+    let defect = refused(&|plan| {
+        let tokens = plan.token_ids.as_ref().map(|slot| slot.offset);
+        let (slot, offset) = (plan.wanted.as_mut(), tokens.unwrap());
+        slot.unwrap().offset = offset;
+    });
+    assert_refused!(defect, PlanDefect::Clash { name, .. } if name == "wanted");
 }
 
 #[test]

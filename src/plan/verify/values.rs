@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use std::ops::Range;
 
-use crate::graph::{Class, Graph, Kind, NodeId, Value};
+use crate::graph::{Class, Graph, Input, NodeId, Value};
 use crate::plan::defect::PlanDefect;
 use crate::plan::draft::is_view;
 use crate::plan::model_plan::ModelPlan;
@@ -49,19 +49,19 @@ struct User<'a> {
 }
 
 impl Walk<'_> {
-    /// The caller writes token ids and positions before the first step.
+    /// The caller writes what the step is given before the first step.
     fn inputs(&mut self) -> Result<(), PlanDefect> {
         let user = User {
             step: 0,
             name: "the caller",
         };
-        for (name, slot) in [
-            ("tokens", &self.steps.token_ids),
-            ("positions", &self.steps.positions),
-        ] {
-            let value = self.graph.find(name);
-            let value = value.filter(|value| self.graph.node(value.node).kind == Kind::Input);
-            let (Some(value), Some(slot)) = (value, slot) else {
+        for input in Input::ALL {
+            let slot = match input {
+                Input::Tokens => &self.steps.token_ids,
+                Input::Positions => &self.steps.positions,
+                Input::Wanted => &self.steps.wanted,
+            };
+            let (Some(value), Some(slot)) = (self.graph.input(input), slot) else {
                 continue;
             };
             let bytes = self.bytes(value, slot, user, 0)?;
@@ -69,7 +69,7 @@ impl Walk<'_> {
             if self.overlapping(&bytes).next().is_some() {
                 return Err(PlanDefect::Clash {
                     step: 0,
-                    name: name.to_string(),
+                    name: input.name().to_string(),
                     output: 0,
                 });
             }
@@ -221,7 +221,7 @@ impl Walk<'_> {
         {
             return Err(not_the_graphs(user, operand));
         }
-        let bytes = slot.ty.bytes(self.steps.tokens, self.plan.options.context);
+        let bytes = slot.ty.bytes(self.steps.size);
         let (start, end) = (slot.offset, slot.offset.saturating_add(bytes));
         let activations = self.plan.regions.activations;
         if end > activations || !start.is_multiple_of(ALIGNMENT) {

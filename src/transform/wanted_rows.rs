@@ -1,0 +1,135 @@
+//! Computing only the rows whose outputs are wanted where only they are needed: the head of a language model.
+//!
+//! Which they are, each step is told by the graph's input `wanted`. Demand runs from the outputs backwards. An op whose
+//! rows do not mix is computed on the wanted rows if nobody asks for more of it; where it reads a value that is computed
+//! whole, its rows are taken in between. Whole numbers (tokens, positions) are never taken: what reads them is computed
+//! whole.
+
+use std::collections::{HashMap, HashSet};
+
+use super::change::{Change, new_op};
+use crate::graph::{Editor, Graph, GraphError, Input, NodeId, Value};
+use crate::ops::{Op, TAKE_ROWS};
+use crate::types::{DType, Dim, Type};
+
+/// Narrow every output of the graph that has a row per token, [T, …], to [R, …], and what leads to it as far as
+/// possible.
+pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
+    // What nobody reads must not demand whole values.
+    graph.edit().sweep();
+    let order = graph.order();
+    let narrow = narrowed(graph, &order);
+    let mut editor = graph.edit();
+    let mut taken = Taken::new();
+    let mut changes = Vec::new();
+    // Readers that are narrowed, of values that are not.
+    for &id in order.iter().filter(|id| narrow[id.index()]) {
+        for (slot, input) in editor.graph().inputs(id).into_iter().enumerate() {
+            let Some(value) = input.filter(|v| !narrow[v.node.index()]) else {
+                continue;
+            };
+            if has_rows(editor.graph().ty(value)) {
+                let rows = take(&mut editor, &mut taken, &mut changes, value)?;
+                editor.rewire(id, slot, rows);
+            }
+        }
+    }
+    let mut outputs = editor.graph().outputs().to_vec();
+    let mut named = HashSet::new();
+    for output in &mut outputs {
+        let whole = *output;
+        let graph = editor.graph();
+        let is_op = graph.node(whole.node).op().is_some();
+        if narrow[whole.node.index()] || !is_op || !has_rows(graph.ty(whole)) {
+            continue;
+        }
+        let name = graph.name(whole).clone();
+        *output = take(&mut editor, &mut taken, &mut changes, whole)?;
+        // The output's name goes with the output.
+        if named.insert(whole) {
+            editor.rename(whole, &format!("{name}/whole"));
+            editor.rename(*output, &name);
+        }
+    }
+    editor.set_outputs(outputs);
+    for id in order.into_iter().filter(|id| narrow[id.index()]) {
+        editor.refresh(id)?;
+    }
+    Ok(changes)
+}
+
+/// The rows taken of each value that is computed whole.
+type Taken = HashMap<Value, Value>;
+
+/// Whether dimension 0 counts tokens and the elements are floats, or blocks that stand for floats.
+fn has_rows(ty: &Type) -> bool {
+    matches!(ty.dtype, DType::F32 | DType::Int8) && ty.shape.first() == Some(&Dim::Tokens)
+}
+
+/// Whether no dimension is symbolic but the first.
+fn only_rows(ty: &Type) -> bool {
+    ty.shape.iter().skip(1).all(|d| d.fixed().is_some())
+}
+
+/// Which nodes are computed on the wanted rows alone, by [`NodeId::index`].
+fn narrowed(graph: &Graph, order: &[NodeId]) -> Vec<bool> {
+    let mut narrow = vec![false; graph.id_bound()];
+    for &id in order.iter().rev() {
+        let Some(op) = graph.node(id).op() else {
+            continue;
+        };
+        let outputs = (0..graph.node(id).outputs.len()).map(|output| Value { node: id, output });
+        let mut is_read = false;
+        let mut fits = can_narrow(graph, id, op);
+        for value in outputs {
+            let users = graph.users(value);
+            is_read |= !users.is_empty() || graph.is_output(value);
+            // A narrowed reader reads only rows of what has rows: `can_narrow` has seen to that.
+            fits &= users.iter().all(|(user, _)| narrow[user.index()]);
+        }
+        narrow[id.index()] = fits && is_read;
+    }
+    narrow
+}
+
+/// Whether rows of the outputs can be computed from the same rows of the operands that have rows.
+fn can_narrow(graph: &Graph, id: NodeId, op: &Op) -> bool {
+    let outputs = &graph.node(id).outputs;
+    if !outputs.iter().all(|o| has_rows(&o.ty) && only_rows(&o.ty)) {
+        return false;
+    }
+    let inputs = graph.inputs(id);
+    let operands = || {
+        let operand = |(slot, v): (usize, &Option<Value>)| Some((slot, graph.ty((*v)?)));
+        inputs.iter().enumerate().filter_map(operand)
+    };
+    let fits = |(slot, ty): (usize, &Type)| {
+        let is_fixed = ty.shape.iter().all(|d| d.fixed().is_some());
+        is_fixed || op.keeps_rows(slot, ty) && has_rows(ty) && only_rows(ty)
+    };
+    operands().any(|(_, ty)| has_rows(ty)) && operands().all(fits)
+}
+
+/// The wanted rows of a value that is computed whole; one node however many ask.
+fn take(
+    editor: &mut Editor<'_>,
+    taken: &mut Taken,
+    changes: &mut Vec<Change>,
+    value: Value,
+) -> Result<Value, GraphError> {
+    if let Some(rows) = taken.get(&value) {
+        return Ok(*rows);
+    }
+    let op = new_op(TAKE_ROWS, &[])?;
+    let wanted = editor.given(Input::Wanted)?;
+    let name = editor.graph().name(value).clone();
+    editor.at(value.node);
+    let inputs = [Some(value), Some(wanted)];
+    let rows = editor.op(op, &inputs, &[&format!("{name}/wanted")])?;
+    taken.insert(value, rows.into());
+    changes.push(Change {
+        at: name.to_string(),
+        what: "only the wanted rows are needed from here on".into(),
+    });
+    Ok(rows.into())
+}

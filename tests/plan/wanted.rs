@@ -1,0 +1,301 @@
+//! Are the rows that a step wants those that it gives where all are wanted, in any order and of any number?
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use smallmind::exec::arena::Arena;
+use smallmind::exec::batch::{Batch, BatchError};
+use smallmind::exec::executor::{Ended, Executor};
+use smallmind::exec::frames::Frames;
+use smallmind::exec::pool::Pool;
+use smallmind::graph::Graph;
+use smallmind::graph::interpreter::Interpreter;
+use smallmind::kernels::simd::Isa;
+use smallmind::plan::{ModelPlan, PlanOptions, Slot, is_bidirectional};
+use smallmind::rewrite::{PassOptions, Passes};
+use smallmind::types::{DType, Dim, StepSize};
+
+use crate::common::graph_text::graph;
+use crate::common::random_graph::arbitrary_graph;
+use crate::common::seeded_weights::{SeededWeights, stored};
+
+const CONTEXT: usize = 24;
+const CHUNK: usize = 7;
+const ROWS: usize = 4;
+
+/// Tokens of each step, and the numbers of those whose outputs are wanted.
+const STEPS: [(&[i32], &[i32]); 6] = [
+    (&[3, 1, 4, 1], &[3]),
+    (&[6, 5], &[1, 0]),
+    (&[5], &[0]),
+    (&[8, 9], &[]),
+    (&[4], &[]),
+    (&[2, 7, 1], &[2, 1, 1, 2]),
+];
+
+/// A decoder with a head over all of which rows can be taken.
+const DECODER: &str = "x = activation 2 4
+     c = CachedAttention x x x
+     d = Reshape c | shape=[0,8]
+     g = weight 8
+     n = RmsNorm d g
+     w = weight 11 8
+     y = Linear n w
+     out y";
+/// Int8 blocks that are needed of all tokens, and of which rows are taken too.
+const BLOCKS: &str = "x = activation 32
+     n = RmsNorm x
+     q = QuantizeActivations n
+     w = weight 8 32
+     b = Cast w | to=Q8_0
+     v = weight 32 32
+     c = Cast v | to=Q4_0
+     k = Linear q c
+     kh = Reshape k | shape=[0,4,8]
+     a = CachedAttention kh kh kh
+     f = Reshape a | shape=[0,-1]
+     y = Linear q b
+     z = Neg y
+     out z f";
+
+fn options(threads: usize) -> PlanOptions {
+    PlanOptions {
+        context: CONTEXT,
+        chunk: CHUNK,
+        rows: ROWS,
+        threads,
+        fewer_threads: false,
+        isa: Isa::detect(),
+        in_place: true,
+        reuse_buffers: true,
+        prefix_cache: 0,
+    }
+}
+
+/// `graph` for steps that compute the wanted rows alone.
+fn wanting(graph: &Graph) -> Graph {
+    let mut graph = graph.clone();
+    let passes = Passes::builtin().unwrap();
+    passes
+        .run_prefill(&mut graph, &PassOptions::default())
+        .unwrap();
+    graph
+}
+
+/// A sequence whose steps want what they are told to.
+struct Runner {
+    executor: Executor,
+    arena: Arena,
+    frames: Frames,
+    past: usize,
+}
+
+impl Runner {
+    /// Steps of one token run `decode`, others `prefill`.
+    fn new(decode: &Graph, prefill: &Graph, weights: &SeededWeights, threads: usize) -> Runner {
+        let plan = Arc::new(ModelPlan::new(decode, prefill, options(threads)).unwrap());
+        let stored = stored(prefill, &plan, &weights.files(prefill));
+        let arena = Arena::new(plan.regions().total()).unwrap();
+        let frames = Frames::new(plan.session_lists().frames());
+        let executor = Executor::new(plan, stored, Pool::new(threads).unwrap()).unwrap();
+        Runner {
+            executor,
+            arena,
+            frames,
+            past: 0,
+        }
+    }
+
+    fn write(&mut self, slot: Option<Slot>, values: &[i32]) {
+        let Some(slot) = slot else { return };
+        // SAFETY: the arena is borrowed exclusively, and no step runs.
+        let cells = unsafe { self.arena.cells::<i32>(slot.offset(), values.len()) };
+        cells
+            .iter()
+            .zip(values)
+            .for_each(|(cell, &value)| cell.set(value));
+    }
+
+    /// Runs a step, and gives the bits of each output and its shape. Where the plan computes all, all rows are wanted.
+    fn step(&mut self, tokens: &[i32], wanted: &[i32]) -> Vec<(Vec<usize>, Vec<u32>)> {
+        let plan = self.executor.plan().for_tokens(tokens.len());
+        let slots = [plan.token_ids(), plan.positions(), plan.wanted()].map(|slot| slot.cloned());
+        let outputs: Vec<Slot> = plan.outputs().to_vec();
+        let rows = slots[2].as_ref().map_or(tokens.len(), |_| wanted.len());
+        let positions = (0..tokens.len()).map(|t| (self.past + t) as i32);
+        let positions: Vec<i32> = positions.collect();
+        for (slot, values) in slots.into_iter().zip([tokens, &positions, wanted]) {
+            self.write(slot, values);
+        }
+        let batch = Batch {
+            tokens: tokens.len(),
+            rows,
+            past: self.past,
+            sequences: &[],
+        };
+        let ended = self
+            .executor
+            .run(&mut self.arena, &self.frames, batch, None);
+        assert_eq!(ended, Ok(Ended::Done));
+        self.past += tokens.len();
+        let size = StepSize {
+            tokens: tokens.len(),
+            rows,
+            context: self.past,
+        };
+        let outputs = outputs.iter().map(|slot| {
+            let shape = slot.shape(size);
+            // SAFETY: the arena is borrowed exclusively, and no step runs.
+            let cells = unsafe {
+                self.arena
+                    .cells::<f32>(slot.offset(), shape.iter().product())
+            };
+            (shape.to_vec(), cells.iter().map(|x| bit(x.get())).collect())
+        });
+        outputs.collect()
+    }
+}
+
+/// The bits of a number; those of a NaN are outside of the promise.
+fn bit(x: f32) -> u32 {
+    if x.is_nan() { u32::MAX } else { x.to_bits() }
+}
+
+/// In all steps, the outputs of `graph` where rows are wanted are those rows of the outputs where all are, and what the
+/// interpreter gives; and one of them has such rows if `narrows`.
+fn check(graph: &Graph, threads: usize, narrows: bool) {
+    let narrow = wanting(graph);
+    let weights = SeededWeights::new(graph, 3);
+    let is_narrow = |number: usize| {
+        let first = |graph: &Graph| graph.ty(graph.outputs()[number]).shape.first().copied();
+        first(graph) == Some(Dim::Tokens) && first(&narrow) == Some(Dim::Rows)
+    };
+    assert!(!narrows || (0..graph.outputs().len()).any(is_narrow));
+    // Steps of one token that compute the wanted rows, as those of a graph file that asks for them, and that compute all.
+    for decode in [&narrow, graph] {
+        let mut interpreter = Interpreter::new(&narrow, &weights).unwrap();
+        let mut all = Runner::new(graph, graph, &weights, threads);
+        let mut some = Runner::new(decode, &narrow, &weights, threads);
+        for (tokens, wanted) in STEPS {
+            let (all, some) = (all.step(tokens, wanted), some.step(tokens, wanted));
+            let meant = interpreter.step_wanting(tokens, wanted);
+            if tokens.len() == 1 && std::ptr::eq(decode, graph) {
+                assert_eq!(some, all);
+                continue;
+            }
+            for (number, ((found, meant), (shape, bits))) in
+                some.iter().zip(&meant).zip(&all).enumerate()
+            {
+                let meant_bits: Vec<u32> = meant.floats().iter().map(|&x| bit(x)).collect();
+                assert_eq!(*found, (meant.shape.clone(), meant_bits));
+                let expected = match is_narrow(number) {
+                    false => (shape.clone(), bits.clone()),
+                    true => {
+                        let length = bits.len() / tokens.len();
+                        let rows = wanted
+                            .iter()
+                            .flat_map(|&row| &bits[row as usize * length..][..length]);
+                        let shape = [&[wanted.len()], &shape[1..]].concat();
+                        (shape, rows.copied().collect())
+                    }
+                };
+                assert_eq!(
+                    *found, expected,
+                    "output {number} of {tokens:?}, {wanted:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_of_a_decoder_are_those_that_it_gives_among_all() {
+    for threads in 1..=3 {
+        check(&graph(DECODER), threads, true);
+    }
+}
+
+#[test]
+fn rows_of_int8_blocks_are_those_that_they_are_among_all() {
+    let graph = graph(BLOCKS);
+    let narrow = wanting(&graph);
+    let q = narrow.find("q/wanted").unwrap();
+    assert_eq!(narrow.ty(q).to_string(), "int8[R, 32]");
+    check(&graph, 2, true);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rows_of_any_graph_are_those_that_it_gives_among_all(seed: u64, fused: bool, threads in 1usize..4) {
+        let mut graph = arbitrary_graph(seed);
+        if fused {
+            Passes::builtin().unwrap().run(&mut graph, &PassOptions::default()).unwrap();
+        }
+        // Of a plan's two graphs both have the same nodes with state, whether somebody reads them or not.
+        graph.edit().sweep();
+        prop_assume!(!is_bidirectional(&graph));
+        prop_assume!(graph.outputs().iter().all(|&value| graph.ty(value).dtype == DType::F32));
+        check(&graph, threads, false);
+    }
+}
+
+#[test]
+fn a_step_wants_no_more_rows_than_the_plan_has_room_for() {
+    let graph = graph(DECODER);
+    let narrow = wanting(&graph);
+    let weights = SeededWeights::new(&graph, 1);
+    let mut runner = Runner::new(&narrow, &narrow, &weights, 1);
+    let mut run = |tokens: usize, rows: usize| {
+        let plan = runner.executor.plan().for_tokens(tokens);
+        let (ids, wanted) = (plan.token_ids().cloned(), plan.wanted().cloned());
+        runner.write(ids, &[0; CHUNK][..tokens]);
+        runner.write(wanted, &[0; ROWS][..rows.min(ROWS)]);
+        let batch = Batch {
+            tokens,
+            rows,
+            past: 0,
+            sequences: &[],
+        };
+        let Runner {
+            executor,
+            arena,
+            frames,
+            ..
+        } = &mut runner;
+        executor.run(arena, frames, batch, None)
+    };
+    for (tokens, most) in [(CHUNK, ROWS), (2, ROWS), (1, 1)] {
+        assert_eq!(run(tokens, most), Ok(Ended::Done));
+        for rows in [most + 1, usize::MAX] {
+            let least = 0;
+            let expected = BatchError::Rows {
+                rows,
+                tokens,
+                least,
+                most,
+            };
+            assert_eq!(run(tokens, rows), Err(expected));
+        }
+    }
+}
+
+#[test]
+fn a_plan_without_room_for_rows_computes_none() {
+    let graph = wanting(&graph(DECODER));
+    let plan = |rows| {
+        let options = PlanOptions { rows, ..options(1) };
+        ModelPlan::new(&graph, &graph, options).unwrap()
+    };
+    let (none, four) = (plan(0), plan(ROWS));
+    for plan in [none.prefill(), none.decode()] {
+        let size = StepSize {
+            rows: 0,
+            ..StepSize::ONE
+        };
+        assert_eq!(plan.outputs()[0].shape(size).iter().product::<usize>(), 0);
+        assert_eq!(plan.wanted_rows(1), (0, 0));
+    }
+    assert!(none.prefill().placement().bytes < four.prefill().placement().bytes);
+}
