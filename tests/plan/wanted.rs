@@ -258,17 +258,18 @@ fn a_step_wants_no_more_rows_than_the_plan_has_room_for() {
         let (ids, wanted) = (plan.token_ids().cloned(), plan.wanted().cloned());
         runner.write(ids, &[0; CHUNK][..tokens]);
         runner.write(wanted, &[0; ROWS][..rows.min(ROWS)]);
-        let batch = Batch {
-            sequences: &[Sequence::alone(tokens, 0)],
-            rows,
-            pages: &runner.pages,
-        };
         let Runner {
             executor,
             arena,
             frames,
+            pages,
             ..
         } = &mut runner;
+        let batch = Batch {
+            sequences: &[Sequence::alone(tokens, 0)],
+            rows,
+            pages,
+        };
         executor.run(arena, frames, batch, None)
     };
     for (tokens, most) in [(CHUNK, ROWS), (2, ROWS), (1, 1)] {
