@@ -95,7 +95,7 @@ impl LoadArguments {
 /// How many threads.
 #[derive(Args)]
 pub struct ThreadArguments {
-    /// Threads that run a step [default: all that the system grants]
+    /// Threads that run a step [default: one for each physical core that the system grants]
     #[arg(short, long, value_name = "N")]
     threads: Option<usize>,
 }

@@ -96,8 +96,8 @@ pub enum Text {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Options {
-    /// Threads that run a step; where `None`, all that the system grants the process, or one alone for steps too small
-    /// to gain from more.
+    /// Threads that run a step; where `None`, one for each physical core that the system grants the process (its affinity and
+    /// the quota of its container count), or one alone for steps too small to gain from more.
     pub threads: Option<usize>,
     /// Positions of a session; the smaller of the model's and 4096 where `None`.
     pub context: Option<usize>,
