@@ -97,7 +97,7 @@ impl<'a> Scratch<'a> {
     }
 }
 
-/// Computes this thread's share of the queries. `context_of` gives the keys and values of a KV head, for the sequence
+/// Computes the queries of the call's piece. `context_of` gives the keys and values of a KV head, for the sequence
 /// that those tokens of the step are.
 #[inline(always)]
 pub(super) fn attend<S: Simd, C: Context>(

@@ -1,4 +1,5 @@
-//! How the threads share out the queries of attention: in units of up to [`UNIT`], which walk the context together.
+//! How the queries of attention are cut into units of up to [`UNIT`], which walk the context together, and units shared
+//! out to pieces.
 //!
 //! No query's order of additions depends on its unit, so that all of this decides about time alone.
 
@@ -10,6 +11,9 @@ use super::call::Call;
 pub(super) const UNIT: usize = 64;
 /// Queries in a register tile, at most.
 pub(super) const TILE: usize = 8;
+/// Elements of keys that one token's queries are multiplied with in a piece, at least: with far fewer, handing the piece
+/// to another thread takes longer than computing it.
+const LEAST_ELEMENTS: usize = 8192;
 
 /// How many of `left` queries the next tile takes: a tile of eight with two rows to spare costs more than two others.
 #[inline(always)]
@@ -40,8 +44,7 @@ pub(super) struct Unit {
     pub members: Range<usize>,
 }
 
-/// The units that this thread computes: of a step of one token every so many, of others those that it draws. Later
-/// tokens see more keys, so that each sequence's units go out from its last.
+/// The units of the call's piece. Later tokens see more keys, so that each sequence's units go out from its last.
 pub(super) struct Units<'a> {
     call: &'a Call<'a>,
     /// Query heads of a KV head.
@@ -51,17 +54,25 @@ pub(super) struct Units<'a> {
     size: usize,
     /// Units of all sequences.
     count: usize,
-    /// Units that this thread has had.
-    taken: usize,
+    /// Units of the piece that are still to come.
+    left: Range<usize>,
     /// The sequence that the last unit was of, and the units of those before it.
     sequence: usize,
     before: usize,
 }
 
 impl<'a> Units<'a> {
-    /// This thread's units of a step.
+    /// The units of the call's piece.
     #[inline(always)]
     pub fn of(call: &'a Call<'a>, group: usize, kv_heads: usize) -> Units<'a> {
+        let mut units = Units::all(call, group, kv_heads);
+        units.left = call.share(units.count);
+        units
+    }
+
+    /// The units of the whole step.
+    #[inline(always)]
+    fn all(call: &'a Call<'a>, group: usize, kv_heads: usize) -> Units<'a> {
         let several = call.sequences.len() > 2;
         let size = match several {
             true => UNIT,
@@ -73,7 +84,7 @@ impl<'a> Units<'a> {
             kv_heads,
             size,
             count: 0,
-            taken: 0,
+            left: 0..0,
             sequence: 0,
             before: 0,
         };
@@ -81,6 +92,7 @@ impl<'a> Units<'a> {
         units.count = (0..sequences)
             .map(|sequence| units.count_of(sequence))
             .sum();
+        units.left = 0..units.count;
         units
     }
 
@@ -111,14 +123,7 @@ impl Iterator for Units<'_> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<Unit> {
-        let number = match self.call.tokens {
-            1 => self.taken * self.call.threads + self.call.thread,
-            _ => self.call.draw(),
-        };
-        self.taken += 1;
-        if number >= self.count {
-            return None;
-        }
+        let number = self.left.next()?;
         // Numbers rise, and so do sequences.
         while number - self.before >= self.count_of(self.sequence) {
             self.before += self.count_of(self.sequence);
@@ -133,6 +138,18 @@ impl Iterator for Units<'_> {
             members: tile * self.size..queries.min((tile + 1) * self.size),
         })
     }
+}
+
+/// Into how many pieces to cut a step whose queries see `context` keys of `dim` elements: one for each unit. A step of one
+/// token may have too little work for that.
+pub(super) fn pieces(call: &Call<'_>, heads: usize, kv_heads: usize, context: [usize; 2]) -> usize {
+    let kv_heads = kv_heads.max(1);
+    let units = Units::all(call, heads / kv_heads, kv_heads).count;
+    if call.tokens > 1 {
+        return units;
+    }
+    let elements = context.into_iter().fold(heads, usize::saturating_mul);
+    units.min(elements / LEAST_ELEMENTS).max(1)
 }
 
 /// Queries a unit, so that the threads finish early: large units load keys for many queries, small ones keep all

@@ -14,7 +14,7 @@ use super::matrix::QuantizedPanel;
 use super::regroup;
 use crate::kernels::call::{Call, QuantizedView};
 use crate::kernels::simd::{LANES, Simd};
-use crate::kernels::weights::{Blocks, Product, Sums};
+use crate::kernels::weights::{Blocks, Product, Sums, row_pieces};
 
 /// Tokens that share one taking apart of a panel: with far fewer that work shows, with far more their activations leave
 /// the second cache. A multiple of every instruction set's tokens at once.
@@ -37,9 +37,17 @@ pub(super) fn scratch_floats(cols: usize, tokens: usize) -> usize {
     (stored + MOST_PANELS * tokens.clamp(1, BLOCK_TOKENS)) * LANES
 }
 
-/// Computes this thread's part of `units` units for every row of operand 0.
-///
-/// One row: threads share the units. Several: they draw some units each.
+/// Into how many pieces to cut `units` units of `U` panels.
+pub(super) fn pieces<const U: usize>(call: &Call<'_>, units: usize) -> usize {
+    let x = call.quantized_tensor(0);
+    match x.rows() {
+        0 => 1,
+        1 => row_pieces(call.threads, units, U * LANES * x.cols()),
+        _ => units.min(PIECES * call.threads),
+    }
+}
+
+/// Computes the call's piece of `units` units for every row of operand 0.
 #[inline(always)]
 pub(super) fn products<S: Simd, const U: usize, P: Product<U, Blocks>>(
     simd: S,
@@ -48,16 +56,8 @@ pub(super) fn products<S: Simd, const U: usize, P: Product<U, Blocks>>(
     product: &P,
 ) {
     let x = call.quantized_tensor(0);
-    match x.rows() {
-        0 => {}
-        1 => units_for(simd, x, call.share(units), call.scratch, product),
-        _ => {
-            let pieces = units.min(PIECES * call.threads);
-            for piece in call.pieces(pieces) {
-                let units = units * piece / pieces..units * (piece + 1) / pieces;
-                units_for(simd, x, units, call.scratch, product);
-            }
-        }
+    if x.rows() > 0 {
+        units_for(simd, x, call.share(units), call.scratch, product);
     }
 }
 
