@@ -77,7 +77,7 @@ fn steps(criterion: &mut Criterion, name: &str, source: &Source, threads: usize)
 
 fn model(criterion: &mut Criterion, name: &str, source: &Source) {
     steps(criterion, name, source, 1);
-    let granted = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let granted = smallmind::exec::machine::threads();
     if granted > 1 {
         steps(criterion, name, source, granted);
     }

@@ -4,11 +4,12 @@
 //! any op.
 
 use std::cell::{Cell, LazyCell};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use smallmind::blocks::BlockFormat;
-use smallmind::kernels::call::{Call, Kernel, Operand, QuantizedView, Sequence, View, bind};
+use smallmind::kernels::call::{
+    Call, Kernel, NOTHING_KEPT, Operand, QuantizedView, Sequence, View, bind,
+};
 use smallmind::kernels::kv_cache::{KvCache, KvLayout};
 use smallmind::kernels::packed::{PackSource, PackedMatrix, RowTable};
 use smallmind::kernels::panel_memory::PanelMemory;
@@ -229,9 +230,10 @@ impl Case {
                 .map(|(words, [rows, cols])| QuantizedView::new(words, *rows, *cols)),
             scratch: self.scratch.cells(),
             cache,
-            thread: 0,
+            piece: 0,
+            pieces: 1,
             threads: 1,
-            drawn: &AtomicUsize::new(0),
+            kept: Cell::new(NOTHING_KEPT),
             tokens: self.tokens,
             sequences: &[Sequence::alone(self.tokens, self.past)],
         });
@@ -259,8 +261,8 @@ pub fn bench<K: Kernel + Clone>(
         group.bench_function(BenchmarkId::new(name, isa.name()), |bencher| {
             case.call(&mut |call| {
                 bencher.iter(|| {
-                    call.drawn.store(0, Ordering::Relaxed);
-                    // SAFETY: the case has what the kernel asks for, and one thread.
+                    call.kept.set(NOTHING_KEPT);
+                    // SAFETY: the case has what the kernel asks for, and one piece.
                     unsafe { kernel.run(call) };
                 })
             });

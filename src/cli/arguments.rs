@@ -95,7 +95,7 @@ impl LoadArguments {
 /// The number of threads.
 #[derive(Args)]
 pub struct ThreadArguments {
-    /// Threads that run a step [default: as many as the system grants]
+    /// Threads that run a step [default: one for each physical core that the system grants]
     #[arg(short, long, value_name = "N")]
     threads: Option<usize>,
 }

@@ -40,7 +40,7 @@ pub struct Arguments {
     /// Tokens of the generation tests, separated by commas; 0 leaves the test out [default: 128, without --batch]
     #[arg(short = 'n', long, value_name = "N,…", value_delimiter = ',')]
     n_gen: Vec<usize>,
-    /// Threads, separated by commas [default: as many as the system grants]
+    /// Threads, separated by commas [default: one for each physical core that the system grants]
     #[arg(short, long, value_name = "N,…", value_delimiter = ',')]
     threads: Vec<usize>,
     /// Prompts of each prompt test, only for encoders; more than 1 leaves generation out

@@ -303,7 +303,7 @@ fn convert<'c>(
     let piece = PIECE * float_bytes(from).unwrap_or(1);
     let used = wave.len().div_ceil(piece);
     let failed = AtomicBool::new(false);
-    pool.run(&|number, _| {
+    pool.run_pieces(used, |number| {
         let converter = converters.get(number);
         if let (Some(converter), Some(piece)) = (converter, wave.chunks(piece).nth(number)) {
             let mut converter = converter.lock().unwrap_or_else(PoisonError::into_inner);

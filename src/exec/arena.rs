@@ -105,8 +105,8 @@ impl Arena {
     /// # Safety
     /// The caller has the arena to itself (it holds the exclusive borrow, perhaps through an owner of the arena) or was
     /// given these cells' use by who has, as the threads of one job are. While the cells live, no other thread writes an
-    /// element that this thread reads or writes, nor reads one that this thread writes, unless a barrier stands between
-    /// the two. `f32` and `i32` cells may show the same bytes; a value is then read as the other's bits.
+    /// element that this thread reads or writes, nor reads one that this thread writes, unless the end of a phase stands
+    /// between the two. `f32` and `i32` cells may show the same bytes; a value is then read as the other's bits.
     ///
     /// # Panics
     /// If the elements are not within the arena or `offset` is not a multiple of their alignment: a defect of the plan.

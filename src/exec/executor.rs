@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use smallvec::SmallVec;
 
@@ -10,13 +10,12 @@ use super::arena::Arena;
 use super::batch::{Batch, BatchError};
 use super::caches::kv_cache;
 use super::frames::Frames;
-use super::pool::{Padded, Pool};
+use super::pool::{Job, Part, Pool, run_alone};
 use super::prefix::PrefixCache;
 use super::saved::{Identity, LazyIdentity};
 use super::weights::StoredWeight;
 use crate::files::weight_files::WeightFilesError;
-use crate::kernels::call::{Call, Operand, QuantizedView, View};
-use crate::kernels::float_environment::FloatEnvironment;
+use crate::kernels::call::{Call, NOTHING_KEPT, Operand, QuantizedView, View};
 use crate::kernels::kv_cache::KvCache;
 use crate::kernels::quantized::activation_words;
 use crate::plan::{FEW_INPUTS, FEW_OUTPUTS, ModelPlan, Slot, Step, StepInput, StepPlan};
@@ -88,11 +87,8 @@ struct Run<'a> {
     frames: &'a Frames,
     batch: Batch<'a>,
     cancel: Option<&'a AtomicBool>,
-    /// Whether to stop after a step, by the step's parity: thread 0 writes one while the others may still read the
-    /// other.
-    stop: [AtomicBool; 2],
-    /// Pieces drawn in a step, by the step's parity: thread 0 resets the next step's while this step's is in use.
-    drawn: [Padded<AtomicUsize>; 2],
+    /// Whether the caller cancelled.
+    stopped: AtomicBool,
 }
 
 impl Executor {
@@ -194,18 +190,13 @@ impl Executor {
             frames,
             batch,
             cancel,
-            stop: [AtomicBool::new(false), AtomicBool::new(false)],
-            drawn: [0, 0].map(|drawn| Padded(AtomicUsize::new(drawn))),
+            stopped: AtomicBool::new(false),
         };
-        if plan.threads() == 1 {
-            let _environment = FloatEnvironment::set_default();
-            run.walk(0, || {});
-        } else {
-            self.pool
-                .run(&|thread, barrier| run.walk(thread, || barrier.wait()));
+        match plan.threads() {
+            1 => run_alone(&run),
+            _ => self.pool.run(&run),
         }
-        let stopped = run.stop.iter().any(|stop| stop.load(Ordering::Relaxed));
-        Ok(if stopped {
+        Ok(if run.stopped.into_inner() {
             Ended::Cancelled
         } else {
             Ended::Done
@@ -213,47 +204,37 @@ impl Executor {
     }
 }
 
-impl Run<'_> {
-    /// One thread's way through the plan; `wait` returns when all threads have called it.
-    fn walk(&self, thread: usize, wait: impl Fn()) {
-        for (number, step) in self.plan.steps().iter().enumerate() {
-            self.step(step, thread, &self.drawn[number % 2].0);
-            let stop = &self.stop[number % 2];
-            if thread == 0 {
-                self.drawn[(number + 1) % 2].0.store(0, Ordering::Relaxed);
-                if self
-                    .cancel
-                    .is_some_and(|cancel| cancel.load(Ordering::Relaxed))
-                {
-                    stop.store(true, Ordering::Relaxed);
-                }
-            }
-            wait();
-            if stop.load(Ordering::Relaxed) {
-                return;
-            }
+/// Each step is a phase.
+impl Job for Run<'_> {
+    fn open(&self, phase: usize) -> bool {
+        let cancelled = |cancel: &AtomicBool| cancel.load(Ordering::Relaxed);
+        if phase > 0 && self.cancel.is_some_and(cancelled) {
+            self.stopped.store(true, Ordering::Relaxed);
+            return false;
         }
+        phase < self.plan.steps().len()
     }
 
-    /// One thread's share of one step.
-    fn step(&self, step: &Step, thread: usize, drawn: &AtomicUsize) {
+    fn run(&self, phase: usize, part: &mut Part<'_>) {
+        let step = &self.plan.steps()[phase];
         if step.has_many_operands() {
-            return self.frames.with(thread, |inputs, outputs| {
-                self.step_in(step, thread, drawn, inputs, outputs);
+            return self.frames.with(part.thread(), |inputs, outputs| {
+                self.step_in(step, part, inputs, outputs);
             });
         }
         let mut inputs: SmallVec<[Operand<'_>; FEW_INPUTS]> = SmallVec::new();
         let mut outputs: SmallVec<[View<'_>; FEW_OUTPUTS]> = SmallVec::new();
-        self.step_in(step, thread, drawn, &mut inputs, &mut outputs);
+        self.step_in(step, part, &mut inputs, &mut outputs);
     }
+}
 
-    /// The same with empty lists for its operands.
+impl Run<'_> {
+    /// One thread's part of a step, with empty lists for its operands.
     #[inline(always)]
     fn step_in<'a>(
         &'a self,
         step: &'a Step,
-        thread: usize,
-        drawn: &AtomicUsize,
+        part: &mut Part<'_>,
         inputs: &mut impl List<Operand<'a>>,
         outputs: &mut impl List<View<'a>>,
     ) {
@@ -273,25 +254,36 @@ impl Run<'_> {
             }
         }
         let regions = self.executor.plan.regions();
+        let scratch = regions.scratch_of(part.thread());
         // SAFETY: the scratch region has `scratch_per_thread` bytes for each thread, and only this thread sees its own.
-        let scratch = unsafe { self.arena.cells(regions.scratch_of(thread), step.scratch()) };
-        let call = Call {
+        let scratch = unsafe { self.arena.cells(scratch, step.scratch()) };
+        let mut call = Call {
             inputs: inputs.items(),
             outputs: outputs.items(),
             int_output,
             quantized_output,
             scratch,
             cache: step.cache().map(|cache| self.cache(cache)),
-            thread,
+            piece: 0,
+            pieces: 1,
             threads: self.plan.threads(),
-            drawn,
+            kept: Cell::new(NOTHING_KEPT),
             tokens: self.batch.tokens(),
             sequences: self.batch.sequences,
         };
-        // SAFETY: the plan was verified: operands are the graph's values, of the types that the kernel was chosen for, and
-        // lie apart unless the op may work in place. `Executor::new` checked the weights and the threads, `run` the batch
-        // and the arena. All threads of the step make the same call, each with its own number and scratch.
-        unsafe { step.kernel().run(&call) };
+        let kernel = step.kernel();
+        call.pieces = part.split(|| match call.threads {
+            1 => 1,
+            _ => kernel.pieces(&call),
+        });
+        while let Some(piece) = part.next() {
+            call.piece = piece;
+            // SAFETY: the plan was verified: operands are the graph's values, of the types that the kernel was chosen for,
+            // and lie apart unless the op may work in place. `Executor::new` checked the weights and the threads, `run` the
+            // batch and the arena. All threads of the step make the same call, each with scratch of its own, for pieces
+            // that no other thread has.
+            unsafe { kernel.run(&call) };
+        }
     }
 
     fn operand(&self, source: &StepInput) -> Operand<'_> {
@@ -313,7 +305,7 @@ impl Run<'_> {
         let shape = slot.shape(self.batch.size());
         let len = shape.iter().product();
         // SAFETY: the plan gives each buffer bytes that no other buffer of the same phase has, `run` holds the arena
-        // exclusively, and the kernels' contract keeps threads to their own shares of a step.
+        // exclusively, and the kernels' contract keeps threads to their own pieces of a step.
         View::new(unsafe { self.arena.cells(slot.offset(), len) }, &shape)
     }
 

@@ -4,6 +4,7 @@
 use std::fs;
 #[cfg(target_os = "linux")]
 use std::path::Path;
+use std::thread;
 
 use sysinfo::System;
 
@@ -32,8 +33,36 @@ fn limit() -> Option<u64> {
     None
 }
 
+/// Threads for which the machine has room: one for each physical core on which the process may run, but not more than the
+/// control groups in which the process is allow it CPU time for.
+pub fn threads() -> usize {
+    // Affinity and quotas.
+    let granted = thread::available_parallelism().map_or(1, |cpus| cpus.get());
+    let cores = allowed_cores().or_else(System::physical_core_count);
+    cores.map_or(granted, |cores| granted.min(cores.max(1)))
+}
+
+/// Physical cores on which the process may run.
+#[cfg(target_os = "linux")]
+fn allowed_cores() -> Option<usize> {
+    let read = |path: &Path| fs::read_to_string(path).ok();
+    super::cores::count(&read(Path::new("/proc/self/status"))?, &read)
+}
+
+/// Other systems tell how many the machine has.
+#[cfg(not(target_os = "linux"))]
+fn allowed_cores() -> Option<usize> {
+    None
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn there_is_room_for_a_thread_and_for_no_more_than_there_are_cpus() {
+        let cpus = std::thread::available_parallelism().unwrap().get();
+        assert!((1..=cpus).contains(&super::threads()));
+    }
+
     #[test]
     fn there_is_memory_and_no_more_than_the_machine_has() {
         let mut system = sysinfo::System::new();

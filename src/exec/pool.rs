@@ -1,173 +1,243 @@
-//! A standing pool of threads that run one job together, and the barrier between the job's phases.
+//! A standing pool of threads that do the pieces of a job's phases together.
 //!
-//! Every thread runs the same job (single program, multiple data) and takes its share by its number; there is no queue.
-//! Workers spin for a moment after a job, because the next is usually near, and then park. Nothing allocates after
-//! [`Pool::new`], unless a job panics.
+//! A job is a row of phases, and a phase is a number of pieces. No piece of a phase is begun before all pieces of the phase
+//! before it are done. Any thread may do any piece, each at most one at a time: a phase ends when its pieces are done, not
+//! when its threads have come. The caller could do all of them alone, and workers join whenever the system lets them run.
+//! A thread prefers consecutive pieces that are the same ones from run to run, so that its caches know them. `turns.rs`
+//! says how all of this is kept.
+//!
+//! A phase of one piece is done by the thread that opens it, without telling anybody. Workers look for the next phase for a
+//! moment, because it is usually near, and then sleep. Nothing allocates after [`Pool::new`], unless a job panics.
+
+mod part;
+#[cfg(test)]
+mod tests;
+mod turns;
 
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::fmt;
-use std::hint::spin_loop;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
+pub use self::part::Part;
+use self::turns::{Claim, Turn, Turns};
 use crate::kernels::float_environment::FloatEnvironment;
 
-/// How long a thread spins before it yields (in a barrier, and while the caller waits for workers) or parks (a worker
-/// without a job).
-const SPIN: Duration = Duration::from_micros(30);
+/// What a pool's threads do.
+pub trait Job: Sync {
+    /// Whether there is a phase `phase`. Called once for each, from 0 on, while no thread is in the job: a good place to
+    /// look whether the caller wants no more of it. The job is over when this returns false.
+    fn open(&self, phase: usize) -> bool;
 
-/// Looks at what is awaited between two looks at the clock.
-const LOOKS: u32 = 64;
+    /// Take part in a phase: [split](Part::split) it into pieces, and then do each piece that [`Part::next`] hands out,
+    /// until there is none. Several threads do this at the same time, and a thread may do it several times for one phase,
+    /// or not at all.
+    fn run(&self, phase: usize, part: &mut Part<'_>);
+}
 
-/// What a pool's threads run: called once on each with its number, from 0, and the barrier between the job's phases.
-pub type Job<'a> = dyn Fn(usize, &Barrier) + Sync + 'a;
-
-/// Alone on its cache lines: two of 64 bytes, which x86 prefetches in pairs.
-#[repr(align(128))]
-pub(super) struct Padded<T>(pub T);
-
-/// Spins until `ready`, for [`SPIN`] at most. False if the time is over. `patient` is false where threads outnumber
-/// CPUs: whoever is awaited may need this very CPU, so there is one look and no spinning.
-#[inline]
-fn spin_until(patient: bool, mut ready: impl FnMut() -> bool) -> bool {
-    if !patient {
-        return ready();
-    }
-    let mut start = None;
-    loop {
-        for _ in 0..LOOKS {
-            if ready() {
-                return true;
-            }
-            spin_loop();
-        }
-        if start.get_or_insert_with(Instant::now).elapsed() > SPIN {
-            return false;
-        }
+/// Does a job on this thread alone, in the default floating-point environment; the caller's own is restored.
+pub fn run_alone(job: &dyn Job) {
+    let _environment = FloatEnvironment::set_default();
+    let mut phase = 0;
+    while job.open(phase) {
+        job.run(phase, &mut Part::alone());
+        phase += 1;
     }
 }
 
-/// What a thread that waits at a barrier unwinds with when another thread of the job has panicked.
-struct Abandoned;
-
-/// Where all threads of a job meet: nobody goes on before everybody has come. What a thread wrote before is seen by all
-/// threads after.
-pub struct Barrier {
-    threads: usize,
-    patient: bool,
-    /// Threads that have come to the current meeting.
-    arrived: Padded<AtomicUsize>,
-    /// What waiting threads look at.
-    gate: Padded<Gate>,
+/// Pieces of one phase, without anything to set up.
+struct Pieces<F> {
+    count: usize,
+    work: F,
 }
 
-struct Gate {
-    /// Meetings held so far, wrapping. Its lowest bit is the sense of a sense-reversing barrier.
-    meetings: AtomicUsize,
-    /// A thread of this job has panicked and will not come.
-    abandoned: AtomicBool,
-}
-
-impl Barrier {
-    fn new(threads: usize, patient: bool) -> Self {
-        Barrier {
-            threads,
-            patient,
-            arrived: Padded(AtomicUsize::new(0)),
-            gate: Padded(Gate {
-                meetings: AtomicUsize::new(0),
-                abandoned: AtomicBool::new(false),
-            }),
-        }
+impl<F: Fn(usize) + Sync> Job for Pieces<F> {
+    fn open(&self, phase: usize) -> bool {
+        phase == 0
     }
 
-    /// Wait until all threads of the job have called this as often as this thread has. Every thread of the job calls it
-    /// equally often, and none that is not of the job does.
-    ///
-    /// # Panics
-    /// Unwinds (without a message) when another thread of the job panicked: it will never come.
-    #[inline]
-    pub fn wait(&self) {
-        if self.threads == 1 {
-            return;
+    fn run(&self, _: usize, part: &mut Part<'_>) {
+        // A phase may have fewer pieces than there are numbers.
+        let pieces = part.split(|| self.count);
+        while let Some(piece) = part.next() {
+            let each = self.count.div_ceil(pieces);
+            let start = piece.saturating_mul(each);
+            (start..self.count.min(start.saturating_add(each))).for_each(&self.work);
         }
-        let gate = &self.gate.0;
-        // The count cannot change before this thread has arrived.
-        let meeting = gate.meetings.load(Ordering::Relaxed);
-        // Release: what this thread wrote. Acquire: what those before it wrote, for the last to pass on to all.
-        if self.arrived.0.fetch_add(1, Ordering::AcqRel) + 1 == self.threads {
-            self.arrived.0.store(0, Ordering::Relaxed);
-            gate.meetings
-                .store(meeting.wrapping_add(1), Ordering::Release);
-            return;
-        }
-        let open = || gate.meetings.load(Ordering::Acquire) != meeting;
-        let leave = || gate.abandoned.load(Ordering::Relaxed);
-        while !spin_until(self.patient, || open() || leave()) {
-            thread::yield_now();
-        }
-        if !open() {
-            resume_unwind(Box::new(Abandoned));
-        }
-    }
-
-    /// Let everyone who waits, now or later in this job, unwind.
-    fn abandon(&self) {
-        self.gate.0.abandoned.store(true, Ordering::Relaxed);
-    }
-
-    /// Make the barrier fit for another job. No thread is in a job.
-    fn reset(&self) {
-        self.arrived.0.store(0, Ordering::Relaxed);
-        self.gate.0.abandoned.store(false, Ordering::Relaxed);
     }
 }
 
 /// What the caller and the workers share.
 struct Shared {
-    barrier: Barrier,
-    patient: bool,
-    /// Jobs started so far; the last one is the pool's end.
-    started: Padded<AtomicU64>,
-    /// Workers that have not finished the current job.
-    busy: Padded<AtomicUsize>,
-    /// The current job. Written by the caller while `busy` is 0, read by workers between a change of `started` and
-    /// their decrement of `busy`. `None` tells workers to end.
-    job: UnsafeCell<Option<&'static Job<'static>>>,
-    /// What the first thread to panic in the current job panicked with.
+    turns: Turns,
+    /// The current job. Written by the caller while the turns are closed, and read by threads that hold a claim: while one
+    /// is held, the job cannot end.
+    job: UnsafeCell<Option<&'static dyn Job>>,
+    /// The current phase. Written by the thread that is alone, before it opens a turn, and read as the job is.
+    phase: AtomicUsize,
+    /// The current job has panicked: threads that join its phase claim pieces without doing them, and no phase follows.
+    abandoned: AtomicBool,
+    /// What the first piece to panic in the current job panicked with.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
+    /// Workers are to end.
+    ended: AtomicBool,
 }
 
-// SAFETY: all fields but `job` are Sync. `job` is written only while no worker may read it, as stated at the field; the
-// atomics order the accesses. The job itself is Sync.
+// SAFETY: all fields but `job` are Sync. `job` is written only while nobody may read it, as stated at the field: the writes
+// happen before a turn of the job is published, and after its last one is closed, which is after every claim's declaration.
+// The job itself is Sync.
 unsafe impl Sync for Shared {}
 // SAFETY: as above; the reference in `job` is to something Sync.
 unsafe impl Send for Shared {}
 
-impl Shared {
-    /// Run one thread's part of a job, keeping a panic for the caller.
-    fn run_part(&self, job: &Job<'_>, thread: usize) {
-        let _environment = FloatEnvironment::set_default();
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job(thread, &self.barrier))) {
-            if payload.is::<Abandoned>() {
-                return;
-            }
-            lock(&self.panic).get_or_insert(payload);
-            self.barrier.abandon();
-        }
-    }
+/// Where a thread stands in a job.
+enum At {
+    /// It is alone and about to open this phase.
+    Opening(usize),
+    /// It holds a claim.
+    Holding(Turn, Claim),
 }
 
-/// A worker as the caller sees it.
-struct Worker {
-    handle: JoinHandle<()>,
-    /// The worker parks, or is about to, and must be unparked for the next job.
-    parked: Arc<Padded<AtomicBool>>,
+impl Shared {
+    fn new(threads: usize) -> Shared {
+        let patient = thread::available_parallelism().is_ok_and(|cpus| threads <= cpus.get());
+        Shared {
+            turns: Turns::new(threads, patient),
+            job: UnsafeCell::new(None),
+            phase: AtomicUsize::new(0),
+            abandoned: AtomicBool::new(false),
+            panic: Mutex::new(None),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the job goes on with `phase`.
+    fn opens(&self, job: &dyn Job, phase: usize) -> bool {
+        let open = || job.open(phase);
+        !self.abandoned.load(Ordering::Relaxed) && self.guard(open).unwrap_or(false)
+    }
+
+    /// Runs a thread's part of a phase, and takes all pieces that it can get, whatever the job does.
+    fn run_part(&self, job: &dyn Job, phase: usize, part: &mut Part<'_>) {
+        if !self.abandoned.load(Ordering::Relaxed) {
+            self.guard(|| job.run(phase, part));
+        }
+        while part.next().is_some() {}
+    }
+
+    /// What `work` returns, unless it panics. The panic is kept for the caller, and the job abandoned.
+    fn guard<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
+        match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(result) => Some(result),
+            Err(payload) => {
+                lock(&self.panic).get_or_insert(payload);
+                self.abandoned.store(true, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+
+    /// Takes part in the job until this thread can claim nothing more of the current turn, or the job is over. The caller
+    /// of this may use the job: it is alone, or holds a claim. When this returns, it may not.
+    fn work(&self, job: &dyn Job, thread: usize, mut at: At) {
+        loop {
+            let (turn, taken) = match at {
+                At::Opening(phase) => {
+                    if !self.opens(job, phase) {
+                        if !self.turns.current().is_closed() {
+                            self.turns.publish(0);
+                        }
+                        return;
+                    }
+                    self.phase.store(phase, Ordering::Relaxed);
+                    let mut part = Part::opening(&self.turns, thread);
+                    self.run_part(job, phase, &mut part);
+                    let Some(opened) = part.claimed() else {
+                        at = At::Opening(phase + 1);
+                        continue;
+                    };
+                    opened
+                }
+                At::Holding(turn, claim) => {
+                    let mut part = Part::joining(&self.turns, thread, turn, claim);
+                    let phase = self.phase.load(Ordering::Relaxed);
+                    self.run_part(job, phase, &mut part);
+                    (turn, part.taken())
+                }
+            };
+            let phase = self.phase.load(Ordering::Relaxed);
+            at = if self.turns.declare(turn, taken) {
+                At::Opening(phase + 1)
+            } else {
+                match self.turns.claim_from_others(turn, thread) {
+                    Some(claim) => At::Holding(turn, claim),
+                    None => return,
+                }
+            };
+        }
+    }
+
+    /// Takes part in `turn`, if it has a piece left.
+    fn join(&self, thread: usize, turn: Turn) {
+        let Some(claim) = self.turns.claim_any(turn, thread) else {
+            return;
+        };
+        // SAFETY: this thread holds a claim, so that the job is not over and nobody writes the field.
+        let job = unsafe { *self.job.get() };
+        if let Some(job) = job {
+            self.work(job, thread, At::Holding(turn, claim));
+        }
+    }
+
+    /// A worker's life.
+    fn serve(&self, thread: usize) {
+        let _environment = FloatEnvironment::set_default();
+        loop {
+            let turn = self.turns.current();
+            if !turn.is_closed() {
+                self.join(thread, turn);
+            } else if self.ended.load(Ordering::Relaxed) {
+                return;
+            }
+            self.turns.wait(turn);
+        }
+    }
+
+    /// Runs a job, this thread being thread 0 and the only one that starts jobs. Gives what the job panicked with.
+    fn run(&self, job: &dyn Job) -> Option<Box<dyn Any + Send>> {
+        let _environment = FloatEnvironment::set_default();
+        self.abandoned.store(false, Ordering::Relaxed);
+        // SAFETY: only the lifetime changes. Threads use the job while they are alone or hold a claim; this function returns
+        // when the turns are closed, and nobody is alone or holds a claim then. It does not unwind: panics are caught.
+        let lasting = unsafe { std::mem::transmute::<&dyn Job, &'static dyn Job>(job) };
+        // SAFETY: the turns are closed, so that nobody holds a claim and may read the field.
+        unsafe { *self.job.get() = Some(lasting) };
+        self.work(job, 0, At::Opening(0));
+        loop {
+            let turn = self.turns.current();
+            if turn.is_closed() {
+                break;
+            }
+            self.join(0, turn);
+            self.turns.wait(turn);
+        }
+        // SAFETY: as above.
+        unsafe { *self.job.get() = None };
+        match self.abandoned.load(Ordering::Relaxed) {
+            true => lock(&self.panic).take(),
+            false => None,
+        }
+    }
+
+    /// Ends all workers. No job runs.
+    fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.turns.publish(0);
+    }
 }
 
 /// Threads that stand ready to run jobs together.
@@ -177,7 +247,7 @@ struct Worker {
 pub struct Pool {
     threads: usize,
     shared: Arc<Shared>,
-    workers: Vec<Worker>,
+    workers: Vec<JoinHandle<()>>,
     /// Held by the caller whose job runs.
     callers: Mutex<()>,
 }
@@ -201,30 +271,19 @@ impl Pool {
             let message = "a thread pool needs at least one thread: the caller's own";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let patient = thread::available_parallelism().is_ok_and(|cpus| threads <= cpus.get());
-        let shared = Arc::new(Shared {
-            barrier: Barrier::new(threads, patient),
-            patient,
-            started: Padded(AtomicU64::new(0)),
-            busy: Padded(AtomicUsize::new(0)),
-            job: UnsafeCell::new(None),
-            panic: Mutex::new(None),
-        });
         // If a thread cannot be started, dropping the pool ends those that were.
         let mut pool = Pool {
             threads,
-            shared,
+            shared: Arc::new(Shared::new(threads)),
             workers: Vec::new(),
             callers: Mutex::new(()),
         };
         for thread in 1..threads {
             let shared = Arc::clone(&pool.shared);
-            let parked = Arc::new(Padded(AtomicBool::new(false)));
-            let own_parked = Arc::clone(&parked);
-            let handle = thread::Builder::new()
+            let worker = thread::Builder::new()
                 .name(format!("smallmind-{thread}"))
-                .spawn(move || work(&shared, &own_parked.0, thread))?;
-            pool.workers.push(Worker { handle, parked });
+                .spawn(move || shared.serve(thread))?;
+            pool.workers.push(worker);
         }
         Ok(pool)
     }
@@ -234,122 +293,46 @@ impl Pool {
         self.threads
     }
 
-    /// Run `job` once on every thread, on this one as thread 0, and return when all are done. Each thread computes in
+    /// Run `job` with all threads, this one being thread 0, and return when all phases are done. Each thread computes in
     /// the default floating-point environment; the caller's own is restored. What the job wrote is seen by the caller.
     ///
-    /// With one thread this is a plain call, and several callers run at the same time.
+    /// With one thread this is [`run_alone`], and several callers run at the same time.
     ///
     /// # Panics
-    /// If the job panics on any thread: all threads are brought to a stop first, those at the barrier by unwinding, and
+    /// If the job panics on any thread: threads that are in the job finish their part of the phase, no other is begun, and
     /// the first panic goes on in the caller. The pool remains fit for other jobs.
-    pub fn run(&self, job: &Job<'_>) {
+    pub fn run(&self, job: &dyn Job) {
         if self.workers.is_empty() {
-            let _environment = FloatEnvironment::set_default();
-            job(0, &self.shared.barrier);
-            return;
+            return run_alone(job);
         }
         let one_caller = lock(&self.callers);
-        let shared = &*self.shared;
-        // SAFETY: only the lifetime changes. Workers use the job between here and their decrement of `busy`, and this
-        // function does not return or unwind before `busy` is 0: `run_part` catches panics.
-        let lasting = unsafe { std::mem::transmute::<&Job<'_>, &'static Job<'static>>(job) };
-        self.start(Some(lasting));
-        shared.run_part(job, 0);
-        while !spin_until(shared.patient, || {
-            shared.busy.0.load(Ordering::Acquire) == 0
-        }) {
-            thread::yield_now();
-        }
-        let panic = lock(&shared.panic).take();
+        let panic = self.shared.run(job);
+        drop(one_caller);
         if let Some(payload) = panic {
-            shared.barrier.reset();
-            drop(one_caller);
             resume_unwind(payload);
         }
     }
 
-    /// Hand `job` to the workers. None of them is in a job, and this thread alone starts jobs.
-    fn start(&self, job: Option<&'static Job<'static>>) {
-        let shared = &*self.shared;
-        // SAFETY: `busy` is 0, so that no worker reads the job before `started` changes below.
-        unsafe { *shared.job.get() = job };
-        shared.busy.0.store(self.workers.len(), Ordering::Relaxed);
-        shared.started.0.fetch_add(1, Ordering::Release);
-        // Pairs with the fence in `work`: either the worker sees the new job, or this thread sees that it parks.
-        fence(Ordering::SeqCst);
-        for worker in &self.workers {
-            if worker.parked.0.load(Ordering::Relaxed) {
-                worker.handle.thread().unpark();
-            }
-        }
+    /// Do `work` for each number below `count`, as one phase.
+    ///
+    /// # Panics
+    /// As [`Pool::run`].
+    pub fn run_pieces(&self, count: usize, work: impl Fn(usize) + Sync) {
+        self.run(&Pieces { count, work });
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.start(None);
+        self.shared.end();
         for worker in self.workers.drain(..) {
             // A worker catches its jobs' panics and has none of its own; an error could only be ignored here.
-            let _ = worker.handle.join();
+            let _ = worker.join();
         }
-    }
-}
-
-/// A worker's life.
-fn work(shared: &Shared, parked: &AtomicBool, thread: usize) {
-    let mut seen = 0;
-    loop {
-        let new_job = || shared.started.0.load(Ordering::Acquire) != seen;
-        if !spin_until(shared.patient, new_job) {
-            parked.store(true, Ordering::Relaxed);
-            fence(Ordering::SeqCst);
-            while !new_job() {
-                thread::park();
-            }
-            parked.store(false, Ordering::Relaxed);
-        }
-        seen += 1;
-        // SAFETY: `started` has changed and this worker has not yet decremented `busy`: nobody writes the job.
-        let job = unsafe { *shared.job.get() };
-        let Some(job) = job else {
-            return;
-        };
-        shared.run_part(job, thread);
-        shared.busy.0.fetch_sub(1, Ordering::Release);
     }
 }
 
 /// Locks a mutex whose content is valid whatever its holders did.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(all(test, target_arch = "x86_64"))]
-mod tests {
-    use super::*;
-    use crate::kernels::float_environment::{in_foreign, is_default};
-
-    #[test]
-    fn every_thread_of_a_job_runs_in_the_default_environment() {
-        for threads in 1..=3 {
-            let pool = Pool::new(threads).unwrap();
-            let in_default = AtomicUsize::new(0);
-            let ((), kept) = in_foreign(|| {
-                pool.run(&|_, _| {
-                    in_default.fetch_add(usize::from(is_default()), Ordering::Relaxed);
-                });
-            });
-            assert_eq!((in_default.into_inner(), kept), (threads, true));
-        }
-    }
-
-    #[test]
-    fn a_panic_in_a_job_restores_the_callers_environment() {
-        for threads in 1..=2 {
-            let pool = Pool::new(threads).unwrap();
-            let run = || pool.run(&|_, _| resume_unwind(Box::new("stop")));
-            let (panicked, kept) = in_foreign(|| catch_unwind(AssertUnwindSafe(run)).is_err());
-            assert!(panicked && kept);
-        }
-    }
 }

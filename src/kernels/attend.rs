@@ -97,7 +97,7 @@ impl<'a> Scratch<'a> {
     }
 }
 
-/// Computes this thread's share of the queries. `context_of` returns the keys and values of a sequence's KV head; there are
+/// Computes the queries of the call's piece. `context_of` returns the keys and values of a sequence's KV head; there are
 /// `kv_heads` of `dim` elements.
 #[inline(always)]
 pub(super) fn attend<S: Simd, C: Context>(

@@ -1,4 +1,5 @@
-//! How the threads share the queries of attention: in units of up to [`UNIT`] queries, which walk the context together.
+//! How the queries of attention are cut into units of up to [`UNIT`], which walk the context together, and units shared
+//! out to pieces.
 //!
 //! The order of additions of a query does not depend on its unit, so everything here affects only the running time.
 
@@ -10,6 +11,9 @@ use super::call::{Call, Sequence};
 pub(super) const UNIT: usize = 64;
 /// The most queries in a register tile.
 pub(super) const TILE: usize = 8;
+/// Elements of keys that one token's queries are multiplied with in a piece, at least: with far fewer, handing the piece
+/// to another thread takes longer than computing it.
+const LEAST_ELEMENTS: usize = 8192;
 
 /// How many of the `left` queries the next tile computes: a tile of eight with two unused rows costs more than two smaller
 /// tiles.
@@ -41,8 +45,7 @@ pub(super) struct Unit {
     pub members: Range<usize>,
 }
 
-/// The units that this thread computes. In a step of one token the units are dealt out in turn; otherwise the threads draw
-/// them. Later tokens see more keys, so the units of each sequence are handed out from its end.
+/// The units of the call's piece. Later tokens see more keys, so that each sequence's units go out from its last.
 pub(super) struct Units<'a> {
     call: &'a Call<'a>,
     /// Query heads per KV head.
@@ -52,17 +55,25 @@ pub(super) struct Units<'a> {
     size: usize,
     /// Units of all sequences.
     count: usize,
-    /// The number of units that this thread has received.
-    taken: usize,
-    /// The sequence of the last unit, and the number of units before that sequence.
+    /// Units of the piece that are still to come.
+    left: Range<usize>,
+    /// The sequence that the last unit was of, and the units of those before it.
     sequence: usize,
     before: usize,
 }
 
 impl<'a> Units<'a> {
-    /// This thread's units of a step.
+    /// The units of the call's piece.
     #[inline(always)]
     pub fn of(call: &'a Call<'a>, group: usize, kv_heads: usize) -> Units<'a> {
+        let mut units = Units::all(call, group, kv_heads);
+        units.left = call.share(units.count);
+        units
+    }
+
+    /// The units of the whole step.
+    #[inline(always)]
+    fn all(call: &'a Call<'a>, group: usize, kv_heads: usize) -> Units<'a> {
         let several = call.sequences.len() > 1;
         let size = match several {
             true => UNIT,
@@ -74,13 +85,14 @@ impl<'a> Units<'a> {
             kv_heads,
             size,
             count: 0,
-            taken: 0,
+            left: 0..0,
             sequence: 0,
             before: 0,
         };
         units.count = (0..call.sequences.len())
             .map(|sequence| units.count_of(sequence))
             .sum();
+        units.left = 0..units.count;
         units
     }
 
@@ -102,15 +114,8 @@ impl Iterator for Units<'_> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<Unit> {
-        let number = match self.call.tokens {
-            1 => self.taken * self.call.threads + self.call.thread,
-            _ => self.call.draw(),
-        };
-        self.taken += 1;
-        if number >= self.count {
-            return None;
-        }
-        // Unit numbers rise, so the sequences do too.
+        let number = self.left.next()?;
+        // Numbers rise, and so do sequences.
         while number - self.before >= self.count_of(self.sequence) {
             self.before += self.count_of(self.sequence);
             self.sequence += 1;
@@ -126,8 +131,20 @@ impl Iterator for Units<'_> {
     }
 }
 
-/// The number of queries per unit that lets the threads finish early: a large unit loads keys for many queries, and small
-/// units keep all threads busy. Loading a block is estimated as the work of two queries.
+/// Into how many pieces to cut a step whose queries see `context` keys of `dim` elements: one for each unit. A step of one
+/// token may have too little work for that.
+pub(super) fn pieces(call: &Call<'_>, heads: usize, kv_heads: usize, context: [usize; 2]) -> usize {
+    let kv_heads = kv_heads.max(1);
+    let units = Units::all(call, heads / kv_heads, kv_heads).count;
+    if call.tokens > 1 {
+        return units;
+    }
+    let elements = context.into_iter().fold(heads, usize::saturating_mul);
+    units.min(elements / LEAST_ELEMENTS).max(1)
+}
+
+/// Queries a unit, so that the threads finish early: large units load keys for many queries, small ones keep all
+/// threads busy. Loading a block is reckoned as two queries' work.
 fn unit_size(total: usize, kv_heads: usize, threads: usize) -> usize {
     let mut best = (usize::MAX, UNIT);
     let mut size = UNIT;

@@ -25,7 +25,8 @@
 use std::cell::Cell;
 
 use super::attend::{Context, Queries, attend};
-use super::call::{Call, Kernel, View};
+use super::attend_share;
+use super::call::{Call, Kernel, Sequence, View};
 use super::kv_cache::{KEY_BLOCK, SequenceCache};
 use super::rotary;
 use super::scoring::Scoring;
@@ -50,8 +51,15 @@ pub struct Attention {
     pub softcap: Option<f32>,
 }
 
-// SAFETY: a thread writes only the rows (token, head) of its share.
+// SAFETY: a piece writes only the rows (token, head) of its share.
 unsafe impl Kernel for Attention {
+    fn pieces(&self, call: &Call<'_>) -> usize {
+        let [context, kv_heads, dim] = *call.tensor(1).shape() else {
+            unreachable!("k is [S, KV, D]")
+        };
+        attend_share::pieces(call, heads(call, dim), kv_heads, [context, dim])
+    }
+
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let (k, v) = (call.tensor(1), call.tensor(2));
@@ -62,7 +70,7 @@ unsafe impl Kernel for Attention {
             q: call.tensor(0).cells,
             table: None,
             output: call.outputs[0].cells,
-            heads: call.tensor(0).cells.len() / (call.tokens * dim).max(1),
+            heads: heads(call, dim),
             scoring: Scoring {
                 scale: self.scale,
                 causal: self.causal,
@@ -93,6 +101,12 @@ unsafe impl Kernel for Attention {
             },
         );
     }
+}
+
+/// Query heads of `dim` elements in operand 0.
+#[inline(always)]
+fn heads(call: &Call<'_>, dim: usize) -> usize {
+    call.tensor(0).cells.len() / (call.tokens * dim).max(1)
 }
 
 /// One KV head of plain tensors [context, kv_heads, dim].
@@ -151,16 +165,24 @@ impl Context for Dense<'_> {
 
 /// Writes the keys and values of a step to the cache, with the keys rotated to their positions.
 ///
-/// Inputs: k [T, KV, D], v [T, KV, D], and with `rotary` the table [T, 2n] of the positions of the step. No output. Scratch:
-/// head_dim floats with `rotary`. [`AttendCached`] may run once every thread is done.
+/// Inputs: k [T, KV, D], v [T, KV, D], and with `rotary` the table [T, 2n] of the step's positions. No output.
+/// Scratch: head_dim floats with `rotary`. [`AttendCached`] may follow once every piece is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreKv {
     /// If keys are to be rotated: whether the two elements of a pair are adjacent, or half the rotated part apart.
     pub rotary: Option<bool>,
 }
 
-// SAFETY: a thread writes only the (token, head) rows of its share, and reads nothing of the cache.
+// SAFETY: a piece writes only the (token, head) rows of its share, and reads nothing of the cache.
 unsafe impl Kernel for StoreKv {
+    fn pieces(&self, call: &Call<'_>) -> usize {
+        let Some(cache) = call.cache else {
+            unreachable!("StoreKv without a cache")
+        };
+        let (heads, dim) = (cache.layout.kv_heads(), cache.layout.head_dim());
+        call.even_pieces(call.tokens * heads, 2 * dim)
+    }
+
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let Some(cache) = call.cache else {
@@ -222,8 +244,19 @@ pub struct AttendCached {
     pub rotary: Option<bool>,
 }
 
-// SAFETY: a thread writes only the rows (token, head) of its share; nothing writes the cache.
+// SAFETY: a piece writes only the rows (token, head) of its share; nothing writes the cache.
 unsafe impl Kernel for AttendCached {
+    fn pieces(&self, call: &Call<'_>) -> usize {
+        let Some(cache) = call.cache else {
+            unreachable!("AttendCached without a cache")
+        };
+        let (kv_heads, dim) = (cache.layout.kv_heads(), cache.layout.head_dim());
+        let positions = call.sequences.iter().map(Sequence::positions);
+        let end = positions.max().unwrap_or(0);
+        let context = self.window.map_or(end, |window| window.min(end));
+        attend_share::pieces(call, heads(call, dim), kv_heads, [context, dim])
+    }
+
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let Some(cache) = call.cache else {
@@ -236,7 +269,7 @@ unsafe impl Kernel for AttendCached {
             q,
             table,
             output: call.outputs[0].cells,
-            heads: q.len() / (call.tokens * cache.layout.head_dim()).max(1),
+            heads: heads(call, cache.layout.head_dim()),
             scoring: Scoring {
                 scale: self.scale,
                 causal: true,

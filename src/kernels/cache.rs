@@ -6,7 +6,7 @@
 //!     for s in 0..S: keys[s] = cache.keys[s];     values[s] = cache.values[s]
 //! ```
 //!
-//! Nothing is computed, so the order does not matter. Each thread owns whole heads: it reads only what it wrote itself, or
+//! Nothing is computed, so no order matters. Pieces consist of whole heads: each reads only what it wrote itself, or
 //! what earlier steps wrote.
 
 use std::cell::Cell;
@@ -19,8 +19,13 @@ use super::simd::Simd;
 #[derive(Clone, Copy, Debug)]
 pub struct Cache;
 
-// SAFETY: a thread touches only the heads of its share, in the cache and in the outputs.
+// SAFETY: a piece touches only the heads of its share, in the cache and in the outputs.
 unsafe impl Kernel for Cache {
+    fn pieces(&self, call: &Call<'_>) -> usize {
+        let heads = call.cache.map_or(1, |cache| cache.layout.kv_heads());
+        call.even_pieces(heads, 2 * call.outputs[0].cells.len() / heads.max(1))
+    }
+
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, _simd: S, call: &Call<'_>) {
         let (Some(cache), [sequence]) = (call.cache, call.sequences) else {

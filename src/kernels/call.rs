@@ -1,16 +1,21 @@
-//! What a kernel sees of one step: its operands, and the number of its thread.
+//! What a kernel sees of one step: its operands, and which piece of the work to do.
 //!
 //! Inputs and outputs of one step may share memory (the planner lets an elementwise op overwrite its input), so arena memory
 //! is exposed as [`Cell`]s: reading an element before writing the same index is always sound.
 
 use std::cell::Cell;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::kv_cache::KvCache;
 use super::packed::{PackedMatrix, RowTable};
 use super::quantized::{INT8_BLOCK, INT8_BLOCK_WORDS, QuantizedMatrix};
 use super::simd::{Isa, LANES, Simd, Work};
+
+/// Elements for which a piece of simple work pays: computing so many takes about as long as handing the piece to a thread.
+const PIECE_ELEMENTS: usize = 2048;
+
+/// Pieces of simple work for each thread, at most: enough that a thread which comes late finds something to do.
+const PIECES: usize = 4;
 
 /// The largest rank of a tensor at run time.
 pub const MAX_RANK: usize = 4;
@@ -200,7 +205,7 @@ impl Sequence {
     }
 }
 
-/// One step as one thread sees it.
+/// One piece of a step, as the thread sees it that computes the piece.
 pub struct Call<'a> {
     /// Inputs in the order of the op.
     pub inputs: &'a [Operand<'a>],
@@ -214,12 +219,15 @@ pub struct Call<'a> {
     pub scratch: &'a [Cell<f32>],
     /// The cache of the layer, for ops that have one.
     pub cache: Option<KvCache<'a>>,
-    /// This thread's number, below `threads`.
-    pub thread: usize,
-    /// The number of threads that run this step together, at least 1.
+    /// Which piece of the step to compute, below `pieces`.
+    pub piece: usize,
+    /// Pieces of the step: any number from 1 on, whatever [`Kernel::pieces`] asked for.
+    pub pieces: usize,
+    /// Threads that compute pieces at the same time, at most.
     pub threads: usize,
-    /// How many pieces of work the threads of the step have drawn, 0 before the step: see [`Call::pieces`].
-    pub drawn: &'a AtomicUsize,
+    /// What `scratch` holds from this thread's last piece of the same step, as a number that means something to the kernel
+    /// alone. [`NOTHING_KEPT`] before the first piece.
+    pub kept: Cell<usize>,
     /// Tokens in this step.
     pub tokens: usize,
     /// The sequences whose tokens these are, one after the other: at least one, which together are all tokens.
@@ -317,55 +325,72 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// This thread's part of `units` equal pieces of work: consecutive pieces, shared as evenly as possible.
+    /// The part of `units` equal units of work that falls to this piece: consecutive, and as even as can be.
     #[inline(always)]
     pub fn share(&self, units: usize) -> Range<usize> {
-        let start = units * self.thread / self.threads;
-        let end = units * (self.thread + 1) / self.threads;
+        let start = units * self.piece / self.pieces;
+        let end = units * (self.piece + 1) / self.pieces;
         start..end
     }
 
-    /// The pieces, out of `count` pieces of work, that this thread does. The numbers are drawn in rising order, each once,
-    /// by whichever thread is free first. All threads of a step must pass the same `count`, and none may call this twice.
+    /// The part of `units` consecutive units that falls to this piece: whole groups of `group`, but for the last.
     #[inline(always)]
-    pub fn pieces(&self, count: usize) -> impl Iterator<Item = usize> + use<'a> {
-        let drawn = self.drawn;
-        std::iter::from_fn(move || Some(draw(drawn))).take_while(move |&piece| piece < count)
+    pub fn share_groups(&self, units: usize, group: usize) -> Range<usize> {
+        let groups = self.share(units.div_ceil(group));
+        (groups.start * group).min(units)..(groups.end * group).min(units)
     }
 
-    /// The number of the next piece of work that no thread has drawn yet, as in [`Call::pieces`].
-    #[inline(always)]
-    pub fn draw(&self) -> usize {
-        draw(self.drawn)
-    }
-
-    /// This thread's part of `elements` consecutive elements: whole blocks of 16, except the last.
+    /// The part of `elements` consecutive elements that falls to this piece: whole blocks of 16, but for the last.
     #[inline(always)]
     pub fn share_elements(&self, elements: usize) -> Range<usize> {
-        let blocks = self.share(elements.div_ceil(LANES));
-        (blocks.start * LANES).min(elements)..(blocks.end * LANES).min(elements)
+        self.share_groups(elements, LANES)
+    }
+
+    /// Into how many pieces to cut `units` units of simple work, each of which computes so many elements.
+    pub fn even_pieces(&self, units: usize, elements: usize) -> usize {
+        let most = units.min(PIECES * self.threads).max(1);
+        (units.saturating_mul(elements) / PIECE_ELEMENTS).clamp(1, most)
+    }
+
+    /// Into how many pieces to cut simple work on `elements` elements that [`Call::share_elements`] divides.
+    pub fn element_pieces(&self, elements: usize) -> usize {
+        self.even_pieces(elements.div_ceil(LANES), LANES)
+    }
+
+    /// Rows of the first output, and the elements of each.
+    fn output_rows(&self) -> (usize, usize) {
+        match (self.outputs.first(), self.quantized_output) {
+            (Some(view), _) => (view.rows(), view.width()),
+            (None, Some(view)) => (view.rows(), view.cols()),
+            (None, None) => (self.int_output.len(), 1),
+        }
     }
 }
 
-/// The next number. Which thread gets which piece affects only the running time, and the barrier of the step orders the
-/// writes of the threads.
-#[inline(always)]
-fn draw(drawn: &AtomicUsize) -> usize {
-    drawn.fetch_add(1, Ordering::Relaxed)
-}
+/// [`Call::kept`] before the first piece.
+pub const NOTHING_KEPT: usize = usize::MAX;
 
 /// The arithmetic of one op, with its attributes as fields.
 ///
 /// # Safety
-/// All threads of a step call `run` at the same time with the same operands. `run` must write only elements in its own share
-/// of each output (and of the cache), must not read any element that another thread of the step writes, and must stay within
-/// the shapes of the operands.
+/// `run` is called for each piece of a step with the same operands, in any order, by any thread, at the same time. `run`
+/// must write only elements of its own piece of each output (and of the cache), must read no element that another piece of
+/// the step writes, and must keep within the operands' shapes. The bits of the outputs must not depend on the number of
+/// pieces.
 pub unsafe trait Kernel: Send + Sync + 'static {
     /// Whether the kernel multiplies int8, and is to be compiled for VNNI too.
     const INT8: bool = false;
 
-    /// Computes this thread's share. Implementations are `#[inline(always)]`, and so is everything they call with `S`, so
-    /// that the whole body is compiled with the features of the instruction set.
+    /// Into how many pieces the step should be cut. `call` has the operands' shapes, but their elements, like its scratch
+    /// and its piece, must not be looked at. More pieces than threads even out the work; pieces that are too small cost
+    /// more than they gain. One piece is computed by one thread while the others wait.
+    fn pieces(&self, call: &Call<'_>) -> usize {
+        let (rows, width) = call.output_rows();
+        call.even_pieces(rows, width)
+    }
+
+    /// Compute the call's piece. Implementations are `#[inline(always)]`, as is everything they call over `S`, so that
+    /// the whole body is compiled with the instruction set's features.
     ///
     /// # Safety
     /// The same as for [`BoundKernel::run`].
@@ -377,7 +402,10 @@ pub unsafe trait Kernel: Send + Sync + 'static {
 /// # Safety
 /// The same as for [`Kernel`].
 pub unsafe trait BoundKernel: Send + Sync + sealed::Sealed {
-    /// Computes this thread's share of the step.
+    /// [`Kernel::pieces`].
+    fn pieces(&self, call: &Call<'_>) -> usize;
+
+    /// Compute the call's piece.
     ///
     /// # Safety
     /// - The operands are those that the kernel is for: their number, kinds and types, shapes that belong together, ids
@@ -386,8 +414,9 @@ pub unsafe trait BoundKernel: Send + Sync + sealed::Sealed {
     /// - No output shares memory with another output or with an input, but where the kernel may write over that input:
     ///   the output then has the input's first element, type and shape.
     /// - Other threads that touch these operands, or this cache, meanwhile run the same kernel on the same call, each
-    ///   with another number below `threads` and with scratch of its own. They draw from the same `drawn`, which was 0
-    ///   before the first of them began.
+    ///   with another piece of the same number of pieces, and with scratch of its own.
+    /// - `piece` is below `pieces`. `kept` is [`NOTHING_KEPT`], or what the same kernel left there on the same call, with
+    ///   another piece and the same scratch, which nobody has written since.
     unsafe fn run(&self, call: &Call<'_>);
 }
 
@@ -405,22 +434,26 @@ impl<K: Kernel, S: Simd> sealed::Sealed for Bound<K, S> {}
 
 // SAFETY: the kernel keeps the promise.
 unsafe impl<K: Kernel, S: Simd> BoundKernel for Bound<K, S> {
+    fn pieces(&self, call: &Call<'_>) -> usize {
+        self.kernel.pieces(call)
+    }
+
     unsafe fn run(&self, call: &Call<'_>) {
         let kernel = &self.kernel;
-        self.simd.run(Share { kernel, call });
+        self.simd.run(Piece { kernel, call });
     }
 }
 
-/// One thread's share of a step; made only by [`BoundKernel::run`], whose caller keeps its contract.
-struct Share<'a, K> {
+/// One piece of a step: made only where [`BoundKernel::run`] was called as it asks for.
+struct Piece<'a, K> {
     kernel: &'a K,
     call: &'a Call<'a>,
 }
 
-impl<K: Kernel> Work for Share<'_, K> {
+impl<K: Kernel> Work for Piece<'_, K> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        // SAFETY: a share is made only where the caller has promised what the kernel requires.
+        // SAFETY: whoever made the piece was promised what the kernel asks for.
         unsafe { self.kernel.run(simd, self.call) };
     }
 }

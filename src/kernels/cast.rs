@@ -15,8 +15,16 @@ use super::simd::Simd;
 #[derive(Clone, Copy, Debug)]
 pub struct Cast;
 
-// SAFETY: a thread reads and writes only the elements of its share.
+// SAFETY: a piece writes, and reads, the elements of its share alone.
 unsafe impl Kernel for Cast {
+    fn pieces(&self, call: &Call<'_>) -> usize {
+        call.element_pieces(
+            call.outputs
+                .first()
+                .map_or(call.int_output.len(), |y| y.cells.len()),
+        )
+    }
+
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, _: S, call: &Call<'_>) {
         match call.outputs.first() {

@@ -6,9 +6,9 @@
 //! IntBinary(a, b):    the same in i32, shapes equal or one element
 //! ```
 //!
-//! Sixteen elements are computed at a time; nothing is added across elements, so the order does not matter. The share of a
-//! thread is consecutive: blocks of 16 if each operand has the output's shape or one element, whole rows if operands are
-//! broadcast. An operand with the shape of the output may be in the output's memory.
+//! Sixteen elements are computed at once; nothing is added across elements, so no order matters. A piece's share is
+//! consecutive: blocks of 16 where operands have the output's shape or one element, rows where they are broadcast. An
+//! operand of the output's shape may be the output's memory.
 
 use std::cell::Cell;
 
@@ -23,8 +23,12 @@ pub struct Unary {
     pub function: UnaryFunction,
 }
 
-// SAFETY: a thread reads and writes only the elements of its share.
+// SAFETY: a piece writes, and reads, the elements of its share alone.
 unsafe impl Kernel for Unary {
+    fn pieces(&self, call: &Call<'_>) -> usize {
+        call.element_pieces(call.outputs[0].cells.len())
+    }
+
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let y = call.outputs[0].cells;
@@ -112,9 +116,13 @@ impl Binary {
     }
 }
 
-// SAFETY: a thread writes only the elements of its share. An operand in the output's memory has the output's shape, so the
-// thread reads only the elements of its share of that operand.
+// SAFETY: a piece writes the elements of its share alone. Where an operand is the output's memory it has the output's
+// shape, so the piece reads that operand at the elements of its share alone.
 unsafe impl Kernel for Binary {
+    fn pieces(&self, call: &Call<'_>) -> usize {
+        call.element_pieces(call.outputs[0].cells.len())
+    }
+
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let y = call.outputs[0];
@@ -172,8 +180,8 @@ pub struct IntBinary {
     pub function: fn(i32, i32) -> i32,
 }
 
-// SAFETY: a thread writes only the elements of its share, and reads only those of operands with the output's length; a
-// shorter operand is not in the output's memory.
+// SAFETY: a piece writes the elements of its share alone, and reads no others of operands of the output's length; one
+// that is shorter is not the output's memory.
 unsafe impl Kernel for IntBinary {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, _: S, call: &Call<'_>) {

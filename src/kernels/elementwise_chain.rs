@@ -6,9 +6,9 @@
 //!     the last step writes y
 //! ```
 //!
-//! Registers are tiles in the scratch of the thread, so what is passed from one step to the next stays in the L1 cache.
-//! Every element gets the operations of the separate kernels in the same order. The share of a thread is consecutive: blocks
-//! of 16 if each operand has the output's shape or one element, rows if operands are broadcast; rows are cut into tiles.
+//! Registers are tiles in the thread's scratch, so that what lies between two steps stays in the L1 cache. Every element
+//! gets the operations of the separate kernels in their order. A piece's share is consecutive: blocks of 16 where
+//! operands have the output's shape or one element, rows where they are broadcast, a row being cut into tiles.
 
 use std::cell::Cell;
 
@@ -168,9 +168,13 @@ impl ElementwiseChain {
     }
 }
 
-// SAFETY: a thread writes only the elements of its share and its own scratch. An operand in the output's memory has the
-// output's shape, so the thread reads only the elements of its share of that operand.
+// SAFETY: a piece writes the elements of its share alone, and its own scratch. Where an operand is the output's memory
+// it has the output's shape, so the piece reads that operand at the elements of its share alone.
 unsafe impl Kernel for ElementwiseChain {
+    fn pieces(&self, call: &Call<'_>) -> usize {
+        call.element_pieces(call.outputs[0].cells.len())
+    }
+
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let y = call.outputs[0];

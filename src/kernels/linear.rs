@@ -15,9 +15,9 @@
 //! ```
 //!
 //! The lanes are 16 rows of the weights, so that each output's operations are exactly these. The chain is in `tile.rs`.
-//! Threads share the panels of 16 rows, and also the tokens if there are many. The kernels are written once for every kind
-//! of [`Weights`]: weights of floats use the chain above, in `tile.rs`; weights of quantized blocks use the sum of int8
-//! blocks that `quantized` documents.
+//! Pieces share the panels of 16 rows, and the tokens where there are many. The kernels are written once for every kind of
+//! [`Weights`]: floats have the chain above, in `tile.rs`; quantized blocks have the sum of int8 blocks that `quantized`
+//! writes down.
 
 use super::call::{Call, Kernel, View};
 use super::elementwise::UnaryFunction;
@@ -50,6 +50,10 @@ impl Weights for Floats {
         matrix.panel(panel)
     }
 
+    fn pieces<const U: usize>(call: &Call<'_>, units: usize) -> usize {
+        tile::pieces::<U>(call, units)
+    }
+
     #[inline(always)]
     fn products<S: Simd, const U: usize, P: Product<U, Self>>(
         simd: S,
@@ -73,9 +77,13 @@ pub struct Linear<W> {
     pub weights: W,
 }
 
-// SAFETY: a thread writes only the columns of its panels for the tokens of its pieces, and reads the residual only there.
+// SAFETY: a piece writes only the columns of its panels for its tokens, and reads the residual only there.
 unsafe impl<W: Weights> Kernel for Linear<W> {
     const INT8: bool = W::INT8;
+
+    fn pieces(&self, call: &Call<'_>) -> usize {
+        W::pieces::<1>(call, W::panels(W::operand(call, 1)))
+    }
 
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -132,18 +140,29 @@ pub struct MergedLinear<W> {
     pub weights: W,
 }
 
-// SAFETY: a thread writes only the columns of its panels for the tokens of its pieces.
+// SAFETY: a piece writes only the columns of its panels for its tokens.
 unsafe impl<W: Weights> Kernel for MergedLinear<W> {
     const INT8: bool = W::INT8;
+
+    fn pieces(&self, call: &Call<'_>) -> usize {
+        W::pieces::<1>(call, self.panels(call))
+    }
 
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let segments = self.segments;
-        let panels = (0..segments)
-            .map(|i| W::panels(W::operand(call, 1 + i)))
-            .sum();
         let merged = Merged { call, segments };
-        W::products(simd, call, panels, &merged);
+        W::products(simd, call, self.panels(call), &merged);
+    }
+}
+
+impl<W: Weights> MergedLinear<W> {
+    /// The panels of all layers.
+    #[inline(always)]
+    fn panels(&self, call: &Call<'_>) -> usize {
+        (0..self.segments)
+            .map(|i| W::panels(W::operand(call, 1 + i)))
+            .sum()
     }
 }
 
@@ -199,9 +218,13 @@ pub struct GatedLinear<W> {
     pub weights: W,
 }
 
-// SAFETY: a thread writes only the columns of its panels for the tokens of its pieces.
+// SAFETY: a piece writes only the columns of its panels for its tokens.
 unsafe impl<W: Weights> Kernel for GatedLinear<W> {
     const INT8: bool = W::INT8;
+
+    fn pieces(&self, call: &Call<'_>) -> usize {
+        W::pieces::<2>(call, W::panels(W::operand(call, 1)))
+    }
 
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {

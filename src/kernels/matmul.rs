@@ -37,8 +37,13 @@ pub struct MatMul {
     pub transpose_b: bool,
 }
 
-// SAFETY: a thread writes only the rows of its share.
+// SAFETY: a piece writes only the rows of its share.
 unsafe impl Kernel for MatMul {
+    fn pieces(&self, call: &Call<'_>) -> usize {
+        let (a, y) = (call.tensor(0), call.outputs[0]);
+        call.even_pieces(a.rows(), a.width().saturating_mul(y.width()))
+    }
+
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         match call.inputs[1] {
@@ -113,8 +118,13 @@ pub struct AttentionScores {
     pub softcap: Option<f32>,
 }
 
-// SAFETY: a thread writes only the rows of its share.
+// SAFETY: a piece writes only the rows of its share.
 unsafe impl Kernel for AttentionScores {
+    fn pieces(&self, call: &Call<'_>) -> usize {
+        let (q, y) = (call.tensor(0), call.outputs[0]);
+        call.even_pieces(y.rows(), q.width().saturating_mul(y.width()))
+    }
+
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let scoring = Scoring {

@@ -27,9 +27,9 @@
 //! Reduce(x) -> y [.., 1]: lanes(x, lane + x) / width, the sum alone, or the largest, lane by lane and by the tree
 //! ```
 //!
-//! The SIMD code does exactly this: a virtual lane is a lane, and lanes past the end of a row add +0, which changes no sum
-//! here (no sum is ever −0). Threads process whole rows. A row is read completely before the pass that overwrites it, so
-//! `sum` may be in the memory of `x` or `residual`, and `y` in the memory of whichever of the two `sum` does not use.
+//! The SIMD does just this: a virtual lane is a lane, and lanes past a row's end add +0, which changes no sum here (none
+//! is ever −0). Pieces consist of whole rows. A row is read whole before the pass that overwrites it, so that `sum` may be the
+//! memory of `x` or `residual`, and `y` any of them that `sum` is not.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -118,7 +118,7 @@ pub struct RmsNorm<Y> {
     pub output: PhantomData<Y>,
 }
 
-// SAFETY: a thread reads and writes only the rows of its share; nobody writes `gain`.
+// SAFETY: a piece reads and writes the rows of its share alone; `gain` is written by nobody.
 unsafe impl<Y: NormOutput> Kernel for RmsNorm<Y> {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -160,7 +160,7 @@ pub struct LayerNorm<Y> {
     pub output: PhantomData<Y>,
 }
 
-// SAFETY: a thread reads and writes only the rows of its share; nobody writes `gain` and `bias`.
+// SAFETY: a piece reads and writes the rows of its share alone; `gain` and `bias` are written by nobody.
 unsafe impl<Y: NormOutput> Kernel for LayerNorm<Y> {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -206,7 +206,7 @@ unsafe impl<Y: NormOutput> Kernel for LayerNorm<Y> {
 #[derive(Clone, Copy, Debug)]
 pub struct Softmax;
 
-// SAFETY: a thread reads and writes only the rows of its share.
+// SAFETY: a piece reads and writes the rows of its share alone.
 unsafe impl Kernel for Softmax {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -254,8 +254,13 @@ pub struct Reduce {
     pub reduction: Reduction,
 }
 
-// SAFETY: a thread writes one element for each row of its share, and nobody writes the input.
+// SAFETY: a piece writes one element for each row of its share, and nobody writes the input.
 unsafe impl Kernel for Reduce {
+    fn pieces(&self, call: &Call<'_>) -> usize {
+        let x = call.tensor(0);
+        call.even_pieces(x.rows(), x.width())
+    }
+
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let x = call.tensor(0);

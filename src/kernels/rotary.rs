@@ -156,7 +156,7 @@ pub struct RotaryTable {
     pub inv_freq: Vec<f32>,
 }
 
-// SAFETY: a thread writes only the rows of its share; nobody writes positions or factors.
+// SAFETY: a piece writes the rows of its share alone; nobody writes positions or factors.
 unsafe impl Kernel for RotaryTable {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -181,7 +181,7 @@ pub struct ApplyRotary {
     pub adjacent: bool,
 }
 
-// SAFETY: a thread reads and writes only the heads of its share; nobody writes the table.
+// SAFETY: a piece reads and writes the heads of its share alone; nobody writes the table.
 unsafe impl Kernel for ApplyRotary {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -215,7 +215,7 @@ impl Rope {
     }
 }
 
-// SAFETY: a thread reads and writes only the heads of its share and its own scratch; nobody writes positions or factors.
+// SAFETY: a piece reads and writes the heads of its share and its own scratch alone; nobody writes positions or factors.
 unsafe impl Kernel for Rope {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {

@@ -9,7 +9,7 @@
 //! CausalMask(x) -> y:      y[…, t, s] = x[…, t, s] where s is visible to t, and −∞ elsewhere
 //! ```
 //!
-//! Nothing is computed. Threads share the rows that are written (for Concat, the rows of each input).
+//! Nothing is computed. Pieces share the rows of what is written (of each input for Concat).
 
 use std::cell::Cell;
 
@@ -28,8 +28,12 @@ pub(super) fn copy<S: Simd>(simd: S, from: &[Cell<f32>], to: &[Cell<f32>]) {
 #[derive(Clone, Copy, Debug)]
 pub struct Copy;
 
-// SAFETY: a thread reads and writes the elements of its share alone.
+// SAFETY: a piece reads and writes the elements of its share alone.
 unsafe impl Kernel for Copy {
+    fn pieces(&self, call: &Call<'_>) -> usize {
+        call.element_pieces(call.outputs[0].cells.len())
+    }
+
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let y = call.outputs[0].cells;
@@ -45,7 +49,7 @@ pub struct Transpose {
     pub perm: Vec<usize>,
 }
 
-// SAFETY: a thread writes only the rows of its share, and nobody writes the input.
+// SAFETY: a piece writes the rows of its share alone, and nobody writes the input.
 unsafe impl Kernel for Transpose {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -79,7 +83,7 @@ pub struct Slice {
     pub start: i64,
 }
 
-// SAFETY: a thread writes only the rows of its share, and nobody writes the input.
+// SAFETY: a piece writes the rows of its share alone, and nobody writes the input.
 unsafe impl Kernel for Slice {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -108,7 +112,7 @@ pub struct Concat {
     pub axis: usize,
 }
 
-// SAFETY: inputs are copied to different parts of the output, and of each input a thread copies only the rows of its share.
+// SAFETY: inputs go to different parts of the output, and of each input a piece copies the rows of its share alone.
 unsafe impl Kernel for Concat {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -132,7 +136,7 @@ unsafe impl Kernel for Concat {
 #[derive(Clone, Copy, Debug)]
 pub struct Gather;
 
-// SAFETY: a thread writes only the rows of its share; nobody writes the table or the ids.
+// SAFETY: a piece writes the rows of its share alone; nobody writes the table or the ids.
 unsafe impl Kernel for Gather {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, _: S, call: &Call<'_>) {
@@ -154,7 +158,7 @@ pub struct CausalMask {
     pub window: Option<usize>,
 }
 
-// SAFETY: a thread reads and writes only the rows of its share.
+// SAFETY: a piece reads and writes the rows of its share alone.
 unsafe impl Kernel for CausalMask {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {

@@ -1,9 +1,8 @@
 //! Helpers that kernel tests share: cells, calls, and running a kernel as several threads would.
 
 use std::cell::Cell;
-use std::sync::atomic::AtomicUsize;
 
-use super::call::{Call, Kernel, Operand, Sequence, View, bind};
+use super::call::{Call, Kernel, NOTHING_KEPT, Operand, Sequence, View, bind};
 use super::simd::Isa;
 
 /// Row lengths around the ends of 16-lane blocks.
@@ -46,9 +45,6 @@ pub fn random(count: usize, seed: u32) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
-/// The counter of drawn pieces in a call that is not yet given to threads.
-pub static NONE_DRAWN: AtomicUsize = AtomicUsize::new(0);
-
 /// A sequence that a call whose kernel asks for none has.
 pub static FIRST_STEP: [Sequence; 1] = [Sequence {
     start: 0,
@@ -57,7 +53,7 @@ pub static FIRST_STEP: [Sequence; 1] = [Sequence {
     table: 0,
 }];
 
-/// A call of one thread without scratch, cache or int output.
+/// A call of one piece without scratch, cache or int output.
 pub fn call<'a>(inputs: &'a [Operand<'a>], outputs: &'a [View<'a>]) -> Call<'a> {
     let tokens = outputs
         .first()
@@ -70,15 +66,17 @@ pub fn call<'a>(inputs: &'a [Operand<'a>], outputs: &'a [View<'a>]) -> Call<'a> 
         quantized_output: None,
         scratch: &[],
         cache: None,
-        thread: 0,
+        piece: 0,
+        pieces: 1,
         threads: 1,
-        drawn: &NONE_DRAWN,
+        kept: Cell::new(NOTHING_KEPT),
         tokens,
         sequences: &FIRST_STEP,
     }
 }
 
-/// Runs every thread's share of `call`, each with `scratch` floats of its own.
+/// Runs all pieces of `call`, as many as `threads` threads or more would cut it into, taking turns with `scratch` floats
+/// for each thread.
 pub fn run<K: Kernel + Clone>(
     kernel: &K,
     isa: Isa,
@@ -87,25 +85,37 @@ pub fn run<K: Kernel + Clone>(
     call: &Call<'_>,
 ) {
     let kernel = bind(kernel.clone(), isa);
-    let drawn = AtomicUsize::new(0);
-    // The last thread comes first: no share may depend on another.
-    for thread in (0..threads).rev() {
-        let scratch = unwritten(scratch);
+    let with = |piece, pieces, scratch, kept: &Cell<usize>| {
         let call = Call {
             inputs: call.inputs,
             outputs: call.outputs,
             int_output: call.int_output,
             quantized_output: call.quantized_output,
-            scratch: &scratch,
+            scratch,
             cache: call.cache,
-            thread,
+            piece,
+            pieces,
             threads,
-            drawn: &drawn,
+            kept: kept.clone(),
             tokens: call.tokens,
             sequences: call.sequences,
         };
-        // SAFETY: a test passes the operands that its kernel requires, and all shares run on this thread.
+        if pieces == 0 {
+            return kernel.pieces(&call);
+        }
+        // SAFETY: a test gives its kernel the operands that this asks for, and all pieces run on this thread.
         unsafe { kernel.run(&call) };
+        kept.set(call.kept.get());
+        pieces
+    };
+    let own: Vec<_> = (0..threads)
+        .map(|_| (unwritten(scratch), Cell::new(NOTHING_KEPT)))
+        .collect();
+    let pieces = with(0, 0, &own[0].0, &own[0].1).max(threads);
+    // The last piece first: none may rest on another.
+    for piece in (0..pieces).rev() {
+        let (scratch, kept) = &own[piece % threads];
+        with(piece, pieces, scratch, kept);
     }
 }
 

@@ -16,7 +16,7 @@ use std::ops::Range;
 use super::call::{Call, View};
 use super::packed::PanelWeights;
 use super::simd::{LANES, Simd};
-use super::weights::{Floats, Product, Sums};
+use super::weights::{Floats, Product, Sums, row_pieces};
 
 /// Columns per block: a token tile's part of the activations fits into the first-level cache, and the part of two panels of
 /// weights into the second.
@@ -77,9 +77,50 @@ fn block_rows(tokens: usize, pairs: usize, threads: usize) -> usize {
     }
 }
 
-/// Computes this thread's part of `units` units for every row of operand 0.
+/// How products with several rows are cut: into blocks of tokens, and for each block the units into parts.
+struct Cut {
+    /// Rows of scratch for a block.
+    rows: usize,
+    blocks: usize,
+    /// Pairs of panels, of which parts consist.
+    pairs: usize,
+    parts: usize,
+}
+
+impl Cut {
+    /// The cut of `units` units of `U` panels.
+    #[inline(always)]
+    fn of<const U: usize>(call: &Call<'_>, units: usize) -> Cut {
+        let tokens = call.tensor(0).rows();
+        let pairs = units.div_ceil(2 / U);
+        let rows = block_rows(tokens, pairs, call.threads);
+        let (blocks, spans) = (tokens.div_ceil(rows).max(1), units.div_ceil(SPAN / U));
+        let even = (EVEN_PIECES * call.threads).div_ceil(blocks);
+        let parts = (PIECES * call.threads).div_ceil(blocks);
+        Cut {
+            rows,
+            blocks,
+            pairs,
+            parts: parts.min(spans.max(even)).min(pairs),
+        }
+    }
+}
+
+/// Into how many pieces to cut the products of `units` units of `U` panels.
+pub(super) fn pieces<const U: usize>(call: &Call<'_>, units: usize) -> usize {
+    let x = call.tensor(0);
+    if x.rows() == 1 {
+        let group = ROW_PANELS / U;
+        let elements = group * U * LANES * x.width();
+        return row_pieces(call.threads, units.div_ceil(group), elements);
+    }
+    let cut = Cut::of::<U>(call, units);
+    cut.blocks * cut.parts
+}
+
+/// Computes the call's piece of `units` units for every row of operand 0.
 ///
-/// For one row, threads share the units. For several rows, threads draw pieces: a block of tokens and several units.
+/// One row: the piece is some of the units. Several: it is some parts of blocks of tokens, one after the other.
 #[inline(always)]
 pub(super) fn products<S: Simd, const U: usize, P: Product<U, Floats>>(
     simd: S,
@@ -88,40 +129,35 @@ pub(super) fn products<S: Simd, const U: usize, P: Product<U, Floats>>(
     product: &P,
 ) {
     let x = call.tensor(0);
-    let pair = 2 / U;
-    let pairs = units.div_ceil(pair);
-    let rows = block_rows(x.rows(), pairs, call.threads);
-    let (sums, copied) = call.scratch.split_at(sum_floats(rows));
-    let copies = x.width().div_ceil(BLOCK_COLS) * rows * STRIDE;
-    assert!(
-        x.rows() < 2 || copied.len() >= copies,
-        "a defect of the plan: too little scratch"
-    );
-    let sums = sums.as_chunks::<LANES>().0;
+    if x.rows() == 0 {
+        return;
+    }
     if x.rows() == 1 {
-        let units = call.share(units);
+        let sums = call.scratch[..sum_floats(1)].as_chunks::<LANES>().0;
+        let units = call.share_groups(units, ROW_PANELS / U);
         for first in units.clone().step_by(ROW_PANELS / U) {
-            let span = Span::new(
-                product,
-                first..units.end.min(first + ROW_PANELS / U),
-                0,
-                rows,
-            );
+            let span = Span::new(product, first..units.end.min(first + ROW_PANELS / U), 0, 1);
             one_row(simd, x.row(0), span.panels(), sums);
             span.finish(simd, sums, 0..span.panels().len(), 0..1);
         }
         return;
     }
-    let (blocks, spans) = (x.rows().div_ceil(rows).max(1), units.div_ceil(SPAN / U));
-    let even = (EVEN_PIECES * call.threads).div_ceil(blocks);
-    let parts = (PIECES * call.threads).div_ceil(blocks);
-    let parts = parts.min(spans.max(even)).min(pairs);
-    let mut copy = usize::MAX;
-    for piece in call.pieces(blocks * parts) {
-        let (start, part) = (piece / parts * rows, piece % parts);
+    let Cut {
+        rows,
+        blocks,
+        pairs,
+        parts,
+    } = Cut::of::<U>(call, units);
+    let (sums, copied) = call.scratch.split_at(sum_floats(rows));
+    let copies = x.width().div_ceil(BLOCK_COLS) * rows * STRIDE;
+    let enough = copied.len() >= copies;
+    assert!(enough, "a defect of the plan: too little scratch");
+    let sums = sums.as_chunks::<LANES>().0;
+    for number in call.share(blocks * parts) {
+        let (start, part) = (number / parts * rows, number % parts);
         let count = rows.min(x.rows() - start);
-        if copy != start {
-            copy = start;
+        // Pieces that follow each other are mostly of one block, whose tokens are copied once.
+        if call.kept.replace(start) != start {
             copy_rows(simd, x, start..start + count, rows, copied);
         }
         let block = Block {
@@ -130,17 +166,12 @@ pub(super) fn products<S: Simd, const U: usize, P: Product<U, Floats>>(
             rows,
             count,
         };
+        let pair = 2 / U;
         let end = units.min(pairs * (part + 1) / parts * pair);
         let units = pairs * part / parts * pair..end;
         for first in units.clone().step_by(SPAN / U) {
             let span = Span::new(product, first..units.end.min(first + SPAN / U), start, rows);
-            // The next pieces usually belong to other threads.
-            let others = if span.units.end == units.end {
-                (call.threads - 1) * units.len() / pair
-            } else {
-                0
-            };
-            block.products(simd, &span, sums, 1 + others);
+            block.products(simd, &span, sums);
         }
     }
 }
@@ -343,15 +374,14 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// The products of the units of a span, with `sums`, `[panel][rows][16]`, as memory. The panels that are read next
-    /// follow `next_pair` pairs of panels after the last pair of the span.
+    /// The products of a span's units, through `sums`, `[panel][rows][16]`. After the span's last pair of panels, the
+    /// pair that follows it in memory is usually read next.
     #[inline(always)]
     fn products<S: Simd, const U: usize, P: Product<U, Floats>>(
         self,
         simd: S,
         span: &Span<'_, U, P>,
         sums: Sums<'_>,
-        next_pair: usize,
     ) {
         let blocks = self.cols.div_ceil(BLOCK_COLS).max(1);
         let panels = span.panels();
@@ -372,8 +402,8 @@ impl Block<'_> {
                     *next = match panels.get(at + 2 + i) {
                         Some(panel) => panel.address(start),
                         None if !last => panels[i % panels.len()].address(end),
-                        // Where they are if they follow in memory.
-                        None => pair[i % pair.len()].address(self.cols * (2 / U) * next_pair),
+                        // As far as they follow in memory.
+                        None => pair[i % pair.len()].address(self.cols * (2 / U)),
                     };
                 }
                 let finish = if last { Some((span, sums, at)) } else { None };

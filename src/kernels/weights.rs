@@ -22,7 +22,9 @@ pub trait Weights: Copy + Send + Sync + 'static {
     fn panels(matrix: &Self::Matrix) -> usize;
     /// Panel `panel` of a matrix.
     fn panel(matrix: &Self::Matrix, panel: usize) -> Self::Panel<'_>;
-    /// Computes this thread's part of the `units` units of `product` for every row of input 0.
+    /// Into how many pieces to cut products of `units` units, of `U` panels each.
+    fn pieces<const U: usize>(call: &Call<'_>, units: usize) -> usize;
+    /// Computes the call's piece of the `units` units of `product` for every row of input 0.
     fn products<S: Simd, const U: usize, P: Product<U, Self>>(
         simd: S,
         call: &Call<'_>,
@@ -31,7 +33,25 @@ pub trait Weights: Copy + Send + Sync + 'static {
     );
 }
 
-/// Sums of 16 rows, token after token.
+/// Elements of weights that a piece multiplies with one row, about: some microseconds of work.
+const ROW_PIECE: usize = 128 << 10;
+/// Pieces of one row's products for each thread, at most.
+const ROW_PIECES: usize = 64;
+/// Elements of weights for which a second thread pays.
+const LEAST_ELEMENTS: usize = 16 << 10;
+
+/// Into how many pieces to cut one row's products with `units` units of so many elements: as many as there are threads, or
+/// more where the units are many.
+pub(super) fn row_pieces(threads: usize, units: usize, elements: usize) -> usize {
+    let elements = units.saturating_mul(elements);
+    if elements < LEAST_ELEMENTS {
+        return 1;
+    }
+    let pieces = (elements / ROW_PIECE).clamp(threads, ROW_PIECES * threads);
+    pieces.min(units)
+}
+
+/// Sums of 16 rows for tokens one after the other.
 pub type Sums<'a> = &'a [[Cell<f32>; LANES]];
 
 /// What a linear kernel computes, in units of `U` panels whose sums belong together.

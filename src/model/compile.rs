@@ -10,6 +10,7 @@ use crate::architecture::config_keys;
 use crate::architecture::expand::expand;
 use crate::architecture::parameters::{ParameterSource, SourceKind};
 use crate::architecture::used::CONTEXT;
+use crate::exec::machine;
 use crate::graph::{Graph, Kind, Name, verify};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::simd::Isa;
@@ -239,15 +240,10 @@ fn context(
     Ok(context)
 }
 
-/// How many threads the options ask for; if they state no number, as many as the system grants.
+/// How many threads the options ask for: as many as the machine has room for where they name no number.
 pub fn threads(options: &Options) -> Result<usize, ModelError> {
-    let granted = || {
-        std::thread::available_parallelism()
-            .map_or(1, |n| n.get())
-            .min(MOST_THREADS)
-    };
     match options.threads {
-        None => Ok(granted()),
+        None => Ok(machine::threads().min(MOST_THREADS)),
         Some(threads @ 1..=MOST_THREADS) => Ok(threads),
         Some(value) => Err(ModelError::Option {
             option: "threads",

@@ -96,8 +96,8 @@ pub enum Text {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Options {
-    /// Number of threads that run a step; with `None`, as many as the system grants the process, or only one for steps that
-    /// are too small to gain from more.
+    /// Threads that run a step; where `None`, one for each physical core that the system grants the process (its affinity and
+    /// the quota of its container count), or one alone for steps too small to gain from more.
     pub threads: Option<usize>,
     /// Number of positions of a session; with `None`, the smaller of the model's number and 4096.
     pub context: Option<usize>,

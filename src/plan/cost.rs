@@ -11,7 +11,7 @@ use crate::ops::WeightForm;
 const BYTES_PER_NANOSECOND: f64 = 64.0;
 /// Multiply-adds that a thread does in a nanosecond where many tokens share a weight.
 const OPERATIONS_PER_NANOSECOND: f64 = 50.0;
-/// Nanoseconds that threads lose after each step: the barrier, and the wait for the slowest. With a tenth of it the
+/// Nanoseconds that threads lose after each step: they look for the next one, and wait for the slowest. With a tenth of it the
 /// smallest models would be split in vain; with ten times as much, models that gain by half would not be.
 const MEETING: f64 = 250.0;
 

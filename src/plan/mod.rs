@@ -1,6 +1,6 @@
 //! The plan: every decision about a run, made before it.
 //!
-//! What belongs here: the schedule (the order of steps and the phases between barriers), alias classes (values that
+//! What belongs here: the schedule (the order of steps, each a phase), alias classes (values that
 //! share one buffer), lifetimes in phases, the arena offset of every buffer, and the region of the key-value cache. All
 //! of it is arithmetic over a graph's shapes and needs no weights. A plan is verified when it is made, and nothing outside
 //! of this folder can change it. What does not: running anything, touching the memory that offsets speak of (`exec/`), and

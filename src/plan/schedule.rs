@@ -1,7 +1,7 @@
 //! The schedule: a graph as a flat list of steps, each with its kernel and its operands.
 //!
-//! Every step is one phase: all threads run it together and wait for each other after it. An op with several kernels
-//! gives several steps.
+//! Every step is one phase: threads do its pieces together, and the next begins when all are done. An op with several
+//! kernels gives several steps.
 
 use smallvec::SmallVec;
 

@@ -128,7 +128,7 @@ fn a_tiny_model_decodes_on_one_thread_unless_told_otherwise() {
             .threads,
         1
     );
-    let all = std::thread::available_parallelism().unwrap().get();
+    let all = smallmind::model::threads(&Options::default()).unwrap();
     assert_eq!(
         plan(folder.path(), &gpt2(12), &Options::default())
             .decode

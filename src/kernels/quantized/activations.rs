@@ -73,8 +73,12 @@ pub(super) const fn pair(low: i32, high: i32) -> i32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuantizeActivations;
 
-// SAFETY: a thread writes only the blocks of its share, and nobody writes the input.
+// SAFETY: a piece writes the blocks of its share alone, and nobody writes the input.
 unsafe impl Kernel for QuantizeActivations {
+    fn pieces(&self, call: &Call<'_>) -> usize {
+        call.element_pieces(call.tensor(0).cells.len())
+    }
+
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
         let x = call.tensor(0).cells.as_chunks::<INT8_BLOCK>().0;

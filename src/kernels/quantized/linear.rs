@@ -1,7 +1,7 @@
 //! Linear layers of int8 activations and quantized weights: the layers of [`linear`](crate::kernels::linear), with the sum
 //! of `mod.rs` in place of the chain.
 //!
-//! Threads share the panels of 16 rows; each thread processes all tokens.
+//! Pieces share the panels of 16 rows; each walks all tokens.
 
 use super::matrix::{QuantizedMatrix, QuantizedPanel};
 use super::tile;
@@ -31,6 +31,10 @@ impl Weights for Blocks {
     #[inline(always)]
     fn panel(matrix: &QuantizedMatrix, panel: usize) -> QuantizedPanel<'_> {
         matrix.panel(panel)
+    }
+
+    fn pieces<const U: usize>(call: &Call<'_>, units: usize) -> usize {
+        tile::pieces::<U>(call, units)
     }
 
     #[inline(always)]

@@ -15,7 +15,7 @@ use super::matrix::QuantizedPanel;
 use super::regroup;
 use crate::kernels::call::{Call, QuantizedView};
 use crate::kernels::simd::{LANES, Simd};
-use crate::kernels::weights::{Blocks, Product, Sums};
+use crate::kernels::weights::{Blocks, Product, Sums, row_pieces};
 
 /// Tokens that share one unpacking of a panel: with far fewer tokens the unpacking becomes noticeable, with far more the
 /// activations no longer fit into the second-level cache. A multiple of `INT8_TOKENS` of every instruction set.
@@ -38,9 +38,17 @@ pub(super) fn scratch_floats(cols: usize, tokens: usize) -> usize {
     (stored + MOST_PANELS * tokens.clamp(1, BLOCK_TOKENS)) * LANES
 }
 
-/// Computes this thread's part of `units` units for every row of operand 0.
-///
-/// For one row, threads share the units. For several rows, threads draw pieces of several units.
+/// Into how many pieces to cut `units` units of `U` panels.
+pub(super) fn pieces<const U: usize>(call: &Call<'_>, units: usize) -> usize {
+    let x = call.quantized_tensor(0);
+    match x.rows() {
+        0 => 1,
+        1 => row_pieces(call.threads, units, U * LANES * x.cols()),
+        _ => units.min(PIECES * call.threads),
+    }
+}
+
+/// Computes the call's piece of `units` units for every row of operand 0.
 #[inline(always)]
 pub(super) fn products<S: Simd, const U: usize, P: Product<U, Blocks>>(
     simd: S,
@@ -49,16 +57,8 @@ pub(super) fn products<S: Simd, const U: usize, P: Product<U, Blocks>>(
     product: &P,
 ) {
     let x = call.quantized_tensor(0);
-    match x.rows() {
-        0 => {}
-        1 => units_for(simd, x, call.share(units), call.scratch, product),
-        _ => {
-            let pieces = units.min(PIECES * call.threads);
-            for piece in call.pieces(pieces) {
-                let units = units * piece / pieces..units * (piece + 1) / pieces;
-                units_for(simd, x, units, call.scratch, product);
-            }
-        }
+    if x.rows() > 0 {
+        units_for(simd, x, call.share(units), call.scratch, product);
     }
 }
 
