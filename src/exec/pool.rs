@@ -20,11 +20,11 @@ use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 
 pub use self::part::Part;
-use self::turns::{Claim, Turn, Turns};
+use self::turns::{Claim, Turn, Turns, lock};
 use crate::kernels::float_environment::FloatEnvironment;
 
 /// What a pool's threads do.
@@ -278,13 +278,23 @@ impl Pool {
             workers: Vec::new(),
             callers: Mutex::new(()),
         };
+        let (started, ready) = mpsc::channel();
         for thread in 1..threads {
             let shared = Arc::clone(&pool.shared);
+            let started = started.clone();
             let worker = thread::Builder::new()
                 .name(format!("smallmind-{thread}"))
-                .spawn(move || shared.serve(thread))?;
+                .spawn(move || {
+                    // Nobody listens where a later thread was refused.
+                    let _ = started.send(());
+                    drop(started);
+                    shared.serve(thread);
+                })?;
             pool.workers.push(worker);
         }
+        // What a thread allocates as it starts is allocated now.
+        drop(started);
+        ready.iter().for_each(drop);
         Ok(pool)
     }
 
@@ -330,9 +340,4 @@ impl Drop for Pool {
             let _ = worker.join();
         }
     }
-}
-
-/// Locks a mutex whose content is valid whatever its holders did.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,6 +13,8 @@ use super::run::{Finish, GenerateError, Generation};
 use super::sampler::Sampler;
 #[cfg(feature = "tokenizer")]
 use super::shown::ShownText;
+#[cfg(feature = "tokenizer")]
+use super::stop::StopStrings;
 use crate::exec::arena::ArenaError;
 use crate::exec::batcher::{Batcher, Refused, SequenceId};
 use crate::model::{EngineMemory, Model, TooSmall};
@@ -253,7 +255,8 @@ impl Engine {
         let tokens = self.model.encode_with(prompt, options.markers)?;
         let tokenizer = self.model.shared_tokenizer();
         let tokenizer = tokenizer.map_err(GenerateError::from)?;
-        let shown = ShownText::after(tokenizer, &tokens, options)?;
+        let stops = StopStrings::new(options.stop.clone()).map_err(GenerateError::from)?;
+        let shown = ShownText::after(tokenizer, &tokens, stops).map_err(GenerateError::from)?;
         self.add_request(tokens, options, Some(shown))
     }
 

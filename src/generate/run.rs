@@ -273,9 +273,13 @@ impl Model {
         mut each: impl FnMut(&str) -> bool,
     ) -> Result<Generation, GenerateError> {
         use super::shown::ShownText;
+        use super::stop::StopStrings;
 
         let before = [session.tokens(), prompt].concat();
-        let mut shown = ShownText::after(self.shared_tokenizer()?, &before, options)?;
+        let mut shown = {
+            let stops = StopStrings::new(options.stop.clone())?;
+            ShownText::after(self.shared_tokenizer()?, &before, stops)?
+        };
         let mut failed = None;
         let mut wanted = true;
         let mut generation =

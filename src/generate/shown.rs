@@ -3,8 +3,6 @@
 use std::borrow::Borrow;
 use std::sync::Arc;
 
-use super::options::GenerateOptions;
-use super::run::GenerateError;
 use super::stop::{Shown, StopStrings};
 use crate::text::TextStream;
 use crate::text::tokenizer::{Tokenizer, TokenizerError};
@@ -17,15 +15,15 @@ pub(super) struct ShownText {
 }
 
 impl ShownText {
-    /// The text after the tokens `before`, up to one of the options' stop strings.
+    /// The text after the tokens `before`, up to a stop string.
     pub fn after(
         tokenizer: Arc<Tokenizer>,
         before: &[u32],
-        options: &GenerateOptions,
-    ) -> Result<ShownText, GenerateError> {
+        stops: StopStrings,
+    ) -> Result<ShownText, TokenizerError> {
         Ok(ShownText {
             stream: TextStream::after(tokenizer.clone(), true, before)?,
-            stops: StopStrings::new(options.stop.clone())?,
+            stops,
             tokenizer,
         })
     }

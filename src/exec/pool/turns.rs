@@ -29,11 +29,9 @@
 use std::hint::spin_loop;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
-
-use super::lock;
 
 /// How long a thread looks for the next turn before it sleeps. The next phase is usually much nearer. A thread that the
 /// system has stopped stays away a hundred times longer, and meanwhile nobody should keep its CPU busy.
@@ -275,4 +273,9 @@ impl Turns {
             }
         }
     }
+}
+
+/// Locks a mutex whose content is valid whatever its holders did.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
