@@ -30,17 +30,16 @@ pub fn keeps_sequences_apart(graph: &Graph) -> bool {
         let Some(op) = graph.node(id).op() else {
             return true;
         };
-        let outputs = || graph.node(id).outputs.iter();
-        if outputs().any(|output| output.ty.shape.contains(&Dim::Context)) {
+        let mut outputs = graph.node(id).outputs.iter();
+        if outputs.any(|output| output.ty.shape.contains(&Dim::Context)) {
             return false;
         }
-        let takes_rows = outputs().all(|output| output.ty.shape.first() == Some(&Dim::Rows));
         let mut inputs = graph.inputs(id).into_iter().enumerate();
         inputs.all(|(slot, input)| match input {
             Some(value) if graph.ty(value).shape.contains(&Dim::Tokens) => {
                 let ty = graph.ty(value);
-                let is_text = op.has_state() || matches!(op.tokens(), Tokens::Text { .. });
-                let keeps = is_text || takes_rows || op.keeps_rows(slot, ty);
+                let is_apart = matches!(op.tokens(), Tokens::Text { .. } | Tokens::Listed { .. });
+                let keeps = is_apart || op.has_state() || op.keeps_rows(slot, ty);
                 ty.shape.first() == Some(&Dim::Tokens) && keeps
             }
             _ => true,
