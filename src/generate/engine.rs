@@ -8,108 +8,18 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+pub use super::engine_options::{AddError, EngineError, EngineOptions};
 use super::options::GenerateOptions;
+use super::pace::Pace;
 use super::run::{Finish, GenerateError, Generation};
 use super::sampler::Sampler;
 #[cfg(feature = "tokenizer")]
 use super::shown::ShownText;
 #[cfg(feature = "tokenizer")]
 use super::stop::StopStrings;
-use crate::exec::arena::ArenaError;
-use crate::exec::batcher::{Batcher, Refused, SequenceId};
-use crate::model::{EngineMemory, Model, TooSmall};
-
-/// What a caller may choose about an engine. Each method changes one choice.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct EngineOptions {
-    /// The most bytes that the process takes: weights, tokenizer, activations, and pages of keys and values, which get what
-    /// the others leave. With `None` there are pages for all sequences with a full context each.
-    pub memory: Option<usize>,
-    /// Tokens that a request without `max_tokens` may generate: pages are reserved for so many.
-    pub default_tokens: usize,
-    /// The most requests that wait; one more is refused.
-    pub queue: usize,
-    /// The most tokens of a step; `None` is as many as the model was opened for.
-    pub room: Option<usize>,
-}
-
-impl Default for EngineOptions {
-    fn default() -> Self {
-        EngineOptions {
-            memory: None,
-            default_tokens: 1024,
-            queue: 256,
-            room: None,
-        }
-    }
-}
-
-impl EngineOptions {
-    /// Pages for full contexts, 1,024 tokens for a request that states no number, 256 waiting requests.
-    pub fn new() -> EngineOptions {
-        EngineOptions::default()
-    }
-
-    /// The most bytes that the process takes.
-    pub fn memory(mut self, bytes: impl Into<Option<usize>>) -> EngineOptions {
-        self.memory = bytes.into();
-        self
-    }
-
-    /// Tokens that a request without `max_tokens` may generate.
-    pub fn default_tokens(mut self, tokens: usize) -> EngineOptions {
-        self.default_tokens = tokens;
-        self
-    }
-
-    /// The most requests that wait.
-    pub fn queue(mut self, requests: usize) -> EngineOptions {
-        self.queue = requests;
-        self
-    }
-
-    /// The most tokens of a step.
-    pub fn room(mut self, tokens: impl Into<Option<usize>>) -> EngineOptions {
-        self.room = tokens.into();
-        self
-    }
-}
-
-/// Why there is no engine.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EngineError {
-    /// The model reads texts whole and can't continue a text.
-    #[error(
-        "every token of this model attends to all others, as in encoders: it cannot continue a text"
-    )]
-    Bidirectional,
-    /// The budget does not even hold one sequence of the fewest positions.
-    #[error(transparent)]
-    Budget(#[from] TooSmall),
-    /// There is no memory.
-    #[error(transparent)]
-    Arena(#[from] ArenaError),
-}
-
-/// Why a request is not taken.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AddError {
-    /// As many requests wait as may.
-    #[error("{waiting} requests are waiting, and no more may")]
-    QueueFull {
-        /// Requests that wait.
-        waiting: usize,
-    },
-    /// The request can't ever run.
-    #[error(transparent)]
-    Refused(#[from] Refused),
-    /// The prompt or an option is wrong.
-    #[error(transparent)]
-    Generate(#[from] GenerateError),
-}
+use crate::exec::batcher::{Batcher, SequenceId};
+use crate::exec::session::StepError;
+use crate::model::{EngineMemory, Model};
 
 /// A request of an engine. Ids are never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -198,6 +108,7 @@ pub struct Engine {
     batcher: Batcher,
     waiting: VecDeque<(Request, Vec<u32>)>,
     running: Vec<(SequenceId, Request)>,
+    pace: Pace,
     /// Logits as a hook changes them.
     changed: Vec<f32>,
     added: u64,
@@ -237,6 +148,7 @@ impl Model {
             options: options.clone(),
             waiting: VecDeque::with_capacity(options.queue),
             running: Vec::new(),
+            pace: Pace::default(),
             changed: Vec::new(),
             added: 0,
             events: Vec::new(),
@@ -365,9 +277,7 @@ impl Engine {
         for id in cancelled.map(|(_, r)| r.id).collect::<Vec<_>>() {
             self.cancel(id);
         }
-        if !self.running.is_empty()
-            && let Err(error) = self.batcher.step(self.options.room.unwrap_or(usize::MAX))
-        {
+        if let Err(error) = self.compute() {
             // A defect of the plan, which is everyone's.
             for (sequence, request) in self.running.drain(..) {
                 self.batcher.close(sequence);
@@ -437,6 +347,20 @@ impl Engine {
             }
         }
         std::mem::take(&mut self.events)
+    }
+
+    /// Run one step over the tokens of all who run.
+    fn compute(&mut self) -> Result<(), StepError> {
+        let generates =
+            |(_, request): &&(SequenceId, Request)| !request.generation.tokens.is_empty();
+        let generating = self.running.iter().filter(generates).count();
+        let room = self.pace.room(self.options.gap, generating);
+        let begun = Instant::now();
+        let tokens = self
+            .batcher
+            .step(room.min(self.options.room.unwrap_or(usize::MAX)))?;
+        self.pace.note(tokens, generating, begun.elapsed());
+        Ok(())
     }
 
     /// Let waiting requests in, the oldest first: none passes an older one.

@@ -4,8 +4,10 @@
 //! (`text/`), conversations (`chat/`), and how a step runs (`exec/`).
 
 pub mod engine;
+mod engine_options;
 pub mod hook;
 pub mod options;
+mod pace;
 pub mod run;
 pub mod sampler;
 mod sampler_options;

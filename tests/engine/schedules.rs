@@ -162,7 +162,12 @@ fn sequences_that_come_and_go_leave_nothing() {
         generated: 2,
     };
     let expected = alone(&model, &one);
-    for round in 0..300 {
+    // More of them in long checks.
+    let rounds = std::env::var("SMALLMIND_TEST_ROUNDS");
+    let rounds = rounds.map_or(300, |rounds| rounds.parse().unwrap());
+    let mut times = Vec::new();
+    for round in 0..rounds {
+        let begun = std::time::Instant::now();
         let mut schedule = vec![one.clone(); 1 + round % 4];
         schedule.push(Drawn {
             turn: 2 + round as u32 % 7,
@@ -174,7 +179,17 @@ fn sequences_that_come_and_go_leave_nothing() {
         assert!(found[0] == expected, "round {round}");
         let (_, promised, _) = batcher.pages();
         assert_eq!(promised, 0);
+        times.push(begun.elapsed());
     }
+    let mean = |times: &[std::time::Duration]| {
+        times.iter().sum::<std::time::Duration>() / times.len() as u32
+    };
+    let part = rounds / 10;
+    println!(
+        "{rounds} rounds; a round of the first tenth took {:?}, of the last {:?}",
+        mean(&times[..part]),
+        mean(&times[rounds - part..])
+    );
     batcher.clear();
     assert_eq!(batcher.pages(), (pages, 0, pages));
     assert_eq!(batcher.open_sequences(), 0);
