@@ -14,12 +14,14 @@ use common::data;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use serde_json::{Value, json};
 use smallmind::model::WeightAccess;
-use smallmind::{Model, Options};
+use smallmind::{EngineOptions, Event, GenerateOptions, Model, Options};
 
 /// The variable that names the model that the separate process opens.
 const MODEL: &str = "SMALLMIND_TEST_RESIDENT";
 /// The variable that says whether it reads the files instead of mapping them.
 const READ: &str = "SMALLMIND_TEST_READ";
+/// The variable that says that an engine runs, within so many bytes.
+const ENGINE: &str = "SMALLMIND_TEST_ENGINE";
 /// The text before the figures that it prints.
 const FIGURES: &str = "resident and planned ";
 
@@ -28,6 +30,8 @@ const INNER: usize = 1024;
 const LAYERS: usize = 8;
 const VOCABULARY: usize = 1000;
 const CONTEXT: usize = 2048;
+/// Texts that an engine runs at once.
+const SEQUENCES: usize = 8;
 
 /// A model of about 90 MB whose weights are zeros.
 fn write_model(folder: &Path) {
@@ -100,6 +104,13 @@ fn a_model_alone() {
     };
     let before = resident();
     let options = Options::new().threads(2).chunk(64).weight_access(access);
+    if let Some(bytes) = std::env::var_os(ENGINE) {
+        let bytes: usize = bytes.to_str().unwrap().parse().unwrap();
+        let model = Model::open(model, &options.sequences(SEQUENCES)).unwrap();
+        let planned = fill_engine(&model, bytes);
+        println!("\n{FIGURES}{} {planned}", resident() - before);
+        return;
+    }
     let model = Model::open(model, &options).unwrap();
     let mut session = model.session().unwrap();
     session.prefill(&[1, 2, 3]).unwrap();
@@ -108,14 +119,53 @@ fn a_model_alone() {
     println!("\n{FIGURES}{taken} {}", model.plan().total);
 }
 
+/// Runs as many texts at once as an engine of that budget has pages for, and returns the bytes that it states. The engine
+/// is kept: what it took is to be measured.
+fn fill_engine(model: &Model, budget: usize) -> usize {
+    let options = EngineOptions::new().memory(budget);
+    let planned = model.engine_memory(&options).unwrap();
+    assert!(planned.total <= budget);
+    let mut engine = model.engine(&options).unwrap();
+    let generated = 20;
+    let prompt = planned.positions / SEQUENCES - generated;
+    let options = GenerateOptions::new().max_tokens(generated).greedy();
+    for turn in 0..SEQUENCES {
+        let tokens: Vec<u32> = (0..prompt)
+            .map(|at| ((at * 7 + turn * 31) % 900) as u32)
+            .collect();
+        engine.add_tokens(&tokens, &options).unwrap();
+    }
+    let mut done = 0;
+    let mut most = 0;
+    while !engine.is_idle() {
+        for event in engine.step() {
+            match event {
+                Event::Finished { .. } => done += 1,
+                Event::Failed { error, .. } => panic!("{error}"),
+                _ => {}
+            }
+        }
+        most = most.max(engine.running());
+    }
+    assert!(
+        (done, most >= SEQUENCES - 1) == (SEQUENCES, true),
+        "{done} {most}"
+    );
+    std::mem::forget(engine);
+    planned.total
+}
+
 /// The memory that a process uses for the model, not counting what it uses at its start, and what the model's plan states.
-fn figures(model: &Path, read: bool) -> (usize, usize) {
+fn figures(model: &Path, read: bool, engine: Option<usize>) -> (usize, usize) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", "a_model_alone", "--ignored", "--nocapture"])
         .env(MODEL, model);
     if read {
         command.env(READ, "1");
+    }
+    if let Some(budget) = engine {
+        command.env(ENGINE, budget.to_string());
     }
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -134,9 +184,9 @@ fn a_model_takes_what_its_plan_states_in_total() {
     let folder = tempfile::tempdir().unwrap();
     write_model(folder.path());
     for read in [false, true] {
-        let (small, stated) = figures(&data("llama"), read);
+        let (small, stated) = figures(&data("llama"), read, None);
         let program = small - stated;
-        let (taken, planned) = figures(folder.path(), read);
+        let (taken, planned) = figures(folder.path(), read, None);
         let taken = taken - program;
         let ratio = taken as f64 / planned as f64;
         println!("read {read}: {taken} bytes of {planned}, besides {program} of the program");
@@ -146,4 +196,22 @@ fn a_model_takes_what_its_plan_states_in_total() {
             "{taken} of {planned} bytes: {ratio}"
         );
     }
+}
+
+#[test]
+fn an_engine_under_full_load_takes_what_it_states() {
+    let folder = tempfile::tempdir().unwrap();
+    write_model(folder.path());
+    let (small, stated) = figures(&data("llama"), false, None);
+    let program = small - stated;
+    let budget = 256 << 20;
+    let (taken, planned) = figures(folder.path(), false, Some(budget));
+    let taken = taken - program;
+    let ratio = taken as f64 / planned as f64;
+    println!("{taken} bytes of {planned}, within {budget}");
+    assert!(planned > budget - (1 << 20), "{planned}");
+    assert!(
+        (0.95..=1.05).contains(&ratio),
+        "{taken} of {planned} bytes: {ratio}"
+    );
 }
