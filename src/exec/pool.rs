@@ -20,7 +20,7 @@ use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 
 pub use self::part::Part;
@@ -278,13 +278,20 @@ impl Pool {
             workers: Vec::new(),
             callers: Mutex::new(()),
         };
+        let (begins, begun) = mpsc::sync_channel(threads);
         for thread in 1..threads {
-            let shared = Arc::clone(&pool.shared);
+            let (shared, begins) = (Arc::clone(&pool.shared), begins.clone());
             let worker = thread::Builder::new()
                 .name(format!("smallmind-{thread}"))
-                .spawn(move || shared.serve(thread))?;
+                .spawn(move || {
+                    // Nobody listens if the system has refused another thread.
+                    let _ = begins.send(());
+                    shared.serve(thread);
+                })?;
             pool.workers.push(worker);
         }
+        // Jobs do not wait for workers, and a thread that begins allocates: so all have begun before there is a job.
+        begun.iter().take(threads - 1).for_each(drop);
         Ok(pool)
     }
 
