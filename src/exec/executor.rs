@@ -275,7 +275,7 @@ impl Run<'_> {
             1 => 1,
             _ => kernel.pieces(&call),
         });
-        while let Some(piece) = part.next() {
+        while let Some(piece) = part.next_piece() {
             call.piece = piece;
             // SAFETY: the plan was verified: operands are the graph's values, of the types that the kernel was chosen for,
             // and lie apart unless the op may work in place. `Executor::new` checked the weights and the threads, `run` the

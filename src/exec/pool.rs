@@ -33,7 +33,7 @@ pub trait Job: Sync {
     /// look whether the caller wants no more of it. The job is over when this returns false.
     fn open(&self, phase: usize) -> bool;
 
-    /// Take part in a phase: [split](Part::split) it into pieces, and then do each piece that [`Part::next`] hands out,
+    /// Take part in a phase: [split](Part::split) it into pieces, and then do each piece that [`Part::next_piece`] hands out,
     /// until there is none. Several threads do this at the same time, and a thread may do it several times for one phase,
     /// or not at all.
     fn run(&self, phase: usize, part: &mut Part<'_>);
@@ -63,7 +63,7 @@ impl<F: Fn(usize) + Sync> Job for Pieces<F> {
     fn run(&self, _: usize, part: &mut Part<'_>) {
         // A phase may have fewer pieces than there are numbers.
         let pieces = part.split(|| self.count);
-        while let Some(piece) = part.next() {
+        while let Some(piece) = part.next_piece() {
             let each = self.count.div_ceil(pieces);
             let start = piece.saturating_mul(each);
             (start..self.count.min(start.saturating_add(each))).for_each(&self.work);
@@ -126,7 +126,7 @@ impl Shared {
         if !self.abandoned.load(Ordering::Relaxed) {
             self.guard(|| job.run(phase, part));
         }
-        while part.next().is_some() {}
+        while part.next_piece().is_some() {}
     }
 
     /// What `work` returns, unless it panics. The panic is kept for the caller, and the job abandoned.

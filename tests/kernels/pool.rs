@@ -38,7 +38,7 @@ impl<F: Fn(usize, usize) + Sync> Job for Phases<F> {
 
     fn run(&self, phase: usize, part: &mut Part<'_>) {
         part.split(|| self.pieces[phase]);
-        while let Some(piece) = part.next() {
+        while let Some(piece) = part.next_piece() {
             (self.work)(phase, piece);
         }
     }
@@ -206,7 +206,7 @@ impl Job for Stops {
 
     fn run(&self, phase: usize, part: &mut Part<'_>) {
         part.split(|| 4);
-        while let Some(piece) = part.next() {
+        while let Some(piece) = part.next_piece() {
             if (phase, piece) == (2, 1) {
                 self.0.store(true, Ordering::Relaxed);
             }
@@ -297,7 +297,7 @@ impl Job for NeverOpens {
 
     fn run(&self, _: usize, part: &mut Part<'_>) {
         part.split(|| 3);
-        while part.next().is_some() {}
+        while part.next_piece().is_some() {}
     }
 }
 

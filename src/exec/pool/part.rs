@@ -62,7 +62,7 @@ impl<'a> Part<'a> {
     }
 
     /// Splits the phase into as many pieces as `count` says, but not more than a turn can have, and returns their number.
-    /// To be called before the first [`Part::next`]. Only the thread that opens the phase asks `count`; the others are told
+    /// To be called before the first [`Part::next_piece`]. Only the thread that opens the phase asks `count`; the others are told
     /// what it said. A phase that is not split has no piece.
     #[inline]
     pub fn split(&mut self, count: impl FnOnce() -> usize) -> usize {
@@ -91,12 +91,8 @@ impl<'a> Part<'a> {
     }
 
     /// The number of the next piece that falls to this thread. It is this thread's until all of its part is done.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "an iterator would be borrowed for the whole loop"
-    )]
     #[inline]
-    pub fn next(&mut self) -> Option<usize> {
+    pub fn next_piece(&mut self) -> Option<usize> {
         match &mut self.source {
             Source::Opening(_) => None,
             Source::Alone { next, count } => {

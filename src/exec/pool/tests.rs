@@ -21,7 +21,7 @@ impl<F: Fn(usize, usize, usize) + Sync> Job for Phases<'_, F> {
 
     fn run(&self, phase: usize, part: &mut Part<'_>) {
         part.split(|| self.pieces[phase]);
-        while let Some(piece) = part.next() {
+        while let Some(piece) = part.next_piece() {
             (self.work)(phase, piece, part.thread());
         }
     }
