@@ -140,7 +140,7 @@ fn weights_that_are_given_as_the_model_lead_to_their_folder() {
     let message = refusal(&data("llama").join("model.safetensors"));
     let folder = data("llama").display().to_string();
     assert!(
-        message.ends_with(&format!("its folder is the model: {folder}")),
+        message.ends_with(&format!("the model is its folder: {folder}")),
         "{message}"
     );
 }
