@@ -19,7 +19,7 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 
@@ -77,8 +77,6 @@ struct Shared {
     /// The current job. Written by the caller while the turns are closed, and read by threads that hold a claim: while one
     /// is held, the job cannot end.
     job: UnsafeCell<Option<&'static dyn Job>>,
-    /// The current phase. Written by the thread that is alone, before it opens a turn, and read as the job is.
-    phase: AtomicUsize,
     /// The current job has panicked: threads that join its phase claim pieces without doing them, and no phase follows.
     abandoned: AtomicBool,
     /// What the first piece to panic in the current job panicked with.
@@ -108,7 +106,6 @@ impl Shared {
         Shared {
             turns: Turns::new(threads, patient),
             job: UnsafeCell::new(None),
-            phase: AtomicUsize::new(0),
             abandoned: AtomicBool::new(false),
             panic: Mutex::new(None),
             ended: AtomicBool::new(false),
@@ -145,31 +142,30 @@ impl Shared {
     /// of this may use the job: it is alone, or holds a claim. When this returns, it may not.
     fn work(&self, job: &dyn Job, thread: usize, mut at: At) {
         loop {
-            let (turn, taken) = match at {
+            let (turn, taken, phase) = match at {
                 At::Opening(phase) => {
                     if !self.opens(job, phase) {
                         if !self.turns.current().is_closed() {
-                            self.turns.publish(0);
+                            self.turns.publish(0, 0);
                         }
                         return;
                     }
-                    self.phase.store(phase, Ordering::Relaxed);
-                    let mut part = Part::opening(&self.turns, thread);
+                    let mut part = Part::opening(&self.turns, thread, phase);
                     self.run_part(job, phase, &mut part);
                     let Some(opened) = part.claimed() else {
                         at = At::Opening(phase + 1);
                         continue;
                     };
-                    opened
+                    let (turn, taken) = opened;
+                    (turn, taken, phase)
                 }
                 At::Holding(turn, claim) => {
                     let mut part = Part::joining(&self.turns, thread, turn, claim);
-                    let phase = self.phase.load(Ordering::Relaxed);
+                    let phase = self.turns.phase();
                     self.run_part(job, phase, &mut part);
-                    (turn, part.taken())
+                    (turn, part.taken(), phase)
                 }
             };
-            let phase = self.phase.load(Ordering::Relaxed);
             at = if self.turns.declare(turn, taken) {
                 At::Opening(phase + 1)
             } else {
@@ -236,7 +232,7 @@ impl Shared {
     /// Ends all workers. No job runs.
     fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
-        self.turns.publish(0);
+        self.turns.publish(0, 0);
     }
 }
 

@@ -48,7 +48,8 @@ pub(super) fn row_pieces(threads: usize, units: usize, elements: usize) -> usize
         return 1;
     }
     let pieces = (elements / ROW_PIECE).clamp(threads, ROW_PIECES * threads);
-    pieces.min(units)
+    // Threads that are not disturbed then have equally many.
+    pieces.next_multiple_of(threads).min(units)
 }
 
 /// Sums of 16 rows for tokens one after the other.

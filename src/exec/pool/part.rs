@@ -12,8 +12,8 @@ pub struct Part<'a> {
 enum Source<'a> {
     /// Nobody else takes part: all numbers from `next` to `count`.
     Alone { next: usize, count: usize },
-    /// The phase is not yet split; others may take part then.
-    Opening(&'a Turns),
+    /// The phase of this number is not yet split; others may take part then.
+    Opening(&'a Turns, usize),
     /// Claimed from a slot of the turn, the first one already.
     Shared {
         turns: &'a Turns,
@@ -34,10 +34,10 @@ impl<'a> Part<'a> {
     }
 
     /// The part of the thread that is alone, and opens the phase to others if it is split.
-    pub(super) fn opening(turns: &'a Turns, thread: usize) -> Part<'a> {
+    pub(super) fn opening(turns: &'a Turns, thread: usize, phase: usize) -> Part<'a> {
         Part {
             thread,
-            source: Source::Opening(turns),
+            source: Source::Opening(turns, phase),
         }
     }
 
@@ -72,14 +72,14 @@ impl<'a> Part<'a> {
                 *known
             }
             Source::Shared { turn, .. } => turn.pieces(),
-            Source::Opening(turns) => {
-                let turns = *turns;
+            Source::Opening(turns, phase) => {
+                let (turns, phase) = (*turns, *phase);
                 let count = count().min(MOST_PIECES);
                 self.source = match count {
                     0 | 1 => Source::Alone { next: 0, count },
                     _ => Source::Shared {
                         turns,
-                        turn: turns.publish(count),
+                        turn: turns.publish(count, phase),
                         slot: self.thread,
                         first: None,
                         taken: 0,
@@ -94,7 +94,7 @@ impl<'a> Part<'a> {
     #[inline]
     pub fn next_piece(&mut self) -> Option<usize> {
         match &mut self.source {
-            Source::Opening(_) => None,
+            Source::Opening(..) => None,
             Source::Alone { next, count } => {
                 let piece = *next;
                 *next += usize::from(piece < *count);

@@ -112,10 +112,17 @@ pub(super) struct Claim {
     pub(super) slot: usize,
 }
 
+/// What everyone who waits looks at. The phase stands beside the turn, so that who sees the turn has it too.
+struct Open {
+    /// The current [`Turn`]. Written by the thread that is alone.
+    turn: AtomicU64,
+    /// The phase of the job that the turn is. Written before the turn, and read by threads that hold a claim.
+    phase: AtomicUsize,
+}
+
 /// The turns of a pool.
 pub(super) struct Turns {
-    /// The current [`Turn`]. Written by the thread that is alone.
-    open: Padded<AtomicU64>,
+    open: Padded<Open>,
     /// Pieces of the current turn that are declared done.
     done: Padded<AtomicUsize>,
     /// One for each thread.
@@ -132,7 +139,10 @@ impl Turns {
     /// Turns of `threads` threads, the current one closed.
     pub(super) fn new(threads: usize, patient: bool) -> Turns {
         Turns {
-            open: Padded(AtomicU64::new(Turn::default().next(0).0)),
+            open: Padded(Open {
+                turn: AtomicU64::new(Turn::default().next(0).0),
+                phase: AtomicUsize::new(0),
+            }),
             done: Padded(AtomicUsize::new(0)),
             slots: (0..threads).map(|_| Padded(AtomicU64::new(0))).collect(),
             asleep: Padded(AtomicBool::new(false)),
@@ -145,16 +155,24 @@ impl Turns {
     /// The current turn.
     #[inline]
     pub(super) fn current(&self) -> Turn {
-        Turn(self.open.0.load(Ordering::Acquire))
+        Turn(self.open.0.turn.load(Ordering::Acquire))
     }
 
-    /// Opens the next turn, with so many pieces, or closes the last one of a job with none. Called by the thread that is alone.
-    pub(super) fn publish(&self, pieces: usize) -> Turn {
+    /// The phase that the current turn is: for threads that hold a claim of it.
+    #[inline]
+    pub(super) fn phase(&self) -> usize {
+        self.open.0.phase.load(Ordering::Relaxed)
+    }
+
+    /// Opens the next turn, with so many pieces of that phase, or closes the last one of a job with none. Called by the
+    /// thread that is alone.
+    pub(super) fn publish(&self, pieces: usize, phase: usize) -> Turn {
         // Nobody else changes the turn meanwhile.
-        let turn = Turn(self.open.0.load(Ordering::Relaxed)).next(pieces);
+        let turn = Turn(self.open.0.turn.load(Ordering::Relaxed)).next(pieces);
         // Nobody declares anything before the turn is open.
         self.done.0.store(0, Ordering::Relaxed);
-        self.open.0.store(turn.0, Ordering::Release);
+        self.open.0.phase.store(phase, Ordering::Relaxed);
+        self.open.0.turn.store(turn.0, Ordering::Release);
         // Pairs with the fence in `wait`.
         fence(Ordering::SeqCst);
         if self.asleep.0.load(Ordering::Relaxed) {
