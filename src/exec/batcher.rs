@@ -236,11 +236,6 @@ impl Batcher {
         };
     }
 
-    /// Sequences that are open.
-    pub fn open_sequences(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.age.is_some()).count()
-    }
-
     /// Pages there are, those that are promised to open sequences, and those that nobody reads.
     pub fn pages(&self) -> (usize, usize, usize) {
         (self.pages.count(), self.promised, self.pages.free())
@@ -486,31 +481,6 @@ impl Batcher {
     /// Tokens of a sequence's prompt that were not read, because their pages were there.
     pub fn reused(&self, id: SequenceId) -> usize {
         self.state(id).map_or(0, |state| state.reused)
-    }
-
-    /// A second sequence that has the same tokens and goes its own way from here, to at most `positions` positions. Whole
-    /// blocks are shared; of the last, which is not whole, the second reads the tokens again.
-    ///
-    /// # Errors
-    /// As [`Batcher::open`], and [`StepError::Gone`] within.
-    pub fn fork(&mut self, id: SequenceId, positions: usize) -> Result<SequenceId, Refused> {
-        let fork = self.open(positions)?;
-        let (plan, read) = (self.executor.plan(), self.state(id).map_or(0, |s| s.read));
-        let whole = read / KEY_BLOCK * KEY_BLOCK;
-        let (from, to) = (self.pages.table(id.slot), self.pages.table(fork.slot));
-        for cache in plan.caches() {
-            for entry in cache.entries(cache.first_needed(whole), whole) {
-                if let Some(page) = self.pages.page(from, entry) {
-                    self.pages.share(to, entry, page);
-                }
-            }
-        }
-        let tokens = std::mem::take(&mut self.slots[id.slot].tokens);
-        let state = &mut self.slots[fork.slot];
-        state.tokens.extend_from_slice(&tokens);
-        (state.read, state.reused) = (whole, whole);
-        self.slots[id.slot].tokens = tokens;
-        Ok(fork)
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-pub use super::engine_options::{AddError, EngineError, EngineOptions};
+pub use super::engine_options::{AddError, EngineError, EngineOptions, RequestId};
 use super::options::GenerateOptions;
 use super::pace::Pace;
 use super::run::{Finish, GenerateError, Generation};
@@ -20,16 +20,6 @@ use super::stop::StopStrings;
 use crate::exec::batcher::{Batcher, SequenceId};
 use crate::exec::session::StepError;
 use crate::model::{EngineMemory, Model};
-
-/// A request of an engine. Ids are never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RequestId(u64);
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// What became of a request in a step.
 #[derive(Debug)]
@@ -165,10 +155,7 @@ impl Engine {
     #[cfg(feature = "tokenizer")]
     pub fn add(&mut self, prompt: &str, options: &GenerateOptions) -> Result<RequestId, AddError> {
         let tokens = self.model.encode_with(prompt, options.markers)?;
-        let tokenizer = self.model.shared_tokenizer();
-        let tokenizer = tokenizer.map_err(GenerateError::from)?;
-        let stops = StopStrings::new(options.stop.clone()).map_err(GenerateError::from)?;
-        let shown = ShownText::after(tokenizer, &tokens, stops).map_err(GenerateError::from)?;
+        let shown = self.shown_after(&tokens, options)?;
         self.add_request(tokens, options, Some(shown))
     }
 
@@ -225,6 +212,44 @@ impl Engine {
         };
         self.waiting.push_back((request, prompt));
         Ok(id)
+    }
+
+    /// Add a request that goes on from where a running one stands, with options of its own. It has the same tokens so far, and
+    /// shares the pages of their whole blocks.
+    ///
+    /// # Errors
+    /// As [`Engine::add`], and if the request does not run.
+    pub fn fork(
+        &mut self,
+        request: RequestId,
+        options: &GenerateOptions,
+    ) -> Result<RequestId, AddError> {
+        let mut running = self.running.iter();
+        let origin = running.find(|(_, origin)| origin.id == request);
+        let origin = origin.ok_or(AddError::Gone { request })?;
+        let tokens = self.batcher.tokens(origin.0).to_vec();
+        #[cfg(not(feature = "tokenizer"))]
+        return self.add_request(tokens, options);
+        #[cfg(feature = "tokenizer")]
+        {
+            let shown = match origin.1.shown {
+                None => None,
+                Some(_) => Some(self.shown_after(&tokens, options)?),
+            };
+            self.add_request(tokens, options, shown)
+        }
+    }
+
+    /// Text after tokens, up to one of the options' stop strings.
+    #[cfg(feature = "tokenizer")]
+    fn shown_after(
+        &self,
+        tokens: &[u32],
+        options: &GenerateOptions,
+    ) -> Result<ShownText, GenerateError> {
+        let stops = StopStrings::new(options.stop.clone())?;
+        let tokenizer = self.model.shared_tokenizer()?;
+        Ok(ShownText::after(tokenizer, tokens, stops)?)
     }
 
     /// End a request: its last event comes with the next step. Nothing happens if it is gone.

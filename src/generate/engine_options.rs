@@ -1,5 +1,6 @@
 //! What a caller may choose about an engine, and why there is none, or why it does not take a request.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::run::GenerateError;
@@ -91,6 +92,16 @@ pub enum EngineError {
     Arena(#[from] ArenaError),
 }
 
+/// A request of an engine. Ids are never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub(super) u64);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Why a request is not taken.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -100,6 +111,12 @@ pub enum AddError {
     QueueFull {
         /// Requests that wait.
         waiting: usize,
+    },
+    /// The request to fork does not run.
+    #[error("request {request} does not run, so that nothing can go on from it")]
+    Gone {
+        /// The request.
+        request: RequestId,
     },
     /// The request can't ever run.
     #[error(transparent)]

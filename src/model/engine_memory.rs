@@ -50,6 +50,9 @@ pub struct TooSmall {
 
 impl EngineMemory {
     /// As many pages as a total of `memory` bytes leaves, or as all sequences take whose contexts are full.
+    ///
+    /// # Errors
+    /// If the budget is too small for one sequence of a block of positions.
     pub fn new(report: &MemoryReport, memory: Option<usize>) -> Result<EngineMemory, TooSmall> {
         let model = [
             report.packed_weights,

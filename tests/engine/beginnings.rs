@@ -3,7 +3,7 @@
 use smallmind::Options;
 use smallmind::exec::batcher::pages_of;
 
-use crate::common::{argmax, bits, decoders, open};
+use crate::common::{bits, decoders, open};
 
 fn tokens(length: usize, turn: u32) -> Vec<u32> {
     (0..length as u32)
@@ -44,40 +44,6 @@ fn a_known_beginning_takes_no_pages_and_is_not_read_again() {
         let third = batcher.open(length + 8).unwrap();
         batcher.push(third, &prompt).unwrap();
         assert_eq!(batcher.reused(third), known, "{name}");
-    }
-}
-
-#[test]
-fn a_fork_goes_on_as_its_origin_would() {
-    for name in decoders() {
-        let model = open(name, &Options::new().sequences(3));
-        let length = 150.min(model.context() - 8);
-        let pages = 3 * pages_of(&model.compiled().plan, length + 8);
-        let mut batcher = model.batcher(pages).unwrap();
-        let origin = batcher.open(length + 8).unwrap();
-        batcher.push(origin, &tokens(length, 3)).unwrap();
-        while batcher.step(usize::MAX).unwrap() > 0 && batcher.logits(origin).unwrap().is_none() {}
-        let fork = batcher.fork(origin, length + 8).unwrap();
-        let logits = batcher.logits(origin).unwrap().unwrap();
-        let (expected, next) = (bits(logits), argmax(logits));
-        while batcher.step(usize::MAX).unwrap() > 0 && batcher.logits(fork).unwrap().is_none() {}
-        assert!(
-            bits(batcher.logits(fork).unwrap().unwrap()) == expected,
-            "{name}"
-        );
-        // From here each goes its own way.
-        batcher.push(origin, &[next]).unwrap();
-        batcher.push(fork, &[7]).unwrap();
-        batcher.step(usize::MAX).unwrap();
-        for (id, token) in [(origin, next), (fork, 7)] {
-            let mut session = model.session().unwrap();
-            session.prefill(&tokens(length, 3)).unwrap();
-            let alone = bits(session.step(token).unwrap());
-            assert!(
-                bits(batcher.logits(id).unwrap().unwrap()) == alone,
-                "{name}"
-            );
-        }
     }
 }
 

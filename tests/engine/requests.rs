@@ -191,3 +191,36 @@ fn a_request_that_can_never_run_is_refused_with_the_numbers() {
     let encoder = open("bert", &Options::new());
     assert!(encoder.engine(&EngineOptions::new()).is_err());
 }
+
+#[test]
+fn a_fork_goes_on_from_where_its_origin_stands() {
+    let model = demo(3);
+    let mut engine = model.engine(&EngineOptions::new()).unwrap();
+    let options = GenerateOptions::new().max_tokens(90).greedy();
+    let origin = engine.add("KING: ", &options).unwrap();
+    let mut tokens = 0;
+    while tokens < 70 {
+        let events = engine.step();
+        tokens += events
+            .iter()
+            .filter(|event| matches!(event, Event::Token { .. }))
+            .count();
+    }
+    let fork = engine
+        .fork(origin, &options.clone().max_tokens(20))
+        .unwrap();
+    let ended = finish(&mut engine);
+    let [of_origin, of_fork] =
+        [origin, fork].map(|id| ended[&id].1.as_ref().unwrap().tokens.clone());
+    assert_eq!(of_fork, of_origin[70..]);
+    let generation = ended[&fork].1.as_ref().unwrap();
+    // Six bytes of the prompt and 70 tokens: one whole block.
+    assert_eq!(
+        (generation.prompt_tokens, generation.reused_tokens),
+        (76, 64)
+    );
+    assert!(matches!(
+        engine.fork(origin, &options),
+        Err(AddError::Gone { .. })
+    ));
+}

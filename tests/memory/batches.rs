@@ -29,12 +29,9 @@ pub fn sequences_that_come_and_go_allocate_nothing() {
                     let other = batcher.open(100).unwrap();
                     batcher.push(other, &prompt[..70]).unwrap();
                     while batcher.step(usize::MAX).unwrap() > 0 {}
-                    let fork = batcher.fork(one, 100).unwrap();
                     batcher.push(other, &[3]).unwrap();
                     while batcher.step(usize::MAX).unwrap() > 0 {}
-                    [one, other, fork]
-                        .into_iter()
-                        .for_each(|id| batcher.close(id));
+                    [one, other].into_iter().for_each(|id| batcher.close(id));
                 }
             });
             assert_eq!(count, 0, "{name}, {threads} threads");
