@@ -1,10 +1,11 @@
 //! Execution: carrying out a plan, and nothing else.
 //!
-//! What belongs here: the arena that holds every byte of a run, the standing thread pool, weights in
-//! the forms that kernels read, the loop over steps, and sessions, in memory and in files, with the beginnings that they
-//! share. An executor refuses weights, threads, arenas and tokens that its plan is not for. What does not: deciding
-//! anything (where a buffer lies, which kernel a step uses, how many steps there are: `plan/`), and arithmetic
-//! (`kernels/`). Once a session exists, nothing here allocates but what saves it.
+//! What belongs here: the arena that holds every byte of a run, the pages of keys and values in it and who reads each, the
+//! standing thread pool, weights in the forms that kernels read, the loop over steps; sessions, in memory and in files, and
+//! batchers, which run many sequences side by side. An executor refuses weights, threads, arenas, pages and tokens that its
+//! plan is not for. What is absent: deciding anything about a step (where a buffer lies, which kernel a step uses, how many
+//! steps there are: `plan/`), and arithmetic (`kernels/`). Once a session or a batcher exists, nothing here allocates except
+//! what saves a session.
 
 pub mod arena;
 pub mod batch;

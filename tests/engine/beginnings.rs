@@ -1,5 +1,7 @@
 //! Is a beginning that is known read once, and shared without a copy?
 
+use std::time::{Duration, Instant};
+
 use smallmind::Options;
 use smallmind::exec::batcher::pages_of;
 
@@ -63,4 +65,43 @@ fn beginnings_make_room_for_sequences() {
     assert!(free < all, "the last beginning is kept");
     batcher.clear();
     assert_eq!(batcher.pages(), (pages, 0, pages));
+}
+
+#[test]
+fn a_prompt_with_a_known_beginning_starts_as_fast_as_its_rest() {
+    const KNOWN: usize = 960;
+    const LENGTH: usize = 1000;
+    // A prompt of its own each time, but for the beginning.
+    let prompt = |turn: usize| {
+        let mut prompt = tokens(LENGTH, 1);
+        prompt[KNOWN..].copy_from_slice(&tokens(LENGTH - KNOWN, turn as u32 + 2));
+        prompt
+    };
+    let model = open("llama-long", &Options::new().sequences(1).context(LENGTH));
+    let pages = 2 * pages_of(&model.compiled().plan, LENGTH);
+    let mut batcher = model.batcher(pages).unwrap();
+    let (mut with, mut rest) = (Duration::MAX, Duration::MAX);
+    for turn in 0..20 {
+        let id = batcher.open(LENGTH).unwrap();
+        let begun = Instant::now();
+        batcher.push(id, &prompt(turn)).unwrap();
+        let reused = batcher.reused(id);
+        batcher.step(usize::MAX).unwrap();
+        if reused > 0 {
+            assert_eq!(reused, KNOWN);
+            with = with.min(begun.elapsed());
+        }
+        batcher.close(id);
+        // The rest alone, of a sequence that stands where it begins.
+        let id = batcher.open(LENGTH).unwrap();
+        batcher.push(id, &prompt(turn)[..KNOWN]).unwrap();
+        while batcher.step(usize::MAX).unwrap() > 0 {}
+        let begun = Instant::now();
+        batcher.push(id, &prompt(turn)[KNOWN..]).unwrap();
+        batcher.step(usize::MAX).unwrap();
+        rest = rest.min(begun.elapsed());
+        batcher.close(id);
+    }
+    println!("with the beginning {with:?}, the rest alone {rest:?}");
+    assert!(with < rest * 13 / 10, "{with:?} and {rest:?}");
 }

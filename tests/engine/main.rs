@@ -4,5 +4,6 @@ mod admission;
 mod beginnings;
 #[path = "../common/mod.rs"]
 mod common;
+#[cfg(all(feature = "demo", feature = "tokenizer"))]
 mod requests;
 mod schedules;
