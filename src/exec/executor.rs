@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use smallvec::SmallVec;
 
@@ -27,9 +27,6 @@ pub struct Executor {
     pool: Pool,
     identity: LazyIdentity,
     prefixes: Option<PrefixCache>,
-    /// For each step of the decode plan, the pieces that its kernel last asked for; 0 before that. A kernel takes any number,
-    /// so that a step can be opened to all threads before its operands are at hand.
-    decode_pieces: Vec<AtomicUsize>,
 }
 
 /// Why there is no executor: what it was given does not fit the plan.
@@ -121,10 +118,7 @@ impl Executor {
                 });
             }
         }
-        let decode_pieces = plan.decode().steps().iter();
-        let decode_pieces = decode_pieces.map(|_| AtomicUsize::new(0)).collect();
         Ok(Executor {
-            decode_pieces,
             plan,
             weights,
             pool,
@@ -223,36 +217,23 @@ impl Job for Run<'_> {
 
     fn run(&self, phase: usize, part: &mut Part<'_>) {
         let step = &self.plan.steps()[phase];
-        let asked = self.asked_pieces(phase);
-        let known = asked.map_or(0, |asked| asked.load(Ordering::Relaxed));
-        if known > 1 {
-            part.split(|| known);
-        }
         if step.has_many_operands() {
             return self.frames.with(part.thread(), |inputs, outputs| {
-                self.step_in((step, asked, known), part, inputs, outputs);
+                self.step_in(step, part, inputs, outputs);
             });
         }
         let mut inputs: SmallVec<[Operand<'_>; FEW_INPUTS]> = SmallVec::new();
         let mut outputs: SmallVec<[View<'_>; FEW_OUTPUTS]> = SmallVec::new();
-        self.step_in((step, asked, known), part, &mut inputs, &mut outputs);
+        self.step_in(step, part, &mut inputs, &mut outputs);
     }
 }
 
 impl Run<'_> {
-    /// Where the number of pieces of a step stands that its kernel asked for, if all steps of the plan are alike: those of one
-    /// token.
-    #[inline(always)]
-    fn asked_pieces(&self, phase: usize) -> Option<&AtomicUsize> {
-        let is_decode = self.batch.tokens() == 1 && self.plan.threads() > 1;
-        self.executor.decode_pieces.get(phase).filter(|_| is_decode)
-    }
-
-    /// One thread's part of a step, with empty lists for its operands. Notes how many pieces the kernel asks for in `asked`.
+    /// One thread's part of a step, with empty lists for its operands.
     #[inline(always)]
     fn step_in<'a>(
         &'a self,
-        (step, asked, known): (&'a Step, Option<&AtomicUsize>, usize),
+        step: &'a Step,
         part: &mut Part<'_>,
         inputs: &mut impl List<Operand<'a>>,
         outputs: &mut impl List<View<'a>>,
@@ -295,13 +276,6 @@ impl Run<'_> {
             1 => 1,
             _ => kernel.pieces(&call),
         });
-        if let Some(asked) = asked.filter(|_| part.thread() == 0) {
-            let pieces = kernel.pieces(&call);
-            // The others read it too, and would have to fetch it anew.
-            if pieces != known {
-                asked.store(pieces, Ordering::Relaxed);
-            }
-        }
         while let Some(piece) = part.next_piece() {
             call.piece = piece;
             // SAFETY: the plan was verified: operands are the graph's values, of the types that the kernel was chosen for,

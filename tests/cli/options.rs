@@ -411,8 +411,11 @@ fn every_option_of_every_command_is_read_or_refused() {
                     let refused = other.0 == Some(2);
                     if outcome == other {
                         wrong.push(with);
-                    } else if !refused && outcome != files.outcome(&without) {
-                        wrong.push(format!("{without}, each time"));
+                    } else if !refused {
+                        let again = files.outcome(&without);
+                        if outcome != again {
+                            wrong.push(format!("{without}, each time: {outcome:?}, {again:?}"));
+                        }
                     }
                 }
                 wrong
