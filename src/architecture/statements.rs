@@ -144,7 +144,7 @@ impl GraphFileReader {
         let mut attributes: Vec<(Name, Argument)> = Vec::with_capacity(fields.len());
         for field in fields {
             if attributes.iter().any(|(name, _)| **name == *field.name) {
-                let message = format!("the attribute '{}' stands twice", field.name);
+                let message = format!("the attribute '{}' is given twice", field.name);
                 self.problem(field.position, message);
             }
             let value = self.argument(&field.value);
