@@ -9,16 +9,17 @@ use std::sync::Arc;
 use super::arena::{Arena, ArenaError};
 use super::batch::Batch;
 use super::beginnings::Beginnings;
-use super::executor::{Ended, Executor};
+use super::executor::Executor;
 use super::frames::Frames;
 use super::pages::Pages;
 use super::schedule::{Waiting, schedule};
 use super::step_error::StepError;
+use super::step_io::{check_known, floats, write_numbers};
 use crate::kernels::call::Sequence;
 use crate::kernels::finite::{NonFinite, non_finite};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::kv_cache::KEY_BLOCK;
-use crate::plan::{ModelPlan, Slot};
+use crate::plan::ModelPlan;
 
 /// A sequence of a [`Batcher`]. Ids are never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -254,13 +255,7 @@ impl Batcher {
         if tokens.is_empty() {
             return Err(StepError::Empty);
         }
-        match tokens.iter().find(|&&id| id as usize >= self.vocabulary) {
-            None => Ok(()),
-            Some(&token) => Err(StepError::UnknownToken {
-                token,
-                vocabulary: self.vocabulary,
-            }),
-        }
+        check_known(tokens, self.vocabulary)
     }
 
     /// Add tokens for a sequence to read. Of its first ones, the longest beginning that is known need not be read again.
@@ -341,9 +336,8 @@ impl Batcher {
             pages: &self.pages,
         };
         let tokens = batch.tokens();
-        if executor.run(&mut self.arena, &self.frames, batch, None)? == Ended::Cancelled {
-            return Err(StepError::Cancelled { position: 0 });
-        }
+        // Nobody can cancel it.
+        executor.run(&mut self.arena, &self.frames, batch, None)?;
         for number in 0..self.sequences.len() {
             let sequence = self.sequences[number];
             let slot = self.pages.slot(sequence.table);
@@ -361,35 +355,15 @@ impl Batcher {
     fn write_inputs(&mut self, plan: &ModelPlan) {
         let tokens = self.sequences.last().map_or(0, |last| last.end);
         let plan = plan.for_tokens(tokens);
-        let cells = |slot: &Slot, count: usize| {
-            // SAFETY: the batcher holds its arena exclusively, and no step runs.
-            unsafe { self.arena.cells::<i32>(slot.offset(), count) }
-        };
-        // Ids are below the vocabulary, positions below the context and rows below the step's tokens, which all fit.
-        let (ids, positions) = (plan.token_ids(), plan.positions());
-        for sequence in &self.sequences {
-            let state = &self.slots[self.pages.slot(sequence.table)];
-            let read = &state.tokens[sequence.past..sequence.positions()];
-            if let Some(slot) = ids {
-                let cells = &cells(slot, tokens)[sequence.start..sequence.end];
-                cells
-                    .iter()
-                    .zip(read)
-                    .for_each(|(cell, &token)| cell.set(token as i32));
-            }
-            if let Some(slot) = positions {
-                let cells = &cells(slot, tokens)[sequence.start..sequence.end];
-                let positions = sequence.past..;
-                cells
-                    .iter()
-                    .zip(positions)
-                    .for_each(|(cell, p)| cell.set(p as i32));
-            }
-        }
         self.rows.clear();
         for sequence in &self.sequences {
-            let slot = self.pages.slot(sequence.table);
-            let state = &mut self.slots[slot];
+            let state = &mut self.slots[self.pages.slot(sequence.table)];
+            let positions = sequence.past..sequence.positions();
+            // Ids are below the vocabulary, positions below the context and rows below the step's tokens, which all fit.
+            let ids = state.tokens[positions.clone()].iter();
+            let ids = ids.map(|&token| token as usize);
+            write_numbers(&mut self.arena, plan.token_ids(), sequence.start, ids);
+            write_numbers(&mut self.arena, plan.positions(), sequence.start, positions);
             if sequence.positions() < state.tokens.len() {
                 continue;
             }
@@ -400,18 +374,9 @@ impl Batcher {
             });
             self.rows.push(sequence.end - 1);
         }
-        let rows = match plan.wanted() {
-            None => tokens,
-            Some(slot) => {
-                let cells = cells(slot, self.rows.len());
-                cells
-                    .iter()
-                    .zip(&self.rows)
-                    .for_each(|(cell, &row)| cell.set(row as i32));
-                self.rows.len()
-            }
-        };
-        self.last = (tokens, rows);
+        let rows = self.rows.iter().copied();
+        write_numbers(&mut self.arena, plan.wanted(), 0, rows);
+        self.last = (tokens, plan.wanted().map_or(tokens, |_| self.rows.len()));
     }
 
     /// Note for which sequences the logits of the step are not finite.
@@ -444,15 +409,14 @@ impl Batcher {
         let Some(slot) = plan.outputs().first() else {
             return &[];
         };
-        let width = slot
-            .ty()
-            .width()
-            .map_or(0, |width| width.fixed().unwrap_or(0));
-        // SAFETY: the batcher holds its arena, and no step runs while `self` is borrowed.
-        let cells = unsafe { self.arena.cells::<f32>(slot.offset(), rows * width) };
-        let cells = &cells[row * width..(row + 1) * width];
-        // SAFETY: a `Cell<f32>` has the layout of an f32, and nothing writes to the arena while `self` is borrowed.
-        unsafe { std::slice::from_raw_parts(cells.as_ptr().cast::<f32>(), cells.len()) }
+        let width = self.logits_width();
+        let all = floats(&self.arena, slot, rows * width);
+        &all[row * width..(row + 1) * width]
+    }
+
+    /// Elements of a row of logits.
+    pub fn logits_width(&self) -> usize {
+        self.executor.plan().logits_width()
     }
 
     fn state(&self, id: SequenceId) -> Option<&State> {

@@ -28,4 +28,5 @@ pub mod saved;
 mod schedule;
 pub mod session;
 mod step_error;
+mod step_io;
 pub mod weights;

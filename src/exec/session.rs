@@ -15,10 +15,11 @@ use super::frames::Frames;
 use super::pages::Pages;
 use super::saved::{SavedReader, SavedSessionError, Writer, first_saved};
 pub use super::step_error::StepError;
+use super::step_io::{check_known, floats, write_numbers};
 use crate::kernels::call::Sequence;
 use crate::kernels::finite::{NonFinite, non_finite};
 use crate::kernels::float_environment::FloatEnvironment;
-use crate::plan::{Slot, StepPlan};
+use crate::plan::StepPlan;
 use crate::types::StepSize;
 
 /// Rows that a step of one sequence wants: the last token's.
@@ -233,7 +234,9 @@ impl Session {
                 },
             });
         }
-        texts.iter().try_for_each(|text| self.check_known(text))?;
+        let vocabulary = self.vocabulary;
+        let mut each = texts.iter();
+        each.try_for_each(|text| check_known(text, vocabulary))?;
         self.truncate(0);
         for text in texts {
             let start = self.tokens.len();
@@ -276,7 +279,7 @@ impl Session {
                 tokens: tokens.len(),
             });
         }
-        self.check_known(tokens)?;
+        check_known(tokens, self.vocabulary)?;
         let chunk = plan.prefill().tokens();
         if whole {
             if tokens.len() > chunk {
@@ -392,17 +395,6 @@ impl Session {
         self.reused
     }
 
-    /// Fails if the model does not have one of the ids.
-    fn check_known(&self, tokens: &[u32]) -> Result<(), StepError> {
-        match tokens.iter().find(|&&id| id as usize >= self.vocabulary) {
-            None => Ok(()),
-            Some(&token) => Err(StepError::UnknownToken {
-                token,
-                vocabulary: self.vocabulary,
-            }),
-        }
-    }
-
     /// Rows of outputs of a step of that many tokens: the last token's, or all where the plan computes all.
     fn rows_of(&self, tokens: usize) -> usize {
         let plan = self.executor.plan().for_tokens(tokens);
@@ -424,31 +416,15 @@ impl Session {
     fn write_inputs(&mut self, past: usize) {
         let tokens = &self.tokens[past..];
         let plan = self.executor.plan().for_tokens(tokens.len());
-        let cells = |slot: &Slot| {
-            // SAFETY: the session holds its arena exclusively, and no step runs.
-            unsafe { self.arena.cells::<i32>(slot.offset(), tokens.len()) }
-        };
+        let (rows, last) = (self.rows_of(tokens.len()), tokens.len() - 1);
+        let arena = &mut self.arena;
         // Ids are below the vocabulary and positions below the context, which both fit.
-        if let Some(slot) = plan.token_ids() {
-            for (cell, &token) in cells(slot).iter().zip(tokens) {
-                cell.set(token as i32);
-            }
-        }
-        if let Some(slot) = plan.wanted() {
-            let rows = self.rows_of(tokens.len());
-            // SAFETY: as in `cells`.
-            let wanted = unsafe { self.arena.cells::<i32>(slot.offset(), rows) };
-            wanted
-                .iter()
-                .for_each(|cell| cell.set(tokens.len() as i32 - 1));
-        }
-        if let Some(slot) = plan.positions() {
-            let cells = cells(slot);
-            for sequence in &self.sequences {
-                for (i, cell) in cells[sequence.start..sequence.end].iter().enumerate() {
-                    cell.set((sequence.past + i) as i32);
-                }
-            }
+        let ids = tokens.iter().map(|&token| token as usize);
+        write_numbers(arena, plan.token_ids(), 0, ids);
+        write_numbers(arena, plan.wanted(), 0, std::iter::repeat_n(last, rows));
+        for sequence in &self.sequences {
+            let positions = sequence.past..sequence.positions();
+            write_numbers(arena, plan.positions(), sequence.start, positions);
         }
     }
 
@@ -460,11 +436,7 @@ impl Session {
 
     /// Elements of a row of logits.
     pub fn logits_width(&self) -> usize {
-        let outputs = self.executor.plan().decode().outputs();
-        outputs
-            .first()
-            .and_then(|slot| slot.ty().width())
-            .map_or(0, |width| width.resolve(StepSize::ONE))
+        self.executor.plan().logits_width()
     }
 
     /// The last token's logits: `[vocabulary]`. Empty before the first step.
@@ -480,10 +452,7 @@ impl Session {
             return &[];
         };
         let len = slot.shape(self.last_size()).iter().product();
-        // SAFETY: the session holds its arena, and no step runs while `self` is borrowed.
-        let cells = unsafe { self.arena.cells::<f32>(slot.offset(), len) };
-        // SAFETY: a `Cell<f32>` has the layout of an f32, and nothing writes to the arena while `self` is borrowed.
-        unsafe { std::slice::from_raw_parts(cells.as_ptr().cast::<f32>(), cells.len()) }
+        floats(&self.arena, slot, len)
     }
 
     /// Forget all tokens from `position` on, and give the position that is next then: `position`, or the one there was

@@ -3,7 +3,7 @@
 use super::options::PlanOptions;
 use super::regions::{BEGINNING_BYTES, Cache, EngineLists, FrameSizes, Regions, SessionLists};
 use super::step::{StepPlan, WeightNeed};
-use crate::types::Dim;
+use crate::types::{Dim, StepSize};
 
 /// Every decision about running a graph: what runs, in which order, on which bytes.
 ///
@@ -89,6 +89,13 @@ impl ModelPlan {
             sequence: tokens.saturating_add(table),
             page: 3 * number + BEGINNING_BYTES.div_ceil(self.caches.len().max(1)),
         }
+    }
+
+    /// Elements of a row of the first output, which of a language model are its logits; 0 where there is none.
+    pub fn logits_width(&self) -> usize {
+        let output = self.decode.outputs.first();
+        let width = output.and_then(|slot| slot.ty.width());
+        width.map_or(0, |width| width.resolve(StepSize::ONE))
     }
 
     /// Whether a prompt step gives something for each of its tokens, and not for the last alone.

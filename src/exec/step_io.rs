@@ -1,0 +1,37 @@
+//! What callers of a step write into the arena before it, and read from there afterwards.
+
+use super::arena::Arena;
+use super::step_error::StepError;
+use crate::plan::Slot;
+
+/// Fails if there is an id among `tokens` that is not below `vocabulary`.
+pub(super) fn check_known(tokens: &[u32], vocabulary: usize) -> Result<(), StepError> {
+    match tokens.iter().find(|&&id| id as usize >= vocabulary) {
+        None => Ok(()),
+        Some(&token) => Err(StepError::UnknownToken { token, vocabulary }),
+    }
+}
+
+/// Write `numbers`, each of which fits into an i32, to the elements of a slot from `first` on; nothing where the plan has no
+/// such slot.
+pub(super) fn write_numbers(
+    arena: &mut Arena,
+    slot: Option<&Slot>,
+    first: usize,
+    numbers: impl ExactSizeIterator<Item = usize>,
+) {
+    let Some(slot) = slot else { return };
+    // SAFETY: the arena is borrowed exclusively, so that no step runs and nobody else has its cells.
+    let cells = unsafe { arena.cells::<i32>(slot.offset(), first + numbers.len()) };
+    for (cell, number) in cells[first..].iter().zip(numbers) {
+        cell.set(number as i32);
+    }
+}
+
+/// The first `len` floats of a slot.
+pub(super) fn floats<'a>(arena: &'a Arena, slot: &Slot, len: usize) -> &'a [f32] {
+    // SAFETY: steps and `write_numbers` borrow the arena exclusively, so that nobody writes to it while it is borrowed here.
+    let cells = unsafe { arena.cells::<f32>(slot.offset(), len) };
+    // SAFETY: a `Cell<f32>` has the layout of an f32, and nothing writes to it, as above.
+    unsafe { std::slice::from_raw_parts(cells.as_ptr().cast::<f32>(), cells.len()) }
+}
