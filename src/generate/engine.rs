@@ -5,14 +5,13 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::ops::ControlFlow;
 use std::time::Instant;
 
+use super::choose::Chooser;
 pub use super::engine_options::{AddError, EngineError, EngineOptions, RequestId};
 use super::options::GenerateOptions;
+use super::outcome::{Finish, GenerateError, Generation};
 use super::pace::Pace;
-use super::run::{Finish, GenerateError, Generation};
-use super::sampler::Sampler;
 #[cfg(feature = "tokenizer")]
 use super::shown::ShownText;
 #[cfg(feature = "tokenizer")]
@@ -56,7 +55,7 @@ pub enum Event {
 struct Request {
     id: RequestId,
     options: GenerateOptions,
-    sampler: Sampler,
+    chooser: Chooser,
     /// Positions that it may need.
     positions: usize,
     /// The most tokens to generate.
@@ -99,8 +98,6 @@ pub struct Engine {
     waiting: VecDeque<(Request, Vec<u32>)>,
     running: Vec<(SequenceId, Request)>,
     pace: Pace,
-    /// Logits as a hook changes them.
-    changed: Vec<f32>,
     added: u64,
     events: Vec<Event>,
 }
@@ -139,7 +136,6 @@ impl Model {
             waiting: VecDeque::with_capacity(options.queue),
             running: Vec::new(),
             pace: Pace::default(),
-            changed: Vec::new(),
             added: 0,
             events: Vec::new(),
         })
@@ -185,8 +181,8 @@ impl Engine {
             return Err(AddError::QueueFull { waiting });
         }
         let context = self.model.context();
-        let sampler = Sampler::new(options.sampler.clone(), self.model.vocabulary());
-        let sampler = sampler.map_err(GenerateError::from)?;
+        let vocabulary = self.model.vocabulary().min(self.batcher.logits_width());
+        let chooser = Chooser::new(options, vocabulary).map_err(GenerateError::from)?;
         self.batcher
             .check_tokens(&prompt)
             .map_err(GenerateError::from)?;
@@ -201,7 +197,7 @@ impl Engine {
         let request = Request {
             id,
             options: options.clone(),
-            sampler,
+            chooser,
             positions,
             most,
             stated: stated <= room,
@@ -313,45 +309,35 @@ impl Engine {
         let mut at = 0;
         while let Some((sequence, request)) = self.running.get_mut(at) {
             let sequence = *sequence;
-            let vocabulary = self.model.vocabulary();
             let next = match self.batcher.logits(sequence) {
                 Ok(None) => Ok(Next::Wait),
-                Ok(Some(row)) => request.choose(
-                    row.get(..vocabulary).unwrap_or(row),
-                    self.batcher.tokens(sequence),
-                    self.model.eos_tokens(),
-                    &mut self.changed,
-                ),
+                Ok(Some(row)) => {
+                    let tokens = self.batcher.tokens(sequence);
+                    request.choose(row, tokens, self.model.eos_tokens())
+                }
                 Err(error) => Err(error.into()),
             };
             let ended = match next {
                 Ok(Next::Wait) => None,
-                Ok(Next::Read { token, text }) => {
+                Ok(Next::End(finish)) => Some(Ok(finish)),
+                Ok(Next::Token {
+                    token,
+                    text,
+                    finish,
+                }) => {
                     let request = request.id;
                     self.events.push(Event::Token {
                         request,
                         token,
                         text,
                     });
-                    self.batcher
-                        .push(sequence, &[token])
-                        .err()
-                        .map(|error| Err(error.into()))
-                }
-                Ok(Next::End {
-                    token,
-                    text,
-                    finish,
-                }) => {
-                    if let Some(token) = token {
-                        let request = request.id;
-                        self.events.push(Event::Token {
-                            request,
-                            token,
-                            text,
-                        });
+                    match finish {
+                        Some(finish) => Some(Ok(finish)),
+                        None => {
+                            let read = self.batcher.push(sequence, &[token]);
+                            read.err().map(|error| Err(error.into()))
+                        }
                     }
-                    Some(Ok(finish))
                 }
                 Err(error) => Some(Err(error)),
             };
@@ -420,30 +406,24 @@ impl Engine {
 enum Next {
     /// The prompt is not yet read.
     Wait,
-    /// A token, which is read next.
-    Read { token: u32, text: String },
-    /// The end, and a token before it unless the token itself is the end.
-    End {
-        token: Option<u32>,
+    /// A token, after which the text ends or the token is read.
+    Token {
+        token: u32,
         text: String,
-        finish: Finish,
+        finish: Option<Finish>,
     },
+    /// The end, without a token to show.
+    End(Finish),
 }
 
 impl Request {
     /// Choose the token after `tokens` from their logits.
-    fn choose<'l>(
+    fn choose(
         &mut self,
-        mut logits: &'l [f32],
+        logits: &[f32],
         tokens: &[u32],
         eos: &[u32],
-        changed: &'l mut Vec<f32>,
     ) -> Result<Next, GenerateError> {
-        let ended = |finish| Next::End {
-            token: None,
-            text: String::new(),
-            finish,
-        };
         let generation = &mut self.generation;
         if generation.tokens.is_empty() {
             generation.prompt_time = self.begun.elapsed();
@@ -451,45 +431,31 @@ impl Request {
         }
         generation.generation_time = self.begun.elapsed();
         if self.most == 0 {
-            return Ok(ended(Finish::Length));
+            return Ok(Next::End(Finish::Length));
         }
-        if let Some(hook) = &self.options.logits_hook {
-            changed.clear();
-            changed.extend_from_slice(logits);
-            match hook.call(tokens, changed) {
-                Ok(ControlFlow::Continue(())) => logits = changed,
-                Ok(ControlFlow::Break(())) => return Ok(ended(Finish::Hook)),
-                Err(error) => return Err(GenerateError::Hook(error)),
-            }
-        }
-        let token = self.sampler.sample(logits, tokens)?;
-        generation.tokens.push(token);
-        if eos.contains(&token) || self.options.stop_tokens.contains(&token) {
-            return Ok(ended(Finish::EndOfText));
-        }
-        let is_last = generation.tokens.len() >= self.most;
-        let finish = match self.stated {
+        let chooser = &mut self.chooser;
+        let token = match chooser.choose(&self.options, eos, logits, tokens, generation)? {
+            Ok(token) => token,
+            Err(finish) => return Ok(Next::End(finish)),
+        };
+        let full = match self.stated {
             true => Finish::Length,
             false => Finish::ContextFull,
         };
+        let finish = (generation.tokens.len() >= self.most).then_some(full);
         #[cfg(feature = "tokenizer")]
-        let (text, finish) = match &mut self.shown {
-            None => (String::new(), is_last.then_some(finish)),
-            Some(shown) => {
-                let piece = shown.push(token)?;
-                let stop = piece.stop.map(Finish::Stop);
-                (piece.text, stop.or(is_last.then_some(finish)))
-            }
-        };
-        #[cfg(not(feature = "tokenizer"))]
-        let (text, finish) = (String::new(), is_last.then_some(finish));
-        Ok(match finish {
-            None => Next::Read { token, text },
-            Some(finish) => Next::End {
-                token: Some(token),
-                text,
-                finish,
-            },
+        if let Some(shown) = &mut self.shown {
+            let piece = shown.push(token)?;
+            return Ok(Next::Token {
+                token,
+                text: piece.text,
+                finish: piece.stop.map(Finish::Stop).or(finish),
+            });
+        }
+        Ok(Next::Token {
+            token,
+            text: String::new(),
+            finish,
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::run::GenerateError;
+use super::outcome::GenerateError;
 use crate::exec::arena::ArenaError;
 use crate::exec::batcher::Refused;
 use crate::model::TooSmall;

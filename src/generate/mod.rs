@@ -3,10 +3,12 @@
 //! What belongs here: sampling, stop conditions, and how probable a text is. What is absent: tokenizers
 //! (`text/`), conversations (`chat/`), and how a step runs (`exec/`).
 
+mod choose;
 pub mod engine;
 mod engine_options;
 pub mod hook;
 pub mod options;
+mod outcome;
 mod pace;
 pub mod run;
 pub mod sampler;

@@ -1,99 +1,14 @@
 //! The loop that continues a prompt: read the prompt, choose a token, run a step, until something ends the text.
 
-use std::error::Error;
-use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::choose::Chooser;
 use super::options::GenerateOptions;
-use super::sampler::{SampleError, Sampler, SamplerError};
-use super::stop::EmptyStopString;
+pub use super::outcome::{Finish, GenerateError, Generation};
 use crate::exec::session::{Session, StepError};
 use crate::model::Model;
 #[cfg(feature = "tokenizer")]
 use crate::text::tokenizer::Markers;
-
-/// What ended a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Finish {
-    /// The requested number of tokens was generated.
-    Length,
-    /// The model chose a token that ends texts.
-    EndOfText,
-    /// A stop string was found; the number is its index in the list.
-    Stop(usize),
-    /// The context has no room for another token.
-    ContextFull,
-    /// The caller cancelled.
-    Cancelled,
-    /// The logits hook ended the text.
-    Hook,
-}
-
-/// What was generated.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Generation {
-    /// What ended it.
-    pub finish: Finish,
-    /// Number of tokens of the prompt.
-    pub prompt_tokens: usize,
-    /// How many of the prompt's tokens were not read because a cache of prompt prefixes had their rows.
-    pub reused_tokens: usize,
-    /// The chosen tokens, including a token that ended the text.
-    pub tokens: Vec<u32>,
-    /// Time for the prompt.
-    pub prompt_time: Duration,
-    /// Time for the tokens after the first.
-    pub generation_time: Duration,
-}
-
-impl Generation {
-    /// Nothing is generated yet after a prompt of so many tokens, and no more than `most` tokens will be.
-    pub(super) fn begin(prompt_tokens: usize, most: usize) -> Generation {
-        Generation {
-            finish: Finish::Length,
-            prompt_tokens,
-            reused_tokens: 0,
-            tokens: Vec::with_capacity(most),
-            prompt_time: Duration::ZERO,
-            generation_time: Duration::ZERO,
-        }
-    }
-}
-
-/// Why there is no text.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum GenerateError {
-    /// The prompt can't be read.
-    #[error(transparent)]
-    Step(#[from] StepError),
-    /// A sampler's option is out of its range.
-    #[error(transparent)]
-    Sampler(#[from] SamplerError),
-    /// No token can be chosen from the logits.
-    #[error(transparent)]
-    Sample(#[from] SampleError),
-    /// The logits hook failed.
-    #[error("the logits hook: {0}")]
-    Hook(#[source] Box<dyn Error + Send + Sync>),
-    /// A stop string is empty.
-    #[error(transparent)]
-    Stop(#[from] EmptyStopString),
-    /// The model reads texts whole and can't continue a text.
-    #[error(
-        "every token of this model attends to all others, as in encoders: it cannot continue a text"
-    )]
-    Bidirectional,
-    /// The prompt is empty, and the model has no token that begins a text.
-    #[error("the prompt is empty, and this model has no token that begins a text")]
-    EmptyPrompt,
-    /// There is no tokenizer, or it failed.
-    #[cfg(feature = "tokenizer")]
-    #[error(transparent)]
-    Tokenizer(#[from] crate::text::tokenizer::TokenizerError),
-}
 
 impl Model {
     /// Continue the session with `prompt` and then with tokens that the model chooses. `each` is called with every token
@@ -116,12 +31,7 @@ impl Model {
             return Err(GenerateError::Bidirectional);
         }
         let vocabulary = self.vocabulary().min(session.logits_width());
-        let mut sampler = Sampler::new(options.sampler.clone(), vocabulary)?;
-        // The logits as a hook changes them.
-        let mut changed: Vec<f32> = match options.logits_hook {
-            None => Vec::new(),
-            Some(_) => Vec::with_capacity(vocabulary),
-        };
+        let mut chooser = Chooser::new(options, vocabulary)?;
         let begun = Instant::now();
         let room = session
             .context()
@@ -158,21 +68,13 @@ impl Model {
             {
                 break Finish::Length;
             }
-            let mut row = session.logits_row();
-            if let Some(hook) = &options.logits_hook {
-                changed.clear();
-                changed.extend_from_slice(row.get(..vocabulary).unwrap_or(row));
-                match hook.call(session.tokens(), &mut changed) {
-                    Ok(ControlFlow::Continue(())) => row = &changed,
-                    Ok(ControlFlow::Break(())) => break Finish::Hook,
-                    Err(error) => return Err(GenerateError::Hook(error)),
-                }
-            }
-            let token = sampler.sample(row, session.tokens())?;
-            generation.tokens.push(token);
-            if self.eos_tokens().contains(&token) || options.stop_tokens.contains(&token) {
-                break Finish::EndOfText;
-            }
+            let (row, tokens) = (session.logits_row(), session.tokens());
+            let chosen =
+                chooser.choose(options, self.eos_tokens(), row, tokens, &mut generation)?;
+            let token = match chosen {
+                Ok(token) => token,
+                Err(finish) => break finish,
+            };
             if !each(token) || options.is_cancelled() {
                 break Finish::Cancelled;
             }
