@@ -264,8 +264,7 @@ fn parallel(arguments: &Arguments, source: &Source) -> Result<(), Failure> {
     };
     match arguments.output {
         Format::Md => print(bench_parallel::MARKDOWN_HEAD)?,
-        Format::Csv => print(bench_parallel::CSV_HEAD)?,
-        Format::Json => {}
+        Format::Csv | Format::Json => {}
     }
     let mut rows = Vec::new();
     for threads in threads {
@@ -277,7 +276,13 @@ fn parallel(arguments: &Arguments, source: &Source) -> Result<(), Failure> {
         bench_parallel::measure(&model, &tests, repetitions, &tokens, |row| {
             match arguments.output {
                 Format::Md => print(&row.markdown())?,
-                Format::Csv => print(&row.csv())?,
+                Format::Csv => {
+                    let (head, line) = row.csv()?;
+                    if rows.is_empty() {
+                        print(&head)?;
+                    }
+                    print(&line)?;
+                }
                 Format::Json => {}
             }
             rows.push(row.clone());

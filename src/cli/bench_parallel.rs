@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use serde::Serialize;
+use serde_json::Value;
 use smallmind::Model;
 use smallmind::exec::batcher::{Batcher, SequenceId, pages_of};
 
@@ -130,9 +131,6 @@ pub const MARKDOWN_HEAD: &str = "\
 | ---: | ---: | --: | ----: | -------: | -------: | -------: | -------: | -------: | -------: |
 ";
 
-/// The head of the comma-separated table.
-pub const CSV_HEAD: &str = "n_threads,pp,tg,pl,n_kv,t_pp,speed_pp,t_tg,speed_tg,t,speed\n";
-
 impl Row {
     /// A line of the Markdown table.
     pub fn markdown(&self) -> String {
@@ -151,21 +149,13 @@ impl Row {
         )
     }
 
-    /// A line of the comma-separated table.
-    pub fn csv(&self) -> String {
-        format!(
-            "{},{},{},{},{},{},{},{},{},{},{}\n",
-            self.n_threads,
-            self.pp,
-            self.tg,
-            self.pl,
-            self.n_kv,
-            self.t_pp,
-            self.speed_pp,
-            self.t_tg,
-            self.speed_tg,
-            self.t,
-            self.speed
-        )
+    /// The names and the values of its fields, each joined by commas: the head and a line of the comma-separated table.
+    pub fn csv(&self) -> Result<(String, String), Failure> {
+        let Value::Object(fields) = serde_json::to_value(self)? else {
+            return Ok(Default::default());
+        };
+        let names: Vec<String> = fields.keys().cloned().collect();
+        let values: Vec<String> = fields.values().map(Value::to_string).collect();
+        Ok((names.join(",") + "\n", values.join(",") + "\n"))
     }
 }
