@@ -40,26 +40,15 @@ fn bound(files: &ModelFiles, expanded: &Expanded) -> Graph {
     graph
 }
 
-/// The graph after the passes of all steps.
+/// The graph after the passes.
 fn passed(passes: &Passes, mut graph: Graph) -> Graph {
     let report = passes.run(&mut graph, &PassOptions::default());
     report.unwrap_or_else(|error| panic!("a pass failed: {error}"));
     graph
 }
 
-/// The graph after the passes of prompt steps.
-fn prefill_passed(passes: &Passes, mut graph: Graph) -> Graph {
-    let report = passes.run_prefill(&mut graph, &PassOptions::default());
-    report.unwrap_or_else(|error| panic!("a pass failed: {error}"));
-    graph
-}
-
 fn planned(compiled: &Compiled) -> ModelPlan {
-    let plan = ModelPlan::new(
-        &compiled.decode,
-        &compiled.prefill,
-        compiled.plan.options().clone(),
-    );
+    let plan = ModelPlan::new(&compiled.graph, compiled.plan.options().clone());
     plan.unwrap_or_else(|error| panic!("there is no plan: {error}"))
 }
 
@@ -80,7 +69,6 @@ fn model(criterion: &mut Criterion, name: &str, folder: &Path) {
     let passes = Passes::builtin().expect("the built-in passes are well formed");
     let flat = expanded(&files);
     let graph = bound(&files, &flat);
-    let optimized = passed(&passes, graph.clone());
     let whole = compiled(&files);
     let mut bench = |part: &str, run: &mut dyn FnMut(&mut criterion::Bencher<'_>)| {
         criterion.bench_function(&format!("{part}/{name}"), |bencher| run(bencher));
@@ -96,14 +84,6 @@ fn model(criterion: &mut Criterion, name: &str, folder: &Path) {
         b.iter_batched(
             || graph.clone(),
             |graph| passed(&passes, graph),
-            BatchSize::SmallInput,
-        );
-    });
-    bench("passes of prompts", &mut |b| {
-        let copy = || optimized.clone();
-        b.iter_batched(
-            copy,
-            |graph| prefill_passed(&passes, graph),
             BatchSize::SmallInput,
         );
     });

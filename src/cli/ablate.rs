@@ -234,7 +234,7 @@ fn leave_one_out(
         .enumerate()
         .map(|(at, (pass, variant))| Without {
             pass,
-            steps: variant.model.compiled().plan.decode().steps().len(),
+            steps: variant.model.compiled().plan.step().steps().len(),
             prompt_per_second: 1.0 / median(&prompts[at]),
             tokens_per_second: 1.0 / median(&generated[at]),
             prompt_gain: ratio(&prompts[at], &prompts[0]),

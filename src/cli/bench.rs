@@ -351,7 +351,7 @@ fn context(
 
 /// Elements of all tensors that the model reads.
 fn parameters(model: &Model) -> usize {
-    let graph = &model.compiled().decode;
+    let graph = &model.compiled().graph;
     let weights = graph
         .ids()
         .filter(|&id| matches!(graph.node(id).kind, Kind::Weight(_)));

@@ -183,7 +183,7 @@ fn prompt_rows(
     match rows.len() == expected.rows.len() {
         true => Ok(Prompt::Finite(rows)),
         false => error(format!(
-            "the model returned {} numbers instead of {} rows of {}: its graph leaves out rows, as dumps of the prefill graph do",
+            "the model returned {} numbers instead of {} rows of {}: its graph leaves out rows",
             rows.len(),
             expected.input_ids.len(),
             expected.width

@@ -20,9 +20,6 @@ pub struct Arguments {
     /// The last pass to run; `none` (or `load`) prints the graph as loaded [default: all passes run]
     #[arg(long, value_name = "PASS")]
     after: Option<String>,
-    /// The steps whose graph is printed
-    #[arg(long, value_enum, default_value_t = Step::Prefill)]
-    step: Step,
     /// The format
     #[arg(long, value_enum, default_value_t = Format::Ron)]
     format: Format,
@@ -31,14 +28,6 @@ pub struct Arguments {
     /// Write to this file instead of stdout
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Step {
-    /// Steps of one token
-    Decode,
-    /// Steps of many tokens
-    Prefill,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -64,27 +53,23 @@ pub fn dump(arguments: Arguments) -> Result<(), Failure> {
         }
     };
     let (files, compiled) = compile_model(&arguments.model.only()?.source()?, &options)?;
-    let (graph, step) = match arguments.step {
-        Step::Decode => (&compiled.decode, "decode"),
-        Step::Prefill => (&compiled.prefill, "prefill"),
-    };
     let without = match arguments.graph.without.as_slice() {
         [] => String::new(),
         names => format!(", without {}", names.join(", ")),
     };
     let header = format!(
-        "{} ({}), {step} graph {when}{without}",
+        "{} ({}), graph {when}{without}",
         files.path.display(),
         compiled.graph_file
     );
     let body = match arguments.format {
         Format::Ron => print_ignoring(
-            graph,
+            &compiled.graph,
             files.config.kind().name(),
             &compiled.ignore,
             &read_keys(&files.graph, &files.config)?,
         ),
-        Format::Dot => print_dot(graph),
+        Format::Dot => print_dot(&compiled.graph),
     };
     // Both languages have this kind of comment; the contents of a path or name must not end it.
     let header = header.replace(char::is_control, " ");

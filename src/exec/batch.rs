@@ -116,11 +116,11 @@ impl Batch<'_> {
 
     /// Whether `plan` is for it.
     pub(super) fn check(&self, plan: &ModelPlan) -> Result<(), BatchError> {
-        let (tokens, most) = (self.tokens(), plan.prefill().tokens());
+        let (tokens, most) = (self.tokens(), plan.step().tokens());
         if tokens == 0 || tokens > most.max(1) {
             return Err(BatchError::Tokens { tokens, most });
         }
-        let (rows, (least, most)) = (self.rows, plan.for_tokens(tokens).wanted_rows(tokens));
+        let (rows, (least, most)) = (self.rows, plan.step().wanted_rows(tokens));
         if rows < least || rows > most {
             return Err(BatchError::Rows {
                 rows,

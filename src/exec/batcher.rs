@@ -119,8 +119,8 @@ pub struct Batcher {
     /// Pages promised to all.
     promised: usize,
     vocabulary: usize,
-    /// Tokens and rows of the last step.
-    last: (usize, usize),
+    /// Rows of the last step's outputs.
+    last_rows: usize,
 }
 
 impl fmt::Debug for Batcher {
@@ -166,7 +166,7 @@ impl Batcher {
             opened: 0,
             promised: 0,
             vocabulary,
-            last: (0, 0),
+            last_rows: 0,
             executor,
         })
     }
@@ -306,7 +306,7 @@ impl Batcher {
             }
         }
         self.sequences.clear();
-        let room = room.clamp(1, plan.prefill().tokens());
+        let room = room.clamp(1, plan.step().tokens());
         let (sequences, pages, slots) = (&mut self.sequences, &self.pages, &self.slots);
         schedule(&mut self.waiting, room, |slot, count| {
             let start = sequences.last().map_or(0, |last: &Sequence| last.end);
@@ -332,7 +332,7 @@ impl Batcher {
         self.write_inputs(plan);
         let batch = Batch {
             sequences: &self.sequences,
-            rows: self.last.1,
+            rows: self.last_rows,
             pages: &self.pages,
         };
         let tokens = batch.tokens();
@@ -354,7 +354,7 @@ impl Batcher {
     /// Write ids, positions and wanted rows of the step, and note which row is whose.
     fn write_inputs(&mut self, plan: &ModelPlan) {
         let tokens = self.sequences.last().map_or(0, |last| last.end);
-        let plan = plan.for_tokens(tokens);
+        let plan = plan.step();
         self.rows.clear();
         for sequence in &self.sequences {
             let state = &mut self.slots[self.pages.slot(sequence.table)];
@@ -376,7 +376,7 @@ impl Batcher {
         }
         let rows = self.rows.iter().copied();
         write_numbers(&mut self.arena, plan.wanted(), 0, rows);
-        self.last = (tokens, plan.wanted().map_or(tokens, |_| self.rows.len()));
+        self.last_rows = plan.wanted().map_or(tokens, |_| self.rows.len());
     }
 
     /// Note for which sequences the logits of the step are not finite.
@@ -404,13 +404,12 @@ impl Batcher {
 
     /// A row of the first output of the last step.
     fn row(&self, row: usize) -> &[f32] {
-        let (tokens, rows) = self.last;
-        let plan = self.executor.plan().for_tokens(tokens);
+        let plan = self.executor.plan().step();
         let Some(slot) = plan.outputs().first() else {
             return &[];
         };
         let width = self.logits_width();
-        let all = floats(&self.arena, slot, rows * width);
+        let all = floats(&self.arena, slot, self.last_rows * width);
         &all[row * width..(row + 1) * width]
     }
 

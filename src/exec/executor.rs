@@ -83,6 +83,8 @@ pub enum Ended {
 struct Run<'a> {
     executor: &'a Executor,
     plan: &'a StepPlan,
+    /// Threads that run it.
+    threads: usize,
     arena: &'a Arena,
     frames: &'a Frames,
     batch: Batch<'a>,
@@ -182,17 +184,18 @@ impl Executor {
         if expected != found {
             return Err(BatchError::Arena { expected, found });
         }
-        let plan = self.plan.for_tokens(batch.tokens());
+        let plan = self.plan.step();
         let run = Run {
             executor: self,
             plan,
+            threads: plan.threads(batch.tokens()),
             arena,
             frames,
             batch,
             cancel,
             stopped: AtomicBool::new(false),
         };
-        match plan.threads() {
+        match run.threads {
             1 => run_alone(&run),
             _ => self.pool.run(&run),
         }
@@ -266,7 +269,7 @@ impl Run<'_> {
             cache: step.cache().map(|cache| self.cache(cache)),
             piece: 0,
             pieces: 1,
-            threads: self.plan.threads(),
+            threads: self.threads,
             kept: Cell::new(NOTHING_KEPT),
             tokens: self.batch.tokens(),
             sequences: self.batch.sequences,

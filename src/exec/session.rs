@@ -19,11 +19,7 @@ use super::step_io::{check_known, floats, write_numbers};
 use crate::kernels::call::Sequence;
 use crate::kernels::finite::{NonFinite, non_finite};
 use crate::kernels::float_environment::FloatEnvironment;
-use crate::plan::StepPlan;
 use crate::types::StepSize;
-
-/// Rows that a step of one sequence wants: the last token's.
-const WANTED: usize = 1;
 
 /// Which tokens' rows a prompt may take from earlier ones.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -119,7 +115,7 @@ impl Session {
 
     /// The most tokens of a step.
     pub fn chunk(&self) -> usize {
-        self.executor.plan().prefill().tokens()
+        self.executor.plan().step().tokens()
     }
 
     /// Process a prompt, or more of one, chunk by chunk. Gives the logits as [`Session::logits`] does.
@@ -197,7 +193,7 @@ impl Session {
     /// If the model is not bidirectional, a text is empty or has unknown tokens, or they don't fit in one step.
     pub fn encode(&mut self, texts: &[&[u32]]) -> Result<Encoded<'_>, StepError> {
         let plan = self.executor.plan();
-        let (context, chunk) = (plan.options().context, plan.prefill().tokens());
+        let (context, chunk) = (plan.options().context, plan.step().tokens());
         if texts.is_empty() || texts.iter().any(|text| text.is_empty()) {
             return Err(StepError::Empty);
         }
@@ -280,7 +276,7 @@ impl Session {
             });
         }
         check_known(tokens, self.vocabulary)?;
-        let chunk = plan.prefill().tokens();
+        let chunk = plan.step().tokens();
         if whole {
             if tokens.len() > chunk {
                 return Err(StepError::NotWhole {
@@ -356,7 +352,7 @@ impl Session {
     /// then forgotten, and there are no outputs.
     fn check_finite(&mut self, past: usize) -> Result<(), StepError> {
         let _environment = FloatEnvironment::set_default();
-        let plan = self.executor.plan().for_tokens(self.last_step);
+        let plan = self.executor.plan().step();
         for (number, slot) in plan.outputs().iter().enumerate() {
             let values = self.output(number);
             let Some(NonFinite { first, .. }) = non_finite(values) else {
@@ -395,11 +391,12 @@ impl Session {
         self.reused
     }
 
-    /// Rows of outputs of a step of that many tokens: the last token's, or all where the plan computes all.
+    /// Rows of outputs of a step of that many tokens: the last token's, or all where the plan gives all.
     fn rows_of(&self, tokens: usize) -> usize {
-        let plan = self.executor.plan().for_tokens(tokens);
-        let (least, most) = plan.wanted_rows(tokens);
-        WANTED.clamp(least, most)
+        let plan = self.executor.plan();
+        let wanted = if plan.gives_all_rows() { tokens } else { 1 };
+        let (least, most) = plan.step().wanted_rows(tokens);
+        wanted.clamp(least, most)
     }
 
     /// How large the last step was.
@@ -411,17 +408,17 @@ impl Session {
         }
     }
 
-    /// Writes the ids and positions of the tokens from `past` on, which are a step, and that the last one's outputs are
-    /// wanted.
+    /// Writes the ids and positions of the tokens from `past` on, which are a step, and whose outputs are wanted: those of
+    /// the last ones.
     fn write_inputs(&mut self, past: usize) {
         let tokens = &self.tokens[past..];
-        let plan = self.executor.plan().for_tokens(tokens.len());
-        let (rows, last) = (self.rows_of(tokens.len()), tokens.len() - 1);
+        let plan = self.executor.plan().step();
+        let wanted = tokens.len() - self.rows_of(tokens.len())..tokens.len();
         let arena = &mut self.arena;
         // Ids are below the vocabulary and positions below the context, which both fit.
         let ids = tokens.iter().map(|&token| token as usize);
         write_numbers(arena, plan.token_ids(), 0, ids);
-        write_numbers(arena, plan.wanted(), 0, std::iter::repeat_n(last, rows));
+        write_numbers(arena, plan.wanted(), 0, wanted);
         for sequence in &self.sequences {
             let positions = sequence.past..sequence.positions();
             write_numbers(arena, plan.positions(), sequence.start, positions);
@@ -447,7 +444,7 @@ impl Session {
 
     /// An output of the last step by its place in the graph file; empty before the first step.
     pub fn output(&self, number: usize) -> &[f32] {
-        let plan: &StepPlan = self.executor.plan().for_tokens(self.last_step);
+        let plan = self.executor.plan().step();
         let Some(slot) = plan.outputs().get(number).filter(|_| self.last_step > 0) else {
             return &[];
         };

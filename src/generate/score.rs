@@ -183,7 +183,7 @@ impl Model {
             let mut done = 0;
             let mut each = |logits: &[f32]| {
                 let rows = logits.chunks_exact(width);
-                let expected = (read.len() - done).min(self.compiled().plan.prefill().tokens());
+                let expected = (read.len() - done).min(self.compiled().plan.step().tokens());
                 if rows.len() != expected {
                     failed = failed.take().or(Some(ScoreError::LastRowOnly));
                     return;

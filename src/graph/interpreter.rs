@@ -66,15 +66,10 @@ impl<'g> Interpreter<'g> {
         })
     }
 
-    /// Run one step over `tokens`, of which the last one's outputs are wanted; gives the graph's outputs.
+    /// Run one step over `tokens`, all of whose outputs are wanted; gives the graph's outputs.
     pub fn step(&mut self, tokens: &[i32]) -> Vec<Tensor> {
-        let last: Vec<i32> = tokens
-            .len()
-            .checked_sub(1)
-            .into_iter()
-            .map(|t| t as i32)
-            .collect();
-        self.step_wanting(tokens, &last)
+        let all: Vec<i32> = (0..tokens.len()).map(|t| t as i32).collect();
+        self.step_wanting(tokens, &all)
     }
 
     /// Run one step over `tokens`, of which the outputs of those at the numbers `wanted` are wanted, each below the tokens'

@@ -4,6 +4,7 @@
 //! again, and DOT), and the [`interpreter`], the oracle that runs any graph. What is absent: what an op means (`ops/`), how
 //! files become graphs (`architecture/`), and which changes are good (`rewrite/`, `transform/`).
 
+mod bidirectional;
 mod by_value;
 #[cfg(feature = "internals")]
 mod dot;
@@ -18,6 +19,7 @@ mod store;
 mod topological_order;
 mod verify;
 
+pub use bidirectional::{is_bidirectional, keeps_sequences_apart};
 pub use by_value::ByValue;
 #[cfg(feature = "internals")]
 pub use dot::print_dot;

@@ -11,12 +11,12 @@ use crate::architecture::expand::expand;
 use crate::architecture::parameters::{ParameterSource, SourceKind};
 use crate::architecture::used::CONTEXT;
 use crate::exec::machine;
-use crate::graph::{Graph, Kind, Name, verify};
+use crate::graph::{Graph, Kind, Name, is_bidirectional, keeps_sequences_apart, verify};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::simd::Isa;
 use crate::language::diagnostics::{Position, Problem, Problems};
 use crate::language::value::Value;
-use crate::plan::{ModelPlan, PlanOptions, is_bidirectional, keeps_sequences_apart};
+use crate::plan::{ModelPlan, PlanOptions};
 use crate::rewrite::{PassOptions, Passes, Report};
 use crate::transform::Settings;
 use crate::types::StepSize;
@@ -48,10 +48,8 @@ pub struct Compiled {
     /// The model's parameters.
     #[cfg_attr(not(feature = "internals"), allow(dead_code))] // Shown by the program.
     pub params: BTreeMap<String, Value>,
-    /// The graph that steps of one token run.
-    pub decode: Graph,
-    /// The graph that prompt steps run: the same, without rows that are not needed.
-    pub prefill: Graph,
+    /// The graph that every step runs, after the passes.
+    pub graph: Graph,
     /// What the passes did.
     pub report: Report,
     /// The plan.
@@ -80,10 +78,10 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
     };
     let expanded = expand(&files.graph, &files.config, &has)?;
     let mut warnings = files.warnings()?;
-    let mut decode = bind(&files.graph.file, &expanded, headers.as_ref())?;
-    decode.edit().sweep();
-    verify(&decode)?;
-    let limits = limits(&decode).map_err(|unbounded| {
+    let mut graph = bind(&files.graph.file, &expanded, headers.as_ref())?;
+    graph.edit().sweep();
+    verify(&graph)?;
+    let limits = limits(&graph).map_err(|unbounded| {
         let problem = |(node, message): (Name, String)| {
             let flat = expanded
                 .nodes
@@ -114,13 +112,8 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
             weights: options.weights,
         },
     };
-    let mut report = passes.run(&mut decode, &pass_options)?;
-    let mut prefill = decode.clone();
-    // If tokens see later tokens, the outputs of all tokens are wanted.
-    let bidirectional = is_bidirectional(&decode);
-    if options.logits == Logits::Last && !bidirectional {
-        report.append(passes.run_prefill(&mut prefill, &pass_options)?);
-    }
+    let report = passes.run(&mut graph, &pass_options)?;
+    let bidirectional = is_bidirectional(&graph);
     let stated = stated_context(&files.config, &expanded.params)?;
     let context = context(stated, limits.positions, options)?;
     if let Some(stated) = stated.filter(|stated| *stated < context) {
@@ -131,7 +124,7 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
             stated,
         });
     }
-    let together = bidirectional && keeps_sequences_apart(&prefill);
+    let together = bidirectional && keeps_sequences_apart(&graph);
     let default_chunk = match (bidirectional, together, options.logits) {
         (true, true, _) => context.max(DEFAULT_CHUNK),
         (true, false, _) => context,
@@ -156,14 +149,16 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         });
     }
     let plan = ModelPlan::new(
-        &decode,
-        &prefill,
+        &graph,
         PlanOptions {
             context,
             chunk,
             sequences: options.sequences.max(1),
-            // The last token's of each sequence.
-            rows: options.sequences.max(1),
+            rows: match options.logits {
+                // The last token's of each sequence.
+                Logits::Last => Some(options.sequences.max(1)),
+                Logits::All => None,
+            },
             threads: threads(options)?,
             fewer_threads: options.threads.is_none(),
             isa: isa(options)?,
@@ -172,19 +167,18 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
             prefix_cache: options.prefix_cache,
         },
     )?;
-    let weight_bytes = decode
+    let weight_bytes = graph
         .ids()
-        .filter(|&id| matches!(decode.node(id).kind, Kind::Weight(_)));
+        .filter(|&id| matches!(graph.node(id).kind, Kind::Weight(_)));
     let weight_bytes = weight_bytes
-        .map(|id| decode.ty(id.into()).bytes(StepSize::ONE))
+        .map(|id| graph.ty(id.into()).bytes(StepSize::ONE))
         .sum();
     let (eos, bos) = (files.config.eos_tokens(), files.config.bos_token());
     Ok(Compiled {
         graph_file: files.graph.file.clone(),
         ignore: expanded.ignore,
         params: expanded.params,
-        decode,
-        prefill,
+        graph,
         report,
         plan: Arc::new(plan),
         vocabulary: limits.vocabulary.unwrap_or(i32::MAX as usize),

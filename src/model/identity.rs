@@ -7,6 +7,7 @@ use crate::exec::saved::{Identity, LazyIdentity};
 use crate::files::digest::Digest;
 use crate::files::weight_files::{WeightFiles, WeightFilesError};
 use crate::graph::{Kind, print};
+use crate::transform::every_row;
 
 /// Tensors of up to this many bytes are read whole.
 const WHOLE: usize = 4096;
@@ -22,15 +23,16 @@ pub(super) fn identity(compiled: Arc<Compiled>, files: WeightFiles) -> LazyIdent
 
 /// The properties that tell two models apart:
 ///
-/// - `graph`: the text of the graph that steps of one token run, after the passes: its ops, attributes, names and shapes,
-///   and the names, shapes and types of its weights.
+/// - `graph`: the text of the graph after the passes, with every row computed: which rows a caller wants does not matter to
+///   its sessions. Its ops, attributes, names and shapes, and the names, shapes and types of its weights.
 /// - `weights`: for each tensor that this graph reads, its name, its type and shape in the file, its size, and its bytes:
 ///   all bytes of a tensor of up to 4096 bytes, else four parts of 256 bytes, spread evenly. Files that differ only elsewhere
 ///   count as the same.
 ///
 /// - `caches`: for each layer's cache its name, heads, head_dim, window and type of elements.
 fn find(compiled: &Compiled, files: &WeightFiles) -> Result<Identity, WeightFilesError> {
-    let graph = &compiled.decode;
+    let whole = every_row(&compiled.graph);
+    let graph = whole.as_ref().unwrap_or(&compiled.graph);
     let mut text = Digest::default();
     text.add(print(graph, compiled.source.name()).as_bytes());
     let mut weights = Digest::default();

@@ -138,7 +138,7 @@ impl Model {
             None => ControlFlow::Continue(()),
         };
         let load = || {
-            let (graph, needs) = (&compiled.prefill, compiled.plan.weights());
+            let (graph, needs) = (&compiled.graph, compiled.plan.weights());
             weights::load(graph, needs, &weight_files, threads, &progress)
         };
         #[cfg(not(feature = "tokenizer"))]

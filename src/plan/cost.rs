@@ -1,4 +1,4 @@
-//! The cost model: whether a step gains from all threads.
+//! The cost model: which steps gain from all threads.
 //!
 //! It weighs what a second thread saves, half of the arithmetic, against what it costs, a meeting after each step.
 //! Both are estimates of a machine of today; they decide about time alone, never about bits.
@@ -15,8 +15,8 @@ const OPERATIONS_PER_NANOSECOND: f64 = 50.0;
 /// smallest models would be split in vain; with ten times as much, models that gain by half would not be.
 const MEETING: f64 = 250.0;
 
-/// How many threads should run a step of `tokens` tokens: one or `most`.
-pub(super) fn threads(steps: &[Step], weights: &[WeightNeed], tokens: usize, most: usize) -> usize {
+/// From how many tokens on a step gains from all of `most` threads; with fewer tokens, one thread is faster.
+pub(super) fn all_threads_from(steps: &[Step], weights: &[WeightNeed], most: usize) -> usize {
     let bytes: usize = steps
         .iter()
         .flat_map(|step| &step.inputs)
@@ -30,8 +30,13 @@ pub(super) fn threads(steps: &[Step], weights: &[WeightNeed], tokens: usize, mos
         .sum();
     let reading = bytes as f64 / BYTES_PER_NANOSECOND;
     // Narrower weights take less arithmetic too: blocks are multiplied in wider groups.
-    let computing = bytes as f64 / 4.0 * tokens as f64 / OPERATIONS_PER_NANOSECOND;
-    let alone = reading.max(computing);
-    let together = alone / most as f64 + MEETING * steps.len() as f64;
-    if together < alone { most } else { 1 }
+    let computing_a_token = bytes as f64 / 4.0 / OPERATIONS_PER_NANOSECOND;
+    // All threads are faster where `alone / most + meetings < alone`.
+    let meetings = MEETING * steps.len() as f64;
+    let enough = meetings / (1.0 - 1.0 / most as f64);
+    if reading > enough {
+        return 0;
+    }
+    // The cast saturates: a model without weights, or one thread, gains from no number of tokens.
+    ((enough / computing_a_token).floor() as usize).saturating_add(1)
 }

@@ -11,7 +11,7 @@ use crate::graph::{Class, Graph, NodeId, Order, Value};
 use crate::kernels::call::BoundKernel;
 use crate::ops::{Read, View, WeightForm};
 
-/// What every step size of a graph shares while it is scheduled.
+/// A graph while it is scheduled.
 pub(super) struct Scheduler<'a> {
     pub graph: &'a Graph,
     pub order: Order,

@@ -1,14 +1,12 @@
-//! The whole plan: the step sizes, and the regions of the one arena that they share.
+//! The whole plan: the steps, and the regions of the one arena that all sizes of steps share.
 
-use super::bidirectional::{is_bidirectional, keeps_sequences_apart};
 use super::defect::PlanDefect;
 use super::draft::Scheduler;
 use super::model_plan::ModelPlan;
 use super::options::PlanOptions;
-use super::place::Placement;
 use super::regions::{Cache, Regions};
 use super::verify::verify;
-use crate::graph::Graph;
+use crate::graph::{Graph, is_bidirectional, keeps_sequences_apart};
 use crate::kernels::kv_cache::{KEY_BLOCK, KvLayout};
 use crate::types::{ALIGNMENT, Dim, Type};
 
@@ -38,42 +36,26 @@ pub enum PlanError {
 }
 
 impl ModelPlan {
-    /// Plan a model's graphs, and verify the plan. `prefill` is `decode` after further passes: nodes that both have
-    /// are the same, and so is the order of those with state.
-    pub fn new(
-        decode: &Graph,
-        prefill: &Graph,
-        options: PlanOptions,
-    ) -> Result<ModelPlan, PlanError> {
+    /// Plan a model's graph, and verify the plan.
+    pub fn new(graph: &Graph, options: PlanOptions) -> Result<ModelPlan, PlanError> {
         let too_large = || PlanError::TooLarge {
             context: options.context,
             chunk: options.chunk,
         };
-        let graphs = (decode, prefill);
-        let bidirectional = is_bidirectional(graphs.0);
-        let sequences = match (keeps_sequences_apart(graphs.1), bidirectional) {
+        let bidirectional = is_bidirectional(graph);
+        let sequences = match (keeps_sequences_apart(graph), bidirectional) {
             (true, true) => options.chunk.max(1),
             (true, false) => options.sequences.clamp(1, options.chunk.max(1)),
             (false, _) => 1,
         };
-        let mut scheduler = Scheduler::new(graphs.0, Vec::new());
-        let decode = scheduler.plan(1, &options).map_err(PlanError::Node)?;
-        let mut scheduler = Scheduler::new(graphs.1, scheduler.weights);
-        let prefill = scheduler
-            .plan(options.chunk.max(1), &options)
-            .map_err(PlanError::Node)?;
-        let graph = graphs.1;
-        let bytes = |placement: &Placement| {
-            (placement.bytes < isize::MAX as usize / 2).then_some(placement.bytes)
-        };
-        let activations = bytes(&decode.placement)
-            .zip(bytes(&prefill.placement))
-            .map(|(a, b)| a.max(b));
-        let activations = activations
-            .ok_or_else(too_large)?
-            .next_multiple_of(THREAD_ALIGNMENT);
-        let steps = decode.steps.iter().chain(&prefill.steps);
-        let scratch_floats = steps.map(|s| s.scratch).max().unwrap_or(0);
+        let mut scheduler = Scheduler::new(graph);
+        let step = scheduler.plan(&options).map_err(PlanError::Node)?;
+        let activations = step.placement.bytes;
+        if activations >= isize::MAX as usize / 2 {
+            return Err(too_large());
+        }
+        let activations = activations.next_multiple_of(THREAD_ALIGNMENT);
+        let scratch_floats = step.steps.iter().map(|s| s.scratch).max().unwrap_or(0);
         let scratch_per_thread = scratch_floats
             .checked_mul(size_of::<f32>())
             .and_then(|bytes| bytes.checked_next_multiple_of(THREAD_ALIGNMENT))
@@ -122,8 +104,7 @@ impl ModelPlan {
             scratch_per_thread,
         };
         let plan = ModelPlan {
-            decode,
-            prefill,
+            step,
             regions,
             caches,
             weights: scheduler.weights,
@@ -131,7 +112,7 @@ impl ModelPlan {
             sequences,
             options,
         };
-        verify(graphs.0, graphs.1, &plan)?;
+        verify(graph, &plan)?;
         Ok(plan)
     }
 }

@@ -8,7 +8,6 @@
 
 mod alias;
 mod alive;
-mod bidirectional;
 mod cost;
 mod defect;
 mod draft;
@@ -22,7 +21,6 @@ mod schedule;
 mod step;
 mod verify;
 
-pub use bidirectional::{is_bidirectional, keeps_sequences_apart};
 pub use defect::PlanDefect;
 pub use layout::PlanError;
 pub use model_plan::ModelPlan;

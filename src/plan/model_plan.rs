@@ -9,8 +9,7 @@ use crate::types::{Dim, StepSize};
 ///
 /// A plan was verified when it was made, and cannot be changed.
 pub struct ModelPlan {
-    pub(super) decode: StepPlan,
-    pub(super) prefill: StepPlan,
+    pub(super) step: StepPlan,
     pub(super) regions: Regions,
     pub(super) caches: Vec<Cache>,
     pub(super) weights: Vec<WeightNeed>,
@@ -20,14 +19,9 @@ pub struct ModelPlan {
 }
 
 impl ModelPlan {
-    /// Steps of one token.
-    pub fn decode(&self) -> &StepPlan {
-        &self.decode
-    }
-
-    /// Steps of up to a chunk of tokens.
-    pub fn prefill(&self) -> &StepPlan {
-        &self.prefill
+    /// What every step runs, whether it reads one token or a chunk of them.
+    pub fn step(&self) -> &StepPlan {
+        &self.step
     }
 
     /// The arena.
@@ -76,7 +70,7 @@ impl ModelPlan {
             sequences: self.texts(),
             held: self.caches.len(),
             pages: self.regions.pages,
-            frames: FrameSizes::of([&self.decode, &self.prefill]),
+            frames: FrameSizes::of(&self.step),
         }
     }
 
@@ -93,23 +87,14 @@ impl ModelPlan {
 
     /// Elements of a row of the first output, which of a language model are its logits; 0 where there is none.
     pub fn logits_width(&self) -> usize {
-        let output = self.decode.outputs.first();
+        let output = self.step.outputs.first();
         let width = output.and_then(|slot| slot.ty.width());
         width.map_or(0, |width| width.resolve(StepSize::ONE))
     }
 
-    /// Whether a prompt step gives something for each of its tokens, and not for the last alone.
+    /// Whether every step gives something for each of its tokens, and not for the wanted ones alone.
     pub fn gives_all_rows(&self) -> bool {
-        let mut outputs = self.prefill.outputs.iter();
-        outputs.any(|slot| slot.ty.shape.contains(&Dim::Tokens))
-    }
-
-    /// The plan for a step of that many tokens.
-    pub fn for_tokens(&self, tokens: usize) -> &StepPlan {
-        if tokens == 1 {
-            &self.decode
-        } else {
-            &self.prefill
-        }
+        let mut outputs = self.step.outputs.iter();
+        self.options.rows.is_none() || outputs.any(|slot| slot.ty.shape.contains(&Dim::Tokens))
     }
 }

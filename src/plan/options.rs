@@ -12,8 +12,8 @@ pub struct PlanOptions {
     pub chunk: usize,
     /// The most sequences of a step, where an engine runs several of a model that reads token by token.
     pub sequences: usize,
-    /// The most rows whose outputs are wanted of a step.
-    pub rows: usize,
+    /// The most rows whose outputs are wanted of a step; with `None`, every row is wanted.
+    pub rows: Option<usize>,
     /// Threads that run a step.
     pub threads: usize,
     /// Whether a step may run on one thread alone where the others would slow it down.
@@ -29,11 +29,12 @@ pub struct PlanOptions {
 }
 
 impl PlanOptions {
-    /// The largest step of `tokens` tokens: it wants no more rows than it has.
-    pub(super) fn largest(&self, tokens: usize) -> StepSize {
+    /// The largest step: it wants no more rows than it has tokens.
+    pub(super) fn largest(&self) -> StepSize {
+        let tokens = self.chunk.max(1);
         StepSize {
             tokens,
-            rows: self.rows.min(tokens),
+            rows: self.rows.map_or(tokens, |rows| rows.min(tokens)),
             context: self.context,
         }
     }

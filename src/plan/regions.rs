@@ -115,15 +115,13 @@ pub struct FrameSizes {
 }
 
 impl FrameSizes {
-    /// What the steps of `plans` need.
-    pub(super) fn of(plans: [&StepPlan; 2]) -> FrameSizes {
+    /// What the steps of `plan` need.
+    pub(super) fn of(plan: &StepPlan) -> FrameSizes {
         let mut frames = FrameSizes::default();
-        for plan in plans {
-            for step in plan.steps.iter().filter(|step| step.has_many_operands()) {
-                frames.threads = frames.threads.max(plan.threads);
-                frames.inputs = frames.inputs.max(step.inputs.len());
-                frames.outputs = frames.outputs.max(step.outputs.len());
-            }
+        for step in plan.steps.iter().filter(|step| step.has_many_operands()) {
+            frames.threads = plan.threads;
+            frames.inputs = frames.inputs.max(step.inputs.len());
+            frames.outputs = frames.outputs.max(step.outputs.len());
         }
         frames
     }

@@ -35,10 +35,8 @@ pub struct MemoryReport {
     pub dense_weights: usize,
     /// Bytes of tables read where the file has them.
     pub mapped_weights: usize,
-    /// Steps of one token.
-    pub decode: StepReport,
-    /// Steps of up to a chunk of tokens.
-    pub prefill: StepReport,
+    /// What every step runs.
+    pub step: StepReport,
     /// Bytes of the activations region.
     pub activations: usize,
     /// Bytes of scratch, all threads together.
@@ -72,15 +70,17 @@ pub struct MemoryReport {
     pub total: usize,
 }
 
-/// The activations of one step size.
+/// The steps of a plan, and their activations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct StepReport {
     /// The most tokens of a step.
     pub tokens: usize,
-    /// Threads that run a step: one where more would slow it down.
-    pub threads: usize,
-    /// How many steps run.
+    /// Threads that run a step of one token: one where more would slow it down.
+    pub decode_threads: usize,
+    /// Threads that run a step of the most tokens.
+    pub prefill_threads: usize,
+    /// How many kernels run in a step, one after the other.
     pub steps: usize,
     /// Bytes used.
     pub bytes: usize,
@@ -94,7 +94,8 @@ impl StepReport {
     fn new(plan: &StepPlan) -> Self {
         StepReport {
             tokens: plan.size.tokens,
-            threads: plan.threads,
+            decode_threads: plan.threads(1),
+            prefill_threads: plan.threads(plan.size.tokens),
             steps: plan.steps.len(),
             bytes: plan.placement.bytes,
             lower_bound: plan.placement.lower_bound,
@@ -142,8 +143,7 @@ impl MemoryReport {
             packed_weights: sum(&[WeightForm::Packed, WeightForm::Quantized]),
             dense_weights: sum(&[WeightForm::Constant]),
             mapped_weights: sum(&[WeightForm::Table]),
-            decode: StepReport::new(&plan.decode),
-            prefill: StepReport::new(&plan.prefill),
+            step: StepReport::new(&plan.step),
             activations: plan.regions.activations,
             scratch: plan.regions.scratch,
             kv_cache: plan.regions.kv_cache(),
@@ -232,18 +232,27 @@ impl fmt::Display for MemoryReport {
             line(f, "tokenizer (an estimate)", self.tokenizer_estimate)?;
         }
         line(f, "total in memory", self.total)?;
-        for (name, step) in [("decode", &self.decode), ("prefill", &self.prefill)] {
-            writeln!(
-                f,
-                "\n{name}: {} steps of up to {} tokens on {} threads",
-                step.steps, step.tokens, step.threads
-            )?;
-            line(f, "  activations", step.bytes)?;
-            line(f, "  lower bound (most live at once)", step.lower_bound)?;
-            writeln!(f, "  distance to it {:>34.2} %", step.distance())?;
-            line(f, "  without any reuse", step.without_reuse)?;
-        }
-        Ok(())
+        let step = &self.step;
+        writeln!(
+            f,
+            "\n{} steps for up to {} tokens; {} for one token, {} for the most",
+            step.steps,
+            step.tokens,
+            threads(step.decode_threads),
+            threads(step.prefill_threads)
+        )?;
+        line(f, "  activations", step.bytes)?;
+        line(f, "  lower bound (most live at once)", step.lower_bound)?;
+        writeln!(f, "  distance to it {:>34.2} %", step.distance())?;
+        line(f, "  without any reuse", step.without_reuse)
+    }
+}
+
+/// A number of threads in words.
+fn threads(count: usize) -> String {
+    match count {
+        1 => "1 thread".to_string(),
+        count => format!("{count} threads"),
     }
 }
 

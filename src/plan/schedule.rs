@@ -3,6 +3,7 @@
 //! Every step is one phase: threads do its pieces together, and the next begins when all are done. An op with several
 //! kernels gives several steps.
 
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::alias::Classes;
@@ -16,13 +17,8 @@ use crate::ops::{Lowering, WeightForm};
 use crate::types::{ALIGNMENT, DType, StepSize, Type};
 
 impl<'a> Scheduler<'a> {
-    /// For `graph`, with the weights that an earlier plan of the same nodes needs.
-    pub fn new(graph: &'a Graph, weights: Vec<WeightNeed>) -> Self {
-        let weight_index = weights
-            .iter()
-            .enumerate()
-            .map(|(i, w)| ((w.value, w.form), i))
-            .collect();
+    /// For `graph`, before anything is scheduled.
+    pub fn new(graph: &'a Graph) -> Self {
         let order = graph.order();
         let has_state = |id: &NodeId| graph.node(*id).op().is_some_and(|op| op.has_state());
         let stateful = order.iter().copied().filter(has_state).collect();
@@ -31,8 +27,8 @@ impl<'a> Scheduler<'a> {
             graph,
             order,
             classes,
-            weights,
-            weight_index,
+            weights: Vec::new(),
+            weight_index: FxHashMap::default(),
             stateful,
         }
     }
@@ -158,11 +154,11 @@ impl<'a> Scheduler<'a> {
         index
     }
 
-    /// The plan for steps of up to `tokens` tokens.
-    pub fn plan(&mut self, tokens: usize, options: &PlanOptions) -> Result<StepPlan, String> {
+    /// The plan for steps of up to a chunk of tokens.
+    pub fn plan(&mut self, options: &PlanOptions) -> Result<StepPlan, String> {
         self.check_outputs()?;
         self.check_types()?;
-        let size = options.largest(tokens);
+        let size = options.largest();
         let drafts = self.drafts(size, options)?;
         let classes = Classes::find(self, &drafts, options.in_place);
         let bytes_of = |value: Value| self.graph.ty(value).bytes(size);
@@ -233,14 +229,14 @@ impl<'a> Scheduler<'a> {
             .iter()
             .filter_map(|&v| slot(v))
             .collect();
-        let threads = if options.fewer_threads {
-            cost::threads(&steps, &self.weights, tokens, options.threads)
-        } else {
-            options.threads
+        let all_threads_from = match options.fewer_threads {
+            true => cost::all_threads_from(&steps, &self.weights, options.threads),
+            false => 0,
         };
         Ok(StepPlan {
             size,
-            threads,
+            threads: options.threads,
+            all_threads_from,
             steps,
             token_ids,
             positions,

@@ -149,11 +149,13 @@ impl Step {
     }
 }
 
-/// The plan of one step size.
+/// The steps of a graph, for any number of tokens up to the largest.
 pub struct StepPlan {
     /// The largest step.
     pub(super) size: StepSize,
     pub(super) threads: usize,
+    /// The fewest tokens of a step that all threads run.
+    pub(super) all_threads_from: usize,
     pub(super) steps: Vec<Step>,
     pub(super) token_ids: Option<Slot>,
     pub(super) positions: Option<Slot>,
@@ -181,9 +183,12 @@ impl StepPlan {
         }
     }
 
-    /// Threads that run a step.
-    pub fn threads(&self) -> usize {
-        self.threads
+    /// Threads that run a step of `tokens` tokens: one where more would slow it down.
+    pub fn threads(&self, tokens: usize) -> usize {
+        match tokens >= self.all_threads_from {
+            true => self.threads,
+            false => 1,
+        }
     }
 
     /// What runs, in order.

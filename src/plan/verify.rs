@@ -15,14 +15,13 @@ use super::step::StepPlan;
 use crate::graph::Graph;
 use crate::types::{ALIGNMENT, Dim};
 
-/// Check both step sizes of a plan for the graphs it was made of.
-pub(super) fn verify(decode: &Graph, prefill: &Graph, plan: &ModelPlan) -> Result<(), PlanDefect> {
-    for (graph, steps) in [(decode, &plan.decode), (prefill, &plan.prefill)] {
-        place::verify(&steps.buffers, &steps.placement, ALIGNMENT)?;
-        values::verify(graph, plan, steps)?;
-        verify_scratch(plan, steps)?;
-    }
-    verify_caches(prefill, plan)
+/// Check a plan for the graph it was made of.
+pub(super) fn verify(graph: &Graph, plan: &ModelPlan) -> Result<(), PlanDefect> {
+    let steps = &plan.step;
+    place::verify(&steps.buffers, &steps.placement, ALIGNMENT)?;
+    values::verify(graph, plan, steps)?;
+    verify_scratch(plan, steps)?;
+    verify_caches(graph, plan)
 }
 
 /// Each thread has scratch of its own, as much as any step needs.
@@ -52,7 +51,7 @@ fn verify_scratch(plan: &ModelPlan, steps: &StepPlan) -> Result<(), PlanDefect> 
 /// The table entries of caches follow each other, pages are large enough, and each cache has room for what one step
 /// sees and writes.
 fn verify_caches(graph: &Graph, plan: &ModelPlan) -> Result<(), PlanDefect> {
-    let (context, tokens) = (plan.options.context, plan.prefill.size.tokens.max(1));
+    let (context, tokens) = (plan.options.context, plan.step.size.tokens.max(1));
     let Regions { pages, page, .. } = plan.regions;
     let mut free = 0;
     for cache in &plan.caches {

@@ -123,8 +123,6 @@ struct Pass {
     bits: Bits,
     #[cfg_attr(not(feature = "internals"), allow(dead_code))] // Shown by the program.
     doc: String,
-    /// Whether the pass is for the graph of prompt steps alone.
-    prefill: bool,
     kind: PassKind,
 }
 
@@ -273,31 +271,13 @@ impl Passes {
         }
     }
 
-    /// Run the passes that all steps share over `graph`. After an error the graph may be changed in part.
+    /// Run the passes over `graph`. After an error the graph may be changed in part.
     pub fn run(&self, graph: &mut Graph, options: &PassOptions) -> Result<Report, PassError> {
-        self.run_passes(graph, options, false)
-    }
-
-    /// Run the passes that only prompt steps have, over a copy of the graph that [`Passes::run`] left.
-    pub fn run_prefill(
-        &self,
-        graph: &mut Graph,
-        options: &PassOptions,
-    ) -> Result<Report, PassError> {
-        self.run_passes(graph, options, true)
-    }
-
-    fn run_passes(
-        &self,
-        graph: &mut Graph,
-        options: &PassOptions,
-        prefill: bool,
-    ) -> Result<Report, PassError> {
         let _environment = FloatEnvironment::set_default();
         self.check_options(options)?;
         let mut report = Report::default();
         let mut ops = graph.op_count();
-        for pass in self.running(options).filter(|pass| pass.prefill == prefill) {
+        for pass in self.running(options) {
             let (mut changes, mut rules) = (Vec::new(), Vec::new());
             match &pass.kind {
                 PassKind::Plan => continue,
@@ -379,7 +359,6 @@ fn read(directory: &Path, files: &BTreeMap<String, String>) -> Result<Passes, Ve
     }
     // The line of the pipeline to which each name of a pass or rule belongs.
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
-    let mut after_prefill = false;
     let passes = list.map_or_else(Vec::new, |list| {
         reader.items(list, |reader, tree| {
             let mut pass = entry(reader, tree)?;
@@ -397,11 +376,6 @@ fn read(directory: &Path, files: &BTreeMap<String, String>) -> Result<Passes, Ve
                 }
             }
             check_entry(reader, tree, &pass, &mut names);
-            if !pass.prefill && after_prefill && !matches!(pass.kind, PassKind::Plan) {
-                let message = "a pass for all steps can't stand after one for prompt steps alone";
-                reader.problem(tree.position, message);
-            }
-            after_prefill |= pass.prefill;
             Some(pass)
         })
     });
@@ -425,11 +399,11 @@ fn entry(reader: &mut RuleReader, tree: &Tree) -> Option<Pass> {
             return None;
         }
     };
-    let [name, bits, doc, steps] = match form.name {
-        Some("Rules" | "Transform") => reader.named_fields(form, ["name", "bits", "doc", "steps"]),
+    let [name, bits, doc] = match form.name {
+        Some("Rules" | "Transform") => reader.named_fields(form, ["name", "bits", "doc"]),
         Some("Plan") => {
             let [name, doc] = reader.named_fields(form, ["name", "doc"]);
-            [name, None, doc, None]
+            [name, None, doc]
         }
         _ => {
             reader.expected(expected, tree);
@@ -452,15 +426,6 @@ fn entry(reader: &mut RuleReader, tree: &Tree) -> Option<Pass> {
         }
     };
     let doc = doc.and_then(|tree| reader.text(tree)).map(str::to_owned);
-    let prefill = match steps.map(|tree| (tree, reader.text(tree))) {
-        None => false,
-        Some((_, Some(word))) if word == "prefill" && bits == Bits::Same => true,
-        Some((tree, _)) => {
-            let message = "'steps' can be \"prefill\" alone, and only where bits are Same";
-            reader.problem(tree.position, message);
-            return None;
-        }
-    };
     let kind = match form.name {
         Some("Rules") => PassKind::Rules(Vec::new()),
         Some("Plan") => PassKind::Plan,
@@ -482,7 +447,6 @@ fn entry(reader: &mut RuleReader, tree: &Tree) -> Option<Pass> {
         name,
         bits,
         doc,
-        prefill,
         kind,
     })
 }

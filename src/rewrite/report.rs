@@ -64,11 +64,6 @@ pub struct NearMiss {
 }
 
 impl Report {
-    /// Append the passes of another run.
-    pub fn append(&mut self, other: Report) {
-        self.passes.extend(other.passes);
-    }
-
     /// What a rule did, if its pass ran.
     pub fn rule(&self, name: &str) -> Option<&RuleReport> {
         let mut rules = self.passes.iter().flat_map(|pass| &pass.rules);

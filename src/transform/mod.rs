@@ -21,6 +21,7 @@ mod wanted_rows;
 
 use crate::types::Bits;
 pub use change::{Change, Settings, TransformDef};
+pub use wanted_rows::every_row;
 
 static TRANSFORMS: [TransformDef; 9] = [
     TransformDef {

@@ -8,13 +8,16 @@
 use std::collections::{HashMap, HashSet};
 
 use super::change::{Change, new_op};
-use crate::graph::{Editor, Graph, GraphError, Input, NodeId, Value};
+use crate::graph::{Editor, Graph, GraphError, Input, NodeId, Value, is_bidirectional};
 use crate::ops::{Op, TAKE_ROWS};
 use crate::types::{DType, Dim, Type};
 
 /// Narrow every output of the graph that has a row per token, [T, …], to [R, …], and what leads to it as far as
-/// possible.
+/// possible. Where tokens see later tokens, as in an encoder, the outputs of all tokens are wanted, and nothing changes.
 pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
+    if is_bidirectional(graph) {
+        return Ok(Vec::new());
+    }
     // What nobody reads must not demand whole values.
     graph.edit().sweep();
     let order = graph.order();
@@ -56,6 +59,45 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
         editor.refresh(id)?;
     }
     Ok(changes)
+}
+
+/// The graph before this pass changed it: no rows are taken, and every output has a row per token again.
+///
+/// # Errors
+/// If an op cannot have so many rows, which is not so in a graph that this pass has changed.
+pub fn every_row(graph: &Graph) -> Result<Graph, GraphError> {
+    let mut whole = graph.clone();
+    let Some(wanted) = graph.input(Input::Wanted) else {
+        return Ok(whole);
+    };
+    let order = graph.order();
+    let mut editor = whole.edit();
+    let mut outputs = graph.outputs().to_vec();
+    let mut named = Vec::new();
+    for (take, _) in graph.users(wanted) {
+        let Some(&[Some(value), _]) = graph.inputs(take).first_chunk() else {
+            continue;
+        };
+        let rows = Value::from(take);
+        for (user, slot) in graph.users(rows) {
+            editor.rewire(user, slot, value);
+        }
+        for output in outputs.iter_mut().filter(|output| **output == rows) {
+            *output = value;
+            named.push((value, graph.name(rows).clone()));
+        }
+    }
+    editor.set_outputs(outputs);
+    editor.sweep();
+    for (value, name) in named {
+        editor.rename(value, &name);
+    }
+    for &id in order.iter() {
+        if editor.graph().contains(id) {
+            editor.refresh(id)?;
+        }
+    }
+    Ok(whole)
 }
 
 /// The rows taken of each value that is computed whole.

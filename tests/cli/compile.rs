@@ -15,11 +15,7 @@ fn a_dump_is_a_graph_file_of_the_same_bits() {
         &["--after", "raise_attention"],
         &[],
     ] {
-        stdout(
-            ["dump", "demo", "--step", "decode", "-o", path]
-                .iter()
-                .chain(arguments),
-        );
+        stdout(["dump", "demo", "-o", path].iter().chain(arguments));
         assert_eq!(
             bits(&["--graph", path], None),
             bits(&[], None),
@@ -33,7 +29,7 @@ fn dumps_show_the_graph_where_the_passes_stopped() {
     let dump = |arguments: &[&str]| stdout(["dump", "demo"].iter().chain(arguments));
     let loaded = dump(&["--after", "none"]);
     assert!(
-        loaded.starts_with("// demo (graphs/gpt2.ron), prefill graph as loaded\nModel("),
+        loaded.starts_with("// demo (graphs/gpt2.ron), graph as loaded\nModel("),
         "{loaded}"
     );
     assert!(
@@ -47,7 +43,7 @@ fn dumps_show_the_graph_where_the_passes_stopped() {
     );
     assert!(
         raised.starts_with(
-            "// demo (graphs/gpt2.ron), prefill graph after the pass raise_attention\n"
+            "// demo (graphs/gpt2.ron), graph after the pass raise_attention\n"
         )
     );
     assert!(dump(&["--without", "raise_attention"]).contains("Softmax"));

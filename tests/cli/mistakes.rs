@@ -93,7 +93,7 @@ impl Case {
 fn write_hidden(model: &str, expected_file: &Path, path: &Path, values: &[&str]) {
     let options = all_rows().stop_after("none");
     let files = ModelFiles::open(&source(model), &options).unwrap();
-    let mut graph = compile(&files, &options).unwrap().prefill;
+    let mut graph = compile(&files, &options).unwrap().graph;
     let outputs: Vec<Value> = values
         .iter()
         .map(|name| graph.find(name).unwrap())
@@ -584,7 +584,7 @@ fn a_dump_has_the_layers_of_the_graph_file() {
     command
         .arg("dump")
         .arg(&model)
-        .args(["--after", "none", "-o", &dump, "--step", "decode"]);
+        .args(["--after", "none", "-o", &dump]);
     assert!(command.status().unwrap().success());
     let expected = model.join("expected.safetensors");
     assert_eq!(

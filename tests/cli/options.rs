@@ -49,7 +49,7 @@ const SHARED: [(&str, &str); 14] = [
 const UNSEEN: [&str; 1] = ["--no-mmap"];
 
 /// For each option, the arguments without it, and what is added with it.
-const OWN: [(&str, &str, &str); 67] = [
+const OWN: [(&str, &str, &str); 66] = [
     ("info --activations", "info demo --weights q4_0", "f32"),
     ("run --prompt", "run demo -n 4 --greedy", "A"),
     ("run --file", "run demo -n 4 --greedy", "{text}"),
@@ -189,7 +189,6 @@ const OWN: [(&str, &str, &str); 67] = [
         "f32",
     ),
     ("dump --after", "dump demo", "none"),
-    ("dump --step", "dump demo", "decode"),
     ("dump --format", "dump demo", "dot"),
     ("dump --output", "dump demo", "no/such/x"),
     ("dump --activations", "dump demo --weights q4_0", "f32"),

@@ -80,7 +80,7 @@ pub fn stored(graph: &Graph, plan: &ModelPlan, files: &WeightFiles) -> Vec<Store
 /// A session of only `graph`, with the weights of `files`.
 pub fn session(graph: &Graph, files: &WeightFiles, options: PlanOptions) -> Session {
     let threads = options.threads;
-    let plan = ModelPlan::new(graph, graph, options).unwrap();
+    let plan = ModelPlan::new(graph, options).unwrap();
     let stored = stored(graph, &plan, files);
     let executor = Executor::new(Arc::new(plan), stored, Pool::new(threads).unwrap()).unwrap();
     Session::new(Arc::new(executor), VOCAB).unwrap()

@@ -30,11 +30,9 @@ fn a_dump_after_any_pass_loads_to_the_same_graph() {
             let options = Options::new().stop_after(pass);
             let files = ModelFiles::open_headers(&source(name), &options).unwrap();
             let compiled = compile(&files, &options).unwrap();
-            for graph in [&compiled.decode, &compiled.prefill] {
-                let text = print_ignoring(graph, "hf", &compiled.ignore, &keys);
-                let again = print_ignoring(&reload(&text, &files), "hf", &compiled.ignore, &keys);
-                assert_eq!(again, text, "{name} after {pass}");
-            }
+            let text = print_ignoring(&compiled.graph, "hf", &compiled.ignore, &keys);
+            let again = print_ignoring(&reload(&text, &files), "hf", &compiled.ignore, &keys);
+            assert_eq!(again, text, "{name} after {pass}");
         }
     }
 }
@@ -49,7 +47,7 @@ fn a_model_runs_from_its_dump_with_the_same_bits() {
         let path = folder.path().join(format!("{name}.ron"));
         let compiled = model.compiled();
         let text = print_ignoring(
-            &compiled.decode,
+            &compiled.graph,
             "hf",
             &compiled.ignore,
             &read_keys(&source(name)),
@@ -67,7 +65,7 @@ fn a_model_runs_from_its_dump_with_the_same_bits() {
 }
 
 #[test]
-fn a_model_runs_from_the_dump_of_its_prompt_steps_and_gives_the_wanted_rows() {
+fn a_dump_gives_the_wanted_rows_or_every_row_as_the_caller_asks() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["gpt2", "llama", "gemma3", "olmo"] {
         let options = Options::new().chunk(5);
@@ -79,15 +77,15 @@ fn a_model_runs_from_the_dump_of_its_prompt_steps_and_gives_the_wanted_rows() {
         };
         let compiled = model.compiled();
         let keys = read_keys(&source(name));
-        let text = print_ignoring(&compiled.prefill, "hf", &compiled.ignore, &keys);
+        let text = print_ignoring(&compiled.graph, "hf", &compiled.ignore, &keys);
         assert!(
             text.contains("TakeRows, [") && text.contains("\"wanted\"]"),
             "{text}"
         );
         let path = folder.path().join(format!("{name}.ron"));
         std::fs::write(&path, text).unwrap();
-        // Rows that the graph leaves out are not given to who asks for all.
         for options in [options, all_rows().chunk(5)] {
+            let model = open(name, &options);
             let again = Model::open(data(name), &options.graph(&path)).unwrap();
             assert_eq!(bits(&again), bits(&model), "{name}");
         }
@@ -100,7 +98,7 @@ fn the_fused_demo_reads_like_this() {
     let files = ModelFiles::open_headers(&source("demo"), &options).unwrap();
     insta::assert_snapshot!(
         "fused_demo",
-        print(&compile(&files, &options).unwrap().prefill, "hf")
+        print(&compile(&files, &options).unwrap().graph, "hf")
     );
 }
 
@@ -110,7 +108,7 @@ fn the_fused_llama_reads_like_this() {
     let files = ModelFiles::open_headers(&source("llama"), &options).unwrap();
     insta::assert_snapshot!(
         "fused_llama",
-        print(&compile(&files, &options).unwrap().decode, "hf")
+        print(&compile(&files, &options).unwrap().graph, "hf")
     );
 }
 
@@ -118,7 +116,7 @@ fn the_fused_llama_reads_like_this() {
 fn dot_names_every_node_and_edge() {
     let options = Options::default();
     let files = ModelFiles::open_headers(&source("demo"), &options).unwrap();
-    let graph = compile(&files, &options).unwrap().decode;
+    let graph = compile(&files, &options).unwrap().graph;
     let text = print_dot(&graph);
     let edges: usize = graph
         .ids()

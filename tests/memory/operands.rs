@@ -39,7 +39,7 @@ pub fn steps_of_many_operands_allocate_nothing() {
         let options = PlanOptions {
             context: 16,
             chunk: 8,
-            rows: 1,
+            rows: Some(1),
             threads,
             fewer_threads: false,
             isa: Isa::detect(),

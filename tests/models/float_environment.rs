@@ -206,7 +206,7 @@ const CASES: [(&str, Case); 14] = [
     ("the interpreter", |inputs| {
         let source = Source::Path(inputs.subnormal.path().to_path_buf());
         let files = ModelFiles::open(&source, &Options::default()).unwrap();
-        let graph = compile(&files, &Options::default()).unwrap().decode;
+        let graph = compile(&files, &Options::default()).unwrap().graph;
         let weights = files.weights.as_ref().unwrap();
         let mut interpreter = Interpreter::new(&graph, weights).unwrap();
         let outputs = interpreter.step(&[3, 1, 4]);

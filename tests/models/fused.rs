@@ -63,7 +63,7 @@ fn a_dump_of_such_a_file_runs_it() {
     let graph = file.folder.path().join("dump.ron");
     let compiled = model.compiled();
     let text = print_ignoring(
-        &compiled.decode,
+        &compiled.graph,
         "gguf",
         &compiled.ignore,
         &read_keys(&Source::from(&file.path)),

@@ -239,7 +239,7 @@ fn attention_scale(writer: &Writer) -> f64 {
     let options = Options::new().stop_after("none");
     let source = Source::from(written(&folder, writer));
     let files = ModelFiles::open_headers(&source, &options).unwrap();
-    let graph = compile(&files, &options).unwrap().decode;
+    let graph = compile(&files, &options).unwrap().graph;
     let mut ops = graph.ids().filter_map(|id| graph.node(id).op());
     ops.find(|op| op.name() == "Attention")
         .unwrap()

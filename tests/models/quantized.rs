@@ -43,7 +43,7 @@ fn logits(file: &File, options: &Options) -> Vec<f32> {
 fn interpreted(file: &File, options: &Options) -> Vec<f32> {
     let model = Model::open(&file.path, options).unwrap();
     let files = WeightFiles::open(&file.path, Open::Data).unwrap();
-    let mut interpreter = Interpreter::new(&model.compiled().decode, &files).unwrap();
+    let mut interpreter = Interpreter::new(&model.compiled().graph, &files).unwrap();
     let mut all = Vec::new();
     let prompt = PROMPT.map(|id| id as i32);
     all.extend_from_slice(&interpreter.step(&prompt)[0].floats());
@@ -59,7 +59,7 @@ fn of(family: Family, format: BlockFormat) -> Writer {
 }
 
 fn ops(model: &Model) -> Vec<&str> {
-    let graph = &model.compiled().decode;
+    let graph = &model.compiled().graph;
     let order = graph.order().into_iter();
     order
         .filter_map(|id| graph.node(id).op())
@@ -217,7 +217,7 @@ fn a_dump_names_formats_and_loads_again_to_the_same_bits() {
     let file = written(&mixed(Family::Llama));
     let options = options(Activations::Int8);
     let model = Model::open(&file.path, &options).unwrap();
-    let graph = &model.compiled().decode;
+    let graph = &model.compiled().graph;
     let text = smallmind::graph::print(graph, "gguf");
     assert!(text.contains("// Q4_K\n"), "{text}");
     assert!(text.contains("// int8[T, 256]\n"), "{text}");
@@ -230,9 +230,8 @@ fn a_dump_names_formats_and_loads_again_to_the_same_bits() {
         .ids()
         .filter(|&id| matches!(graph.node(id).kind, Kind::Weight(_)));
     let again = Model::open(&file.path, &again).unwrap();
-    let count = again.compiled().decode.ids();
-    let count =
-        count.filter(|&id| matches!(again.compiled().decode.node(id).kind, Kind::Weight(_)));
+    let count = again.compiled().graph.ids();
+    let count = count.filter(|&id| matches!(again.compiled().graph.node(id).kind, Kind::Weight(_)));
     assert_eq!(count.count(), weights.count());
 }
 
@@ -298,7 +297,7 @@ fn rows_that_are_no_blocks_of_256_get_blocks_of_32_and_others_stay() {
         let file = folder(name);
         let cast = options(Activations::Int8).weights(weights);
         let model = Model::open(&file.path, &cast).unwrap();
-        let text = smallmind::graph::print(&model.compiled().decode, "hf");
+        let text = smallmind::graph::print(&model.compiled().graph, "hf");
         assert!(
             text.contains(&format!("Cast(to: \"'{expected}'\")")),
             "{text}"
@@ -333,7 +332,7 @@ fn a_dump_of_cast_weights_loads_again_without_being_told_to() {
     let cast = options(Activations::Int8).weights(DType::Blocks(BlockFormat::Q4_0));
     let model = Model::open(&file.path, &cast).unwrap();
     let dump = file.folder.path().join("dump.ron");
-    let text = smallmind::graph::print(&model.compiled().decode, "hf");
+    let text = smallmind::graph::print(&model.compiled().graph, "hf");
     std::fs::write(&dump, text).unwrap();
     let again = options(Activations::Int8).graph(dump);
     assert_eq!(bits(&logits(&file, &again)), bits(&logits(&file, &cast)));

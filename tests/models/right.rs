@@ -68,7 +68,7 @@ fn the_scalar_reference_gives_the_expected_logits_and_tokens_fused_and_unfused()
             let files = ModelFiles::open(&source(name), &options).unwrap();
             let compiled = compile(&files, &options).unwrap();
             let expected = expected(name);
-            let (logits, greedy) = interpret(&compiled.prefill, &files, &expected);
+            let (logits, greedy) = interpret(&compiled.graph, &files, &expected);
             let difference = difference(&logits, &expected.rows);
             assert!(
                 difference <= BAR,
@@ -88,7 +88,7 @@ fn kernels_give_the_bits_of_the_scalar_reference() {
             let files = ModelFiles::open(&source(name), &options).unwrap();
             let compiled = compile(&files, &options).unwrap();
             let expected = expected(name);
-            let (reference, _) = interpret(&compiled.prefill, &files, &expected);
+            let (reference, _) = interpret(&compiled.graph, &files, &expected);
             let model = open(name, &options);
             let (logits, _, _) = run(&mut model.session().unwrap(), &expected.input_ids, 0);
             assert_eq!(

@@ -45,7 +45,7 @@ fn plan(graph: &Graph, context: usize, threads: usize) -> Arc<ModelPlan> {
     let options = PlanOptions {
         context,
         chunk: CHUNK,
-        rows: 1,
+        rows: Some(1),
         threads,
         fewer_threads: false,
         isa: Isa::detect(),
@@ -54,7 +54,7 @@ fn plan(graph: &Graph, context: usize, threads: usize) -> Arc<ModelPlan> {
         sequences: 1,
         prefix_cache: 0,
     };
-    Arc::new(ModelPlan::new(graph, graph, options).unwrap())
+    Arc::new(ModelPlan::new(graph, options).unwrap())
 }
 
 fn executor(text: &str, context: usize) -> Executor {

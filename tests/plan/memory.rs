@@ -45,9 +45,8 @@ fn activations_lie_within_two_percent_of_the_lower_bound() {
         ] {
             let options = Options::new().chunk(512).without(without);
             let report = plan(folder.path(), &config, &options);
-            assert_eq!(report.prefill.tokens, 512);
-            assert!(within_two_percent(&report.decode), "{:?}", report.decode);
-            assert!(within_two_percent(&report.prefill), "{:?}", report.prefill);
+            assert_eq!(report.step.tokens, 512);
+            assert!(within_two_percent(&report.step), "{:?}", report.step);
         }
     }
 }
@@ -59,8 +58,7 @@ fn more_layers_need_no_more_activations() {
         let options = Options::default();
         let [few, many] =
             [3, 24].map(|layers| plan(folder.path(), &architecture(layers), &options));
-        assert_eq!(few.decode.bytes, many.decode.bytes);
-        assert_eq!(few.prefill.bytes, many.prefill.bytes);
+        assert_eq!(few.step.bytes, many.step.bytes);
         assert!(many.kv_cache == 8 * few.kv_cache);
     }
 }
@@ -110,9 +108,9 @@ fn reuse_switched_off_needs_what_the_report_says() {
     let off = |name: &str| Options::new().without([name]);
     let with = Model::open("demo", &Options::default()).unwrap().plan();
     let without = Model::open("demo", &off("reuse_buffers")).unwrap().plan();
-    assert!(without.prefill.bytes > 2 * with.prefill.bytes);
+    assert!(without.step.bytes > 2 * with.step.bytes);
     let without_in_place = Model::open("demo", &off("in_place")).unwrap().plan();
-    assert!(without_in_place.prefill.bytes >= with.prefill.bytes);
+    assert!(without_in_place.step.bytes >= with.step.bytes);
 }
 
 #[test]
@@ -121,18 +119,12 @@ fn a_tiny_model_decodes_on_one_thread_unless_told_otherwise() {
     let tiny = r#"{"architectures": ["GPT2LMHeadModel"], "n_embd": 64, "n_layer": 3, "n_head": 4,
                    "n_positions": 128, "vocab_size": 323}"#;
     let two = Options::new().threads(2);
-    assert_eq!(plan(folder.path(), tiny, &two).decode.threads, 2);
-    assert_eq!(
-        plan(folder.path(), tiny, &Options::default())
-            .decode
-            .threads,
-        1
-    );
+    let step = |config: &str, options: &Options| plan(folder.path(), config, options).step;
+    assert_eq!(step(tiny, &two).decode_threads, 2);
+    let alone = step(tiny, &Options::default());
+    assert_eq!(alone.decode_threads, 1);
     let all = smallmind::model::threads(&Options::default()).unwrap();
-    assert_eq!(
-        plan(folder.path(), &gpt2(12), &Options::default())
-            .decode
-            .threads,
-        all
-    );
+    // A prompt of the same model has enough to do for all.
+    assert_eq!(alone.prefill_threads, all);
+    assert_eq!(step(&gpt2(12), &Options::default()).decode_threads, all);
 }

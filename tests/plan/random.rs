@@ -5,12 +5,12 @@ use smallmind::StepError;
 use smallmind::blocks::BlockFormat;
 use smallmind::files::weight_files::WeightFiles;
 use smallmind::graph::interpreter::Interpreter;
-use smallmind::graph::{Graph, verify};
+use smallmind::graph::{Graph, is_bidirectional, verify};
 use smallmind::kernels::simd::Isa;
 use smallmind::ops::Tensor;
-use smallmind::plan::{ModelPlan, PlanOptions, StepPlan, is_bidirectional};
+use smallmind::plan::{ModelPlan, PlanOptions, StepPlan};
 use smallmind::rewrite::{PassOptions, Passes};
-use smallmind::transform::Settings;
+use smallmind::transform::{self, Settings};
 use smallmind::types::DType;
 
 use crate::common::random_graph::{arbitrary_graph, graph_of_width};
@@ -23,7 +23,7 @@ fn options(threads: usize, isa: Isa) -> PlanOptions {
     PlanOptions {
         context: CONTEXT,
         chunk: CHUNK,
-        rows: 1,
+        rows: Some(1),
         threads,
         fewer_threads: false,
         isa,
@@ -34,12 +34,20 @@ fn options(threads: usize, isa: Isa) -> PlanOptions {
     }
 }
 
+/// Runs every pass but the one that takes the wanted rows, with the caller's `settings`.
+fn fuse(graph: &mut Graph, settings: Settings) {
+    let options = PassOptions {
+        without: ["wanted_rows".to_owned()].into(),
+        settings,
+        ..PassOptions::default()
+    };
+    Passes::builtin().unwrap().run(graph, &options).unwrap();
+}
+
 /// Lets `graph` compute the wanted rows alone.
 fn want_rows(graph: &mut Graph) {
-    Passes::builtin()
-        .unwrap()
-        .run_prefill(graph, &PassOptions::default())
-        .unwrap();
+    let pass = transform::find("wanted_rows").unwrap();
+    (pass.run)(graph, &Settings::default()).unwrap();
 }
 
 /// Whether every output is an f32 value (others are refused), and steps continue each other, as the interpreter's do.
@@ -88,7 +96,7 @@ fn interpreted(graph: &Graph, weights: &SeededWeights) -> Vec<Vec<Vec<u32>>> {
     let mut all = Vec::new();
     for step in STEPS {
         let tokens: Vec<i32> = step.iter().map(|&t| t as i32).collect();
-        let outputs = interpreter.step(&tokens);
+        let outputs = interpreter.step_wanting(&tokens, &[tokens.len() as i32 - 1]);
         let finite = |tensor: &Tensor| tensor.floats().iter().all(|x| x.is_finite());
         if !outputs.iter().all(finite) {
             all.push(vec![vec![NOT_FINITE]]);
@@ -127,19 +135,18 @@ proptest! {
     fn plans_keep_live_buffers_apart_and_lie_near_the_lower_bound(seed: u64, fused: bool, rows: bool) {
         let mut graph = arbitrary_graph(seed);
         if fused {
-            Passes::builtin().unwrap().run(&mut graph, &PassOptions::default()).unwrap();
+            fuse(&mut graph, Settings::default());
         }
         if rows {
             want_rows(&mut graph);
         }
         verify(&graph).unwrap();
         prop_assume!(plannable(&graph));
-        let plan = ModelPlan::new(&graph, &graph, options(2, Isa::detect())).unwrap();
-        for plan in [plan.decode(), plan.prefill()] {
-            prop_assert!(disjoint(plan));
-            prop_assert!(plan.placement().bytes >= plan.placement().lower_bound);
-            prop_assert!(plan.placement().bytes <= plan.unshared() + 64 * plan.buffers().len());
-        }
+        let plan = ModelPlan::new(&graph, options(2, Isa::detect())).unwrap();
+        let plan = plan.step();
+        prop_assert!(disjoint(plan));
+        prop_assert!(plan.placement().bytes >= plan.placement().lower_bound);
+        prop_assert!(plan.placement().bytes <= plan.unshared() + 64 * plan.buffers().len());
     }
 
     #[test]
@@ -152,15 +159,14 @@ proptest! {
         let mut graph = graph_of_width(seed, 32);
         let weights = SeededWeights::new(&graph, 7);
         let settings = Settings { weights: Some(DType::Blocks(format)) };
-        let passes = PassOptions { settings, ..PassOptions::default() };
-        Passes::builtin().unwrap().run(&mut graph, &passes).unwrap();
+        fuse(&mut graph, settings);
         if rows {
             want_rows(&mut graph);
         }
         verify(&graph).unwrap();
         prop_assume!(plannable(&graph));
-        let plan = ModelPlan::new(&graph, &graph, options(2, Isa::detect())).unwrap();
-        prop_assert!(disjoint(plan.decode()) && disjoint(plan.prefill()));
+        let plan = ModelPlan::new(&graph, options(2, Isa::detect())).unwrap();
+        prop_assert!(disjoint(plan.step()));
         let files = weights.files(&graph);
         let expected = interpreted(&graph, &weights);
         for isa in Isa::available() {
@@ -172,7 +178,7 @@ proptest! {
     fn plans_compute_what_the_graph_means(seed: u64, fused: bool, rows: bool, threads in 1usize..4) {
         let mut graph = arbitrary_graph(seed);
         if fused {
-            Passes::builtin().unwrap().run(&mut graph, &PassOptions::default()).unwrap();
+            fuse(&mut graph, Settings::default());
         }
         if rows {
             want_rows(&mut graph);

@@ -9,12 +9,13 @@ use smallmind::exec::executor::{Ended, Executor};
 use smallmind::exec::frames::Frames;
 use smallmind::exec::pages::Pages;
 use smallmind::exec::pool::Pool;
-use smallmind::graph::Graph;
 use smallmind::graph::interpreter::Interpreter;
+use smallmind::graph::{Graph, is_bidirectional};
 use smallmind::kernels::call::Sequence;
 use smallmind::kernels::simd::Isa;
-use smallmind::plan::{ModelPlan, PlanOptions, Slot, is_bidirectional};
+use smallmind::plan::{ModelPlan, PlanOptions, Slot};
 use smallmind::rewrite::{PassOptions, Passes};
+use smallmind::transform::{self, Settings};
 use smallmind::types::{DType, Dim, StepSize};
 
 use crate::common::graph_text::graph;
@@ -65,7 +66,7 @@ fn options(threads: usize) -> PlanOptions {
         context: CONTEXT,
         chunk: CHUNK,
         sequences: 1,
-        rows: ROWS,
+        rows: Some(ROWS),
         threads,
         fewer_threads: false,
         isa: Isa::detect(),
@@ -78,10 +79,8 @@ fn options(threads: usize) -> PlanOptions {
 /// `graph` for steps that compute the wanted rows alone.
 fn wanting(graph: &Graph) -> Graph {
     let mut graph = graph.clone();
-    let passes = Passes::builtin().unwrap();
-    passes
-        .run_prefill(&mut graph, &PassOptions::default())
-        .unwrap();
+    let pass = transform::find("wanted_rows").unwrap();
+    (pass.run)(&mut graph, &Settings::default()).unwrap();
     graph
 }
 
@@ -95,10 +94,9 @@ struct Runner {
 }
 
 impl Runner {
-    /// Steps of one token run `decode`, others `prefill`.
-    fn new(decode: &Graph, prefill: &Graph, weights: &SeededWeights, threads: usize) -> Runner {
-        let plan = Arc::new(ModelPlan::new(decode, prefill, options(threads)).unwrap());
-        let stored = stored(prefill, &plan, &weights.files(prefill));
+    fn new(graph: &Graph, weights: &SeededWeights, threads: usize) -> Runner {
+        let plan = Arc::new(ModelPlan::new(graph, options(threads)).unwrap());
+        let stored = stored(graph, &plan, &weights.files(graph));
         let arena = Arena::new(plan.regions().total()).unwrap();
         let frames = Frames::new(plan.session_lists().frames());
         let mut pages = Pages::new(&plan, 1, plan.regions().sequence_pages());
@@ -125,7 +123,7 @@ impl Runner {
 
     /// Runs a step, and gives the bits of each output and its shape. Where the plan computes all, all rows are wanted.
     fn step(&mut self, tokens: &[i32], wanted: &[i32]) -> Vec<(Vec<usize>, Vec<u32>)> {
-        let plan = self.executor.plan().for_tokens(tokens.len());
+        let plan = self.executor.plan().step();
         let slots = [plan.token_ids(), plan.positions(), plan.wanted()].map(|slot| slot.cloned());
         let outputs: Vec<Slot> = plan.outputs().to_vec();
         let rows = slots[2].as_ref().map_or(tokens.len(), |_| wanted.len());
@@ -177,39 +175,32 @@ fn check(graph: &Graph, threads: usize, narrows: bool) {
         first(graph) == Some(Dim::Tokens) && first(&narrow) == Some(Dim::Rows)
     };
     assert!(!narrows || (0..graph.outputs().len()).any(is_narrow));
-    // Steps of one token that compute the wanted rows, as those of a graph file that asks for them, and that compute all.
-    for decode in [&narrow, graph] {
-        let mut interpreter = Interpreter::new(&narrow, &weights).unwrap();
-        let mut all = Runner::new(graph, graph, &weights, threads);
-        let mut some = Runner::new(decode, &narrow, &weights, threads);
-        for (tokens, wanted) in STEPS {
-            let (all, some) = (all.step(tokens, wanted), some.step(tokens, wanted));
-            let meant = interpreter.step_wanting(tokens, wanted);
-            if tokens.len() == 1 && std::ptr::eq(decode, graph) {
-                assert_eq!(some, all);
-                continue;
-            }
-            for (number, ((found, meant), (shape, bits))) in
-                some.iter().zip(&meant).zip(&all).enumerate()
-            {
-                let meant_bits: Vec<u32> = meant.floats().iter().map(|&x| bit(x)).collect();
-                assert_eq!(*found, (meant.shape.clone(), meant_bits));
-                let expected = match is_narrow(number) {
-                    false => (shape.clone(), bits.clone()),
-                    true => {
-                        let length = bits.len() / tokens.len();
-                        let rows = wanted
-                            .iter()
-                            .flat_map(|&row| &bits[row as usize * length..][..length]);
-                        let shape = [&[wanted.len()], &shape[1..]].concat();
-                        (shape, rows.copied().collect())
-                    }
-                };
-                assert_eq!(
-                    *found, expected,
-                    "output {number} of {tokens:?}, {wanted:?}"
-                );
-            }
+    let mut interpreter = Interpreter::new(&narrow, &weights).unwrap();
+    let mut all = Runner::new(graph, &weights, threads);
+    let mut some = Runner::new(&narrow, &weights, threads);
+    for (tokens, wanted) in STEPS {
+        let (all, some) = (all.step(tokens, wanted), some.step(tokens, wanted));
+        let meant = interpreter.step_wanting(tokens, wanted);
+        for (number, ((found, meant), (shape, bits))) in
+            some.iter().zip(&meant).zip(&all).enumerate()
+        {
+            let meant_bits: Vec<u32> = meant.floats().iter().map(|&x| bit(x)).collect();
+            assert_eq!(*found, (meant.shape.clone(), meant_bits));
+            let expected = match is_narrow(number) {
+                false => (shape.clone(), bits.clone()),
+                true => {
+                    let length = bits.len() / tokens.len();
+                    let rows = wanted
+                        .iter()
+                        .flat_map(|&row| &bits[row as usize * length..][..length]);
+                    let shape = [&[wanted.len()], &shape[1..]].concat();
+                    (shape, rows.copied().collect())
+                }
+            };
+            assert_eq!(
+                *found, expected,
+                "output {number} of {tokens:?}, {wanted:?}"
+            );
         }
     }
 }
@@ -237,9 +228,12 @@ proptest! {
     fn rows_of_any_graph_are_those_that_it_gives_among_all(seed: u64, fused: bool, threads in 1usize..4) {
         let mut graph = arbitrary_graph(seed);
         if fused {
-            Passes::builtin().unwrap().run(&mut graph, &PassOptions::default()).unwrap();
+            let options = PassOptions {
+                without: ["wanted_rows".to_owned()].into(),
+                ..PassOptions::default()
+            };
+            Passes::builtin().unwrap().run(&mut graph, &options).unwrap();
         }
-        // Of a plan's two graphs both have the same nodes with state, whether somebody reads them or not.
         graph.edit().sweep();
         prop_assume!(!is_bidirectional(&graph));
         prop_assume!(graph.outputs().iter().all(|&value| graph.ty(value).dtype == DType::F32));
@@ -252,9 +246,9 @@ fn a_step_wants_no_more_rows_than_the_plan_has_room_for() {
     let graph = graph(DECODER);
     let narrow = wanting(&graph);
     let weights = SeededWeights::new(&graph, 1);
-    let mut runner = Runner::new(&narrow, &narrow, &weights, 1);
+    let mut runner = Runner::new(&narrow, &weights, 1);
     let mut run = |tokens: usize, rows: usize| {
-        let plan = runner.executor.plan().for_tokens(tokens);
+        let plan = runner.executor.plan().step();
         let (ids, wanted) = (plan.token_ids().cloned(), plan.wanted().cloned());
         runner.write(ids, &[0; CHUNK][..tokens]);
         runner.write(wanted, &[0; ROWS][..rows.min(ROWS)]);
@@ -272,7 +266,7 @@ fn a_step_wants_no_more_rows_than_the_plan_has_room_for() {
         };
         executor.run(arena, frames, batch, None)
     };
-    for (tokens, most) in [(CHUNK, ROWS), (2, ROWS), (1, 1)] {
+    for (tokens, most) in [(CHUNK, ROWS), (2, ROWS), (1, ROWS)] {
         assert_eq!(run(tokens, most), Ok(Ended::Done));
         for rows in [most + 1, usize::MAX] {
             let least = 0;
@@ -291,17 +285,19 @@ fn a_step_wants_no_more_rows_than_the_plan_has_room_for() {
 fn a_plan_without_room_for_rows_computes_none() {
     let graph = wanting(&graph(DECODER));
     let plan = |rows| {
-        let options = PlanOptions { rows, ..options(1) };
-        ModelPlan::new(&graph, &graph, options).unwrap()
+        let options = PlanOptions {
+            rows: Some(rows),
+            ..options(1)
+        };
+        ModelPlan::new(&graph, options).unwrap()
     };
     let (none, four) = (plan(0), plan(ROWS));
-    for plan in [none.prefill(), none.decode()] {
-        let size = StepSize {
-            rows: 0,
-            ..StepSize::ONE
-        };
-        assert_eq!(plan.outputs()[0].shape(size).iter().product::<usize>(), 0);
-        assert_eq!(plan.wanted_rows(1), (0, 0));
-    }
-    assert!(none.prefill().placement().bytes < four.prefill().placement().bytes);
+    let size = StepSize {
+        rows: 0,
+        ..StepSize::ONE
+    };
+    let (none, four) = (none.step(), four.step());
+    assert_eq!(none.outputs()[0].shape(size).iter().product::<usize>(), 0);
+    assert_eq!(none.wanted_rows(1), (0, 0));
+    assert!(none.placement().bytes < four.placement().bytes);
 }

@@ -246,7 +246,7 @@ fn executed(graph: &Graph, files: &WeightFiles, threads: usize, isa: Isa) -> Vec
     let options = PlanOptions {
         context: 16,
         chunk: 8,
-        rows: 1,
+        rows: Some(1),
         threads,
         fewer_threads: false,
         isa,

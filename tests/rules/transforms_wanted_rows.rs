@@ -1,10 +1,14 @@
 //! Is what the outputs need of a few rows computed for those rows only, and everything else whole? Every bit is compared on the
 //! way.
 
-use smallmind::graph::Value;
+use smallmind::Options;
+use smallmind::graph::{Value, print};
+use smallmind::model::{ModelFiles, compile};
+use smallmind::transform::every_row;
 
 use super::made::{Made, VOCAB, build, ints, ops, untouched};
 use crate::common::same_bits::apply;
+use crate::common::{models, source};
 
 /// A block after attention, and a head.
 fn decoder(m: &mut Made<'_>) -> (Value, Value) {
@@ -134,4 +138,26 @@ fn outputs_without_a_row_per_token_are_left_whole() {
         vec![turned, keys, m.positions]
     });
     untouched("wanted_rows", &graph);
+}
+
+#[test]
+fn a_model_with_every_row_again_is_the_model_without_the_pass() {
+    for name in models() {
+        let print_of = |options: &Options, undo: bool| {
+            let files = ModelFiles::open_headers(&source(name), options).unwrap();
+            let graph = compile(&files, options).unwrap().graph;
+            let graph = if undo {
+                every_row(&graph).unwrap()
+            } else {
+                graph
+            };
+            print(&graph, "hf")
+        };
+        let without = Options::new().without(["wanted_rows"]);
+        assert_eq!(
+            print_of(&Options::new(), true),
+            print_of(&without, false),
+            "{name}"
+        );
+    }
 }

@@ -16,7 +16,7 @@ mod trace;
 use std::fmt::Write;
 
 use smallmind::architecture::expand::Expanded;
-use smallmind::plan::is_bidirectional;
+use smallmind::graph::is_bidirectional;
 
 use self::layers::{Layers, at};
 pub use self::subject::Subject;

@@ -60,7 +60,7 @@ fn plan(graph: &Graph, reuse_buffers: bool) -> ModelPlan {
     let options = PlanOptions {
         context: CONTEXT,
         chunk: CHUNK,
-        rows: 1,
+        rows: Some(1),
         threads: 2,
         fewer_threads: false,
         isa: Isa::detect(),
@@ -69,7 +69,7 @@ fn plan(graph: &Graph, reuse_buffers: bool) -> ModelPlan {
         sequences: 1,
         prefix_cache: 0,
     };
-    ModelPlan::new(graph, graph, options).unwrap()
+    ModelPlan::new(graph, options).unwrap()
 }
 
 /// What the verifier says after `change` of a plan whose buffers have bytes of their own.
@@ -77,7 +77,7 @@ fn refused(change: impl FnOnce(&Graph, &mut ModelPlan)) -> PlanDefect {
     let graph = graph();
     let mut plan = plan(&graph, false);
     change(&graph, &mut plan);
-    let defect = verify(&graph, &graph, &plan).expect_err("the plan is broken");
+    let defect = verify(&graph, &plan).expect_err("the plan is broken");
     assert!(!defect.to_string().is_empty());
     defect
 }
@@ -137,11 +137,11 @@ macro_rules! assert_refused {
 #[test]
 fn whole_plans_are_accepted() {
     let graph = graph();
-    verify(&graph, &graph, &plan(&graph, true)).unwrap();
+    verify(&graph, &plan(&graph, true)).unwrap();
     let plan = plan(&graph, false);
-    verify(&graph, &graph, &plan).unwrap();
+    verify(&graph, &plan).unwrap();
     // What the tests below speak of is there.
-    let steps = &plan.prefill;
+    let steps = &plan.step;
     assert_eq!(steps.steps[at(steps, "c")].phase, (0, 2));
     assert_eq!(plan.caches.len(), 2);
     let bytes = |name| offset(&graph, steps, name);
@@ -152,13 +152,13 @@ fn whole_plans_are_accepted() {
 #[test]
 fn swapped_steps_read_what_is_not_there_yet() {
     let defect = refused(|_, plan| {
-        let steps = &mut plan.prefill;
+        let steps = &mut plan.step;
         let (first, second) = (at(steps, "a"), at(steps, "b"));
         steps.steps.swap(first, second);
     });
     assert_refused!(defect, PlanDefect::Unwritten { step: 1, name, value } if name == "b" && value == "a");
     let defect = refused(|_, plan| {
-        let steps = &mut plan.decode;
+        let steps = &mut plan.step;
         let first = at(steps, "c");
         steps.steps.swap(first, first + 1);
     });
@@ -169,7 +169,7 @@ fn swapped_steps_read_what_is_not_there_yet() {
 fn an_op_in_place_over_a_value_that_is_read_later_is_found() {
     // As a planner would that took x for dead after a: one buffer, with both lives.
     let defect = refused(|graph, plan| {
-        let steps = &mut plan.prefill;
+        let steps = &mut plan.step;
         let to = offset(graph, steps, "x");
         relocate(graph, steps, "a", to);
         let (a, x) = (graph.find("a").unwrap(), graph.find("x").unwrap());
@@ -184,7 +184,7 @@ fn an_op_in_place_over_a_value_that_is_read_later_is_found() {
 #[test]
 fn an_output_over_an_operand_that_other_threads_read_is_found() {
     let defect = refused(|graph, plan| {
-        let steps = &mut plan.prefill;
+        let steps = &mut plan.step;
         let to = offset(graph, steps, "b");
         relocate(graph, steps, "c", to);
         let (c, b) = (graph.find("c").unwrap(), graph.find("b").unwrap());
@@ -195,7 +195,7 @@ fn an_output_over_an_operand_that_other_threads_read_is_found() {
     assert_refused!(defect, PlanDefect::Clash { name, output: 0, .. } if name == "c");
     // Two outputs of one step.
     let defect = refused(|graph, plan| {
-        let steps = &mut plan.prefill;
+        let steps = &mut plan.step;
         let step = at(steps, "s");
         steps.steps[step].outputs[1].offset = offset(graph, steps, "s");
     });
@@ -205,14 +205,14 @@ fn an_output_over_an_operand_that_other_threads_read_is_found() {
 #[test]
 fn a_buffer_over_another_that_lives_is_found() {
     let defect = refused(|graph, plan| {
-        let steps = &mut plan.prefill;
+        let steps = &mut plan.step;
         let to = offset(graph, steps, "x");
         relocate(graph, steps, "a", to);
     });
     assert_refused!(defect, PlanDefect::Overlap(Overlap::Shared { .. }));
     // Half over it, and not on record.
     let defect = refused(|_, plan| {
-        let steps = &mut plan.prefill;
+        let steps = &mut plan.step;
         let step = at(steps, "s");
         steps.steps[step].outputs[1].offset += 64;
     });
@@ -223,7 +223,7 @@ fn a_buffer_over_another_that_lives_is_found() {
 fn a_step_that_is_not_there_is_missed() {
     let drop = |name: &'static str, phase: usize| {
         refused(move |_, plan| {
-            let steps = &mut plan.prefill;
+            let steps = &mut plan.step;
             let step = at(steps, name) + phase;
             steps.steps.remove(step);
         })
@@ -233,7 +233,7 @@ fn a_step_that_is_not_there_is_missed() {
     assert_refused!(drop("c", 1), PlanDefect::Unwritten { value, .. } if value == "d");
     assert_refused!(drop("y", 0), PlanDefect::Missing { name, phase: 0, .. } if name == "y");
     let twice = refused(|_, plan| {
-        let steps = &mut plan.prefill;
+        let steps = &mut plan.step;
         let step = at(steps, "c");
         steps.steps[step + 1].phase = (0, 2);
     });
@@ -243,20 +243,20 @@ fn a_step_that_is_not_there_is_missed() {
 #[test]
 fn a_life_that_ends_too_early_or_begins_too_late_is_found() {
     let defect = refused(|graph, plan| {
-        let steps = &mut plan.prefill;
+        let steps = &mut plan.step;
         // The norm writes n over b, and e reads n.
         let buffer = buffer_of(steps, graph.find("b").unwrap());
         steps.buffers[buffer].last -= 1;
     });
     assert_refused!(defect, PlanDefect::Dead { name, .. } if name == "e");
     let defect = refused(|graph, plan| {
-        let steps = &mut plan.prefill;
+        let steps = &mut plan.step;
         let buffer = buffer_of(steps, graph.find("x").unwrap());
         steps.buffers[buffer].first += 1;
     });
     assert_refused!(defect, PlanDefect::Dead { step: 0, .. });
     let defect = refused(|graph, plan| {
-        let steps = &mut plan.prefill;
+        let steps = &mut plan.step;
         let buffer = buffer_of(steps, graph.find("y").unwrap());
         steps.buffers[buffer].last -= 1;
     });
@@ -265,11 +265,11 @@ fn a_life_that_ends_too_early_or_begins_too_late_is_found() {
 
 #[test]
 fn an_output_that_does_not_stand_where_the_caller_looks_is_found() {
-    let defect = refused(|_, plan| plan.prefill.outputs[0].offset += 64);
+    let defect = refused(|_, plan| plan.step.outputs[0].offset += 64);
     assert_refused!(defect, PlanDefect::Gone { value, .. } | PlanDefect::Outside { value, .. } if value == "y");
-    let defect = refused(|_, plan| plan.prefill.outputs.clear());
+    let defect = refused(|_, plan| plan.step.outputs.clear());
     assert_refused!(defect, PlanDefect::Operand { .. });
-    let defect = refused(|_, plan| plan.prefill.token_ids = None);
+    let defect = refused(|_, plan| plan.step.token_ids = None);
     assert_refused!(defect, PlanDefect::Unwritten { value, .. } if value == "tokens");
 }
 
@@ -286,10 +286,10 @@ fn wanted_rows_that_the_caller_does_not_find_or_that_lie_in_the_way_are_found() 
     editor.set_outputs(vec![rows.into()]);
     let refused = |change: &dyn Fn(&mut StepPlan)| {
         let mut plan = plan(&graph, false);
-        change(&mut plan.prefill);
-        verify(&graph, &graph, &plan).expect_err("the plan is broken")
+        change(&mut plan.step);
+        verify(&graph, &plan).expect_err("the plan is broken")
     };
-    assert!(verify(&graph, &graph, &plan(&graph, true)).is_ok());
+    assert!(verify(&graph, &plan(&graph, true)).is_ok());
     let defect = refused(&|plan| plan.wanted = None);
     assert_refused!(defect, PlanDefect::Unwritten { value, .. } if value == "wanted");
     let defect = refused(&|plan| plan.wanted = plan.token_ids.clone());
@@ -306,7 +306,7 @@ fn wanted_rows_that_the_caller_does_not_find_or_that_lie_in_the_way_are_found() 
 fn operands_that_are_not_the_graphs_are_found() {
     let broken = |name: &'static str, source: StepInput| {
         refused(move |_, plan| {
-            let steps = &mut plan.prefill;
+            let steps = &mut plan.step;
             let step = at(steps, name);
             steps.steps[step].inputs[0] = source;
         })
@@ -325,13 +325,13 @@ fn operands_that_are_not_the_graphs_are_found() {
     );
     // Another value where it lies, of the same type.
     let defect = refused(|_, plan| {
-        let steps = &mut plan.prefill;
+        let steps = &mut plan.step;
         let step = at(steps, "b");
         steps.steps[step].inputs.swap(0, 1);
     });
     assert_refused!(defect, PlanDefect::Gone { value, .. } if value == "a");
     let defect = refused(|_, plan| {
-        let steps = &mut plan.prefill;
+        let steps = &mut plan.step;
         let step = at(steps, "b");
         if let StepInput::Arena(slot) = &mut steps.steps[step].inputs[0] {
             slot.ty = Type::f32([Dim::Tokens, Dim::Fixed(31)]);
@@ -343,14 +343,14 @@ fn operands_that_are_not_the_graphs_are_found() {
 #[test]
 fn values_outside_of_the_activations_are_found() {
     let defect = refused(|graph, plan| {
-        let steps = &mut plan.prefill;
+        let steps = &mut plan.step;
         let recorded = steps.placement.clone();
         relocate(graph, steps, "a", plan.regions.activations - 64);
         steps.placement = recorded;
     });
     assert_refused!(defect, PlanDefect::Outside { value, .. } if value == "a");
     let defect = refused(|graph, plan| {
-        let steps = &mut plan.prefill;
+        let steps = &mut plan.step;
         let to = offset(graph, steps, "a") + 4;
         let recorded = steps.placement.clone();
         relocate(graph, steps, "a", to);
@@ -361,11 +361,11 @@ fn values_outside_of_the_activations_are_found() {
 
 #[test]
 fn scratch_that_is_too_small_is_found() {
-    let defect = refused(|_, plan| plan.prefill.steps[1].scratch = 1 << 20);
+    let defect = refused(|_, plan| plan.step.steps[1].scratch = 1 << 20);
     assert_refused!(defect, PlanDefect::Scratch { name, needed: 4194304, .. } if name == "a");
     let defect = refused(|_, plan| plan.regions.scratch -= 64);
     assert_refused!(defect, PlanDefect::Scratch { threads: 2, .. });
-    let defect = refused(|_, plan| plan.decode.threads = 3);
+    let defect = refused(|_, plan| plan.step.threads = 3);
     assert_refused!(
         defect,
         PlanDefect::Threads {
@@ -378,14 +378,14 @@ fn scratch_that_is_too_small_is_found() {
 #[test]
 fn caches_of_others_or_without_room_are_found() {
     let defect = refused(|_, plan| {
-        let steps = &mut plan.prefill;
+        let steps = &mut plan.step;
         let (c, e) = (at(steps, "c"), at(steps, "e"));
         let other = steps.steps[e].cache;
         steps.steps[c + 1].cache = other;
     });
     assert_refused!(defect, PlanDefect::Cache { name, .. } if name == "c");
     let defect = refused(|_, plan| {
-        let steps = &mut plan.decode;
+        let steps = &mut plan.step;
         let step = at(steps, "e");
         steps.steps[step].cache = None;
     });

@@ -1,6 +1,6 @@
 //! Whether tokens see later ones, so that a text can only be read as a whole, and whether a step can read several sequences.
 
-use crate::graph::{Graph, NodeId};
+use super::{Graph, NodeId};
 use crate::ops::Tokens;
 use crate::types::{Dim, Type};
 
