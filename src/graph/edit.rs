@@ -250,11 +250,15 @@ impl<'g> Editor<'g> {
         self.graph.names.remove(&old);
     }
 
-    /// Remove ops, weights and constants that no output depends on; inputs stay. Returns the names of the removed nodes, in
-    /// the order of the file.
-    pub fn sweep(&mut self) -> Vec<Name> {
+    /// Remove ops, weights and constants that no output depends on; inputs stay.
+    pub fn sweep(&mut self) {
+        self.sweep_each(|_| {});
+    }
+
+    /// The same; `each` is given every node that is removed, the last of the file first.
+    pub fn sweep_each(&mut self, mut each: impl FnMut(&Node)) {
         if self.graph.known.is_swept {
-            return Vec::new();
+            return;
         }
         let graph = &*self.graph;
         let mut live = vec![false; graph.id_bound()];
@@ -267,18 +271,16 @@ impl<'g> Editor<'g> {
         let is_dead = |id: &NodeId| !live[id.index()] && graph.node(*id).kind != Kind::Input;
         let mut dead: Vec<NodeId> = graph.ids().filter(is_dead).collect();
         dead.sort_by_key(|&id| (graph.nodes.place(id), id));
-        let mut names = Vec::new();
         // The last first, so that their ids are given out again in the file's order, and neighbours lie side by side.
         for id in dead.into_iter().rev() {
             self.graph.known = Known::default();
-            let node = self.graph.nodes.remove(id);
-            for output in node.into_iter().flat_map(|node| node.outputs).rev() {
-                self.graph.names.remove(&output.name);
-                names.push(output.name);
+            if let Some(node) = self.graph.nodes.remove(id) {
+                for output in &node.outputs {
+                    self.graph.names.remove(&output.name);
+                }
+                each(&node);
             }
         }
         self.graph.known.is_swept = true;
-        names.reverse();
-        names
     }
 }

@@ -42,7 +42,7 @@ struct Lines {
     /// By slot; `None` is an optional input that is absent.
     operands: SmallVec<[Option<Operand>; 4]>,
     /// All readers of the outputs of the node, in no particular order.
-    readers: SmallVec<[Reader; 4]>,
+    readers: SmallVec<[Reader; 2]>,
 }
 
 /// What walks over the whole graph ask of each node. It lies apart from the node, which is many times as large.
@@ -106,10 +106,6 @@ impl Storage {
     /// A bound on [`NodeId::index`].
     pub fn bound(&self) -> usize {
         self.nodes.len()
-    }
-
-    pub fn count(&self) -> usize {
-        self.nodes.len() - self.free.len()
     }
 
     /// All nodes by ascending id.

@@ -227,21 +227,32 @@ impl Graph {
     }
 
     fn find_order(&self) -> Order {
+        let key = |id: NodeId| (self.nodes.place(id), id);
+        let mut order: Vec<NodeId> = self.ids().collect();
+        order.sort_by_key(|&id| key(id));
+        // Most graphs list each node after its operands: the file's order is then the order below, found in linear time.
+        let in_order = |&id: &NodeId| {
+            let mut operands = self.nodes.operands(id).flatten();
+            operands.all(|operand| key(operand.node) < key(id))
+        };
+        if order.iter().all(in_order) {
+            return Order(order.into());
+        }
         let mut waiting = vec![0usize; self.id_bound()];
         for id in self.ids() {
             waiting[id.index()] = self.nodes.operands(id).flatten().count();
         }
-        let key = |id: NodeId| Reverse((self.nodes.place(id), id));
+        let next = |id: NodeId| Reverse(key(id));
         let ready = self.ids().filter(|id| waiting[id.index()] == 0);
-        let mut ready: BinaryHeap<_> = ready.map(key).collect();
-        let mut order = Vec::with_capacity(self.nodes.count());
+        let mut ready: BinaryHeap<_> = ready.map(next).collect();
+        order.clear();
         while let Some(Reverse((_, id))) = ready.pop() {
             order.push(id);
             for (reader, _, _) in self.nodes.readers(id) {
                 let left = &mut waiting[reader.index()];
                 *left -= 1;
                 if *left == 0 {
-                    ready.push(key(reader));
+                    ready.push(next(reader));
                 }
             }
         }

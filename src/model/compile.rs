@@ -7,7 +7,7 @@ use super::limits::limits;
 use super::{Activations, Configuration, Logits, ModelError, ModelFiles, Options, Warning};
 use crate::architecture::bind::{bind, find_tensor};
 use crate::architecture::config_keys;
-use crate::architecture::expand::expand;
+use crate::architecture::expand::{Expanded, expand};
 use crate::architecture::parameters::{ParameterSource, SourceKind};
 use crate::architecture::used::CONTEXT;
 use crate::exec::machine;
@@ -95,6 +95,8 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         );
         Problems { file, problems }
     })?;
+    // Of a deep model the rest is large, and nothing else reads it.
+    let Expanded { params, ignore, .. } = expanded;
     let passes = match &options.passes {
         Some(folder) => Passes::from_dir(folder)?,
         None => Passes::builtin()?,
@@ -114,7 +116,7 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
     };
     let report = passes.run(&mut graph, &pass_options)?;
     let bidirectional = is_bidirectional(&graph);
-    let stated = stated_context(&files.config, &expanded.params)?;
+    let stated = stated_context(&files.config, &params)?;
     let context = context(stated, limits.positions, options)?;
     if let Some(stated) = stated.filter(|stated| *stated < context) {
         let config = files.config.describe();
@@ -176,8 +178,8 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
     let (eos, bos) = (files.config.eos_tokens(), files.config.bos_token());
     Ok(Compiled {
         graph_file: files.graph.file.clone(),
-        ignore: expanded.ignore,
-        params: expanded.params,
+        ignore,
+        params,
         graph,
         report,
         plan: Arc::new(plan),

@@ -1,8 +1,10 @@
 //! Computing equal values only once.
 
-use rustc_hash::FxHashMap;
 use std::collections::hash_map::Entry;
+use std::fmt::Write;
+use std::hash::{Hash, Hasher};
 
+use rustc_hash::{FxHashMap, FxHasher};
 use smallvec::SmallVec;
 
 use super::change::{Change, is_read, redirect, redirectable};
@@ -11,14 +13,51 @@ use crate::types::{Literal, Type};
 
 /// What makes two nodes equal.
 #[derive(PartialEq, Eq, Hash)]
-enum Key {
+enum Key<'a> {
     /// The tensor and the type it is read as.
-    Weight(Name, Type),
+    Weight(&'a Name, &'a Type),
     Int(i32),
     /// The bits of the number, so that 0 and −0 differ.
     Float(u64),
-    /// The op with its attributes as text, which tells any two apart, and its operands without absent operands at the end.
-    Op(String, SmallVec<[Option<Value>; 4]>),
+    /// The operands of an op, without absent operands at the end. The op itself is compared apart.
+    Op(SmallVec<[Option<Value>; 4]>),
+}
+
+/// The first node of each kind, by a number that is the hash of what it computes, or the next free number after the hash.
+#[derive(Default)]
+struct Firsts {
+    by_number: FxHashMap<u64, NodeId>,
+    /// The op with its attributes as text, which tells any two apart: of the node that is looked up, and of another.
+    texts: [String; 2],
+}
+
+impl Firsts {
+    /// The first node that computes what `id` does, if it is another node.
+    fn find(&mut self, graph: &Graph, id: NodeId) -> Option<NodeId> {
+        let key = key(graph, id)?;
+        let [text, other_text] = &mut self.texts;
+        write_op(graph, id, text);
+        let mut hasher = FxHasher::default();
+        (&key, &*text).hash(&mut hasher);
+        let mut number = hasher.finish();
+        loop {
+            let first = match self.by_number.entry(number) {
+                Entry::Vacant(entry) => {
+                    entry.insert(id);
+                    return None;
+                }
+                Entry::Occupied(entry) => *entry.get(),
+            };
+            // Operands come before their readers, so that the operands of the first are not merged any more.
+            if self::key(graph, first).as_ref() == Some(&key) {
+                write_op(graph, first, other_text);
+                if text == other_text {
+                    return Some(first);
+                }
+            }
+            number = number.wrapping_add(1);
+        }
+    }
 }
 
 /// Merge equal nodes into the first of them, operands before the ops that read them. The first node's names are kept,
@@ -26,21 +65,14 @@ enum Key {
 pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     let order = graph.order();
     let mut editor = graph.edit();
-    let mut first: FxHashMap<Key, NodeId> = FxHashMap::default();
+    let mut firsts = Firsts::default();
     let mut changes = Vec::new();
     let mut merged = false;
     for id in order {
-        let Some(key) = key(editor.graph(), id) else {
+        let graph = editor.graph();
+        let Some(kept) = firsts.find(graph, id) else {
             continue;
         };
-        let kept = match first.entry(key) {
-            Entry::Vacant(entry) => {
-                entry.insert(id);
-                continue;
-            }
-            Entry::Occupied(entry) => *entry.get(),
-        };
-        let graph = editor.graph();
         let pairs: SmallVec<[(Value, Value); 2]> = (0..graph.node(id).outputs.len())
             .map(|output| (Value { node: id, output }, Value { node: kept, output }))
             .collect();
@@ -66,14 +98,20 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     Ok(changes)
 }
 
+/// Writes the op of a node with its attributes over `text`; nothing if it is not an op.
+fn write_op(graph: &Graph, id: NodeId, text: &mut String) {
+    text.clear();
+    if let Some(op) = graph.node(id).op() {
+        // Writing to a text cannot fail.
+        let _ = write!(text, "{op}");
+    }
+}
+
 /// The key of a node; `None` for those that are never merged.
-fn key(graph: &Graph, id: NodeId) -> Option<Key> {
+fn key(graph: &Graph, id: NodeId) -> Option<Key<'_>> {
     match &graph.node(id).kind {
         Kind::Input => None,
-        Kind::Weight(source) => Some(Key::Weight(
-            source.tensor.clone(),
-            graph.ty(id.into()).clone(),
-        )),
+        Kind::Weight(source) => Some(Key::Weight(&source.tensor, graph.ty(id.into()))),
         Kind::Constant(Literal::Int(n)) => Some(Key::Int(*n)),
         Kind::Constant(Literal::Float(x)) => Some(Key::Float(x.to_bits())),
         // Two of them have separate memory, even if they are given the same values.
@@ -88,7 +126,7 @@ fn key(graph: &Graph, id: NodeId) -> Option<Key> {
             while inputs.last() == Some(&None) {
                 inputs.pop();
             }
-            Some(Key::Op(op.to_string(), inputs))
+            Some(Key::Op(inputs))
         }
     }
 }

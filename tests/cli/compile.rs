@@ -42,9 +42,7 @@ fn dumps_show_the_graph_where_the_passes_stopped() {
         "{raised}"
     );
     assert!(
-        raised.starts_with(
-            "// demo (graphs/gpt2.ron), graph after the pass raise_attention\n"
-        )
+        raised.starts_with("// demo (graphs/gpt2.ron), graph after the pass raise_attention\n")
     );
     assert!(dump(&["--without", "raise_attention"]).contains("Softmax"));
 }
