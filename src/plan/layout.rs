@@ -12,7 +12,8 @@ use crate::graph::Graph;
 use crate::kernels::kv_cache::{KEY_BLOCK, KvLayout};
 use crate::types::{ALIGNMENT, Dim, Type};
 
-/// Bytes between the scratch of two threads, so that they share no cache line, nor a pair that is fetched together.
+/// Bytes between the scratch of two threads, so that they share neither a cache line nor a pair of lines that is
+/// fetched together.
 const THREAD_ALIGNMENT: usize = 128;
 
 /// Why there is no plan.
@@ -38,8 +39,8 @@ pub enum PlanError {
 }
 
 impl ModelPlan {
-    /// Plan a model's graphs, and verify the plan. `prefill` is `decode` after further passes: nodes that both have
-    /// are the same, and so is the order of those with state.
+    /// Plan a model's graphs, and verify the plan. `prefill` is `decode` after further passes: nodes that are in both
+    /// graphs are the same, and nodes with state are in the same order.
     pub fn new(
         decode: &Graph,
         prefill: &Graph,
@@ -101,7 +102,7 @@ impl ModelPlan {
             });
             pages = pages.checked_add(layout.blocks()).ok_or_else(too_large)?;
         }
-        // One size for all pages, so that each serves any layer.
+        // All pages have one size, so that each page can serve any layer.
         let floats = caches.iter().map(|cache| cache.layout.block_floats()).max();
         let floats = floats
             .unwrap_or(0)
@@ -136,8 +137,9 @@ impl ModelPlan {
     }
 }
 
-/// Positions that a cache keeps: all of the context, or where queries see a window what a step of `chunk` tokens sees
-/// and writes. So many that a whole block is still there when the step that writes its last row is done.
+/// Positions that a cache keeps: all of the context, or, where queries see a window, the positions that a step of
+/// `chunk` tokens sees and writes. Enough that a whole block still exists when the step that writes its last row is
+/// done.
 fn cache_positions(window: Option<usize>, options: &PlanOptions) -> usize {
     let seen = window.map(|window| {
         window
@@ -147,7 +149,7 @@ fn cache_positions(window: Option<usize>, options: &PlanOptions) -> usize {
     seen.map_or(options.context, |seen| seen.min(options.context))
 }
 
-/// The layout of a cache for keys of that type, [T, kv_heads, head_dim].
+/// The layout of a cache for `keys`, [T, kv_heads, head_dim].
 fn cache_layout(keys: &Type, window: Option<usize>, options: &PlanOptions) -> Option<KvLayout> {
     let [_, Dim::Fixed(kv_heads), Dim::Fixed(head_dim)] = keys.shape[..] else {
         return None;

@@ -1,7 +1,7 @@
 //! The schedule: a graph as a flat list of steps, each with its kernel and its operands.
 //!
-//! Every step is one phase: threads do its pieces together, and the next begins when all are done. An op with several
-//! kernels gives several steps.
+//! Every step is one phase: threads do its pieces together, and the next step begins when all are done. An op with
+//! several kernels becomes several steps.
 
 use smallvec::SmallVec;
 
@@ -16,7 +16,7 @@ use crate::ops::{Lowering, WeightForm};
 use crate::types::{ALIGNMENT, DType, StepSize, Type};
 
 impl<'a> Scheduler<'a> {
-    /// For `graph`, with the weights that an earlier plan of the same nodes needs.
+    /// A scheduler for `graph`, starting from the weights that an earlier plan of the same nodes needs.
     pub fn new(graph: &'a Graph, weights: Vec<WeightNeed>) -> Self {
         let weight_index = weights
             .iter()
@@ -37,7 +37,7 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// The kernel calls of steps of up to that size.
+    /// The kernel calls of steps of up to `size`.
     pub fn drafts(&self, size: StepSize, options: &PlanOptions) -> Result<Vec<Draft>, String> {
         let mut drafts = Vec::new();
         for &id in self.order.iter() {
@@ -119,7 +119,7 @@ impl<'a> Scheduler<'a> {
         Ok(())
     }
 
-    /// Fail where a value has elements of a type that neither steps nor weights have.
+    /// Fail where a value has elements of a type that neither steps nor weights support.
     fn check_types(&self) -> Result<(), String> {
         for &id in self.order.iter() {
             let node = self.graph.node(id);
@@ -147,7 +147,7 @@ impl<'a> Scheduler<'a> {
         Ok(())
     }
 
-    /// The place among the weights of an operand that is read in that form.
+    /// The entry in the list of weights for an operand that is read in the form `form`.
     fn weight(&mut self, value: Value, form: WeightForm) -> usize {
         let ty = self.graph.ty(value).clone();
         let next = self.weights.len();
