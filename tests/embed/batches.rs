@@ -155,7 +155,7 @@ fn models_that_read_one_text_a_step_say_so() {
     let error = demo.encode(&[&[1], &[2]]).unwrap_err().to_string();
     assert_eq!(
         error,
-        "2 texts were given, but this model reads texts token by token, so that a step reads one text"
+        "2 texts were given, but this model reads texts token by token, so a step reads only one text"
     );
     // Products with weights are the same ops as products that mix tokens, until a pass has made them linear layers.
     let options = Options::new().stop_after("none");

@@ -130,7 +130,7 @@ fn a_prompt_longer_than_the_context_is_an_error_and_the_session_goes_on() {
     ));
     assert_eq!(
         error.to_string(),
-        "the context is full: 2 of 12 positions are taken, 11 more do not fit"
+        "the context is full: 2 of 12 positions are taken, and 11 more do not fit"
     );
     assert_eq!(
         (session.tokens(), bits(session.logits())),
