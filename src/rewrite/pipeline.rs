@@ -56,7 +56,7 @@ pub enum PassError {
     Read {
         /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// Why it can't be read.
         error: std::io::Error,
     },
     /// An option names something that is not a pass or a rule.
@@ -67,7 +67,7 @@ pub enum PassError {
     Rules {
         /// The pass.
         pass: String,
-        /// Why.
+        /// The reason.
         error: DriverError,
     },
     /// A transform failed.
@@ -75,7 +75,7 @@ pub enum PassError {
     Transform {
         /// The pass.
         pass: String,
-        /// Why.
+        /// The reason.
         error: GraphError,
     },
     /// A pass left an invalid graph.
@@ -83,7 +83,7 @@ pub enum PassError {
     Broken {
         /// The pass.
         pass: String,
-        /// What the verifier says.
+        /// What the verifier reports.
         error: GraphError,
     },
 }
@@ -123,7 +123,7 @@ struct Pass {
     bits: Bits,
     #[cfg_attr(not(feature = "internals"), allow(dead_code))] // Shown by the program.
     doc: String,
-    /// Whether the pass is for the graph of prompt steps alone.
+    /// Whether the pass is only for the graph of prompt steps.
     prefill: bool,
     kind: PassKind,
 }
@@ -160,7 +160,7 @@ impl Passes {
         read(Path::new("passes"), &builtin_files()).map_err(PassError::Files)
     }
 
-    /// The passes of a directory. Where it lacks a file, the compiled-in file is used; a rule file in it that the pipeline
+    /// The passes of a directory. If it lacks a file, the compiled-in file is used; a rule file in it that the pipeline
     /// doesn't name is an error.
     pub fn from_dir(path: &Path) -> Result<Passes, PassError> {
         let fail = |path: &Path, error| PassError::Read {
@@ -278,7 +278,7 @@ impl Passes {
         self.run_passes(graph, options, false)
     }
 
-    /// Run the passes that only prompt steps have, over a copy of the graph that [`Passes::run`] left.
+    /// Run the passes that are only for prompt steps, over a copy of the graph that [`Passes::run`] left.
     pub fn run_prefill(
         &self,
         graph: &mut Graph,
@@ -398,7 +398,8 @@ fn read(directory: &Path, files: &BTreeMap<String, String>) -> Result<Passes, Ve
             }
             check_entry(reader, tree, &pass, &mut names);
             if !pass.prefill && after_prefill && !matches!(pass.kind, PassKind::Plan) {
-                let message = "a pass for all steps can't stand after one for prompt steps alone";
+                let message =
+                    "a pass for all steps can't come after one that is only for prompt steps";
                 reader.problem(tree.position, message);
             }
             after_prefill |= pass.prefill;
@@ -456,7 +457,7 @@ fn entry(reader: &mut RuleReader, tree: &Tree) -> Option<Pass> {
         None => false,
         Some((_, Some(word))) if word == "prefill" && bits == Bits::Same => true,
         Some((tree, _)) => {
-            let message = "'steps' can be \"prefill\" alone, and only where bits are Same";
+            let message = "'steps' can only be \"prefill\", and only if bits are Same";
             reader.problem(tree.position, message);
             return None;
         }
@@ -487,7 +488,7 @@ fn entry(reader: &mut RuleReader, tree: &Tree) -> Option<Pass> {
     })
 }
 
-/// Checks that the entry's names are new, and that its promise about bits is one that its rules or its transform keep.
+/// Checks that the entry's names are new, and that its rules or its transform keep its promise about bits.
 fn check_entry(
     reader: &mut RuleReader,
     tree: &Tree,
@@ -498,7 +499,7 @@ fn check_entry(
     for name in std::iter::once(pass.name.clone()).chain(rules) {
         let line = tree.position.line;
         if let Some(line) = names.insert(name.clone(), line) {
-            let message = format!("the name '{name}' is taken by the pass of line {line}");
+            let message = format!("the name '{name}' is taken by the pass in line {line}");
             reader.problem(tree.position, message);
         }
     }

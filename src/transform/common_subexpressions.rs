@@ -17,7 +17,8 @@ enum Key {
     Int(i32),
     /// The bits of the number, so that 0 and −0 differ.
     Float(u64),
-    /// The op with its attributes as text, which tells any two apart, and its operands without absent operands at the end.
+    /// The op with its attributes as text, which is different for different attributes, and its operands without absent
+    /// operands at the end.
     Op(String, SmallVec<[Option<Value>; 4]>),
 }
 
@@ -52,7 +53,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
             at: graph.node(id).name().to_string(),
             what: format!("is already computed as \"{}\"", graph.node(kept).name()),
         };
-        // Literals are written where they are used: it is not worth reporting that two share a node.
+        // Literals are written where they are used: that two uses share a node is not worth reporting.
         if graph.literal(id.into()).is_none() {
             changes.push(change);
         }
@@ -66,7 +67,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     Ok(changes)
 }
 
-/// The key of a node; `None` for those that are never merged.
+/// The key of a node; `None` for nodes that are never merged.
 fn key(graph: &Graph, id: NodeId) -> Option<Key> {
     match &graph.node(id).kind {
         Kind::Input => None,

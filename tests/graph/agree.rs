@@ -185,7 +185,7 @@ fn a_window_that_would_reach_ahead_is_refused() {
     let refused = |op: &str, nodes: &str| {
         let nodes = format!("(\"r\", Reshape(shape: [0, 2, 2]), [\"x\"]), {nodes}");
         let told = format!(
-            "f:3:42: node \"y\": {op}: window 2 needs causal: true, as a window reaches back and never ahead"
+            "f:3:42: node \"y\": {op}: window 2 needs causal: true, because a window reaches back and never ahead"
         );
         assert_eq!(of_nodes(&nodes), told);
     };

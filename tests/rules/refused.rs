@@ -91,7 +91,7 @@ fn a_wrong_number_of_outputs() {
     refused(
         &rule(SUM, "", emit),
         5,
-        "AddLayerNorm gives 2 outputs, 1 are named",
+        "AddLayerNorm has 2 outputs, but 1 are named",
     );
 }
 
@@ -221,7 +221,7 @@ fn a_name_bound_twice() {
 #[test]
 fn a_node_that_stands_before_what_it_reads() {
     let pattern = r#"("y", LayerNorm, ["s", "g"]), ("s", Add, ["x", "r"])"#;
-    refused(&rule(pattern, "", FUSED), 3, "'s' is given below");
+    refused(&rule(pattern, "", FUSED), 3, "'s' is defined below");
 }
 
 #[test]
@@ -326,7 +326,7 @@ fn a_rule_shadowed_by_one_with_its_operands_the_other_way_round() {
 fn a_name_that_stands_twice() {
     let one = rule(SUM, "", FUSED);
     let rules = format!("{},\n{}", &one[..one.len() - 1], &one[1..]);
-    refused(&rules, 8, "rule \"r\": line 1 has a rule of that name");
+    refused(&rules, 8, "rule \"r\": line 1 already has a rule of this name");
 }
 
 #[test]
@@ -398,7 +398,7 @@ fn a_name_that_two_passes_share() {
     let text = rule(SUM, "", FUSED).replace("\"r\",\n", "\"linear_bias\",\n");
     let found = refusal(&[("gate.ron", &text)]);
     assert!(
-        found.contains("the name 'linear_bias' is taken by the pass of line"),
+        found.contains("the name 'linear_bias' is taken by the pass in line"),
         "{found}"
     );
 }
