@@ -326,7 +326,11 @@ fn a_rule_shadowed_by_one_with_its_operands_the_other_way_round() {
 fn a_name_that_stands_twice() {
     let one = rule(SUM, "", FUSED);
     let rules = format!("{},\n{}", &one[..one.len() - 1], &one[1..]);
-    refused(&rules, 8, "rule \"r\": line 1 already has a rule of this name");
+    refused(
+        &rules,
+        8,
+        "rule \"r\": line 1 already has a rule of this name",
+    );
 }
 
 #[test]
