@@ -24,9 +24,9 @@ pub(super) fn identity(compiled: Arc<Compiled>, files: WeightFiles) -> LazyIdent
 ///
 /// - `graph`: the text of the graph that steps of one token run, after the passes: its ops, attributes, names and shapes,
 ///   and the names, shapes and types of its weights.
-/// - `weights`: for each tensor that this graph reads, its name, its type and shape in the file, its size, and its bytes:
-///   all bytes of a tensor of up to 4096 bytes, else four parts of 256 bytes, spread evenly. Files that differ only elsewhere
-///   count as the same.
+/// - `weights`: for each tensor that this graph reads, its name, its type and shape in the file, its size, and its
+///   bytes: all bytes of a tensor of up to 4096 bytes, otherwise four parts of 256 bytes, spread evenly. Files that
+///   differ only elsewhere count as the same.
 ///
 /// - `caches`: for each layer's cache its name, heads, head_dim, window and type of elements.
 fn find(compiled: &Compiled, files: &WeightFiles) -> Result<Identity, WeightFilesError> {
