@@ -153,7 +153,7 @@ enum Prompt {
     NotFinite(Vec<f32>, StepError),
 }
 
-/// What the model computes for the prompt.
+/// The model's outputs for the prompt.
 fn prompt_rows(
     expected: &Outputs,
     model: &Model,
