@@ -180,7 +180,7 @@ fn figures(model: &Path, read: bool, engine: Option<usize>) -> (usize, usize) {
 }
 
 #[test]
-fn a_model_takes_what_its_plan_states_in_total() {
+fn a_model_uses_the_memory_that_its_plan_states_in_total() {
     let folder = tempfile::tempdir().unwrap();
     write_model(folder.path());
     for read in [false, true] {
@@ -199,7 +199,7 @@ fn a_model_takes_what_its_plan_states_in_total() {
 }
 
 #[test]
-fn an_engine_under_full_load_takes_what_it_states() {
+fn an_engine_under_full_load_uses_the_memory_that_it_states() {
     let folder = tempfile::tempdir().unwrap();
     write_model(folder.path());
     let (small, stated) = figures(&data("llama"), false, None);

@@ -394,7 +394,7 @@ fn an_output_that_no_step_computes_is_refused() {
 }
 
 #[test]
-fn all_problems_of_a_graph_are_told_with_their_lines() {
+fn all_problems_of_a_graph_are_reported_with_their_lines() {
     let nodes = "(\"a\", Softmaks, [\"x\"]),\n(\"b\", RmsNorm(eps: 1e-5), [\"x\", \"up\"]),\n(\"c\", Concat, [\"w\", \"x\"]),\n(\"y\", MatMul, [\"x\", \"cube\"]),";
     let found = Tiny::with_graph(&graph(nodes, "\"y\", \"y\", \"tokens\"")).refusal();
     assert_eq!(

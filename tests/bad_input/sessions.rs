@@ -109,7 +109,7 @@ fn each_field_is_checked() {
     flipped[TOKENS + 4 * LENGTH + 5] ^= 16;
     refused(&flipped, &["damaged", "checksum"]);
     let longer = [&bytes[..], &[0]].concat();
-    refused(&longer, &["bytes follow", &bytes.len().to_string()]);
+    refused(&longer, &["but more follow", &bytes.len().to_string()]);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_session_that_is_cut_off_anywhere_says_how_much_is_there() {
 }
 
 #[test]
-fn another_model_is_told_by_what_differs() {
+fn another_model_is_refused_by_what_differs() {
     let bytes = sound(&small("llama"), "llama");
     let differing = |model: &Model| match model.load_session(&mut &bytes[..]) {
         Err(SavedSessionError::OtherModel { differing }) => differing,
@@ -161,7 +161,7 @@ fn an_encoder_has_no_session_to_save_or_load() {
 }
 
 #[test]
-fn a_reader_that_fails_is_an_error_and_no_panic() {
+fn a_reader_that_fails_is_an_error_and_not_a_panic() {
     struct Failing;
     impl std::io::Read for Failing {
         fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {

@@ -128,7 +128,7 @@ fn answers_are_drawn_from_new_seeds_unless_one_is_fixed() {
 }
 
 #[test]
-fn the_oldest_turns_make_room_where_that_is_asked_for() {
+fn the_oldest_turns_make_room_if_that_is_asked_for() {
     let (_folder, template) = template();
     let lines = "Who goes there?\nSpeak, what art thou?\nStand!\n";
     let output = chat(&template, &["-c", "60"], lines);

@@ -35,7 +35,7 @@ unsafe extern "C" {
 }
 
 #[test]
-fn a_refused_thread_is_an_error_or_one_thread_less() {
+fn a_refused_thread_is_an_error_or_one_thread_fewer() {
     // The copy must be where any user can reach it.
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("smallmind");

@@ -16,7 +16,7 @@ const TOLD: &str = "does not read logits_scaling (8.0), which may change what th
 const WITHOUT_MODEL: &str = "tokenize";
 
 #[test]
-fn every_command_that_opens_a_model_tells_of_keys_that_change_it_and_are_not_read() {
+fn every_command_that_opens_a_model_reports_unread_keys_that_change_it() {
     let files = Files::new();
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo");
     let folder = tempfile::tempdir().unwrap();
@@ -55,7 +55,7 @@ fn every_command_that_opens_a_model_tells_of_keys_that_change_it_and_are_not_rea
 }
 
 #[test]
-fn every_command_that_reads_a_text_tells_of_a_start_that_it_has_twice() {
+fn every_command_that_reads_a_text_reports_a_doubled_start() {
     let (model, sentences) = (markers::model(), Sentences::new());
     sentences.write("tokenizer_config.json", r#"{"cls_token": "[CLS]"}"#);
     let told = |arguments: &[&str]| {

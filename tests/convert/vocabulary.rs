@@ -257,7 +257,7 @@ fn the_vocabulary_is_filled_up_and_the_special_tokens_are_named() {
 }
 
 #[test]
-fn what_a_vocabulary_can_not_say_is_refused_by_its_part() {
+fn what_a_vocabulary_cannot_express_is_refused_by_its_part() {
     let set = |mut json: Json, pointer: &str, value: Json| {
         *json.pointer_mut(pointer).unwrap() = value;
         json

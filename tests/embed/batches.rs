@@ -123,7 +123,7 @@ fn a_step_of_texts_may_have_more_tokens_than_the_context() {
 }
 
 #[test]
-fn what_a_step_can_not_hold_is_refused_and_leaves_the_session_as_it_was() {
+fn what_does_not_fit_in_a_step_is_refused_and_leaves_the_session_unchanged() {
     let model = tiny().open().unwrap(); // 24 positions, 8 tokens a step
     let mut session = model.session().unwrap();
     session.encode(&[&[1, 2], &[3]]).unwrap();
@@ -150,7 +150,7 @@ fn what_a_step_can_not_hold_is_refused_and_leaves_the_session_as_it_was() {
 }
 
 #[test]
-fn models_that_read_one_text_a_step_say_so() {
+fn models_that_read_one_text_per_step_say_so() {
     let mut demo = open("demo", &Options::default()).session().unwrap();
     let error = demo.encode(&[&[1], &[2]]).unwrap_err().to_string();
     assert_eq!(
@@ -194,7 +194,7 @@ fn embeddings_come_in_the_callers_order_whatever_the_steps() {
 }
 
 #[test]
-fn a_text_that_can_not_be_embedded_is_named_by_its_place() {
+fn a_text_that_cannot_be_embedded_is_named_by_its_place() {
     let model = tiny().open().unwrap();
     let refused = |texts: &[&[u32]]| match model.embed_tokens(texts) {
         Err(EmbedError::Text { text, error }) => (text, error),
@@ -210,14 +210,14 @@ fn a_text_that_can_not_be_embedded_is_named_by_its_place() {
 }
 
 #[test]
-fn a_model_of_text_gives_no_embeddings() {
+fn a_model_of_text_has_no_embeddings() {
     let model = open("demo", &Options::default());
     let error = model.embed_tokens(&[&[1]]).unwrap_err().to_string();
     assert!(error.starts_with("this model has no embeddings: its output is the logits of "));
 }
 
 #[test]
-fn a_causal_graph_whose_output_is_a_hidden_state_gives_embeddings() {
+fn a_causal_graph_whose_output_is_a_hidden_state_has_embeddings() {
     use smallmind::Pooling;
     use smallmind::model::Logits;
 

@@ -14,7 +14,7 @@ fn tokens(length: usize, turn: u32) -> Vec<u32> {
 }
 
 #[test]
-fn a_known_beginning_takes_no_pages_and_is_not_read_again() {
+fn a_known_prefix_takes_no_pages_and_is_not_read_again() {
     for name in decoders() {
         let model = open(name, &Options::new().sequences(2));
         let length = 200.min(model.context() - 8);
@@ -50,7 +50,7 @@ fn a_known_beginning_takes_no_pages_and_is_not_read_again() {
 }
 
 #[test]
-fn beginnings_make_room_for_sequences() {
+fn prefixes_make_room_for_sequences() {
     let model = open("llama", &Options::new().sequences(1));
     let pages = pages_of(&model.compiled().plan, 100);
     let mut batcher = model.batcher(pages).unwrap();
@@ -68,7 +68,7 @@ fn beginnings_make_room_for_sequences() {
 }
 
 #[test]
-fn a_prompt_with_a_known_beginning_starts_as_fast_as_its_rest() {
+fn a_prompt_with_a_known_prefix_starts_as_fast_as_its_rest() {
     const KNOWN: usize = 960;
     const LENGTH: usize = 1000;
     // A prompt of its own each time, but for the beginning.

@@ -125,7 +125,7 @@ fn requests_wait_their_turn_and_the_queue_is_bounded() {
 }
 
 #[test]
-fn cancelled_requests_end_and_others_go_on() {
+fn cancelled_requests_end_and_others_continue() {
     let model = demo(2);
     let mut engine = model.engine(&EngineOptions::new()).unwrap();
     let options = GenerateOptions::new().max_tokens(20).greedy();
@@ -148,7 +148,7 @@ fn cancelled_requests_end_and_others_go_on() {
 }
 
 #[test]
-fn a_hook_that_fails_ends_its_own_request_alone() {
+fn a_hook_that_fails_ends_only_its_own_request() {
     let model = demo(2);
     let mut engine = model.engine(&EngineOptions::new()).unwrap();
     let options = GenerateOptions::new().max_tokens(4).greedy();
@@ -193,7 +193,7 @@ fn a_request_that_can_never_run_is_refused_with_the_numbers() {
 }
 
 #[test]
-fn a_fork_goes_on_from_where_its_origin_stands() {
+fn a_fork_continues_from_where_its_origin_is() {
     let model = demo(3);
     let mut engine = model.engine(&EngineOptions::new()).unwrap();
     let options = GenerateOptions::new().max_tokens(90).greedy();

@@ -67,7 +67,7 @@ fn a_model_runs_from_its_dump_with_the_same_bits() {
 }
 
 #[test]
-fn a_model_runs_from_the_dump_of_its_prompt_steps_and_gives_the_wanted_rows() {
+fn a_model_runs_from_the_dump_of_its_prompt_steps_and_returns_the_wanted_rows() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["gpt2", "llama", "gemma3", "olmo"] {
         let options = Options::new().chunk(5);

@@ -67,7 +67,7 @@ fn parameters(files: &ModelFiles) -> BTreeMap<String, Value> {
 }
 
 #[test]
-fn keys_that_are_left_out_are_what_transformers_takes() {
+fn missing_keys_have_the_values_that_transformers_uses() {
     let text = fs::read_to_string(data("nested").join("expected.json")).unwrap();
     let cases: BTreeMap<String, Json> = serde_json::from_str(&text).unwrap();
     let mut compared = 0;

@@ -23,7 +23,7 @@ fn output(session: &mut Session, prompt: &[u32]) -> Vec<u32> {
 }
 
 #[test]
-fn truncation_keeps_the_tokens_whose_windows_are_there_and_else_none() {
+fn truncation_keeps_the_tokens_whose_windows_exist_and_otherwise_none() {
     for name in MODELS {
         let model = open(name, &options());
         assert!(model.plan().windowed_layers > 0, "{name}");
@@ -60,7 +60,7 @@ fn truncation_keeps_the_tokens_whose_windows_are_there_and_else_none() {
 }
 
 #[test]
-fn a_cancelled_prompt_goes_on_from_where_it_stopped() {
+fn a_cancelled_prompt_continues_from_where_it_stopped() {
     for name in MODELS {
         let model = open(name, &options());
         let prompt = expected(name).input_ids;

@@ -215,14 +215,14 @@ fn check(graph: &Graph, threads: usize, narrows: bool) {
 }
 
 #[test]
-fn rows_of_a_decoder_are_those_that_it_gives_among_all() {
+fn rows_of_a_decoder_are_the_same_as_among_all_rows() {
     for threads in 1..=3 {
         check(&graph(DECODER), threads, true);
     }
 }
 
 #[test]
-fn rows_of_int8_blocks_are_those_that_they_are_among_all() {
+fn rows_of_int8_blocks_are_the_same_as_among_all_rows() {
     let graph = graph(BLOCKS);
     let narrow = wanting(&graph);
     let q = narrow.find("q/wanted").unwrap();
@@ -248,7 +248,7 @@ proptest! {
 }
 
 #[test]
-fn a_step_wants_no_more_rows_than_the_plan_has_room_for() {
+fn a_step_wants_no_more_rows_than_the_plan_supports() {
     let graph = graph(DECODER);
     let narrow = wanting(&graph);
     let weights = SeededWeights::new(&graph, 1);

@@ -221,7 +221,7 @@ fn sessions_in_several_threads_share_one_cache() {
 }
 
 #[test]
-fn models_that_give_all_rows_read_all_tokens() {
+fn models_that_return_all_rows_read_all_tokens() {
     let model = open("demo", &crate::common::all_rows().prefix_cache(ROOMY));
     let tokens = prompt("demo", 130, 0);
     for _ in 0..2 {
@@ -232,7 +232,7 @@ fn models_that_give_all_rows_read_all_tokens() {
 }
 
 #[test]
-fn a_budget_below_one_block_is_an_error_that_says_what_would_do() {
+fn a_budget_below_one_block_is_an_error_that_says_what_is_enough() {
     let refusal = |name: &str, budget: usize| {
         let opened = Model::open(crate::common::source(name), &options(budget));
         opened.expect_err("the budget is too small").to_string()

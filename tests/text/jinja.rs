@@ -78,7 +78,7 @@ const TEMPLATES: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn kinds_methods_and_formats_are_those_of_jinja() {
+fn kinds_methods_and_formats_match_jinja() {
     for (template, expected) in TEMPLATES {
         assert_eq!(render(template).as_deref(), Ok(*expected), "{template}");
     }
