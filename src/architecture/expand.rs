@@ -132,7 +132,7 @@ pub struct FlatOutput {
     pub name: String,
     /// The unique name of the node's output or graph input.
     pub value: Name,
-    /// Where it stands.
+    /// Where it is in the file.
     pub position: Position,
 }
 

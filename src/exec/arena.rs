@@ -22,7 +22,7 @@ const CHECKED: usize = 1 << 30;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArenaError {
-    /// The system did not give the memory.
+    /// The system has no memory for the arena.
     #[error("the plan needs an arena of {bytes} bytes ({} MiB), and the system does not give that much memory", bytes >> 20)]
     NoMemory {
         /// Bytes asked for.

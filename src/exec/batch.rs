@@ -40,7 +40,7 @@ pub enum BatchError {
         /// The most rows that such a step can want.
         most: usize,
     },
-    /// The tokens would stand past the last position.
+    /// The tokens' positions would be past the last position.
     #[error(
         "{tokens} tokens from position {past} on do not fit into a context of {context} positions"
     )]

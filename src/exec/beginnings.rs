@@ -72,7 +72,7 @@ impl Beginnings {
             return;
         }
         let (found, mut before) = self.index.walk(tokens);
-        // The blocks before those of this step may have been forgotten meanwhile: then what follows can't be found.
+        // Earlier blocks may have been forgotten meanwhile: then the blocks after them can't be found.
         if found < known / KEY_BLOCK {
             return;
         }

@@ -93,7 +93,7 @@ unsafe impl Sync for Shared {}
 // SAFETY: as above; the reference in `job` is to something Sync.
 unsafe impl Send for Shared {}
 
-/// Where a thread stands in a job.
+/// How far a thread is in a job.
 enum At {
     /// The thread is alone and about to open this phase.
     Opening(usize),
@@ -113,7 +113,7 @@ impl Shared {
         }
     }
 
-    /// Whether the job goes on with `phase`.
+    /// Whether the job continues with `phase`.
     fn opens(&self, job: &dyn Job, phase: usize) -> bool {
         let open = || job.open(phase);
         !self.abandoned.load(Ordering::Relaxed) && self.guard(open).unwrap_or(false)

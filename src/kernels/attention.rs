@@ -230,8 +230,8 @@ unsafe impl Kernel for StoreKv {
 /// Causal attention over the cache, to which [`StoreKv`] has already written the keys and values of the step.
 ///
 /// Inputs: q [T, H, D], and with `rotary` the table [T, 2n] of the positions of the step. Output: [T, H, D], flat or not.
-/// With a window, the cache needs room for the window and for all tokens of the step but one, otherwise for the whole
-/// context.
+/// With a window, the cache needs positions for the window and for all tokens of the step except one, otherwise for the
+/// whole context.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttendCached {
     /// The factor of each dot product.

@@ -82,7 +82,7 @@ struct Cut {
     /// Rows of scratch for a block.
     rows: usize,
     blocks: usize,
-    /// Pairs of panels, of which parts consist.
+    /// Pairs of panels; parts consist of these.
     pairs: usize,
     parts: usize,
 }

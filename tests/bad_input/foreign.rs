@@ -27,7 +27,7 @@ fn config() -> Vec<u8> {
     fs::read(data("llama").join("config.json")).unwrap()
 }
 
-/// Beginnings of files, and what messages say about them.
+/// First bytes of files, and what messages say about them.
 const KINDS: [(&[u8], &str); 6] = [
     (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n",

@@ -1,4 +1,4 @@
-//! Does a damaged session, or an undamaged session of another model, ever do worse than be refused?
+//! Is a damaged session, or an undamaged session of another model, ever worse than refused?
 //!
 //! 4000 damaged files, always the same ones; half of them have a correct checksum.
 
@@ -23,12 +23,12 @@ thread_local! {
 unsafe impl GlobalAlloc for Largest {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LARGEST.set(LARGEST.get().max(layout.size()));
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller makes the promise that is required here.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller makes the promise that is required here.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -60,7 +60,7 @@ fn sound(model: &Model, name: &str) -> Vec<u8> {
     bytes
 }
 
-/// The same bytes with the checksum that matches them.
+/// The same bytes with a checksum that matches them.
 fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     if let Some(end) = bytes.len().checked_sub(8) {
         let mut digest = Digest::default();

@@ -24,7 +24,7 @@ fn template() -> (TempDir, String) {
     (folder, path)
 }
 
-/// What `chat` with the demo makes of these lines on stdin.
+/// The output of `chat` with the demo for these lines on stdin.
 fn chat(template: &str, arguments: &[&str], input: &str) -> Output {
     let mut command = smallmind();
     command.args([
@@ -52,7 +52,7 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// What the library answers to these messages.
+/// The library's answers to these messages.
 fn answers(template: &str, messages: &[&str]) -> String {
     let model = Model::open("demo", &Options::new()).unwrap();
     let template = model.chat_template_from(Path::new(template)).unwrap();

@@ -57,7 +57,7 @@ impl Terminal {
         Some(terminal)
     }
 
-    /// With a model that speaks in random bytes and has room for about 100000 of them.
+    /// With a model that speaks in random bytes and has a context for about 100000 of them.
     fn random() -> Option<Terminal> {
         let folder = TempDir::new().unwrap();
         let path = |name: &str| folder.path().join(name);
@@ -137,7 +137,7 @@ impl Terminal {
             });
         }
         let program = command.spawn().unwrap();
-        // The program alone has the terminal's other end from here on.
+        // From here on only the program has the terminal's other end.
         drop(command);
         let keyboard = File::from(master);
         let mut from = keyboard.try_clone().unwrap();

@@ -1,4 +1,4 @@
-//! With a limit on its processes, does the program report the limit or go on with fewer threads?
+//! With a limit on its processes, does the program report the limit or continue with fewer threads?
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -65,6 +65,6 @@ fn a_refused_thread_is_an_error_or_one_thread_fewer() {
             assert!(errors.starts_with("error: can't start threads"), "{errors}");
         }
     }
-    // The limit counts: a pool of eight threads does not start within one process.
+    // The limit is effective: a pool of eight threads does not start within one process.
     assert!(refused > 0);
 }

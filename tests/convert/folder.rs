@@ -1,4 +1,4 @@
-//! Does a folder become a GGUF file that says the same?
+//! Does a folder become a GGUF file that describes the same model?
 #![cfg(feature = "chat")]
 
 use std::collections::BTreeMap;
@@ -70,7 +70,7 @@ fn tensors_and_keys_equal_those_of_another_converter() {
             }
         }
         for key in other.metadata().keys() {
-            // The other files have tokens that mean nothing.
+            // The other files have meaningless tokens.
             if !["tokenizer.ggml.tokens", "tokenizer.ggml.eos_token_id"].contains(&key) {
                 let [left, right] = [&made, &other].map(|file| file.metadata().get(key));
                 assert_eq!(left, right, "{name} {key}");

@@ -74,7 +74,7 @@ fn texts_of_one_step_have_the_bits_that_each_has_alone() {
                 .collect();
             let how = format!("{} with {threads} threads", isa.name());
             assert!(found == *expected, "{how}: elements that differ {differ:?}");
-            // A single text, after a step of several, is one sequence again.
+            // A single text, after a step of several texts, is one sequence again.
             assert!(together(&mut session, &ragged[2..3]) == expected[2..3]);
             assert!(alone(&mut session, &ragged[..1]) == expected[..1]);
         }
@@ -114,7 +114,7 @@ fn a_step_of_texts_may_have_more_tokens_than_the_context() {
     assert_eq!(plan(None).chunk, 512);
     assert_eq!(plan(Some(100)).chunk, 100);
     assert!(plan(Some(100)).activations > plan(Some(24)).activations);
-    // A decoder's step reads one text.
+    // A decoder's step reads only one text.
     let decoder = |chunk| {
         let options = Options::new().context(24).chunk(chunk);
         open("demo", &options).plan().chunk

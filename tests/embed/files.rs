@@ -1,4 +1,4 @@
-//! What do a model's files say about embeddings, and which of their demands are refused?
+//! What do a model's files say about embeddings, and which of their settings are refused?
 #![cfg(feature = "tokenizer")]
 
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
@@ -292,7 +292,7 @@ fn unsupported_modules_are_named() {
             "{found}"
         );
     }
-    // If the caller chooses, the files need not.
+    // If the caller chooses, the files need not choose.
     let options = EmbedOptions::new()
         .pooling(Some(Pooling::Mean))
         .normalize(None);

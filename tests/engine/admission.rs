@@ -1,4 +1,4 @@
-//! Is who doesn't fit told so with the numbers, and does nobody lose anything by it?
+//! Are requests that don't fit refused with the numbers, without harm to anybody else?
 
 use smallmind::exec::batcher::{Refused, pages_of};
 use smallmind::exec::session::StepError;
@@ -68,7 +68,7 @@ fn a_sequence_that_is_closed_or_full_is_an_error_and_others_continue() {
     assert_eq!(batcher.push(gone, &[1]), Err(StepError::Gone));
     assert_eq!(batcher.logits(gone), Err(StepError::Gone));
     assert!(batcher.tokens(gone).is_empty());
-    // Its slot has another sequence now.
+    // The slot has another sequence now.
     let next = batcher.open(8).unwrap();
     assert_eq!(batcher.push(gone, &[1]), Err(StepError::Gone));
     let full = StepError::ContextFull {

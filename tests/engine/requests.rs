@@ -1,4 +1,4 @@
-//! Does an engine give each request the tokens that it gets alone, and end each as it should?
+//! Does an engine generate for each request the tokens that it would get alone, and end each as it should?
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -44,7 +44,7 @@ fn finish(engine: &mut Engine) -> BTreeMap<RequestId, (String, Result<Generation
     ended
 }
 
-/// The text, the tokens and the end, of a session of its own.
+/// The text, the tokens and the end in a session of its own.
 fn alone(model: &Model, prompt: &str, options: &GenerateOptions) -> (String, Vec<u32>, Finish) {
     let mut session = model.session().unwrap();
     let mut text = String::new();
@@ -178,7 +178,7 @@ fn a_request_that_can_never_run_is_refused_with_the_numbers() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("32"), "{error}");
-    // What fits in part runs to the end of the context.
+    // A request that fits in part runs to the end of the context.
     let id = engine
         .add("KING", &GenerateOptions::new().max_tokens(1000).greedy())
         .unwrap();

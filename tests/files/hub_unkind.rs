@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::common::hub::{Hub, NAME, OLD_NAME, PAGE, SHA, Unkind};
 
 const FILE: &str = "m-Q8_0.gguf";
-/// A digest that no content here has, of the length that states nothing about the content.
+/// A digest that no content here has, of a length that says nothing about the content.
 const TAG: &str = "89abcdef0123456789abcdef0123456789abcdef";
 
 /// Bytes that don't repeat soon.

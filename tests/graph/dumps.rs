@@ -86,7 +86,7 @@ fn a_model_runs_from_the_dump_of_its_prompt_steps_and_returns_the_wanted_rows() 
         );
         let path = folder.path().join(format!("{name}.ron"));
         std::fs::write(&path, text).unwrap();
-        // Rows that the graph leaves out are not given to who asks for all.
+        // Rows that the graph leaves out are not returned to a caller who asks for all rows.
         for options in [options, all_rows().chunk(5)] {
             let again = Model::open(data(name), &options.graph(&path)).unwrap();
             assert_eq!(bits(&again), bits(&model), "{name}");

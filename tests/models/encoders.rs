@@ -1,4 +1,4 @@
-//! How do sessions of a model behave that reads each text whole?
+//! How do sessions of a model behave that reads only whole texts?
 
 use std::path::PathBuf;
 

@@ -396,7 +396,7 @@ fn every_token_that_a_file_names_as_an_end_ends_a_text() {
         ("eom_token_id", signed(&[9, 7])),
     ];
     assert_eq!(ends(&all), (vec![2, 7, 11, 9], 0));
-    // What is not a token is told, and the others count.
+    // A value that is not a token is reported, and the others count.
     let text = Meta::Array(8, vec![Meta::Text("x".into())]);
     assert_eq!(ends(&[("eos_token_ids", text)]), (vec![2], 1));
 }

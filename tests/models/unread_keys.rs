@@ -1,4 +1,4 @@
-//! Are keys reported that a configuration has and a graph file does not read? The configurations in tests/data/unread are
+//! Are keys of a configuration reported that a graph file does not read? The configurations in tests/data/unread are
 //! small forms of published configurations, with "Llama" as their architecture.
 
 use std::fs;

@@ -34,7 +34,7 @@ fn options(threads: usize, isa: Isa) -> PlanOptions {
     }
 }
 
-/// Lets `graph` compute the wanted rows alone.
+/// Make `graph` compute only the wanted rows.
 fn want_rows(graph: &mut Graph) {
     Passes::builtin()
         .unwrap()
@@ -42,7 +42,8 @@ fn want_rows(graph: &mut Graph) {
         .unwrap();
 }
 
-/// Whether every output is an f32 value (others are refused), and steps continue each other, as the interpreter's do.
+/// Whether every output is an f32 value (others are refused), and whether steps continue each other, as in the
+/// interpreter.
 fn plannable(graph: &Graph) -> bool {
     !is_bidirectional(graph)
         && graph

@@ -1,4 +1,4 @@
-//! Are the rows that a step wants those that it gives where all are wanted, in any order and of any number?
+//! Are the rows that a step wants equal to the same rows where all are wanted, in any order and number?
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ const STEPS: [(&[i32], &[i32]); 6] = [
     (&[2, 7, 1], &[2, 1, 1, 2]),
 ];
 
-/// A decoder with a head over all of which rows can be taken.
+/// A decoder with a head over all tokens, whose rows can be taken.
 const DECODER: &str = "x = activation 2 4
      c = CachedAttention x x x
      d = Reshape c | shape=[0,8]
@@ -44,7 +44,7 @@ const DECODER: &str = "x = activation 2 4
      w = weight 11 8
      y = Linear n w
      out y";
-/// Int8 blocks that are needed of all tokens, and of which rows are taken too.
+/// Int8 blocks that are needed for all tokens, and whose rows are taken too.
 const BLOCKS: &str = "x = activation 32
      n = RmsNorm x
      q = QuantizeActivations n
@@ -75,7 +75,7 @@ fn options(threads: usize) -> PlanOptions {
     }
 }
 
-/// `graph` for steps that compute the wanted rows alone.
+/// `graph` for steps that compute only the wanted rows.
 fn wanting(graph: &Graph) -> Graph {
     let mut graph = graph.clone();
     let passes = Passes::builtin().unwrap();
@@ -85,7 +85,7 @@ fn wanting(graph: &Graph) -> Graph {
     graph
 }
 
-/// A sequence whose steps want what they are told to.
+/// A sequence whose steps want the rows that the test asks for.
 struct Runner {
     executor: Executor,
     arena: Arena,
@@ -123,7 +123,8 @@ impl Runner {
             .for_each(|(cell, &value)| cell.set(value));
     }
 
-    /// Runs a step, and gives the bits of each output and its shape. Where the plan computes all, all rows are wanted.
+    /// Runs a step, and returns the bits of each output and its shape. If the plan computes all rows, all rows are
+    /// wanted.
     fn step(&mut self, tokens: &[i32], wanted: &[i32]) -> Vec<(Vec<usize>, Vec<u32>)> {
         let plan = self.executor.plan().for_tokens(tokens.len());
         let slots = [plan.token_ids(), plan.positions(), plan.wanted()].map(|slot| slot.cloned());
@@ -162,13 +163,13 @@ impl Runner {
     }
 }
 
-/// The bits of a number; those of a NaN are outside of the promise.
+/// The bits of a number; the bits of a NaN are not part of the promise.
 fn bit(x: f32) -> u32 {
     if x.is_nan() { u32::MAX } else { x.to_bits() }
 }
 
-/// In all steps, the outputs of `graph` where rows are wanted are those rows of the outputs where all are, and what the
-/// interpreter gives; and one of them has such rows if `narrows`.
+/// In all steps, the outputs of `graph` for the wanted rows are the same rows of the outputs where all are wanted, and
+/// the same as the interpreter's; and one output has wanted rows if `narrows`.
 fn check(graph: &Graph, threads: usize, narrows: bool) {
     let narrow = wanting(graph);
     let weights = SeededWeights::new(graph, 3);
@@ -177,7 +178,7 @@ fn check(graph: &Graph, threads: usize, narrows: bool) {
         first(graph) == Some(Dim::Tokens) && first(&narrow) == Some(Dim::Rows)
     };
     assert!(!narrows || (0..graph.outputs().len()).any(is_narrow));
-    // Steps of one token that compute the wanted rows, as those of a graph file that asks for them, and that compute all.
+    // Steps of one token that compute the wanted rows, as with a graph file that asks for them, and that compute all.
     for decode in [&narrow, graph] {
         let mut interpreter = Interpreter::new(&narrow, &weights).unwrap();
         let mut all = Runner::new(graph, graph, &weights, threads);
@@ -239,7 +240,7 @@ proptest! {
         if fused {
             Passes::builtin().unwrap().run(&mut graph, &PassOptions::default()).unwrap();
         }
-        // Of a plan's two graphs both have the same nodes with state, whether somebody reads them or not.
+        // Both of a plan's graphs have the same nodes with state, whether anything reads them or not.
         graph.edit().sweep();
         prop_assume!(!is_bidirectional(&graph));
         prop_assume!(graph.outputs().iter().all(|&value| graph.ty(value).dtype == DType::F32));

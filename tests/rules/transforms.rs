@@ -1,4 +1,5 @@
-//! Do the transforms that fold, share and merge do what they say, and leave alone what they must? Every bit is compared on the way.
+//! Do the transforms that fold, share and merge do what they say, and leave alone what they must? Every bit is compared
+//! on the way.
 
 use smallmind::ops::{Attribute, Op};
 use smallmind::types::Literal;

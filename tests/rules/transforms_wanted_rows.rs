@@ -1,5 +1,5 @@
-//! Is what the outputs need of a few rows computed for those rows only, and everything else whole? Every bit is compared on the
-//! way.
+//! Are values that are needed for only a few rows computed for those rows only, and everything else whole? Every bit is
+//! compared on the way.
 
 use smallmind::graph::Value;
 

@@ -84,7 +84,7 @@ fn the_bytes_depend_only_on_the_model_and_the_tokens() {
         for options in elsewhere(prompt.len()) {
             assert!(bytes_of(&options) == bytes, "{name}, {:?}", options.isa);
         }
-        // Other rows in the caches, which belong to tokens that were taken back, are not part of it.
+        // Other rows in the caches, which belong to tokens that were removed, are not part of it.
         let mut session = open(name, &all_rows()).session().unwrap();
         session.prefill(&prompt).unwrap();
         session.step(7).unwrap();
@@ -168,7 +168,7 @@ fn a_session_whose_last_token_cannot_be_read_again_is_not_saved() {
     let mut session = model.session().unwrap();
     session.prefill(&prompt[..30]).unwrap();
     let mut loaded = loaded(&model, &saved(&session));
-    // The token at 29 sees 14 to 29, and those rows are there. The token at 28 sees 13, which is not.
+    // The token at 29 sees 14 to 29, and those rows exist. The token at 28 sees 13, which does not.
     assert_eq!(loaded.truncate(29), 29);
     let mut bytes = Vec::new();
     let error = loaded.save(&mut bytes).unwrap_err();

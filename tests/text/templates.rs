@@ -38,7 +38,7 @@ fn read_json(name: &str) -> Json {
     serde_json::from_str(&read(name)).unwrap()
 }
 
-/// What a template makes of the conversations, with and without the beginning of the answer.
+/// The texts that a template makes of the conversations, with and without the beginning of the answer.
 fn texts(template: &ChatTemplate) -> Json {
     let conversations: Vec<Vec<Message>> =
         serde_json::from_value(read_json("conversations.json")).unwrap();

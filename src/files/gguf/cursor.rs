@@ -31,7 +31,7 @@ impl Stop {
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// The length of the whole file, of which `bytes` is the beginning.
+    /// The length of the whole file; `bytes` is its beginning.
     available: u64,
     /// What is being read, for error messages: "metadata key 3".
     pub reading: String,
