@@ -20,7 +20,7 @@ use smallmind::{EngineOptions, Event, GenerateOptions, Model, Options};
 const MODEL: &str = "SMALLMIND_TEST_RESIDENT";
 /// The variable that says whether it reads the files instead of mapping them.
 const READ: &str = "SMALLMIND_TEST_READ";
-/// The variable that says that an engine runs, within so many bytes.
+/// The variable that says that an engine runs, within the given number of bytes.
 const ENGINE: &str = "SMALLMIND_TEST_ENGINE";
 /// The text before the figures that it prints.
 const FIGURES: &str = "resident and planned ";
@@ -119,8 +119,8 @@ fn a_model_alone() {
     println!("\n{FIGURES}{taken} {}", model.plan().total);
 }
 
-/// Runs as many texts at once as an engine of that budget has pages for, and returns the bytes that it states. The engine
-/// is kept: what it took is to be measured.
+/// Runs as many texts at once as an engine with that budget has pages for, and returns the bytes that it states. The
+/// engine is leaked: its memory is to be measured.
 fn fill_engine(model: &Model, budget: usize) -> usize {
     let options = EngineOptions::new().memory(budget);
     let planned = model.engine_memory(&options).unwrap();
@@ -180,7 +180,7 @@ fn figures(model: &Path, read: bool, engine: Option<usize>) -> (usize, usize) {
 }
 
 #[test]
-fn a_model_takes_what_its_plan_states_in_total() {
+fn a_model_uses_the_memory_that_its_plan_states_in_total() {
     let folder = tempfile::tempdir().unwrap();
     write_model(folder.path());
     for read in [false, true] {
@@ -199,7 +199,7 @@ fn a_model_takes_what_its_plan_states_in_total() {
 }
 
 #[test]
-fn an_engine_under_full_load_takes_what_it_states() {
+fn an_engine_under_full_load_uses_the_memory_that_it_states() {
     let folder = tempfile::tempdir().unwrap();
     write_model(folder.path());
     let (small, stated) = figures(&data("llama"), false, None);

@@ -15,7 +15,7 @@ use crate::ops::{Attribute, Tokens};
 /// How many missing tensors are named where many are missing.
 const NAMED: usize = 3;
 
-/// The problems of weights whose tensors are missing, each with an addition to its message. All weights of one declaration
+/// The problems of weights whose tensors are missing, each with a hint for its message. All weights of one declaration
 /// make one problem.
 pub(super) fn missing(expanded: &Expanded, missing: &[(&FlatWeight, String)]) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -67,7 +67,7 @@ pub(super) fn missing(expanded: &Expanded, missing: &[(&FlatWeight, String)]) ->
     problems
 }
 
-/// The iterations of Repeats that weights belong to, if they belong to any: ", of layer 3 to 5, 8".
+/// The iterations of the Repeats that the weights belong to, if they belong to any: ", of layer 3 to 5, 8".
 fn of_layers<'a>(weights: impl Iterator<Item = &'a FlatWeight>) -> String {
     let mut layers: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
     for weight in weights {
@@ -102,7 +102,7 @@ fn of_layers<'a>(weights: impl Iterator<Item = &'a FlatWeight>) -> String {
     text
 }
 
-/// Nodes that nothing reads: most likely a typo in a name. To be called only where nothing else is wrong.
+/// Nodes that nothing reads: most likely a typo in a name. Must be called only if nothing else is wrong.
 pub(super) fn unread_nodes(expanded: &Expanded) -> Vec<Problem> {
     let mut problems = Vec::new();
     let reached = reached(expanded);
@@ -136,7 +136,7 @@ fn lost_nodes(expanded: &Expanded, reached: &[bool]) -> Vec<Problem> {
         .collect();
     let mut told = FxHashSet::default();
     for (node, reached) in nodes() {
-        // Of a chain of such nodes the last is the mistake.
+        // In a chain of such nodes, the last one is the mistake.
         let is_last = !node.names.iter().any(|name| read.contains(&**name));
         if *reached || !is_last || !told.insert(node.position) {
             continue;
@@ -283,16 +283,16 @@ pub(super) fn caches(expanded: &Expanded, graph: &Graph) -> Vec<Problem> {
             problems.push(Problem::new(position, message).of(name));
         }
     }
-    // One that each iteration of a Repeat has is reported for the first.
+    // If each iteration of a Repeat has the problem, it is reported for the first.
     let mut told = FxHashSet::default();
     problems.retain(|problem| told.insert((problem.line, problem.column)));
     problems
 }
 
-/// The attribute of caches, and of ops that mask scores.
+/// The attribute of caches and of ops that mask scores.
 const WINDOW: &str = "window";
 
-/// The nodes that look at keys through a window, or that look at all keys although they could have a window.
+/// The nodes that read keys through a window, or that read all keys although they could have a window.
 fn readers(graph: &Graph, keys: Value) -> Vec<NodeId> {
     let (mut waiting, mut seen, mut readers) = (vec![keys], FxHashSet::default(), Vec::new());
     while let Some(value) = waiting.pop() {

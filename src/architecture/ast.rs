@@ -1,4 +1,4 @@
-//! A graph file as it is written: parameters, weights and nodes with their positions, with nothing evaluated.
+//! A graph file as written: parameters, weights and nodes with their positions, with nothing evaluated.
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ pub struct Param {
 /// What a parameter is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Definition {
-    /// The value at the first of these dotted paths that the model's configuration has, else the default.
+    /// The value at the first of these dotted paths that the model's configuration has, otherwise the default.
     Key {
         /// Paths into config.json.
         hf: Vec<String>,
@@ -60,7 +60,8 @@ pub enum Definition {
         default: Option<Argument>,
         /// The value if a path is present and null, and no path has a value.
         null: Option<Argument>,
-        /// What is written under the key of a GGUF file; by default the parameter's value, and nothing where it is `none`.
+        /// The value for the key of a GGUF file; by default the parameter's value, and the key is not written if the
+        /// value is `none`.
         to_gguf: Option<Box<Argument>>,
     },
     /// A value from this file.
@@ -87,7 +88,7 @@ pub enum ArgumentKind {
     List(Vec<Argument>),
 }
 
-/// An expression with its text and place.
+/// An expression with its text and position.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Formula {
     /// The expression.
@@ -126,7 +127,7 @@ pub struct WeightDeclaration {
     pub gguf: Option<Template>,
     /// Whether a file may lack it.
     pub optional: bool,
-    /// What is used when the file lacks it.
+    /// The weights that are used when the file lacks it.
     pub or: Option<Alternative>,
     /// What is done to the tensor of a folder, in order, to make the tensor of a GGUF file.
     pub to_gguf: Vec<Step>,
@@ -154,7 +155,7 @@ pub struct GgufStatement {
     pub architecture: String,
     /// Keys that no parameter reads, and their values; `{arch}` stands for the architecture.
     pub keys: Vec<(String, Argument)>,
-    /// Tensors that are made from parameters, each a list of floats; not written where `none`.
+    /// Tensors that are made from parameters, each a list of floats; not written if the value is `none`.
     pub tensors: Vec<(String, Argument)>,
     /// Parameters that have another value in the GGUF file than in the folder it is made from, though the model is the same.
     pub differs: Vec<Output>,
@@ -174,7 +175,8 @@ pub struct Alternative {
 /// A tensor's name with `{variable}` in it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Template {
-    /// Literal texts. Between each two comes the value of a variable, so there is one text more than there are variables.
+    /// Literal texts. Between each two comes the value of a variable, so there is one more text than there are
+    /// variables.
     pub texts: Vec<String>,
     /// The variables.
     pub variables: Vec<String>,

@@ -86,8 +86,8 @@ pub fn bind(file: &str, expanded: &Expanded, headers: Option<&Headers>) -> Resul
     Problems::check(file, problems, graph)
 }
 
-/// Whether a graph has the input: ids and positions always, and the wanted rows where something reads them, as all rows
-/// are wanted where nothing does.
+/// Whether a graph has the input: ids and positions always, the wanted rows only if something reads them; if nothing
+/// reads them, all rows are wanted.
 fn is_given(expanded: &Expanded, input: Input) -> bool {
     let is_it =
         |read: &FlatInput| matches!(read, FlatInput::Value(name) if **name == *input.name());
@@ -109,7 +109,7 @@ struct Binder<'a> {
     computable: usize,
     /// Missing tensors whose nearest name will still be looked up.
     lookups: usize,
-    /// Weights whose tensors the file lacks, each with an addition to its message.
+    /// Weights whose tensors the file lacks, each with a hint for its message.
     missing: Vec<(&'a FlatWeight, String)>,
     problems: Vec<Problem>,
     /// Where each problem of a node was reported.
@@ -349,7 +349,8 @@ impl<'a> Binder<'a> {
             .collect()
     }
 
-    /// Count what an expression over weights computes; says what is wrong the first time that the sum becomes too large.
+    /// Count the elements that an expression over weights computes. Reports a problem when the sum first becomes too
+    /// large.
     fn compute(&mut self, value: Value) -> Option<String> {
         let ty = self.editor.graph().ty(value);
         let Some(left) = self.computable.checked_sub(ty.elements(StepSize::ONE)) else {

@@ -1,4 +1,4 @@
-//! The keys of a configuration that no parameter of a graph file reads, and what is known of them.
+//! The keys of a configuration that no parameter of a graph file reads, and what is known about them.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -161,7 +161,7 @@ pub fn unread_keys(
     Ok(unread)
 }
 
-/// The keys that would be told of a graph file that reads none, but for those that `file` leaves unread.
+/// The keys that would be reported for a graph file that reads none, except for the keys that `file` leaves unread.
 ///
 /// # Errors
 /// If the table can't be read.

@@ -132,7 +132,7 @@ pub struct FlatOutput {
     pub name: String,
     /// The unique name of the node's output or graph input.
     pub value: Name,
-    /// Where it stands.
+    /// Where it is in the file.
     pub position: Position,
 }
 
@@ -154,7 +154,7 @@ pub fn expand(
     expand_to(file, source, has, false)
 }
 
-/// The same; with `converts`, also with what is done to tensors to make the tensors of a GGUF file.
+/// The same; with `converts`, also with the steps that turn tensors into the tensors of a GGUF file.
 pub(crate) fn expand_to(
     file: &ModelFile,
     source: &dyn ParameterSource,
@@ -224,13 +224,13 @@ struct Expander<'a> {
     /// Whether tensors of a GGUF file are to be made.
     converts: bool,
     variables: Vec<Variable>,
-    /// The variables as they are written before names: "layer.3/".
+    /// The variables as written before names: "layer.3/".
     prefix: String,
     /// From names as written to unique names, the newest binding of each.
     bindings: FxHashMap<String, Name>,
-    /// Unique names given away, with the number to try when one is wanted again.
+    /// Unique names that are taken, each with the number to try when the name is wanted again.
     taken: FxHashMap<Name, usize>,
-    /// Unique names of the weights in `flat_weights`, and of those that are rows of one.
+    /// Unique names of the weights in `flat_weights`, and of weights that are rows of one.
     listed: FxHashSet<Name>,
     work: usize,
     /// Places with a problem: a mistake in a Repeat is reported once.

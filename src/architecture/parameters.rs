@@ -27,13 +27,13 @@ impl SourceKind {
     }
 }
 
-/// Answers what a model's configuration says.
+/// Answers questions about a model's configuration.
 pub trait ParameterSource {
     /// The value at a path, which may be null; `None` if the path is missing.
     fn get(&self, path: &str) -> Option<Value>;
-    /// Everything that the configuration says: one entry for each value that is not a record.
+    /// All values of the configuration: one entry for each value that is not a record.
     fn leaves(&self) -> Vec<Leaf>;
-    /// The name that messages use for it: "config.json", …
+    /// The name that messages use for the configuration: "config.json", …
     fn describe(&self) -> String;
     /// Which of a graph file's paths and tensor names apply.
     fn kind(&self) -> SourceKind;

@@ -252,7 +252,7 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    /// What the configuration says that decides a parameter's value; `None` if the configuration does not decide it.
+    /// The part of the configuration that decides a parameter's value; `None` if the configuration does not decide it.
     pub fn origin(&self, name: &str) -> Option<String> {
         let param = self.params.get(*self.index.get(name)?)?;
         let Definition::Key { hf, gguf, .. } = &param.definition else {

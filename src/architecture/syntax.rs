@@ -222,7 +222,7 @@ impl GraphFileReader {
         self.fields(form, known)
     }
 
-    /// What `read` makes of each item of a list, if there is one.
+    /// The results of `read` for each item of a list, if there is one.
     pub(super) fn list<T>(
         &mut self,
         tree: Option<&Tree>,
@@ -231,7 +231,7 @@ impl GraphFileReader {
         tree.map_or_else(Vec::new, |tree| self.items(tree, &mut read))
     }
 
-    /// What `read` makes of each entry of a map, if there is one. Each name may occur once.
+    /// The results of `read` for each entry of a map, if there is one. Each name may occur once.
     fn entries<T>(
         &mut self,
         tree: Option<&Tree>,

@@ -226,7 +226,7 @@ pub(super) fn centred<const GROUPS: usize, const ELEMENTS: usize>(
     for (scale, &negligible) in fit.scale.iter_mut().zip(&negligible) {
         *scale = if negligible { 0.0 } else { *scale };
     }
-    // Where the scale is 0 the numbers have no meaning; llama.cpp writes the least number there.
+    // Where the scale is 0 the numbers are meaningless; llama.cpp writes the least number there.
     choose(&mut fit.numbers, &[[-most; GROUPS]; ELEMENTS], &negligible);
     fit
 }

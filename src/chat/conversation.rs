@@ -23,15 +23,15 @@ pub enum ChatError {
     /// The model can't answer.
     #[error(transparent)]
     Generate(#[from] GenerateError),
-    /// There is no memory for the session.
+    /// The system has no memory for the session.
     #[error(transparent)]
     Arena(#[from] ArenaError),
     /// The conversation does not fit.
     #[error("the conversation has {tokens} tokens, but the context has {context} positions")]
     TooLong {
-        /// Number of its tokens.
+        /// Number of tokens of the conversation.
         tokens: usize,
-        /// Number of positions.
+        /// Number of positions of the context.
         context: usize,
     },
     /// There is no question to answer again.
@@ -221,7 +221,7 @@ impl Conversation {
     /// without an answer leaves the messages as they were, including the old answer.
     ///
     /// # Errors
-    /// As [`Conversation::say`], and if there is no question yet.
+    /// The errors of [`Conversation::say`], and an error if there is no question yet.
     pub fn retry(
         &mut self,
         options: &GenerateOptions,

@@ -8,8 +8,8 @@ use crate::model::Model;
 use crate::text::template_files::{Given, given};
 
 impl Model {
-    /// The model's chat template. In a folder it is `chat_template.jinja`, or else `chat_template` in `tokenizer_config.json`
-    /// or `chat_template.json`; in a GGUF file it is `tokenizer.chat_template`.
+    /// The model's chat template. In a folder it is `chat_template.jinja`, or otherwise `chat_template` in
+    /// `tokenizer_config.json` or `chat_template.json`; in a GGUF file it is `tokenizer.chat_template`.
     ///
     /// # Errors
     /// If there is none, or it is not a template that can be rendered.
@@ -18,7 +18,7 @@ impl Model {
         ChatTemplate::parse(&file, &text, self.template_tokens()?)
     }
 
-    /// The template in the caller's file, or else the known template with that name
+    /// The template in the caller's file, or otherwise the known template with that name
     /// ([`KNOWN_TEMPLATES`](crate::text::known_templates::KNOWN_TEMPLATES)), for this model's special tokens.
     ///
     /// # Errors
@@ -46,7 +46,8 @@ impl Model {
         tokenizer.special_text(*around.first()?).map(str::to_string)
     }
 
-    /// The special tokens that a template may name: as the files spell them, or else as the vocabulary spells them.
+    /// The special tokens that a template may name: as the files spell them, or otherwise as the vocabulary spells
+    /// them.
     fn template_tokens(&self) -> Result<BTreeMap<String, String>, TemplateError> {
         let mut tokens = self.template_files().tokens()?;
         let eos = self.eos_tokens().first().copied();

@@ -43,7 +43,7 @@ pub enum TemplateError {
     /// The template is wrong, or does not fit the messages.
     #[error("{place}: {problem}")]
     Failed {
-        /// Where.
+        /// Where the mistake is.
         place: Place,
         /// What is wrong.
         problem: String,
@@ -51,18 +51,18 @@ pub enum TemplateError {
     /// The template itself says that it can't render these messages.
     #[error("{place}: the template refuses the messages: {message}")]
     Refused {
-        /// Where.
+        /// Where the template refuses.
         place: Place,
-        /// What it says.
+        /// The template's message.
         message: String,
     },
     /// The template would do more work than a template may.
     #[error("{place}: the template does more work than a chat template may ({FUEL} units)")]
     TooMuchWork {
-        /// Where it stopped.
+        /// Where the template stopped.
         place: Place,
     },
-    /// There is no thread to render on.
+    /// The system refuses a thread to render on.
     #[error("can't start a thread for the chat template: {0}")]
     Thread(String),
 }
@@ -167,7 +167,7 @@ impl ChatTemplate {
     /// template reads. The special tokens need not be among them; `tools` and `documents` are none by default.
     ///
     /// # Errors
-    /// As [`ChatTemplate::render`].
+    /// The errors of [`ChatTemplate::render`].
     pub fn render_with(
         &self,
         variables: &Map<String, Json>,

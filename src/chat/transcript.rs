@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_conversation_is_an_error_that_names_the_file() {
+    fn a_file_that_is_not_a_conversation_is_an_error_that_names_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("chat.json");
         for text in [

@@ -1,9 +1,9 @@
-//! `smallmind bench --ablate`: what each step away from a naive runtime is worth, and each pass.
+//! `smallmind bench --ablate`: how much each step away from a naive runtime gains, and each pass.
 //!
-//! The first table begins with the graph as it is loaded, run by plain kernels on one thread, where each token computes its
-//! whole past again. Each further row adds one thing, in the phases of the report from which the project grew. The second
-//! table leaves out one pass at a time. All variants are opened first and then measured in turn, round by round, so that a
-//! machine that slows down slows all of them; gains are medians of the rounds' ratios.
+//! The first table begins with the graph as loaded, run by plain kernels on one thread, where each token computes its
+//! whole past again. Each further row adds one thing, in the order of the phases of the report that the project started
+//! from. The second table leaves out one pass at a time. All variants are opened first and then measured in turn, round
+//! by round, so that a machine that slows down slows all of them; gains are medians of the rounds' ratios.
 
 use std::time::Instant;
 
@@ -49,7 +49,7 @@ struct Stage {
 struct Without {
     /// The pass that is left out.
     pass: String,
-    /// Steps of a token.
+    /// Steps for one token.
     steps: usize,
     /// Median tokens per second of a prompt.
     prompt_per_second: f64,

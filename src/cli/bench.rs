@@ -1,9 +1,9 @@
 //! `smallmind bench`: tokens per second, in the rows and columns of llama-bench.
 //!
-//! A prompt test (`pp`) processes a number of prompt tokens in an empty session; a generation test (`tg`) processes a number
-//! of tokens one by one. Tokens are a fixed pseudo-random sequence; none are sampled. If a test is longer than the context,
-//! the session is cleared whenever it is full. With a model that reads texts whole, a prompt test may be a batch of prompts,
-//! in steps of as many whole prompts as fit.
+//! A prompt test (`pp`) processes a number of prompt tokens in an empty session; a generation test (`tg`) processes a
+//! number of tokens one by one. Tokens are a fixed pseudo-random sequence; none are sampled. If a test is longer than
+//! the context, the session is cleared whenever it is full. With a model that reads only whole texts, a prompt test may
+//! be a batch of prompts, in steps of as many whole prompts as fit.
 
 use std::time::Instant;
 
@@ -47,15 +47,15 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65536))]
     batch: u32,
     /// Sequences side by side, separated by commas: each reads a prompt of its own of `-p` tokens, then generates `-n`
-    /// tokens; the columns are those of llama-batched-bench, of the median repetition
+    /// tokens; the output has the columns of llama-batched-bench, for the median repetition
     #[arg(long, value_name = "N,…", value_delimiter = ',', conflicts_with_all = ["batch", "ablate"],
           value_parser = clap::value_parser!(u32).range(1..=65536))]
     parallel: Vec<u32>,
     /// How often each test is measured, after one warm-up run
     #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     repetitions: u32,
-    /// Measure what each step away from a naive runtime is worth, and each pass: generation of `-n` tokens after a prompt
-    /// of 32 tokens, with `-t` threads; each must be a single number
+    /// Measure how much each step away from a naive runtime gains, and each pass: generation of `-n` tokens after a
+    /// prompt of 32 tokens, with `-t` threads; each must be a single number
     #[arg(long, conflicts_with_all = ["n_prompt", "batch"])]
     ablate: bool,
     /// How to print the results
@@ -320,8 +320,8 @@ fn ablation(arguments: &Arguments, source: &Source, options: Options) -> Result<
     ablate(source, &options, &load, &tokens, format)
 }
 
-/// The positions with which to open the model: the caller's number; else as many as the longest test needs, or the model's
-/// number if that is less.
+/// The positions with which to open the model: the caller's number; otherwise as many as the longest test needs, or the
+/// model's number if that is less.
 fn context(
     asked: Option<usize>,
     source: &Source,

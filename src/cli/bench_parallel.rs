@@ -1,7 +1,7 @@
 //! `smallmind bench --parallel`: many sequences side by side, in the columns of llama-batched-bench.
 //!
-//! Each sequence reads a prompt of its own and then a token a step; tokens are a fixed pseudo-random sequence, and none are
-//! sampled. No beginning is shared.
+//! Each sequence reads a prompt of its own and then one token per step; tokens are a fixed pseudo-random sequence, and
+//! none are sampled. No prefix is shared.
 
 use std::time::Instant;
 
@@ -33,7 +33,7 @@ pub struct Row {
     pub t_tg: f64,
     /// Generated tokens per second.
     pub speed_tg: f64,
-    /// Seconds for all.
+    /// Seconds for everything.
     pub t: f64,
     /// All tokens per second.
     pub speed: f64,
@@ -50,8 +50,8 @@ pub struct Test {
     pub pl: usize,
 }
 
-/// The median of `repetitions` runs of each test, by its time. `tokens` are as many as the longest sequence has, and more by
-/// the number of sequences. The model was opened for as many sequences as the largest test has.
+/// The run of median time among `repetitions` runs of each test. `tokens` has as many tokens as the longest sequence,
+/// plus the number of sequences. The model was opened for as many sequences as the largest test has.
 pub fn measure(
     model: &Model,
     tests: &[Test],
@@ -99,7 +99,7 @@ fn rate(tokens: usize, seconds: f64) -> f64 {
     }
 }
 
-/// Run a test; the seconds for the prompts and for the tokens after them.
+/// Run a test. Returns the seconds for the prompts and for the tokens after them.
 fn run(batcher: &mut Batcher, test: Test, tokens: &[u32]) -> Result<(f64, f64), Failure> {
     let mut open: Vec<SequenceId> = Vec::new();
     for number in 0..test.pl {
@@ -125,7 +125,7 @@ fn run(batcher: &mut Batcher, test: Test, tokens: &[u32]) -> Result<(f64, f64), 
     Ok((prompts, generated))
 }
 
-/// The head of the Markdown table.
+/// The first lines of the Markdown table.
 pub const MARKDOWN_HEAD: &str = "\
 |   PP |   TG |  PL |  N_KV |   T_PP s | S_PP t/s |   T_TG s | S_TG t/s |      T s |    S t/s |
 | ---: | ---: | --: | ----: | -------: | -------: | -------: | -------: | -------: | -------: |
@@ -149,7 +149,8 @@ impl Row {
         )
     }
 
-    /// The names and the values of its fields, each joined by commas: the head and a line of the comma-separated table.
+    /// The names and the values of its fields, each joined by commas: the first line and another line of the
+    /// comma-separated table.
     pub fn csv(&self) -> Result<(String, String), Failure> {
         let Value::Object(fields) = serde_json::to_value(self)? else {
             return Ok(Default::default());

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backslash_at_a_lines_end_goes_on_with_the_next() {
+    fn a_backslash_at_a_lines_end_continues_in_the_next() {
         assert_eq!(typed("a\\\nb\\\r\nc\nd\n"), ["a\nb\nc", "d"]);
     }
 

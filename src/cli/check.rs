@@ -153,7 +153,7 @@ enum Prompt {
     NotFinite(Vec<f32>, StepError),
 }
 
-/// What the model computes for the prompt.
+/// The model's outputs for the prompt.
 fn prompt_rows(
     expected: &Outputs,
     model: &Model,
@@ -191,7 +191,7 @@ fn prompt_rows(
     }
 }
 
-/// The model's outputs, of which the prompt's `rows` are already known, and the fingerprint of all outputs, including the
+/// The model's outputs (the prompt's `rows` are already known), and the fingerprint of all outputs, including the
 /// outputs of decode steps.
 fn compute(
     expected: &Outputs,

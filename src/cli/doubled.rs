@@ -4,8 +4,8 @@ use smallmind::text::tokenizer::Tokenizer;
 
 use super::failure::remark;
 
-/// Say on stderr if the tokens of a text begin with the same special token twice: the text spells it out, and the tokenizer
-/// puts it before every text. Of several such texts the first is shown.
+/// Warn on stderr if the tokens of a text begin with the same special token twice: the text spells it out, and the
+/// tokenizer puts it before every text. If there are several such texts, only the first is shown.
 pub fn warn_of_doubled_starts<'t>(
     tokenizer: Option<&Tokenizer>,
     texts: impl IntoIterator<Item = &'t [u32]>,

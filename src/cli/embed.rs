@@ -80,7 +80,7 @@ impl From<PoolingName> for Pooling {
 struct Line<'a> {
     /// The text's index, from 0.
     index: usize,
-    /// Number of its tokens after truncation, including special tokens.
+    /// Number of the text's tokens after truncation, including special tokens.
     tokens: usize,
     embedding: &'a [f32],
 }

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_no_option() {
+    fn a_text_is_not_an_option() {
         for line in [
             "s run demo -- -hf a/b",
             "s run demo -p -hf",

@@ -1,8 +1,8 @@
 //! The command line: it turns arguments into calls of the library, and prints the results.
 //!
-//! What belongs here: one file for each subcommand, the arguments that several share, and everything about terminals and
-//! pipes (progress, Ctrl-C, a closed stdout, exit codes). What does not: anything that a program that embeds the library
-//! would need too. Only results go to stdout; notes, rates, progress and errors go to stderr.
+//! What belongs here: one file for each subcommand, the arguments that several share, and everything about terminals
+//! and pipes (progress, Ctrl-C, a closed stdout, exit codes). What does not belong here: anything that a program that
+//! embeds the library would need too. Only results go to stdout; notes, rates, progress and errors go to stderr.
 
 mod ablate;
 mod arguments;

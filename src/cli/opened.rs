@@ -1,5 +1,5 @@
-//! Opening a model for a command. Whatever the command does with it, what the model does not do as its files mean it is told
-//! on stderr.
+//! Opening a model for a command. If the model does not do everything that its files ask for, a warning goes to stderr,
+//! whatever the command does with the model.
 
 use smallmind::model::{Compiled, ModelFiles, Source, compile};
 use smallmind::{Model, Options, Warning};
@@ -24,7 +24,7 @@ pub fn compile_model(
     Ok((files, compiled))
 }
 
-/// Say on stderr what a model's files say and the model does not do.
+/// Warn on stderr about everything that a model's files ask for but the model does not do.
 pub fn tell(warnings: &[Warning]) {
     for warning in warnings {
         warn(&warning.to_string());

@@ -28,7 +28,7 @@ pub struct Arguments {
     /// Sequences that an engine runs side by side
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
     parallel: Option<u32>,
-    /// The most bytes that an engine takes in all, with a unit or without: 2GiB
+    /// The most bytes that an engine may use in all, with or without a unit: 2GiB
     #[arg(long, value_name = "SIZE", requires = "parallel", value_parser = size)]
     memory: Option<usize>,
     /// Print JSON

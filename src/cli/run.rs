@@ -206,8 +206,8 @@ fn load_session(model: &Model, file: &Path) -> Result<Session, Failure> {
     session.map_err(|problem| Failure::Error(format!("{}: {problem}", file.display())))
 }
 
-/// Read the last token of a text that was cut off, so that everything that was shown is in the session. If the context has
-/// no room for the token, it is left out.
+/// Read the last token of a text that was cut off, so that everything that was shown is in the session. If the context
+/// is full, the token is left out.
 fn read_rest(session: &mut Session, generation: &Generation) -> Result<(), Failure> {
     let cut_off = matches!(generation.finish, Finish::Length | Finish::Cancelled);
     if let Some(&token) = generation.tokens.last().filter(|_| cut_off)

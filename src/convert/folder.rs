@@ -38,7 +38,7 @@ impl std::fmt::Debug for Folder {
     }
 }
 
-/// Everything that is to be written for a folder, except for the keys that quantizing adds.
+/// Everything that will be written for a folder, except for the keys that quantizing adds.
 pub(super) struct FolderPlan {
     pub folder: Folder,
     pub keys: Vec<NewKey>,
@@ -127,7 +127,7 @@ impl FolderPlan {
         })
     }
 
-    /// Reads what is to be written, and compares it with the folder.
+    /// Reads back what will be written, and compares it with the folder.
     pub fn check(&self) -> Result<(), QuantizeError> {
         let files = &self.folder.files;
         let unreadable = |problem: String| QuantizeError::Unreadable {

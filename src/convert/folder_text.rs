@@ -12,7 +12,7 @@ use crate::model::{ModelFiles, read_json_up_to};
 use crate::text::template_files::TemplateFileError;
 use crate::text::tokenizer::{LARGEST_TOKENIZER, Tokenizer};
 
-/// Files of tokenizers that are not read.
+/// Tokenizer files of kinds that are not read.
 const OTHER_FILES: [&str; 4] = ["tokenizer.model", "spiece.model", "vocab.json", "vocab.txt"];
 
 /// The folder's tokenizer, and the keys that describe it. For a folder without a tokenizer, the keys say that it has none.
@@ -71,8 +71,9 @@ pub(super) fn vocabulary(
     Ok((Some(tokenizer), keys))
 }
 
-/// Adds to `json`, the contents of a tokenizer.json, the tokens that other files add, and what they say of its own. A token
-/// beyond the model's `count` tokens, such as padding that only names one, is in no weight, and so is left out.
+/// Adds to `json`, the contents of a tokenizer.json, the tokens that other files add, and what those files say about
+/// its own tokens. A token beyond the model's `count` tokens, such as a padding token that only has a name, is in no
+/// weight, and so is left out.
 fn add_tokens_beside(json: &mut Json, tokenizer: &Tokenizer, count: Option<usize>) {
     let Some(file) = json.as_object_mut() else {
         return;
@@ -87,7 +88,7 @@ fn add_tokens_beside(json: &mut Json, tokenizer: &Tokenizer, count: Option<usize
     for token in tokenizer.added_tokens() {
         let is_it = |other: &&mut Json| other.get("content") == token.get("content");
         if let Some(known) = own.iter_mut().find(is_it) {
-            // Its id is the file's business, and looked at there.
+            // The file's own id stays; it is checked where the file is read.
             let id = known.get("id").cloned();
             *known = token;
             known["id"] = id.unwrap_or(Json::Null);

@@ -184,7 +184,7 @@ impl Choice {
     }
 }
 
-/// Whether a layer is one of those that get more bits.
+/// Whether a layer is among those that get more bits.
 fn is_favoured(place: usize, layers: usize) -> bool {
     let eighth = layers / 8;
     place < eighth || place >= 7 * layers / 8 || (place - eighth) % 3 == 2
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_are_no_whole_blocks_fall_back() {
+    fn rows_that_are_not_whole_blocks_fall_back() {
         let names = ["output.weight", "token_embd.weight"];
         let choice = Choice::new(Types::Mixed(Mixture::Q4KM), names.into_iter());
         let of = |row| choice.target("output.weight", row);

@@ -57,8 +57,8 @@ fn file_type(target: DType) -> Option<u32> {
     }
 }
 
-/// The type that a matrix with rows of `row` elements gets: the target; where rows are not whole blocks of the target, the
-/// nearest format with blocks of 32 elements; or else F16. llama.cpp falls back in the same way.
+/// The type that a matrix with rows of `row` elements gets: the target; if rows are not whole blocks of the target, the
+/// nearest format with blocks of 32 elements; otherwise F16. llama.cpp falls back in the same way.
 fn for_rows(target: DType, row: usize) -> DType {
     match target {
         DType::Blocks(format) => format.for_rows(row).map_or(DType::F16, DType::Blocks),

@@ -1,8 +1,9 @@
 //! Embed: turning hidden states into one vector for each text.
 //!
 //! What belongs here: what a model's files say about pooling, normalising and the layers between them
-//! (sentence-transformers' `modules.json`, GGUF's `pooling_type`), that arithmetic, and the [`Embedder`], which fills
-//! steps with texts. What does not: the encoder itself (a graph file), and reading several texts in one step (`exec/`).
+//! (sentence-transformers' `modules.json`, GGUF's `pooling_type`), the arithmetic of these, and the [`Embedder`], which
+//! fills steps with texts. What does not belong here: the encoder itself (a graph file), and reading several texts in
+//! one step (`exec/`).
 //!
 //! All of it works token by token and text by text in a fixed order, so that an embedding's bits do not depend on the
 //! other texts of the step.
@@ -48,17 +49,17 @@ pub enum EmbedError {
     /// The files ask for something that is not supported.
     #[error("{}: {problem}", path.display())]
     File {
-        /// The file that asks.
+        /// The file that asks for it.
         path: PathBuf,
-        /// What it asks for.
+        /// What the file asks for.
         problem: String,
     },
     /// The GGUF file says that its tokens are not pooled to one vector.
     #[error(
-        "the file's pooling_type is {pooling_type}, which makes no embedding of a text: choose mean, cls, last or max"
+        "the file's pooling_type is {pooling_type}, which does not produce one embedding per text: choose mean, cls, last or max"
     )]
     NotPooled {
-        /// GGUF's number.
+        /// The pooling's number in GGUF.
         pooling_type: i64,
     },
     /// A file can't be read.
@@ -67,7 +68,7 @@ pub enum EmbedError {
     /// A weight of a dense layer can't be read.
     #[error(transparent)]
     Weights(#[from] TensorFileError),
-    /// There is no memory for a session.
+    /// The system has no memory for a session.
     #[error(transparent)]
     Memory(#[from] ArenaError),
     /// A text can't be read.

@@ -1,4 +1,4 @@
-//! What a caller may choose about embeddings.
+//! The options for embeddings.
 
 use super::Pooling;
 

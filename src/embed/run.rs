@@ -165,7 +165,8 @@ impl Model {
     /// An embedder, which turns texts into vectors with this model. An error if the model's output is logits.
     ///
     /// # Errors
-    /// If the output is logits, the files ask for something that is not supported, or there is no memory for a session.
+    /// If the output is logits, the files ask for something that is not supported, or the system has no memory for a
+    /// session.
     pub fn embedder(&self, options: &EmbedOptions) -> Result<Embedder, EmbedError> {
         let _environment = FloatEnvironment::set_default();
         let session = self.session()?;
@@ -187,7 +188,7 @@ impl Model {
     /// session, or to choose other options, use [`Model::embedder`].
     ///
     /// # Errors
-    /// As [`Model::embedder`] and [`Embedder::embed`].
+    /// The errors of [`Model::embedder`] and [`Embedder::embed`].
     #[cfg(feature = "tokenizer")]
     pub fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
         self.embedder(&EmbedOptions::default())?.embed(texts)
@@ -196,7 +197,7 @@ impl Model {
     /// The embeddings of texts given as token ids. See [`Model::embed`].
     ///
     /// # Errors
-    /// As [`Model::embedder`] and [`Embedder::embed_tokens`].
+    /// The errors of [`Model::embedder`] and [`Embedder::embed_tokens`].
     pub fn embed_tokens(&self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>, EmbedError> {
         self.embedder(&EmbedOptions::default())?.embed_tokens(texts)
     }

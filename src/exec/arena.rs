@@ -14,15 +14,15 @@ use super::machine;
 use crate::kernels::panel_memory::HUGE_PAGE;
 use crate::types::ALIGNMENT;
 
-/// From this size on an arena is compared with the memory that the process may have: a system that promises more than it has would end
-/// the process when the arena is filled.
+/// From this size on an arena is compared with the memory that the process may use: a system that promises more than it
+/// has would kill the process when the arena is filled.
 const CHECKED: usize = 1 << 30;
 
 /// Why there is no arena.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArenaError {
-    /// The system did not give the memory.
+    /// The system has no memory for the arena.
     #[error("the plan needs an arena of {bytes} bytes ({} MiB), and the system does not give that much memory", bytes >> 20)]
     NoMemory {
         /// Bytes asked for.
@@ -50,7 +50,7 @@ unsafe impl Plain for i32 {}
 pub struct Arena {
     base: NonNull<u8>,
     bytes: usize,
-    /// Owns the memory; never asked for anything after construction.
+    /// Owns the memory; never asked for more after construction.
     bump: Bump,
 }
 
@@ -85,7 +85,7 @@ impl Arena {
         if alignment == HUGE_PAGE {
             ask_for_huge_pages(base, bytes);
         }
-        // SAFETY: `base` is the start of `bytes` bytes that this function alone has.
+        // SAFETY: `base` is the start of `bytes` bytes that only this function has.
         unsafe { base.write_bytes(0, bytes) };
         Ok(Arena { base, bytes, bump })
     }
@@ -103,10 +103,11 @@ impl Arena {
     /// `len` elements from byte `offset` on.
     ///
     /// # Safety
-    /// The caller has the arena to itself (it holds the exclusive borrow, perhaps through an owner of the arena) or was
-    /// given these cells' use by who has, as the threads of one job are. While the cells live, no other thread writes an
-    /// element that this thread reads or writes, nor reads one that this thread writes, unless the end of a phase stands
-    /// between the two. `f32` and `i32` cells may show the same bytes; a value is then read as the other's bits.
+    /// The caller has the arena to itself (it holds the exclusive borrow, perhaps through an owner of the arena), or
+    /// the holder of that borrow let it use these cells, as with the threads of one job. While the cells live, no other
+    /// thread writes an element that this thread reads or writes, nor reads one that this thread writes, unless the end
+    /// of a phase lies between the two. `f32` and `i32` cells may show the same bytes; a value is then read as the bits
+    /// of the other type.
     ///
     /// # Panics
     /// If the elements are not within the arena or `offset` is not a multiple of their alignment: a defect of the plan.
@@ -140,8 +141,8 @@ impl Arena {
         if len == 0 {
             return;
         }
-        // SAFETY: both ranges are within their allocations, checked above, and these differ, since one is borrowed
-        // exclusively. Nobody writes to `from` or uses `self` meanwhile, by the contract of `cells`.
+        // SAFETY: both ranges are within their allocations, checked above, and the allocations differ, since one is
+        // borrowed exclusively. Nobody writes to `from` or uses `self` meanwhile, by the contract of `cells`.
         unsafe {
             from.base
                 .add(range.start)
@@ -158,7 +159,7 @@ fn misplaced(offset: usize, len: usize, size: usize, bytes: usize) -> ! {
     )
 }
 
-/// Ask that the memory be backed by huge pages once it is touched. A refusal changes nothing but speed.
+/// Ask the system to back the memory with huge pages once it is touched. A refusal affects only speed.
 #[cfg(target_os = "linux")]
 fn ask_for_huge_pages(base: NonNull<u8>, bytes: usize) {
     use std::ffi::{c_int, c_void};

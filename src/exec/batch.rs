@@ -1,4 +1,4 @@
-//! What one step reads, and whether a plan is for it.
+//! What one step reads, and the check that a plan fits it.
 
 use super::pages::Pages;
 use crate::kernels::call::Sequence;
@@ -8,10 +8,10 @@ use crate::types::StepSize;
 /// The tokens of one step.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
-    /// The sequences whose tokens these are, one after the other, each with at least one.
+    /// The sequences whose tokens the step reads, one after the other, each with at least one token.
     pub sequences: &'a [Sequence],
-    /// How many tokens' outputs are wanted, whose numbers stand in the plan's slot for them; where it has none, all
-    /// tokens.
+    /// How many tokens' outputs are wanted. The numbers of these tokens stand in the plan's slot for them; if the plan
+    /// has no such slot, this is the number of all tokens.
     pub rows: usize,
     /// The pages of all sequences.
     pub pages: &'a Pages,
@@ -25,34 +25,34 @@ pub enum BatchError {
     Tokens {
         /// Tokens given.
         tokens: usize,
-        /// The most of a step.
+        /// The most tokens of a step.
         most: usize,
     },
-    /// More rows are wanted than the plan has room for, or fewer than all where it computes all.
+    /// More rows are wanted than the plan supports, or fewer than all where the plan computes all rows.
     #[error("a step of {tokens} tokens wants from {least} to {most} rows, found {rows}")]
     Rows {
         /// Rows wanted.
         rows: usize,
         /// Tokens of the step.
         tokens: usize,
-        /// The fewest of such a step.
+        /// The fewest rows that such a step can want.
         least: usize,
-        /// The most.
+        /// The most rows that such a step can want.
         most: usize,
     },
-    /// The tokens would stand past the last position.
+    /// The tokens' positions would be past the last position.
     #[error(
         "{tokens} tokens from position {past} on do not fit into a context of {context} positions"
     )]
     Context {
         /// Tokens of the sequence.
         tokens: usize,
-        /// Its first position.
+        /// The sequence's first position in this step.
         past: usize,
-        /// Positions there are.
+        /// Positions that the context has.
         context: usize,
     },
-    /// The model sees all tokens from each, and so begins each step at position 0.
+    /// Each token of the model attends to all others, so each step begins at position 0.
     #[error("a step of this model begins at position 0, found {past}")]
     Past {
         /// The position given.
@@ -61,14 +61,14 @@ pub enum BatchError {
     /// More sequences than the plan's steps read.
     #[error("a step of this plan reads at most {most} sequences, found {found}")]
     Sequences {
-        /// The most.
+        /// The most sequences of a step.
         most: usize,
         /// Sequences given.
         found: usize,
     },
-    /// A sequence is empty, or does not begin where the one before ends.
+    /// A sequence is empty, or does not begin where the previous one ends.
     #[error(
-        "sequence {number} (from 0) must have tokens from {expected} on, found those from {start} to before {end}"
+        "sequence {number} (from 0) must have tokens from {expected} on, found tokens {start}..{end}"
     )]
     Boundary {
         /// The sequence's place in the list.
@@ -77,16 +77,16 @@ pub enum BatchError {
         start: usize,
         /// One past its last token.
         end: usize,
-        /// Where the one before ends.
+        /// Where the previous sequence ends.
         expected: usize,
     },
-    /// A position that the step reads or writes has no page, or one that is not the sequence's own to write.
+    /// A position that the step reads or writes has no page, or has one that the sequence shares and so can't write.
     #[error("a sequence lacks pages of its own for its positions")]
     Pages,
-    /// The arena has not the room for the plan's activations and the pages.
-    #[error("the plan and its pages take an arena of {expected} bytes, and this one has {found}")]
+    /// The arena does not have exactly the size of the plan's activations and the pages.
+    #[error("the plan and its pages need an arena of {expected} bytes, but this one has {found}")]
     Arena {
-        /// Bytes of such an arena.
+        /// Bytes of the arena that is needed.
         expected: usize,
         /// Bytes of the arena given.
         found: usize,
@@ -100,7 +100,8 @@ impl Batch<'_> {
         self.sequences.last().map_or(0, |last| last.end)
     }
 
-    /// How large it is. The context of several sequences is the tokens of all: no value is as long as one.
+    /// How large the step is. The context of several sequences is the number of their tokens together: no value is as
+    /// long as one sequence's context.
     #[inline(always)]
     pub(super) fn size(&self) -> StepSize {
         let tokens = self.tokens();
@@ -114,7 +115,7 @@ impl Batch<'_> {
         }
     }
 
-    /// Whether `plan` is for it.
+    /// Whether `plan` fits this step.
     pub(super) fn check(&self, plan: &ModelPlan) -> Result<(), BatchError> {
         let (tokens, most) = (self.tokens(), plan.step().tokens());
         if tokens == 0 || tokens > most.max(1) {

@@ -1,7 +1,8 @@
-//! Many sequences of one executor, in one arena: each step reads tokens of as many as have some.
+//! Many sequences of one executor, in one arena: each step reads tokens of as many sequences as possible.
 //!
-//! Sequences come and go. Whoever opens one says how many positions it may get, and the pages for them are promised then:
-//! so no step fails for want of memory, and nobody who was let in is put out. All memory is taken in [`Batcher::new`].
+//! Sequences come and go. The caller that opens one says how many positions it may use, and the pages for them are
+//! reserved then: so no step fails for lack of memory, and no admitted sequence is evicted. All memory is allocated in
+//! [`Batcher::new`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,45 +22,45 @@ use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::kv_cache::KEY_BLOCK;
 use crate::plan::ModelPlan;
 
-/// A sequence of a [`Batcher`]. Ids are never used twice.
+/// A sequence of a [`Batcher`]. Ids are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SequenceId {
     slot: usize,
     age: u64,
 }
 
-/// Why a sequence is not let in.
+/// Why a sequence is not admitted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
-    /// As many sequences as there can be are open. One may be let in when another is closed.
+    /// The maximum number of sequences is open. Another may be admitted when one is closed.
     #[error("all {slots} sequences are in use")]
     NoSlot {
-        /// Sequences there can be.
+        /// The most sequences.
         slots: usize,
     },
-    /// Others may need the pages. The sequence may be let in when they are closed.
+    /// Other sequences may need the pages. This one may be admitted when others are closed.
     #[error(
-        "{positions} positions take {needed} pages, and {free} of {all} are not promised to others"
+        "{positions} positions take {needed} pages, but only {free} of {all} are not promised to other sequences"
     )]
     NoPages {
         /// Positions asked for.
         positions: usize,
-        /// Pages that they take.
+        /// Pages that the positions take.
         needed: usize,
         /// Pages that are not promised.
         free: usize,
-        /// Pages there are.
+        /// Pages of the arena.
         all: usize,
     },
-    /// There are not as many pages as the sequence may need, whoever goes.
-    #[error("{positions} positions take {needed} pages of {page} bytes, and there are {all}")]
+    /// The sequence may need more pages than the arena has, even if all others were closed.
+    #[error("{positions} positions take {needed} pages of {page} bytes, but there are only {all}")]
     TooLong {
         /// Positions asked for.
         positions: usize,
-        /// Pages that they take.
+        /// Pages that the positions take.
         needed: usize,
-        /// Pages there are.
+        /// Pages of the arena.
         all: usize,
         /// Bytes of a page.
         page: usize,
@@ -69,40 +70,40 @@ pub enum Refused {
     Context {
         /// Positions asked for.
         positions: usize,
-        /// Positions there are.
+        /// Positions that the context has.
         context: usize,
     },
 }
 
 impl Refused {
-    /// Whether the same can be let in when others are gone.
+    /// Whether the same sequence can be admitted once others are closed.
     pub fn is_for_now(&self) -> bool {
         matches!(self, Refused::NoSlot { .. } | Refused::NoPages { .. })
     }
 }
 
-/// What a slot has.
+/// The state of a slot.
 #[derive(Debug, Default)]
 struct State {
-    /// When its sequence was opened; `None` where it has none.
+    /// When the slot's sequence was opened; `None` where the slot is unused.
     age: Option<u64>,
-    /// Tokens, read or not; room for the context.
+    /// Tokens, read or not; the capacity is the context's.
     tokens: Vec<u32>,
     /// Positions that were read.
     read: usize,
-    /// Positions that it may get.
+    /// Positions that the sequence may use.
     limit: usize,
-    /// Pages that are promised to it.
+    /// Pages that are promised to the sequence.
     promised: usize,
-    /// Its row among the outputs of the last step.
+    /// The sequence's row among the outputs of the last step.
     row: Option<usize>,
-    /// Why its last logits are none.
+    /// Why the sequence has no logits of the last step.
     error: Option<StepError>,
     /// Positions that were not read, because their pages were there.
     reused: usize,
 }
 
-/// Many sequences, and the memory of all.
+/// Many sequences, and the memory of all of them.
 pub struct Batcher {
     executor: Arc<Executor>,
     arena: Arena,
@@ -110,13 +111,14 @@ pub struct Batcher {
     pages: Pages,
     beginnings: Beginnings,
     slots: Vec<State>,
-    /// The sequences of the step, and for those whose last token is read in it the slot: lists of [`Batcher::step`].
+    /// Lists that [`Batcher::step`] reuses: the sequences of the step, the slots with tokens to read, and the slots
+    /// whose last token the step reads.
     sequences: Vec<Sequence>,
     waiting: Vec<Waiting>,
     rows: Vec<usize>,
     /// Sequences opened so far.
     opened: u64,
-    /// Pages promised to all.
+    /// Pages promised to all open sequences.
     promised: usize,
     vocabulary: usize,
     /// Rows of the last step's outputs.
@@ -133,8 +135,8 @@ impl fmt::Debug for Batcher {
 }
 
 impl Batcher {
-    /// Room for as many sequences as a step of the executor's plan reads, which share `pages` pages. `vocabulary` is how
-    /// many ids are known.
+    /// A batcher for as many sequences as a step of the executor's plan reads, which share `pages` pages. Token ids
+    /// below `vocabulary` are known.
     ///
     /// # Errors
     /// If the system has no memory for it.
@@ -174,7 +176,7 @@ impl Batcher {
     /// How many pages a sequence of at most `positions` positions takes.
     ///
     /// # Errors
-    /// If they are more than there are, or the positions more than the context has.
+    /// If more pages are needed than the arena has, or the positions are more than the context has.
     pub fn check_positions(&self, positions: usize) -> Result<usize, Refused> {
         let plan = self.executor.plan();
         let context = plan.options().context;
@@ -194,10 +196,10 @@ impl Batcher {
         Ok(needed)
     }
 
-    /// Let a sequence in that gets at most `positions` positions.
+    /// Admit a sequence that uses at most `positions` positions.
     ///
     /// # Errors
-    /// If there is no slot or not enough pages for it.
+    /// If no slot is free or there are not enough pages for it.
     pub fn open(&mut self, positions: usize) -> Result<SequenceId, Refused> {
         let (needed, all) = (self.check_positions(positions)?, self.pages.count());
         let slots = self.slots.len();
@@ -222,7 +224,8 @@ impl Batcher {
         Ok(SequenceId { slot, age })
     }
 
-    /// Let a sequence go. Its pages are free again, but for the beginnings that are kept. Nothing happens if it is gone.
+    /// Close a sequence. Its pages are free again, except for those of prefixes that are kept. Closing a sequence twice
+    /// does nothing.
     pub fn close(&mut self, id: SequenceId) {
         if self.state(id).is_none() {
             return;
@@ -237,20 +240,20 @@ impl Batcher {
         };
     }
 
-    /// Pages there are, those that are promised to open sequences, and those that nobody reads.
+    /// The number of pages, of pages that are promised to open sequences, and of pages that nobody reads.
     pub fn pages(&self) -> (usize, usize, usize) {
         (self.pages.count(), self.promised, self.pages.free())
     }
 
-    /// Forget all beginnings that no open sequence reads, so that their pages are free.
+    /// Forget all prefixes that no open sequence reads, so that their pages are free.
     pub fn clear(&mut self) {
         while self.beginnings.make_room(&mut self.pages) {}
     }
 
-    /// Whether a sequence can read such tokens.
+    /// Whether a sequence can read `tokens`.
     ///
     /// # Errors
-    /// If there are none, or one is not known.
+    /// If `tokens` is empty or has an unknown id.
     pub fn check_tokens(&self, tokens: &[u32]) -> Result<(), StepError> {
         if tokens.is_empty() {
             return Err(StepError::Empty);
@@ -258,10 +261,10 @@ impl Batcher {
         check_known(tokens, self.vocabulary)
     }
 
-    /// Add tokens for a sequence to read. Of its first ones, the longest beginning that is known need not be read again.
+    /// Add tokens for a sequence to read. The longest prefix of them that is already known need not be read again.
     ///
     /// # Errors
-    /// If the sequence is gone, there are no tokens, one is not known, or they are more than it may get.
+    /// If the sequence is closed, `tokens` is empty or has an unknown id, or they are more than the sequence may use.
     pub fn push(&mut self, id: SequenceId, tokens: &[u32]) -> Result<(), StepError> {
         let plan = self.executor.plan();
         self.check_tokens(tokens)?;
@@ -289,8 +292,8 @@ impl Batcher {
         Ok(())
     }
 
-    /// Run a step over at most `room` tokens, and as many as a step has: one of each sequence that generates, and parts of
-    /// prompts, the oldest first. Returns how many tokens were read; 0 where no sequence has any.
+    /// Run a step over at most `room` tokens, and no more than a step can have: one of each sequence that generates,
+    /// and parts of prompts, the oldest first. Returns how many tokens were read; 0 where no sequence has any.
     ///
     /// # Errors
     /// If the plan refuses the step: a defect.
@@ -323,7 +326,7 @@ impl Batcher {
         for sequence in &self.sequences {
             let (first, end) = (sequence.past, sequence.positions());
             while self.pages.own(plan, sequence.table, first, end).is_err() {
-                // Pages are promised: what beginnings alone keep makes room.
+                // The pages are promised: prefixes that no open sequence reads make room.
                 if !self.beginnings.make_room(&mut self.pages) {
                     return Err(StepError::NoPage);
                 }
@@ -336,7 +339,7 @@ impl Batcher {
             pages: &self.pages,
         };
         let tokens = batch.tokens();
-        // Nobody can cancel it.
+        // A batcher's steps can't be cancelled.
         executor.run(&mut self.arena, &self.frames, batch, None)?;
         for number in 0..self.sequences.len() {
             let sequence = self.sequences[number];
@@ -351,7 +354,7 @@ impl Batcher {
         Ok(tokens)
     }
 
-    /// Write ids, positions and wanted rows of the step, and note which row is whose.
+    /// Write ids, positions and wanted rows of the step, and note which row belongs to which sequence.
     fn write_inputs(&mut self, plan: &ModelPlan) {
         let tokens = self.sequences.last().map_or(0, |last| last.end);
         let plan = plan.step();
@@ -379,7 +382,7 @@ impl Batcher {
         self.last_rows = plan.wanted().map_or(tokens, |_| self.rows.len());
     }
 
-    /// Note for which sequences the logits of the step are not finite.
+    /// Note the sequences whose logits of this step are not finite.
     fn check_finite(&mut self) {
         let _environment = FloatEnvironment::set_default();
         for slot in 0..self.slots.len() {
@@ -423,11 +426,11 @@ impl Batcher {
         state.filter(|state| state.age == Some(id.age))
     }
 
-    /// The logits after a sequence's last token, `[vocabulary]`: there from the step that read the token to the next step.
-    /// `None` where that step did not read it.
+    /// The logits after a sequence's last token, `[vocabulary]`. They exist from the step that read the token until the
+    /// next step; `None` if the last step did not read the token.
     ///
     /// # Errors
-    /// If the sequence is gone, or its logits were not finite; other sequences have theirs.
+    /// If the sequence is closed, or its logits were not finite; other sequences still have theirs.
     pub fn logits(&self, id: SequenceId) -> Result<Option<&[f32]>, StepError> {
         let state = self.state(id).ok_or(StepError::Gone)?;
         match &state.error {
@@ -436,7 +439,7 @@ impl Batcher {
         }
     }
 
-    /// A sequence's tokens, read or not; none of one that is gone.
+    /// A sequence's tokens, read or not; empty if the sequence is closed.
     pub fn tokens(&self, id: SequenceId) -> &[u32] {
         self.state(id).map_or(&[], |state| &state.tokens)
     }
@@ -447,7 +450,7 @@ impl Batcher {
     }
 }
 
-/// Pages that so many positions of a sequence take in all caches.
+/// Pages that `positions` positions of a sequence take in all caches.
 pub fn pages_of(plan: &ModelPlan, positions: usize) -> usize {
     let blocks = positions.div_ceil(KEY_BLOCK);
     let caches = plan.caches().iter();

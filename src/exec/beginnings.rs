@@ -1,8 +1,9 @@
-//! Beginnings that sequences share: whole blocks of tokens whose pages stay when their sequences are gone, until other
+//! Prefixes that sequences share: whole blocks of tokens whose pages stay when their sequences are closed, until other
 //! sequences need the pages.
 //!
-//! A block is known by its tokens and by the block before it; all tokens are compared. Nobody writes to a page that is
-//! kept here while another reads it, so that a sequence which begins alike reads the same rows, and none is copied.
+//! A block is identified by its tokens and by the block before it; all tokens are compared. Nobody writes to a page
+//! that is kept here while a sequence reads it, so a sequence with the same prefix reads the same rows, and no row is
+//! copied.
 
 use super::pages::Pages;
 use super::prefix::index::{Index, NONE};
@@ -12,13 +13,13 @@ use crate::plan::ModelPlan;
 /// The blocks, and the pages of each.
 pub(super) struct Beginnings {
     index: Index,
-    /// For each slot of the index the page of each cache, or [`NONE`]: [slots][caches].
+    /// For each slot of the index, the page of each cache, or [`NONE`]: [slots][caches].
     pages: Vec<u32>,
     caches: usize,
 }
 
 impl Beginnings {
-    /// Room for as many blocks as `pages` pages can keep. No plan without caches has any.
+    /// Space for as many blocks as `pages` pages can keep; for none if the plan has no caches.
     pub fn new(plan: &ModelPlan, pages: usize) -> Beginnings {
         let caches = plan.caches().len();
         let slots = pages.checked_div(caches).unwrap_or(0);
@@ -29,8 +30,9 @@ impl Beginnings {
         }
     }
 
-    /// Let the sequence at `table`, which has no pages, read the longest known beginning of `tokens`: whole blocks, and
-    /// never all of `tokens`, the last of which must be read for its logits. Returns how many positions these are.
+    /// Let the sequence at `table`, which has no pages, read the longest known prefix of `tokens`: whole blocks, and
+    /// never all of `tokens`, because the last token must be read for its logits. Returns the number of positions in
+    /// the prefix.
     pub fn restore(
         &mut self,
         plan: &ModelPlan,
@@ -44,7 +46,7 @@ impl Beginnings {
         for block in (0..found).rev() {
             let position = block * KEY_BLOCK;
             for (number, cache) in plan.caches().iter().enumerate() {
-                // What no window reaches back to is not needed.
+                // Blocks that no window reaches back to are not needed.
                 if position + KEY_BLOCK > cache.first_needed(end) {
                     let page = self.pages[slot as usize * self.caches + number];
                     pages.share(table, cache.layout().entry(position), page);
@@ -55,8 +57,8 @@ impl Beginnings {
         end
     }
 
-    /// Keep the whole blocks of `tokens`, which the sequence at `table` has read, those after the first `known` positions
-    /// in this step.
+    /// Keep the whole blocks of `tokens`, which the sequence at `table` has read: the blocks that this step completed,
+    /// after the first `known` positions.
     pub fn keep(
         &mut self,
         plan: &ModelPlan,
@@ -70,7 +72,7 @@ impl Beginnings {
             return;
         }
         let (found, mut before) = self.index.walk(tokens);
-        // The blocks before those of this step may have made room meanwhile: then what follows can't be found.
+        // Earlier blocks may have been forgotten meanwhile: then the blocks after them can't be found.
         if found < known / KEY_BLOCK {
             return;
         }
@@ -90,7 +92,7 @@ impl Beginnings {
         }
     }
 
-    /// Forget the block that was not used for the longest time; whether there was one.
+    /// Forget the least recently used block. Returns whether there was one.
     pub fn make_room(&mut self, pages: &mut Pages) -> bool {
         let slot = self.index.remove_oldest();
         if let Some(slot) = slot {
@@ -99,7 +101,7 @@ impl Beginnings {
         slot.is_some()
     }
 
-    /// Leave the pages of a slot.
+    /// Release the pages of a slot.
     fn forget(&mut self, pages: &mut Pages, slot: u32) {
         let start = slot as usize * self.caches;
         for page in &mut self.pages[start..start + self.caches] {

@@ -8,7 +8,7 @@ use crate::plan::{Cache, ModelPlan};
 /// A layer's keys and values in an arena of `plan`, whose pages are `pages`.
 ///
 /// # Safety
-/// As [`Arena::cells`].
+/// See [`Arena::cells`].
 pub(super) unsafe fn kv_cache<'a>(
     plan: &ModelPlan,
     cache: &Cache,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A handle with which another thread, or a signal handler, stops a prompt, a text or a score. Clones are the same handle.
+/// A handle with which another thread, or a signal handler, stops a prompt, a generation or a score. Clones share one
+/// state.
 ///
 /// ```
 /// use smallmind::Cancel;
@@ -17,12 +18,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// A handle that has not cancelled anything.
+    /// A handle that is not cancelled.
     pub fn new() -> Cancel {
         Cancel::default()
     }
 
-    /// Stop whatever uses this handle, soon, and whatever will use it.
+    /// Stop whatever uses this handle, soon, and whatever will use it later.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -32,7 +33,7 @@ impl Cancel {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Make the handle as good as new, for the next text. Returns whether it was cancelled before.
+    /// Reset the handle, for the next text. Returns whether it was cancelled before.
     pub fn reset(&self) -> bool {
         self.0.swap(false, Ordering::Relaxed)
     }

@@ -1,11 +1,11 @@
-//! The memory limits of control groups, which containers and services are: of the process's own group and of all that it
-//! lies in.
+//! The memory limits of control groups (in which containers and services run): of the process's own group and of all
+//! groups that contain it.
 
 use std::path::{Component, Path, PathBuf};
 
-/// Where groups are seen, from `/proc/self/mountinfo`.
+/// Where groups are mounted, from `/proc/self/mountinfo`.
 struct Mount {
-    /// The group that is seen there.
+    /// The group that is mounted there.
     root: PathBuf,
     /// The folder.
     folder: PathBuf,
@@ -13,8 +13,8 @@ struct Mount {
     file: &'static str,
 }
 
-/// Bytes of the lowest limit. `groups` is the text of `/proc/self/cgroup`, `mounts` of `/proc/self/mountinfo`, and `read`
-/// gives the text of a file, if there is one.
+/// The lowest limit, in bytes. `groups` is the text of `/proc/self/cgroup`, `mounts` of `/proc/self/mountinfo`, and
+/// `read` returns the text of a file, if it exists.
 pub(super) fn limit(
     groups: &str,
     mounts: &str,
@@ -36,7 +36,7 @@ pub(super) fn limit(
         let mounts = mounts.iter().filter(move |mount| mount.file == file);
         mounts.flat_map(move |mount| folders(mount, Path::new(group)))
     });
-    // A group without a limit has "max" there, or a number that no machine has.
+    // A group without a limit has "max" there, or a number larger than any machine's memory.
     let limits = limits.filter_map(|file| read(&file)?.trim().parse().ok());
     limits.min()
 }
@@ -48,7 +48,7 @@ const VERSION_1: &str = "memory.limit_in_bytes";
 /// The limit's file in version 2.
 const VERSION_2: &str = "memory.max";
 
-/// A line of `/proc/self/mountinfo`, if groups that limit memory are seen there.
+/// Parses a line of `/proc/self/mountinfo`, if it mounts groups that limit memory.
 fn mount(line: &str) -> Option<Mount> {
     let (place, kind) = line.split_once(" - ")?;
     let mut place = place.split(' ').skip(3);
@@ -66,9 +66,9 @@ fn mount(line: &str) -> Option<Mount> {
     })
 }
 
-/// The limits' files of a group and of all groups that it lies in, as far as they are seen there.
+/// The limits' files of a group and of all groups that contain it, as far as they are visible in the mount.
 fn folders(mount: &Mount, group: &Path) -> Vec<PathBuf> {
-    // A group outside of what is seen, as it is named in some containers, leaves that which all of them lie in.
+    // A group outside the mount, as some containers name it, leaves only the mounted group itself.
     let below = group.strip_prefix(&mount.root).unwrap_or(Path::new(""));
     let plain = below.components();
     let plain = plain.filter(|part| matches!(part, Component::Normal(_)));
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_text_limits_nothing() {
+    fn unreadable_text_limits_nothing() {
         for text in ["", "x", "0:", "1 2 - cgroup2", ":::"] {
             assert_eq!(limit_with(text, text, &[]), None);
         }

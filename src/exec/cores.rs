@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-/// Where Linux says which CPUs are on one core: today's name of the file, and the older one.
+/// Where Linux says which CPUs are on one core: the current name of the file, and the older one.
 const SIBLINGS: [&str; 2] = ["core_cpus_list", "thread_siblings_list"];
 
-/// The number of cores that have a CPU on which the process may run. `status` is the text of `/proc/self/status`, and `read`
-/// gives the text of a file, if there is one. `None` where the files do not say.
+/// The number of cores that have a CPU on which the process may run. `status` is the text of `/proc/self/status`, and
+/// `read` returns the text of a file, if it exists. `None` where the files do not say.
 pub(super) fn count(status: &str, read: &dyn Fn(&Path) -> Option<String>) -> Option<usize> {
     let allowed = status
         .lines()
@@ -16,7 +16,7 @@ pub(super) fn count(status: &str, read: &dyn Fn(&Path) -> Option<String>) -> Opt
     let mut cores = BTreeSet::new();
     for cpu in ranges(allowed)?.into_iter().flatten() {
         let folder = PathBuf::from(format!("/sys/devices/system/cpu/cpu{cpu}/topology"));
-        // CPUs of one core have the same list, which contains them all.
+        // CPUs of one core have the same list, which contains all of them.
         let list = SIBLINGS.iter().find_map(|file| read(&folder.join(file)))?;
         cores.insert(*ranges(&list)?.first()?.start());
     }

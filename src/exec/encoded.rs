@@ -2,17 +2,17 @@
 
 use crate::kernels::call::Sequence;
 
-/// What a model gives for the texts of one step.
+/// What a model computes for the texts of one step.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoded<'a> {
     pub(super) rows: &'a [f32],
     pub(super) width: usize,
-    /// Which tokens are each text's.
+    /// The range of each text's tokens.
     pub(super) texts: &'a [Sequence],
 }
 
 impl<'a> Encoded<'a> {
-    /// The first output of all tokens, [tokens, width]: the texts in order, without padding between them.
+    /// The first output for all tokens, [tokens, width]: the texts in order, without padding between them.
     pub fn rows(&self) -> &'a [f32] {
         self.rows
     }
@@ -27,7 +27,7 @@ impl<'a> Encoded<'a> {
         self.texts.len()
     }
 
-    /// The rows of text `number`: [its tokens, width]. Empty where there is no such text.
+    /// The rows of text `number`: [its tokens, width]. Empty if there is no such text.
     pub fn text(&self, number: usize) -> &'a [f32] {
         let text = self.texts.get(number);
         let rows = text.and_then(|text| {

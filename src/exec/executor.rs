@@ -1,4 +1,4 @@
-//! The executor: a plan, its weights and its threads, walked step by step.
+//! The executor: runs a plan step by step, with its weights and its threads.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::kernels::kv_cache::KvCache;
 use crate::kernels::quantized::activation_words;
 use crate::plan::{FEW_INPUTS, FEW_OUTPUTS, ModelPlan, Slot, Step, StepInput, StepPlan};
 
-/// What runs a model: shared by all its sessions, each of which brings its arena.
+/// What runs a model. All sessions of the model share it; each brings its own arena.
 pub struct Executor {
     plan: Arc<ModelPlan>,
     weights: Vec<StoredWeight>,
@@ -29,43 +29,43 @@ pub struct Executor {
     prefixes: Option<PrefixCache>,
 }
 
-/// Why there is no executor: what it was given does not fit the plan.
+/// Why there is no executor: something it was given does not fit the plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExecutorError {
-    /// The pool has another number of threads.
-    #[error("the plan is for {expected} threads, and the pool has {found}")]
+    /// The pool has a different number of threads.
+    #[error("the plan is for {expected} threads, but the pool has {found}")]
     Threads {
         /// Threads of the plan.
         expected: usize,
         /// Threads of the pool.
         found: usize,
     },
-    /// There are more weights, or fewer.
-    #[error("the plan reads {expected} weights, and {found} are there")]
+    /// Too many weights, or too few.
+    #[error("the plan reads {expected} weights, but {found} were given")]
     WeightCount {
         /// Weights of the plan.
         expected: usize,
         /// Weights given.
         found: usize,
     },
-    /// A weight has another form or shape.
+    /// A weight has the wrong form or shape.
     #[error("weight {number} (from 0) must be {expected}, found {found}")]
     Weight {
-        /// Its place in [`ModelPlan::weights`].
+        /// The weight's place in [`ModelPlan::weights`].
         number: usize,
         /// What the plan's steps read.
         expected: String,
-        /// What was given.
+        /// The weight that was given.
         found: String,
     },
-    /// The cache of prompts' beginnings keeps rows of another size.
+    /// The prefix cache keeps rows of another size.
     #[error(
-        "the plan keeps {expected} bytes of each block of positions, and the cache of beginnings {found}"
+        "the plan keeps {expected} bytes of each block of positions, but the prefix cache keeps {found}"
     )]
     PrefixCache {
         /// Bytes of the plan's rows.
         expected: usize,
-        /// Bytes of the cache's.
+        /// Bytes of the prefix cache's rows.
         found: usize,
     },
 }
@@ -73,9 +73,9 @@ pub enum ExecutorError {
 /// How a step ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// All is computed.
+    /// Everything is computed.
     Done,
-    /// The caller cancelled. Outputs are undefined, and so are the caches from the step's first position on.
+    /// The caller cancelled. The outputs are undefined, and so are the caches from the step's first position on.
     Cancelled,
 }
 
@@ -89,15 +89,15 @@ struct Run<'a> {
     frames: &'a Frames,
     batch: Batch<'a>,
     cancel: Option<&'a AtomicBool>,
-    /// Whether the caller cancelled.
+    /// Whether the caller has cancelled.
     stopped: AtomicBool,
 }
 
 impl Executor {
-    /// An executor of `plan`, whose weights are in the plan's order.
+    /// An executor for `plan`, with weights in the plan's order.
     ///
     /// # Errors
-    /// If the weights or the threads are not those that the plan is for.
+    /// If the weights or the threads do not fit the plan.
     pub fn new(
         plan: Arc<ModelPlan>,
         weights: Vec<StoredWeight>,
@@ -129,13 +129,14 @@ impl Executor {
         })
     }
 
-    /// The same, its sessions saved as those of `identity`: sessions of executors without one fit each other.
+    /// The same executor, whose sessions are saved with `identity`. Sessions of executors without an identity fit each
+    /// other.
     pub fn with_identity(mut self, identity: LazyIdentity) -> Executor {
         self.identity = identity;
         self
     }
 
-    /// The same, its sessions sharing the beginnings of prompts.
+    /// The same executor, whose sessions share prompts' prefixes.
     ///
     /// # Errors
     /// If the cache was made for rows of another size.
@@ -147,12 +148,12 @@ impl Executor {
         Ok(self)
     }
 
-    /// The beginnings of prompts that its sessions share, if they do.
+    /// The prefix cache that the sessions share, if there is one.
     pub fn prefix_cache(&self) -> Option<&PrefixCache> {
         self.prefixes.as_ref()
     }
 
-    /// What its sessions are saved as, found when it is first asked for.
+    /// The identity that sessions are saved with, found when it is first asked for.
     ///
     /// # Errors
     /// If the weight files can't be read.
@@ -165,11 +166,11 @@ impl Executor {
         &self.plan
     }
 
-    /// Run one step over the tokens of `batch`, whose ids and positions, and the numbers of those whose outputs are wanted,
-    /// stand in their slots of `arena`; `frames` are as the plan says.
+    /// Run one step over the tokens of `batch`. Their ids and positions, and the numbers of the tokens whose outputs
+    /// are wanted, must be in their slots of `arena`; `frames` must have the lengths that the plan states.
     ///
     /// # Errors
-    /// If the batch is none that the plan is for, or the arena is another plan's. Nothing was computed then.
+    /// If the plan does not fit the batch, or the arena belongs to another plan. Then nothing was computed.
     pub fn run(
         &self,
         arena: &mut Arena,
@@ -340,7 +341,7 @@ impl Run<'_> {
     }
 }
 
-/// A list that a step's operands are put into: on the stack, or of a [`Frames`].
+/// A list for a step's operands: on the stack, or from a [`Frames`].
 trait List<T> {
     fn add(&mut self, item: T);
     fn items(&self) -> &[T];

@@ -1,4 +1,4 @@
-//! Lists of operands for the steps that have many: taken with the session, so that no step allocates.
+//! Lists of operands for the steps that have many: allocated with the session, so that no step allocates.
 
 use std::mem::ManuallyDrop;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,9 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::kernels::call::{Operand, View};
 use crate::plan::FrameSizes;
 
-/// Memory of an operand.
+/// Memory for one operand.
 type InputRoom = [usize; size_of::<Operand<'static>>() / size_of::<usize>()];
-/// Memory of an output.
+/// Memory for one output.
 type OutputRoom = [usize; size_of::<View<'static>>() / size_of::<usize>()];
 
 /// Two lists for each thread.
@@ -16,14 +16,14 @@ pub struct Frames {
     threads: Vec<Mutex<Frame>>,
 }
 
-/// The memory of two lists, nothing in them between steps.
+/// The memory of two lists, empty between steps.
 struct Frame {
     inputs: Vec<InputRoom>,
     outputs: Vec<OutputRoom>,
 }
 
 impl Frames {
-    /// Lists as long as a plan says.
+    /// Lists as long as the plan states.
     pub fn new(sizes: FrameSizes) -> Frames {
         let frame = |_| {
             Mutex::new(Frame {
@@ -35,7 +35,7 @@ impl Frames {
         Frames { threads }
     }
 
-    /// Bytes that the lists have room for.
+    /// Bytes that the lists can hold.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         let frames = self.threads.iter().map(lock).map(|frame| {
@@ -45,7 +45,7 @@ impl Frames {
         frames.sum()
     }
 
-    /// Calls `work` with the lists of `thread`, empty. A thread that has none gets some that grow.
+    /// Calls `work` with the lists of `thread`, empty. A thread without lists gets new ones that grow.
     pub(super) fn with<'a>(
         &self,
         thread: usize,
@@ -67,11 +67,11 @@ fn lock(frame: &Mutex<Frame>) -> MutexGuard<'_, Frame> {
     frame.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The memory of `list` as that of an empty list of items of the same size.
+/// The memory of `list` as an empty list of items of the same size.
 fn emptied<A: Copy, B: Copy>(list: Vec<A>) -> Vec<B> {
     const { assert!(size_of::<A>() == size_of::<B>() && align_of::<A>() == align_of::<B>()) };
     let mut list = ManuallyDrop::new(list);
-    // SAFETY: this is the memory of a list that nobody else has, for as many items of the same size and alignment, of
-    // which none is there; those that were have nothing to drop.
+    // SAFETY: this is the memory of a list that nobody else has, with capacity for as many items of the same size and
+    // alignment. The new list has none of them, and the old items had nothing to drop.
     unsafe { Vec::from_raw_parts(list.as_mut_ptr().cast(), 0, list.capacity()) }
 }

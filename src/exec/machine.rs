@@ -8,8 +8,8 @@ use std::thread;
 
 use sysinfo::System;
 
-/// Bytes of memory that the process may have, where the system tells: all of the machine's, or as many as the limits of the
-/// control groups allow in which the process is (containers, services).
+/// Bytes of memory that the process may use, where the system tells: all of the machine's memory, or the limit of the
+/// control groups (containers, services) that the process is in.
 pub(super) fn memory() -> Option<usize> {
     let mut system = System::new();
     system.refresh_memory();
@@ -18,7 +18,7 @@ pub(super) fn memory() -> Option<usize> {
     usize::try_from(granted).ok().filter(|&bytes| bytes > 0)
 }
 
-/// The limit of the control groups in which the process is.
+/// The limit of the control groups that the process is in.
 #[cfg(target_os = "linux")]
 fn limit() -> Option<u64> {
     let read = |path: &Path| fs::read_to_string(path).ok();
@@ -27,16 +27,16 @@ fn limit() -> Option<u64> {
     super::control_groups::limit(&groups, &mounts, &read)
 }
 
-/// Other systems have none.
+/// Other systems have no control groups.
 #[cfg(not(target_os = "linux"))]
 fn limit() -> Option<u64> {
     None
 }
 
-/// Threads for which the machine has room: one for each physical core on which the process may run, but not more than the
-/// control groups in which the process is allow it CPU time for.
+/// Threads that the machine can run at full speed: one for each physical core on which the process may run, but no more
+/// than the process's control groups grant CPU time for.
 pub fn threads() -> usize {
-    // Affinity and quotas.
+    // Respects affinity and quotas.
     let granted = thread::available_parallelism().map_or(1, |cpus| cpus.get());
     let cores = allowed_cores().or_else(System::physical_core_count);
     cores.map_or(granted, |cores| granted.min(cores.max(1)))
@@ -49,7 +49,7 @@ fn allowed_cores() -> Option<usize> {
     super::cores::count(&read(Path::new("/proc/self/status"))?, &read)
 }
 
-/// Other systems tell how many the machine has.
+/// Other systems tell how many cores the machine has.
 #[cfg(not(target_os = "linux"))]
 fn allowed_cores() -> Option<usize> {
     None

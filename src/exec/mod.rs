@@ -1,11 +1,11 @@
 //! Execution: carrying out a plan, and nothing else.
 //!
-//! What belongs here: the arena that holds every byte of a run, the pages of keys and values in it and who reads each, the
-//! standing thread pool, weights in the forms that kernels read, the loop over steps; sessions, in memory and in files, and
-//! batchers, which run many sequences side by side. An executor refuses weights, threads, arenas, pages and tokens that its
-//! plan is not for. What is absent: deciding anything about a step (where a buffer lies, which kernel a step uses, how many
-//! steps there are: `plan/`), and arithmetic (`kernels/`). Once a session or a batcher exists, nothing here allocates except
-//! what saves a session.
+//! What belongs here: the arena that holds every byte of a run, the pages of keys and values in it and their readers,
+//! the standing thread pool, weights in the forms that kernels read, the loop over steps; sessions, in memory and in
+//! files, and batchers, which run many sequences side by side. An executor refuses weights, threads, arenas, pages and
+//! tokens that do not fit its plan. What is absent: deciding anything about a step (where a buffer lies, which kernel a
+//! step uses, how many steps there are: `plan/`), and arithmetic (`kernels/`). Once a session or a batcher exists,
+//! nothing here allocates except the code that saves a session.
 
 pub mod arena;
 pub mod batch;

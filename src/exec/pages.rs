@@ -1,7 +1,7 @@
-//! Who has which page: the tables of all sequences, and how many of them read each page.
+//! Which sequence has which page: the tables of all sequences, and how many of them read each page.
 //!
-//! A page that several read is written by nobody. A sequence gets the pages of positions before a step writes them; where
-//! a window's table comes round, the page of what no query sees any more serves again.
+//! A page that several sequences read is never written. A sequence gets the pages for positions before a step writes
+//! them; where a window's table wraps around, the page of positions that no query sees any more is reused.
 
 use crate::kernels::call::Sequence;
 use crate::plan::ModelPlan;
@@ -14,11 +14,11 @@ const NONE: u32 = u32::MAX;
 pub struct Pages {
     /// Page numbers, [sequences][entries].
     tables: Vec<u32>,
-    /// Entries of a sequence's table.
+    /// Entries of one sequence's table.
     entries: usize,
-    /// For each page, how many entries of tables name it, and beginnings that keep it.
+    /// For each page, how many table entries and kept prefixes name it.
     readers: Vec<u32>,
-    /// Pages that nobody reads, the next to be taken last.
+    /// Pages that nobody reads; the last one is taken next.
     free: Vec<u32>,
 }
 
@@ -28,14 +28,14 @@ pub struct Pages {
 pub struct NoPage;
 
 impl Pages {
-    /// Tables for so many sequences of `plan`, all empty, and `pages` free pages.
+    /// Empty tables for `sequences` sequences of `plan`, and `pages` free pages.
     pub fn new(plan: &ModelPlan, sequences: usize, pages: usize) -> Pages {
         let entries = plan.regions().sequence_pages();
         Pages {
             tables: vec![NONE; sequences * entries],
             entries,
             readers: vec![0; pages],
-            // The lowest first.
+            // The lowest page is taken first.
             free: (0..pages as u32).rev().collect(),
         }
     }
@@ -57,12 +57,12 @@ impl Pages {
         table.checked_div(self.entries).unwrap_or(0)
     }
 
-    /// Pages there are.
+    /// How many pages there are.
     pub fn count(&self) -> usize {
         self.readers.len()
     }
 
-    /// Pages that nobody reads.
+    /// How many pages nobody reads.
     pub fn free(&self) -> usize {
         self.free.len()
     }
@@ -73,12 +73,12 @@ impl Pages {
         entries * size_of::<u32>()
     }
 
-    /// Give the sequence at `table` a page of its own for each block that the positions from `first` to before `end`
-    /// stand in, in all caches of `plan`; a block that has one keeps it. Where a table comes round, the old block's page
-    /// serves again.
+    /// Give the sequence at `table` a page of its own for each block of the positions from `first` up to, but not
+    /// including, `end`, in all caches of `plan`; a block that has a page keeps it. Where a table wraps around, the old
+    /// block's page is reused.
     ///
     /// # Errors
-    /// If no page is free. Pages that were given by then stay.
+    /// If no page is free. Pages that were given before the error stay.
     pub fn own(
         &mut self,
         plan: &ModelPlan,
@@ -107,24 +107,24 @@ impl Pages {
         }
     }
 
-    /// Let the sequence at `table` read `page` at an entry, beside those who read it.
+    /// Let the sequence at `table` read `page` at an entry, in addition to the page's other readers.
     pub(super) fn share(&mut self, table: usize, entry: usize, page: u32) {
         self.join(page);
         self.put(table + entry, page);
     }
 
-    /// The page at an entry of a table; `None` where it has none.
+    /// The page at an entry of a table; `None` where the entry has none.
     pub(super) fn page(&self, table: usize, entry: usize) -> Option<u32> {
         let page = self.tables[table + entry];
         (page != NONE).then_some(page)
     }
 
-    /// One more reads the page.
+    /// Count one more reader of the page.
     pub(super) fn join(&mut self, page: u32) {
         self.readers[page as usize] += 1;
     }
 
-    /// One who read the page does no longer.
+    /// Count one reader of the page fewer.
     pub(super) fn leave(&mut self, page: u32) {
         if page == NONE {
             return;
@@ -143,14 +143,14 @@ impl Pages {
         Ok(page)
     }
 
-    /// Put a page that counts this reader at a place in the tables.
+    /// Put a page, whose readers already include this one, at a place in the tables.
     fn put(&mut self, place: usize, page: u32) {
         let old = std::mem::replace(&mut self.tables[place], page);
         self.leave(old);
     }
 
-    /// Whether a step of `sequences` finds a page wherever it reads, writes only to pages that no other reads, and gives
-    /// no table to two of them.
+    /// Whether a step of `sequences` finds a page wherever it reads, writes only to pages that nobody else reads, and
+    /// has no two sequences with the same table.
     pub(super) fn serve(&self, plan: &ModelPlan, sequences: &[Sequence]) -> bool {
         let in_order = |(number, sequence): (usize, &Sequence)| {
             let others = sequences[..number].iter();

@@ -2,12 +2,13 @@
 //!
 //! A job is a row of phases, and a phase is a number of pieces. No piece of a phase is begun before all pieces of the phase
 //! before it are done. Any thread may do any piece, each at most one at a time: a phase ends when its pieces are done, not
-//! when its threads have come. The caller could do all of them alone, and workers join whenever the system lets them run.
-//! A thread prefers consecutive pieces that are the same ones from run to run, so that its caches know them. `turns.rs`
-//! says how all of this is kept.
+//! when its threads have arrived. The caller could do all of them alone, and workers join whenever the system lets them
+//! run. A thread prefers consecutive pieces, and the same pieces from run to run, so that they stay in its caches.
+//! `turns.rs` says how all of this is ensured.
 //!
-//! A phase of one piece is done by the thread that opens it, without telling anybody. Workers look for the next phase for a
-//! moment, because it is usually near, and then sleep. Nothing allocates after [`Pool::new`], unless a job panics.
+//! A phase of one piece is done by the thread that opens it, without notifying anybody. Workers look for the next phase
+//! for a moment, because it usually comes soon, and then sleep. Nothing allocates after [`Pool::new`], unless a job
+//! panics.
 
 mod part;
 #[cfg(test)]
@@ -29,13 +30,13 @@ use crate::kernels::float_environment::FloatEnvironment;
 
 /// What a pool's threads do.
 pub trait Job: Sync {
-    /// Whether there is a phase `phase`. Called once for each, from 0 on, while no thread is in the job: a good place to
-    /// look whether the caller wants no more of it. The job is over when this returns false.
+    /// Whether phase `phase` exists. Called once for each, from 0 on, while no thread is in the job: a good place to
+    /// check whether the caller has cancelled. The job is over when this returns false.
     fn open(&self, phase: usize) -> bool;
 
-    /// Take part in a phase: [split](Part::split) it into pieces, and then do each piece that [`Part::next_piece`] hands out,
-    /// until there is none. Several threads do this at the same time, and a thread may do it several times for one phase,
-    /// or not at all.
+    /// Take part in a phase: [split](Part::split) it into pieces, and then do each piece that [`Part::next_piece`]
+    /// hands out, until it hands out none. Several threads call this at the same time, and a thread may call it several
+    /// times for one phase, or not at all.
     fn run(&self, phase: usize, part: &mut Part<'_>);
 }
 
@@ -61,7 +62,7 @@ impl<F: Fn(usize) + Sync> Job for Pieces<F> {
     }
 
     fn run(&self, _: usize, part: &mut Part<'_>) {
-        // A phase may have fewer pieces than there are numbers.
+        // A phase may have fewer pieces than `count`.
         let pieces = part.split(|| self.count);
         while let Some(piece) = part.next_piece() {
             let each = self.count.div_ceil(pieces);
@@ -79,24 +80,24 @@ struct Shared {
     job: UnsafeCell<Option<&'static dyn Job>>,
     /// The current job has panicked: threads that join its phase claim pieces without doing them, and no phase follows.
     abandoned: AtomicBool,
-    /// What the first piece to panic in the current job panicked with.
+    /// The panic of the first piece that panicked in the current job.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
-    /// Workers are to end.
+    /// Workers must end.
     ended: AtomicBool,
 }
 
-// SAFETY: all fields but `job` are Sync. `job` is written only while nobody may read it, as stated at the field: the writes
-// happen before a turn of the job is published, and after its last one is closed, which is after every claim's declaration.
-// The job itself is Sync.
+// SAFETY: all fields but `job` are Sync. `job` is written only while nobody may read it, as stated at the field: the
+// writes happen before a turn of the job is published, and after its last turn is closed, which is after every claim's
+// declaration. The job itself is Sync.
 unsafe impl Sync for Shared {}
 // SAFETY: as above; the reference in `job` is to something Sync.
 unsafe impl Send for Shared {}
 
-/// Where a thread stands in a job.
+/// How far a thread is in a job.
 enum At {
-    /// It is alone and about to open this phase.
+    /// The thread is alone and about to open this phase.
     Opening(usize),
-    /// It holds a claim.
+    /// The thread holds a claim.
     Holding(Turn, Claim),
 }
 
@@ -112,13 +113,13 @@ impl Shared {
         }
     }
 
-    /// Whether the job goes on with `phase`.
+    /// Whether the job continues with `phase`.
     fn opens(&self, job: &dyn Job, phase: usize) -> bool {
         let open = || job.open(phase);
         !self.abandoned.load(Ordering::Relaxed) && self.guard(open).unwrap_or(false)
     }
 
-    /// Runs a thread's part of a phase, and takes all pieces that it can get, whatever the job does.
+    /// Runs a thread's part of a phase, and then takes all pieces left in it, whatever the job does.
     fn run_part(&self, job: &dyn Job, phase: usize, part: &mut Part<'_>) {
         if !self.abandoned.load(Ordering::Relaxed) {
             self.guard(|| job.run(phase, part));
@@ -126,7 +127,7 @@ impl Shared {
         while part.next_piece().is_some() {}
     }
 
-    /// What `work` returns, unless it panics. The panic is kept for the caller, and the job abandoned.
+    /// What `work` returns, unless it panics. A panic is kept for the caller, and the job is abandoned.
     fn guard<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
         match catch_unwind(AssertUnwindSafe(work)) {
             Ok(result) => Some(result),
@@ -203,7 +204,8 @@ impl Shared {
         }
     }
 
-    /// Runs a job, this thread being thread 0 and the only one that starts jobs. Gives what the job panicked with.
+    /// Runs a job. This thread is thread 0 and the only one that starts jobs. Returns the job's panic, if there was
+    /// one.
     fn run(&self, job: &dyn Job) -> Option<Box<dyn Any + Send>> {
         let _environment = FloatEnvironment::set_default();
         self.abandoned.store(false, Ordering::Relaxed);
@@ -229,7 +231,7 @@ impl Shared {
         }
     }
 
-    /// Ends all workers. No job runs.
+    /// Ends all workers. No job may be running.
     fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
         self.turns.publish(0, 0);
@@ -239,7 +241,7 @@ impl Shared {
 /// Threads that stand ready to run jobs together.
 ///
 /// A pool may be shared: with more than one thread, jobs of several callers run one after the other. A job must not run
-/// another job on its own pool; it would wait for itself.
+/// another job on its own pool: it would wait for itself.
 pub struct Pool {
     threads: usize,
     shared: Arc<Shared>,
@@ -281,14 +283,14 @@ impl Pool {
             let worker = thread::Builder::new()
                 .name(format!("smallmind-{thread}"))
                 .spawn(move || {
-                    // Nobody listens where a later thread was refused.
+                    // Nobody listens if a later thread was refused.
                     let _ = started.send(());
                     drop(started);
                     shared.serve(thread);
                 })?;
             pool.workers.push(worker);
         }
-        // What a thread allocates as it starts is allocated now.
+        // Whatever a thread allocates as it starts is allocated now.
         drop(started);
         ready.iter().for_each(drop);
         Ok(pool)
@@ -305,8 +307,8 @@ impl Pool {
     /// With one thread this is [`run_alone`], and several callers run at the same time.
     ///
     /// # Panics
-    /// If the job panics on any thread: threads that are in the job finish their part of the phase, no other is begun, and
-    /// the first panic goes on in the caller. The pool remains fit for other jobs.
+    /// If the job panics on any thread: threads that are in the job finish their part of the phase, no other phase is
+    /// begun, and the first panic resumes in the caller. The pool remains usable for other jobs.
     pub fn run(&self, job: &dyn Job) {
         if self.workers.is_empty() {
             return run_alone(job);
@@ -332,7 +334,7 @@ impl Drop for Pool {
     fn drop(&mut self) {
         self.shared.end();
         for worker in self.workers.drain(..) {
-            // A worker catches its jobs' panics and has none of its own; an error could only be ignored here.
+            // A worker catches its jobs' panics and has no others; an error could only be ignored here.
             let _ = worker.join();
         }
     }

@@ -1,10 +1,10 @@
-//! A cache of prompts' beginnings: keys and values of tokens that were read, so that prompts which begin alike do not pay
-//! for their beginning twice.
+//! The prefix cache: keys and values of tokens that were read, so that prompts with a common prefix need not read it
+//! twice.
 //!
-//! Rows are kept in blocks of 64 positions. A block is known by its tokens and by the block before it, so that the blocks
-//! form a tree whose paths are the beginnings that were read; all tokens are compared, and no two beginnings are taken for
-//! each other. Looking a prompt up takes as long as the prompt. When no block is free, the least recently used makes room,
-//! the deepest of a path first. All memory is taken when the cache is made.
+//! Rows are kept in blocks of 64 positions. A block is identified by its tokens and by the block before it, so that the
+//! blocks form a tree whose paths are the prefixes that were read; all tokens are compared, and no two different
+//! prefixes are mistaken for each other. A lookup takes time proportional to the prompt. When no block is free, the
+//! least recently used block makes room, the deepest of a path first. All memory is allocated when the cache is made.
 
 pub(super) mod index;
 
@@ -18,21 +18,21 @@ use super::pages::Pages;
 use crate::kernels::kv_cache::{KEY_BLOCK, SequenceCache};
 use crate::plan::ModelPlan;
 
-/// How a cache of prompts' beginnings fares.
+/// How well a prefix cache works.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PrefixStatistics {
     /// Prompts that were looked up.
     pub lookups: u64,
-    /// Those of which at least one block was there.
+    /// Lookups that found at least one block.
     pub hits: u64,
     /// Tokens that were not read because their rows were there.
     pub tokens_reused: u64,
-    /// Positions whose rows are kept now, of all layers.
+    /// Positions whose rows are kept now, in all layers.
     pub rows_used: usize,
-    /// Positions that there is room for.
+    /// Positions that the cache can hold.
     pub rows: usize,
-    /// Bytes taken, whether rows are kept in them or not: at most the budget.
+    /// Bytes allocated, whether or not they hold rows: at most the budget.
     pub bytes: usize,
     /// Blocks that made room for others.
     pub evictions: u64,
@@ -60,7 +60,7 @@ pub enum PrefixCacheError {
     /// Not a single block fits.
     #[error("a block of {KEY_BLOCK} positions takes more")]
     TooSmall,
-    /// The system gave no memory.
+    /// The system has no memory for it.
     #[error(transparent)]
     Arena(#[from] ArenaError),
 }
@@ -76,7 +76,7 @@ struct Store {
 }
 
 impl PrefixCache {
-    /// A cache for sessions of `plan` that takes at most `budget` bytes, all of them now.
+    /// A cache for sessions of `plan` that takes at most `budget` bytes, all allocated now.
     pub fn new(plan: &ModelPlan, budget: usize) -> Result<PrefixCache, PrefixCacheError> {
         let slot_bytes = slot_bytes(plan);
         let each = slot_bytes + Index::SLOT_BYTES;
@@ -89,7 +89,7 @@ impl PrefixCache {
             let index = Index::new(slots);
             let bytes = size_of::<PrefixCache>() + rows.allocated_bytes() + index.bytes();
             if bytes > budget {
-                // What the arena rounds up.
+                // What the arena adds by rounding up.
                 slots -= (bytes - budget).div_ceil(each).min(slots);
                 continue;
             }
@@ -109,20 +109,21 @@ impl PrefixCache {
         }
     }
 
-    /// The fewest bytes that a cache for `plan` takes, about; `None` where the model keeps no rows.
+    /// About the fewest bytes that a cache for `plan` takes; `None` where the model keeps no rows.
     pub fn least_bytes(plan: &ModelPlan) -> Option<usize> {
         let rows = slot_bytes(plan);
-        // What the arena may round up.
+        // What the arena may add by rounding up.
         (rows > 0).then(|| 2 * rows + Index::SLOT_BYTES + size_of::<PrefixCache>() + 4096)
     }
 
-    /// Bytes of a block of rows of all layers, if they are other than `plan`'s: what is kept, and what `plan` would.
+    /// If this cache's blocks of rows (all layers) differ in size from `plan`'s: the bytes kept here, and those of
+    /// `plan`.
     pub(super) fn misfit(&self, plan: &ModelPlan) -> Option<(usize, usize)> {
         let (kept, wanted) = (self.lock().slot_bytes, slot_bytes(plan));
         (kept != wanted).then_some((kept, wanted))
     }
 
-    /// How it fares.
+    /// How well the cache works.
     pub fn statistics(&self) -> PrefixStatistics {
         let store = self.lock();
         PrefixStatistics {
@@ -132,9 +133,9 @@ impl PrefixCache {
         }
     }
 
-    /// Copies the rows of the longest known beginning of `tokens` into the arena of a session without tokens. Gives the
-    /// number of positions: whole blocks, and never all of `tokens`, the last of which must be read for its logits. For
-    /// each cache of `plan` the first position whose row is there then is written to `held`.
+    /// Copies the rows of the longest known prefix of `tokens` into the arena of a session without tokens. Returns the
+    /// number of positions: whole blocks, and never all of `tokens`, because the last token must be read for its
+    /// logits. For each cache of `plan`, `held` receives the first position whose row then exists.
     pub(super) fn restore(
         &self,
         plan: &ModelPlan,
@@ -168,8 +169,8 @@ impl PrefixCache {
         position
     }
 
-    /// Keeps the rows of the whole blocks of `tokens`, all that a session has read, which lie in its arena: from the
-    /// positions `held` on. Blocks that are known already are marked as used.
+    /// Keeps the rows of the whole blocks of `tokens`, which must be all tokens that a session has read. The rows lie
+    /// in the session's arena, from the positions `held` on. Blocks that are known already are marked as used.
     pub(super) fn keep(
         &self,
         plan: &ModelPlan,
@@ -203,7 +204,7 @@ impl PrefixCache {
     }
 }
 
-/// Whether rows go into the cache of beginnings or out of it.
+/// Whether rows are copied into the prefix cache or out of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Copy {
     In,
@@ -211,8 +212,8 @@ enum Copy {
 }
 
 impl Store {
-    /// Copies one block of a layer's rows between `rows` and the bytes from `offset` on, if asked to. Gives the bytes it
-    /// takes there.
+    /// Copies one block of a layer's rows between `rows` and the bytes from `offset` on, if asked to. Returns the bytes
+    /// that the block takes there.
     fn copy(
         &self,
         offset: usize,

@@ -12,9 +12,9 @@
 //! u64        FNV-1a of all bytes before
 //! ```
 //!
-//! Nothing depends on how rows lie in memory, on the context or on threads. The rows reach back one position further than
-//! the next token needs, so that the last token may be read again for its logits. The checksum tells damage and does not
-//! protect against intent: rows made up by somebody give the logits that they give.
+//! Nothing depends on how rows lie in memory, on the context or on threads. The rows reach back one position further
+//! than the next token needs, so that the last token may be read again for its logits. The checksum detects damage but
+//! does not protect against intent: rows made up by somebody are accepted, and determine the logits.
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::sync::OnceLock;
@@ -35,11 +35,11 @@ const CHECKSUM: u64 = 8;
 /// What a session's rows were made with. Digests tell that two models differ, by accident and not by intent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// Of the graph after the passes.
+    /// The graph after the passes.
     pub graph: u64,
-    /// Of the caches' shapes and types.
+    /// The caches' shapes and types.
     pub caches: u64,
-    /// Of the tensors that the graph reads.
+    /// The tensors that the graph reads.
     pub weights: u64,
 }
 
@@ -48,7 +48,7 @@ impl Identity {
         [self.graph, self.caches, self.weights]
     }
 
-    /// What differs first.
+    /// The first of these that differs.
     fn difference(self, other: Identity) -> Option<&'static str> {
         let what = ["graph after passes", "key-value caches", "weights"];
         let pairs = self.digests().into_iter().zip(other.digests());
@@ -57,14 +57,14 @@ impl Identity {
     }
 }
 
-/// An identity that is found when it is first asked for.
+/// An identity that is computed when it is first asked for.
 pub struct LazyIdentity {
     found: OnceLock<Identity>,
     find: Box<dyn Fn() -> Result<Identity, WeightFilesError> + Send + Sync>,
 }
 
 impl LazyIdentity {
-    /// What `find` returns. After an error it is asked again.
+    /// What `find` returns. After an error, it is called again.
     pub fn new(
         find: impl Fn() -> Result<Identity, WeightFilesError> + Send + Sync + 'static,
     ) -> LazyIdentity {
@@ -74,7 +74,7 @@ impl LazyIdentity {
         }
     }
 
-    /// An identity that need not be sought.
+    /// An identity that is known already.
     pub fn known(identity: Identity) -> LazyIdentity {
         LazyIdentity::new(move || Ok(identity))
     }
@@ -82,7 +82,7 @@ impl LazyIdentity {
     pub(super) fn get(&self) -> Result<Identity, WeightFilesError> {
         match self.found.get() {
             Some(identity) => Ok(*identity),
-            // Two threads may both find it: it is the same.
+            // Two threads may both compute it: the results are equal.
             None => Ok(*self.found.get_or_init({
                 let identity = (self.find)()?;
                 move || identity
@@ -100,89 +100,89 @@ pub enum SavedSessionError {
     Io {
         /// "read" or "write".
         action: &'static str,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
-    /// The model's weights, of which a saved session has a digest, can't be read.
+    /// The model's weights can't be read; a saved session contains a digest of them.
     #[error(transparent)]
     Weights(#[from] WeightFilesError),
-    /// The bytes begin otherwise than those of a session do.
+    /// The first bytes are not those of a saved session.
     #[error("this is not a saved session: the first bytes are wrong")]
     NotASession,
-    /// The layout of another version.
+    /// The file has another version's layout.
     #[error("the session is of version {found}; this program reads version {VERSION}")]
     Version {
         /// The version found.
         found: u32,
     },
-    /// Another model, or the same after other passes.
+    /// The session is of another model, or of the same model after other passes.
     #[error("the session belongs to another model or to other passes: the {differing} differ")]
     OtherModel {
         /// What differs first.
         differing: &'static str,
     },
-    /// There are more tokens than positions.
+    /// The session has more tokens than the context has positions.
     #[error("the session has {position} positions, but the context has {context}")]
     TooLong {
         /// Positions of the session.
         position: u64,
-        /// Positions there are.
+        /// Positions that the context has.
         context: usize,
     },
-    /// A token that the model does not have.
+    /// A token is not in the model's vocabulary.
     #[error(
         "the session is damaged: token {token} at position {position} is not in the vocabulary of {vocabulary}"
     )]
     UnknownToken {
-        /// The id.
+        /// The token id.
         token: u32,
-        /// Where it stands.
+        /// The token's position.
         position: usize,
-        /// Ids the model has.
+        /// Ids that the model has.
         vocabulary: usize,
     },
-    /// The bytes end too early.
+    /// The file ends too early.
     #[error("the session is cut off: {found} of {expected} bytes are there")]
     Truncated {
         /// Bytes found.
         found: u64,
-        /// Bytes that its positions take.
+        /// Bytes that the session's positions take.
         expected: u64,
     },
-    /// There are more bytes than positions account for.
-    #[error("the session is damaged: bytes follow the {expected} that it should have")]
+    /// There are more bytes than the session's positions take.
+    #[error("the session is damaged: it should end after {expected} bytes, but more follow")]
     Trailing {
-        /// Bytes that its positions take.
+        /// Bytes that the session's positions take.
         expected: u64,
     },
-    /// The checksum is that of other bytes.
+    /// The checksum does not match the bytes.
     #[error("the checksum does not match: the session is damaged")]
     Damaged,
-    /// A model that keeps nothing from one text to the next has no session worth saving.
+    /// A model that keeps nothing between texts has nothing to save.
     #[error(
         "every token of this model attends to all others, as in encoders: its sessions have nothing to save"
     )]
     Bidirectional,
-    /// A row is gone that reading the last token again needs: the session was shortened as far back as it can be.
+    /// A row that reading the last token again needs is gone: the session was truncated as far as it can be.
     #[error(
-        "the session can't be saved: it was shortened, and what its last token saw at position {position} is gone; read \
-         the tokens again, or one more of them"
+        "the session can't be saved: it was truncated, and the row at position {position}, which its last token \
+         needs, is gone; read the tokens again, or one more of them"
     )]
     RowGone {
         /// The row's position.
         position: usize,
     },
-    /// No memory for the session.
+    /// The system has no memory for the session.
     #[error(transparent)]
     Arena(#[from] ArenaError),
 }
 
-/// The first position whose row is saved of a session of `position` tokens: what reading the last again needs.
+/// The first position whose row is saved for a session of `position` tokens: reading the last token again needs it.
 pub(super) fn first_saved(cache: &Cache, position: usize) -> usize {
     cache.first_needed(position.saturating_sub(1))
 }
 
-/// Bytes of a session of `position` tokens, no more than the context.
+/// Bytes of a session of `position` tokens, which are no more than the context.
 fn expected_bytes(plan: &ModelPlan, position: usize) -> u64 {
     let tokens = position as u64 * size_of::<u32>() as u64;
     let rows = plan.caches().iter().map(|cache| {
@@ -192,13 +192,13 @@ fn expected_bytes(plan: &ModelPlan, position: usize) -> u64 {
     HEADER + tokens + rows.sum::<u64>() + CHECKSUM
 }
 
-/// Room for the largest row.
+/// A buffer for the largest row.
 fn row_buffer(plan: &ModelPlan) -> Vec<u8> {
     let largest = plan.caches().iter().map(|cache| cache.layout().row_bytes());
     vec![0; largest.max().unwrap_or(0)]
 }
 
-/// Writes the parts in order, and the checksum of all.
+/// Writes the parts in order, and the checksum of all of them.
 pub(super) struct Writer<W: Write> {
     to: BufWriter<W>,
     digest: Digest,
@@ -206,7 +206,7 @@ pub(super) struct Writer<W: Write> {
 }
 
 impl<W: Write> Writer<W> {
-    /// Writes all that comes before the rows.
+    /// Writes everything that comes before the rows.
     pub fn new(
         to: W,
         identity: Identity,
@@ -277,7 +277,7 @@ pub(super) struct SavedReader<R: Read> {
     digest: Digest,
     /// Bytes read so far.
     found: u64,
-    /// Bytes that there must be.
+    /// Bytes that there should be.
     expected: u64,
     /// Tokens of the session.
     position: usize,
@@ -285,7 +285,7 @@ pub(super) struct SavedReader<R: Read> {
 }
 
 impl<R: Read> SavedReader<R> {
-    /// Reads all that comes before the tokens: from then on it is known how many bytes there must be.
+    /// Reads everything that comes before the tokens: from then on the expected number of bytes is known.
     pub fn new(from: R, identity: Identity, plan: &ModelPlan) -> Result<Self, SavedSessionError> {
         if plan.is_bidirectional() {
             return Err(SavedSessionError::Bidirectional);
@@ -323,7 +323,7 @@ impl<R: Read> SavedReader<R> {
         Ok(reader)
     }
 
-    /// Reads the tokens after those that `tokens` has.
+    /// Reads the tokens that follow the ones already in `tokens`.
     pub fn tokens(
         &mut self,
         vocabulary: usize,

@@ -1,21 +1,21 @@
 //! Which tokens the next step reads.
 
-/// A sequence with tokens to be read.
+/// A sequence with tokens to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Waiting {
     /// Its slot.
     pub slot: usize,
-    /// When it was opened: the lower, the older.
+    /// When it was opened: a lower number is older.
     pub age: u64,
     /// Tokens that are not yet read, at least 1.
     pub unread: usize,
 }
 
-/// How many tokens of which slots the next step reads: no more than `room`, at least 1, in all. `waiting` is sorted here.
+/// How many tokens of which slots the next step reads: at most `room` (at least 1) in all. Sorts `waiting`.
 ///
-/// First comes one token of every sequence that has just one, which is one that generates; then prompts, the oldest first,
-/// as far as the room goes. So nobody who generates waits for a prompt longer than a step, and a prompt waits only for older
-/// ones.
+/// First comes one token of every sequence that has just one, which means that it generates; then prompts, the oldest
+/// first, until `room` is used up. So a sequence that generates never waits for a prompt longer than one step, and a
+/// prompt waits only for older prompts.
 pub(super) fn schedule(waiting: &mut [Waiting], room: usize, mut each: impl FnMut(usize, usize)) {
     waiting.sort_unstable_by_key(|sequence| (sequence.unread > 1, sequence.age));
     let mut left = room;

@@ -21,7 +21,7 @@ use crate::kernels::finite::{NonFinite, non_finite};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::types::StepSize;
 
-/// Which tokens' rows a prompt may take from earlier ones.
+/// Which tokens' rows a prompt may take from earlier prompts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reuse {
     Nothing,
@@ -37,21 +37,22 @@ pub struct Session {
     arena: Arena,
     /// Each thread's operands of the steps that have many.
     frames: Frames,
-    /// Every token so far. This and the lists below have the room that the plan states, so that they never grow.
+    /// Every token so far. This list and the ones below have the capacity that the plan states, so they never grow.
     tokens: Vec<u32>,
-    /// The sequences of the last step: texts of an encoder, or what was read of this one.
+    /// The sequences of the last step: texts of an encoder, or the tokens that were read of this one.
     sequences: Vec<Sequence>,
-    /// The pages, all of which are this sequence's from the beginning.
+    /// The pages, all of which belong to this sequence from the beginning.
     pages: Pages,
     /// Ids below this are known.
     vocabulary: usize,
     /// Tokens of the last step, 0 before the first.
     last_step: usize,
-    /// For each cache of the plan the first position whose row is there; all from it to the last are.
+    /// For each cache of the plan the first position whose row exists; all rows from there to the last exist.
     held: Vec<usize>,
-    /// Whether all rows were computed here, and not brought along by a file: only such are shared with other sessions.
+    /// Whether all rows were computed here and none was loaded from a file: only then are they shared with other
+    /// sessions.
     own_rows: bool,
-    /// Tokens of the last prompt whose rows were there already.
+    /// Tokens of the last prompt whose rows were found in the prefix cache.
     reused: usize,
 }
 
@@ -64,11 +65,11 @@ impl fmt::Debug for Session {
     }
 }
 
-/// What is given the logits of each chunk.
+/// Called with the logits of each chunk.
 type EachChunk<'a> = &'a mut dyn FnMut(&[f32]);
 
 impl Session {
-    /// A session without tokens. Takes the whole arena and the lists beside it: nothing is allocated later.
+    /// A session without tokens. Allocates the whole arena and the lists beside it: nothing is allocated later.
     ///
     /// # Errors
     /// If the system has no memory for it.
@@ -76,7 +77,7 @@ impl Session {
         let plan = executor.plan();
         let arena = Arena::new(plan.regions().total())?;
         let mut pages = Pages::new(plan, 1, plan.regions().sequence_pages());
-        // There are as many as that takes.
+        // The arena has exactly as many pages as a full context takes.
         let _ = pages.own(plan, 0, 0, plan.options().context);
         let lists = plan.session_lists();
         let frames = Frames::new(lists.frames());
@@ -103,12 +104,13 @@ impl Session {
         &self.tokens
     }
 
-    /// How many tokens there are: the position of the next. Behind [`Session::encode`] the tokens of all its texts.
+    /// The number of tokens: the position of the next one. After [`Session::encode`], the number of tokens of all its
+    /// texts.
     pub fn position(&self) -> usize {
         self.tokens.len()
     }
 
-    /// Positions there are.
+    /// The number of positions of the context.
     pub fn context(&self) -> usize {
         self.executor.plan().options().context
     }
@@ -118,30 +120,31 @@ impl Session {
         self.executor.plan().step().tokens()
     }
 
-    /// Process a prompt, or more of one, chunk by chunk. Gives the logits as [`Session::logits`] does.
+    /// Process a prompt, or more of one, chunk by chunk. Returns the logits as [`Session::logits`] does.
     ///
-    /// With a cache of prompts' beginnings (the option `prefix_cache`) a session's first prompt reads only what lies behind
-    /// the longest beginning that is there, with the same bits; and the prompt is there for others afterwards.
+    /// With a prefix cache (the option `prefix_cache`), a session's first prompt reads only what follows the longest
+    /// prefix in the cache, and computes the same bits; afterwards other sessions find the prompt in the cache.
     ///
     /// # Errors
-    /// If there are no tokens, one is not known, they don't fit the context, or the logits are not finite.
+    /// If there are no tokens, one is not known, they don't fit into the context, or the logits are not finite.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<&[f32], StepError> {
         self.run(tokens, None, Reuse::Beginnings, None)
     }
 
-    /// As [`Session::prefill`]; stops soon after `cancel` is called, within a chunk too. The chunks done by then stay.
+    /// Like [`Session::prefill`]; stops soon after `cancel` is called, within a chunk too. The chunks done by then
+    /// stay.
     ///
     /// # Errors
-    /// As [`Session::prefill`], and [`StepError::Cancelled`].
+    /// The errors of [`Session::prefill`], and [`StepError::Cancelled`].
     pub fn prefill_until(&mut self, tokens: &[u32], cancel: &Cancel) -> Result<&[f32], StepError> {
         self.run(tokens, Some(cancel.flag()), Reuse::Beginnings, None)
     }
 
-    /// As [`Session::prefill`]; `each` is given the logits of each chunk: [chunk, vocabulary] if the model was opened
-    /// for all rows, else the last row. All tokens are read, whatever beginnings are known.
+    /// Like [`Session::prefill`]; `each` is called with the logits of each chunk: [chunk, vocabulary] if the model was
+    /// opened for all rows, otherwise the last row. All tokens are read, even if the prefix cache has some of them.
     ///
     /// # Errors
-    /// As [`Session::prefill`].
+    /// The errors of [`Session::prefill`].
     pub fn prefill_each(
         &mut self,
         tokens: &[u32],
@@ -151,10 +154,10 @@ impl Session {
             .map(|_| ())
     }
 
-    /// As [`Session::prefill_each`]; stops as [`Session::prefill_until`] does.
+    /// Like [`Session::prefill_each`]; stops as [`Session::prefill_until`] does.
     ///
     /// # Errors
-    /// As [`Session::prefill_until`].
+    /// The errors of [`Session::prefill_until`].
     pub fn prefill_each_until(
         &mut self,
         tokens: &[u32],
@@ -165,18 +168,18 @@ impl Session {
             .map(|_| ())
     }
 
-    /// Process one token. Gives its logits: `[vocabulary]`.
+    /// Process one token. Returns its logits: `[vocabulary]`.
     ///
     /// # Errors
-    /// As [`Session::prefill`].
+    /// The errors of [`Session::prefill`].
     pub fn step(&mut self, token: u32) -> Result<&[f32], StepError> {
         self.run(&[token], None, Reuse::Nothing, None)
     }
 
-    /// Process the last token again, for its logits: those of a session that was loaded or truncated are gone.
+    /// Process the last token again, for its logits: after a session is loaded or truncated, its logits are gone.
     ///
     /// # Errors
-    /// As [`Session::step`], and if no token was read.
+    /// The errors of [`Session::step`], and an error if no token was read.
     pub fn read_last_again(&mut self) -> Result<&[f32], StepError> {
         let Some(&token) = self.tokens.last() else {
             return Err(StepError::Empty);
@@ -185,9 +188,9 @@ impl Session {
         self.step(token)
     }
 
-    /// Read `texts` side by side in one step of a bidirectional model: what the model gives for a text has the bits
-    /// that [`Session::prefill`] gives for it alone. Together they may have as many tokens as a step, and each as many
-    /// as the context has positions; none may be empty.
+    /// Read `texts` side by side in one step of a bidirectional model. The outputs for each text have the same bits as
+    /// if [`Session::prefill`] read it alone. Together the texts may have at most as many tokens as a step, and each at
+    /// most as many as the context has positions; none may be empty.
     ///
     /// # Errors
     /// If the model is not bidirectional, a text is empty or has unknown tokens, or they don't fit in one step.
@@ -301,7 +304,7 @@ impl Session {
             if cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
                 return Err(StepError::Cancelled { position: past });
             }
-            // Even a step that is cancelled writes over what makes room for its rows.
+            // Even a cancelled step overwrites the rows that its own rows replace.
             for (held, cache) in self.held.iter_mut().zip(plan.caches()) {
                 *held = (*held).max(cache.first_held(past + part.len()));
             }
@@ -311,7 +314,7 @@ impl Session {
             if self.compute(cancel)? == Ended::Cancelled {
                 return Err(StepError::Cancelled { position: past });
             }
-            // Rows that nobody is given may hold anything: so an error does not depend on how a prompt is cut.
+            // Rows that nobody reads may hold anything: so an error does not depend on how a prompt is cut into chunks.
             if each.is_some() || self.position() == position + tokens.len() {
                 self.check_finite(past)?;
             }
@@ -326,7 +329,8 @@ impl Session {
         Ok(self.logits())
     }
 
-    /// Runs a step over the tokens of `sequences`, the last ones, which are forgotten again unless it is done.
+    /// Runs a step over the tokens of `sequences`, the last ones. These tokens are forgotten again unless the step is
+    /// done.
     fn compute(&mut self, cancel: Option<&AtomicBool>) -> Result<Ended, StepError> {
         let tokens = self.sequences.last().map_or(0, |last| last.end);
         let past = self.tokens.len() - tokens;
@@ -366,7 +370,7 @@ impl Session {
             let row = first / width;
             let numbers = values.get(row * width..(row + 1) * width);
             let found = numbers.and_then(non_finite);
-            // An output of fewer rows than tokens has those of the last ones.
+            // An output with fewer rows than tokens has the rows of the last tokens.
             let token = self.last_step - rows + row;
             let text = self
                 .sequences
@@ -386,12 +390,12 @@ impl Session {
         Ok(())
     }
 
-    /// How many tokens of the last prompt were not read, because a cache of beginnings had their rows.
+    /// How many tokens of the last prompt were not read, because the prefix cache had their rows.
     pub fn reused_tokens(&self) -> usize {
         self.reused
     }
 
-    /// Rows of outputs of a step of that many tokens: the last token's, or all where the plan gives all.
+    /// Rows of the outputs of a step of `tokens` tokens: the last token's, or all if the plan computes all.
     fn rows_of(&self, tokens: usize) -> usize {
         let plan = self.executor.plan();
         let wanted = if plan.gives_all_rows() { tokens } else { 1 };
@@ -399,7 +403,7 @@ impl Session {
         wanted.clamp(least, most)
     }
 
-    /// How large the last step was.
+    /// The size of the last step.
     fn last_size(&self) -> StepSize {
         StepSize {
             tokens: self.last_step,
@@ -408,8 +412,8 @@ impl Session {
         }
     }
 
-    /// Writes the ids and positions of the tokens from `past` on, which are a step, and whose outputs are wanted: those of
-    /// the last ones.
+    /// Writes the ids and positions of the tokens from `past` on, which form a step, and asks for the outputs of the last
+    /// token, or of all tokens.
     fn write_inputs(&mut self, past: usize) {
         let tokens = &self.tokens[past..];
         let plan = self.executor.plan().step();
@@ -452,13 +456,13 @@ impl Session {
         floats(&self.arena, slot, len)
     }
 
-    /// Forget all tokens from `position` on, and give the position that is next then: `position`, or the one there was
-    /// if there were no more tokens than that.
+    /// Forget all tokens from `position` on, and return the next position: `position`, or the current one if the
+    /// session has no more tokens than that.
     ///
-    /// Where rows are gone that the next token's windows reach back to, no token is kept and the next position is 0: the
-    /// caller reads the tokens again. A layer whose queries see a window keeps its rows, and those of at least as many
-    /// tokens as a prompt step has: so far back tokens can always be taken back, but for those in front of the last that
-    /// came with a saved session.
+    /// Where rows are gone that the next token's windows reach back to, no token is kept and the next position is 0:
+    /// the caller reads the tokens again. A layer whose queries see a window keeps the window's rows, and the rows of
+    /// at least as many further tokens as a prompt step has: the last that many tokens can always be removed, except
+    /// for tokens that came with a saved session and precede its last one.
     pub fn truncate(&mut self, position: usize) -> usize {
         if position < self.position() {
             let caches = self.executor.plan().caches();
@@ -490,12 +494,11 @@ impl Session {
         Ok(fork)
     }
 
-    /// Write the tokens and the rows of the caches that continuing from here, or from the last token, needs. The bytes
-    /// are a function of the model and the tokens alone.
+    /// Write the tokens, and those rows of the caches that are needed to continue from here or to read the last token
+    /// again. The bytes are a function of the model and the tokens alone.
     ///
-    /// # Errors
-    /// If the bytes can't be written, the model is an encoder, or a row is gone, and then nothing is written. Of a model
-    /// with windows the last row may be gone that [`Session::truncate`] does not need.
+    /// If the bytes can't be written, the model is an encoder, or a row is gone; in the last two cases nothing is
+    /// written. In a model with windows the missing row may be one that [`Session::truncate`] does not need.
     pub fn save(&self, to: &mut impl Write) -> Result<(), SavedSessionError> {
         let plan = self.executor.plan();
         for (cache, &held) in plan.caches().iter().zip(&self.held) {
@@ -516,11 +519,11 @@ impl Session {
         writer.finish()
     }
 
-    /// A session as [`Session::save`] wrote it. Its rows are taken as they are, NaN included. Allocates a session's
-    /// memory and a row's more, whatever the bytes claim.
+    /// Load a session that [`Session::save`] wrote. Its rows are not checked; they may be NaN. Allocates a session's
+    /// memory and one row more, whatever the bytes claim.
     ///
     /// # Errors
-    /// If the bytes can't be read, are damaged, or are of another model or a longer context.
+    /// If the bytes can't be read, are damaged, or belong to another model or a longer context.
     pub fn load(
         executor: Arc<Executor>,
         vocabulary: usize,

@@ -4,7 +4,7 @@ use super::arena::Arena;
 use super::step_error::StepError;
 use crate::plan::Slot;
 
-/// Fails if there is an id among `tokens` that is not below `vocabulary`.
+/// Fails if an id in `tokens` is not below `vocabulary`.
 pub(super) fn check_known(tokens: &[u32], vocabulary: usize) -> Result<(), StepError> {
     match tokens.iter().find(|&&id| id as usize >= vocabulary) {
         None => Ok(()),
@@ -12,8 +12,8 @@ pub(super) fn check_known(tokens: &[u32], vocabulary: usize) -> Result<(), StepE
     }
 }
 
-/// Write `numbers`, each of which fits into an i32, to the elements of a slot from `first` on; nothing where the plan has no
-/// such slot.
+/// Write `numbers`, each of which fits into an i32, to the elements of a slot from `first` on; do nothing where the
+/// plan has no such slot.
 pub(super) fn write_numbers(
     arena: &mut Arena,
     slot: Option<&Slot>,
@@ -21,7 +21,7 @@ pub(super) fn write_numbers(
     numbers: impl ExactSizeIterator<Item = usize>,
 ) {
     let Some(slot) = slot else { return };
-    // SAFETY: the arena is borrowed exclusively, so that no step runs and nobody else has its cells.
+    // SAFETY: the arena is borrowed exclusively, so that no step runs and nobody else uses its cells.
     let cells = unsafe { arena.cells::<i32>(slot.offset(), first + numbers.len()) };
     for (cell, number) in cells[first..].iter().zip(numbers) {
         cell.set(number as i32);

@@ -35,7 +35,7 @@ pub enum StoredWeight {
 }
 
 impl StoredWeight {
-    /// Whether it is what `need` asks for: in that form, and of that type.
+    /// Whether the weight is what `need` asks for: in that form, and of that type.
     pub(super) fn is_what(&self, need: &WeightNeed) -> bool {
         let ty = need.ty();
         let mut dims = ty.shape.iter().map(|dim| dim.fixed());
@@ -70,25 +70,25 @@ impl fmt::Debug for StoredWeight {
     }
 }
 
-/// Why the weights can't be made ready.
+/// Why the weights can't be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightLoadError {
-    /// A tensor can't be had or viewed.
+    /// A tensor can't be found or viewed.
     #[error(transparent)]
     Expression(#[from] WeightExpressionError),
-    /// The system gave no memory.
+    /// The system has no memory for a weight.
     #[error("no memory to pack \"{name}\": {error}")]
     Memory {
         /// The weight's name in the graph.
         name: String,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
-    /// A weight file changed meanwhile.
+    /// A weight file changed while the weights were loaded.
     #[error(transparent)]
     Changed(#[from] MapError),
-    /// The caller wants no more of it.
+    /// The caller cancelled.
     #[error("loading was cancelled")]
     Cancelled,
     /// A weight that must be a matrix can't be read as one.
@@ -96,13 +96,13 @@ pub enum WeightLoadError {
     Matrix {
         /// The weight's name in the graph.
         name: String,
-        /// What it lacks.
+        /// Why the weight can't be read as a matrix.
         error: MatrixError,
     },
 }
 
-/// Make the weights ready that a plan needs, packing with `threads` threads. `progress` is told the number of weights
-/// done and of all, and decides whether to go on.
+/// Load the weights that a plan needs, packing them with `threads` threads. `progress` is called with the number of
+/// weights done and the number of all weights, and decides whether to go on.
 pub fn load(
     graph: &Graph,
     needs: &[WeightNeed],
@@ -115,7 +115,7 @@ pub fn load(
         graph,
         expressions: WeightExpressions::new(graph, files),
         threads,
-        // A reserve that can't be had fails again at the weight that lacks memory, by name.
+        // A failed reservation is not an error: packing fails again at the weight that lacks memory, by name.
         memory: PanelMemory::reserve(panel_bytes(needs)).unwrap_or_default(),
         quantized: HashMap::new(),
         tables: Vec::new(),
@@ -125,13 +125,13 @@ pub fn load(
         if progress(done, needs.len()).is_break() {
             return Err(WeightLoadError::Cancelled);
         }
-        // Reading what was cut off would end the process.
+        // Reading past the end of a truncated file would kill the process.
         files.check()?;
         stored.push(loader.store(need, need.is_shared(needs))?);
     }
     files.check()?;
     files.release();
-    // What is read row by row while the model runs is counted by the plan, and there from the beginning.
+    // Tables are read row by row while the model runs; the plan counts them as memory in use, so they are fetched now.
     loader.tables.iter().for_each(Weight::fetch);
     match progress(needs.len(), needs.len()) {
         ControlFlow::Continue(()) => Ok(stored),
@@ -158,7 +158,7 @@ struct Loader<'a> {
     memory: PanelMemory,
     /// Weights in panels of quantized blocks, which tables may share.
     quantized: HashMap<Value, Arc<QuantizedMatrix>>,
-    /// What tables are read from where the files have it.
+    /// Matrices that tables are read from, where the files have them.
     tables: Vec<Weight>,
 }
 
@@ -213,7 +213,7 @@ impl Loader<'_> {
         Ok(packed)
     }
 
-    /// A weight of two dimensions; where it is a Cast, that is left to whoever reads the matrix.
+    /// A weight of two dimensions; if the value is a Cast, whoever reads the matrix casts it.
     fn matrix(&mut self, value: Value) -> Result<Matrix, WeightLoadError> {
         let node = self.graph.node(value.node);
         let operand = self.graph.inputs(value.node).first().copied().flatten();

@@ -26,7 +26,7 @@ const fn kind(at: usize, bytes: &'static [u8], what: &'static str, convert: bool
     }
 }
 
-/// All kinds, those with the rarer beginnings first.
+/// All kinds; kinds with rarer first bytes come first.
 const KINDS: [Kind; 26] = [
     kind(
         0,

@@ -55,7 +55,7 @@ pub fn write_file<T, E: From<OutputError>>(
         Ok(written)
     });
     if written.is_err() {
-        // The remains of a failed attempt are useless.
+        // What is left of a failed attempt is useless.
         let _ = fs::remove_file(&partial);
     }
     written

@@ -79,7 +79,7 @@ impl TensorFile {
         Self::header_of(path, &mut input, false)
     }
 
-    /// `with_data` is whether the data must be there.
+    /// `with_data` says whether the data must be there.
     fn header_of(path: &Path, input: &mut File, with_data: bool) -> Result<Self, TensorFileError> {
         let io = ErrorsOf(path).io("read");
         let available = input.metadata().map_err(&io)?.len();
@@ -259,8 +259,8 @@ impl TensorFile {
     }
 }
 
-/// The length of the header in bytes, from the beginning of the file. It is accepted only if the file, which is `available`
-/// bytes long, has room for it.
+/// The length of the header in bytes, from the beginning of the file. It is accepted only if it fits into the file,
+/// which is `available` bytes long.
 fn header_length(file: &Path, beginning: &[u8], available: u64) -> Result<usize, TensorFileError> {
     let malformed = |problem| ErrorsOf(file).malformed(problem);
     let Some(prefix) = beginning.first_chunk::<LENGTH_BYTES>() else {
@@ -284,8 +284,8 @@ fn header_length(file: &Path, beginning: &[u8], available: u64) -> Result<usize,
     Err(malformed(foreign(beginning).unwrap_or(problem)))
 }
 
-/// Parses and checks a header. `data_bytes` is the length of the data after the header, or `None` if that is not to be
-/// checked.
+/// Parses and checks a header. `data_bytes` is the length of the data after the header, or `None` if the length must
+/// not be checked.
 fn read_header(
     file: &Path,
     header: &[u8],

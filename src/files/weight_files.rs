@@ -301,7 +301,7 @@ fn check_shards(folder: &Folder, shards: &[String]) -> Result<(), WeightFilesErr
     }
 }
 
-/// Those of the files that are missing in the folder.
+/// The given files that are missing in the folder.
 fn missing(folder: &Folder, shards: &[String]) -> Vec<String> {
     let missing = shards.iter().filter(|shard| !folder.has(shard));
     missing.cloned().collect()

@@ -1,4 +1,5 @@
-//! The choice of the next token from logits: what a hook makes of them, then the sampler's draw, then whether it ends the text.
+//! The choice of the next token from logits: the hook's changes, then the sampler's draw, then whether the token ends
+//! the text.
 
 use std::ops::ControlFlow;
 
@@ -11,7 +12,7 @@ pub(super) struct Chooser {
     sampler: Sampler,
     /// Ids that can be chosen.
     vocabulary: usize,
-    /// The logits as a hook changes them: room for a row where there is a hook.
+    /// The logits as a hook changes them: one row if there is a hook, otherwise empty.
     changed: Vec<f32>,
 }
 
@@ -26,8 +27,8 @@ impl Chooser {
         })
     }
 
-    /// Choose the token after `tokens` from their logits, and add it to the generation's. The token, or what ends the text
-    /// here: the hook, or the token that was added, which is one of the options' stop tokens or of `eos`.
+    /// Choose the token after `tokens` from their logits, and add it to the generation. Returns the token, or what ends
+    /// the text here: the hook, or the added token if it is one of the options' stop tokens or of `eos`.
     pub fn choose(
         &mut self,
         options: &GenerateOptions,

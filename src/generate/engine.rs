@@ -1,7 +1,7 @@
 //! Many texts at once: an [`Engine`] reads the prompts of many requests and continues them side by side.
 //!
-//! A request gets the same tokens whatever others are there, and in whatever order they come: a step computes each row
-//! alike whoever its neighbours are, and every request has a sampler of its own.
+//! A request gets the same tokens whatever other requests there are, and in whatever order they come: a step computes
+//! each row the same way whatever the other rows are, and every request has a sampler of its own.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::exec::batcher::{Batcher, SequenceId};
 use crate::exec::session::StepError;
 use crate::model::{EngineMemory, Model};
 
-/// What became of a request in a step.
+/// What happened to a request in a step.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -33,16 +33,16 @@ pub enum Event {
         /// Text that became settled, never half a character; empty for a request that was added as tokens.
         text: String,
     },
-    /// The request is done and gone.
+    /// The request is finished and removed.
     Finished {
         /// The request.
         request: RequestId,
         /// Text that was still held back.
         text: String,
-        /// All that was generated.
+        /// Everything that was generated.
         generation: Generation,
     },
-    /// The request failed and is gone. Others go on.
+    /// The request failed and is removed. Other requests go on.
     Failed {
         /// The request.
         request: RequestId,
@@ -56,11 +56,11 @@ struct Request {
     id: RequestId,
     options: GenerateOptions,
     chooser: Chooser,
-    /// Positions that it may need.
+    /// Positions that the request may need.
     positions: usize,
     /// The most tokens to generate.
     most: usize,
-    /// Whether `most` is the caller's choice, or what the context leaves.
+    /// Whether `most` is the caller's choice; otherwise the context determines it.
     stated: bool,
     generation: Generation,
     begun: Instant,
@@ -112,7 +112,7 @@ impl fmt::Debug for Engine {
 }
 
 impl Model {
-    /// What an engine of this model would take, before anything of it is taken.
+    /// The memory that an engine of this model would take. Nothing is allocated.
     ///
     /// # Errors
     /// If the budget is too small for one sequence.
@@ -120,10 +120,11 @@ impl Model {
         Ok(EngineMemory::new(&self.plan(), options.memory)?)
     }
 
-    /// An engine for as many sequences as the model was opened for (the option `sequences`). All its memory is taken now.
+    /// An engine for as many sequences as the model was opened for (the option `sequences`). All its memory is
+    /// allocated now.
     ///
     /// # Errors
-    /// If the model reads texts whole, the budget is too small for one sequence, or the system has no memory.
+    /// If the model reads only whole texts, the budget is too small for one sequence, or the system has no memory.
     pub fn engine(&self, options: &EngineOptions) -> Result<Engine, EngineError> {
         if self.is_bidirectional() {
             return Err(EngineError::Bidirectional);
@@ -146,8 +147,8 @@ impl Engine {
     /// Add a request that continues a text.
     ///
     /// # Errors
-    /// If the queue is full, the request can never run (its prompt and its tokens take more than the context or the pages),
-    /// or the prompt or an option is wrong.
+    /// If the queue is full, the request can never run (its prompt and its tokens need more than the context or the
+    /// pages), or the prompt or an option is wrong.
     #[cfg(feature = "tokenizer")]
     pub fn add(&mut self, prompt: &str, options: &GenerateOptions) -> Result<RequestId, AddError> {
         let tokens = self.model.encode_with(prompt, options.markers)?;
@@ -158,7 +159,7 @@ impl Engine {
     /// Add a request that continues tokens; its events have no text, and stop strings are not looked for.
     ///
     /// # Errors
-    /// As [`Engine::add`].
+    /// The errors of [`Engine::add`].
     pub fn add_tokens(
         &mut self,
         prompt: &[u32],
@@ -210,11 +211,11 @@ impl Engine {
         Ok(id)
     }
 
-    /// Add a request that goes on from where a running one stands, with options of its own. It has the same tokens so far, and
-    /// shares the pages of their whole blocks.
+    /// Add a request that continues from the current state of a running one, with options of its own. It has the same
+    /// tokens so far, and shares the pages of their whole blocks.
     ///
     /// # Errors
-    /// As [`Engine::add`], and if the request does not run.
+    /// The errors of [`Engine::add`], and an error if the request does not run.
     pub fn fork(
         &mut self,
         request: RequestId,
@@ -248,7 +249,7 @@ impl Engine {
         Ok(ShownText::after(tokenizer, tokens, stops)?)
     }
 
-    /// End a request: its last event comes with the next step. Nothing happens if it is gone.
+    /// End a request: its last event comes with the next step. Nothing happens if the request is already removed.
     pub fn cancel(&mut self, request: RequestId) {
         if let Some(at) = self.waiting.iter().position(|(r, _)| r.id == request)
             && let Some((request, _)) = self.waiting.remove(at)
@@ -262,12 +263,12 @@ impl Engine {
         }
     }
 
-    /// Whether no request waits or runs, and no event is to be told.
+    /// Whether no request is waiting or running, and all events were returned.
     pub fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.running.is_empty() && self.events.is_empty()
     }
 
-    /// Requests that wait to be let in.
+    /// Requests that wait to be admitted.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
@@ -277,18 +278,18 @@ impl Engine {
         self.running.len()
     }
 
-    /// Pages there are, those that running requests may need, and those that nobody reads.
+    /// The number of pages, of pages that running requests may need, and of pages that nobody reads.
     pub fn pages(&self) -> (usize, usize, usize) {
         self.batcher.pages()
     }
 
-    /// Forget all beginnings that no running request reads.
+    /// Forget all prefixes that no running request reads.
     pub fn clear(&mut self) {
         self.batcher.clear();
     }
 
-    /// Let in who fits, the oldest first; run one step over the tokens of all who run; choose their next tokens. Returns what
-    /// became of the requests. A request that fails does not trouble the others.
+    /// Admit waiting requests that fit, the oldest first; run one step over the tokens of all running requests; choose
+    /// their next tokens. Returns what happened to the requests. A request that fails does not affect the others.
     pub fn step(&mut self) -> Vec<Event> {
         self.admit();
         let cancelled = self
@@ -299,7 +300,7 @@ impl Engine {
             self.cancel(id);
         }
         if let Err(error) = self.compute() {
-            // A defect of the plan, which is everyone's.
+            // A defect of the plan, which affects every request.
             for (sequence, request) in self.running.drain(..) {
                 self.batcher.close(sequence);
                 let (request, error) = (request.id, error.clone().into());
@@ -360,7 +361,7 @@ impl Engine {
         std::mem::take(&mut self.events)
     }
 
-    /// Run one step over the tokens of all who run.
+    /// Run one step over the tokens of all running requests.
     fn compute(&mut self) -> Result<(), StepError> {
         let generates =
             |(_, request): &&(SequenceId, Request)| !request.generation.tokens.is_empty();
@@ -374,7 +375,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Let waiting requests in, the oldest first: none passes an older one.
+    /// Admit waiting requests, the oldest first: none passes an older one.
     fn admit(&mut self) {
         while let Some((request, prompt)) = self.waiting.front() {
             if request.options.is_cancelled() {
@@ -402,11 +403,11 @@ impl Engine {
     }
 }
 
-/// What comes after a step.
+/// What happens after a step.
 enum Next {
     /// The prompt is not yet read.
     Wait,
-    /// A token, after which the text ends or the token is read.
+    /// A token, which is read next or ends the text.
     Token {
         token: u32,
         text: String,

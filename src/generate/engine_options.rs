@@ -1,4 +1,4 @@
-//! What a caller may choose about an engine, and why there is none, or why it does not take a request.
+//! The options of an engine, and the reasons why there is none or why it refuses a request.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,21 +8,21 @@ use crate::exec::arena::ArenaError;
 use crate::exec::batcher::Refused;
 use crate::model::TooSmall;
 
-/// What a caller may choose about an engine. Each method changes one choice.
+/// The options of an engine. Each method changes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EngineOptions {
-    /// The most bytes that the process takes: weights, tokenizer, activations, and pages of keys and values, which get what
-    /// the others leave. With `None` there are pages for all sequences with a full context each.
+    /// The most bytes of memory that the process uses: weights, tokenizer, activations, and pages of keys and values,
+    /// which get what the others leave. With `None` there are enough pages for all sequences to fill their contexts.
     pub memory: Option<usize>,
-    /// Tokens that a request without `max_tokens` may generate: pages are reserved for so many.
+    /// Tokens that a request without `max_tokens` may generate: pages are reserved for this many.
     pub default_tokens: usize,
-    /// The most requests that wait; one more is refused.
+    /// The most waiting requests; one more is refused.
     pub queue: usize,
-    /// The most tokens of a step; `None` is as many as the model was opened for.
+    /// The most tokens of a step; `None` means as many as the model was opened for.
     pub room: Option<usize>,
-    /// How long somebody's text may wait for its next token because of somebody else's prompt, about: prompts are read in
-    /// parts that take no longer, by what steps took so far.
+    /// Approximately the longest time that a running text waits for its next token because of another request's prompt:
+    /// prompts are read in parts that take no longer, judging by the time of earlier steps.
     pub gap: Duration,
 }
 
@@ -39,12 +39,13 @@ impl Default for EngineOptions {
 }
 
 impl EngineOptions {
-    /// Pages for full contexts, 1,024 tokens for a request that states no number, 256 waiting requests, a gap of 100 ms.
+    /// Pages for full contexts, 1,024 tokens for a request without a limit of its own, 256 waiting requests, a gap of
+    /// 100 ms.
     pub fn new() -> EngineOptions {
         EngineOptions::default()
     }
 
-    /// The most bytes that the process takes.
+    /// The most bytes of memory that the process uses.
     pub fn memory(mut self, bytes: impl Into<Option<usize>>) -> EngineOptions {
         self.memory = bytes.into();
         self
@@ -56,7 +57,7 @@ impl EngineOptions {
         self
     }
 
-    /// The most requests that wait.
+    /// The most waiting requests.
     pub fn queue(mut self, requests: usize) -> EngineOptions {
         self.queue = requests;
         self
@@ -79,20 +80,20 @@ impl EngineOptions {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// The model reads texts whole and can't continue a text.
+    /// The model reads only whole texts and can't continue a text.
     #[error(
         "every token of this model attends to all others, as in encoders: it cannot continue a text"
     )]
     Bidirectional,
-    /// The budget does not even hold one sequence of the fewest positions.
+    /// The budget is too small for one sequence of the fewest positions.
     #[error(transparent)]
     Budget(#[from] TooSmall),
-    /// There is no memory.
+    /// The system has no memory for it.
     #[error(transparent)]
     Arena(#[from] ArenaError),
 }
 
-/// A request of an engine. Ids are never used twice.
+/// A request of an engine. Ids are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub(super) u64);
 
@@ -102,23 +103,23 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Why a request is not taken.
+/// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddError {
-    /// As many requests wait as may.
-    #[error("{waiting} requests are waiting, and no more may")]
+    /// The most requests are waiting already.
+    #[error("the queue is full: {waiting} requests are waiting")]
     QueueFull {
         /// Requests that wait.
         waiting: usize,
     },
     /// The request to fork does not run.
-    #[error("request {request} does not run, so that nothing can go on from it")]
+    #[error("request {request} does not run, so it can't be forked")]
     Gone {
         /// The request.
         request: RequestId,
     },
-    /// The request can't ever run.
+    /// The request can never run.
     #[error(transparent)]
     Refused(#[from] Refused),
     /// The prompt or an option is wrong.

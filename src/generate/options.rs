@@ -1,4 +1,4 @@
-//! What a caller may choose about generating text.
+//! The options for generating text.
 
 use super::hook::LogitsHook;
 use super::sampler::SamplerOptions;
@@ -6,7 +6,7 @@ use crate::exec::cancel::Cancel;
 #[cfg(feature = "tokenizer")]
 use crate::text::tokenizer::Markers;
 
-/// What to generate, and when to stop. Each method changes one choice.
+/// What to generate, and when to stop. Each method changes one option.
 ///
 /// ```
 /// use smallmind::GenerateOptions;

@@ -1,4 +1,4 @@
-//! What becomes of a text: what was generated, what ended it, or why there is none.
+//! The outcome of a generation: what was generated, what ended it, or why there is none.
 
 use std::error::Error;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub enum Finish {
     EndOfText,
     /// A stop string was found; the number is its index in the list.
     Stop(usize),
-    /// The context has no room for another token.
+    /// The context is full.
     ContextFull,
     /// The caller cancelled.
     Cancelled,
@@ -33,7 +33,7 @@ pub struct Generation {
     pub finish: Finish,
     /// Number of tokens of the prompt.
     pub prompt_tokens: usize,
-    /// How many of the prompt's tokens were not read because a cache of prompt prefixes had their rows.
+    /// How many of the prompt's tokens were not read because the prefix cache had their rows.
     pub reused_tokens: usize,
     /// The chosen tokens, including a token that ended the text.
     pub tokens: Vec<u32>,
@@ -44,7 +44,7 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Nothing is generated yet after a prompt of so many tokens, and no more than `most` tokens will be.
+    /// Nothing is generated yet after a prompt of `prompt_tokens` tokens, and at most `most` tokens will be.
     pub(super) fn begin(prompt_tokens: usize, most: usize) -> Generation {
         Generation {
             finish: Finish::Length,
@@ -76,7 +76,7 @@ pub enum GenerateError {
     /// A stop string is empty.
     #[error(transparent)]
     Stop(#[from] EmptyStopString),
-    /// The model reads texts whole and can't continue a text.
+    /// The model reads only whole texts and can't continue a text.
     #[error(
         "every token of this model attends to all others, as in encoders: it cannot continue a text"
     )]

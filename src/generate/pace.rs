@@ -1,29 +1,29 @@
-//! How many tokens a step may read so that nobody who generates waits too long for the next token.
+//! How many tokens a step may read so that no running text waits too long for its next token.
 
 use std::time::Duration;
 
-/// The part of the gap that a step is meant to take: the rest is for steps that take longer than those before.
+/// The part of the gap that a step should take: the rest is a reserve for steps that take longer than earlier ones.
 const SHARE: f64 = 0.6;
 
 /// Tokens of a step before any was measured: few enough for a slow machine, enough to measure.
 const FIRST: usize = 64;
 
-/// Tokens of prompts that a step reads at least, so that prompts always go on.
+/// The fewest tokens of prompts that a step reads, so that prompts always make progress.
 const LEAST: usize = 8;
 
-/// How much the newest measurement counts against those before it.
+/// The weight of the newest measurement against the earlier ones.
 const NEWEST: f64 = 0.25;
 
-/// What steps took so far.
+/// The time that steps took so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
-    /// Seconds for a token of a prompt, smoothed over the last steps; `None` before the first that was measured.
+    /// Seconds per token of a prompt, smoothed over the last steps; `None` before the first measurement.
     token: Option<f64>,
 }
 
 impl Pace {
-    /// The most tokens of a step beside `generating` sequences that generate: as many as the step is expected to read within
-    /// its share of `gap`. Where nobody generates, nobody waits.
+    /// The most tokens of a step beside `generating` sequences that generate: as many as the step is expected to read
+    /// within its share of `gap`. If no sequence generates, there is no limit.
     pub fn room(&self, gap: Duration, generating: usize) -> usize {
         if generating == 0 {
             return usize::MAX;
@@ -35,8 +35,8 @@ impl Pace {
         tokens.max(generating.saturating_add(LEAST))
     }
 
-    /// Note that a step of `tokens` tokens, of which `generating` were those of sequences that generate, took `time`.
-    /// Steps with few tokens of prompts take as long as the weights take to be read, and tell nothing.
+    /// Note that a step of `tokens` tokens took `time`; `generating` of them belonged to sequences that generate. Steps
+    /// with few tokens of prompts take only as long as reading the weights, and are not measured.
     pub fn note(&mut self, tokens: usize, generating: usize, time: Duration) {
         if tokens < FIRST / 2 || tokens < 2 * generating {
             return;
@@ -60,10 +60,10 @@ mod tests {
         let mut pace = Pace::default();
         assert_eq!(pace.room(GAP, 0), usize::MAX);
         assert_eq!(pace.room(GAP, 3), FIRST);
-        // A millisecond a token.
+        // A millisecond per token.
         pace.note(100, 3, GAP);
         assert_eq!(pace.room(GAP, 3), 60);
-        // Prompts go on beside many, and on slow machines.
+        // Prompts make progress beside many sequences, and on slow machines.
         assert_eq!(pace.room(GAP, 70), 78);
         assert_eq!(pace.room(Duration::ZERO, 1), 9);
     }

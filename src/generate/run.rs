@@ -18,8 +18,8 @@ impl Model {
     /// Only the list of tokens, and a row of logits if there is a hook, are allocated, each once.
     ///
     /// # Errors
-    /// If an option is out of its range, the model reads texts whole, the prompt does not fit the context, the model's
-    /// logits are not finite, the hook fails, or every token is forbidden.
+    /// If an option is out of its range, the model reads only whole texts, the prompt does not fit the context, the
+    /// model's logits are not finite, the hook fails, or every token is forbidden.
     pub fn generate_tokens(
         &self,
         session: &mut Session,
@@ -103,7 +103,7 @@ impl Model {
     /// Like [`Model::encode`]; `markers` says how to read special tokens that are spelled out in the prompt.
     ///
     /// # Errors
-    /// As [`Model::encode`], and if the tokenizer can't read a marker as text.
+    /// The errors of [`Model::encode`], and an error if the tokenizer can't read a marker as text.
     #[cfg(feature = "tokenizer")]
     pub fn encode_with(&self, prompt: &str, markers: Markers) -> Result<Vec<u32>, GenerateError> {
         let tokenizer = self.text_tokenizer()?;
@@ -119,7 +119,7 @@ impl Model {
     /// put around it.
     ///
     /// # Errors
-    /// As [`Model::encode`].
+    /// The errors of [`Model::encode`].
     #[cfg(feature = "tokenizer")]
     pub fn encode_more(&self, text: &str) -> Result<Vec<u32>, GenerateError> {
         Ok(self.text_tokenizer()?.encode(text, false)?)
@@ -130,7 +130,7 @@ impl Model {
     /// prompt of a session gets the tokens that the tokenizer puts around a text.
     ///
     /// # Errors
-    /// As [`Model::generate_tokens`], and if the model has no tokenizer or the tokenizer fails.
+    /// The errors of [`Model::generate_tokens`], and errors if the model has no tokenizer or the tokenizer fails.
     #[cfg(feature = "tokenizer")]
     pub fn generate(
         &self,
@@ -146,7 +146,7 @@ impl Model {
     /// The tokens that [`Model::generate`] reads for this prompt.
     ///
     /// # Errors
-    /// As [`Model::encode`].
+    /// The errors of [`Model::encode`].
     #[cfg(feature = "tokenizer")]
     pub fn prompt_tokens(
         &self,
@@ -165,7 +165,7 @@ impl Model {
     /// Like [`Model::generate`], from a prompt's tokens.
     ///
     /// # Errors
-    /// As [`Model::generate`].
+    /// The errors of [`Model::generate`].
     #[cfg(feature = "tokenizer")]
     pub fn generate_from(
         &self,

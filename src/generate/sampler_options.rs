@@ -1,4 +1,4 @@
-//! What a caller may decide about how tokens are chosen.
+//! The options for choosing tokens.
 
 /// How tokens are chosen. The stages run in llama.cpp's default order: biases, repetition penalty, top-k, top-p,
 /// min-p, temperature. So top-p and min-p see the distribution at temperature 1.

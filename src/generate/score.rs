@@ -56,7 +56,7 @@ pub struct Score {
     pub scored: usize,
     /// The mean of −ln p over the predicted tokens.
     pub mean_nll: f64,
-    /// e to the power of that mean: the number of equally probable tokens among which the model would be as uncertain.
+    /// e to the power of `mean_nll`: the number of equally probable tokens among which the model would be as uncertain.
     pub perplexity: f64,
     /// The most probable tokens after the text, each with ln p: the most probable first, and the lowest id first among equals.
     pub next: Vec<(u32, f64)>,
@@ -120,7 +120,7 @@ fn windows(tokens: usize, context: usize, begun: usize) -> Vec<Window> {
         first_scored: 1,
     }];
     let mut scored = tokens.min(context);
-    // A window of two positions has no room for BOS besides the two tokens that it needs.
+    // A window of two positions has no place for BOS besides the two tokens that it needs.
     let begun = if context > 2 { begun } else { 0 };
     let room = context - begun;
     while scored < tokens {
@@ -145,7 +145,7 @@ impl Model {
     /// window begins with BOS if the text does, repeats half a context of tokens that were already predicted, and predicts
     /// the tokens that follow. So each token is predicted once; after the first window, from at least half a context.
     ///
-    /// Logits are read chunk by chunk, because the plan has room for one chunk; sums are f64 in the order of the tokens.
+    /// Logits are read chunk by chunk, because the plan holds only one chunk; sums are f64 in the order of the tokens.
     ///
     /// # Errors
     /// If there are fewer than two tokens, a token is unknown, the tokens don't fit, or the model returns only the last row.
@@ -233,7 +233,7 @@ impl Model {
     /// [`Model::score_tokens`] of a text's tokens, with the tokens that the tokenizer puts around it.
     ///
     /// # Errors
-    /// As [`Model::score_tokens`], and if the model has no tokenizer or the tokenizer fails.
+    /// The errors of [`Model::score_tokens`], and errors if the model has no tokenizer or the tokenizer fails.
     #[cfg(feature = "tokenizer")]
     pub fn score(
         &self,

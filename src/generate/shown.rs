@@ -1,4 +1,4 @@
-//! The text of generated tokens as a reader sees it: whole characters, up to a stop string.
+//! The visible text of generated tokens: whole characters, up to a stop string.
 
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::stop::{Shown, StopStrings};
 use crate::text::TextStream;
 use crate::text::tokenizer::{Tokenizer, TokenizerError};
 
-/// Turns tokens into the text that is shown.
+/// Turns tokens into the visible text.
 pub(super) struct ShownText {
     tokenizer: Arc<Tokenizer>,
     stream: TextStream<Arc<Tokenizer>>,
@@ -28,7 +28,7 @@ impl ShownText {
         })
     }
 
-    /// Add a token: text that became settled, and the stop string that was found.
+    /// Add a token. Returns text that became settled, and the stop string that was found.
     pub fn push(&mut self, token: u32) -> Result<Shown, TokenizerError> {
         let mut shown = self.stops.push(&self.stream.push(token)?);
         // The spelling of a special token is not shown, but a stop string may name it.
@@ -46,7 +46,7 @@ impl ShownText {
         self.stops.stopped()
     }
 
-    /// End the text: what was held back, unless a stop string was found.
+    /// End the text. Returns what was held back, unless a stop string was found.
     pub fn finish(&mut self) -> Result<String, TokenizerError> {
         if self.stopped().is_some() {
             return Ok(String::new());

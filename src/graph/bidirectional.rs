@@ -4,8 +4,8 @@ use super::{Graph, NodeId};
 use crate::ops::Tokens;
 use crate::types::{Dim, Type};
 
-/// Whether what a graph gives for a token depends on later tokens: its attention is not causal, or it mixes tokens
-/// without keeping any for later steps. Such a model (an encoder) reads each text in one step that begins at position 0.
+/// Whether the outputs for a token depend on later tokens: attention is not causal, or an op mixes tokens without
+/// keeping any for later steps. Such a model (an encoder) reads each text in one step that begins at position 0.
 pub fn is_bidirectional(graph: &Graph) -> bool {
     let ops = || {
         let ids = graph.ids();
@@ -23,8 +23,8 @@ pub fn is_bidirectional(graph: &Graph) -> bool {
     })
 }
 
-/// Whether a step can read several sequences side by side: no op mixes tokens of several, and no value is as long as one
-/// sequence's context.
+/// Whether a step can read several sequences side by side: no op mixes tokens of several sequences, and no value is as
+/// long as one sequence's context.
 pub fn keeps_sequences_apart(graph: &Graph) -> bool {
     let keeps_apart = |id: NodeId| {
         let Some(op) = graph.node(id).op() else {
@@ -48,7 +48,7 @@ pub fn keeps_sequences_apart(graph: &Graph) -> bool {
     graph.ids().all(keeps_apart)
 }
 
-/// Whether a dimension counts tokens, all or those that are wanted.
+/// Whether a dimension counts tokens: all tokens, or the wanted ones.
 fn is_rows(dim: &Dim) -> bool {
     matches!(dim, Dim::Tokens | Dim::Rows)
 }

@@ -1,11 +1,11 @@
-//! A table of something about each value of a graph.
+//! A table with one entry per value of a graph.
 
 use rustc_hash::FxHashMap;
 
 use super::node::Value;
 
-/// At most one entry for each value. First outputs, which nearly all values are, stand in a list by node, so that what
-/// asks for the values of neighbouring nodes reads neighbouring memory.
+/// At most one entry for each value. First outputs, which nearly all values are, are stored in a list by node, so that
+/// looking up the values of neighbouring nodes reads neighbouring memory.
 #[derive(Clone, Debug)]
 pub struct ByValue<T> {
     /// By [`super::NodeId::index`].

@@ -46,13 +46,13 @@ impl<'g> Editor<'g> {
         self.place = Some(self.graph.nodes.place(id));
     }
 
-    /// Make room for so many more nodes of one output each, so that the graph's tables grow once.
+    /// Reserve memory for `nodes` more nodes of one output each, so that the graph's tables grow once.
     pub fn reserve(&mut self, nodes: usize) {
         self.graph.nodes.reserve(nodes);
         self.graph.names.reserve(nodes);
     }
 
-    /// The value of an input, which is added in front of all else where the graph lacks it.
+    /// The value of an input, which is added before all other nodes if the graph lacks it.
     ///
     /// # Errors
     /// If another value has the input's name.
@@ -154,7 +154,7 @@ impl<'g> Editor<'g> {
         let types = self.graph.infer(&op, inputs)?;
         if types.len() != names.len() {
             let text = format!(
-                "{} gives {} outputs, {} are named",
+                "{} has {} outputs, but {} are named",
                 op.name(),
                 types.len(),
                 names.len()
@@ -187,7 +187,7 @@ impl<'g> Editor<'g> {
         if self.graph.ty(from) != self.graph.ty(to) {
             let (was, is) = (self.graph.ty(from), self.graph.ty(to));
             return Err(GraphError::new(format!(
-                "\"{}\" is {was}, what replaces it is {is}",
+                "\"{}\" is {was}, but its replacement is {is}",
                 self.graph.name(from)
             )));
         }
@@ -234,7 +234,7 @@ impl<'g> Editor<'g> {
         Ok(())
     }
 
-    /// What the graph computes.
+    /// Set the outputs of the graph.
     pub fn set_outputs(&mut self, outputs: Vec<Value>) {
         self.graph.known.is_swept = false;
         self.graph.outputs = outputs;
@@ -271,7 +271,7 @@ impl<'g> Editor<'g> {
         let is_dead = |id: &NodeId| !live[id.index()] && graph.node(*id).kind != Kind::Input;
         let mut dead: Vec<NodeId> = graph.ids().filter(is_dead).collect();
         dead.sort_by_key(|&id| (graph.nodes.place(id), id));
-        // The last first, so that their ids are given out again in the file's order, and neighbours lie side by side.
+        // Remove the last first, so that their ids are reused in the file's order, and neighbours lie side by side.
         for id in dead.into_iter().rev() {
             self.graph.known = Known::default();
             if let Some(node) = self.graph.nodes.remove(id) {

@@ -4,7 +4,7 @@ use super::node::{Kind, Value};
 use super::store::Graph;
 use crate::types::{DType, Dim, Type};
 
-/// A value that each step is given: i32, and known to graph files by its name.
+/// A value that each step is given: i32, with a name that is fixed for graph files.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Input {
     /// The ids of the step's tokens, `[T]`.
@@ -39,7 +39,7 @@ impl Input {
 }
 
 impl Graph {
-    /// The value of an input, if the graph has it.
+    /// The value of an input, if the graph has the input.
     pub fn input(&self, input: Input) -> Option<Value> {
         let value = self.find(input.name())?;
         (self.node(value.node).kind == Kind::Input).then_some(value)

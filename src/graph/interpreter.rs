@@ -11,7 +11,7 @@ use crate::ops::reference::{Operands, literal_tensor};
 
 /// Loads the data of weights.
 pub trait WeightData {
-    /// The tensor with that name in the weight file, with its shape: widened to f32, or in its blocks.
+    /// The tensor called `name` in the weight file, with its shape: widened to f32, or in its blocks.
     fn load(&self, tensor: &str) -> Result<Tensor, String>;
 }
 
@@ -66,14 +66,14 @@ impl<'g> Interpreter<'g> {
         })
     }
 
-    /// Run one step over `tokens`, all of whose outputs are wanted; gives the graph's outputs.
+    /// Run one step over `tokens` and return the graph's outputs; every token's outputs are wanted.
     pub fn step(&mut self, tokens: &[i32]) -> Vec<Tensor> {
         let all: Vec<i32> = (0..tokens.len()).map(|t| t as i32).collect();
         self.step_wanting(tokens, &all)
     }
 
-    /// Run one step over `tokens`, of which the outputs of those at the numbers `wanted` are wanted, each below the tokens'
-    /// count. A graph that does not ask for them gives all.
+    /// Run one step over `tokens`. The outputs of the tokens with the numbers `wanted` are wanted, each below the
+    /// number of tokens. A graph without the input `wanted` returns all outputs.
     pub fn step_wanting(&mut self, tokens: &[i32], wanted: &[i32]) -> Vec<Tensor> {
         let _environment = FloatEnvironment::set_default();
         let mut values: HashMap<Value, Tensor> = HashMap::new();

@@ -8,8 +8,8 @@ use smallvec::SmallVec;
 use super::node::{Node, NodeId, Value};
 use crate::ops::OpDef;
 
-/// The content of one input slot. Numbers are narrow so that many edges fit into a cache line; more nodes, outputs or slots
-/// than they can count fit in no memory.
+/// The content of one input slot. Numbers are narrow so that many edges fit into a cache line; no memory can hold more
+/// nodes, outputs or slots than these numbers can count.
 #[derive(Clone, Copy, Debug)]
 struct Operand {
     node: NodeId,
@@ -45,14 +45,15 @@ struct Lines {
     readers: SmallVec<[Reader; 2]>,
 }
 
-/// What walks over the whole graph ask of each node. It lies apart from the node, which is many times as large.
+/// The properties of each node that walks over the whole graph read. They are stored apart from the node, which is many
+/// times as large.
 #[derive(Clone, Copy, Default, Debug)]
 struct Mark {
     /// The definition of its op; `None` if it is not an op.
     op: Option<&'static OpDef>,
-    /// Place in the file, inherited by what replaces the node: orders nodes that no line orders.
+    /// The place in the file, inherited by a replacement: it orders nodes that no edge orders.
     place: u32,
-    /// Whether the node is there.
+    /// Whether the node exists.
     is_there: bool,
 }
 
@@ -60,11 +61,11 @@ struct Mark {
 #[derive(Clone, Default, Debug)]
 pub(super) struct Storage {
     nodes: Vec<Option<Node>>,
-    /// As many as `nodes`.
+    /// As long as `nodes`.
     lines: Vec<Lines>,
-    /// As many as there are of `nodes`.
+    /// As long as `nodes`.
     marks: Vec<Mark>,
-    /// Ids of nodes that were removed, the next to be given out last.
+    /// Ids of nodes that were removed; the last one is reused next.
     free: Vec<NodeId>,
 }
 
@@ -96,7 +97,7 @@ impl Storage {
         self.marks[id.index()].place
     }
 
-    /// Make room for so many more nodes.
+    /// Reserve memory for `nodes` more nodes.
     pub fn reserve(&mut self, nodes: usize) {
         self.nodes.reserve(nodes);
         self.lines.reserve(nodes);
@@ -126,7 +127,7 @@ impl Storage {
         readers.map(|reader| (reader.node, reader.slot as usize, reader.output as usize))
     }
 
-    /// Add a node at that place in the file's order, with that many slots, all absent.
+    /// Add a node at the given place in the file's order, with the given number of slots, all absent.
     pub fn add(&mut self, node: Node, place: u32, slots: usize) -> NodeId {
         let id = self.free.pop().unwrap_or_else(|| {
             self.nodes.push(None);

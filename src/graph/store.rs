@@ -25,11 +25,12 @@ pub enum Class {
 }
 
 impl Class {
-    /// What values of that class are instead, if no value of the class has elements of that type.
+    /// A description of what values of this class have instead, if no value of this class can have elements of type
+    /// `dtype`.
     pub fn misfit(self, dtype: DType) -> Option<&'static str> {
         match (self, dtype) {
             (Class::Activation, DType::F16 | DType::BF16 | DType::Blocks(_)) => {
-                Some("what depends on the tokens is f32, i32 or int8")
+                Some("values that depend on the tokens are f32, i32 or int8")
             }
             (Class::Literal | Class::Weight, DType::Int8) | (Class::Weight, DType::I32) => {
                 Some("weights are floats")
@@ -165,7 +166,7 @@ impl Graph {
         &self.node(value.node).outputs[value.output].name
     }
 
-    /// The value with that name.
+    /// The value called `name`.
     pub fn find(&self, name: &str) -> Option<Value> {
         self.ids().find_map(|node| {
             let output = self
@@ -212,7 +213,7 @@ impl Graph {
         self.outputs.contains(&value)
     }
 
-    /// The types of the outputs that `op` has for those operands.
+    /// The types of the outputs of `op` for the given operands.
     pub(super) fn infer(&self, op: &Op, inputs: &[Option<Value>]) -> Result<Types, GraphError> {
         let types: SmallVec<[Option<&Type>; 8]> =
             inputs.iter().map(|v| v.map(|v| self.ty(v))).collect();

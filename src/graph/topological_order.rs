@@ -111,7 +111,8 @@ impl TopologicalOrder {
         ranks.filter(|&rank| rank != UNRANKED)
     }
 
-    /// The nodes that are reached from `from` through nodes with such ranks, in their order, without `from`.
+    /// The nodes that are reached from `from` through nodes whose ranks are in the range, in their order, without
+    /// `from`.
     fn reached(
         &self,
         graph: &Graph,

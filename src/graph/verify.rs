@@ -6,8 +6,8 @@ use super::GraphError;
 use super::node::{Kind, Name};
 use super::store::Graph;
 
-/// Checks that the graph has no cycle, that names are unique, that each op has the inputs it needs, and that the recorded
-/// types are those that the ops infer. All problems are reported.
+/// Checks that the graph has no cycle, that names are unique, that each op has the inputs it needs, and that the
+/// recorded types are the ones that the ops infer. All problems are reported.
 pub fn verify(graph: &Graph) -> Result<(), GraphError> {
     let mut problems = Vec::new();
     let order = graph.order();
@@ -23,7 +23,7 @@ pub fn verify(graph: &Graph) -> Result<(), GraphError> {
     for id in graph.ids() {
         for output in &graph.node(id).outputs {
             if !names.insert(&output.name) {
-                let message = format!("the name \"{}\" stands several times", output.name);
+                let message = format!("the name \"{}\" is used several times", output.name);
                 problems.push(message);
             }
         }
@@ -39,7 +39,7 @@ pub fn verify(graph: &Graph) -> Result<(), GraphError> {
                     || types.iter().zip(&node.outputs).any(|(t, o)| *t != o.ty)
                 {
                     problems.push(format!(
-                        "node \"{}\": the types on record are not what {} infers",
+                        "node \"{}\": the recorded types are not the ones that {} infers",
                         node.name(),
                         op.name()
                     ));

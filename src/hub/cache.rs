@@ -36,7 +36,7 @@ impl Cache {
         self.repository.join("blobs").join(tag)
     }
 
-    /// Where it is until then.
+    /// Where the content is until then.
     pub fn part(&self, tag: &str) -> PathBuf {
         self.repository.join("blobs").join(format!("{tag}.part"))
     }

@@ -39,8 +39,9 @@ pub enum Choice {
     Folder(Vec<String>),
 }
 
-/// Choose among a repository's files: the file with the name `wanted`, or the GGUF file of the type `wanted`. If nothing is
-/// wanted, the GGUF file of the most preferred type, or else config.json with the files that belong to it.
+/// Choose among a repository's files: the file with the name `wanted`, or the GGUF file of the type `wanted`. If
+/// nothing is wanted, the GGUF file of the most preferred type, or otherwise config.json with the files that belong to
+/// it.
 pub fn choose(files: &[String], wanted: Option<&str>) -> Result<Choice, String> {
     let ggufs: Vec<&str> = files
         .iter()
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_config_weights_and_what_stands_beside() {
+    fn a_folder_is_config_weights_and_the_files_beside_them() {
         let files = [
             "config.json",
             "pytorch_model.bin",
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_model_is_told_with_what_there_is() {
+    fn without_a_model_the_error_lists_the_files() {
         let message = chosen(&["config.json", "pytorch_model.bin"], None).unwrap_err();
         assert!(message.contains("pytorch_model.bin"), "{message}");
         assert!(chosen(&[], None).unwrap_err().contains("there are none"));

@@ -17,7 +17,7 @@ use super::trouble::Trouble;
 
 /// The most redirects of one request.
 const MOST_REDIRECTS: usize = 10;
-/// The beginnings of a web page's content type.
+/// The first characters of a web page's content type.
 const PAGES: [&str; 2] = ["text/html", "application/xhtml"];
 /// Number of digits of the digests that are tags: git's object ids, and SHA-256.
 const DIGESTS: [usize; 2] = [40, 64];

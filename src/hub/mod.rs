@@ -1,8 +1,8 @@
 //! Hub: fetching models of the Hugging Face Hub into the cache that all of its programs share.
 //!
-//! What belongs here: which files of a repository make a model, fetching them, and finding them again without a network.
-//! What does not: reading them (`files/`, `model/`), which starts from the path that [`fetch`] returns; and asking for
-//! anything that is not a model.
+//! What belongs here: which files of a repository make a model, fetching them, and finding them again without a
+//! network. What does not belong here: reading them (`files/`, `model/`), which starts from the path that [`fetch`]
+//! returns; and asking for anything that is not a model.
 
 mod cache;
 mod choose;
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_refused() {
+    fn a_text_that_is_not_a_name_is_refused() {
         for text in [
             "",
             "gpt2",

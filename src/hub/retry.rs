@@ -24,7 +24,7 @@ pub struct Patience<'a> {
 }
 
 impl<'a> Patience<'a> {
-    /// For something that has not been tried yet.
+    /// Patience for something that has not been tried yet.
     pub fn new(options: &'a HubOptions, what: &'a str) -> Patience<'a> {
         Patience {
             options,

@@ -12,7 +12,7 @@ pub enum Trouble {
         /// How long to wait before the next try, if the answer says so.
         after: Option<Duration>,
     },
-    /// A problem that may be gone at the next try.
+    /// A problem that may not occur at the next try.
     Passing(String),
     /// A problem that will be the same at the next try.
     Lasting(String),

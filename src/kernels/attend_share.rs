@@ -11,8 +11,8 @@ use super::call::{Call, Sequence};
 pub(super) const UNIT: usize = 64;
 /// The most queries in a register tile.
 pub(super) const TILE: usize = 8;
-/// Elements of keys that one token's queries are multiplied with in a piece, at least: with far fewer, handing the piece
-/// to another thread takes longer than computing it.
+/// The fewest elements of keys that a piece multiplies with one token's queries: with far fewer, handing the piece to
+/// another thread takes longer than computing it.
 const LEAST_ELEMENTS: usize = 8192;
 
 /// How many of the `left` queries the next tile computes: a tile of eight with two unused rows costs more than two smaller
@@ -45,7 +45,7 @@ pub(super) struct Unit {
     pub members: Range<usize>,
 }
 
-/// The units of the call's piece. Later tokens see more keys, so that each sequence's units go out from its last.
+/// The units of the call's piece. Later tokens see more keys, so each sequence's last units are handed out first.
 pub(super) struct Units<'a> {
     call: &'a Call<'a>,
     /// Query heads per KV head.
@@ -55,9 +55,9 @@ pub(super) struct Units<'a> {
     size: usize,
     /// Units of all sequences.
     count: usize,
-    /// Units of the piece that are still to come.
+    /// Units of the piece that are not yet handed out.
     left: Range<usize>,
-    /// The sequence that the last unit was of, and the units of those before it.
+    /// The sequence of the last unit, and the number of units of the sequences before it.
     sequence: usize,
     before: usize,
 }
@@ -115,7 +115,7 @@ impl Iterator for Units<'_> {
     #[inline(always)]
     fn next(&mut self) -> Option<Unit> {
         let number = self.left.next()?;
-        // Numbers rise, and so do sequences.
+        // Unit numbers rise, and so do sequence numbers.
         while number - self.before >= self.count_of(self.sequence) {
             self.before += self.count_of(self.sequence);
             self.sequence += 1;
@@ -143,8 +143,8 @@ pub(super) fn pieces(call: &Call<'_>, heads: usize, kv_heads: usize, context: [u
     units.min(elements / LEAST_ELEMENTS).max(1)
 }
 
-/// Queries a unit, so that the threads finish early: large units load keys for many queries, small ones keep all
-/// threads busy. Loading a block is reckoned as two queries' work.
+/// Queries per unit, chosen so that the threads finish early: large units load keys for many queries, small ones keep
+/// all threads busy. Loading a block is counted as the work of two queries.
 fn unit_size(total: usize, kv_heads: usize, threads: usize) -> usize {
     let mut best = (usize::MAX, UNIT);
     let mut size = UNIT;

@@ -36,9 +36,9 @@ pub use super::attend::scratch_floats;
 
 /// Attention over plain tensors.
 ///
-/// Inputs: q [T, H, D], k [S, KV, D], v [S, KV, D], where H is a multiple of KV. Output: [T, H, D]. Token t stands at
-/// position past + t, key s at position s. In a step of several sequences S is T, and nothing was read before: the tokens of a
-/// sequence see its keys alone, and both stand at their places in the sequence.
+/// Inputs: q [T, H, D], k [S, KV, D], v [S, KV, D], where H is a multiple of KV. Output: [T, H, D]. Token t is at
+/// position past + t, key s at position s. In a step of several sequences S is T, and nothing was read before: the
+/// tokens of a sequence see only that sequence's keys, and the positions of both count from the sequence's start.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attention {
     /// The factor of each dot product.
@@ -84,7 +84,7 @@ unsafe impl Kernel for Attention {
             &queries,
             (kv_heads, dim),
             |sequence, kv_head| {
-                // Of several sequences, each has the keys of its own tokens.
+                // If there are several sequences, each has the keys of its own tokens.
                 let (first, context) = match call.sequences {
                     [_] => (0, context),
                     _ => (sequence.start, sequence.tokens()),
@@ -135,7 +135,7 @@ impl Context for Dense<'_> {
     ) -> &'s [Cell<f32>] {
         let count = KEY_BLOCK.min(self.context - block);
         let row = |j: usize| {
-            // Past the context any row will do.
+            // Past the context, any row will do.
             let key = block + j.min(count - 1);
             let start = (key * self.kv_heads + self.kv_head) * self.dim;
             &self.k[start..start + self.dim]
@@ -194,7 +194,7 @@ unsafe impl Kernel for StoreKv {
         let mut sequence = call.sequences[0];
         for row in call.share(call.tokens * heads) {
             let (token, head) = (row / heads, row % heads);
-            // Rows rise, and so do sequences.
+            // Row numbers rise, and so do sequence numbers.
             while token >= sequence.end
                 && let Some(&next) = sequences.next()
             {
@@ -230,8 +230,8 @@ unsafe impl Kernel for StoreKv {
 /// Causal attention over the cache, to which [`StoreKv`] has already written the keys and values of the step.
 ///
 /// Inputs: q [T, H, D], and with `rotary` the table [T, 2n] of the positions of the step. Output: [T, H, D], flat or not.
-/// With a window, the cache needs room for the window and for all tokens of the step but one, otherwise for the whole
-/// context.
+/// With a window, the cache needs positions for the window and for all tokens of the step except one, otherwise for the
+/// whole context.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttendCached {
     /// The factor of each dot product.

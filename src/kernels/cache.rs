@@ -14,8 +14,8 @@ use std::cell::Cell;
 use super::call::{Call, Kernel};
 use super::simd::Simd;
 
-/// Appends keys and values, and gives the whole context, all of which the cache must have room for: see the top of this
-/// file. One sequence a step.
+/// Appends keys and values, and returns the whole context, for which the cache must have enough positions: see the top
+/// of this file. One sequence per step.
 #[derive(Clone, Copy, Debug)]
 pub struct Cache;
 

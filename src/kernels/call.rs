@@ -11,10 +11,11 @@ use super::packed::{PackedMatrix, RowTable};
 use super::quantized::{INT8_BLOCK, INT8_BLOCK_WORDS, QuantizedMatrix};
 use super::simd::{Isa, LANES, Simd, Work};
 
-/// Elements for which a piece of simple work pays: computing so many takes about as long as handing the piece to a thread.
+/// The fewest elements that make a piece of simple work worthwhile: computing them takes about as long as handing the
+/// piece to a thread.
 const PIECE_ELEMENTS: usize = 2048;
 
-/// Pieces of simple work for each thread, at most: enough that a thread which comes late finds something to do.
+/// The most pieces of simple work per thread: enough that a thread which comes late finds something to do.
 const PIECES: usize = 4;
 
 /// The largest rank of a tensor at run time.
@@ -173,16 +174,16 @@ pub enum Operand<'a> {
 pub struct Sequence {
     /// The first of its tokens in the step.
     pub start: usize,
-    /// One past the last of its tokens in the step; more than `start`.
+    /// One past the last of its tokens in the step; greater than `start`.
     pub end: usize,
-    /// Positions that were read before: token `start + i` of the step stands at position `past + i` of the sequence.
+    /// Positions that were read before: token `start + i` of the step is at position `past + i` of the sequence.
     pub past: usize,
     /// Where its table of pages begins among the tables of all sequences: see [`KvCache`].
     pub table: usize,
 }
 
 impl Sequence {
-    /// The one sequence of a step of `tokens` tokens after `past` positions, whose table is the first.
+    /// The only sequence of a step of `tokens` tokens after `past` positions; its table is the first.
     pub fn alone(tokens: usize, past: usize) -> Sequence {
         Sequence {
             start: 0,
@@ -192,20 +193,20 @@ impl Sequence {
         }
     }
 
-    /// How many tokens of the step are its tokens.
+    /// The number of its tokens in the step.
     #[inline(always)]
     pub fn tokens(&self) -> usize {
         self.end - self.start
     }
 
-    /// Positions that were read when the step is done.
+    /// Positions that will have been read when the step is done.
     #[inline(always)]
     pub fn positions(&self) -> usize {
         self.past + self.tokens()
     }
 }
 
-/// One piece of a step, as the thread sees it that computes the piece.
+/// One piece of a step, as seen by the thread that computes it.
 pub struct Call<'a> {
     /// Inputs in the order of the op.
     pub inputs: &'a [Operand<'a>],
@@ -221,21 +222,21 @@ pub struct Call<'a> {
     pub cache: Option<KvCache<'a>>,
     /// Which piece of the step to compute, below `pieces`.
     pub piece: usize,
-    /// Pieces of the step: any number from 1 on, whatever [`Kernel::pieces`] asked for.
+    /// Pieces of the step: any number from 1 on, whatever [`Kernel::pieces`] returned.
     pub pieces: usize,
-    /// Threads that compute pieces at the same time, at most.
+    /// The most threads that compute pieces at the same time.
     pub threads: usize,
-    /// What `scratch` holds from this thread's last piece of the same step, as a number that means something to the kernel
-    /// alone. [`NOTHING_KEPT`] before the first piece.
+    /// What `scratch` holds from this thread's last piece of the same step, as a number that only the kernel
+    /// interprets. [`NOTHING_KEPT`] before the first piece.
     pub kept: Cell<usize>,
     /// Tokens in this step.
     pub tokens: usize,
-    /// The sequences whose tokens these are, one after the other: at least one, which together are all tokens.
+    /// The sequences of the step's tokens, one after the other: at least one; together they are all tokens.
     pub sequences: &'a [Sequence],
 }
 
 impl<'a> Call<'a> {
-    /// Positions of the first sequence that were read before this step: for the kernels that run one sequence a step.
+    /// Positions of the first sequence that were read before this step: for kernels that run one sequence per step.
     #[inline(always)]
     pub fn past(&self) -> usize {
         self.sequences[0].past
@@ -325,7 +326,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The part of `units` equal units of work that falls to this piece: consecutive, and as even as can be.
+    /// This piece's share of `units` equal units of work: consecutive, and as even as possible.
     #[inline(always)]
     pub fn share(&self, units: usize) -> Range<usize> {
         let start = units * self.piece / self.pieces;
@@ -333,31 +334,31 @@ impl<'a> Call<'a> {
         start..end
     }
 
-    /// The part of `units` consecutive units that falls to this piece: whole groups of `group`, but for the last.
+    /// This piece's share of `units` consecutive units: whole groups of `group`, except for the last.
     #[inline(always)]
     pub fn share_groups(&self, units: usize, group: usize) -> Range<usize> {
         let groups = self.share(units.div_ceil(group));
         (groups.start * group).min(units)..(groups.end * group).min(units)
     }
 
-    /// The part of `elements` consecutive elements that falls to this piece: whole blocks of 16, but for the last.
+    /// This piece's share of `elements` consecutive elements: whole blocks of 16, except for the last.
     #[inline(always)]
     pub fn share_elements(&self, elements: usize) -> Range<usize> {
         self.share_groups(elements, LANES)
     }
 
-    /// Into how many pieces to cut `units` units of simple work, each of which computes so many elements.
+    /// Into how many pieces to cut `units` units of simple work, each of which computes `elements` elements.
     pub fn even_pieces(&self, units: usize, elements: usize) -> usize {
         let most = units.min(PIECES * self.threads).max(1);
         (units.saturating_mul(elements) / PIECE_ELEMENTS).clamp(1, most)
     }
 
-    /// Into how many pieces to cut simple work on `elements` elements that [`Call::share_elements`] divides.
+    /// Into how many pieces to cut simple work on `elements` elements, which [`Call::share_elements`] divides.
     pub fn element_pieces(&self, elements: usize) -> usize {
         self.even_pieces(elements.div_ceil(LANES), LANES)
     }
 
-    /// Rows of the first output, and the elements of each.
+    /// The number of rows of the first output, and of elements in each.
     fn output_rows(&self) -> (usize, usize) {
         match (self.outputs.first(), self.quantized_output) {
             (Some(view), _) => (view.rows(), view.width()),
@@ -367,7 +368,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// [`Call::kept`] before the first piece.
+/// The value of [`Call::kept`] before the first piece.
 pub const NOTHING_KEPT: usize = usize::MAX;
 
 /// The arithmetic of one op, with its attributes as fields.
@@ -378,7 +379,7 @@ pub const NOTHING_KEPT: usize = usize::MAX;
 /// the step writes, and must keep within the operands' shapes. The bits of the outputs must not depend on the number of
 /// pieces.
 pub unsafe trait Kernel: Send + Sync + 'static {
-    /// Whether the kernel multiplies int8, and is to be compiled for VNNI too.
+    /// Whether the kernel multiplies int8, and so must be compiled for VNNI too.
     const INT8: bool = false;
 
     /// Into how many pieces the step should be cut. `call` has the operands' shapes, but their elements, like its scratch
@@ -408,15 +409,15 @@ pub unsafe trait BoundKernel: Send + Sync + sealed::Sealed {
     /// Compute the call's piece.
     ///
     /// # Safety
-    /// - The operands are those that the kernel is for: their number, kinds and types, shapes that belong together, ids
-    ///   that are rows of their table, scratch as long as it asks for, and a cache with a page for each position that a
-    ///   sequence's tokens stand at or see.
-    /// - No output shares memory with another output or with an input, but where the kernel may write over that input:
-    ///   the output then has the input's first element, type and shape.
-    /// - Other threads that touch these operands, or this cache, meanwhile run the same kernel on the same call, each
-    ///   with another piece of the same number of pieces, and with scratch of its own.
-    /// - `piece` is below `pieces`. `kept` is [`NOTHING_KEPT`], or what the same kernel left there on the same call, with
-    ///   another piece and the same scratch, which nobody has written since.
+    /// - The operands are what the kernel requires: their number, kinds and types, matching shapes, ids that are rows
+    ///   of their table, scratch of the requested length, and a cache with a page for each position that a sequence's
+    ///   tokens stand at or see.
+    /// - No output shares memory with another output or with an input, except where the kernel may write over that
+    ///   input: the output then has the input's first element, type and shape.
+    /// - Other threads that use these operands, or this cache, at the same time run the same kernel on the same call,
+    ///   each with another piece of the same number of pieces, and with scratch of its own.
+    /// - `piece` is below `pieces`. `kept` is [`NOTHING_KEPT`], or what the same kernel left there on the same call,
+    ///   with another piece and the same scratch, which nobody has written since.
     unsafe fn run(&self, call: &Call<'_>);
 }
 
@@ -432,7 +433,7 @@ struct Bound<K, S> {
 
 impl<K: Kernel, S: Simd> sealed::Sealed for Bound<K, S> {}
 
-// SAFETY: the kernel keeps the promise.
+// SAFETY: the kernel makes the same promise.
 unsafe impl<K: Kernel, S: Simd> BoundKernel for Bound<K, S> {
     fn pieces(&self, call: &Call<'_>) -> usize {
         self.kernel.pieces(call)
@@ -444,7 +445,7 @@ unsafe impl<K: Kernel, S: Simd> BoundKernel for Bound<K, S> {
     }
 }
 
-/// One piece of a step: made only where [`BoundKernel::run`] was called as it asks for.
+/// One piece of a step: made only where the caller kept the contract of [`BoundKernel::run`].
 struct Piece<'a, K> {
     kernel: &'a K,
     call: &'a Call<'a>,
@@ -453,7 +454,7 @@ struct Piece<'a, K> {
 impl<K: Kernel> Work for Piece<'_, K> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        // SAFETY: whoever made the piece was promised what the kernel asks for.
+        // SAFETY: the contract of [`BoundKernel::run`] holds wherever a piece was made.
         unsafe { self.kernel.run(simd, self.call) };
     }
 }

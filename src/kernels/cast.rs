@@ -15,7 +15,7 @@ use super::simd::Simd;
 #[derive(Clone, Copy, Debug)]
 pub struct Cast;
 
-// SAFETY: a piece writes, and reads, the elements of its share alone.
+// SAFETY: a piece writes and reads only the elements of its share.
 unsafe impl Kernel for Cast {
     fn pieces(&self, call: &Call<'_>) -> usize {
         call.element_pieces(

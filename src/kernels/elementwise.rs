@@ -23,7 +23,7 @@ pub struct Unary {
     pub function: UnaryFunction,
 }
 
-// SAFETY: a piece writes, and reads, the elements of its share alone.
+// SAFETY: a piece writes and reads only the elements of its share.
 unsafe impl Kernel for Unary {
     fn pieces(&self, call: &Call<'_>) -> usize {
         call.element_pieces(call.outputs[0].cells.len())
@@ -116,8 +116,8 @@ impl Binary {
     }
 }
 
-// SAFETY: a piece writes the elements of its share alone. Where an operand is the output's memory it has the output's
-// shape, so the piece reads that operand at the elements of its share alone.
+// SAFETY: a piece writes only the elements of its share. If an operand is the output's memory it has the output's
+// shape, so the piece reads only the elements of its share from that operand.
 unsafe impl Kernel for Binary {
     fn pieces(&self, call: &Call<'_>) -> usize {
         call.element_pieces(call.outputs[0].cells.len())
@@ -180,8 +180,8 @@ pub struct IntBinary {
     pub function: fn(i32, i32) -> i32,
 }
 
-// SAFETY: a piece writes the elements of its share alone, and reads no others of operands of the output's length; one
-// that is shorter is not the output's memory.
+// SAFETY: a piece writes only the elements of its share, and from operands of the output's length it reads no others;
+// an operand that is shorter is not the output's memory.
 unsafe impl Kernel for IntBinary {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, _: S, call: &Call<'_>) {

@@ -168,8 +168,8 @@ impl ElementwiseChain {
     }
 }
 
-// SAFETY: a piece writes the elements of its share alone, and its own scratch. Where an operand is the output's memory
-// it has the output's shape, so the piece reads that operand at the elements of its share alone.
+// SAFETY: a piece writes only the elements of its share and its own scratch. If an operand is the output's memory it
+// has the output's shape, so the piece reads only the elements of its share from that operand.
 unsafe impl Kernel for ElementwiseChain {
     fn pieces(&self, call: &Call<'_>) -> usize {
         call.element_pieces(call.outputs[0].cells.len())

@@ -1,5 +1,5 @@
-//! The functions of one or two elements, a row each: the ops, programs of several functions, gates and kernels know nothing
-//! else about them.
+//! The functions of one or two elements, one row each: nothing else about them is known to the ops, programs of several
+//! functions, gates and kernels.
 //!
 //! A new function needs a row here, a polynomial in `math` if it is computed by one, and a test of the polynomial. What does
 //! not belong here: anything that walks a tensor.

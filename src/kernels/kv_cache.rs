@@ -1,20 +1,20 @@
-//! Keys and values: pages of a pool, and where each position of a sequence stands in them.
+//! Keys and values: pages of a pool, and where each position of a sequence lies in them.
 
 use std::cell::Cell;
 
 use super::simd::LANES;
 
-/// Positions of a key block, which are the positions of a page: attention merges partial results at multiples of it.
+/// Positions of a key block, and so of a page: attention merges partial results at multiples of it.
 pub const KEY_BLOCK: usize = 64;
 
 /// How one layer's keys and values lie in pages.
 ///
 /// A page has the keys and values of one block of positions, 64 · b to 64 · b + 63, of one layer: keys in panels of 16
-/// positions, `[kv_head][4][head_dim][16]`, then values `[kv_head][64][head_dim]`. All pages of a model have one size, of
-/// which a layer may use a part.
+/// positions, `[kv_head][4][head_dim][16]`, then values `[kv_head][64][head_dim]`. All pages of a model have one size;
+/// a layer may use only a part of its pages.
 ///
-/// A sequence has a table of page numbers for all layers. The layer's part of it has `blocks` entries from `first` on;
-/// block b stands at entry b modulo `blocks`: what a window no longer sees makes room.
+/// A sequence has one table of page numbers for all layers. The layer's part of the table has `blocks` entries from
+/// `first` on; block b uses entry b modulo `blocks`: a new block replaces one that the window no longer reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KvLayout {
     kv_heads: usize,
@@ -25,8 +25,8 @@ pub struct KvLayout {
 }
 
 impl KvLayout {
-    /// Room for at least `capacity` positions and for one, rounded up to whole blocks, in pages of its own size. Its
-    /// entries are the first of a table.
+    /// A layout for at least `capacity` positions and at least one, rounded up to whole blocks, in pages of its own
+    /// size. Its entries are the first of a table.
     pub fn new(kv_heads: usize, head_dim: usize, capacity: usize) -> KvLayout {
         KvLayout {
             kv_heads,
@@ -37,7 +37,7 @@ impl KvLayout {
         }
     }
 
-    /// The same with its entries from `first` on, in pages of `page_floats` floats, which are no fewer than
+    /// The same layout with its entries from `first` on, in pages of `page_floats` floats, at least
     /// [`KvLayout::block_floats`].
     pub fn placed(self, first: usize, page_floats: usize) -> KvLayout {
         KvLayout {
@@ -59,7 +59,7 @@ impl KvLayout {
         self.head_dim
     }
 
-    /// Entries of a sequence's table.
+    /// Entries that the layer has in a sequence's table.
     #[inline(always)]
     pub fn blocks(&self) -> usize {
         self.blocks
@@ -77,7 +77,7 @@ impl KvLayout {
         self.page_floats
     }
 
-    /// Positions that a sequence has room for, a multiple of [`KEY_BLOCK`]: the latest are held.
+    /// Positions of a sequence that the layout holds, a multiple of [`KEY_BLOCK`]: the latest ones are kept.
     #[inline(always)]
     pub fn capacity(&self) -> usize {
         self.blocks * KEY_BLOCK
@@ -94,7 +94,7 @@ impl KvLayout {
         2 * self.kv_heads * self.head_dim * size_of::<f32>()
     }
 
-    /// The entry of a sequence's table that has the page of `position`.
+    /// The entry of a sequence's table for the page of `position`.
     #[inline(always)]
     pub fn entry(&self, position: usize) -> usize {
         self.first + position / KEY_BLOCK % self.blocks
@@ -112,7 +112,7 @@ pub struct KvCache<'a> {
     pub pool: &'a [Cell<f32>],
     /// The tables of all sequences, one after another: numbers of pages.
     pub tables: &'a [u32],
-    /// How the layer's keys and values lie in them.
+    /// How the layer's keys and values lie in the pages.
     pub layout: KvLayout,
 }
 
@@ -137,7 +137,7 @@ pub struct SequenceCache<'a> {
 }
 
 impl<'a> SequenceCache<'a> {
-    /// How they lie.
+    /// How the keys and values lie in the pages.
     #[inline(always)]
     pub fn layout(&self) -> KvLayout {
         self.layout
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn every_position_and_element_has_its_own_place() {
-        // Pages larger than a block, in no order, and a table that begins with another layer's entry.
+        // Pages larger than a block, in shuffled order, and a table that begins with another layer's entry.
         let layout = KvLayout::new(3, 5, 65);
         let layout = layout.placed(1, layout.block_floats() + 7);
         assert_eq!(layout.capacity(), 128);

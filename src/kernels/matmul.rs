@@ -102,7 +102,7 @@ impl MatMul {
     }
 }
 
-/// The scores of every query with every key, for attention that is not fused.
+/// The scores of every query against every key, for attention that is not fused.
 ///
 /// Inputs: q [T, H, D], k [S, KV, D]. Output: [H, T, S]. If `causal`, key s is visible to token t if s ≤ past + t and, with
 /// a window, s + window > past + t; otherwise every key is visible.

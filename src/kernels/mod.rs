@@ -1,9 +1,9 @@
 //! Kernels: the arithmetic of every step, written once over 16 lanes and instantiated per instruction set.
 //!
 //! What belongs here: the [`Simd`](simd::Simd) trait and its three instantiations, the polynomial functions, packed
-//! weight layouts, and one file per family of ops. A kernel sees one [`Call`](call::Call): operands, shapes and
-//! which piece of the work to do. What does not: graphs, arena offsets, threads (`plan/`, `exec/`), and what an op
-//! means (`ops/` holds the plain reference that each kernel must equal bit for bit).
+//! weight layouts, and one file per family of ops. A kernel sees one [`Call`](call::Call): operands, shapes and the
+//! piece of the work to do. What does not belong here: graphs, arena offsets, threads (`plan/`, `exec/`), and what an
+//! op means (`ops/` holds the plain reference that each kernel must equal bit for bit).
 
 mod attend;
 mod attend_share;

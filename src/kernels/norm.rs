@@ -118,7 +118,7 @@ pub struct RmsNorm<Y> {
     pub output: PhantomData<Y>,
 }
 
-// SAFETY: a piece reads and writes the rows of its share alone; `gain` is written by nobody.
+// SAFETY: a piece reads and writes only the rows of its share; `gain` is written by nobody.
 unsafe impl<Y: NormOutput> Kernel for RmsNorm<Y> {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -160,7 +160,7 @@ pub struct LayerNorm<Y> {
     pub output: PhantomData<Y>,
 }
 
-// SAFETY: a piece reads and writes the rows of its share alone; `gain` and `bias` are written by nobody.
+// SAFETY: a piece reads and writes only the rows of its share; `gain` and `bias` are written by nobody.
 unsafe impl<Y: NormOutput> Kernel for LayerNorm<Y> {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -206,7 +206,7 @@ unsafe impl<Y: NormOutput> Kernel for LayerNorm<Y> {
 #[derive(Clone, Copy, Debug)]
 pub struct Softmax;
 
-// SAFETY: a piece reads and writes the rows of its share alone.
+// SAFETY: a piece reads and writes only the rows of its share.
 unsafe impl Kernel for Softmax {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {

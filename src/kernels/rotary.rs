@@ -29,8 +29,8 @@ use super::math::sin_cos;
 use super::simd::{LANES, Simd};
 use crate::math::pow_f64;
 
-/// How a model stretches its rotary frequencies to contexts longer than the one it was first trained on. The formulas are
-/// those of `modeling_rope_utils.py` in Hugging Face transformers.
+/// How a model stretches its rotary frequencies to contexts longer than the one it was first trained on. The formulas
+/// are the same as in `modeling_rope_utils.py` of Hugging Face transformers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RopeScaling {
     /// No scaling.
@@ -156,7 +156,7 @@ pub struct RotaryTable {
     pub inv_freq: Vec<f32>,
 }
 
-// SAFETY: a piece writes the rows of its share alone; nobody writes positions or factors.
+// SAFETY: a piece writes only the rows of its share; nobody writes positions or factors.
 unsafe impl Kernel for RotaryTable {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -181,7 +181,7 @@ pub struct ApplyRotary {
     pub adjacent: bool,
 }
 
-// SAFETY: a piece reads and writes the heads of its share alone; nobody writes the table.
+// SAFETY: a piece reads and writes only the heads of its share; nobody writes the table.
 unsafe impl Kernel for ApplyRotary {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -215,7 +215,7 @@ impl Rope {
     }
 }
 
-// SAFETY: a piece reads and writes the heads of its share and its own scratch alone; nobody writes positions or factors.
+// SAFETY: a piece reads and writes only the heads of its share and its own scratch; nobody writes positions or factors.
 unsafe impl Kernel for Rope {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {

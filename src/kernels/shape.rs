@@ -28,7 +28,7 @@ pub(super) fn copy<S: Simd>(simd: S, from: &[Cell<f32>], to: &[Cell<f32>]) {
 #[derive(Clone, Copy, Debug)]
 pub struct Copy;
 
-// SAFETY: a piece reads and writes the elements of its share alone.
+// SAFETY: a piece reads and writes only the elements of its share.
 unsafe impl Kernel for Copy {
     fn pieces(&self, call: &Call<'_>) -> usize {
         call.element_pieces(call.outputs[0].cells.len())
@@ -49,7 +49,7 @@ pub struct Transpose {
     pub perm: Vec<usize>,
 }
 
-// SAFETY: a piece writes the rows of its share alone, and nobody writes the input.
+// SAFETY: a piece writes only the rows of its share, and nobody writes the input.
 unsafe impl Kernel for Transpose {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -83,7 +83,7 @@ pub struct Slice {
     pub start: i64,
 }
 
-// SAFETY: a piece writes the rows of its share alone, and nobody writes the input.
+// SAFETY: a piece writes only the rows of its share, and nobody writes the input.
 unsafe impl Kernel for Slice {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -112,7 +112,7 @@ pub struct Concat {
     pub axis: usize,
 }
 
-// SAFETY: inputs go to different parts of the output, and of each input a piece copies the rows of its share alone.
+// SAFETY: inputs go to different parts of the output, and a piece copies only the rows of its share of each input.
 unsafe impl Kernel for Concat {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -136,7 +136,7 @@ unsafe impl Kernel for Concat {
 #[derive(Clone, Copy, Debug)]
 pub struct Gather;
 
-// SAFETY: a piece writes the rows of its share alone; nobody writes the table or the ids.
+// SAFETY: a piece writes only the rows of its share; nobody writes the table or the ids.
 unsafe impl Kernel for Gather {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, _: S, call: &Call<'_>) {
@@ -150,15 +150,15 @@ unsafe impl Kernel for Gather {
     }
 }
 
-/// Scores `[.., T, S]`, in which what a token must not see becomes −∞, in place or not. Token `t` is at position past + t,
-/// and sees position `s` if s ≤ past + t and, with a window, s + window > past + t.
+/// Scores `[.., T, S]`, in which positions that a token must not see become −∞, in place or not. Token `t` is at
+/// position past + t, and sees position `s` if s ≤ past + t and, with a window, s + window > past + t.
 #[derive(Clone, Copy, Debug)]
 pub struct CausalMask {
     /// The number of positions that a token sees, including its own; `None` means all of them.
     pub window: Option<usize>,
 }
 
-// SAFETY: a piece reads and writes the rows of its share alone.
+// SAFETY: a piece reads and writes only the rows of its share.
 unsafe impl Kernel for CausalMask {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {

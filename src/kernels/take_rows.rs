@@ -1,4 +1,4 @@
-//! Rows taken by a list, of floats or of int8 blocks.
+//! Rows selected by a list, of floats or of int8 blocks.
 //!
 //! ```text
 //! TakeRows(x, rows) -> y: y[r, …] = x[rows[r], …]
@@ -11,11 +11,11 @@ use super::shape::copy;
 use super::simd::Simd;
 
 /// Rows of a tensor by their numbers: inputs `[x, rows]`, output [rows.len(), …] of x's element type. The numbers were
-/// found to be rows of x before the step; there may be none, and one may stand several times. Not in place.
+/// checked to be rows of x before the step; the list may be empty, and a number may occur several times. Not in place.
 #[derive(Clone, Copy, Debug)]
 pub struct TakeRows;
 
-// SAFETY: a thread writes the rows of its share alone; nobody writes x or the list.
+// SAFETY: a thread writes only the rows of its share; nobody writes x or the list.
 unsafe impl Kernel for TakeRows {
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
@@ -24,7 +24,7 @@ unsafe impl Kernel for TakeRows {
             return;
         }
         let share = call.share(rows.len());
-        // What is taken of x for one number, in floats or in blocks.
+        // The part of x for one number, in floats or in blocks.
         let part = |row: usize, length: usize| row * length..(row + 1) * length;
         if let Operand::QuantizedTensor(x) = call.inputs[0] {
             let y = call.quantized_output();
@@ -56,7 +56,7 @@ mod tests {
     use crate::kernels::testing::*;
 
     const TOKENS: usize = 5;
-    /// Lists in order and not, with gaps, repeated, longer than there are rows, and empty.
+    /// Lists that are sorted or not, with gaps, with repetitions, longer than the number of rows, and empty.
     const LISTS: [&[i32]; 6] = [
         &[4],
         &[0, 1, 2, 3, 4],
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_are_those_of_the_rows_that_the_list_names() {
+    fn floats_are_taken_from_the_rows_that_the_list_names() {
         for width in WIDTHS {
             for inner in [&[width][..], &[3, width], &[2, 3, width], &[]] {
                 let length: usize = inner.iter().product();
@@ -105,8 +105,8 @@ mod tests {
     }
 
     #[test]
-    fn int8_blocks_are_those_of_the_rows_that_the_list_names() {
-        // Several rows of blocks belong to a token where there are dimensions between.
+    fn int8_blocks_are_taken_from_the_rows_that_the_list_names() {
+        // Several rows of blocks belong to a token if there are dimensions in between.
         for (cols, each) in [(32, 1), (96, 1), (64, 3)] {
             let length = activation_words(each, cols);
             let words: Vec<i32> = (0..TOKENS * length).map(|i| i as i32 * 7919).collect();

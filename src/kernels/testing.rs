@@ -45,7 +45,7 @@ pub fn random(count: usize, seed: u32) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
-/// A sequence that a call whose kernel asks for none has.
+/// The sequence of a call whose kernel needs none.
 pub static FIRST_STEP: [Sequence; 1] = [Sequence {
     start: 0,
     end: 1,
@@ -75,8 +75,8 @@ pub fn call<'a>(inputs: &'a [Operand<'a>], outputs: &'a [View<'a>]) -> Call<'a> 
     }
 }
 
-/// Runs all pieces of `call`, as many as `threads` threads or more would cut it into, taking turns with `scratch` floats
-/// for each thread.
+/// Runs all pieces of `call`, as many as `threads` threads or more would cut it into. The threads take turns; each has
+/// `scratch` floats.
 pub fn run<K: Kernel + Clone>(
     kernel: &K,
     isa: Isa,
@@ -103,7 +103,7 @@ pub fn run<K: Kernel + Clone>(
         if pieces == 0 {
             return kernel.pieces(&call);
         }
-        // SAFETY: a test gives its kernel the operands that this asks for, and all pieces run on this thread.
+        // SAFETY: a test gives its kernel the operands that the kernel requires, and all pieces run on this thread.
         unsafe { kernel.run(&call) };
         kept.set(call.kept.get());
         pieces
@@ -112,7 +112,7 @@ pub fn run<K: Kernel + Clone>(
         .map(|_| (unwritten(scratch), Cell::new(NOTHING_KEPT)))
         .collect();
     let pieces = with(0, 0, &own[0].0, &own[0].1).max(threads);
-    // The last piece first: none may rest on another.
+    // The last piece comes first: no piece may depend on another.
     for piece in (0..pieces).rev() {
         let (scratch, kept) = &own[piece % threads];
         with(piece, pieces, scratch, kept);

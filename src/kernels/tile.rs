@@ -27,7 +27,7 @@ const STRIDE: usize = BLOCK_COLS + LANES;
 const BLOCK_TOKENS: usize = 192;
 /// A multiple of the token tiles of every instruction set.
 const TOKEN_STEP: usize = 12;
-/// The fewest tokens for which a pass over the weights of their own pays.
+/// The fewest tokens for which another pass over the weights pays.
 const LEAST_TOKENS: usize = 36;
 /// The most panels that one token processes together.
 const ROW_PANELS: usize = 4;
@@ -82,7 +82,7 @@ struct Cut {
     /// Rows of scratch for a block.
     rows: usize,
     blocks: usize,
-    /// Pairs of panels, of which parts consist.
+    /// Pairs of panels; parts consist of these.
     pairs: usize,
     parts: usize,
 }
@@ -156,7 +156,7 @@ pub(super) fn products<S: Simd, const U: usize, P: Product<U, Floats>>(
     for number in call.share(blocks * parts) {
         let (start, part) = (number / parts * rows, number % parts);
         let count = rows.min(x.rows() - start);
-        // Pieces that follow each other are mostly of one block, whose tokens are copied once.
+        // Consecutive pieces usually belong to one block, whose tokens are copied once.
         if call.kept.replace(start) != start {
             copy_rows(simd, x, start..start + count, rows, copied);
         }
@@ -402,7 +402,7 @@ impl Block<'_> {
                     *next = match panels.get(at + 2 + i) {
                         Some(panel) => panel.address(start),
                         None if !last => panels[i % panels.len()].address(end),
-                        // As far as they follow in memory.
+                        // These addresses are right if the panels follow each other in memory.
                         None => pair[i % pair.len()].address(self.cols * (2 / U)),
                     };
                 }
@@ -494,7 +494,7 @@ struct Part<'a> {
     end: usize,
     /// `[panel][rows][16]`, beginning with the first panel that is being processed.
     sums: Sums<'a>,
-    /// The addresses of what is read next of two panels.
+    /// The addresses of the parts of two panels that are read next.
     next: [*const u8; 2],
 }
 
@@ -508,8 +508,8 @@ struct Ahead {
 }
 
 impl Ahead {
-    /// The part for the tile that begins at `token` of `count`. At each address in `next` begin `cols` columns of a panel,
-    /// of sixteen `B` each.
+    /// The part for the tile that begins at `token` of `count`. At each address in `next` begin `cols` columns of a
+    /// panel, each with sixteen elements of type `B`.
     #[inline(always)]
     fn new<B, const P: usize>(
         next: [*const u8; 2],

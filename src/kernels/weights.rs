@@ -33,22 +33,22 @@ pub trait Weights: Copy + Send + Sync + 'static {
     );
 }
 
-/// Elements of weights that a piece multiplies with one row, about: some microseconds of work.
+/// Approximate number of elements of weights that a piece multiplies with one row: some microseconds of work.
 const ROW_PIECE: usize = 128 << 10;
-/// Pieces of one row's products for each thread, at most.
+/// The most pieces per thread for one row's products.
 const ROW_PIECES: usize = 64;
 /// Elements of weights for which a second thread pays.
 const LEAST_ELEMENTS: usize = 16 << 10;
 
-/// Into how many pieces to cut one row's products with `units` units of so many elements: as many as there are threads, or
-/// more where the units are many.
+/// Into how many pieces to cut one row's products with `units` units of `elements` elements each: as many as there are
+/// threads, or more where there are many units.
 pub(super) fn row_pieces(threads: usize, units: usize, elements: usize) -> usize {
     let elements = units.saturating_mul(elements);
     if elements < LEAST_ELEMENTS {
         return 1;
     }
     let pieces = (elements / ROW_PIECE).clamp(threads, ROW_PIECES * threads);
-    // Threads that are not disturbed then have equally many.
+    // Threads that are not disturbed then all get equally many.
     pieces.next_multiple_of(threads).min(units)
 }
 

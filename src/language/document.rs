@@ -17,7 +17,7 @@ pub const LARGEST_FILE: usize = 4 << 20;
 /// How deep brackets may be nested.
 const DEEPEST: usize = 64;
 
-/// One value of the file and its position.
+/// One value of the file, with its position.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tree<'a> {
     /// Where the value begins.
@@ -324,7 +324,7 @@ fn number<'a>(text: &str) -> Result<Kind<'a>, String> {
     }
 }
 
-/// The raw parts of a list, map, tuple or struct.
+/// The unparsed parts of a list, map, tuple or struct.
 enum Parts<'a> {
     Nothing,
     Items(Vec<&'a RawValue>),

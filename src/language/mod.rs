@@ -1,8 +1,8 @@
 //! The language: the one RON grammar in which graphs, rules and dumps are written.
 //!
-//! What belongs here: documents that know where everything stands, the form of a node, values, expressions over parameters and what they
-//! mean, tables as RON, and how mistakes are told (positions, problems, nearest names). What is absent: tensors, ops, and what any
-//! document says.
+//! What belongs here: documents in which every value has a position, the form of a node, values, expressions over
+//! parameters and their meaning, tables as RON, and how mistakes are reported (positions, problems, nearest names).
+//! What is absent: tensors, ops, and the meaning of any document.
 
 pub mod diagnostics;
 pub mod document;

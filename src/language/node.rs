@@ -6,7 +6,7 @@ use super::diagnostics::Position;
 use super::document::{Field, Form, Kind, Tree};
 use super::nearest::unknown;
 
-/// A node as it is written: `("name", Op(…), ["input", …])`, or with a list of names.
+/// A node as written: `("name", Op(…), ["input", …])`, or with a list of names.
 pub struct NodeForm<'t> {
     /// The names of the node's outputs.
     pub names: &'t Tree<'t>,
@@ -16,7 +16,7 @@ pub struct NodeForm<'t> {
     pub inputs: &'t Tree<'t>,
 }
 
-/// An op as it is written: `Op`, or `Op(value, attribute: value, …)`.
+/// An op as written: `Op`, or `Op(value, attribute: value, …)`.
 pub struct OpForm<'t> {
     /// The op's name.
     pub name: &'t str,
@@ -26,7 +26,7 @@ pub struct OpForm<'t> {
     pub attributes: &'t [Field<'t>],
 }
 
-/// An input of a node as it is written.
+/// An input of a node as written.
 pub enum InputForm<'t> {
     /// `""`
     Absent,

@@ -22,7 +22,7 @@ impl Expression {
         found
     }
 
-    /// Every name of which the expression reads an element, a field, the length, or the values one by one.
+    /// Every name whose elements, fields, length or single values the expression reads.
     pub fn taken_apart(&self) -> Vec<&str> {
         let mut found = Vec::new();
         parts(&self.root, &mut found);

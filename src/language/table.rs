@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 
 use super::diagnostics::{Position, Problem, Problems};
 
-/// Reads a table. `name` is what messages call it.
+/// Reads a table. Messages call it `name`.
 ///
 /// # Errors
 /// If the text is not a `T`.

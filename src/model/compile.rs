@@ -25,8 +25,8 @@ use crate::types::StepSize;
 const DEFAULT_CONTEXT: usize = 4096;
 /// The most positions of a session: up to here they are exact as floats, which rotary embeddings use.
 const MOST_CONTEXT: usize = 1 << 24;
-/// The most tokens of a prompt step if the caller chooses no number: beyond a few hundred, matrix products gain nothing.
-/// A model that reads texts whole has steps of at least as many tokens as its context.
+/// The most tokens of a prompt step if the caller chooses no number: beyond a few hundred, matrix products gain
+/// nothing. For a model that reads only whole texts, steps have at least as many tokens as its context.
 const DEFAULT_CHUNK: usize = 512;
 /// The pass that turns activations into int8.
 const QUANTIZE: &str = "quantize_activations";
@@ -62,7 +62,7 @@ pub struct Compiled {
     pub eos_tokens: Vec<u32>,
     /// The token that begins a text.
     pub bos_token: Option<u32>,
-    /// What the files ask for and the model does not do.
+    /// What the files ask for but the model does not do.
     pub warnings: Vec<Warning>,
 }
 
@@ -137,7 +137,7 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         }
     };
     let chunk = options.chunk.unwrap_or(default_chunk);
-    // A step of one text has no more tokens than the context has positions.
+    // A step that reads one text has no more tokens than the context has positions.
     let chunk = if together { chunk } else { chunk.min(context) };
     if chunk == 0 || chunk > MOST_CONTEXT {
         let range = match chunk {
@@ -192,7 +192,7 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
     })
 }
 
-/// The most positions that the model states: by the parameter `context`, else by a key that is known to.
+/// The most positions that the model states: by the parameter `context`, otherwise by a key that is known to state it.
 fn stated_context(
     config: &Configuration,
     params: &BTreeMap<String, Value>,
@@ -212,7 +212,8 @@ fn stated_context(
     Err(Problems::one(config.describe(), Problem::new(Position::START, message)).into())
 }
 
-/// The session's positions: the caller's number, or else the smaller of the model's number and [`DEFAULT_CONTEXT`].
+/// The session's positions: the caller's number, or otherwise the smaller of the model's number and
+/// [`DEFAULT_CONTEXT`].
 fn context(
     stated: Option<usize>,
     table: Option<usize>,
@@ -236,7 +237,7 @@ fn context(
     Ok(context)
 }
 
-/// How many threads the options ask for: as many as the machine has room for where they name no number.
+/// How many threads the options ask for; without a number, as many as the machine can run at full speed.
 pub fn threads(options: &Options) -> Result<usize, ModelError> {
     match options.threads {
         None => Ok(machine::threads().min(MOST_THREADS)),

@@ -15,9 +15,9 @@ pub enum Configuration {
     Folder {
         /// config.json as parameters.
         config: ConfigJson,
-        /// config.json as it is, for values that are not parameters of the graph (special tokens).
+        /// config.json unchanged, for values that are not parameters of the graph (special tokens).
         json: Json,
-        /// What generation_config.json says, if there is one.
+        /// The contents of generation_config.json, if there is one.
         generation: Option<Json>,
     },
     /// The configuration of a GGUF file.
@@ -25,7 +25,7 @@ pub enum Configuration {
 }
 
 impl Configuration {
-    /// The names that the model has for its architecture, the preferred name first.
+    /// The names of the model's architecture, the preferred name first.
     pub fn architectures(&self) -> Vec<String> {
         let text = |value: Option<Value>| match value {
             Some(Value::Str(name)) => vec![name],
@@ -70,7 +70,7 @@ impl Configuration {
         }
     }
 
-    /// The token that begins a text: at most one.
+    /// The token that begins a text; at most one.
     pub fn bos_token(&self) -> TokenIds {
         let mut found = match self {
             Configuration::Folder { json, .. } => json_ids(&self.describe(), json, BOS),
@@ -141,7 +141,7 @@ impl TokenIds {
 pub(super) const EOS: &str = "eos_token_id";
 /// The keys of the tokens that end a text or a turn in GGUF files, each a token or a list of tokens. Ollama writes the list.
 const GGUF_ENDS: [&str; 4] = [EOS, "eos_token_ids", "eot_token_id", "eom_token_id"];
-/// The key of the token that begins one.
+/// The key of the token that begins a text.
 pub(super) const BOS: &str = "bos_token_id";
 
 /// The tokens that a JSON file names under a key.
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_told() {
+    fn a_value_that_is_not_a_token_is_reported() {
         let wrong = |value: Json| {
             let found = json_ids("config.json", &json!({"eos_token_id": value}), EOS).wrong;
             found.iter().map(Warning::to_string).collect::<Vec<_>>()

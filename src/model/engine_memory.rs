@@ -7,13 +7,13 @@ use serde::Serialize;
 use crate::kernels::kv_cache::KEY_BLOCK;
 use crate::plan::{MemoryReport, human};
 
-/// What a model takes that serves many sequences: every byte, before any is taken.
+/// The memory of an engine, known before anything is allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct EngineMemory {
     /// Sequences that run side by side.
     pub sequences: usize,
-    /// Bytes of weights and tables as they are read, and of the tokenizer by an estimate.
+    /// Bytes of weights and tables as they are read, and an estimate of the tokenizer's bytes.
     pub model: usize,
     /// Bytes of activations and scratch.
     pub activations: usize,
@@ -23,15 +23,15 @@ pub struct EngineMemory {
     pub pages: usize,
     /// Bytes of a page.
     pub page: usize,
-    /// Bytes that are kept of each page besides: who reads it, and which beginning it is of.
+    /// Bytes that are needed for each page besides the page itself: its readers, and the prefix it belongs to.
     pub page_lists: usize,
-    /// Positions that there is room for, of all sequences together, where every layer keeps all.
+    /// Positions of all sequences together for which the pages are enough, if every layer keeps all positions.
     pub positions: usize,
     /// All bytes. The program itself is not counted.
     pub total: usize,
 }
 
-/// A budget that is too small for one sequence of a block of positions.
+/// The budget is too small for one sequence of a single block of positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the budget of {memory} bytes is too small: the model, its tokenizer and its activations take {fixed}, and a sequence of \
@@ -40,16 +40,17 @@ pub struct EngineMemory {
 pub struct TooSmall {
     /// The budget.
     pub memory: usize,
-    /// Bytes that are taken before the first page.
+    /// Bytes that are needed before the first page.
     pub fixed: usize,
-    /// Positions of a block.
+    /// Positions in a block.
     pub block: usize,
-    /// Bytes of a block of all layers.
+    /// Bytes of a block in all layers.
     pub sequence: usize,
 }
 
 impl EngineMemory {
-    /// As many pages as a total of `memory` bytes leaves, or as all sequences take whose contexts are full.
+    /// As many pages as fit into `memory` bytes in all; without a budget, as many as all sequences need to fill their
+    /// contexts.
     ///
     /// # Errors
     /// If the budget is too small for one sequence of a block of positions.

@@ -38,7 +38,7 @@ pub struct ModelFiles {
     pub graph_origin: GraphOrigin,
     /// The model's folder, on disk or in memory, if it has one.
     pub folder: Option<Folder>,
-    /// How the names of the model's tensors begin, where the files hold other models' too.
+    /// The beginnings of the model's tensor names, if the files also contain other models' tensors.
     beginnings: Option<Vec<String>>,
 }
 
@@ -58,7 +58,7 @@ impl ModelFiles {
     /// The same, but with only the headers of the weights: enough to compile and plan.
     ///
     /// # Errors
-    /// As [`ModelFiles::open`].
+    /// The errors of [`ModelFiles::open`].
     #[cfg(feature = "internals")]
     pub fn open_headers(source: &Source, options: &Options) -> Result<ModelFiles, ModelError> {
         ModelFiles::find(source, options, Open::Headers)
@@ -134,7 +134,7 @@ impl ModelFiles {
         })
     }
 
-    /// What the weight files say of the model's tensors; `None` where there are none.
+    /// What the weight files say about the model's tensors; `None` if there are none.
     pub fn headers(&self) -> Option<Headers> {
         let mut headers = headers(self.weights.as_ref()?);
         if let Some(beginnings) = &self.beginnings {
@@ -166,7 +166,7 @@ impl ModelFiles {
         }
     }
 
-    /// About how many bytes the tokenizer takes; 0 if there is no tokenizer.
+    /// The approximate size of the tokenizer in bytes; 0 if there is no tokenizer.
     #[cfg(feature = "tokenizer")]
     pub fn tokenizer_estimate(&self) -> usize {
         self.vocabulary().estimate()
@@ -183,8 +183,8 @@ impl ModelFiles {
     }
 }
 
-/// The configuration that a config.json's text gives, and whether it is a part of that: the text model's. `name` is what
-/// messages call it.
+/// The configuration in the text of a config.json, and whether it is only a part of it: the text model's configuration.
+/// Messages call it `name`.
 fn configuration(
     name: &str,
     text: &str,

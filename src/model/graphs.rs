@@ -39,8 +39,8 @@ pub fn builtin_graphs() -> impl Iterator<Item = (String, &'static str)> {
     })
 }
 
-/// The graph file that the caller named, else the model's own, else the built-in one for the architecture that the
-/// configuration names.
+/// The graph file that the caller named, otherwise the model's own, otherwise the built-in one for the architecture
+/// that the configuration names.
 pub(crate) fn choose_graph(
     config: &Configuration,
     folder: Option<&Folder>,

@@ -46,7 +46,7 @@ pub(super) fn limits(graph: &Graph) -> Result<Limits, Vec<Unbounded>> {
         };
         let rows = match graph.ty(table).shape.first() {
             Some(&Dim::Fixed(rows)) => rows,
-            // Rows of the step itself: only those that are wanted are known to be among them.
+            // These index the rows of the step itself: only the wanted rows are known to be in range.
             Some(Dim::Tokens) if graph.input_of(ids) != Some(Input::Wanted) => {
                 let message = format!(
                     "{} needs numbers that are \"{}\": \"{}\" is not",

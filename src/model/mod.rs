@@ -1,7 +1,7 @@
 //! A model, ready to run: the whole path from files to an executor, and the options for it.
 //!
-//! What belongs here: finding a model's files, choosing its graph, compiling it, and the [`Model`] that creates sessions.
-//! What does not: any of the steps themselves, each of which has its own module.
+//! What belongs here: finding a model's files, choosing its graph, compiling it, and the [`Model`] that creates
+//! sessions. What does not belong here: any of the steps themselves, each of which has its own module.
 
 #[cfg(feature = "tokenizer")]
 mod beside;
@@ -102,7 +102,7 @@ struct Shared {
     executor: Arc<Executor>,
     compiled: Arc<Compiled>,
     recipe_source: RecipeSource,
-    /// About how many bytes the tokenizer takes.
+    /// The approximate size of the tokenizer in bytes.
     tokenizer_estimate: usize,
     #[cfg(feature = "tokenizer")]
     tokenizer: Result<Arc<Tokenizer>, TokenizerError>,
@@ -195,12 +195,13 @@ impl Model {
     /// Open a model whose files are in the program's memory, without reading any other file.
     ///
     /// # Errors
-    /// As [`Model::open`]; an error names a file by the name that it would have in a folder (`config.json`, `model.gguf`).
+    /// The errors of [`Model::open`]; an error names a file by the name that it would have in a folder (`config.json`,
+    /// `model.gguf`).
     pub fn from_bytes(bytes: ModelBytes, options: &Options) -> Result<Model, ModelError> {
         Model::open(bytes, options)
     }
 
-    /// A new sequence. Its memory is what [`Model::plan`] says; it is allocated here and never grows.
+    /// A new sequence. Its memory is what [`Model::plan`] states; it is allocated here and never grows.
     ///
     /// # Errors
     /// If the system has no memory for it.
@@ -243,7 +244,7 @@ impl Model {
         MemoryReport::new(plan, *weight_bytes).with_tokenizer(self.shared.tokenizer_estimate)
     }
 
-    /// What the model's files ask for and the model does not do, although it runs.
+    /// What the model's files ask for but the model does not do, although it runs.
     pub fn warnings(&self) -> &[Warning] {
         &self.shared.compiled.warnings
     }
@@ -275,7 +276,8 @@ impl Model {
         self.shared.compiled.vocabulary
     }
 
-    /// Whether tokens see later tokens, as in an encoder. Such a model reads each text whole and can't continue a text.
+    /// Whether tokens see later tokens, as in an encoder. Such a model reads only whole texts and can't continue a
+    /// text.
     pub fn is_bidirectional(&self) -> bool {
         self.shared.compiled.plan.is_bidirectional()
     }

@@ -1,4 +1,4 @@
-//! What a model's files say and no graph does, whatever becomes of the model.
+//! Warnings that follow from a model's files alone, whatever its graph.
 
 use super::{ModelFiles, Warning};
 use crate::architecture::config_keys::{Effect, UnreadKey, refuse, unread_keys};
@@ -6,10 +6,10 @@ use crate::architecture::parameters::ParameterSource;
 use crate::language::diagnostics::Problems;
 
 impl ModelFiles {
-    /// Warnings of keys that the graph file does not read, and of token ids that are none.
+    /// Warnings about keys that the graph file does not read, and about invalid token ids.
     ///
     /// # Errors
-    /// If a key that it does not read makes another model of it.
+    /// If a key that the graph file does not read changes so much that the model must not run.
     pub(crate) fn warnings(&self) -> Result<Vec<Warning>, Problems> {
         let unread = unread_keys(&self.graph, &self.config)?;
         refuse(&self.graph, &self.config, &unread)?;
@@ -20,7 +20,7 @@ impl ModelFiles {
         Ok(warnings)
     }
 
-    /// Warnings of keys that the graph file does not read.
+    /// Warnings about keys that the graph file does not read.
     fn of_keys(&self, unread: &[UnreadKey]) -> Vec<Warning> {
         let keys = |replaced: bool| -> Vec<String> {
             let keys = unread.iter();

@@ -1,4 +1,4 @@
-//! What a caller may choose when opening a model.
+//! The options for opening a model.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -40,7 +40,7 @@ impl fmt::Debug for OnProgress {
     }
 }
 
-/// Which logits a prompt step computes.
+/// The logits that a prompt step computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Logits {
     /// The logits of the last token, which is what choosing the next token needs. Bidirectional models compute the outputs of
@@ -96,8 +96,8 @@ pub enum Text {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Options {
-    /// Threads that run a step; where `None`, one for each physical core that the system grants the process (its affinity and
-    /// the quota of its container count), or one alone for steps too small to gain from more.
+    /// Threads that run a step; `None` means one for each physical core that the system grants the process (by its
+    /// affinity and its container's quota), and only one for steps too small to gain from more.
     pub threads: Option<usize>,
     /// Number of positions of a session; with `None`, the smaller of the model's number and 4096.
     pub context: Option<usize>,
@@ -105,8 +105,8 @@ pub struct Options {
     /// their logits would take more than 64 MiB). A step of a bidirectional model reads whole texts, several if they fit:
     /// there the number may be larger than the context; with `None` it is the context, but at least 512.
     pub chunk: Option<usize>,
-    /// The most sequences that an engine runs side by side, at least 1 and no more than a step has tokens; 0 is 1. Models
-    /// whose graphs mix the tokens of a step outside of attention run one at a time.
+    /// The most sequences that an engine runs side by side, at least 1 and at most the tokens of a step; 0 means 1.
+    /// Models whose graphs mix the tokens of a step outside attention run only one at a time.
     pub sequences: usize,
     /// Which logits a prompt step computes.
     pub logits: Logits,
@@ -122,9 +122,9 @@ pub struct Options {
     pub weight_access: WeightAccess,
     /// Whether text, and therefore a tokenizer, is wanted.
     pub text: Text,
-    /// Bytes for a cache of prompt prefixes, allocated when the model is opened and shared by all its sessions; 0 for no cache.
-    /// A prompt that begins a session reads only the tokens after the longest prefix, in whole blocks of 64 tokens, that it
-    /// shares with an earlier prompt. Models that return the logits of every token read every token.
+    /// Bytes for the prefix cache, allocated when the model is opened and shared by all its sessions; 0 for no cache. A
+    /// prompt that begins a session reads only the tokens after the longest prefix, in whole blocks of 64 tokens, that
+    /// it shares with an earlier prompt. Models that return the logits of every token read every token.
     pub prefix_cache: usize,
     /// Passes or rules to leave out.
     pub without: BTreeSet<String>,

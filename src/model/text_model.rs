@@ -17,11 +17,11 @@ use crate::language::table::read_table;
 const KEYS: [&str; 3] = ["text_config", "llm_config", "language_config"];
 /// The key of the type, by which the table knows a configuration's class.
 const TYPE: &str = "model_type";
-/// Keys of the whole that name its own architecture, and say nothing of the text model.
+/// Keys of the whole configuration that name its own architecture, and say nothing about the text model.
 const OF_THE_WHOLE: [&str; 3] = ["architectures", TYPE, "auto_map"];
-/// The key that says whether one matrix is embedding and head.
+/// The key that says whether embedding and head share one matrix.
 const TIED: &str = "tie_word_embeddings";
-/// What may stand before the names that the weights of the text model have alone.
+/// Prefixes that may come before the names that the text model's weights have when it stands alone.
 const PREFIXES: [&str; 6] = [
     "language_model.",
     "model.language_model.",
@@ -31,32 +31,32 @@ const PREFIXES: [&str; 6] = [
     "thinker.",
 ];
 
-/// What the classes of configurations take for keys that are left out.
+/// The values that configuration classes use for missing keys.
 const TABLE: &str = include_str!("text_model_defaults.ron");
-/// What messages call it.
+/// The name that messages use for the table.
 const TABLE_NAME: &str = "src/model/text_model_defaults.ron";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
-    /// The type of a text model that states none, by the type of the whole.
+    /// The type of a text model that states none, keyed by the type of the whole model.
     inside: BTreeMap<String, String>,
-    /// The classes, by the type of the text model.
+    /// The classes, keyed by the type of the text model.
     types: BTreeMap<String, Class>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Class {
-    /// Other names of keys.
+    /// Alternative names of keys.
     #[serde(default)]
     names: BTreeMap<String, String>,
-    /// The values of keys that are left out.
+    /// The values of missing keys.
     keys: Map<String, Json>,
 }
 
 impl Class {
-    /// Adds what the class takes for the keys that `fields` leave out.
+    /// Adds the class's values for the keys that `fields` lacks.
     fn complete(&self, fields: &mut Map<String, Json>) {
         for (other, key) in &self.names {
             if let Some(value) = fields.shift_remove(other) {
@@ -69,11 +69,11 @@ impl Class {
     }
 }
 
-/// The config.json of the text model alone, if `text` has one in it.
+/// The config.json of the text model alone, if `text` contains one.
 ///
-/// As in transformers, a key that the text model leaves out has the value that its class takes then; the whole is asked for
-/// the tokens that begin and end texts, and either of the two may tie the head to the embedding. What the whole says
-/// stands for what the text model leaves out only where nothing is known of its class.
+/// As in transformers, a key that the text model's configuration lacks has its class's value; the whole configuration
+/// decides the tokens that begin and end texts, and either of the two may tie the head to the embedding. Values of the
+/// whole configuration replace missing ones only if nothing is known about the class.
 ///
 /// # Errors
 /// If the table of classes can't be read.
@@ -113,7 +113,7 @@ pub(super) fn configuration(text: &str) -> Result<Option<String>, Problems> {
     Ok(serde_json::to_string(&inner).ok())
 }
 
-/// What the whole says that counts whatever the text model says.
+/// The values of the whole configuration that count whatever the text model's configuration says.
 fn of_both(whole: &Map<String, Json>) -> Map<String, Json> {
     let counts = |key: &str, value: &Json| match key {
         BOS | EOS => !value.is_null(),
@@ -133,7 +133,7 @@ fn table() -> Result<&'static Table, Problems> {
     READ.get_or_init(read).as_ref().map_err(Problems::clone)
 }
 
-/// Adds the prefixes that such a checkpoint's tensors have before the names that a graph file's prefixes allow.
+/// Adds the prefixes that tensors have in such a checkpoint, before the prefixes that a graph file allows.
 pub(super) fn add_prefixes(prefixes: &mut Vec<String>) {
     let plain = prefixes.clone();
     for before in PREFIXES {
@@ -142,8 +142,9 @@ pub(super) fn add_prefixes(prefixes: &mut Vec<String>) {
     }
 }
 
-/// How the names of the text model's tensors begin in such a checkpoint: as the checkpoint names its part, or, as with heads
-/// that stand outside of it, as the graph file names a weight. Tensors of other names are of other parts.
+/// The beginnings of the text model's tensor names in such a checkpoint: the prefix that the checkpoint uses for this
+/// part, or, for heads outside this part, the name of a weight in the graph file. Tensors with other names belong to
+/// other parts.
 pub(super) fn beginnings(graph: &ModelFile) -> Vec<String> {
     let names = graph.weights.iter().filter_map(|weight| weight.hf.as_ref());
     let names = names.filter_map(|name| name.texts.first());
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_class_says_what_the_text_model_leaves_out_and_the_whole_does_not() {
+    fn a_known_class_and_not_the_whole_completes_the_text_model() {
         let json = made(
             r#"{"architectures": ["LlavaForConditionalGeneration"], "model_type": "llava", "hidden_size": 1, "head_dim": 3,
             "intermediate_size": 2, "text_config": {"model_type": "llama", "hidden_size": 64}, "vision_config": {}}"#,
@@ -184,11 +185,11 @@ mod tests {
     }
 
     #[test]
-    fn the_type_of_the_whole_says_which_class_it_is_where_the_text_model_does_not() {
+    fn the_type_of_the_whole_names_the_class_if_the_text_model_does_not() {
         let json = made(r#"{"model_type": "mistral3", "text_config": {"hidden_size": 64}}"#);
         assert_eq!(json["model_type"], "mistral");
         assert_eq!(json["sliding_window"], 4096);
-        // What is stated counts, null included.
+        // A stated value counts, null included.
         let json = made(
             r#"{"model_type": "mistral3", "text_config": {"model_type": "qwen3", "head_dim": null}}"#,
         );
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_stands_for_what_a_text_model_of_an_unknown_class_leaves_out() {
+    fn the_whole_completes_a_text_model_of_an_unknown_class() {
         let json = made(
             r#"{"architectures": ["Whole"], "model_type": "whole", "layers": 7, "hidden_size": 1,
             "llm_config": {"model_type": "own", "hidden_size": 64}}"#,
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_asked_of_the_whole_first() {
+    fn tokens_come_from_the_whole_first() {
         let ids = |whole: &str, inner: &str| {
             let json = made(&format!(
                 r#"{{{whole} "text_config": {{"model_type": "llama"{inner}}}}}"#
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_without_one_stays() {
+    fn a_configuration_without_a_text_model_stays() {
         for text in [
             "{}",
             "[]",
@@ -261,7 +262,7 @@ mod tests {
         }
     }
 
-    /// The parameters that a built-in graph file makes of a configuration.
+    /// The parameters that a built-in graph file reads from a configuration.
     fn parameters(
         graph: &ModelFile,
         fields: &Map<String, Json>,
@@ -271,9 +272,9 @@ mod tests {
         Ok(expand(graph, &config, &|_| false)?.params)
     }
 
-    /// Graph files state the defaults of transformers, too, or none.
+    /// Graph files, too, state the defaults of transformers, or no default.
     #[test]
-    fn a_key_that_a_configuration_alone_leaves_out_is_what_its_class_takes_or_an_error() {
+    fn a_key_that_a_lone_configuration_lacks_has_its_class_value_or_is_an_error() {
         for (file, text) in builtin_graphs() {
             let graph = parse(&file, text).unwrap();
             let class = |name: &String| table().unwrap().types.get(name);
@@ -321,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_stand_before_those_of_the_graph_file() {
+    fn prefixes_come_before_the_prefixes_of_the_graph_file() {
         let mut prefixes = vec![String::new(), "model.".to_string()];
         add_prefixes(&mut prefixes);
         for prefix in [

@@ -58,7 +58,7 @@ impl Vocabulary {
         }
     }
 
-    /// About how many bytes the tokenizer takes; 0 if there is no tokenizer.
+    /// The approximate size of the tokenizer in bytes; 0 if there is no tokenizer.
     pub fn estimate(&self) -> usize {
         match self {
             Vocabulary::Folder(folder) => folder.size(TOKENIZER).map_or(0, estimate_file),

@@ -1,4 +1,4 @@
-//! What a model's files ask for and the model does not do, although it runs.
+//! What a model's files ask for but the model does not do.
 
 use std::fmt;
 

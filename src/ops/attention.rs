@@ -104,7 +104,7 @@ pub(super) const OPS: &[OpDef] = &[
         inputs: &[K, V],
         outputs: &["keys", "values"],
         rank: 30,
-        // All positions are returned, whatever their reader uses.
+        // All positions are returned, whatever the reader uses.
         state: Some(State {
             keys: 0,
             window: |_| None,
@@ -171,11 +171,11 @@ fn check_heads(q: &Type, k: &Type) -> Result<(), String> {
     }
 }
 
-/// Fails if a window is given and later keys are visible: which of those the window would keep is undefined.
+/// Fails if a window is given and later keys are visible: it is undefined which later keys such a window would keep.
 fn check_window(op: &Op) -> Result<(), String> {
     match window(op).filter(|_| !op.flag("causal")) {
         Some(window) => Err(format!(
-            "window {window} needs causal: true, as a window reaches back and never ahead"
+            "window {window} needs causal: true, because a window reaches back and never ahead"
         )),
         None => Ok(()),
     }
@@ -386,7 +386,7 @@ fn attention_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     )]
 }
 
-/// The state with the rows of this step appended.
+/// The state with this step's rows appended.
 fn append(operands: &Operands<'_>, which: usize, rows: &Tensor) -> Tensor {
     let before = operands
         .state()

@@ -1,4 +1,4 @@
-//! The plain meaning of int8 blocks, and of their products with quantized weights.
+//! The plain meaning of int8 blocks and of their products with quantized weights.
 //!
 //! `kernels/quantized` documents the arithmetic; this is the same arithmetic in plain loops over the decoded blocks.
 

@@ -51,7 +51,7 @@ const TYPES: [&str; 1 + DType::WEIGHTS.len()] = {
     types
 };
 
-/// The type in the attribute.
+/// The type named by the attribute.
 fn target(op: &Op) -> Result<DType, String> {
     let name = op.text("to");
     let known = match name == DType::I32.to_string() {

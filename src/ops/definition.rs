@@ -160,19 +160,21 @@ pub enum Arity {
 /// Which tokens row `t` of an output depends on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tokens {
-    /// Token `t` alone: row `t` of these operands, and weights. The rows of an output can then be computed for some
+    /// Only token `t`: row `t` of these operands, and weights. The rows of an output can then be computed for some
     /// tokens only.
     Own(&'static [usize]),
-    /// One token alone, which a list names: row `r` is the row of operand `x` that is number `r` of operand `list`.
+    /// Only one token, which a list names: row `r` is the row of operand `x` whose number is entry `r` of operand
+    /// `list`.
     Listed {
         /// The operand with a row for each token.
         x: usize,
         /// The numbers of the rows.
         list: usize,
     },
-    /// As [`Tokens::Own`], where rows have a dimension besides the tokens, along which the op adds up: a vector `[T]` is one row.
+    /// Like [`Tokens::Own`], where rows have a dimension besides the tokens, which the op sums over: a vector `[T]` is
+    /// one row.
     OwnRow(&'static [usize]),
-    /// The tokens of the same text, even if a step has several texts: those up to `t` if causal, otherwise all.
+    /// The tokens of the same text, even if a step has several texts: tokens up to `t` if causal, otherwise all.
     Text {
         /// Whether later tokens are invisible.
         causal: bool,
@@ -240,7 +242,7 @@ pub struct Split {
     pub apply: &'static str,
 }
 
-/// Each op has one row, so that rows are the same op if they lie at the same place.
+/// Each op has one row in the table, so two rows at the same address are the same op.
 impl fmt::Debug for OpDef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
@@ -347,8 +349,8 @@ impl Op {
         (self.def.tokens)(self)
     }
 
-    /// Whether row `t` of each output depends only on row `t` of an operand of that type in `slot`, on rows `t` of the other
-    /// operands and on weights, so that no other token matters.
+    /// Whether row `t` of each output depends only on row `t` of an operand of the type `operand` in `slot`, on rows `t` of the
+    /// other operands and on weights, so that no other token matters.
     pub fn keeps_rows(&self, slot: usize, operand: &Type) -> bool {
         match self.tokens() {
             Tokens::Own(slots) => slots.contains(&slot),
@@ -357,7 +359,7 @@ impl Op {
         }
     }
 
-    /// Whether a row of an output depends on several rows of an operand of that type.
+    /// Whether a row of an output depends on several rows of an operand of the type `operand`.
     pub fn mixes_rows(&self, slot: usize, operand: &Type) -> bool {
         match self.tokens() {
             Tokens::Listed { x, list } => slot != x && slot != list,
@@ -401,7 +403,7 @@ impl Op {
         }
     }
 
-    /// Types of the outputs for operands of those types.
+    /// Types of the outputs for operands of the given types.
     pub fn infer(&self, inputs: &[Option<&Type>]) -> Result<Types, String> {
         if let Some(slots) = self.slots()
             && inputs.len() > slots

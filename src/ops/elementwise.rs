@@ -48,7 +48,7 @@ pub(super) const ACTIVATIONS: AttributeKind = AttributeKind::Choice(&WORDS);
 /// Words for the function of a gate.
 pub(super) const GATES: AttributeKind = AttributeKind::Choice(WORDS.split_at(1).1);
 
-/// The function that such a word means; `None` for `none`.
+/// The function that the word means; `None` for `none`.
 pub(super) fn activation(word: &str) -> Option<UnaryFunction> {
     let mut all = UnaryFunction::ALL.iter().copied();
     all.find(|function| function.row().activation.first() == Some(&word))

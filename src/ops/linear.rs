@@ -148,7 +148,7 @@ fn matmul_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
         };
         if !fits {
             return Err(format!(
-                "the leading dimensions of {a} are not a multiple of those of {b}"
+                "the leading dimensions of {a} are not a multiple of the leading dimensions of {b}"
             ));
         }
     }

@@ -30,7 +30,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// Whether an operand with that element type can have this form.
+    /// Whether an operand with elements of type `dtype` can have this form.
     pub fn accepts(self, dtype: DType) -> bool {
         match self {
             Form::TensorOrInt8 => dtype == DType::Int8 || dtype.is_float(),
@@ -41,8 +41,8 @@ impl Form {
         }
     }
 
-    /// What the operand must be instead, if an operand that is `constant` (a weight or literal), or one that is not, cannot
-    /// have this form.
+    /// What the operand must be instead, if an operand that is `constant` (a weight or literal), or one that is not,
+    /// cannot have this form.
     pub fn misfit(self, constant: bool) -> Option<&'static str> {
         match self {
             Form::Tensor | Form::TensorOrInt8 | Form::Ints => {

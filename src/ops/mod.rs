@@ -1,10 +1,10 @@
 //! The ops: one table with everything about each op.
 //!
-//! What belongs here: an [`OpDef`] per op, with its attributes, operands, shape rule, plain reference and the kernel that
-//! runs it, in one file per family; and what a plain reference sees of a step ([`mod@reference`]). To add an op, add a row
-//! to the table of its family, a kernel and a test; an op that applies a function to each element is a row in the table of
-//! functions (`kernels/functions.rs`). No other module names an op, or decides again what a row says. What is absent: SIMD
-//! (`kernels/`), and rules about which ops become which (`passes/*.ron`).
+//! What belongs here: an [`OpDef`] per op, with its attributes, operands, shape rule, plain reference and the kernel
+//! that runs it, in one file per family; and what a plain reference sees of a step ([`mod@reference`]). To add an op,
+//! add a row to the table of its family, a kernel and a test; an op that applies a function to each element is a row in
+//! the table of functions (`kernels/functions.rs`). No other module names an op, or decides anew what a row says. What
+//! is absent: SIMD (`kernels/`), and rules about which ops become which (`passes/*.ron`).
 
 mod attention;
 mod attributes;

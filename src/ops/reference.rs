@@ -22,7 +22,7 @@ impl<'a> Operands<'a> {
         }
     }
 
-    /// The same for an op with state: its keys and values of earlier steps, if there are any.
+    /// The same for an op with state: its keys and values of earlier steps, if it has any.
     pub fn with_state(mut self, state: Option<&'a [Tensor; 2]>) -> Self {
         self.state = state;
         self

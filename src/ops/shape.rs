@@ -234,7 +234,7 @@ fn bounds(op: &Op, length: usize) -> Result<(usize, usize), String> {
     }
 }
 
-/// The axis, the first element and one past the last element of a Slice of a tensor of that shape.
+/// The axis, the first element and one past the last element of a Slice of a tensor with the given shape.
 pub fn slice_bounds(op: &Op, shape: &[usize]) -> Option<(usize, usize, usize)> {
     let axis = axis(op, shape.len()).ok()?;
     let (start, end) = bounds(op, shape[axis]).ok()?;
@@ -258,10 +258,10 @@ fn slice_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
         }
         Dim::Rows => {
             return Err(format!(
-                "dimension {axis} of {x} may be empty: no part of it is certain to be there"
+                "dimension {axis} of {x} may be empty: no part of it is certain to exist"
             ));
         }
-        // These are 1 or more: they have a last element, and nothing else is certain.
+        // These dimensions are at least 1: only the last element is certain to exist.
         Dim::Tokens | Dim::Context => match (op.int("start"), op.optional_int("end")) {
             (-1, None) => Dim::Fixed(1),
             _ => {
@@ -343,7 +343,7 @@ fn reshape_reference(op: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
     };
     let mut shape: Vec<usize> = asked.iter().enumerate().map(keep).collect();
     if let Some(open) = asked.iter().position(|&n| n == -1) {
-        // Dimensions that are kept may be empty, and say nothing of the open one.
+        // Dimensions that are kept may be empty, and do not determine the open one.
         let is_kept = |i: usize| asked.get(i) == Some(&0);
         let rest = |shape: &[usize]| -> usize {
             let dims = shape.iter().enumerate();

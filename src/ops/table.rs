@@ -26,13 +26,13 @@ pub fn table() -> impl Iterator<Item = &'static OpDef> {
     FAMILIES.iter().copied().flatten()
 }
 
-/// The op with that name.
+/// The op called `name`.
 pub fn find(name: &str) -> Option<&'static OpDef> {
     table().find(|def| def.name == name)
 }
 
 impl Op {
-    /// The op `name` with those attributes; the others have their defaults. Every problem is reported.
+    /// The op `name` with the given attributes; other attributes get their defaults. Every problem is reported.
     pub fn new(name: &str, given: &[(&str, Attribute)]) -> Result<Op, Vec<String>> {
         let Some(def) = find(name) else {
             return Err(vec![nearest::unknown("op", name, table().map(|d| d.name))]);

@@ -1,4 +1,4 @@
-//! The rows of a step that are wanted.
+//! The wanted rows of a step.
 
 use smallvec::SmallVec;
 
@@ -10,12 +10,12 @@ use super::{InputDef, Lookup, Op, OpDef, Tokens};
 use crate::kernels::take_rows::TakeRows;
 use crate::types::{Dim, Type};
 
-/// The op of the rows that a list names: of the value, then of the list.
+/// The op that selects rows by a list: its operands are the value and the list.
 pub const TAKE_ROWS: &str = "TakeRows";
 
 pub(super) const OPS: &[OpDef] = &[OpDef {
     name: TAKE_ROWS,
-    formula: "row rows[r] of x, for each r: of the step's rows those that are wanted",
+    formula: "row rows[r] of x, for each r: the wanted rows of the step",
     inputs: &[
         InputDef::required("x", Form::TensorOrInt8),
         InputDef::required("rows", Form::Ints),
@@ -46,13 +46,13 @@ fn take_rows_reference(_: &Op, operands: &Operands<'_>) -> Vec<Tensor> {
         Data::F32(data) => Data::F32(taken(data, tokens, rows)),
         Data::I32(data) => Data::I32(taken(data, tokens, rows)),
         Data::Int8(words) => Data::Int8(taken(words, tokens, rows)),
-        // These are weights alone, which have no row for a token.
+        // These depend only on weights, which have no row for a token.
         Data::Blocks(format, bytes) => Data::Blocks(*format, taken(bytes, tokens, rows)),
     };
     vec![Tensor { shape, data }]
 }
 
-/// Those of `tokens` rows of `data` that the list names.
+/// The rows of `data`, which has `tokens` rows, that the list names.
 fn taken<T: Copy>(data: &[T], tokens: usize, rows: &[i32]) -> Vec<T> {
     let length = data.len() / tokens.max(1);
     let row = |&row: &i32| data[row as usize * length..][..length].iter().copied();

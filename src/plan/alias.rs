@@ -15,14 +15,14 @@ struct Life {
     last: usize,
 }
 
-/// Values in classes.
+/// Values, grouped into classes.
 pub(super) struct Classes {
     values: Vec<Value>,
     /// The number of each value.
     index: ByValue<usize>,
     /// The class of a value: the number of its representative.
     parent: Vec<usize>,
-    /// By representative.
+    /// Each class's life, by its representative.
     lives: Vec<Life>,
     /// Values that are views of another.
     views: Vec<bool>,
@@ -49,7 +49,7 @@ impl Classes {
             if scheduler.classes[id.index()] != Class::Activation {
                 continue;
             }
-            // A view lives as long as what it is a view of, which it joins below.
+            // A view lives as long as the value it is a view of: it joins that value's class below.
             let life = match graph.node(id).kind {
                 Kind::Input => Life { first: 0, last: 0 },
                 _ => match first_step[id.index()] {
@@ -132,11 +132,11 @@ impl Classes {
         }
     }
 
-    /// Let the outputs of a step lie over operands that are read for the last time, where the op allows it.
+    /// Place the outputs of a step over operands that are read for the last time, where the op allows it.
     ///
-    /// An operand may be written over if its class ends with this step, its elements are as many and as wide as the
-    /// output's, and no other operand that this output may not replace shares its class: another thread might still
-    /// read that one.
+    /// An operand may be written over if its class ends with this step, it has as many elements as the output and of
+    /// the same width, and no other operand that this output may not replace shares its class: another thread might
+    /// still read that other operand.
     fn work_in_place(&mut self, graph: &Graph, draft: &Draft, step: usize) {
         let Some(op) = graph.node(draft.node).op() else {
             return;
@@ -201,7 +201,7 @@ impl Classes {
         (buffers, buffer_of)
     }
 
-    /// Bytes that all values but views would take side by side, each rounded up to the alignment.
+    /// Bytes that all values except views would take side by side, each rounded up to the alignment.
     pub fn unshared(&self, bytes_of: impl Fn(Value) -> usize) -> usize {
         let own = self
             .values

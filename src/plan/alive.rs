@@ -2,21 +2,21 @@
 
 /// A set of buffers, by index.
 ///
-/// Two buffers live together if one lives when the other begins. Those that begin during a buffer's life stand side by
-/// side among all, ordered by their beginnings; those that live at its beginning are found in a segment tree over the
-/// beginnings, in which each buffer stands at the few nodes that together cover its life.
+/// Two buffers live together if one lives when the other begins. Buffers that begin during a given life are consecutive
+/// when all buffers are sorted by their first phases. Buffers that live when it begins are found in a segment tree over
+/// the first phases, in which each buffer is stored at the few nodes that together cover its life.
 pub(super) struct Alive {
-    /// All buffers, by their first phases.
+    /// All buffers, sorted by their first phases.
     by_first: Vec<usize>,
-    /// For each buffer, the places in `by_first` of the first to begin when it does, and one past the last to begin
-    /// during its life.
+    /// For each buffer, two places in `by_first`: the first buffer that begins when it does, and one past the last
+    /// buffer that begins during its life.
     spans: Vec<(usize, usize)>,
     /// Whether a buffer is in the set.
     is_in: Vec<bool>,
-    /// The tree's nodes: those of the set that live through all beginnings below. Node 1 is the root, the leaf of place
-    /// `i` is `by_first.len() + i`.
+    /// The tree's nodes: the buffers of the set that live through all first phases below the node. Node 1 is the root;
+    /// the leaf of place `i` is `by_first.len() + i`.
     nodes: Vec<Vec<usize>>,
-    /// Nodes that have buffers, some of them several times.
+    /// Nodes that have buffers, some of them listed several times.
     used: Vec<usize>,
 }
 

@@ -1,18 +1,19 @@
 //! The cost model: which steps gain from all threads.
 //!
-//! It weighs what a second thread saves, half of the arithmetic, against what it costs, a meeting after each step.
-//! Both are estimates of a machine of today; they decide about time alone, never about bits.
+//! The model weighs what a second thread saves, half of the arithmetic, against what it costs, a synchronization after
+//! each step. Both are estimates for a current machine; they affect only time, never bits.
 
 use super::step::{Step, StepInput, WeightNeed};
 use crate::ops::WeightForm;
 
 /// Bytes of weights that a thread multiplies with one token in a nanosecond, from the second-level cache. A model in
-/// memory is slower, and gains from threads all the sooner.
+/// main memory is slower, so threads pay off even sooner.
 const BYTES_PER_NANOSECOND: f64 = 64.0;
 /// Multiply-adds that a thread does in a nanosecond where many tokens share a weight.
 const OPERATIONS_PER_NANOSECOND: f64 = 50.0;
-/// Nanoseconds that threads lose after each step: they look for the next one, and wait for the slowest. With a tenth of it the
-/// smallest models would be split in vain; with ten times as much, models that gain by half would not be.
+/// Nanoseconds that threads lose after each step: they look for the next step, and wait for the slowest thread. With a
+/// tenth of this value the smallest models would be split in vain; with ten times this value, models that gain by half
+/// would not be split.
 const MEETING: f64 = 250.0;
 
 /// From how many tokens on a step gains from all of `most` threads; with fewer tokens, one thread is faster.

@@ -8,42 +8,42 @@ pub enum PlanDefect {
     /// Two buffers share bytes while both live.
     #[error("{0}")]
     Overlap(#[from] place::Overlap),
-    /// A node's steps are not there, or not all of them, or in another order.
+    /// Steps of a node are missing or in the wrong order.
     #[error("step {phase} of the {phases} of \"{name}\" is missing where it should run")]
     Missing {
         /// The node's name.
         name: String,
         /// Which of the node's steps.
         phase: usize,
-        /// How many the node has.
+        /// How many steps the node has.
         phases: usize,
     },
     /// An operand is not what the graph says.
-    #[error("step {step} (\"{name}\"): operand {operand} is not what the graph has there")]
+    #[error("step {step} (\"{name}\"): operand {operand} is not the one that the graph names")]
     Operand {
         /// The step's number.
         step: usize,
         /// The node's name.
         name: String,
-        /// The operand's place among those of the op, or the output's.
+        /// The operand's place among the op's operands, or the output's place.
         operand: usize,
     },
     /// A step reads a value that no earlier step has finished.
-    #[error("step {step} (\"{name}\") reads \"{value}\", which nothing has written by then")]
+    #[error("step {step} (\"{name}\") reads \"{value}\", which no earlier step has written")]
     Unwritten {
-        /// The step's number; of the graph's outputs, how many steps there are.
+        /// The step's number; for the graph's outputs, the number of steps.
         step: usize,
         /// The node's name.
         name: String,
         /// The value's name.
         value: String,
     },
-    /// A step reads bytes that held a value once, and hold another now, or never held it.
+    /// A step reads bytes that never held the value, or hold another value now.
     #[error(
-        "step {step} (\"{name}\") reads \"{value}\" at byte {offset}, where it does not lie (any more)"
+        "step {step} (\"{name}\") reads \"{value}\" at byte {offset}, but those bytes do not hold it"
     )]
     Gone {
-        /// The step's number; of the graph's outputs, how many steps there are.
+        /// The step's number; for the graph's outputs, the number of steps.
         step: usize,
         /// The node's name.
         name: String,
@@ -59,13 +59,13 @@ pub enum PlanDefect {
         step: usize,
         /// The node's name.
         name: String,
-        /// The output's place among those of the op.
+        /// The output's place among the op's outputs.
         output: usize,
     },
-    /// A step uses a buffer outside of the life on record.
+    /// A step uses a buffer outside its recorded life.
     #[error("step {step} (\"{name}\") uses a buffer that lives from step {first} to {last}")]
     Dead {
-        /// The step's number; of the graph's outputs, how many steps there are.
+        /// The step's number; for the graph's outputs, the number of steps.
         step: usize,
         /// The node's name.
         name: String,
@@ -86,14 +86,14 @@ pub enum PlanDefect {
         /// Bytes of the region.
         activations: usize,
     },
-    /// A step needs more scratch than a thread has, or the threads' scratch is not there.
+    /// A step needs more scratch than a thread has, or the region is too small for the threads' scratch.
     #[error(
-        "\"{name}\" needs {needed} bytes of scratch a thread; {threads} threads have {each} each, of {scratch} in all"
+        "\"{name}\" needs {needed} bytes of scratch per thread; {threads} threads have {each} bytes each, and the region has {scratch} in all"
     )]
     Scratch {
         /// The node's name.
         name: String,
-        /// Bytes it needs.
+        /// Bytes that the node needs.
         needed: usize,
         /// Bytes a thread has.
         each: usize,
@@ -102,15 +102,15 @@ pub enum PlanDefect {
         /// Bytes of the region.
         scratch: usize,
     },
-    /// A step runs on other threads than the plan has.
-    #[error("steps run on {found} threads, and the plan has {threads}")]
+    /// A step runs on a different number of threads than the plan has.
+    #[error("steps run on {found} threads, but the plan has {threads}")]
     Threads {
         /// Threads of the steps.
         found: usize,
         /// Threads of the plan.
         threads: usize,
     },
-    /// A node with state has no cache, or that of another.
+    /// A node with state has no cache, or another node's cache.
     #[error("step {step} (\"{name}\") does not use the cache of its node")]
     Cache {
         /// The step's number.
@@ -119,24 +119,24 @@ pub enum PlanDefect {
         name: String,
     },
     /// A cache is for keys of another shape, or for another window.
-    #[error("the cache of \"{name}\" is not for the keys that its node has")]
+    #[error("the cache of \"{name}\" does not fit the keys of its node")]
     Shape {
         /// The node's name.
         name: String,
     },
-    /// A cache has no room for what a step sees and writes.
-    #[error("the cache of \"{name}\" has room for {capacity} positions, and a step needs {needed}")]
+    /// A cache has too few positions for what a step sees and writes.
+    #[error("the cache of \"{name}\" has {capacity} positions, but a step needs {needed}")]
     Room {
         /// The node's name.
         name: String,
-        /// Positions there is room for.
+        /// Positions that the cache holds.
         capacity: usize,
         /// Positions that a step may see or write.
         needed: usize,
     },
-    /// A cache's table entries are not its own.
+    /// A cache's table entries belong to another cache.
     #[error(
-        "the cache of \"{name}\" takes entries {start}..{end} of a table of {pages}, of which those before {free} are taken"
+        "the cache of \"{name}\" takes entries {start}..{end} of a table of {pages}, but the entries before {free} are taken"
     )]
     Entries {
         /// The node's name.
@@ -145,21 +145,21 @@ pub enum PlanDefect {
         start: usize,
         /// One past its last entry.
         end: usize,
-        /// The end of the entries before.
+        /// The end of the entries of the caches before it.
         free: usize,
-        /// Entries of a table.
+        /// Entries of the table.
         pages: usize,
     },
-    /// A page that a layer's block does not fit, or whose size is not every page's.
+    /// A layer's block does not fit its page, or the page differs in size from the plan's pages.
     #[error(
-        "a block of the cache of \"{name}\" takes {needed} bytes, its pages have {bytes}, and the plan's {page}"
+        "a block of the cache of \"{name}\" takes {needed} bytes, its pages have {bytes}, and the plan's pages have {page}"
     )]
     Page {
         /// The node's name.
         name: String,
         /// Bytes from one page to the next, for this layer.
         bytes: usize,
-        /// Bytes of its blocks.
+        /// Bytes of the layer's blocks.
         needed: usize,
         /// Bytes of the plan's pages.
         page: usize,

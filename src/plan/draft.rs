@@ -25,12 +25,12 @@ pub(super) struct Scheduler<'a> {
 /// One kernel call before its operands have places.
 pub(super) struct Draft {
     pub node: NodeId,
-    /// Its number among the node's phases, from 0, and how many these are.
+    /// This call's number among the node's phases, from 0, and the number of phases.
     pub phase: (usize, usize),
     pub kernel: Box<dyn BoundKernel>,
     /// Operand values by slot of the kernel; `None` is absent.
     pub inputs: SmallVec<[Option<Value>; 8]>,
-    /// The op's slots that the kernel's slots stand for, and how each is read.
+    /// The op's slot that each of the kernel's slots stands for, and how the operand is read.
     pub reads: SmallVec<[Read; 8]>,
     pub outputs: bool,
     pub scratch: usize,

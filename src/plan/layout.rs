@@ -10,7 +10,8 @@ use crate::graph::{Graph, is_bidirectional, keeps_sequences_apart};
 use crate::kernels::kv_cache::{KEY_BLOCK, KvLayout};
 use crate::types::{ALIGNMENT, Dim, Type};
 
-/// Bytes between the scratch of two threads, so that they share no cache line, nor a pair that is fetched together.
+/// Bytes between the scratch of two threads, so that they share neither a cache line nor a pair of lines that is
+/// fetched together.
 const THREAD_ALIGNMENT: usize = 128;
 
 /// Why there is no plan.
@@ -83,7 +84,7 @@ impl ModelPlan {
             });
             pages = pages.checked_add(layout.blocks()).ok_or_else(too_large)?;
         }
-        // One size for all pages, so that each serves any layer.
+        // All pages have one size, so that each page can serve any layer.
         let floats = caches.iter().map(|cache| cache.layout.block_floats()).max();
         let floats = floats
             .unwrap_or(0)
@@ -117,8 +118,9 @@ impl ModelPlan {
     }
 }
 
-/// Positions that a cache keeps: all of the context, or where queries see a window what a step of `chunk` tokens sees
-/// and writes. So many that a whole block is still there when the step that writes its last row is done.
+/// Positions that a cache keeps: all of the context, or, where queries see a window, the positions that a step of
+/// `chunk` tokens sees and writes. Enough that a whole block still exists when the step that writes its last row is
+/// done.
 fn cache_positions(window: Option<usize>, options: &PlanOptions) -> usize {
     let seen = window.map(|window| {
         window
@@ -128,7 +130,7 @@ fn cache_positions(window: Option<usize>, options: &PlanOptions) -> usize {
     seen.map_or(options.context, |seen| seen.min(options.context))
 }
 
-/// The layout of a cache for keys of that type, [T, kv_heads, head_dim].
+/// The layout of a cache for `keys`, [T, kv_heads, head_dim].
 fn cache_layout(keys: &Type, window: Option<usize>, options: &PlanOptions) -> Option<KvLayout> {
     let [_, Dim::Fixed(kv_heads), Dim::Fixed(head_dim)] = keys.shape[..] else {
         return None;

@@ -1,10 +1,10 @@
 //! The plan: every decision about a run, made before it.
 //!
-//! What belongs here: the schedule (the order of steps, each a phase), alias classes (values that
-//! share one buffer), lifetimes in phases, the arena offset of every buffer, and the region of the key-value cache. All
-//! of it is arithmetic over a graph's shapes and needs no weights. A plan is verified when it is made, and nothing outside
-//! of this folder can change it. What does not: running anything, touching the memory that offsets speak of (`exec/`), and
-//! changing the graph (`rewrite/`, `transform/`).
+//! What belongs here: the schedule (the order of steps, each a phase), alias classes (values that share one buffer),
+//! lifetimes in phases, the arena offset of every buffer, and the region of the key-value cache. All of it is
+//! arithmetic over a graph's shapes and needs no weights. A plan is verified when it is made, and nothing outside this
+//! folder can change it. What does not belong here: running anything, touching the memory that the offsets refer to
+//! (`exec/`), and changing the graph (`rewrite/`, `transform/`).
 
 mod alias;
 mod alive;

@@ -1,4 +1,4 @@
-//! The plan as a whole: what others see of it.
+//! The plan as a whole: what other modules see of it.
 
 use super::options::PlanOptions;
 use super::regions::{BEGINNING_BYTES, Cache, EngineLists, FrameSizes, Regions, SessionLists};
@@ -29,12 +29,12 @@ impl ModelPlan {
         self.regions
     }
 
-    /// A cache for each node with state.
+    /// One cache for each node with state.
     pub fn caches(&self) -> &[Cache] {
         &self.caches
     }
 
-    /// The weights that the steps read, and how.
+    /// The weights that the steps read, and how the steps read them.
     pub fn weights(&self) -> &[WeightNeed] {
         &self.weights
     }
@@ -44,13 +44,13 @@ impl ModelPlan {
         self.bidirectional
     }
 
-    /// The most sequences of a step: of an encoder, as many as there are tokens in it; 1 where an op mixes the tokens of
-    /// several.
+    /// The most sequences of a step: for an encoder, the tokens of the step; 1 where an op mixes the tokens of several
+    /// sequences.
     pub fn sequences(&self) -> usize {
         self.sequences
     }
 
-    /// The most texts of an encoder's step; 1 of a model that reads token by token.
+    /// The most texts in a step of an encoder; 1 for a model that reads token by token.
     pub fn texts(&self) -> usize {
         match self.bidirectional {
             true => self.sequences,
@@ -63,7 +63,7 @@ impl ModelPlan {
         &self.options
     }
 
-    /// The lists of a session.
+    /// The lists that a session needs.
     pub fn session_lists(&self) -> SessionLists {
         SessionLists {
             tokens: self.options.context.max(self.options.chunk),
@@ -74,7 +74,7 @@ impl ModelPlan {
         }
     }
 
-    /// The lists of an engine.
+    /// The lists that an engine needs.
     pub fn engine_lists(&self) -> EngineLists {
         let number = size_of::<u32>();
         let tokens = self.options.context.saturating_mul(number);
@@ -85,14 +85,14 @@ impl ModelPlan {
         }
     }
 
-    /// Elements of a row of the first output, which of a language model are its logits; 0 where there is none.
+    /// Elements of a row of the first output (a language model's logits); 0 where the graph has no output.
     pub fn logits_width(&self) -> usize {
         let output = self.step.outputs.first();
         let width = output.and_then(|slot| slot.ty.width());
         width.map_or(0, |width| width.resolve(StepSize::ONE))
     }
 
-    /// Whether every step gives something for each of its tokens, and not for the wanted ones alone.
+    /// Whether every step computes outputs for each of its tokens, not only for the wanted ones.
     pub fn gives_all_rows(&self) -> bool {
         let mut outputs = self.step.outputs.iter();
         self.options.rows.is_none() || outputs.any(|slot| slot.ty.shape.contains(&Dim::Tokens))

@@ -6,13 +6,13 @@ use crate::types::StepSize;
 /// What a plan depends on besides the graph.
 #[derive(Clone, Debug)]
 pub struct PlanOptions {
-    /// Positions the caches hold.
+    /// Positions that the caches hold.
     pub context: usize,
     /// The most tokens of a prompt step. More than the context only where a step reads several texts.
     pub chunk: usize,
-    /// The most sequences of a step, where an engine runs several of a model that reads token by token.
+    /// The most sequences of a step, where an engine runs several sequences of a model that reads token by token.
     pub sequences: usize,
-    /// The most rows whose outputs are wanted of a step; with `None`, every row is wanted.
+    /// The most rows of a step whose outputs are wanted; `None` if every row is wanted.
     pub rows: Option<usize>,
     /// Threads that run a step.
     pub threads: usize,
@@ -24,12 +24,12 @@ pub struct PlanOptions {
     pub in_place: bool,
     /// Whether values that do not live at the same time may share bytes.
     pub reuse_buffers: bool,
-    /// The most bytes of the cache of prompts' beginnings that all sessions share; 0 for none.
+    /// The most bytes of the prefix cache that all sessions share; 0 for no cache.
     pub prefix_cache: usize,
 }
 
 impl PlanOptions {
-    /// The largest step: it wants no more rows than it has tokens.
+    /// The largest step: it never wants more rows than it has tokens.
     pub(super) fn largest(&self) -> StepSize {
         let tokens = self.chunk.max(1);
         StepSize {

@@ -22,7 +22,7 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// The last phase of its life.
+    /// The last phase of the buffer's life.
     fn end(&self) -> usize {
         self.last.max(self.first)
     }
@@ -30,8 +30,8 @@ impl Buffer {
 
 /// Where each buffer lies.
 ///
-/// Where the buffers together pass `usize::MAX`, `bytes` is `usize::MAX`, which no arena can hold, and the offsets mean
-/// nothing.
+/// If the buffers together exceed `usize::MAX`, then `bytes` is `usize::MAX`, which no arena can hold, and the offsets
+/// are meaningless.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
     /// Offset in bytes of each buffer, a multiple of the alignment, in the order the buffers were given.
@@ -95,7 +95,7 @@ pub enum Overlap {
         /// The placement's size in bytes.
         end: usize,
     },
-    /// The placement is for another number of buffers.
+    /// The placement is for a different number of buffers.
     #[error("the placement has {found} offsets for {expected} buffers")]
     Count {
         /// Number of buffers.
@@ -105,8 +105,8 @@ pub enum Overlap {
     },
 }
 
-/// Work allowed for one placement, in pairs of a buffer and one that has its place already. Each is counted though only
-/// those that live together are looked at, so that a plan of thousands of buffers tries few orders.
+/// Work allowed for one placement, in pairs of a buffer and an already placed buffer. Each pair is counted, though only
+/// buffers that live together are compared, so that a plan of thousands of buffers tries few orders.
 const WORK: usize = 24_000_000;
 
 /// Give every buffer an offset, a multiple of `alignment` bytes, such that no two that live in the same phase overlap.
@@ -126,7 +126,7 @@ pub fn place(buffers: &[Buffer], alignment: usize) -> Placement {
         .fold(0, |sum: usize, buffer| sum.saturating_add(buffer.bytes));
 
     if unshared > usize::MAX - alignment {
-        // Offsets might not be numbers any more.
+        // The offsets may have overflowed.
         return Placement {
             offsets: vec![0; buffers.len()],
             bytes: usize::MAX,
@@ -146,7 +146,7 @@ pub fn place(buffers: &[Buffer], alignment: usize) -> Placement {
     }
 }
 
-/// Check that `placement` keeps apart all `buffers` that live in the same phase, aligns each, and covers all.
+/// Check that `placement` keeps all `buffers` that live in the same phase apart, aligns each, and covers all.
 pub fn verify(buffers: &[Buffer], placement: &Placement, alignment: usize) -> Result<(), Overlap> {
     let (expected, found) = (buffers.len(), placement.offsets.len());
     if expected != found {
@@ -172,7 +172,8 @@ pub fn verify(buffers: &[Buffer], placement: &Placement, alignment: usize) -> Re
             });
         }
     }
-    // Phase by phase: those that begin to live, against those that live, which share no byte and so lie in order.
+    // Phase by phase: compare the buffers that begin to live with those that live already, which share no byte and so
+    // are ordered.
     let mut beginnings: Vec<usize> = (0..expected).filter(|&i| buffers[i].bytes > 0).collect();
     let mut ends = beginnings.clone();
     beginnings.sort_by_key(|&i| (buffers[i].first, i));
@@ -199,7 +200,7 @@ pub fn verify(buffers: &[Buffer], placement: &Placement, alignment: usize) -> Re
     Ok(())
 }
 
-/// What [`verify`] says of two buffers.
+/// What [`verify`] reports about two buffers.
 fn shared(buffers: &[Buffer], placement: &Placement, a: usize, b: usize) -> Overlap {
     let (a_start, b_start) = (placement.offsets[a], placement.offsets[b]);
     Overlap::Shared {
@@ -214,7 +215,7 @@ fn shared(buffers: &[Buffer], placement: &Placement, a: usize, b: usize) -> Over
     }
 }
 
-/// `bytes` rounded up to a multiple of `alignment`, or the largest multiple there is.
+/// `bytes` rounded up to a multiple of `alignment`, or the largest multiple that fits in a usize.
 pub(super) fn round_up(bytes: usize, alignment: usize) -> usize {
     bytes
         .checked_next_multiple_of(alignment)
@@ -281,8 +282,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Place the buffers in `order`, each at the lowest offset that is free during its whole life. Stops at the first
-    /// that would end past `limit` and returns its place in the order.
+    /// Place the buffers in `order`, each at the lowest offset that is free during its whole life. Stop at the first
+    /// buffer that would end past `limit`, and return its place in the order.
     fn attempt(&mut self, order: &[usize], limit: usize) -> Result<usize, usize> {
         self.placed.clear();
         let mut bytes = 0;
@@ -331,7 +332,7 @@ impl<'a> Search<'a> {
         self.best_order.extend_from_slice(order);
     }
 
-    /// True once nothing smaller can be found, or the work allowed is done and there is a placement.
+    /// True once nothing smaller can be found, or the allowed work is done and a placement exists.
     fn is_done(&self) -> bool {
         self.best_bytes == self.lower_bound || (self.work == 0 && !self.best_order.is_empty())
     }
@@ -343,7 +344,7 @@ impl<'a> Search<'a> {
             .collect()
     }
 
-    /// Largest first; largest size × lifetime first; first use first.
+    /// Three orders: largest first; largest size × lifetime first; first use first.
     fn greedy_orders(&mut self) {
         let buffers = self.buffers;
         let life = |i: usize| buffers[i].last - buffers[i].first;
@@ -359,8 +360,8 @@ impl<'a> Search<'a> {
         self.consider(&order);
     }
 
-    /// Valleys filled with the longest lives, those through the fullest phase before all others; then without that
-    /// preference.
+    /// Fill valleys, the longest lives first: once with the buffers of the fullest phase before all others, once
+    /// without that preference.
     fn valley_orders(&mut self) {
         let life = |buffer: &Buffer| (buffer.last - buffer.first, buffer.bytes);
         let peak = self.peak;
@@ -375,8 +376,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Aim at a target between the lower bound and the best so far; whichever buffer does not fit below the target moves
-    /// to the front of the order or to a random earlier place. Targets that are missed make way for easier ones.
+    /// Aim at a target between the lower bound and the best so far. The buffer that does not fit below the target moves
+    /// to the front of the order or to a random earlier place. A target that is missed is replaced by an easier one.
     fn improve(&mut self) {
         let mut random = 0x9E37_79B9_7F4A_7C15u64;
         let mut below = move |bound: usize| {
@@ -388,7 +389,7 @@ impl<'a> Search<'a> {
         let mut order = Vec::with_capacity(self.best_order.len());
         let mut misses = 0u32;
         while !self.is_done() {
-            // Gaps are multiples of the alignment, so that every step down is at least one alignment.
+            // Gaps are multiples of the alignment, so every step down is at least one alignment.
             let gap = self.best_bytes - self.lower_bound;
             let step = gap.checked_shr(misses).unwrap_or(0) / self.alignment * self.alignment;
             let target = self.best_bytes - step.max(self.alignment);
@@ -425,8 +426,8 @@ struct Level {
 }
 
 impl Search<'_> {
-    /// An order that fills valleys: always at the lowest level there is, with the buffer of the greatest `worth` among
-    /// those that live within that level's phases. A level too narrow for any rises to its lower neighbour.
+    /// An order that fills valleys: always at the lowest level, take the buffer of the greatest `worth` among the
+    /// buffers that live within that level's phases. A level too narrow for any buffer rises to its lower neighbour.
     fn valley_order<K: Ord>(&mut self, worth: impl Fn(&Buffer) -> K) -> Vec<usize> {
         let buffers = self.buffers;
         let mut waiting = self.nonempty();

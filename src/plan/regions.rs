@@ -1,5 +1,5 @@
-//! The regions of the arena, what lies in that of the caches, and what a session has besides. Nothing outside of this
-//! folder can make or change one.
+//! The regions of the arena, what lies in the region of the caches, and the lists that a session has besides. Nothing
+//! outside this folder can make or change one.
 
 use super::step::StepPlan;
 use crate::graph::{Name, NodeId};
@@ -21,15 +21,15 @@ impl Cache {
         &self.name
     }
 
-    /// How keys and values lie.
+    /// How keys and values are laid out.
     #[inline]
     pub fn layout(&self) -> KvLayout {
         self.layout
     }
 
-    /// How many keys a query sees, its own included; `None` where it sees all, and where all are handed out. With a window
-    /// the layout may have room for less than the context: positions then take the place of those that no query sees any
-    /// more.
+    /// How many keys a query sees, its own included; `None` where it sees all, and where the op outputs all keys. With a
+    /// window the layout may have space for less than the context: new positions then replace positions that no query
+    /// sees any more.
     pub fn window(&self) -> Option<usize> {
         self.window
     }
@@ -40,12 +40,13 @@ impl Cache {
         before.map_or(0, |before| position.saturating_sub(before))
     }
 
-    /// The first position whose row is still there once `end` positions were written.
+    /// The first position whose row still exists once `end` positions were written.
     pub fn first_held(&self, end: usize) -> usize {
         end.saturating_sub(self.layout.capacity())
     }
 
-    /// The table entries that positions from `first` to before `end` stand in, no more than there are.
+    /// The table entries of the positions from `first` up to, but not including, `end`; never more entries than the
+    /// table has.
     pub fn entries(&self, first: usize, end: usize) -> impl Iterator<Item = usize> + use<> {
         let layout = self.layout;
         let blocks = first / KEY_BLOCK..end.div_ceil(KEY_BLOCK);
@@ -105,8 +106,8 @@ impl Regions {
     }
 }
 
-/// Room for the operands of the steps that have more than [`FEW_INPUTS`](super::FEW_INPUTS) or
-/// [`FEW_OUTPUTS`](super::FEW_OUTPUTS); nothing where none has.
+/// Lists for the operands of steps that have more than [`FEW_INPUTS`](super::FEW_INPUTS) inputs or
+/// [`FEW_OUTPUTS`](super::FEW_OUTPUTS) outputs; empty where no step has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FrameSizes {
     pub(super) threads: usize,
@@ -126,22 +127,22 @@ impl FrameSizes {
         frames
     }
 
-    /// Threads that have one.
+    /// Threads that have such lists.
     pub fn threads(&self) -> usize {
         self.threads
     }
 
-    /// Inputs that one has room for.
+    /// Inputs that a list can hold.
     pub fn inputs(&self) -> usize {
         self.inputs
     }
 
-    /// Outputs that one has room for.
+    /// Outputs that a list can hold.
     pub fn outputs(&self) -> usize {
         self.outputs
     }
 
-    /// Bytes of all of them.
+    /// Bytes of all lists.
     pub fn bytes(&self) -> usize {
         let inputs = self.inputs.saturating_mul(size_of::<Operand<'_>>());
         let outputs = self.outputs.saturating_mul(size_of::<View<'_>>());
@@ -149,8 +150,8 @@ impl FrameSizes {
     }
 }
 
-/// Bytes that an engine keeps of a block of tokens which sequences may share as a beginning: its tokens, and its place in
-/// the index.
+/// Bytes that an engine keeps for a block of tokens which sequences may share as a prefix: the tokens, and the block's
+/// entry in the index.
 pub const BEGINNING_BYTES: usize = 304;
 
 /// Bytes of the lists that an engine keeps besides its arena.
@@ -158,11 +159,13 @@ pub const BEGINNING_BYTES: usize = 304;
 pub struct EngineLists {
     /// For each sequence: its tokens, its table of pages, and its place in a step.
     pub sequence: usize,
-    /// For each page: how many read it, its place among the free ones and in a beginning, and its share of the beginning.
+    /// For each page: the number of its readers, its entries in the list of free pages and in a prefix, and its share
+    /// of the prefix's bytes.
     pub page: usize,
 }
 
-/// The lists that a session has besides its arena, as long as they ever get: they are taken whole with the session.
+/// The lists that a session has besides its arena, at their greatest lengths: they are allocated whole with the
+/// session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionLists {
     pub(super) tokens: usize,
@@ -173,7 +176,7 @@ pub struct SessionLists {
 }
 
 impl SessionLists {
-    /// Token ids, u32: as many as the context or a step has room for.
+    /// Token ids, u32: enough for the context and for a step.
     pub fn tokens(&self) -> usize {
         self.tokens
     }
@@ -183,12 +186,13 @@ impl SessionLists {
         self.sequences
     }
 
-    /// Pages: for each, u32, its entry in the table, its count of readers, and its place among the free ones.
+    /// Pages. Each has three u32: its entry in the table, its count of readers, and its entry in the list of free
+    /// pages.
     pub fn pages(&self) -> usize {
         self.pages
     }
 
-    /// For each cache the first position whose row is there, usize.
+    /// The first position whose row exists, usize, for each cache.
     pub fn held(&self) -> usize {
         self.held
     }
@@ -198,7 +202,7 @@ impl SessionLists {
         self.frames
     }
 
-    /// Bytes of all of them.
+    /// Bytes of all lists.
     pub fn bytes(&self) -> usize {
         let tokens = self.tokens.saturating_mul(size_of::<u32>());
         let sequences = self.sequences.saturating_mul(size_of::<Sequence>());

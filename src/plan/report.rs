@@ -13,11 +13,11 @@ use crate::kernels::quantized::QuantizedMatrix;
 use crate::ops::WeightForm;
 use crate::types::StepSize;
 
-/// Every byte of a plan.
+/// All memory of a plan, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MemoryReport {
-    /// Positions the caches hold.
+    /// Positions that the caches hold.
     pub context: usize,
     /// The most tokens of a prompt step.
     pub chunk: usize,
@@ -47,26 +47,26 @@ pub struct MemoryReport {
     pub caches: usize,
     /// Bytes of a page: the keys and values of 64 positions of one layer.
     pub page: usize,
-    /// Bytes that an engine keeps of each page besides.
+    /// Bytes that an engine needs for each page besides the page itself.
     pub page_lists: usize,
     /// Pages of a sequence that fills the context.
     pub sequence_pages: usize,
     /// Bytes of an engine's lists for each sequence.
     pub sequence_lists: usize,
-    /// Layers that keep the rows their windows see, and not the whole context's.
+    /// Layers that keep only the rows their windows see, not those of the whole context.
     pub windowed_layers: usize,
-    /// What keys and values would take if those layers kept all rows.
+    /// Bytes that keys and values would take if those layers kept all rows.
     pub kv_cache_without_windows: usize,
     /// Bytes of the arena: activations, scratch and caches.
     pub arena: usize,
     /// Bytes of a session's lists beside the arena: its tokens, where texts begin, and which rows its caches hold.
     pub session_lists: usize,
-    /// The most bytes of the cache of prompts' beginnings, which all sessions share.
+    /// The most bytes of the prefix cache, which all sessions share.
     pub prefix_cache: usize,
-    /// About how many bytes the tokenizer takes: an estimate, as its tables are made by another library.
+    /// An estimate of the tokenizer's bytes: its tables are made by another library.
     pub tokenizer_estimate: usize,
-    /// Bytes of all that the model and one session take in memory: weights as they are read, tables, arena, lists, prefix
-    /// cache and tokenizer. The program itself is not counted.
+    /// Bytes of everything that the model and one session keep in memory: weights as they are read, tables, arena,
+    /// lists, prefix cache and tokenizer. The program itself is not counted.
     pub total: usize,
 }
 
@@ -84,9 +84,9 @@ pub struct StepReport {
     pub steps: usize,
     /// Bytes used.
     pub bytes: usize,
-    /// The most bytes that live at once: no plan needs fewer.
+    /// The most bytes that live at once: no plan needs less.
     pub lower_bound: usize,
-    /// What buffers of their own for all values would need.
+    /// Bytes that would be needed if each value had a buffer of its own.
     pub without_reuse: usize,
 }
 
@@ -114,7 +114,7 @@ impl StepReport {
 }
 
 impl MemoryReport {
-    /// The bytes of `plan`, for a model whose tensors in use take `weights` bytes in their file.
+    /// The memory of `plan`, for a model whose tensors in use take `weights` bytes in their file.
     pub fn new(plan: &ModelPlan, weights: usize) -> Self {
         let sum = |forms: &[WeightForm]| {
             let weights = plan.weights.iter();
@@ -163,7 +163,7 @@ impl MemoryReport {
         report.with_tokenizer(0)
     }
 
-    /// The same with a tokenizer that takes about so many bytes.
+    /// The same report with a tokenizer that takes about `tokenizer_estimate` bytes.
     #[must_use]
     pub fn with_tokenizer(self, tokenizer_estimate: usize) -> Self {
         let parts = [

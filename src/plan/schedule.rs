@@ -1,7 +1,7 @@
 //! The schedule: a graph as a flat list of steps, each with its kernel and its operands.
 //!
-//! Every step is one phase: threads do its pieces together, and the next begins when all are done. An op with several
-//! kernels gives several steps.
+//! Every step is one phase: threads do its pieces together, and the next step begins when all are done. An op with
+//! several kernels becomes several steps.
 
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -33,7 +33,7 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// The kernel calls of steps of up to that size.
+    /// The kernel calls of steps of up to `size`.
     pub fn drafts(&self, size: StepSize, options: &PlanOptions) -> Result<Vec<Draft>, String> {
         let mut drafts = Vec::new();
         for &id in self.order.iter() {
@@ -115,7 +115,7 @@ impl<'a> Scheduler<'a> {
         Ok(())
     }
 
-    /// Fail where a value has elements of a type that neither steps nor weights have.
+    /// Fail where a value has elements of a type that neither steps nor weights support.
     fn check_types(&self) -> Result<(), String> {
         for &id in self.order.iter() {
             let node = self.graph.node(id);
@@ -143,7 +143,7 @@ impl<'a> Scheduler<'a> {
         Ok(())
     }
 
-    /// The place among the weights of an operand that is read in that form.
+    /// The entry in the list of weights for an operand that is read in the form `form`.
     fn weight(&mut self, value: Value, form: WeightForm) -> usize {
         let ty = self.graph.ty(value).clone();
         let next = self.weights.len();

@@ -1,4 +1,4 @@
-//! Steps, and where their operands lie. Nothing outside of this folder can make or change one.
+//! Steps, and where their operands lie. Nothing outside this folder can make or change one.
 
 use smallvec::SmallVec;
 
@@ -8,7 +8,7 @@ use crate::kernels::call::BoundKernel;
 use crate::ops::WeightForm;
 use crate::types::{DType, Dim, StepSize, Type};
 
-/// Inputs of a step that a thread has room for without a list of its own: more than nearly all ops have.
+/// Inputs of a step that a thread can hold without a separate list: more than nearly all ops have.
 pub const FEW_INPUTS: usize = 16;
 /// Outputs of a step, likewise.
 pub const FEW_OUTPUTS: usize = 8;
@@ -31,7 +31,7 @@ impl Slot {
         &self.ty
     }
 
-    /// Its shape in a step of that size.
+    /// The slot's shape in a step of the size `size`.
     #[inline]
     pub fn shape(&self, size: StepSize) -> SmallVec<[usize; 4]> {
         self.ty
@@ -41,12 +41,12 @@ impl Slot {
             .collect()
     }
 
-    /// Whether it holds whole numbers.
+    /// Whether the slot holds whole numbers.
     pub fn is_int(&self) -> bool {
         self.ty.dtype == DType::I32
     }
 
-    /// Whether it holds int8 blocks.
+    /// Whether the slot holds int8 blocks.
     pub fn is_int8(&self) -> bool {
         self.ty.dtype == DType::Int8
     }
@@ -55,7 +55,7 @@ impl Slot {
 /// Where an operand of a step comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StepInput {
-    /// An optional operand that is not there.
+    /// An optional operand that is absent.
     Absent,
     /// The activations region.
     Arena(Slot),
@@ -72,23 +72,23 @@ pub struct WeightNeed {
 }
 
 impl WeightNeed {
-    /// The value of the graph: a weight, a literal, or an expression of those.
+    /// The graph's value: a weight, a literal, or an expression of those.
     pub fn value(&self) -> Value {
         self.value
     }
 
-    /// How it is read.
+    /// How the weight is read.
     pub fn form(&self) -> WeightForm {
         self.form
     }
 
-    /// Its type.
+    /// The weight's type.
     pub fn ty(&self) -> &Type {
         &self.ty
     }
 
-    /// Whether its bytes are those of another need: rows of a table are read from the panels of blocks, where there are
-    /// such of the same value.
+    /// Whether the bytes belong to another entry: rows of a table are read from the panels of blocks where the same
+    /// value has such panels.
     pub fn is_shared(&self, needs: &[WeightNeed]) -> bool {
         let same = |need: &&WeightNeed| need.value == self.value;
         let mut others = needs.iter().filter(same);
@@ -100,11 +100,11 @@ impl WeightNeed {
 pub struct Step {
     pub(super) node: NodeId,
     pub(super) name: Name,
-    /// Its number among the node's phases, from 0, and how many these are.
+    /// This step's number among the node's phases, from 0, and the number of phases.
     pub(super) phase: (usize, usize),
     pub(super) kernel: Box<dyn BoundKernel>,
     pub(super) inputs: SmallVec<[StepInput; 6]>,
-    /// For each input the node's operand that it is.
+    /// The node's operand that each input is.
     pub(super) operands: SmallVec<[usize; 6]>,
     pub(super) outputs: SmallVec<[Slot; 2]>,
     pub(super) scratch: usize,
@@ -130,7 +130,7 @@ impl Step {
         &self.outputs
     }
 
-    /// Whether its operands have no room in a thread's usual frame.
+    /// Whether the operands do not fit in a thread's usual frame.
     #[inline]
     pub fn has_many_operands(&self) -> bool {
         self.inputs.len() > FEW_INPUTS || self.outputs.len() > FEW_OUTPUTS
@@ -162,7 +162,7 @@ pub struct StepPlan {
     pub(super) wanted: Option<Slot>,
     pub(super) outputs: Vec<Slot>,
     pub(super) buffers: Vec<Buffer>,
-    /// Which buffer each value lies in.
+    /// The buffer that each value lies in.
     pub(super) buffer_of: ByValue<usize>,
     pub(super) placement: Placement,
     pub(super) unshared: usize,
@@ -174,8 +174,8 @@ impl StepPlan {
         self.size.tokens
     }
 
-    /// The fewest and the most rows that a step of `tokens` tokens can want: all where the graph does not ask which are
-    /// wanted.
+    /// The fewest and the most rows that a step of `tokens` tokens can want: always all rows where the graph has no
+    /// input for the wanted rows.
     pub fn wanted_rows(&self, tokens: usize) -> (usize, usize) {
         match self.wanted {
             Some(_) => (0, self.size.rows),
@@ -196,23 +196,23 @@ impl StepPlan {
         &self.steps
     }
 
-    /// Where the token ids are to be written before a step.
+    /// Where the token ids must be written before a step.
     pub fn token_ids(&self) -> Option<&Slot> {
         self.token_ids.as_ref()
     }
 
-    /// Where the positions are to be written before a step.
+    /// Where the positions must be written before a step.
     pub fn positions(&self) -> Option<&Slot> {
         self.positions.as_ref()
     }
 
-    /// Where the numbers of the tokens whose outputs are wanted are to be written before a step, each below the step's
-    /// tokens; `None` where all outputs are computed.
+    /// Where the numbers of the tokens whose outputs are wanted must be written before a step, each less than the
+    /// step's number of tokens; `None` where all outputs are computed.
     pub fn wanted(&self) -> Option<&Slot> {
         self.wanted.as_ref()
     }
 
-    /// Where the graph's outputs stand after a step.
+    /// Where the graph's outputs lie after a step.
     pub fn outputs(&self) -> &[Slot] {
         &self.outputs
     }
@@ -227,7 +227,7 @@ impl StepPlan {
         &self.placement
     }
 
-    /// Bytes that buffers of their own for all values would take, views not counted.
+    /// Bytes that would be needed if each value had a buffer of its own; views are not counted.
     pub fn unshared(&self) -> usize {
         self.unshared
     }

@@ -1,7 +1,8 @@
-//! The plan's verifier: every step reads the values that the graph says, and everything lies where the plan has room.
+//! The plan's verifier: every step reads the values that the graph names, and everything lies where the plan has space
+//! for it.
 //!
-//! It believes nothing that the planner found out about lives and buffers: it follows the graph's values through the steps
-//! (`values`), and the records must agree with what it finds.
+//! The verifier does not trust what the planner found out about lives and buffers: it follows the graph's values
+//! through the steps (`values`), and the planner's records must agree with what it finds.
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,7 @@ pub(super) fn verify(graph: &Graph, plan: &ModelPlan) -> Result<(), PlanDefect> 
     verify_caches(graph, plan)
 }
 
-/// Each thread has scratch of its own, as much as any step needs.
+/// Each thread has scratch of its own, as large as any step needs.
 fn verify_scratch(plan: &ModelPlan, steps: &StepPlan) -> Result<(), PlanDefect> {
     let (threads, found) = (plan.options.threads, steps.threads);
     if found == 0 || found > threads {
@@ -48,8 +49,8 @@ fn verify_scratch(plan: &ModelPlan, steps: &StepPlan) -> Result<(), PlanDefect> 
     Ok(())
 }
 
-/// The table entries of caches follow each other, pages are large enough, and each cache has room for what one step
-/// sees and writes.
+/// The table entries of the caches follow each other, pages are large enough, and each cache has space for everything
+/// that one step sees and writes.
 fn verify_caches(graph: &Graph, plan: &ModelPlan) -> Result<(), PlanDefect> {
     let (context, tokens) = (plan.options.context, plan.step.size.tokens.max(1));
     let Regions { pages, page, .. } = plan.regions;

@@ -1,7 +1,8 @@
-//! Turns rules as they are written into rules that can be applied, or lists everything that is wrong with them.
+//! Turns rules as written into rules that can be applied, or lists everything that is wrong with them.
 //!
 //! A rule that passes shrinks the graph, drops nothing silently, and names nothing that doesn't exist. `pattern` and
-//! `emission` resolve the names of a rule's two sides; this file checks what only the whole rule, or the whole file, shows.
+//! `emission` resolve the names on a rule's two sides; this file checks what only shows in the whole rule, or the whole
+//! file.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -21,14 +22,17 @@ pub fn load(file: &str, text: &str) -> Result<Vec<Rule>, Problems> {
     for raw in &raw {
         let mut checker = Checker::new(&raw.name);
         if let Some(line) = names.insert(raw.name.clone(), raw.position.line) {
-            checker.problem(raw.position, format!("line {line} has a rule of that name"));
+            checker.problem(
+                raw.position,
+                format!("line {line} already has a rule of this name"),
+            );
         }
         let rule = checker.rule(raw);
         if let Some(rule) = &rule
             && let Some(earlier) = rules.iter().find(|earlier| shadows(earlier, rule))
         {
             let message = format!(
-                "never fires: \"{}\", in line {}, fires wherever this would",
+                "never fires: \"{}\", in line {}, fires wherever this rule would",
                 earlier.name, earlier.position.line
             );
             checker.problem(raw.position, message);
@@ -123,7 +127,7 @@ impl<'a> Checker<'a> {
         self.problems.is_empty().then_some(rule)
     }
 
-    /// Checks what only the whole rule shows.
+    /// Checks what only shows in the whole rule.
     fn whole(&mut self, raw: &RawRule, rule: &Rule) {
         for (node, written) in rule.pattern.iter().zip(&raw.pattern) {
             let used = |id: &ValueId| self.read_inside.contains(id) || rule.replaces(*id);
@@ -152,7 +156,7 @@ impl<'a> Checker<'a> {
                     let name = written.outputs.iter().find(|(name, _)| !name.is_empty());
                     let name = name.map_or(node.op.name, |(name, _)| name.as_str());
                     let message = format!(
-                        "attribute '{}' of '{name}' is neither constrained nor used, so that the rule would drop it",
+                        "attribute '{}' of '{name}' is neither constrained nor used, so the rule would drop it",
                         attribute.name
                     );
                     self.problem(written.position, message);
@@ -201,8 +205,9 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// The order in which the matcher visits the nodes: the anchor, then whatever a known value leads to, givers first, since a
-/// value has one giver and may have many readers. Nodes that no value connects to the anchor are left out.
+/// The order in which the matcher visits the nodes: the anchor, then whatever a known value leads to. Producers come
+/// before readers, since a value has one producer and may have many readers. Nodes that no value connects to the anchor
+/// are left out.
 fn plan(pattern: &[PatternNode], values: &[RuleValue]) -> Vec<(usize, Reach)> {
     let mut plan: Vec<(usize, Reach)> = Vec::with_capacity(pattern.len());
     let mut known: BTreeSet<ValueId> = BTreeSet::new();

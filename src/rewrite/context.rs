@@ -1,4 +1,4 @@
-//! A match together with its graph: what guards and emitted attributes ask about.
+//! A match together with its graph: what guards and emitted attributes read.
 
 use smallvec::SmallVec;
 
@@ -110,7 +110,7 @@ pub fn attribute_number(attribute: &Attribute) -> Number {
     }
 }
 
-/// The value of an expression as an attribute, or what it is instead.
+/// The value of an expression as an attribute, or a description of what it is instead.
 pub fn number_attribute(value: &Number) -> Result<Attribute, String> {
     Ok(match value {
         Number::Null => Attribute::Absent,

@@ -93,7 +93,7 @@ struct Driver<'g, 'r> {
     dead: Vec<bool>,
     /// The order of the nodes when the round began.
     order: Order,
-    /// The order of the nodes that are not dead, once something asks for it.
+    /// The order of the nodes that are not dead, once it was needed.
     ranks: OnceCell<TopologicalOrder>,
     budget: usize,
     fired: usize,
@@ -250,7 +250,7 @@ impl Driver<'_, '_> {
                     if self.ranks().reaches(graph, user, node, &others) {
                         let inside = quoted(graph.node(node).name());
                         return Err(format!(
-                            "{} is read by {}, on which {inside} depends, so that one op for both would be a cycle",
+                            "{} is read by {}, on which {inside} depends, so one op for both would form a cycle",
                             name(),
                             reader()
                         ));
@@ -268,7 +268,7 @@ impl Driver<'_, '_> {
         found: &Match,
         emission: Emission,
     ) -> Result<SmallVec<[NodeId; 2]>, GraphError> {
-        // The ranks follow each change from the first on.
+        // The ranks follow every change from the first one on.
         self.ranks();
         let anchor = found.nodes.last().copied().flatten();
         let bound = |id: ValueId| match found.values.get(id) {
@@ -292,7 +292,7 @@ impl Driver<'_, '_> {
                     EmitInput::Absent => None,
                 });
             }
-            // Absent operands at the end occupy no slot, as in graph files.
+            // Absent operands at the end have no slot, as in graph files.
             inputs.truncate(
                 inputs
                     .iter()
@@ -374,7 +374,8 @@ impl Driver<'_, '_> {
     }
 }
 
-/// Compute the emitted ops, and check that they accept the operands and that their outputs have the types that are replaced.
+/// Compute the emitted ops, and check that they accept the operands and that their outputs have the types of the values
+/// they replace.
 fn prepare(context: &Context<'_>) -> Result<Emission, String> {
     let (graph, rule) = (context.graph, context.rule);
     let mut ops = SmallVec::new();

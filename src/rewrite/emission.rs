@@ -124,7 +124,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The value of that name; notes a problem if there is none.
+    /// The value called `name`; notes a problem if there is none.
     fn bound(&mut self, name: &str, position: Position) -> Option<ValueId> {
         let found = self.find(name);
         if found.is_none() {
@@ -138,7 +138,7 @@ impl Checker<'_> {
         found
     }
 
-    /// The matched value that an emitted output of that name replaces.
+    /// The matched value that an emitted output called `name` replaces.
     fn target(&mut self, name: &str, position: Position) -> Option<ValueId> {
         self.check_name(name, position);
         let id = self.find(name)?;
@@ -298,7 +298,7 @@ fn reads_match(formula: &RawFormula) -> bool {
     references.iter().any(|reference| reference.name != NONE)
 }
 
-/// A guard as it is written.
+/// A guard as written.
 fn written(raw: &RawGuard) -> String {
     let arguments = raw.arguments.iter().map(|argument| match argument {
         RawArgument::Text(text, _) => format!("\"{text}\""),

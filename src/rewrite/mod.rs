@@ -2,8 +2,8 @@
 //!
 //! What belongs here: the rule language (parsing, checking, guards), the matcher, the driver that applies the rules of
 //! a pass until none fires, the pipeline that runs passes in order, and the report of what fired and what nearly fired.
-//! What does not belong: the rules themselves (`passes/`), passes that compute on data or on the whole graph (`transform/`),
-//! and what an op means (`ops/`).
+//! What does not belong here: the rules themselves (`passes/`), passes that compute on data or on the whole graph
+//! (`transform/`), and what an op means (`ops/`).
 
 mod check;
 mod context;

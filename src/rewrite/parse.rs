@@ -1,4 +1,4 @@
-//! Parses the text of a rule file into rules as they are written. `check` resolves their names.
+//! Parses the text of a rule file into rules as written. `check` resolves their names.
 //!
 //! ```text
 //! [Rule(name: "…", match: [node, …], guard: [Guard(…), …], emit: [node, …], bits: Same), …]
@@ -14,7 +14,7 @@ use crate::language::node::{InputForm, OpForm, TreeReader};
 use crate::language::value::Value as Number;
 use crate::types::Bits;
 
-/// A rule as it is written.
+/// A rule as written.
 pub struct RawRule {
     pub position: Position,
     pub name: String,
@@ -46,14 +46,14 @@ pub enum RawTerm {
     Formula(RawFormula),
 }
 
-/// An expression with its place.
+/// An expression with its position.
 pub struct RawFormula {
     pub expression: Expression,
     pub text: String,
     pub position: Position,
 }
 
-/// An operand with its place.
+/// An operand with its position.
 pub struct RawOperand {
     pub position: Position,
     pub kind: RawOperandKind,
@@ -110,7 +110,7 @@ impl TreeReader for RuleReader {
 }
 
 impl RuleReader {
-    /// The fields that `known` lists of a form whose name the caller has checked.
+    /// The fields of a form that `known` lists. The caller has checked the form's name.
     pub fn named_fields<'t, const N: usize>(
         &mut self,
         form: &'t Form<'t>,
@@ -118,7 +118,7 @@ impl RuleReader {
     ) -> [Option<&'t Tree<'t>>; N] {
         if let Some(first) = form.arguments.first() {
             let known = known.join(", ");
-            self.problem(first.position, format!("values here have names: {known}"));
+            self.problem(first.position, format!("values here need names: {known}"));
         }
         self.fields(form, known)
     }
@@ -189,7 +189,7 @@ impl RuleReader {
         if let Some(argument) = arguments.first() {
             self.problem(
                 argument.position,
-                format!("attributes of {name} have names here"),
+                format!("attributes of {name} need names here"),
             );
         }
         let attributes = attributes.iter().filter_map(|field| {
@@ -275,7 +275,7 @@ impl RuleReader {
             _ => (None, [].as_slice()),
         };
         let Some(name) = name else {
-            self.expected("a guard, as SameShape(\"a\", \"b\")", tree);
+            self.expected("a guard, such as SameShape(\"a\", \"b\")", tree);
             return None;
         };
         let arguments = arguments.iter().filter_map(|argument| {

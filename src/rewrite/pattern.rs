@@ -21,7 +21,7 @@ impl Checker<'_> {
         };
         if def.arity == Arity::Segments {
             let message =
-                format!("{name} has a varying number of operands; that takes a transform");
+                format!("{name} has a varying number of operands, so it needs a transform");
             self.problem(position, message);
             return None;
         }
@@ -46,7 +46,7 @@ impl Checker<'_> {
                         .any(|node| node.outputs.iter().any(|(output, _)| output == name));
                     if given_later {
                         let message =
-                            format!("'{name}' is given below; a node stands after those it reads");
+                            format!("'{name}' is defined below; a node must come after the nodes that it reads");
                         self.problem(operand.position, message);
                     }
                     let slot = if def.arity == Arity::Variadic {
@@ -124,7 +124,7 @@ impl Checker<'_> {
             Some(Origin::Leaf { optional: first }) if first != optional => {
                 self.problem(
                     position,
-                    format!("'{name}' stands both with and without '?'"),
+                    format!("'{name}' is written both with and without '?'"),
                 );
             }
             _ => {}
@@ -159,7 +159,7 @@ impl Checker<'_> {
     pub(super) fn output_count(&mut self, def: &OpDef, raw: &RawNode) {
         let (gives, named) = (def.outputs.len(), raw.outputs.len());
         if gives != named {
-            let message = format!("{} gives {gives} outputs, {named} are named", def.name);
+            let message = format!("{} has {gives} outputs, but {named} are named", def.name);
             self.problem(raw.position, message);
         }
     }
@@ -224,7 +224,7 @@ impl Checker<'_> {
         Some((at, value))
     }
 
-    /// The value of an attribute that reads nothing of the match.
+    /// The value of an attribute that reads nothing from the match.
     pub(super) fn constant(
         &mut self,
         def: &'static OpDef,
@@ -251,7 +251,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The value as the op keeps it, if the attribute can have it.
+    /// The value as the op stores it, if the attribute can have it.
     fn fitting(
         &mut self,
         def: &'static OpDef,

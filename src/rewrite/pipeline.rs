@@ -56,7 +56,7 @@ pub enum PassError {
     Read {
         /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// Why it can't be read.
         error: std::io::Error,
     },
     /// An option names something that is not a pass or a rule.
@@ -67,7 +67,7 @@ pub enum PassError {
     Rules {
         /// The pass.
         pass: String,
-        /// Why.
+        /// The reason.
         error: DriverError,
     },
     /// A transform failed.
@@ -75,7 +75,7 @@ pub enum PassError {
     Transform {
         /// The pass.
         pass: String,
-        /// Why.
+        /// The reason.
         error: GraphError,
     },
     /// A pass left an invalid graph.
@@ -83,7 +83,7 @@ pub enum PassError {
     Broken {
         /// The pass.
         pass: String,
-        /// What the verifier says.
+        /// What the verifier reports.
         error: GraphError,
     },
 }
@@ -158,7 +158,7 @@ impl Passes {
         read(Path::new("passes"), &builtin_files()).map_err(PassError::Files)
     }
 
-    /// The passes of a directory. Where it lacks a file, the compiled-in file is used; a rule file in it that the pipeline
+    /// The passes of a directory. If it lacks a file, the compiled-in file is used; a rule file in it that the pipeline
     /// doesn't name is an error.
     pub fn from_dir(path: &Path) -> Result<Passes, PassError> {
         let fail = |path: &Path, error| PassError::Read {
@@ -451,7 +451,7 @@ fn entry(reader: &mut RuleReader, tree: &Tree) -> Option<Pass> {
     })
 }
 
-/// Checks that the entry's names are new, and that its promise about bits is one that its rules or its transform keep.
+/// Checks that the entry's names are new, and that its rules or its transform keep its promise about bits.
 fn check_entry(
     reader: &mut RuleReader,
     tree: &Tree,
@@ -462,7 +462,7 @@ fn check_entry(
     for name in std::iter::once(pass.name.clone()).chain(rules) {
         let line = tree.position.line;
         if let Some(line) = names.insert(name.clone(), line) {
-            let message = format!("the name '{name}' is taken by the pass of line {line}");
+            let message = format!("the name '{name}' is taken by the pass in line {line}");
             reader.problem(tree.position, message);
         }
     }

@@ -50,7 +50,8 @@ pub struct RuleReport {
     pub name: String,
     /// The first value that each application replaced, in the order of the applications.
     pub fired: Vec<String>,
-    /// Where it nearly fired, in the graph as the pass leaves it; empty unless [`super::PassOptions::near_misses`] asks.
+    /// Where it nearly fired, in the graph that the pass leaves; empty unless [`super::PassOptions::near_misses`] asks
+    /// for it.
     pub near: Vec<NearMiss>,
 }
 

@@ -1,4 +1,4 @@
-//! A rule as it is applied: parsed and checked, with names resolved to numbers.
+//! A rule in the form that is applied: parsed and checked, with names resolved to numbers.
 
 use crate::language::diagnostics::Position;
 use crate::language::expression::Expression;
@@ -65,7 +65,7 @@ pub struct Formula {
     pub expression: Expression,
     /// Its text.
     pub text: String,
-    /// The values it reads: literals, and outputs of the nodes whose attributes it names.
+    /// The values that it reads: literals, and outputs of the nodes whose attributes it names.
     pub reads: Vec<ValueId>,
 }
 
@@ -121,7 +121,7 @@ pub struct EmitNode {
 /// How the matcher reaches a node of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// It begins there.
+    /// The search begins at this node.
     Anchor,
     /// The node produces a value that is known.
     Giver(ValueId),
@@ -156,7 +156,7 @@ impl Rule {
         self.replaced().any(|v| v == value)
     }
 
-    /// The values that emitted ones replace.
+    /// The values that emitted values replace.
     pub fn replaced(&self) -> impl Iterator<Item = ValueId> + '_ {
         let targets = self.emit.iter().flat_map(|node| &node.outputs);
         targets.filter_map(|target| target.replaces)
@@ -176,7 +176,7 @@ pub const NEAR: f64 = 1e-6;
 pub struct Guard {
     /// As the rule file writes it.
     pub text: String,
-    /// What it asks.
+    /// The question.
     pub condition: Condition,
 }
 

@@ -204,7 +204,7 @@ fn spelled(rule: &Rule, condition: &Condition) -> String {
     spell(rule, condition, &Some).unwrap_or_default()
 }
 
-/// A condition as a text in which values are numbers, so that conditions of two rules can be compared.
+/// A condition as a text with numbers for values, so that conditions of two rules can be compared.
 fn spell(
     rule: &Rule,
     condition: &Condition,

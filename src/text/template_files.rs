@@ -138,7 +138,7 @@ impl TemplateFiles {
     }
 }
 
-/// The `chat_template` of a JSON file: a text, or a list of named templates, of which the default is used.
+/// The `chat_template` of a JSON file: a text, or a list of named templates, from which the default is used.
 fn template_of(path: &Path, json: &Json) -> Result<Option<String>, TemplateFileError> {
     let file = || path.display().to_string();
     match json.get("chat_template") {

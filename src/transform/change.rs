@@ -16,10 +16,10 @@ pub struct TransformDef {
     pub run: fn(&mut Graph, &Settings) -> Result<Vec<Change>, GraphError>,
 }
 
-/// The choices of a caller that transforms follow.
+/// The caller's settings for transforms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// The type to which matrices of floats are converted; with `None` they keep their type.
+    /// The type to which matrices of floats are converted; `None` keeps their type.
     pub weights: Option<DType>,
 }
 
@@ -32,19 +32,19 @@ pub struct Change {
     pub what: String,
 }
 
-/// An op of the table of ops; a problem with its attributes is an error of the graph.
+/// An op from the table of ops; a problem with its attributes becomes an error of the graph.
 pub(super) fn new_op(name: &str, attributes: &[(&str, Attribute)]) -> Result<Op, GraphError> {
     Op::new(name, attributes).map_err(|problems| GraphError { problems })
 }
 
-/// Whether [`redirect`] can be done: the types are equal, and an output of the graph would not lose its name.
+/// Whether [`redirect`] is possible: the types are equal, and no output of the graph would lose its name.
 pub(super) fn redirectable(graph: &Graph, from: Value, to: Value) -> bool {
     let free = || !graph.is_output(to) && graph.node(to.node).op().is_some();
     graph.ty(from) == graph.ty(to) && (!graph.is_output(from) || free())
 }
 
-/// Makes all readers of `from` read `to` instead. `to` keeps its name, unless `from` is an output of the graph: then `to`
-/// takes the name of `from`. Returns false and changes nothing where that is not [`redirectable`].
+/// Makes all readers of `from` read `to` instead. `to` keeps its name, unless `from` is an output of the graph: then
+/// `to` takes the name of `from`. If this is not [`redirectable`], returns false and changes nothing.
 pub(super) fn redirect(
     editor: &mut Editor<'_>,
     from: Value,

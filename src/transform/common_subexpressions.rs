@@ -84,7 +84,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
             at: graph.node(id).name().to_string(),
             what: format!("is already computed as \"{}\"", graph.node(kept).name()),
         };
-        // Literals are written where they are used: it is not worth reporting that two share a node.
+        // Literals are written where they are used: that two uses share a node is not worth reporting.
         if graph.literal(id.into()).is_none() {
             changes.push(change);
         }

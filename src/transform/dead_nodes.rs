@@ -1,4 +1,4 @@
-//! Removing what no output depends on.
+//! Removing nodes that no output depends on.
 
 use super::change::Change;
 use crate::graph::{Graph, GraphError};

@@ -29,14 +29,14 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     Ok(changes)
 }
 
-/// Whether [`fold`] could do something with a node that has readers.
+/// Whether [`fold`] may apply to a node that has readers.
 fn may_fold(graph: &Graph, id: NodeId, op: &Op) -> bool {
     let by_kind = op.def().view.is_some() || op.def().neutral.is_some();
     let is_literal = |v: &Option<Value>| v.is_none_or(|v| graph.literal(v).is_some());
     (by_kind || graph.inputs(id).iter().all(is_literal)) && is_read(graph, id.into())
 }
 
-/// Fold one op; says what was done.
+/// Fold one op. Returns what was done.
 fn fold(editor: &mut Editor<'_>, id: NodeId, op: &Op) -> Result<Option<String>, GraphError> {
     if let Some(literal) = computed(editor.graph(), id, op) {
         editor.at(id);

@@ -35,8 +35,8 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     }
     let mut changes = Vec::with_capacity(groups.len());
     let mut editor = graph.edit();
-    // First to last, in the order of the graph. A value that another group replaces loses its node and its name, so each
-    // group's operands are looked up when its turn comes.
+    // From first to last in the order of the graph. A value that another group replaces loses its node and its name, so
+    // each group's operands are looked up only when the group is replaced.
     for group in groups.into_iter().rev() {
         changes.push(group.fuse(&mut editor, &places)?);
     }

@@ -6,10 +6,10 @@ use super::change::{Change, new_op};
 use crate::graph::{Class, Editor, Graph, GraphError, NodeId, Value};
 use crate::ops::{Attribute, AttributeDef, OpDef, SEGMENTS, find};
 
-/// The value that a node multiplies, and the op of which the node can be a segment.
+/// The activations that a node multiplies, and the op that the node can be a segment of.
 type Segment = (Value, &'static str);
 
-/// Merge nodes of an op that has a merged form, where they read the same value and have nothing that the merged form
+/// Merge nodes of an op that has a merged form, if they read the same value and have no part that the merged form
 /// lacks: a Linear must not have an activation or a residual. Weights and biases depend on no activation, so none of
 /// the merged nodes can depend on another.
 pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {

@@ -1,11 +1,11 @@
-//! Passes that compute: passes that a closed rule language can't express because they look at data, layout or the whole graph.
+//! Passes that compute: a closed rule language can't express them because they look at data, layout or the whole graph.
 //!
-//! What belongs here: one file per transform, each a function from a graph to the list of its changes, and the table
-//! by which the pipeline names them. A transform that changed something also removes nodes that no output depends on. It
-//! finds its ops by what the table of ops says about them: a view, a state, the op that several ops merge into, the two ops
-//! that one op splits into. The few ops that a transform adds where there was no op are constants of `ops`. What does not belong:
-//! rewriting one small pattern into another (`passes/*.ron`), the order of passes (`passes/pipeline.ron`), and anything
-//! that reads weights (`files/`).
+//! What belongs here: one file per transform, each a function from a graph to the list of its changes, and the table by
+//! which the pipeline names them. A transform that changed something also removes nodes that no output depends on. A
+//! transform finds its ops by what the table of ops says about them: a view, a state, the op that several ops merge
+//! into, the two ops that one op splits into. The few ops that a transform adds where there was none before are
+//! constants of `ops`. What does not belong here: rewriting one small pattern into another (`passes/*.ron`), the order
+//! of passes (`passes/pipeline.ron`), and anything that reads weights (`files/`).
 
 mod change;
 mod common_subexpressions;
@@ -75,7 +75,7 @@ static TRANSFORMS: [TransformDef; 9] = [
     TransformDef {
         name: "wanted_rows",
         bits: Bits::Same,
-        doc: "of outputs with a row per token only those are computed that are wanted, as far back as rows do not mix",
+        doc: "only the wanted rows of outputs with a row per token are computed, as far back as rows do not mix",
         run: |graph, _| wanted_rows::run(graph),
     },
 ];
@@ -88,7 +88,7 @@ pub fn all() -> &'static [TransformDef] {
     &TRANSFORMS
 }
 
-/// The transform with this name.
+/// The transform called `name`.
 pub fn find(name: &str) -> Option<&'static TransformDef> {
     all().iter().find(|def| def.name == name)
 }

@@ -73,7 +73,7 @@ fn key(table: &Op, operands: impl IntoIterator<Item = Option<Value>>) -> Key {
     )
 }
 
-/// One of the two ops that `whole` is split into: it gets the values of the attributes that both ops have.
+/// One of the two ops that `whole` is split into: it gets the values of those attributes that it shares with `whole`.
 fn part(whole: &Op, name: &'static str) -> Result<Op, GraphError> {
     let known = ops::find(name).map_or(&[][..], |def| def.attributes);
     let shared: Vec<(&str, Attribute)> = whole

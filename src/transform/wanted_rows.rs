@@ -1,9 +1,9 @@
-//! Computing only the rows whose outputs are wanted where only they are needed: the head of a language model.
+//! Computing only the wanted rows where no others are needed: in the head of a language model.
 //!
-//! Which they are, each step is told by the graph's input `wanted`. Demand runs from the outputs backwards. An op whose
-//! rows do not mix is computed on the wanted rows if nobody asks for more of it; where it reads a value that is computed
-//! whole, its rows are taken in between. Whole numbers (tokens, positions) are never taken: what reads them is computed
-//! whole.
+//! The graph's input `wanted` tells each step which rows are wanted. Demand runs from the outputs backwards. An op
+//! whose rows do not mix is computed only on the wanted rows if no reader needs more of it; where it reads a value that
+//! is computed whole, a node in between takes the wanted rows. Whole numbers (tokens, positions) are never taken: ops
+//! that read them are computed whole.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,7 +25,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
     let mut editor = graph.edit();
     let mut taken = Taken::new();
     let mut changes = Vec::new();
-    // Readers that are narrowed, of values that are not.
+    // Readers that are narrowed, of values that are not narrowed.
     for &id in order.iter().filter(|id| narrow[id.index()]) {
         for (slot, input) in editor.graph().inputs(id).into_iter().enumerate() {
             let Some(value) = input.filter(|v| !narrow[v.node.index()]) else {
@@ -48,7 +48,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<Vec<Change>, GraphError> {
         }
         let name = graph.name(whole).clone();
         *output = take(&mut editor, &mut taken, &mut changes, whole)?;
-        // The output's name goes with the output.
+        // The output's name moves to the new output.
         if named.insert(whole) {
             editor.rename(whole, &format!("{name}/whole"));
             editor.rename(*output, &name);
@@ -103,17 +103,17 @@ pub fn every_row(graph: &Graph) -> Result<Graph, GraphError> {
 /// The rows taken of each value that is computed whole.
 type Taken = HashMap<Value, Value>;
 
-/// Whether dimension 0 counts tokens and the elements are floats, or blocks that stand for floats.
+/// Whether dimension 0 counts tokens, and the elements are floats or blocks that stand for floats.
 fn has_rows(ty: &Type) -> bool {
     matches!(ty.dtype, DType::F32 | DType::Int8) && ty.shape.first() == Some(&Dim::Tokens)
 }
 
-/// Whether no dimension is symbolic but the first.
+/// Whether no dimension except the first is symbolic.
 fn only_rows(ty: &Type) -> bool {
     ty.shape.iter().skip(1).all(|d| d.fixed().is_some())
 }
 
-/// Which nodes are computed on the wanted rows alone, by [`NodeId::index`].
+/// Which nodes are computed only on the wanted rows, by [`NodeId::index`].
 fn narrowed(graph: &Graph, order: &[NodeId]) -> Vec<bool> {
     let mut narrow = vec![false; graph.id_bound()];
     for &id in order.iter().rev() {
@@ -126,7 +126,7 @@ fn narrowed(graph: &Graph, order: &[NodeId]) -> Vec<bool> {
         for value in outputs {
             let users = graph.users(value);
             is_read |= !users.is_empty() || graph.is_output(value);
-            // A narrowed reader reads only rows of what has rows: `can_narrow` has seen to that.
+            // A narrowed reader reads only rows of operands that have rows: `can_narrow` has checked this.
             fits &= users.iter().all(|(user, _)| narrow[user.index()]);
         }
         narrow[id.index()] = fits && is_read;
@@ -134,7 +134,7 @@ fn narrowed(graph: &Graph, order: &[NodeId]) -> Vec<bool> {
     narrow
 }
 
-/// Whether rows of the outputs can be computed from the same rows of the operands that have rows.
+/// Whether rows of the outputs can be computed from the same rows of those operands that have rows.
 fn can_narrow(graph: &Graph, id: NodeId, op: &Op) -> bool {
     let outputs = &graph.node(id).outputs;
     if !outputs.iter().all(|o| has_rows(&o.ty) && only_rows(&o.ty)) {
@@ -152,7 +152,7 @@ fn can_narrow(graph: &Graph, id: NodeId, op: &Op) -> bool {
     operands().any(|(_, ty)| has_rows(ty)) && operands().all(fits)
 }
 
-/// The wanted rows of a value that is computed whole; one node however many ask.
+/// The wanted rows of a value that is computed whole; one node, however many readers need it.
 fn take(
     editor: &mut Editor<'_>,
     taken: &mut Taken,

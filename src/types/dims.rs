@@ -11,19 +11,19 @@ pub const INT8_BLOCK: usize = 32;
 /// Words of 4 bytes in a block of int8 activations: the scale, the scaled sum, two 16-bit sums, and the elements.
 pub const INT8_BLOCK_WORDS: usize = 3 + INT8_BLOCK / 4;
 
-/// What the symbolic dimensions are in a step.
+/// The sizes of the symbolic dimensions in a step.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct StepSize {
     /// Tokens in the step.
     pub tokens: usize,
     /// Rows whose outputs are wanted.
     pub rows: usize,
-    /// Positions that there are when the step is done.
+    /// Positions in the sequence when the step is done.
     pub context: usize,
 }
 
 impl StepSize {
-    /// A sequence's first token alone. Of a weight, whose dimensions are all known, any size gives the same.
+    /// The first token of a sequence, alone. For a weight, whose dimensions are all known, any size will do.
     pub const ONE: StepSize = StepSize {
         tokens: 1,
         rows: 1,
@@ -45,7 +45,7 @@ pub enum Dim {
 }
 
 impl Dim {
-    /// The number that stands for the dimension in a step of that size.
+    /// The dimension's size in a step of the size `size`.
     pub fn resolve(self, size: StepSize) -> usize {
         match self {
             Dim::Fixed(n) => n,
@@ -147,7 +147,7 @@ impl DType {
         }
     }
 
-    /// The weight type with that name, in upper or lower case.
+    /// The weight type called `name`, in upper or lower case.
     pub fn named(name: &str) -> Option<DType> {
         let plain = [DType::F32, DType::F16, DType::BF16].into_iter();
         let mut known = plain.chain(BlockFormat::ALL.map(DType::Blocks));
@@ -187,7 +187,7 @@ impl Type {
         }
     }
 
-    /// The type f32 with that shape.
+    /// The type f32 with the given shape.
     pub fn f32(shape: impl IntoIterator<Item = Dim>) -> Self {
         Type::new(DType::F32, shape)
     }
@@ -197,14 +197,14 @@ impl Type {
         self.shape.last().copied()
     }
 
-    /// The number of elements in a step of that size, saturating.
+    /// The number of elements in a step of the given size, saturating.
     pub fn elements(&self, size: StepSize) -> usize {
         self.shape
             .iter()
             .fold(1, |n, d| n.saturating_mul(d.resolve(size)))
     }
 
-    /// Bytes, as [`Type::elements`] counts, saturating.
+    /// Bytes in a step of the given size, saturating.
     pub fn bytes(&self, size: StepSize) -> usize {
         let (elements, bytes) = self.dtype.unit();
         self.elements(size).div_ceil(elements).saturating_mul(bytes)

@@ -50,7 +50,7 @@ fn first_problem(name: &str, values: Value) -> String {
 }
 
 #[test]
-fn a_value_of_the_configuration_that_can_not_be_is_named() {
+fn an_impossible_value_of_the_configuration_is_named() {
     for (name, values, expected) in [
         (
             "llama",
@@ -219,7 +219,7 @@ fn a_value_of_the_configuration_that_can_not_be_is_named() {
 }
 
 #[test]
-fn a_configuration_that_is_no_object_is_refused_with_its_line() {
+fn a_configuration_that_is_not_an_object_is_refused_with_its_line() {
     for (text, expected) in [
         (
             "",

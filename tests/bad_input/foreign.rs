@@ -27,7 +27,7 @@ fn config() -> Vec<u8> {
     fs::read(data("llama").join("config.json")).unwrap()
 }
 
-/// Beginnings of files, and what messages say about them.
+/// First bytes of files, and what messages say about them.
 const KINDS: [(&[u8], &str); 6] = [
     (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n",
@@ -72,7 +72,7 @@ fn a_file_of_another_kind_is_named_where_it_is_given_as_the_model() {
 }
 
 #[test]
-fn a_folder_that_lacks_weights_is_told_what_it_has() {
+fn a_folder_without_weights_is_described_by_what_it_has() {
     for (file, expected) in [
         ("pytorch_model.bin", "save_pretrained"),
         ("pytorch_model-00001-of-00002.bin", "torch.save"),
@@ -92,7 +92,7 @@ fn a_folder_that_lacks_weights_is_told_what_it_has() {
 }
 
 #[test]
-fn an_adapter_is_not_taken_for_a_model() {
+fn an_adapter_is_not_mistaken_for_a_model() {
     let adapter = br#"{"base_model_name_or_path": "org/base", "peft_type": "LORA"}"#;
     for with_config in [false, true] {
         let folder = folder(&[

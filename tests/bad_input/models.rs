@@ -64,7 +64,7 @@ fn a_cast_to_a_type_that_such_values_do_not_have_is_refused() {
     refuse(&[
         (
             "(\"y\", Cast(to: \"'f16'\"), [\"x\"]),",
-            "graph.ron:6:1: node \"y\": Cast(to: \"'f16'\") gives f16[T, 8], but what depends on the tokens is f32, i32 or int8",
+            "graph.ron:6:1: node \"y\": Cast(to: \"'f16'\") gives f16[T, 8], but values that depend on the tokens are f32, i32 or int8",
         ),
         (
             "(\"c\", Cast(to: \"'i32'\"), [\"gain\"]), (\"y\", Mul, [\"x\", \"c\"]),",
@@ -184,7 +184,7 @@ fn operands_that_do_not_fit_are_refused_with_their_types() {
         ),
         (
             "(\"r\", TakeRows, [\"x\", \"wanted\"]), (\"y\", Slice(axis: 0, start: -1), [\"r\"]),",
-            "graph.ron:6:35: node \"y\": Slice: dimension 0 of f32[R, 8] may be empty: no part of it is certain to be there",
+            "graph.ron:6:35: node \"y\": Slice: dimension 0 of f32[R, 8] may be empty: no part of it is certain to exist",
         ),
         (
             "(\"y\", Add, [\"x\"]),",
@@ -208,7 +208,7 @@ fn operands_that_do_not_fit_are_refused_with_their_types() {
         ),
         (
             "([\"y\", \"z\"], Neg, [\"x\"]),",
-            "graph.ron:6:1: node \"y\": Neg gives 1 outputs, 2 are named",
+            "graph.ron:6:1: node \"y\": Neg has 1 outputs, but 2 are named",
         ),
         (
             "([], Neg, [\"x\"]),",
@@ -394,12 +394,12 @@ fn an_output_that_no_step_computes_is_refused() {
 }
 
 #[test]
-fn all_problems_of_a_graph_are_told_with_their_lines() {
+fn all_problems_of_a_graph_are_reported_with_their_lines() {
     let nodes = "(\"a\", Softmaks, [\"x\"]),\n(\"b\", RmsNorm(eps: 1e-5), [\"x\", \"up\"]),\n(\"c\", Concat, [\"w\", \"x\"]),\n(\"y\", MatMul, [\"x\", \"cube\"]),";
     let found = Tiny::with_graph(&graph(nodes, "\"y\", \"y\", \"tokens\"")).refusal();
     assert_eq!(
         found,
-        "graph.ron:6:1: node \"a\": unknown op 'Softmaks', did you mean 'Softmax'?\ngraph.ron:7:1: node \"b\": RmsNorm: gain must be f32[8], found f32[12, 8]\ngraph.ron:8:1: node \"c\": Concat: dimension 0 of f32[T, 8] is not known\ngraph.ron:9:1: node \"y\": MatMul: the leading dimensions of f32[T, 8] are not a multiple of those of f32[2, 4, 8]\ngraph.ron:10:16: output \"y\" is listed twice\ngraph.ron:10:21: output \"tokens\" must be computed floats, found i32[T]"
+        "graph.ron:6:1: node \"a\": unknown op 'Softmaks', did you mean 'Softmax'?\ngraph.ron:7:1: node \"b\": RmsNorm: gain must be f32[8], found f32[12, 8]\ngraph.ron:8:1: node \"c\": Concat: dimension 0 of f32[T, 8] is not known\ngraph.ron:9:1: node \"y\": MatMul: the leading dimensions of f32[T, 8] are not a multiple of the leading dimensions of f32[2, 4, 8]\ngraph.ron:10:16: output \"y\" is listed twice\ngraph.ron:10:21: output \"tokens\" must be computed floats, found i32[T]"
     );
 }
 

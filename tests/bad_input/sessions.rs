@@ -1,4 +1,4 @@
-//! Does a damaged session, or an undamaged session of another model, ever do worse than be refused?
+//! Is a damaged session, or an undamaged session of another model, ever worse than refused?
 //!
 //! 4000 damaged files, always the same ones; half of them have a correct checksum.
 
@@ -23,12 +23,12 @@ thread_local! {
 unsafe impl GlobalAlloc for Largest {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LARGEST.set(LARGEST.get().max(layout.size()));
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller makes the promise that is required here.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller makes the promise that is required here.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -60,7 +60,7 @@ fn sound(model: &Model, name: &str) -> Vec<u8> {
     bytes
 }
 
-/// The same bytes with the checksum that matches them.
+/// The same bytes with a checksum that matches them.
 fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     if let Some(end) = bytes.len().checked_sub(8) {
         let mut digest = Digest::default();
@@ -109,7 +109,7 @@ fn each_field_is_checked() {
     flipped[TOKENS + 4 * LENGTH + 5] ^= 16;
     refused(&flipped, &["damaged", "checksum"]);
     let longer = [&bytes[..], &[0]].concat();
-    refused(&longer, &["bytes follow", &bytes.len().to_string()]);
+    refused(&longer, &["but more follow", &bytes.len().to_string()]);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_session_that_is_cut_off_anywhere_says_how_much_is_there() {
 }
 
 #[test]
-fn another_model_is_told_by_what_differs() {
+fn another_model_is_refused_by_what_differs() {
     let bytes = sound(&small("llama"), "llama");
     let differing = |model: &Model| match model.load_session(&mut &bytes[..]) {
         Err(SavedSessionError::OtherModel { differing }) => differing,
@@ -161,7 +161,7 @@ fn an_encoder_has_no_session_to_save_or_load() {
 }
 
 #[test]
-fn a_reader_that_fails_is_an_error_and_no_panic() {
+fn a_reader_that_fails_is_an_error_and_not_a_panic() {
     struct Failing;
     impl std::io::Read for Failing {
         fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {

@@ -365,7 +365,7 @@ fn each_mistake_is_named() {
 }
 
 #[test]
-fn a_token_that_is_no_text_is_named() {
+fn a_token_that_is_not_text_is_named() {
     let mut bytes = sound("llama").bytes();
     let place = bytes
         .windows(3)
@@ -408,7 +408,7 @@ fn a_claim_of_many_tokens_takes_no_memory() {
 }
 
 #[test]
-fn merges_that_no_text_can_come_to_are_left_out() {
+fn merges_that_no_text_can_reach_are_left_out() {
     let merges = texts(&[
         "", " ", "ab", "a x", "x a", "b a", "a  b", "l l", "a b", "a b c",
     ]);

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{json, output, stdout};
 
 #[test]
-fn bench_rows_are_those_of_llama_bench() {
+fn bench_rows_have_the_columns_of_llama_bench() {
     let arguments = [
         "-p",
         "8,0",
@@ -68,7 +68,7 @@ fn bench_prints_tables() {
 }
 
 #[test]
-fn bench_rows_tell_activations_and_weights_and_tables_those_that_were_chosen() {
+fn bench_rows_state_activations_and_weights_and_tables_only_chosen_ones() {
     let bench = ["bench", "-p", "8", "-n", "0", "-r", "1"];
     let chosen = ["--activations", "f32", "--weights", "q8_0"];
     let options = |arguments: &[&str]| {

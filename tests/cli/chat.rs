@@ -24,7 +24,7 @@ fn template() -> (TempDir, String) {
     (folder, path)
 }
 
-/// What `chat` with the demo makes of these lines on stdin.
+/// The output of `chat` with the demo for these lines on stdin.
 fn chat(template: &str, arguments: &[&str], input: &str) -> Output {
     let mut command = smallmind();
     command.args([
@@ -52,7 +52,7 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// What the library answers to these messages.
+/// The library's answers to these messages.
 fn answers(template: &str, messages: &[&str]) -> String {
     let model = Model::open("demo", &Options::new()).unwrap();
     let template = model.chat_template_from(Path::new(template)).unwrap();
@@ -128,7 +128,7 @@ fn answers_are_drawn_from_new_seeds_unless_one_is_fixed() {
 }
 
 #[test]
-fn the_oldest_turns_make_room_where_that_is_asked_for() {
+fn the_oldest_turns_make_room_if_that_is_asked_for() {
     let (_folder, template) = template();
     let lines = "Who goes there?\nSpeak, what art thou?\nStand!\n";
     let output = chat(&template, &["-c", "60"], lines);

@@ -57,7 +57,7 @@ impl Terminal {
         Some(terminal)
     }
 
-    /// With a model that speaks in random bytes and has room for about 100000 of them.
+    /// With a model that speaks in random bytes and has a context for about 100000 of them.
     fn random() -> Option<Terminal> {
         let folder = TempDir::new().unwrap();
         let path = |name: &str| folder.path().join(name);
@@ -137,7 +137,7 @@ impl Terminal {
             });
         }
         let program = command.spawn().unwrap();
-        // The program alone has the terminal's other end from here on.
+        // From here on only the program has the terminal's other end.
         drop(command);
         let keyboard = File::from(master);
         let mut from = keyboard.try_clone().unwrap();
@@ -322,7 +322,7 @@ fn commands_say_what_they_did_to_the_conversation() {
 }
 
 #[test]
-fn mistakes_in_commands_are_told_and_end_nothing() {
+fn mistakes_in_commands_are_reported_and_end_nothing() {
     let Some(mut terminal) = Terminal::demo(&["--greedy"]) else {
         return;
     };
@@ -401,7 +401,7 @@ fn a_message_of_several_lines_is_remembered_as_a_whole() {
 }
 
 #[test]
-fn a_full_context_is_told_with_what_helps_and_ends_nothing() {
+fn a_full_context_is_reported_with_what_helps_and_ends_nothing() {
     let Some(mut terminal) = Terminal::demo(&["--greedy", "-c", "40"]) else {
         return;
     };
@@ -423,7 +423,7 @@ fn a_full_context_is_told_with_what_helps_and_ends_nothing() {
 }
 
 #[test]
-fn the_oldest_turns_are_forgotten_with_a_note_where_that_is_asked_for() {
+fn the_oldest_turns_are_forgotten_with_a_note_if_that_is_asked_for() {
     let Some(mut terminal) = Terminal::demo(&["--greedy", "-c", "60", "--keep", "0"]) else {
         return;
     };

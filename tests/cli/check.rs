@@ -100,7 +100,7 @@ fn check_fails_beyond_the_tolerance() {
 }
 
 #[test]
-fn check_fails_where_a_greedy_token_differs() {
+fn check_fails_if_a_greedy_token_differs() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("expected.safetensors");
     changed(&path, |name, bytes| {
@@ -257,7 +257,7 @@ fn check_reads_every_row_of_a_dumped_graph() {
 }
 
 #[test]
-fn check_reads_an_encoders_text_whole_and_run_continues_none() {
+fn check_reads_an_encoders_text_whole_and_run_refuses_to_continue_it() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/bert");
     let expected = format!("{folder}/expected.safetensors");
     let text = stdout(["check", folder, "--expected", &expected]);

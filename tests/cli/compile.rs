@@ -92,7 +92,7 @@ fn plan_states_every_byte_for_the_options_given() {
 }
 
 #[test]
-fn explain_tells_what_each_pass_did() {
+fn explain_says_what_each_pass_did() {
     let report = json(["explain", "demo", "--json"]);
     let passes = report["passes"].as_array().unwrap();
     assert!(

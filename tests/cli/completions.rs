@@ -33,7 +33,7 @@ fn bash_completes_a_subcommand_and_an_option() {
         .stdout;
     let mut stdin = bash.stdin.take().unwrap();
     stdin.write_all(&script).unwrap();
-    // What bash sets and calls when it is to complete the last of these words.
+    // What bash sets and calls when it completes the last of these words.
     let ask = |words: &[&str]| {
         let [.., before, last] = words else {
             panic!("too few words")

@@ -25,7 +25,7 @@ fn lines(text: &str) -> Vec<Value> {
 }
 
 #[test]
-fn each_text_gives_a_line_with_its_embedding() {
+fn each_text_becomes_a_line_with_its_embedding() {
     let sentences = Sentences::new();
     let model = sentences.path().to_str().unwrap();
     let texts = ["one two", "", "six five four three"];

@@ -55,7 +55,7 @@ fn every_command_takes_a_model_of_the_hub() {
 }
 
 #[test]
-fn mistakes_in_the_arguments_are_told_before_anything_is_fetched() {
+fn mistakes_in_the_arguments_are_reported_before_anything_is_fetched() {
     let (hub, home) = (llama(), TempDir::new().unwrap());
     let output = with(&hub, &home, &["plan", "-hf", NAME, "--no-such-option"]);
     assert_eq!(output.status.code(), Some(2));

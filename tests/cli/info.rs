@@ -32,12 +32,12 @@ fn write(folder: &TempDir, writer: &Writer) -> String {
 }
 
 #[test]
-fn the_demo_is_told_of() {
+fn the_demo_is_described() {
     insta::assert_snapshot!(told(Path::new("."), "demo"));
 }
 
 #[test]
-fn a_models_own_graph_is_told_of() {
+fn a_models_own_graph_is_named() {
     let folder = TempDir::new().unwrap();
     for file in ["config.json", "model.safetensors"] {
         fs::copy(data("qwen3").join(file), folder.path().join(file)).unwrap();
@@ -56,7 +56,7 @@ fn a_models_own_graph_is_told_of() {
 }
 
 #[test]
-fn a_gguf_file_is_told_of() {
+fn a_gguf_file_is_described() {
     let folder = TempDir::new().unwrap();
     let text = "{{ bos_token }}\u{1b}[31m".repeat(20);
     let writer = convert("llama", Stored::Q8_0)
@@ -68,7 +68,7 @@ fn a_gguf_file_is_told_of() {
 }
 
 #[test]
-fn a_vocabulary_alone_is_told_of_with_what_it_lacks() {
+fn a_vocabulary_alone_is_described_with_what_it_lacks() {
     let folder = TempDir::new().unwrap();
     let mut writer =
         convert("gpt2", Stored::F32).with("tokenizer.ggml.model", Meta::Text("gpt2".into()));
@@ -81,7 +81,7 @@ fn a_vocabulary_alone_is_told_of_with_what_it_lacks() {
 }
 
 #[test]
-fn an_architecture_without_a_graph_is_told_of() {
+fn an_architecture_without_a_graph_is_described() {
     let folder = TempDir::new().unwrap();
     let mut writer = convert("llama", Stored::F16);
     writer.meta[0].1 = Meta::Text("mamba".into());
@@ -129,7 +129,7 @@ fn a_tensor_of_a_type_that_is_not_read_is_named() {
 }
 
 #[test]
-fn a_folder_is_told_of_whether_or_not_it_has_weights() {
+fn a_folder_is_described_whether_or_not_it_has_weights() {
     let whole = json(["info", &data("bert").display().to_string(), "--json"]);
     assert_eq!(whole["graph"], "graphs/bert.ron");
     assert_eq!(whole["runs"], true);
@@ -146,7 +146,7 @@ fn a_folder_is_told_of_whether_or_not_it_has_weights() {
 }
 
 #[test]
-fn files_that_are_no_model_are_refused() {
+fn files_that_are_not_a_model_are_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("model.gguf");
     fs::write(&path, b"GGUF").unwrap();
@@ -160,7 +160,7 @@ fn files_that_are_no_model_are_refused() {
 }
 
 #[test]
-fn what_all_layers_lack_is_told_once_with_their_number() {
+fn what_all_layers_lack_is_reported_once_with_their_number() {
     let folder = TempDir::new().unwrap();
     let mut writer = convert("llama", Stored::F32);
     writer

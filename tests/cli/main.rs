@@ -109,7 +109,7 @@ fn bits(arguments: &[&str], isa: Option<&str>) -> String {
 }
 
 #[test]
-fn what_is_no_model_is_an_error() {
+fn a_path_that_is_not_a_model_is_an_error() {
     for command in ["run", "dump", "plan", "explain", "info"] {
         let message = failure([command, "no/such/model"]);
         assert!(
@@ -134,7 +134,7 @@ fn a_mistake_in_the_arguments_exits_with_2() {
 }
 
 #[test]
-fn an_option_out_of_its_range_is_an_error_that_tells_the_range() {
+fn an_option_out_of_its_range_is_an_error_that_states_the_range() {
     let message = failure(["run", "demo", "--top-p", "1.5"]);
     assert!(
         message.contains("top_p is 1.5; it must be between 0 and 1"),

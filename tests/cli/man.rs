@@ -27,7 +27,7 @@ fn the_page_of_a_command_has_its_options() {
 }
 
 #[test]
-fn there_is_no_page_of_what_is_no_command() {
+fn there_is_no_page_for_an_unknown_command() {
     let output = output(["man", "walk"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(output.stdout.is_empty());

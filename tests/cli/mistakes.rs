@@ -130,7 +130,7 @@ fn says(text: &str, parts: &[&str]) {
 }
 
 #[test]
-fn pairs_that_turn_wrongly_are_named() {
+fn wrong_rotary_pairs_are_named() {
     let right = "\"source == 'gguf' ? 'adjacent' : 'half'\"";
     let text = edited(&graph("llama"), &[(right, "\"'adjacent'\"")]);
     let case = Case::new("llama", &text);
@@ -156,7 +156,7 @@ fn pairs_that_turn_wrongly_are_named() {
 }
 
 #[test]
-fn a_square_matrix_taken_transposed_is_named() {
+fn a_square_matrix_that_is_transposed_by_mistake_is_named() {
     let text = edited(
         &graph("llama"),
         &[(
@@ -219,7 +219,7 @@ fn heads_in_place_of_key_value_heads_do_not_fit() {
 }
 
 #[test]
-fn norms_behind_their_blocks_are_told_to_stand_before() {
+fn norms_after_their_blocks_are_to_be_moved_before_them() {
     let text = edited(
         &graph("llama"),
         &[
@@ -276,7 +276,7 @@ fn norms_behind_their_blocks_are_told_to_stand_before() {
 }
 
 #[test]
-fn norms_before_their_blocks_are_told_to_stand_behind() {
+fn norms_before_their_blocks_are_to_be_moved_after_them() {
     let text = edited(
         &graph("bert"),
         &[
@@ -427,7 +427,7 @@ fn the_first_node_whose_values_are_out_of_range_is_named() {
 }
 
 #[test]
-fn a_mistake_behind_the_layers_is_told_to_stand_there() {
+fn a_mistake_after_the_layers_is_located_there() {
     let text = edited(
         &graph("llama"),
         &[(
@@ -493,7 +493,7 @@ fn hidden_states_that_do_not_fit_the_graph_are_refused() {
 }
 
 #[test]
-fn a_right_graph_is_traced_where_it_is_asked_for() {
+fn a_right_graph_is_traced_if_that_is_asked_for() {
     let output = Case::new("llama", &graph("llama")).run(&["--trace"]);
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).unwrap();
@@ -508,7 +508,7 @@ fn a_right_graph_is_traced_where_it_is_asked_for() {
 fn the_tutorial_shows_what_check_says() {
     let readme = include_str!("../../src/guide/graphs.md");
     let (_, excerpt) = readme
-        .split_once("With the rotary pairs taken wrongly:\n\n```text\n")
+        .split_once("With the wrong rotary pairs:\n\n```text\n")
         .unwrap();
     let (excerpt, _) = excerpt.split_once("```").unwrap();
     let right = "\"source == 'gguf' ? 'adjacent' : 'half'\"";
@@ -522,7 +522,7 @@ fn the_tutorial_shows_what_check_says() {
 }
 
 #[test]
-fn a_wrong_pass_is_told_from_a_wrong_graph_file() {
+fn a_wrong_pass_is_distinguished_from_a_wrong_graph_file() {
     let case = Case::new("llama", &graph("llama"));
     let passes = case.folder.path().join("passes");
     fs::create_dir(&passes).unwrap();

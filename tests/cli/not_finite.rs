@@ -30,7 +30,7 @@ enum Ends {
     Well,
     /// With an error, and nothing on stdout.
     Refused,
-    /// With an error, and with what the values tell about its cause on stdout.
+    /// With an error, and with a description of its cause on stdout.
     Diagnosed,
 }
 
@@ -99,7 +99,7 @@ fn every_subcommand_that_computes_output_ends_with_an_error() {
         assert!(stderr.starts_with("error: "), "{shown}");
         assert!(stderr.contains("not finite"), "{shown}");
         match (command, ends) {
-            // The head of its table is printed before the error.
+            // The first lines of its table are printed before the error.
             ("bench", _) => assert!(!stdout.contains("pp8"), "{shown}"),
             (_, Ends::Refused) => assert_eq!(stdout, "", "{shown}"),
             _ => assert!(stdout.contains("its values are not all finite"), "{shown}"),

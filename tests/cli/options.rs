@@ -1,4 +1,4 @@
-//! Is every option of every command respected, or refused? One row for each says how its effect shows.
+//! Is every option of every command used, or refused? One row for each says how its effect shows.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use super::common::sentences::Sentences;
 use super::common::{data, markers};
 use super::{EXPECTED, smallmind, stdout};
 
-/// What each command is asked for, with what it needs: the command, its model and the rest. `{…}` stand for files.
+/// How each command is run, with everything that it needs: the command, its model and the rest. `{…}` stand for files.
 pub const COMMANDS: [[&str; 3]; 12] = [
     ["info", "demo", ""],
     ["run", "demo", "A -n 2 --greedy"],
@@ -267,7 +267,7 @@ const MORE: [(&str, &str, &str); 17] = [
     ),
 ];
 
-/// The files that rows name.
+/// The files that the rows name.
 pub struct Files {
     folder: TempDir,
     sentences: Sentences,
@@ -302,7 +302,7 @@ impl Files {
         format!("{before}{}", path.display())
     }
 
-    /// The exit code and what is written, without times and rates.
+    /// The exit code and the output, without times and rates.
     pub fn outcome(&self, line: &str) -> (Option<i32>, String, String) {
         let _ = fs::remove_file(self.folder.path().join("new"));
         fs::write(self.folder.path().join("text"), "ROMEO").unwrap();

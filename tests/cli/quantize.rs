@@ -77,7 +77,7 @@ fn matrices_change_their_type_and_everything_else_stays() {
 }
 
 #[test]
-fn converted_tensors_hold_the_blocks_of_their_elements_and_others_their_bytes() {
+fn converted_tensors_have_the_blocks_of_their_elements_and_others_their_bytes() {
     let folder = TempDir::new().unwrap();
     let (input, output) = written(&folder, &model());
     let said = stdout([
@@ -121,7 +121,7 @@ fn converted_tensors_hold_the_blocks_of_their_elements_and_others_their_bytes() 
 }
 
 #[test]
-fn keys_are_copied_but_the_type_and_the_version() {
+fn keys_are_copied_except_the_type_and_the_version() {
     let folder = TempDir::new().unwrap();
     let writer = Writer {
         alignment: 128,
@@ -184,7 +184,7 @@ fn an_existing_file_is_replaced_only_by_force_and_then_at_once() {
 }
 
 #[test]
-fn what_can_not_be_quantized_is_an_error_and_leaves_no_file() {
+fn a_tensor_that_cannot_be_quantized_is_an_error_and_leaves_no_file() {
     let folder = TempDir::new().unwrap();
     let matrix = |number, bytes| Writer::new().tensor("a.weight", &[32, 2], number, bytes);
     let mut infinite = vec![1.0; 64];
@@ -227,7 +227,7 @@ fn what_can_not_be_quantized_is_an_error_and_leaves_no_file() {
 }
 
 #[test]
-fn what_is_no_model_is_an_error_that_says_what_is_needed() {
+fn an_input_that_is_not_a_model_is_an_error_that_says_what_is_needed() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().display().to_string();
     let text = folder.path().join("model.txt").display().to_string();

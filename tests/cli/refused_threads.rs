@@ -1,4 +1,4 @@
-//! With a limit on its processes, does the program report the limit or go on with fewer threads?
+//! With a limit on its processes, does the program report the limit or continue with fewer threads?
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -35,7 +35,7 @@ unsafe extern "C" {
 }
 
 #[test]
-fn a_refused_thread_is_an_error_or_one_thread_less() {
+fn a_refused_thread_is_an_error_or_one_thread_fewer() {
     // The copy must be where any user can reach it.
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("smallmind");
@@ -65,6 +65,6 @@ fn a_refused_thread_is_an_error_or_one_thread_less() {
             assert!(errors.starts_with("error: can't start threads"), "{errors}");
         }
     }
-    // The limit counts: a pool of eight threads does not start within one process.
+    // The limit is effective: a pool of eight threads does not start within one process.
     assert!(refused > 0);
 }

@@ -53,7 +53,7 @@ fn run_writes_the_generated_text_and_nothing_else_to_stdout() {
 }
 
 #[test]
-fn verbose_tells_rates_and_surroundings_on_stderr() {
+fn verbose_prints_rates_and_surroundings_on_stderr() {
     let output = output([
         "run",
         "demo",
@@ -200,7 +200,7 @@ fn ctrl_c_ends_the_text_with_130() {
 }
 
 #[test]
-fn a_saved_session_goes_on_where_it_ended() {
+fn a_saved_session_continues_where_it_ended() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("session");
     let file = file.to_str().unwrap();
@@ -290,7 +290,7 @@ fn minus_one_goes_on_until_the_context_is_full() {
 }
 
 #[test]
-fn minus_one_is_a_new_seed_which_is_told_and_gives_the_text_again() {
+fn minus_one_is_a_new_seed_which_is_printed_and_repeats_the_text() {
     let run = [
         "run", "demo", "ROMEO:", "-n", "40", "--temp", "1.5", "--seed",
     ];
@@ -304,7 +304,7 @@ fn minus_one_is_a_new_seed_which_is_told_and_gives_the_text_again() {
 
 #[cfg(unix)]
 #[test]
-fn a_session_is_saved_into_devices_and_behind_links() {
+fn a_session_is_saved_into_devices_and_through_links() {
     use std::os::unix::fs::{FileTypeExt, symlink};
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
@@ -323,7 +323,7 @@ fn a_session_is_saved_into_devices_and_behind_links() {
 }
 
 #[test]
-fn what_the_model_does_not_do_as_its_files_mean_it_is_told_on_stderr() {
+fn what_the_files_ask_for_but_the_model_does_not_do_is_reported_on_stderr() {
     let folder = tempfile::tempdir().unwrap();
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo");
     for file in ["config.json", "model.safetensors", "tokenizer.json"] {
@@ -358,7 +358,7 @@ fn what_the_model_does_not_do_as_its_files_mean_it_is_told_on_stderr() {
 }
 
 #[test]
-fn a_text_that_begins_twice_is_told() {
+fn a_text_that_begins_twice_is_reported() {
     let folder = common::markers::model();
     let model = folder.path().to_str().unwrap();
     let told = |more: &[&str]| both(&[&["run", model, "-n", "1", "-p"][..], more].concat()).1;

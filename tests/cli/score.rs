@@ -58,7 +58,7 @@ fn a_text_of_any_length_has_a_score() {
 }
 
 #[test]
-fn what_is_no_text_is_an_error() {
+fn an_input_that_cannot_be_scored_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let file = &text(&folder, b"\xC3");
     let message = failure(["score", "demo", "-f", file]);

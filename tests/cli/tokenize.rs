@@ -41,7 +41,7 @@ const LLAMA: &str = concat!(
 );
 
 #[test]
-fn a_vocabulary_alone_gives_ids_and_the_text_back() {
+fn a_vocabulary_alone_is_enough_for_ids_and_for_the_text_back() {
     assert_eq!(given(LLAMA, &[], "Hello world\n"), "1 15043 3186 13\n");
     assert_eq!(given(LLAMA, &["--ids"], "Hello"), "1 15043\n");
     assert_eq!(given(LLAMA, &["--no-special"], "Hello"), "15043\n");
@@ -81,7 +81,7 @@ fn the_demo_and_a_folder_without_weights_will_do() {
 }
 
 #[test]
-fn an_input_that_is_none_is_an_error() {
+fn an_invalid_input_is_an_error() {
     assert_eq!(
         refused("demo", &[], b"ab\xFFc"),
         "error: stdin is not UTF-8 at byte 2 (from 0)\n"
@@ -110,7 +110,7 @@ fn a_model_without_a_tokenizer_is_an_error() {
 }
 
 #[test]
-fn help_says_what_becomes_of_a_newline() {
+fn help_says_what_happens_to_a_newline() {
     let help = stdout(["tokenize", "--help"]);
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(

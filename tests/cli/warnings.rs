@@ -10,18 +10,18 @@ use super::{output, stdout};
 
 /// The demo with a key in its configuration that no parameter reads and that changes what a model computes.
 const UNREAD: &str = "\"logits_scaling\": 8.0,";
-/// What is told of the key.
+/// The warning about the key.
 const TOLD: &str = "does not read logits_scaling (8.0), which may change what the model computes";
-/// A command that reads a tokenizer alone, and so nothing that a model computes.
+/// A command that reads only a tokenizer, and so nothing that a model computes.
 const WITHOUT_MODEL: &str = "tokenize";
 
 #[test]
-fn every_command_that_opens_a_model_tells_of_keys_that_change_it_and_are_not_read() {
+fn every_command_that_opens_a_model_reports_unread_keys_that_change_it() {
     let files = Files::new();
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo");
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");
-    // No GGUF file can say what the demo's tokenizer does.
+    // No GGUF file can express what the demo's tokenizer does.
     let bare = folder.path().join("bare");
     for (folder, file) in [
         (&whole, "model.safetensors"),
@@ -55,7 +55,7 @@ fn every_command_that_opens_a_model_tells_of_keys_that_change_it_and_are_not_rea
 }
 
 #[test]
-fn every_command_that_reads_a_text_tells_of_a_start_that_it_has_twice() {
+fn every_command_that_reads_a_text_reports_a_doubled_start() {
     let (model, sentences) = (markers::model(), Sentences::new());
     sentences.write("tokenizer_config.json", r#"{"cls_token": "[CLS]"}"#);
     let told = |arguments: &[&str]| {
@@ -81,7 +81,7 @@ fn every_command_that_reads_a_text_tells_of_a_start_that_it_has_twice() {
         let once = told(&[command, model, &format!("one {start}")]);
         assert!(!once.contains("reads two"), "{command}: {once}");
     }
-    // Of several texts one line tells.
+    // For several texts there is one line.
     let several = told(&["embed", sentences, "[CLS]one", "one", "[CLS]", "[CLS]two"]);
     assert!(several.contains("3 texts begin with [CLS]"), "{several}");
     assert_eq!(several.matches("reads two").count(), 1, "{several}");

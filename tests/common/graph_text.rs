@@ -45,7 +45,7 @@ fn statement(editor: &mut Editor<'_>, values: &mut HashMap<String, Value>, line:
     let (names, rest) = line.split_once(" = ").expect("a line is name = what");
     let (call, attributes) = rest.split_once(" | ").unwrap_or((rest, ""));
     let mut words = call.split_whitespace();
-    let what = words.next().expect("something stands after =");
+    let what = words.next().expect("something follows =");
     let words: Vec<&str> = words.collect();
     let sizes = || words.iter().map(|n| n.parse::<usize>().unwrap());
     let names: Vec<&str> = names.split_whitespace().collect();

@@ -7,7 +7,7 @@ use smallmind::ops::Tensor;
 use smallmind::transform::{self, Change, Settings};
 use smallmind::types::Dim;
 
-/// Tokens of a few steps, and the numbers of those whose outputs are wanted: in any order, and none.
+/// Tokens of a few steps, and the numbers of the tokens whose outputs are wanted: in any order, and none.
 const STEPS: [(&[i32], &[i32]); 5] = [
     (&[3, 1, 4], &[2]),
     (&[5], &[0]),
@@ -34,7 +34,7 @@ fn bits(tensor: &Tensor) -> (Vec<usize>, Vec<u32>) {
     )
 }
 
-/// The rows of those numbers of a tensor.
+/// The rows of a tensor with those numbers.
 fn rows(tensor: &Tensor, numbers: &[i32]) -> Tensor {
     let row: usize = tensor.shape[1..].iter().product();
     let mut shape = tensor.shape.clone();
@@ -46,7 +46,7 @@ fn rows(tensor: &Tensor, numbers: &[i32]) -> Tensor {
     Tensor::f32(shape, taken.copied().collect())
 }
 
-/// Whether an output of both graphs has a row per token in the one, and the wanted rows in the other.
+/// Whether an output has a row per token in one graph, and only the wanted rows in the other.
 fn is_narrowed(before: &Graph, after: &Graph, output: usize) -> bool {
     let first = |graph: &Graph| graph.ty(graph.outputs()[output]).shape.first().copied();
     first(before) == Some(Dim::Tokens) && first(after) == Some(Dim::Rows)

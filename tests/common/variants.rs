@@ -42,8 +42,8 @@ pub fn renamed(name: &str, folder: &Path, rename: &dyn Fn(&str) -> String) {
     });
 }
 
-/// The model of the folder `from` as the text model of a checkpoint that reads images too: its configuration stands in that
-/// of the whole, without the keys of `left_out`.
+/// The model of the folder `from` as the text model of a checkpoint that also reads images: its configuration is inside
+/// the configuration of the whole, without the keys of `left_out`.
 pub fn in_a_whole(from: &Path, folder: &Path, left_out: &[&str]) {
     let text = fs::read_to_string(from.join("config.json")).unwrap();
     let mut inner: Value = serde_json::from_str(&text).unwrap();

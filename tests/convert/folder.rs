@@ -1,4 +1,4 @@
-//! Does a folder become a GGUF file that says the same?
+//! Does a folder become a GGUF file that describes the same model?
 #![cfg(feature = "chat")]
 
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ fn f32_files_have_the_bits_of_their_folders_where_no_row_is_permuted() {
 }
 
 #[test]
-fn f32_files_give_the_tokens_and_nearly_the_logits_where_rows_are_permuted() {
+fn f32_files_keep_the_tokens_and_nearly_the_logits_if_rows_are_permuted() {
     for name in PERMUTED.into_iter().chain(WINDOWED) {
         let expected = expected(name);
         let folder = answer(&open(name, &all_rows()), &expected);
@@ -48,7 +48,7 @@ fn f32_files_give_the_tokens_and_nearly_the_logits_where_rows_are_permuted() {
 
 /// The tests' own converter, which was written after llama.cpp's converter, knows nothing about graph files.
 #[test]
-fn tensors_and_keys_are_those_that_another_converter_writes() {
+fn tensors_and_keys_equal_those_of_another_converter() {
     for name in IN_ORDER.into_iter().chain(PERMUTED).chain(WINDOWED) {
         let made = file(&data(name), DType::F32);
         let other = converted(name, Stored::F32).bytes();
@@ -70,7 +70,7 @@ fn tensors_and_keys_are_those_that_another_converter_writes() {
             }
         }
         for key in other.metadata().keys() {
-            // The other files have tokens that mean nothing.
+            // The other files have meaningless tokens.
             if !["tokenizer.ggml.tokens", "tokenizer.ggml.eos_token_id"].contains(&key) {
                 let [left, right] = [&made, &other].map(|file| file.metadata().get(key));
                 assert_eq!(left, right, "{name} {key}");
@@ -99,7 +99,7 @@ fn the_text_model_of_a_checkpoint_that_reads_images_becomes_the_file_of_that_mod
 }
 
 #[test]
-fn blocks_are_those_of_the_f32_file() {
+fn blocks_equal_the_blocks_of_the_f32_file() {
     let target = DType::Blocks(BlockFormat::Q8_0);
     for name in ["llama", "gpt2"] {
         let folder = TempDir::new().unwrap();
@@ -146,7 +146,7 @@ fn shards_are_one_model() {
 }
 
 #[test]
-fn a_parameter_that_gguf_files_can_not_say_is_refused_by_name() {
+fn a_parameter_that_gguf_files_cannot_express_is_refused_by_name() {
     for (name, changes, expected) in [
         (
             "llama",
@@ -193,7 +193,7 @@ fn a_whole_number_is_written_as_the_float_that_programs_read() {
 }
 
 #[test]
-fn a_graph_file_that_does_not_speak_of_gguf_files_is_refused() {
+fn a_graph_file_that_says_nothing_about_gguf_files_is_refused() {
     let folder = TempDir::new().unwrap();
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("graphs/gpt2.ron"));
     let statement = "    gguf: (architecture: \"gpt2\", differs: [\"out_in\", \"tied\"]),\n";
@@ -210,7 +210,7 @@ fn a_graph_file_that_does_not_speak_of_gguf_files_is_refused() {
 }
 
 #[test]
-fn mistakes_in_what_a_graph_file_says_of_gguf_files_are_told_with_their_place() {
+fn mistakes_in_what_a_graph_file_says_about_gguf_files_are_reported_with_their_place() {
     let folder = TempDir::new().unwrap();
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("graphs/llama.ron"));
     let text = text.unwrap();
@@ -269,7 +269,7 @@ fn a_folder_without_a_tokenizer_says_so_and_keeps_its_tokens() {
 }
 
 #[test]
-fn what_the_new_file_does_not_say_is_told_and_another_model_is_refused() {
+fn what_the_new_file_does_not_say_is_reported_and_another_model_is_refused() {
     let folder = changed("olmo", json!({"logits_scaling": 8.0, "eos_token_id": "2"}));
     let quantization = Quantization::plan(folder.path(), DType::F32, None).unwrap();
     let told: Vec<String> = quantization

@@ -78,7 +78,7 @@ fn data_must_be_as_long_as_the_tensors() {
 }
 
 #[test]
-fn what_would_be_no_file_is_refused() {
+fn what_would_not_be_a_valid_file_is_refused() {
     let key = NewKey::u32("k", 1);
     for (keys, tensors, named) in [
         (

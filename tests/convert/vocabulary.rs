@@ -1,4 +1,4 @@
-//! Does a folder's tokenizer become a GGUF vocabulary that says the same?
+//! Does a folder's tokenizer become a GGUF vocabulary that tokenizes the same?
 #![cfg(feature = "chat")]
 
 use std::fs;
@@ -56,7 +56,7 @@ fn template(before: &[(&str, usize)], after: &[(&str, usize)]) -> Json {
 
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// Bytes, and tokens that some of them join to.
+/// Bytes, and tokens that some of them join to form.
 fn byte_level() -> Json {
     let mut tokens = alphabet();
     let merges = ["h e", "l l", "he ll", "hell o", "\u{120} w", "1 2", "12 3"];
@@ -182,8 +182,7 @@ fn a_text_has_the_tokens_that_it_had() {
     }
 }
 
-/// Tokens that stand beside tokenizer.json, in the forms that tests/data/added-tokens lists with what transformers makes of
-/// them.
+/// Tokens of files beside tokenizer.json, in the forms that tests/data/added-tokens lists with transformers' results.
 #[test]
 fn tokens_that_other_files_add_are_written_too() {
     let own = fs::read_to_string(data("added-tokens/tokenizer.json")).unwrap();
@@ -215,7 +214,7 @@ fn tokens_that_other_files_add_are_written_too() {
         let shown = made.decode(&ids, true).unwrap();
         assert_eq!(json!(shown), case["shown"], "{name}");
     }
-    // A vocabulary of a GGUF file has no word for blanks that a token takes with it.
+    // A vocabulary of a GGUF file can't express that a token also matches the blanks around it.
     let flagged = [
         "flags",
         "additional records",
@@ -257,7 +256,7 @@ fn the_vocabulary_is_filled_up_and_the_special_tokens_are_named() {
 }
 
 #[test]
-fn what_a_vocabulary_can_not_say_is_refused_by_its_part() {
+fn what_a_vocabulary_cannot_express_is_refused_by_its_part() {
     let set = |mut json: Json, pointer: &str, value: Json| {
         *json.pointer_mut(pointer).unwrap() = value;
         json

@@ -74,7 +74,7 @@ fn texts_of_one_step_have_the_bits_that_each_has_alone() {
                 .collect();
             let how = format!("{} with {threads} threads", isa.name());
             assert!(found == *expected, "{how}: elements that differ {differ:?}");
-            // A single text, after a step of several, is one sequence again.
+            // A single text, after a step of several texts, is one sequence again.
             assert!(together(&mut session, &ragged[2..3]) == expected[2..3]);
             assert!(alone(&mut session, &ragged[..1]) == expected[..1]);
         }
@@ -114,7 +114,7 @@ fn a_step_of_texts_may_have_more_tokens_than_the_context() {
     assert_eq!(plan(None).chunk, 512);
     assert_eq!(plan(Some(100)).chunk, 100);
     assert!(plan(Some(100)).activations > plan(Some(24)).activations);
-    // A decoder's step reads one text.
+    // A decoder's step reads only one text.
     let decoder = |chunk| {
         let options = Options::new().context(24).chunk(chunk);
         open("demo", &options).plan().chunk
@@ -123,7 +123,7 @@ fn a_step_of_texts_may_have_more_tokens_than_the_context() {
 }
 
 #[test]
-fn what_a_step_can_not_hold_is_refused_and_leaves_the_session_as_it_was() {
+fn what_does_not_fit_in_a_step_is_refused_and_leaves_the_session_unchanged() {
     let model = tiny().open().unwrap(); // 24 positions, 8 tokens a step
     let mut session = model.session().unwrap();
     session.encode(&[&[1, 2], &[3]]).unwrap();
@@ -150,12 +150,12 @@ fn what_a_step_can_not_hold_is_refused_and_leaves_the_session_as_it_was() {
 }
 
 #[test]
-fn models_that_read_one_text_a_step_say_so() {
+fn models_that_read_one_text_per_step_say_so() {
     let mut demo = open("demo", &Options::default()).session().unwrap();
     let error = demo.encode(&[&[1], &[2]]).unwrap_err().to_string();
     assert_eq!(
         error,
-        "2 texts were given, but this model reads texts token by token, so that a step reads one text"
+        "2 texts were given, but this model reads texts token by token, so a step reads only one text"
     );
     // Products with weights are the same ops as products that mix tokens, until a pass has made them linear layers.
     let options = Options::new().stop_after("none");
@@ -194,7 +194,7 @@ fn embeddings_come_in_the_callers_order_whatever_the_steps() {
 }
 
 #[test]
-fn a_text_that_can_not_be_embedded_is_named_by_its_place() {
+fn a_text_that_cannot_be_embedded_is_named_by_its_place() {
     let model = tiny().open().unwrap();
     let refused = |texts: &[&[u32]]| match model.embed_tokens(texts) {
         Err(EmbedError::Text { text, error }) => (text, error),
@@ -210,14 +210,14 @@ fn a_text_that_can_not_be_embedded_is_named_by_its_place() {
 }
 
 #[test]
-fn a_model_of_text_gives_no_embeddings() {
+fn a_model_of_text_has_no_embeddings() {
     let model = open("demo", &Options::default());
     let error = model.embed_tokens(&[&[1]]).unwrap_err().to_string();
     assert!(error.starts_with("this model has no embeddings: its output is the logits of "));
 }
 
 #[test]
-fn a_causal_graph_whose_output_is_a_hidden_state_gives_embeddings() {
+fn a_causal_graph_whose_output_is_a_hidden_state_has_embeddings() {
     use smallmind::Pooling;
     use smallmind::model::Logits;
 

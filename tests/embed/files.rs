@@ -1,4 +1,4 @@
-//! What do a model's files say about embeddings, and which of their demands are refused?
+//! What do a model's files say about embeddings, and which of their settings are refused?
 #![cfg(feature = "tokenizer")]
 
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
@@ -57,7 +57,7 @@ fn a_model_whose_files_say_nothing_gives_the_normalised_mean() {
 }
 
 #[test]
-fn the_pooling_is_the_files() {
+fn the_pooling_comes_from_the_files() {
     for (mode, pooling) in [
         (r#""pooling_mode_mean_tokens": true"#, Pooling::Mean),
         (r#""pooling_mode_cls_token": true"#, Pooling::Cls),
@@ -124,7 +124,7 @@ fn write_dense(sentences: &Sentences, folder: &str, weight: (&[f32], usize), bia
 }
 
 #[test]
-fn dense_layers_stand_between_pooling_and_normalising() {
+fn dense_layers_run_between_pooling_and_normalising() {
     let sentences = Sentences::new();
     sentences.modules(&[TRANSFORMER, POOLING, DENSE, NORMALIZE]);
     sentences.write(
@@ -168,7 +168,7 @@ fn dense_layers_stand_between_pooling_and_normalising() {
 }
 
 #[test]
-fn texts_are_cut_where_the_files_say_and_keep_what_stands_behind_them() {
+fn texts_are_truncated_where_the_files_say_and_keep_the_tokens_after_them() {
     let sentences = Sentences::new();
     sentences.modules(&[TRANSFORMER, POOLING]);
     sentences.write(
@@ -238,7 +238,7 @@ fn the_files_prompt_and_case_come_before_the_tokenizer() {
 }
 
 #[test]
-fn what_modules_ask_for_in_vain_is_named() {
+fn unsupported_modules_are_named() {
     let sentences = Sentences::new();
     let flags = |flags: &str| sentences.write("1_Pooling/config.json", format!("{{{flags}}}"));
     flags(r#""pooling_mode_mean_tokens": true"#);
@@ -292,7 +292,7 @@ fn what_modules_ask_for_in_vain_is_named() {
             "{found}"
         );
     }
-    // If the caller chooses, the files need not.
+    // If the caller chooses, the files need not choose.
     let options = EmbedOptions::new()
         .pooling(Some(Pooling::Mean))
         .normalize(None);

@@ -44,7 +44,7 @@ fn folder() -> Option<PathBuf> {
 }
 
 #[test]
-fn embeddings_of_a_batch_are_those_of_sentence_transformers() {
+fn embeddings_of_a_batch_match_sentence_transformers() {
     let Some(folder) = folder() else { return };
     let cases = cases();
     let tokens: Vec<&[u32]> = cases.iter().map(|case| case.ids.as_slice()).collect();
@@ -71,7 +71,7 @@ fn embeddings_of_a_batch_are_those_of_sentence_transformers() {
 }
 
 #[test]
-fn texts_become_the_expected_tokens_cut_where_the_files_say() {
+fn texts_become_the_expected_tokens_truncated_where_the_files_say() {
     let Some(folder) = folder() else { return };
     let model = Model::open(&folder, &Options::default()).unwrap();
     let embedder = model.embedder(&EmbedOptions::default()).unwrap();

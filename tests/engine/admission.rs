@@ -1,4 +1,4 @@
-//! Is who doesn't fit told so with the numbers, and does nobody lose anything by it?
+//! Are requests that don't fit refused with the numbers, without harm to anybody else?
 
 use smallmind::exec::batcher::{Refused, pages_of};
 use smallmind::exec::session::StepError;
@@ -7,7 +7,7 @@ use smallmind::{EngineOptions, Options};
 use crate::common::{argmax, bits, open};
 
 #[test]
-fn pages_are_promised_and_given_back() {
+fn pages_are_reserved_and_returned() {
     let model = open("llama", &Options::new().sequences(3).context(256));
     let plan = &model.compiled().plan;
     let caches = plan.caches().len();
@@ -35,7 +35,7 @@ fn pages_are_promised_and_given_back() {
 }
 
 #[test]
-fn what_can_never_fit_is_told_at_once() {
+fn what_can_never_fit_is_refused_at_once() {
     let model = open("llama", &Options::new().sequences(2).context(256));
     let plan = &model.compiled().plan;
     let caches = plan.caches().len();
@@ -57,7 +57,7 @@ fn what_can_never_fit_is_told_at_once() {
 }
 
 #[test]
-fn a_sequence_that_is_gone_or_full_is_an_error_and_others_go_on() {
+fn a_sequence_that_is_closed_or_full_is_an_error_and_others_continue() {
     let model = open("llama", &Options::new().sequences(2));
     let pages = 2 * pages_of(&model.compiled().plan, 8);
     let mut batcher = model.batcher(pages).unwrap();
@@ -68,7 +68,7 @@ fn a_sequence_that_is_gone_or_full_is_an_error_and_others_go_on() {
     assert_eq!(batcher.push(gone, &[1]), Err(StepError::Gone));
     assert_eq!(batcher.logits(gone), Err(StepError::Gone));
     assert!(batcher.tokens(gone).is_empty());
-    // Its slot has another sequence now.
+    // The slot has another sequence now.
     let next = batcher.open(8).unwrap();
     assert_eq!(batcher.push(gone, &[1]), Err(StepError::Gone));
     let full = StepError::ContextFull {
@@ -95,7 +95,7 @@ fn a_sequence_that_is_gone_or_full_is_an_error_and_others_go_on() {
 }
 
 #[test]
-fn a_budget_has_all_bytes_or_is_refused_with_the_numbers() {
+fn a_budget_covers_all_bytes_or_is_refused_with_the_numbers() {
     let model = open("llama", &Options::new().sequences(4));
     let whole = model.engine_memory(&EngineOptions::new()).unwrap();
     let plan = &model.compiled().plan;

@@ -1,4 +1,4 @@
-//! Is a beginning that is known read once, and shared without a copy?
+//! Is a known prefix read only once, and shared without a copy?
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ fn tokens(length: usize, turn: u32) -> Vec<u32> {
 }
 
 #[test]
-fn a_known_beginning_takes_no_pages_and_is_not_read_again() {
+fn a_known_prefix_takes_no_pages_and_is_not_read_again() {
     for name in decoders() {
         let model = open(name, &Options::new().sequences(2));
         let length = 200.min(model.context() - 8);
@@ -40,7 +40,7 @@ fn a_known_beginning_takes_no_pages_and_is_not_read_again() {
         let (_, _, left) = batcher.pages();
         let taken = plan.caches().len() * (length - known).div_ceil(64);
         assert_eq!(free - left, taken, "{name}");
-        // It stays known when both are gone.
+        // The prefix stays known when both sequences are closed.
         batcher.close(first);
         batcher.close(second);
         let third = batcher.open(length + 8).unwrap();
@@ -50,7 +50,7 @@ fn a_known_beginning_takes_no_pages_and_is_not_read_again() {
 }
 
 #[test]
-fn beginnings_make_room_for_sequences() {
+fn prefixes_make_room_for_sequences() {
     let model = open("llama", &Options::new().sequences(1));
     let pages = pages_of(&model.compiled().plan, 100);
     let mut batcher = model.batcher(pages).unwrap();
@@ -68,10 +68,10 @@ fn beginnings_make_room_for_sequences() {
 }
 
 #[test]
-fn a_prompt_with_a_known_beginning_starts_as_fast_as_its_rest() {
+fn a_prompt_with_a_known_prefix_starts_as_fast_as_its_rest() {
     const KNOWN: usize = 960;
     const LENGTH: usize = 1000;
-    // A prompt of its own each time, but for the beginning.
+    // Each prompt differs from all others, except for the prefix.
     let prompt = |turn: usize| {
         let mut prompt = tokens(LENGTH, 1);
         prompt[KNOWN..].copy_from_slice(&tokens(LENGTH - KNOWN, turn as u32 + 2));
@@ -92,7 +92,7 @@ fn a_prompt_with_a_known_beginning_starts_as_fast_as_its_rest() {
             with = with.min(begun.elapsed());
         }
         batcher.close(id);
-        // The rest alone, of a sequence that stands where it begins.
+        // Only the rest, in a sequence that already has the prefix.
         let id = batcher.open(LENGTH).unwrap();
         batcher.push(id, &prompt(turn)[..KNOWN]).unwrap();
         while batcher.step(usize::MAX).unwrap() > 0 {}

@@ -1,4 +1,4 @@
-//! Does a sequence give what it gives alone, whoever runs beside it, and does every page find its way back?
+//! Does a sequence compute the same as alone, whatever other sequences run beside it, and is every page returned?
 
 mod admission;
 mod beginnings;

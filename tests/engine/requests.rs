@@ -1,4 +1,4 @@
-//! Does an engine give each request the tokens that it gets alone, and end each as it should?
+//! Does an engine generate for each request the tokens that it would get alone, and end each as it should?
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -44,7 +44,7 @@ fn finish(engine: &mut Engine) -> BTreeMap<RequestId, (String, Result<Generation
     ended
 }
 
-/// The text, the tokens and the end, of a session of its own.
+/// The text, the tokens and the end in a session of its own.
 fn alone(model: &Model, prompt: &str, options: &GenerateOptions) -> (String, Vec<u32>, Finish) {
     let mut session = model.session().unwrap();
     let mut text = String::new();
@@ -125,7 +125,7 @@ fn requests_wait_their_turn_and_the_queue_is_bounded() {
 }
 
 #[test]
-fn cancelled_requests_end_and_others_go_on() {
+fn cancelled_requests_end_and_others_continue() {
     let model = demo(2);
     let mut engine = model.engine(&EngineOptions::new()).unwrap();
     let options = GenerateOptions::new().max_tokens(20).greedy();
@@ -148,7 +148,7 @@ fn cancelled_requests_end_and_others_go_on() {
 }
 
 #[test]
-fn a_hook_that_fails_ends_its_own_request_alone() {
+fn a_hook_that_fails_ends_only_its_own_request() {
     let model = demo(2);
     let mut engine = model.engine(&EngineOptions::new()).unwrap();
     let options = GenerateOptions::new().max_tokens(4).greedy();
@@ -178,7 +178,7 @@ fn a_request_that_can_never_run_is_refused_with_the_numbers() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("32"), "{error}");
-    // What fits in part runs to the end of the context.
+    // A request that fits in part runs to the end of the context.
     let id = engine
         .add("KING", &GenerateOptions::new().max_tokens(1000).greedy())
         .unwrap();
@@ -193,7 +193,7 @@ fn a_request_that_can_never_run_is_refused_with_the_numbers() {
 }
 
 #[test]
-fn a_fork_goes_on_from_where_its_origin_stands() {
+fn a_fork_continues_from_where_its_origin_is() {
     let model = demo(3);
     let mut engine = model.engine(&EngineOptions::new()).unwrap();
     let options = GenerateOptions::new().max_tokens(90).greedy();

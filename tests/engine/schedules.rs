@@ -9,15 +9,15 @@ use crate::common::{argmax, bits, decoders, open};
 /// Sequences side by side.
 const SEQUENCES: usize = 16;
 
-/// A sequence of a drawn schedule.
+/// A sequence of a random schedule.
 #[derive(Clone, Debug)]
 struct Drawn {
-    /// The step before which it comes.
+    /// The step before which it is opened.
     arrival: usize,
-    /// Tokens of its prompt, of which the first `common` are those of all.
+    /// Tokens of its prompt; the first `common` are the same in all sequences.
     prompt: usize,
     common: usize,
-    /// What its other tokens are.
+    /// Selects its other tokens.
     turn: u32,
     /// Tokens that it generates.
     generated: usize,
@@ -47,7 +47,7 @@ fn drawn(longest: usize) -> impl Strategy<Value = Drawn> {
     )
 }
 
-/// The logits of each generated token, of a session of its own.
+/// The logits of each generated token, in a session of its own.
 fn alone(model: &Model, drawn: &Drawn) -> Vec<Vec<u32>> {
     let mut session = model.session().unwrap();
     let mut logits = session.prefill(&drawn.tokens()).unwrap().to_vec();
@@ -59,7 +59,7 @@ fn alone(model: &Model, drawn: &Drawn) -> Vec<Vec<u32>> {
     all
 }
 
-/// The logits of all sequences, which come as drawn and go when they are done; `room` tokens a step.
+/// The logits of all sequences, which are opened as scheduled and closed when they are done; `room` tokens per step.
 fn together(batcher: &mut Batcher, schedule: &[Drawn], room: usize) -> Vec<Vec<Vec<u32>>> {
     let mut results = vec![Vec::new(); schedule.len()];
     let mut open: Vec<(usize, SequenceId)> = Vec::new();
@@ -103,7 +103,7 @@ fn together(batcher: &mut Batcher, schedule: &[Drawn], room: usize) -> Vec<Vec<V
     results
 }
 
-/// The model, with prompts cut into small chunks so that schedules mix them.
+/// The model, whose prompts are cut into small chunks so that schedules mix them.
 fn model(name: &str) -> Model {
     open(
         name,
@@ -132,7 +132,7 @@ proptest! {
                 .collect();
             let plan = &model.compiled().plan;
             let needed = fits.iter().map(|drawn| pages_of(plan, drawn.prompt + drawn.generated));
-            // Pages for the longest alone, or for all.
+            // Pages for the longest sequence only, or for all sequences.
             let pages = match scarce {
                 true => needed.max().unwrap(),
                 false => needed.sum(),

@@ -134,7 +134,7 @@ proptest! {
 }
 
 #[test]
-fn a_tensor_whose_rows_are_no_whole_blocks_is_refused() {
+fn a_tensor_whose_rows_are_not_whole_blocks_is_refused() {
     let element = DType::Blocks(BlockFormat::Q8_0);
     let bytes = || Mapped::from_vec(vec![0; 340]);
     let new = |shape: &[usize]| Weight::new(bytes(), 0, element, shape);

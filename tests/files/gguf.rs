@@ -70,7 +70,7 @@ fn tensors_are_read_with_the_innermost_dimension_first() {
 }
 
 #[test]
-fn scales_that_are_infinite_no_number_or_denormal_are_multiplied_like_others() {
+fn scales_that_are_infinite_nan_or_denormal_are_multiplied_like_others() {
     let quants: Vec<u8> = (0..32).map(|i| (i * 8 - 128) as u8).collect();
     for (bits, scale) in [
         (0x7c00u16, f32::INFINITY),
@@ -146,7 +146,7 @@ fn metadata_of_every_type_is_read() {
 }
 
 #[test]
-fn of_a_long_array_only_the_length_is_given() {
+fn only_the_length_of_a_long_array_is_returned() {
     let tokens = (0..100_000).map(|id| Meta::Text(format!("token {id}")));
     let bytes = Writer::new()
         .with("tokens", Meta::Array(8, tokens.collect()))
@@ -165,7 +165,7 @@ fn of_a_long_array_only_the_length_is_given() {
 }
 
 #[test]
-fn a_header_is_read_without_its_data_and_gives_none() {
+fn a_header_is_read_without_its_data() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("some.gguf");
     let bytes = small().bytes();
@@ -212,7 +212,7 @@ fn other_alignments_are_honoured() {
 }
 
 #[test]
-fn types_that_are_not_read_are_errors_only_when_they_are() {
+fn unsupported_types_are_errors_only_when_they_are_read() {
     let file = small()
         .tensor("k", &[256], 16, vec![0; 66])
         .tensor("x", &[7], 77, vec![0; 5]);
@@ -264,7 +264,7 @@ fn tensor(name: &[u8], dims: &[u64], number: u32, offset: u64) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_no_gguf_file_is_refused() {
+fn a_file_that_is_not_gguf_is_refused() {
     for (bytes, named) in [
         (b"GG".to_vec(), "4 bytes are claimed, but 2 bytes follow"),
         (b"PK\x03\x04 and more".to_vec(), "not a GGUF file"),
@@ -396,7 +396,7 @@ fn text_values_that_are_not_utf_8_are_read_with_replacements() {
 }
 
 #[test]
-fn tensors_that_can_not_be_are_refused() {
+fn impossible_tensors_are_refused() {
     const HUGE: u64 = 1 << 60;
     for (bytes, named) in [
         (tensor(b"t", &[], 0, 0), "tensor `t`: 0 dimensions"),

@@ -60,7 +60,7 @@ fn every_part_leads_to_the_whole_model() {
 }
 
 #[test]
-fn the_metadata_is_that_of_the_first_part() {
+fn the_metadata_comes_from_the_first_part() {
     let folder = written(2, |number, part| match number {
         1 => part.with("general.name", Meta::Text("first".into())),
         _ => part,
@@ -72,7 +72,7 @@ fn the_metadata_is_that_of_the_first_part() {
 }
 
 #[test]
-fn a_model_in_parts_gives_the_bits_of_the_whole() {
+fn a_model_in_parts_has_the_bits_of_the_whole() {
     let whole = convert("llama", Stored::F32);
     let folder = TempDir::new().unwrap();
     let single = folder.path().join("single.gguf");
@@ -119,7 +119,7 @@ fn a_missing_part_is_named() {
 }
 
 #[test]
-fn a_part_whose_name_does_not_tell_the_others_is_refused() {
+fn a_part_whose_name_does_not_identify_the_others_is_refused() {
     let folder = written(3, |_, part| part);
     for name in [
         "model.gguf",

@@ -81,7 +81,7 @@ fn without_the_hub_the_cache_is_enough() {
 }
 
 #[test]
-fn all_files_of_cut_weights_are_fetched() {
+fn all_files_of_split_weights_are_fetched() {
     let index = br#"{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors", "c": "model-1.safetensors"}}"#;
     let hub = Hub::new(&[
         ("config.json", b"{}"),
@@ -131,7 +131,7 @@ fn a_gguf_file_is_chosen_by_type() {
 }
 
 #[test]
-fn a_token_opens_what_is_closed_and_its_lack_is_told() {
+fn a_token_opens_a_closed_repository_and_a_missing_one_is_reported() {
     let (hub, cache) = (llama(), TempDir::new().unwrap());
     hub.gate("secret");
     let error = fetched(NAME, &options(&hub, &cache)).unwrap_err();
@@ -165,7 +165,7 @@ fn a_token_opens_what_is_closed_and_its_lack_is_told() {
 }
 
 #[test]
-fn a_repository_that_is_not_there_is_told() {
+fn a_repository_that_does_not_exist_is_reported() {
     let (hub, cache) = (llama(), TempDir::new().unwrap());
     let error = fetched("org/other", &options(&hub, &cache)).unwrap_err();
     assert!(
@@ -226,7 +226,7 @@ fn a_file_with_the_digest_that_the_hub_states_is_fetched() {
 }
 
 #[test]
-fn a_file_with_another_digest_than_the_hub_states_is_removed_and_told() {
+fn a_file_with_another_digest_than_the_hub_states_is_removed_and_reported() {
     let (hub, cache) = (
         Hub::new(&[("m-Q8_0.gguf", b"w3ights")]),
         TempDir::new().unwrap(),
@@ -250,7 +250,7 @@ fn a_file_with_another_digest_than_the_hub_states_is_removed_and_told() {
 }
 
 #[test]
-fn a_part_that_went_bad_is_fetched_anew_after_it_was_told() {
+fn a_part_that_went_bad_is_reported_and_then_fetched_anew() {
     let (hub, cache) = (
         Hub::new(&[("m-Q8_0.gguf", b"weights")]),
         TempDir::new().unwrap(),

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::common::hub::{Hub, NAME, OLD_NAME, PAGE, SHA, Unkind};
 
 const FILE: &str = "m-Q8_0.gguf";
-/// A digest that no content here has, of the length that states nothing about the content.
+/// A digest that no content here has, of a length that says nothing about the content.
 const TAG: &str = "89abcdef0123456789abcdef0123456789abcdef";
 
 /// Bytes that don't repeat soon.
@@ -78,7 +78,7 @@ fn a_server_may_be_like_that() {
 }
 
 #[test]
-fn a_download_goes_on_where_it_was_interrupted() {
+fn a_download_continues_where_it_was_interrupted() {
     type Interrupt = fn(&Hub);
     let interruptions: [(&str, Interrupt); 2] = [
         ("a dropped connection", |hub| {
@@ -110,7 +110,7 @@ fn interruptions_without_end_are_survived_while_something_arrives() {
 }
 
 #[test]
-fn an_interruption_of_what_has_no_parts_begins_anew() {
+fn an_interrupted_file_without_parts_begins_anew() {
     for kind in [Unkind::WithoutRanges, Unkind::Compressed, Unkind::WrongPart] {
         let (hub, cache) = hub();
         hub.be(kind.clone());
@@ -180,7 +180,7 @@ fn a_server_that_stays_busy_is_given_up_with_its_status() {
 }
 
 #[test]
-fn a_wait_of_hours_is_told_and_not_waited() {
+fn a_wait_of_hours_is_reported_and_not_waited() {
     let (hub, cache) = hub();
     hub.be(Unkind::Busy(429, usize::MAX, "retry-after: 7200\r\n"));
     let message = fetched(NAME, &options(&hub, &cache))
@@ -216,7 +216,7 @@ fn the_token_is_sent_on_to_the_same_host() {
 }
 
 #[test]
-fn a_web_page_is_not_taken_for_what_was_asked_for() {
+fn a_web_page_is_not_mistaken_for_the_requested_file() {
     for typed in [true, false] {
         let (hub, cache) = hub();
         hub.be(Unkind::Pages(typed));
@@ -246,7 +246,7 @@ fn a_web_page_among_the_files_is_not_kept() {
 }
 
 #[test]
-fn with_a_web_page_for_a_hub_the_cache_is_enough_and_it_is_told() {
+fn with_a_web_page_for_a_hub_the_cache_is_enough_and_that_is_reported() {
     let (hub, cache) = hub();
     assert_fetched(NAME, &options(&hub, &cache));
     hub.be(Unkind::Pages(true));

@@ -95,7 +95,7 @@ fn a_length_beyond_the_file_is_refused() {
 }
 
 #[test]
-fn a_cut_file_is_refused_wherever_it_is_cut() {
+fn a_truncated_file_is_refused_wherever_it_ends() {
     let whole = small_file();
     for length in 1..whole.len() {
         refusal(whole[..length].to_vec());
@@ -157,7 +157,7 @@ fn sizes_that_overflow_are_refused() {
 }
 
 #[test]
-fn a_name_that_stands_twice_is_refused() {
+fn a_name_that_occurs_twice_is_refused() {
     let twice = format!(
         "{{{},{}}}",
         entry("a", "F32", "[1]", 0, 4),

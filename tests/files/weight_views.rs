@@ -287,7 +287,7 @@ fn wrong_axes_ranges_and_shapes_are_errors() {
 }
 
 #[test]
-fn rows_outside_a_matrix_or_of_no_matrix_are_errors() {
+fn rows_outside_a_matrix_or_without_a_matrix_are_errors() {
     let weight = Weight::from_f32(&[0.0; 6], &[2, 3]).unwrap();
     assert!(matches!(
         weight.copy_row_part_bits(2, 0, &mut [0; 3]),

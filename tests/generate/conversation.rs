@@ -77,7 +77,7 @@ fn what_was_kept_changes_no_answer() {
 }
 
 #[test]
-fn undo_takes_back_a_question_and_its_answer() {
+fn undo_removes_a_question_and_its_answer() {
     let mut conversation = demo(256);
     conversation.set_system(Some("s"));
     say(&mut conversation, "One?");
@@ -165,7 +165,7 @@ fn filled(context: usize, turns: usize) -> Conversation {
 }
 
 #[test]
-fn the_oldest_turns_are_forgotten_where_that_is_asked_for_but_the_first_that_are_kept() {
+fn the_oldest_turns_are_forgotten_if_asked_except_the_first_that_are_kept() {
     // "S: Sir.\n", "U: Q0: \nA: A0. \n" and so on, and "U: Now?\nA:": 8 + 16 for each turn + 10 bytes, and 12 for the answer.
     for (keep, left) in [(0, ["Q2: ", "Now?"]), (1, ["Q0: ", "Now?"])] {
         let mut conversation = filled(8 + 16 + 10 + 12, 3);
@@ -310,7 +310,7 @@ fn special_tokens_of_the_template_are_tokens_and_the_text_begins_once() {
 }
 
 #[test]
-fn the_token_that_the_template_puts_behind_an_answer_ends_it() {
+fn the_token_that_the_template_puts_after_an_answer_ends_it() {
     let folder = folder(json!({"chat_template": CHATML, "bos_token": "<s>"}));
     let model = open(folder.path());
     assert!(model.eos_tokens().is_empty());

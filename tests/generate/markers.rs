@@ -109,7 +109,7 @@ fn a_message_neither_ends_its_turn_nor_begins_another() {
 }
 
 #[test]
-fn messages_without_special_tokens_are_read_as_ever() {
+fn messages_without_special_tokens_are_read_as_usual() {
     let before = [
         Message::new("user", "Héllo"),
         Message::new("assistant", "a\n b"),
@@ -123,7 +123,7 @@ fn messages_without_special_tokens_are_read_as_ever() {
 }
 
 #[test]
-fn characters_that_stand_for_what_is_hidden_may_stand_in_a_message() {
+fn placeholder_characters_may_occur_in_a_message() {
     let text = "\u{FDD0}0\u{FDD1}<s>\u{FDD1}\u{FDD0}";
     assert_eq!(
         of_conversation(&[], text, Markers::Text),

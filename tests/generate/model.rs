@@ -94,7 +94,7 @@ fn text_without_a_limit_ends_where_the_context_does() {
 }
 
 #[test]
-fn a_prompt_that_fills_the_context_gives_one_token() {
+fn a_prompt_that_fills_the_context_is_followed_by_one_token() {
     let model = crate::common::open("demo", &Options::new().context(Some(PROMPT.len())));
     let first = text(&demo(), &greedy(Some(1)));
     for (most, finish) in [
@@ -112,7 +112,7 @@ fn a_prompt_that_fills_the_context_gives_one_token() {
 }
 
 #[test]
-fn a_prompt_longer_than_the_context_is_an_error_and_the_session_goes_on() {
+fn a_prompt_longer_than_the_context_is_an_error_and_the_session_continues() {
     let model = crate::common::open("demo", &Options::new().context(12));
     let mut session = model.session().unwrap();
     session.prefill(&[84, 104]).unwrap();
@@ -130,7 +130,7 @@ fn a_prompt_longer_than_the_context_is_an_error_and_the_session_goes_on() {
     ));
     assert_eq!(
         error.to_string(),
-        "the context is full: 2 of 12 positions are taken, 11 more do not fit"
+        "the context is full: 2 of 12 positions are taken, and 11 more do not fit"
     );
     assert_eq!(
         (session.tokens(), bits(session.logits())),
@@ -292,7 +292,7 @@ fn cancelling_before_the_prompt_reads_nothing() {
 }
 
 #[test]
-fn cancelling_between_tokens_ends_the_text_and_the_session_goes_on() {
+fn cancelling_between_tokens_ends_the_text_and_the_session_continues() {
     let model = demo();
     let whole = text(&model, &greedy(Some(20)));
     let cancel = Cancel::new();
@@ -345,14 +345,14 @@ fn cancel_within(prompt: &[u32], chunk: usize) -> usize {
 }
 
 #[test]
-fn cancelling_within_a_prompt_stops_behind_a_chunk_and_the_session_goes_on() {
+fn cancelling_within_a_prompt_stops_after_a_chunk_and_the_session_continues() {
     let prompt: Vec<u32> = (0..5000).map(|i| i * 31 % 323).collect();
     let position = cancel_within(&prompt, 64);
     assert!(position.is_multiple_of(64) && position < 3500, "{position}");
 }
 
 #[test]
-fn cancelling_within_a_prompt_stops_within_a_large_chunk_and_the_session_goes_on() {
+fn cancelling_within_a_prompt_stops_within_a_large_chunk_and_the_session_continues() {
     let prompt: Vec<u32> = (0..5000).map(|i| i * 31 % 323).collect();
     assert_eq!(cancel_within(&prompt, 8192), 0);
 }

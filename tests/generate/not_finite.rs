@@ -113,7 +113,7 @@ fn every_library_call_refuses_logits_that_are_not_finite() {
 }
 
 #[test]
-fn the_error_tells_the_token_however_the_prompt_is_cut() {
+fn the_error_names_the_token_however_the_prompt_is_cut() {
     let folder = demo_with(POSITIONS, 5 * WIDTH..5 * WIDTH + 1, f32::NAN);
     let prompt = [75, 73, 78, 71, 58, 10, 79, 32];
     for chunk in [1, 3, 4, 8] {
@@ -143,7 +143,7 @@ fn the_error_tells_the_token_however_the_prompt_is_cut() {
 }
 
 #[test]
-fn a_score_tells_the_token_of_the_text_not_of_the_window() {
+fn a_score_names_the_token_of_the_text_not_of_the_window() {
     let tiny = Tiny::new("(\"y\", Linear, [\"x\", \"head\"]),");
     damage(tiny.folder(), "embed", 15 * 8..16 * 8, f32::NAN);
     let text: Vec<u32> = (0..20).map(|i| if i == 17 { 15 } else { i % 5 }).collect();
@@ -181,7 +181,7 @@ fn every_library_call_refuses_embeddings_that_are_not_finite() {
 }
 
 #[test]
-fn a_text_that_makes_no_embedding_is_told_by_its_place() {
+fn a_text_without_an_embedding_is_named_by_its_place() {
     let sentences = Sentences::new();
     let file = TensorFile::open(&sentences.path().join("model.safetensors")).unwrap();
     let words = file

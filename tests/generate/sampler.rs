@@ -33,7 +33,7 @@ const NAN: f32 = f32::NAN;
 const INF: f32 = f32::INFINITY;
 
 #[test]
-fn greedy_takes_the_largest_and_of_equals_the_lowest_id() {
+fn greedy_takes_the_largest_and_among_equals_the_lowest_id() {
     assert_eq!(
         once(SamplerOptions::greedy(), &[1.0, 3.0, 2.0, 3.0], &[]),
         1
@@ -102,7 +102,7 @@ fn options_out_of_range_are_named() {
 }
 
 #[test]
-fn top_k_keeps_the_largest_and_of_equals_the_lowest_ids() {
+fn top_k_keeps_the_largest_and_among_equals_the_lowest_ids() {
     let options = open().top_k(3);
     assert_eq!(drawn(&options, &[1.0, 2.0, 1.0, 1.0, 2.0]), [0, 1, 4]);
 }

@@ -17,7 +17,7 @@ fn log_probabilities(row: &[f32]) -> Vec<f64> {
 }
 
 #[test]
-fn the_score_is_that_of_the_expected_logits() {
+fn the_score_follows_from_the_expected_logits() {
     for name in ["demo", "gpt2", "llama", "gemma3", "phi", "qwen3"] {
         let expected = expected(name);
         let tokens = &expected.input_ids;
@@ -95,7 +95,7 @@ fn a_text_longer_than_the_context_is_scored_window_by_window() {
 }
 
 #[test]
-fn what_can_not_be_scored_is_an_error() {
+fn a_text_that_cannot_be_scored_is_an_error() {
     let refusal =
         |name: &str, tokens: &[u32], options| score(name, tokens, options).unwrap_err().to_string();
     assert_eq!(

@@ -79,7 +79,7 @@ fn a_known_template_begins_as_the_tokenizer_begins_a_text() {
 }
 
 #[test]
-fn a_name_that_is_not_known_is_told_with_the_nearest() {
+fn an_unknown_name_is_reported_with_the_nearest() {
     let folder = TempDir::new().unwrap();
     let model = open(&folder, false);
     let message = model

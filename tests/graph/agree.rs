@@ -62,7 +62,7 @@ fn a_node_that_nothing_reads_is_refused_with_the_name_that_was_meant() {
 }
 
 #[test]
-fn a_node_may_be_left_unread_where_that_is_said() {
+fn a_node_may_be_left_unread_if_the_file_says_so() {
     let nodes = "(\"probe\", Neg, [\"x\"]), (\"y\", Exp, [\"x\"])";
     let text = graph("", nodes, "unread: [\"probe\"], ");
     assert_eq!(problems(&text, "{}", &[EMBED]), "");
@@ -76,7 +76,7 @@ fn a_node_may_be_left_unread_where_that_is_said() {
 }
 
 #[test]
-fn an_output_that_another_of_the_node_makes_up_for_is_no_mistake() {
+fn an_unread_output_beside_a_read_one_is_not_a_mistake() {
     let nodes = "([\"sum\", \"y\"], AddRmsNorm, [\"x\", \"x\", \"\"])";
     assert_eq!(of_nodes(nodes), "");
 }
@@ -99,7 +99,7 @@ fn a_tensor_that_only_an_unread_node_reads_is_unread() {
 }
 
 #[test]
-fn a_missing_gain_is_not_one_unless_that_is_written() {
+fn a_missing_gain_does_not_mean_1_unless_that_is_written() {
     let weights = "\"gain\": (shape: [4], hf: \"gain\", optional: true), \"bias\": (shape: [4], hf: \"bias\", optional: true)";
     let found = |nodes: &str, tensors: &[(&str, &[usize])]| {
         problems(&graph(weights, nodes, ""), "{}", tensors)
@@ -124,7 +124,7 @@ fn a_missing_gain_is_not_one_unless_that_is_written() {
 }
 
 #[test]
-fn an_operand_that_must_be_there_is_told_as_the_weight_that_is_not() {
+fn a_missing_required_operand_is_reported_as_the_missing_weight() {
     let weights = "\"bias\": (shape: [4], hf: \"bias\", optional: true)";
     assert_eq!(
         problems(
@@ -144,7 +144,7 @@ fn cached(cache: &str, attention: &str) -> String {
 }
 
 #[test]
-fn a_cache_whose_window_is_not_its_readers_is_refused() {
+fn a_cache_whose_window_differs_from_its_readers_is_refused() {
     let whole = |window: &str| format!("(\"y\", Attention{window}, [\"r\", \"k\", \"v\"])");
     let spelled = |window: &str| {
         format!(
@@ -185,7 +185,7 @@ fn a_window_that_would_reach_ahead_is_refused() {
     let refused = |op: &str, nodes: &str| {
         let nodes = format!("(\"r\", Reshape(shape: [0, 2, 2]), [\"x\"]), {nodes}");
         let told = format!(
-            "f:3:42: node \"y\": {op}: window 2 needs causal: true, as a window reaches back and never ahead"
+            "f:3:42: node \"y\": {op}: window 2 needs causal: true, because a window reaches back and never ahead"
         );
         assert_eq!(of_nodes(&nodes), told);
     };
@@ -291,7 +291,7 @@ fn of_layers(absent: &[&str]) -> String {
 }
 
 #[test]
-fn missing_tensors_are_counted_and_their_layers_told() {
+fn missing_tensors_are_counted_and_their_layers_named() {
     assert_eq!(of_layers(&[]), "");
     let found = of_layers(&["layers.1.w", "layers.3.w", "layers.4.w", "layers.4.b"]);
     let first = "f:1:1: 4 of 11 tensors are missing in the weight file, of layer 1, 3 to 4: 'layers.1.w', 'layers.3.w', 'layers.4.w' and 1 more";

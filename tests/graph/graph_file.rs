@@ -217,7 +217,7 @@ fn a_gguf_source_chooses_its_keys_tensors_and_branches() {
 }
 
 #[test]
-fn an_absent_weight_gives_way_to_its_or() {
+fn an_absent_weight_is_replaced_by_its_or() {
     let expanded = expand_without(&llama(), CONFIG, &["lm_head.weight"]).unwrap();
     let reader = expanded.nodes.last().unwrap();
     assert_eq!(reader.inputs[1], FlatInput::Weight("embed".into()));
@@ -249,7 +249,7 @@ const PARTS: &str = r#"Model(
 )"#;
 
 #[test]
-fn an_absent_weight_is_rows_of_the_one_that_holds_it() {
+fn an_absent_weight_is_rows_of_the_weight_that_contains_it() {
     let file = parse("parts.ron", PARTS).unwrap();
     let present = |tensors: &'static [&str]| move |tensor: &str| tensors.contains(&tensor);
     // Layer 0 has both in one tensor; layer 1 has its own `a`, no `b`, and nothing to cut `b` from.
@@ -392,7 +392,7 @@ proptest! {
 }
 
 #[test]
-fn null_is_an_error_where_the_graph_file_does_not_say_what_it_means() {
+fn null_is_an_error_if_the_graph_file_does_not_say_what_it_means() {
     let file = |key: &str| {
         let text = format!(
             "Model(params: {{\"a\": {key}}}, nodes: [(\"x\", Num, [Num(\"a\")])], outputs: [\"x\"])"
@@ -437,7 +437,7 @@ fn of_gguf(key: &str, node: &str, value: Value) -> Result<Value, String> {
 }
 
 #[test]
-fn values_of_gguf_files_are_taken_in_the_type_that_the_default_says() {
+fn values_of_gguf_files_get_the_type_of_the_default() {
     let taken = |key: &str, value: Value| of_gguf(key, "1", value).unwrap();
     assert_eq!(taken(", default: false", Value::Int(1)), Value::Bool(true));
     assert_eq!(
@@ -482,7 +482,7 @@ fn a_value_of_a_gguf_file_of_an_impossible_type_is_refused() {
 }
 
 #[test]
-fn a_list_of_equal_numbers_is_one_number_unless_its_elements_are_taken() {
+fn a_list_of_equal_numbers_is_one_number_unless_its_elements_are_used() {
     let list = |items: [i64; 2]| Value::List(items.map(Value::Int).to_vec());
     assert_eq!(of_gguf("", "2 * k", list([4, 4])), Ok(Value::Int(4)));
     assert_eq!(of_gguf("", "k[0]", list([4, 4])), Ok(list([4, 4])));

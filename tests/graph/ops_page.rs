@@ -11,7 +11,7 @@ const HEAD: &str = "# Ops
 
 Every op that a graph file can name, made from the ops table (`src/ops/`) by `tests/graph/ops_page.rs`, which also checks that this page is current.
 
-`T` is the number of tokens in a step, `R` the number of those whose outputs are wanted, `S` the context so far. An operand in *italics* may be absent (`\"\"`). An attribute without a default must be given.
+`T` is the number of tokens in a step, `R` the number of tokens whose outputs are wanted, `S` the context so far. An operand in *italics* may be absent (`\"\"`). An attribute without a default must be given.
 
 ";
 
@@ -49,7 +49,7 @@ fn section(page: &mut String, op: &OpDef) {
     let many = match op.arity {
         Arity::Fixed => "",
         Arity::Variadic => " (one or more)",
-        Arity::Segments => " (`segments` times, but for the first)",
+        Arity::Segments => " (`segments` times, except for the first)",
     };
     let outputs: Vec<String> = op
         .outputs
@@ -66,7 +66,7 @@ fn section(page: &mut String, op: &OpDef) {
         .collect();
     writeln!(
         page,
-        "- operands{many}: {}\n- gives {}",
+        "- operands{many}: {}\n- outputs: {}",
         inputs.join("; "),
         outputs.join(", ")
     )

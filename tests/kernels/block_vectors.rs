@@ -55,7 +55,7 @@ fn lengths_that_disagree_leave_the_rest_alone() {
     for format in BlockFormat::ALL {
         let blocks = data(&format!("{format}.blocks"));
         let (bytes, elements) = (format.bytes(), format.elements());
-        // Half a block yields nothing, and room for half a block receives nothing.
+        // Half a block results in nothing, and an output of half a block receives nothing.
         for (given, room) in [
             (bytes + bytes / 2, 2 * elements),
             (2 * bytes, elements + elements / 2),

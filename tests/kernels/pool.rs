@@ -24,10 +24,10 @@ fn in_time(seconds: u64, body: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// A job of phases with so many pieces each.
+/// A job of phases with the given numbers of pieces.
 struct Phases<F> {
     pieces: Vec<usize>,
-    /// Given the phase and the piece.
+    /// Called with the phase and the piece.
     work: F,
 }
 
@@ -149,7 +149,7 @@ fn all_threads_take_part_under_their_own_names() {
         pool.run_pieces(3, |_| {
             let name = thread::current().name().map(str::to_string);
             names.lock().unwrap().push(name.unwrap_or_default());
-            // Whoever is here stays until all have come.
+            // Each thread stays here until all have come.
             while names.lock().unwrap().len() < 3 {
                 thread::yield_now();
             }
@@ -168,7 +168,7 @@ fn a_thread_that_is_stopped_inside_a_piece_leaves_all_others_to_the_rest() {
         let pool = Pool::new(2).unwrap();
         let done = AtomicUsize::new(0);
         pool.run_pieces(100, |piece| {
-            // Whoever has the first piece waits for the 99 others, many of which would have been its own.
+            // The thread with the first piece waits for the 99 others, many of which would have been its own.
             while piece == 0 && done.load(Ordering::Relaxed) < 99 {
                 thread::yield_now();
             }
@@ -196,7 +196,7 @@ fn no_threads_is_an_error() {
     assert!(Pool::new(0).is_err());
 }
 
-/// Five phases, until somebody says stop in the third.
+/// Five phases; the job is stopped in the third.
 struct Stops(AtomicBool, AtomicUsize);
 
 impl Job for Stops {
@@ -284,7 +284,7 @@ fn a_panic_in_any_piece_reaches_the_caller_and_the_pool_lives_on() {
     });
 }
 
-/// Panics where it is asked for its first or its second phase.
+/// Panics when it is asked for its first or its second phase.
 struct NeverOpens(usize);
 
 impl Job for NeverOpens {
@@ -348,7 +348,7 @@ fn sleeping_workers_wake_for_a_job_and_for_the_end() {
 fn threads_that_fall_asleep_within_a_job_are_woken() {
     in_time(60, || {
         let pool = Pool::new(3).unwrap();
-        // Pieces of very different lengths let the others fall asleep, at any place of the protocol.
+        // Pieces of very different lengths let the other threads fall asleep, at any point of the protocol.
         for run in 0..100 {
             pool.run(&Phases {
                 pieces: vec![3; 5],

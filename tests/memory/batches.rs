@@ -1,4 +1,4 @@
-//! Sequences that come, read, share and go allocate nothing once the batcher exists.
+//! Sequences that are opened, read, share pages and are closed allocate nothing once the batcher exists.
 
 use smallmind::Options;
 use smallmind::exec::batcher::pages_of;

@@ -1,7 +1,7 @@
 //! Does running a model allocate anything?
 //!
-//! The program has one test, so that nothing else allocates while it counts. The harness is not asked: it waits on a thread of
-//! its own, and says there that a slow test runs long. What is counted stands in the modules.
+//! The program has one test, so that nothing else allocates while it counts. The standard test harness is not used: it
+//! waits on a thread of its own, and reports there that a slow test runs long. The modules contain what is counted.
 
 mod batches;
 #[path = "../common/mod.rs"]
@@ -16,7 +16,7 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Counts the allocations of the thread that begins to count, and of every thread that comes after it.
+/// Counts the allocations of the thread that starts the counting, and of every thread that is started after that.
 struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -35,7 +35,7 @@ fn note() {
     }
 }
 
-/// Begins to count: this thread, and those that it starts from now on.
+/// Starts the counting: for this thread, and for the threads that it starts from now on.
 fn begin() {
     EARLIER.set(false);
     BEGUN.store(true, Ordering::SeqCst);
@@ -45,18 +45,18 @@ fn begin() {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note();
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller makes the promise that is required here.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller makes the promise that is required here.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         note();
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller makes the promise that is required here.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
@@ -71,7 +71,8 @@ fn allocations(work: impl FnOnce()) -> u64 {
     ALLOCATIONS.load(Ordering::SeqCst) - before
 }
 
-/// Begins to count, and checks that this thread's allocations count and those of later threads, but not those of earlier ones.
+/// Starts the counting, and checks that allocations of this thread and of later threads count, but not those of earlier
+/// ones.
 fn begin_and_check() {
     let allocate = || drop(black_box(Box::new(black_box(1))));
     let turns = Barrier::new(2);

@@ -1,4 +1,4 @@
-//! How do sessions of a model behave that reads each text whole?
+//! How do sessions of a model behave that reads only whole texts?
 
 use std::path::PathBuf;
 
@@ -24,7 +24,7 @@ fn each_prefill_is_a_text_of_its_own() {
 }
 
 #[test]
-fn every_row_is_given_whatever_the_options() {
+fn every_row_is_returned_whatever_the_options() {
     let expected = expected("bert");
     let model = open("bert", &Options::default());
     let mut session = model.session().unwrap();
@@ -33,7 +33,7 @@ fn every_row_is_given_whatever_the_options() {
 }
 
 #[test]
-fn a_step_holds_the_longest_text_unless_told_otherwise() {
+fn a_step_fits_the_longest_text_unless_told_otherwise() {
     let model = open("bert", &Options::default());
     assert_eq!(
         (model.context(), model.session().unwrap().chunk()),

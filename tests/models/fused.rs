@@ -26,7 +26,7 @@ fn output(name: &str, model: &Model) -> Vec<u32> {
 }
 
 #[test]
-fn one_tensor_gives_the_bits_of_three() {
+fn one_tensor_has_the_bits_of_three() {
     for name in MODELS {
         for stored in [Stored::F32, Stored::Q8_0] {
             let writer = convert(name, stored);

@@ -76,7 +76,7 @@ fn argmax(row: &[f32]) -> u32 {
 }
 
 #[test]
-fn with_float_activations_it_gives_the_references_tokens_and_probabilities() {
+fn with_float_activations_it_matches_the_references_tokens_and_probabilities() {
     let Some(path) = model() else { return };
     let mut session = open(&path, Activations::F32);
     for reference in references() {

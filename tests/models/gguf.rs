@@ -24,7 +24,7 @@ fn open_gguf(writer: &Writer) -> Model {
 }
 
 #[test]
-fn f32_files_give_the_expected_logits_and_tokens() {
+fn f32_files_lead_to_the_expected_logits_and_tokens() {
     for name in IN_ORDER.into_iter().chain(PERMUTED) {
         let expected = expected(name);
         let (logits, _, greedy) = answer(&open_gguf(&convert(name, Stored::F32)), &expected);
@@ -47,7 +47,7 @@ fn f32_files_have_the_bits_of_their_folders_where_no_row_is_permuted() {
 
 /// Converters write `llama` into Mistral files and leave out the window; other tools state it.
 #[test]
-fn mistral_files_go_by_the_name_of_llama_and_keep_a_window_that_they_state() {
+fn mistral_files_have_the_name_of_llama_and_keep_a_window_that_they_state() {
     for name in ["mistral", "mistral-long"] {
         let text = std::fs::read_to_string(data(name).join("config.json")).unwrap();
         let config: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -112,7 +112,7 @@ fn gemma_3_takes_its_windows_from_the_file_whatever_their_form() {
 }
 
 #[test]
-fn files_of_other_types_give_what_the_rounded_weights_give() {
+fn files_of_other_types_compute_what_the_rounded_weights_compute() {
     let folder = TempDir::new().unwrap();
     for stored in [Stored::F16, Stored::BF16, Stored::Q8_0] {
         for name in ["gpt2", "llama"] {
@@ -247,7 +247,7 @@ fn attention_scale(writer: &Writer) -> f64 {
 }
 
 #[test]
-fn gemma_3_scales_scores_by_a_heads_width_but_in_its_largest_model() {
+fn gemma_3_scales_scores_by_a_heads_width_except_in_its_largest_model() {
     let mut writer = convert("gemma3", Stored::F32);
     assert_eq!(attention_scale(&writer), 1.0 / 32f64.sqrt());
     // The model with 62 layers, here with width 64 and 4 heads.
@@ -274,7 +274,7 @@ fn gemma_3_scales_scores_by_a_heads_width_but_in_its_largest_model() {
 }
 
 #[test]
-fn a_missing_tensor_goes_by_the_name_that_files_of_this_kind_have() {
+fn a_missing_tensor_has_the_name_that_files_of_this_kind_use() {
     let mut writer = convert("bert", Stored::F32);
     writer
         .tensors
@@ -344,7 +344,7 @@ fn text_needs_a_vocabulary_and_ids_do_not() {
 
 #[cfg(feature = "tokenizer")]
 #[test]
-fn where_text_is_needed_a_model_without_it_is_refused_before_its_weights_are_read() {
+fn if_text_is_needed_a_model_without_it_is_refused_before_its_weights_are_read() {
     let folder = TempDir::new().unwrap();
     let options = |text| {
         Options::new()
@@ -396,7 +396,7 @@ fn every_token_that_a_file_names_as_an_end_ends_a_text() {
         ("eom_token_id", signed(&[9, 7])),
     ];
     assert_eq!(ends(&all), (vec![2, 7, 11, 9], 0));
-    // What is not a token is told, and the others count.
+    // A value that is not a token is reported, and the others count.
     let text = Meta::Array(8, vec![Meta::Text("x".into())]);
     assert_eq!(ends(&[("eos_token_ids", text)]), (vec![2], 1));
 }

@@ -1,5 +1,5 @@
-//! Does the text model of a checkpoint that reads images too take what transformers takes for keys that its configuration
-//! leaves out? The configurations in tests/data/nested leave out many; what transformers makes of them stands beside them.
+//! Does the text model of a checkpoint that also reads images use transformers' values for keys that its configuration
+//! lacks? The configurations in tests/data/nested lack many keys; transformers' results are beside them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::common::converted::changed;
 use crate::common::variants::{in_a_whole, renamed};
 use crate::common::{answer, bits, data, expected};
 
-/// Keys, and the parameters that built-in graph files make of them.
+/// Keys, and the parameters that built-in graph files read from them.
 const PARAMETERS: [(&str, &str); 12] = [
     ("vocab_size", "vocab"),
     ("hidden_size", "width"),
@@ -67,7 +67,7 @@ fn parameters(files: &ModelFiles) -> BTreeMap<String, Value> {
 }
 
 #[test]
-fn keys_that_are_left_out_are_what_transformers_takes() {
+fn missing_keys_have_the_values_that_transformers_uses() {
     let text = fs::read_to_string(data("nested").join("expected.json")).unwrap();
     let cases: BTreeMap<String, Json> = serde_json::from_str(&text).unwrap();
     let mut compared = 0;
@@ -89,7 +89,7 @@ fn keys_that_are_left_out_are_what_transformers_takes() {
             );
             compared += 1;
         }
-        // Qwen's window is one where the layers' types ask for it.
+        // Qwen's window applies only if the layers' types ask for it.
         if let Some(window) = expected.get("sliding_window")
             && !params.contains_key("full_below")
         {
@@ -108,8 +108,8 @@ fn keys_that_are_left_out_are_what_transformers_takes() {
     assert!(compared > 12 * cases.len(), "{compared} values");
 }
 
-/// A configuration is not completed where it stands alone: files are written with all keys then, so that one is missing
-/// where something is wrong.
+/// A configuration that stands alone is not completed: files are then written with all keys, so a missing key means
+/// that something is wrong.
 #[test]
 fn a_configuration_that_stands_alone_is_not_completed() {
     let config = |key: &str| {
@@ -180,7 +180,7 @@ fn a_model_whose_configuration_leaves_keys_out_has_the_bits_of_one_that_states_t
         in_a_whole(plain.path(), whole.path(), left_out);
         let found = logits(whole.path(), name);
         assert!(found == logits(plain.path(), name), "{name}");
-        // The values that count are not those of the fixture.
+        // The values that count differ from the fixture's values.
         assert!(found != logits(&data(name), name), "{name}");
     }
 }

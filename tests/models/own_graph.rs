@@ -66,7 +66,7 @@ fn the_callers_graph_wins() {
 }
 
 #[test]
-fn a_broken_graph_is_told_of_by_line() {
+fn a_broken_graph_is_reported_with_its_line() {
     let broken = graph().replace(
         "(\"h\", Mul, [\"g\", \"u\"])",
         "(\"h\", Mull, [\"g\", \"u\"])",

@@ -287,7 +287,7 @@ fn weights_of_floats_become_halves() {
 }
 
 #[test]
-fn rows_that_are_no_blocks_of_256_get_blocks_of_32_and_others_stay() {
+fn rows_that_are_not_blocks_of_256_get_blocks_of_32_and_others_stay() {
     // Rows of the fixtures' matrices have 64 or more elements, none of them a multiple of 256.
     for (name, weights, expected) in [
         ("llama", DType::Blocks(BlockFormat::Q4K), "Q5_0"),
@@ -309,7 +309,7 @@ fn rows_that_are_no_blocks_of_256_get_blocks_of_32_and_others_stay() {
 }
 
 #[test]
-fn the_last_row_alone_has_the_bits_that_it_has_among_all() {
+fn the_last_row_alone_has_the_same_bits_as_among_all_rows() {
     for family in FAMILIES {
         let file = written(&mixed(family));
         for without in [&[][..], &["merge_linear", "gate"]] {
@@ -327,7 +327,7 @@ fn the_last_row_alone_has_the_bits_that_it_has_among_all() {
 }
 
 #[test]
-fn a_dump_of_cast_weights_loads_again_without_being_told_to() {
+fn a_dump_of_cast_weights_loads_again_without_options() {
     let file = folder("llama");
     let cast = options(Activations::Int8).weights(DType::Blocks(BlockFormat::Q4_0));
     let model = Model::open(&file.path, &cast).unwrap();

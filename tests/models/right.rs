@@ -25,14 +25,14 @@ fn agrees(name: &str, model: &Model, expected: &Expected) {
 }
 
 #[test]
-fn fused_graphs_give_the_expected_logits_and_tokens() {
+fn fused_graphs_compute_the_expected_logits_and_tokens() {
     for name in models() {
         agrees(name, &open(name, &all_rows()), &expected(name));
     }
 }
 
 #[test]
-fn unfused_graphs_give_the_expected_logits_and_tokens() {
+fn unfused_graphs_compute_the_expected_logits_and_tokens() {
     for name in models() {
         let options = all_rows().stop_after("none");
         agrees(name, &open(name, &options), &expected(name));
@@ -60,7 +60,7 @@ fn interpret(graph: &Graph, files: &ModelFiles, expected: &Expected) -> (Vec<f32
 }
 
 #[test]
-fn the_scalar_reference_gives_the_expected_logits_and_tokens_fused_and_unfused() {
+fn the_scalar_reference_computes_the_expected_logits_and_tokens_fused_and_unfused() {
     for name in models() {
         for stop_after in [None, Some("none".to_string())] {
             let mut options = all_rows();
@@ -80,7 +80,7 @@ fn the_scalar_reference_gives_the_expected_logits_and_tokens_fused_and_unfused()
 }
 
 #[test]
-fn kernels_give_the_bits_of_the_scalar_reference() {
+fn kernels_compute_the_bits_of_the_scalar_reference() {
     for name in models() {
         for stop_after in [None, Some("none".to_string())] {
             let mut options = all_rows();
@@ -132,7 +132,7 @@ fn names_of_old_bert_files_are_found() {
 }
 
 #[test]
-fn configurations_of_transformers_4_give_the_same_model() {
+fn configurations_of_transformers_4_describe_the_same_model() {
     let folder = tempfile::tempdir().unwrap();
     for name in decoders() {
         if ["demo", "gpt2"].contains(&name) {
@@ -146,7 +146,7 @@ fn configurations_of_transformers_4_give_the_same_model() {
 }
 
 #[test]
-fn a_sharded_model_gives_the_same_logits() {
+fn a_sharded_model_computes_the_same_logits() {
     let folder = tempfile::tempdir().unwrap();
     sharded("llama", folder.path());
     let model = Model::open(folder.path(), &all_rows()).unwrap();

@@ -114,7 +114,7 @@ fn a_session_truncated_and_continued_agrees() {
 }
 
 #[test]
-fn a_fork_goes_on_as_the_original_would() {
+fn a_fork_continues_as_the_original_would() {
     for name in ["demo", "llama3-rope"] {
         let model = open(name, &all_rows());
         let prompt = expected(name).input_ids;

@@ -1,4 +1,4 @@
-//! Are keys reported that a configuration has and a graph file does not read? The configurations in tests/data/unread are
+//! Are keys of a configuration reported that a graph file does not read? The configurations in tests/data/unread are
 //! small forms of published configurations, with "Llama" as their architecture.
 
 use std::fs;
@@ -25,7 +25,7 @@ fn told(name: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_multipliers_of_granite_are_told() {
+fn the_multipliers_of_granite_are_reported() {
     let keys = [
         "attention_multiplier (0.015625)",
         "embedding_multiplier (12.0)",
@@ -36,7 +36,7 @@ fn the_multipliers_of_granite_are_told() {
 }
 
 #[test]
-fn the_soft_caps_of_gemma_2_are_told() {
+fn the_soft_caps_of_gemma_2_are_reported() {
     let keys = [
         "attn_logit_softcapping (50.0)",
         "final_logit_softcapping (30.0)",
@@ -48,7 +48,7 @@ fn the_soft_caps_of_gemma_2_are_told() {
 }
 
 #[test]
-fn the_scale_and_the_norms_of_cohere_are_told() {
+fn the_scale_and_the_norms_of_cohere_are_reported() {
     let keys = [
         "layer_norm_eps (1e-5)",
         "logit_scale (0.0625)",
@@ -58,7 +58,7 @@ fn the_scale_and_the_norms_of_cohere_are_told() {
 }
 
 #[test]
-fn the_parallel_blocks_and_partial_rotation_of_stablelm_are_told() {
+fn the_parallel_blocks_and_partial_rotation_of_stablelm_are_reported() {
     let keys = [
         "layer_norm_eps (1e-5)",
         "partial_rotary_factor (0.25)",
@@ -68,7 +68,7 @@ fn the_parallel_blocks_and_partial_rotation_of_stablelm_are_told() {
 }
 
 #[test]
-fn the_long_rotation_of_phi_3_is_told_and_refused() {
+fn the_long_rotation_of_phi_3_is_reported_and_refused() {
     let keys = [
         "original_max_position_embeddings (4096)",
         "rope_scaling.long_factor ([1.08, 1.11, 1.14, 1.34])",
@@ -114,7 +114,7 @@ fn warnings(config: &str, options: &Options) -> Vec<String> {
 }
 
 #[test]
-fn a_model_that_runs_warns_of_the_keys() {
+fn a_model_that_runs_warns_about_the_keys() {
     let text = fs::read_to_string(config("granite")).unwrap();
     assert_eq!(
         warnings(&text, &Options::new()),
@@ -125,7 +125,7 @@ fn a_model_that_runs_warns_of_the_keys() {
 }
 
 #[test]
-fn neutral_values_are_not_warned_of() {
+fn neutral_values_lead_to_no_warning() {
     let text = fs::read_to_string(config("granite")).unwrap();
     let text = text
         .replace("0.015625", "1.0")
@@ -136,7 +136,7 @@ fn neutral_values_are_not_warned_of() {
 }
 
 #[test]
-fn a_context_beyond_the_models_is_warned_of_with_both_numbers() {
+fn a_context_beyond_the_models_leads_to_a_warning_with_both_numbers() {
     let text = fs::read_to_string(config("stablelm")).unwrap();
     let text = text.replace("layer_norm_eps", "rms_norm_eps");
     let text = text.replace("0.25", "1.0").replace(
@@ -243,7 +243,7 @@ fn gemma_3_refuses_a_kind_of_rotation_of_windowed_layers_that_it_does_not_descri
 }
 
 #[test]
-fn no_model_of_a_known_architecture_is_warned_of() {
+fn no_model_of_a_known_architecture_leads_to_a_warning() {
     for name in [
         "bert",
         "demo",

@@ -100,7 +100,7 @@ fn run_in(executor: &Executor, pages: &Pages, sequences: &[Sequence]) -> Result<
 }
 
 #[test]
-fn threads_and_weights_must_be_the_plans() {
+fn threads_and_weights_must_match_the_plan() {
     let graph = graph(DECODER);
     let files = SeededWeights::new(&graph, 1).files(&graph);
     let plan = plan(&graph, CONTEXT, 2);
@@ -131,7 +131,7 @@ fn threads_and_weights_must_be_the_plans() {
 }
 
 #[test]
-fn the_cache_of_beginnings_must_keep_the_plans_rows() {
+fn the_prefix_cache_must_keep_the_plans_rows() {
     let executor = || executor(DECODER, CONTEXT);
     let own = PrefixCache::new(executor().plan(), 1 << 16).unwrap();
     assert!(executor().with_prefix_cache(own).is_ok());
@@ -149,7 +149,7 @@ fn the_cache_of_beginnings_must_keep_the_plans_rows() {
 }
 
 #[test]
-fn the_arena_must_be_the_plans() {
+fn the_arena_must_match_the_plan() {
     let executor = executor(DECODER, CONTEXT);
     let expected = executor.plan().regions().total();
     let frames = Frames::new(executor.plan().session_lists().frames());
@@ -194,7 +194,7 @@ fn tokens_and_positions_must_fit() {
 }
 
 #[test]
-fn all_rows_are_wanted_of_a_plan_that_computes_all() {
+fn a_plan_that_computes_all_rows_wants_all() {
     let executor = executor(DECODER, CONTEXT);
     let mut arena = Arena::new(executor.plan().regions().total()).unwrap();
     let frames = Frames::new(executor.plan().session_lists().frames());

@@ -83,7 +83,7 @@ proptest! {
 }
 
 #[test]
-fn decoders_take_no_more_than_lives_at_once() {
+fn decoders_need_no_more_than_lives_at_once() {
     for (layers, tokens, width, kv, hidden) in [
         (12, 1, 768, 768, 3072),
         (30, 64, 576, 192, 1536),

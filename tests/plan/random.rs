@@ -50,7 +50,8 @@ fn want_rows(graph: &mut Graph) {
     (pass.run)(graph, &Settings::default()).unwrap();
 }
 
-/// Whether every output is an f32 value (others are refused), and steps continue each other, as the interpreter's do.
+/// Whether every output is an f32 value (others are refused), and whether steps continue each other, as in the
+/// interpreter.
 fn plannable(graph: &Graph) -> bool {
     !is_bidirectional(graph)
         && graph

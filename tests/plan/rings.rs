@@ -8,7 +8,7 @@ use crate::common::{all_rows, bits, expected, open, run};
 
 /// Both models see windows of 48 positions, the second in five of six layers; their texts have 600 tokens.
 const MODELS: [&str; 2] = ["mistral-long", "gemma3-long"];
-/// With this chunk the rings have room for 128 positions: 64 + 47, in whole blocks.
+/// With this chunk the rings hold 128 positions: 64 + 47, in whole blocks.
 const CHUNK: usize = 48;
 
 fn options() -> Options {
@@ -23,13 +23,13 @@ fn output(session: &mut Session, prompt: &[u32]) -> Vec<u32> {
 }
 
 #[test]
-fn truncation_keeps_the_tokens_whose_windows_are_there_and_else_none() {
+fn truncation_keeps_the_tokens_whose_windows_exist_and_otherwise_none() {
     for name in MODELS {
         let model = open(name, &options());
         assert!(model.plan().windowed_layers > 0, "{name}");
         let prompt = &expected(name).input_ids[..590];
         let fresh = output(&mut model.session().unwrap(), prompt);
-        // Of 590 positions, the last 128 are there, from 462 on; the token at 509 sees back to 462.
+        // Of 590 positions, the last 128 exist, from 462 on; the token at 509 sees back to 462.
         for (keep, kept) in [
             (590, 590),
             (589, 589),
@@ -46,7 +46,7 @@ fn truncation_keeps_the_tokens_whose_windows_are_there_and_else_none() {
             if kept == prompt.len() {
                 continue;
             }
-            // Other tokens overwrite the rows that were taken back, and are then taken back themselves.
+            // Other tokens overwrite the rows that were removed, and are then removed themselves.
             let other: Vec<u32> = prompt[..20].iter().rev().copied().collect();
             session.prefill(&other[..20.min(590 - kept)]).unwrap();
             assert_eq!(session.truncate(kept), kept, "{name}");
@@ -60,7 +60,7 @@ fn truncation_keeps_the_tokens_whose_windows_are_there_and_else_none() {
 }
 
 #[test]
-fn a_cancelled_prompt_goes_on_from_where_it_stopped() {
+fn a_cancelled_prompt_continues_from_where_it_stopped() {
     for name in MODELS {
         let model = open(name, &options());
         let prompt = expected(name).input_ids;
@@ -102,7 +102,7 @@ fn forks_have_rings_of_their_own() {
         let mut alone = model.session().unwrap();
         alone.prefill(&prompt[..300]).unwrap();
         assert!(forked == output(&mut alone, &prompt[300..400]), "{name}");
-        // The fork has its own rows too: of its 404 positions, the last 128 are there.
+        // The fork has its own rows too: of its 404 positions, the last 128 exist.
         assert_eq!(fork.truncate(330), 330);
         assert_eq!(fork.truncate(320), 0);
     }

@@ -1,4 +1,4 @@
-//! Are the rows that a step wants those that it gives where all are wanted, in any order and of any number?
+//! Are the rows that a step wants equal to the same rows where all are wanted, in any order and number?
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ const STEPS: [(&[i32], &[i32]); 6] = [
     (&[2, 7, 1], &[2, 1, 1, 2]),
 ];
 
-/// A decoder with a head over all of which rows can be taken.
+/// A decoder with a head over all tokens, whose rows can be taken.
 const DECODER: &str = "x = activation 2 4
      c = CachedAttention x x x
      d = Reshape c | shape=[0,8]
@@ -45,7 +45,7 @@ const DECODER: &str = "x = activation 2 4
      w = weight 11 8
      y = Linear n w
      out y";
-/// Int8 blocks that are needed of all tokens, and of which rows are taken too.
+/// Int8 blocks that are needed for all tokens, and whose rows are taken too.
 const BLOCKS: &str = "x = activation 32
      n = RmsNorm x
      q = QuantizeActivations n
@@ -76,7 +76,7 @@ fn options(threads: usize) -> PlanOptions {
     }
 }
 
-/// `graph` for steps that compute the wanted rows alone.
+/// `graph` for steps that compute only the wanted rows.
 fn wanting(graph: &Graph) -> Graph {
     let mut graph = graph.clone();
     let pass = transform::find("wanted_rows").unwrap();
@@ -84,7 +84,7 @@ fn wanting(graph: &Graph) -> Graph {
     graph
 }
 
-/// A sequence whose steps want what they are told to.
+/// A sequence whose steps want the rows that the test asks for.
 struct Runner {
     executor: Executor,
     arena: Arena,
@@ -121,7 +121,8 @@ impl Runner {
             .for_each(|(cell, &value)| cell.set(value));
     }
 
-    /// Runs a step, and gives the bits of each output and its shape. Where the plan computes all, all rows are wanted.
+    /// Runs a step, and returns the bits of each output and its shape. If the plan computes all rows, all rows are
+    /// wanted.
     fn step(&mut self, tokens: &[i32], wanted: &[i32]) -> Vec<(Vec<usize>, Vec<u32>)> {
         let plan = self.executor.plan().step();
         let slots = [plan.token_ids(), plan.positions(), plan.wanted()].map(|slot| slot.cloned());
@@ -160,13 +161,13 @@ impl Runner {
     }
 }
 
-/// The bits of a number; those of a NaN are outside of the promise.
+/// The bits of a number; the bits of a NaN are not part of the promise.
 fn bit(x: f32) -> u32 {
     if x.is_nan() { u32::MAX } else { x.to_bits() }
 }
 
-/// In all steps, the outputs of `graph` where rows are wanted are those rows of the outputs where all are, and what the
-/// interpreter gives; and one of them has such rows if `narrows`.
+/// In all steps, the outputs of `graph` for the wanted rows are the same rows of the outputs where all are wanted, and
+/// the same as the interpreter's; and one output has wanted rows if `narrows`.
 fn check(graph: &Graph, threads: usize, narrows: bool) {
     let narrow = wanting(graph);
     let weights = SeededWeights::new(graph, 3);
@@ -206,14 +207,14 @@ fn check(graph: &Graph, threads: usize, narrows: bool) {
 }
 
 #[test]
-fn rows_of_a_decoder_are_those_that_it_gives_among_all() {
+fn rows_of_a_decoder_are_the_same_as_among_all_rows() {
     for threads in 1..=3 {
         check(&graph(DECODER), threads, true);
     }
 }
 
 #[test]
-fn rows_of_int8_blocks_are_those_that_they_are_among_all() {
+fn rows_of_int8_blocks_are_the_same_as_among_all_rows() {
     let graph = graph(BLOCKS);
     let narrow = wanting(&graph);
     let q = narrow.find("q/wanted").unwrap();
@@ -242,7 +243,7 @@ proptest! {
 }
 
 #[test]
-fn a_step_wants_no_more_rows_than_the_plan_has_room_for() {
+fn a_step_wants_no_more_rows_than_the_plan_supports() {
     let graph = graph(DECODER);
     let narrow = wanting(&graph);
     let weights = SeededWeights::new(&graph, 1);

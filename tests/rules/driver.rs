@@ -58,7 +58,7 @@ const ADD_NORM: &str = r#"[Rule(
 )]"#;
 
 #[test]
-fn near_misses_are_told_only_where_asked_for() {
+fn near_misses_are_reported_only_if_asked_for() {
     let text = "x = activation 8
         y = Pow x | exponent=3.0
         out y";
@@ -95,7 +95,7 @@ fn a_match_whose_outside_path_comes_back_is_refused() {
     let reason = reason(&run(&with_rules(rules), &mut looping), "r");
     assert_eq!(
         reason,
-        "\"s\" is read by \"t\", on which \"y\" depends, so that one op for both would be a cycle"
+        "\"s\" is read by \"t\", on which \"y\" depends, so one op for both would form a cycle"
     );
 }
 
@@ -122,7 +122,7 @@ fn a_replaced_value_keeps_its_outside_readers_and_its_name() {
 }
 
 #[test]
-fn a_leaf_that_the_match_itself_gives_is_no_match() {
+fn a_leaf_that_the_match_itself_produces_does_not_match() {
     let mut doubled = graph(
         "x = activation 8
          w = weight 8 8
@@ -173,7 +173,7 @@ fn a_number_in_a_pattern_must_be_near() {
 }
 
 #[test]
-fn a_missing_neighbour_is_told_when_most_of_the_pattern_is_there() {
+fn a_missing_neighbour_is_reported_if_most_of_the_pattern_is_present() {
     let mut other = graph(
         "q = activation 4 2
          k = activation 2 2
@@ -191,7 +191,7 @@ fn a_missing_neighbour_is_told_when_most_of_the_pattern_is_there() {
 }
 
 #[test]
-fn a_dead_reader_stands_in_no_way() {
+fn a_dead_reader_does_not_prevent_a_match() {
     let mut fused = graph(
         "x = activation 8
          w = weight 8 8
@@ -292,7 +292,7 @@ fn a_llama_block_spelled_out_is_fused_whole() {
 }
 
 #[test]
-fn two_runs_give_one_text() {
+fn two_runs_print_the_same_text() {
     let rewritten = || {
         let mut model = llama(2);
         let report = run(&passes(), &mut model);

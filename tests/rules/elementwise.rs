@@ -116,7 +116,7 @@ fn single_ops_ints_weights_and_other_shapes_stay() {
 }
 
 #[test]
-fn a_chain_has_no_more_operands_than_the_op_takes() {
+fn a_chain_has_no_more_operands_than_the_op_accepts() {
     let weights: String = (0..12).map(|n| format!("w{n} = weight 8\n")).collect();
     let sums: String = (1..12)
         .map(|n| format!("a{n} = Add a{} w{n}\n", n - 1))

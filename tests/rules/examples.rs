@@ -44,7 +44,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
     CASES.iter().chain(RAISING).chain(RAISING_ATTENTION)
 }
 
-/// Rules that leave as many ops as they find, with a lower sum of ranks.
+/// Rules that leave as many ops as they match, with a lower sum of ranks.
 const LOWERING: [&str; 6] = [
     "lower_matmul",
     "square",
@@ -174,7 +174,7 @@ proptest! {
         let mut graph = arbitrary_graph(seed);
         let plain = outputs(&graph);
         let mut options = same_only(passes());
-        // It gives other rows.
+        // This pass returns other rows.
         options.without.insert("wanted_rows".into());
         run(&mut graph, &options);
         verify(&graph).unwrap();

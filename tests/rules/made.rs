@@ -1,4 +1,4 @@
-//! Graphs made by hand, and what is asked of each that a transform leaves.
+//! Graphs made by hand, and what must be true of each graph that a transform leaves.
 
 use smallmind::graph::{Editor, Graph, Value, WeightSource, print, verify};
 use smallmind::ops::{Attribute, Op};

@@ -91,7 +91,7 @@ fn a_wrong_number_of_outputs() {
     refused(
         &rule(SUM, "", emit),
         5,
-        "AddLayerNorm gives 2 outputs, 1 are named",
+        "AddLayerNorm has 2 outputs, but 1 are named",
     );
 }
 
@@ -113,7 +113,7 @@ fn an_optional_operand_where_none_is_allowed() {
 }
 
 #[test]
-fn a_question_mark_on_one_side_alone() {
+fn a_question_mark_on_only_one_side() {
     let pattern = r#"("s", Add, ["x", "r"]), ("y", LayerNorm, ["s", "g", "b?"])"#;
     let emit = r#"(["s", "y"], AddLayerNorm(eps: "y.eps"), ["x", "r", "g", "b"])"#;
     refused(
@@ -144,7 +144,7 @@ fn an_unknown_attribute_in_an_expression() {
 }
 
 #[test]
-fn an_attribute_that_can_not_be_that() {
+fn an_attribute_with_an_impossible_value() {
     let pattern = r#"("l", Linear(activation: "'swish'"), ["x", "w"]), ("y", Silu, ["l"])"#;
     let emit = r#"("y", Linear(activation: "'silu'"), ["x", "w"])"#;
     refused(
@@ -219,9 +219,9 @@ fn a_name_bound_twice() {
 }
 
 #[test]
-fn a_node_that_stands_before_what_it_reads() {
+fn a_node_that_comes_before_what_it_reads() {
     let pattern = r#"("y", LayerNorm, ["s", "g"]), ("s", Add, ["x", "r"])"#;
-    refused(&rule(pattern, "", FUSED), 3, "'s' is given below");
+    refused(&rule(pattern, "", FUSED), 3, "'s' is defined below");
 }
 
 #[test]
@@ -323,10 +323,14 @@ fn a_rule_shadowed_by_one_with_its_operands_the_other_way_round() {
 }
 
 #[test]
-fn a_name_that_stands_twice() {
+fn a_name_that_occurs_twice() {
     let one = rule(SUM, "", FUSED);
     let rules = format!("{},\n{}", &one[..one.len() - 1], &one[1..]);
-    refused(&rules, 8, "rule \"r\": line 1 has a rule of that name");
+    refused(
+        &rules,
+        8,
+        "rule \"r\": line 1 already has a rule of this name",
+    );
 }
 
 #[test]
@@ -348,7 +352,7 @@ fn a_field_that_is_missing_and_one_that_is_unknown() {
 }
 
 #[test]
-fn all_problems_are_told_and_not_the_first_alone() {
+fn all_problems_are_reported_and_not_only_the_first() {
     let emit = r#"(["s", "z"], AddLayerNorm(eps: "y.esp"), ["x", "q", "g"])"#;
     let found = refusal(&[("gate.ron", &rule(SUM, r#"IsWeight("gain")"#, emit))]);
     assert_eq!(found.lines().count(), 4, "{found}");
@@ -398,13 +402,13 @@ fn a_name_that_two_passes_share() {
     let text = rule(SUM, "", FUSED).replace("\"r\",\n", "\"linear_bias\",\n");
     let found = refusal(&[("gate.ron", &text)]);
     assert!(
-        found.contains("the name 'linear_bias' is taken by the pass of line"),
+        found.contains("the name 'linear_bias' is taken by the pass in line"),
         "{found}"
     );
 }
 
 #[test]
-fn a_directory_that_is_not_there() {
+fn a_directory_that_does_not_exist() {
     let error = Passes::from_dir("/nowhere/at/all".as_ref()).unwrap_err();
     assert!(matches!(error, PassError::Read { .. }), "{error}");
 }

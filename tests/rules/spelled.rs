@@ -78,7 +78,7 @@ fn whole_and_spelled_models_compile_to_the_same_graph() {
 }
 
 #[test]
-fn spelled_models_give_the_expected_logits_raised_or_not() {
+fn spelled_models_compute_the_expected_logits_raised_or_not() {
     for (name, graph) in MODELS {
         for stop_after in [None, Some("none".to_owned())] {
             let mut options = spelled(graph);
@@ -96,7 +96,7 @@ fn spelled_models_give_the_expected_logits_raised_or_not() {
 }
 
 #[test]
-fn spelled_models_run_in_few_elementwise_loops_where_nothing_is_raised() {
+fn spelled_models_run_in_few_elementwise_loops_if_nothing_is_raised() {
     let options = spelled("llama").without(["raise_norm", "raise_activation", "raise_rotary"]);
     let files = ModelFiles::open_headers(&source("llama"), &options).unwrap();
     let graph = compile(&files, &options).unwrap().graph;

@@ -1,4 +1,5 @@
-//! Do the transforms that fold, share and merge do what they say, and leave alone what they must? Every bit is compared on the way.
+//! Do the transforms that fold, share and merge do what they say, and leave alone what they must? Every bit is compared
+//! on the way.
 
 use smallmind::ops::{Attribute, Op};
 use smallmind::types::Literal;
@@ -45,7 +46,7 @@ fn whole_literals_stay_whole() {
 }
 
 #[test]
-fn a_literal_that_no_file_can_hold_is_not_folded() {
+fn a_literal_that_no_file_can_contain_is_not_folded() {
     let graph = build(|m| {
         let x = m.embedded();
         let (one, zero) = (m.number(1.5), m.number(0.0));
@@ -161,7 +162,7 @@ fn an_output_of_literals_stays_an_op() {
 }
 
 #[test]
-fn what_stands_twice_is_computed_once() {
+fn what_occurs_twice_is_computed_once() {
     let graph = build(|m| {
         let x = m.embedded();
         let (w, same_w) = (m.weight("w", &[8, 8]), m.weight("w", &[8, 8]));
@@ -268,7 +269,7 @@ fn rope(base: f64, pairs: &'static str) -> [(&'static str, Attribute); 3] {
 }
 
 #[test]
-fn ropes_that_turn_alike_share_a_table() {
+fn ropes_with_the_same_rotation_share_a_table() {
     let graph = build(|m| {
         let x = m.embedded();
         let x = m.reshape("heads", x, &[0, 4, 2]);

@@ -147,7 +147,7 @@ fn weights_keep_their_types_unless_the_caller_asks() {
 }
 
 #[test]
-fn blocks_of_the_wanted_rows_alone_are_computed() {
+fn only_the_blocks_of_the_wanted_rows_are_computed() {
     let graph = graph(
         "x = activation 32
          n = RmsNorm x

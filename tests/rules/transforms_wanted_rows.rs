@@ -1,5 +1,5 @@
-//! Is what the outputs need of a few rows computed for those rows only, and everything else whole? Every bit is compared on the
-//! way.
+//! Are values that are needed for only a few rows computed for those rows only, and everything else whole? Every bit is
+//! compared on the way.
 
 use smallmind::Options;
 use smallmind::graph::{Value, print};
@@ -28,7 +28,7 @@ fn decoder(m: &mut Made<'_>) -> (Value, Value) {
 }
 
 #[test]
-fn the_wanted_rows_alone_are_computed_behind_the_last_attention() {
+fn only_the_wanted_rows_are_computed_after_the_last_attention() {
     let graph = build(|m| vec![decoder(m).1]);
     let (after, changes) = apply("wanted_rows", &graph);
     let ty = |name: &str| after.ty(after.find(name).unwrap()).to_string();
@@ -99,7 +99,7 @@ fn a_dead_reader_does_not_ask_for_whole_values() {
 }
 
 #[test]
-fn rows_that_broadcast_over_tokens_are_not_taken_for_columns() {
+fn rows_that_broadcast_over_tokens_are_not_mistaken_for_columns() {
     // [T, 1] + [T] is [T, T]: each of its rows needs all of the second operand.
     let graph = build(|m| {
         let x = m.embedded();

@@ -6,7 +6,7 @@ use crate::common::{argmax, bits, decoders, expected, open};
 
 /// Decode steps after each prompt.
 const STEPS: usize = 3;
-/// Room for all prompts of these tests.
+/// A budget for all prompts of these tests.
 const ROOMY: usize = 64 << 20;
 
 fn options(prefix_cache: usize) -> Options {
@@ -108,7 +108,7 @@ fn chunks_of_any_size_keep_whole_blocks() {
 
 #[test]
 fn the_budget_holds_and_the_least_recently_used_makes_room() {
-    // The demo's block, and what is known of it, take 130 KiB.
+    // The demo's block, and the index entry for it, take 130 KiB.
     for budget in [300_000, 600_000, 1_500_000, 10_000_000] {
         let model = open("demo", &options(budget));
         assert_eq!(model.plan().prefix_cache, budget);
@@ -123,7 +123,7 @@ fn the_budget_holds_and_the_least_recently_used_makes_room() {
             );
             let seen = statistics(&model);
             assert!(seen.bytes <= budget && seen.rows_used <= seen.rows);
-            // The most recent prompts are still there, as far as there is room.
+            // The most recent prompts are still there, as far as the budget allows.
             assert_eq!(
                 output(&model, &tokens).1,
                 64 * room.min(3),
@@ -168,7 +168,7 @@ fn sessions_that_have_tokens_read_all_and_share_what_they_read() {
         (0, 1)
     );
     assert_eq!(output(&model, &tokens).1, 128);
-    // After everything is taken back, a prompt begins the session again.
+    // After everything is removed, a prompt begins the session again.
     session.truncate(0);
     session.prefill(&tokens).unwrap();
     assert_eq!(session.reused_tokens(), 128);
@@ -221,7 +221,7 @@ fn sessions_in_several_threads_share_one_cache() {
 }
 
 #[test]
-fn models_that_give_all_rows_read_all_tokens() {
+fn models_that_return_all_rows_read_all_tokens() {
     let model = open("demo", &crate::common::all_rows().prefix_cache(ROOMY));
     let tokens = prompt("demo", 130, 0);
     for _ in 0..2 {
@@ -232,7 +232,7 @@ fn models_that_give_all_rows_read_all_tokens() {
 }
 
 #[test]
-fn a_budget_below_one_block_is_an_error_that_says_what_would_do() {
+fn a_budget_below_one_block_is_an_error_that_says_what_is_enough() {
     let refusal = |name: &str, budget: usize| {
         let opened = Model::open(crate::common::source(name), &options(budget));
         opened.expect_err("the budget is too small").to_string()

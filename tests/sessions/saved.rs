@@ -42,7 +42,7 @@ fn elsewhere(length: usize) -> Vec<Options> {
 }
 
 #[test]
-fn a_loaded_session_goes_on_with_the_same_bits() {
+fn a_loaded_session_continues_with_the_same_bits() {
     for name in decoders() {
         let model = open(name, &all_rows());
         let prompt = expected(name).input_ids;
@@ -72,7 +72,7 @@ fn a_loaded_session_goes_on_with_the_same_bits() {
 }
 
 #[test]
-fn the_bytes_depend_on_the_model_and_the_tokens_alone() {
+fn the_bytes_depend_only_on_the_model_and_the_tokens() {
     for name in ["llama", "gemma3-long", "mistral-long"] {
         let prompt = expected(name).input_ids;
         let bytes_of = |options: &Options| {
@@ -84,7 +84,7 @@ fn the_bytes_depend_on_the_model_and_the_tokens_alone() {
         for options in elsewhere(prompt.len()) {
             assert!(bytes_of(&options) == bytes, "{name}, {:?}", options.isa);
         }
-        // Other rows in the caches, which belong to tokens that were taken back, are not part of it.
+        // Other rows in the caches, which belong to tokens that were removed, are not part of it.
         let mut session = open(name, &all_rows()).session().unwrap();
         session.prefill(&prompt).unwrap();
         session.step(7).unwrap();
@@ -162,13 +162,13 @@ fn a_loaded_session_forks_and_is_saved_again() {
 }
 
 #[test]
-fn a_session_whose_last_token_can_not_be_read_again_is_not_saved() {
+fn a_session_whose_last_token_cannot_be_read_again_is_not_saved() {
     let model = open("mistral", &all_rows());
     let prompt = expected("mistral").input_ids;
     let mut session = model.session().unwrap();
     session.prefill(&prompt[..30]).unwrap();
     let mut loaded = loaded(&model, &saved(&session));
-    // The token at 29 sees 14 to 29, and those rows are there. The token at 28 sees 13, which is not.
+    // The token at 29 sees 14 to 29, and those rows exist. The token at 28 sees 13, which does not.
     assert_eq!(loaded.truncate(29), 29);
     let mut bytes = Vec::new();
     let error = loaded.save(&mut bytes).unwrap_err();
@@ -193,7 +193,7 @@ fn a_session_without_tokens_is_saved_too() {
 }
 
 #[test]
-fn rows_are_taken_as_they_are_and_what_follows_from_them_is_refused() {
+fn rows_are_loaded_unchanged_and_bad_outputs_are_refused() {
     let model = open("demo", &Options::default());
     let mut session = model.session().unwrap();
     session.prefill(&[1, 2, 3]).unwrap();

@@ -182,7 +182,7 @@ impl<'ast> Visit<'ast> for Reader {
 
 /// The files of one crate.
 struct Sources {
-    /// Files by module path; that of a program's `main.rs` is empty.
+    /// Files by module path; the path of a program's `main.rs` is empty.
     files: BTreeMap<Vec<String>, (PathBuf, Source)>,
 }
 
@@ -250,7 +250,7 @@ impl Sources {
         self.files.insert(module, (path, reader.source));
     }
 
-    /// The module whose file defines what stands at `path`; `None` if that is not in the sources.
+    /// The module whose file defines the item at `path`; `None` if that is not in the sources.
     fn definer(&self, path: &[String], hops: usize) -> Option<Vec<String>> {
         let length = (0..=path.len())
             .rev()

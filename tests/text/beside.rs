@@ -26,7 +26,7 @@ fn token(text: &str) -> Json {
 }
 
 #[test]
-fn the_ids_are_those_of_transformers() {
+fn the_ids_match_transformers() {
     let text = fs::read_to_string(data("added-tokens/expected.json")).unwrap();
     let cases: Vec<Json> = serde_json::from_str(&text).unwrap();
     assert!(cases.len() > 20);

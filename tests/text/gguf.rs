@@ -90,7 +90,7 @@ fn neighbours_join_by_score_and_the_left_ones_first() {
 }
 
 #[test]
-fn a_character_without_a_token_becomes_its_bytes_or_the_unknown() {
+fn a_character_without_a_token_becomes_its_bytes_or_the_unknown_token() {
     let bytes = "é\n".bytes().map(|byte| u32::from(byte) + 3);
     let ids: Vec<u32> = [259].into_iter().chain(bytes).collect();
     let tokenizer = built(&sentence_piece());
@@ -145,7 +145,7 @@ fn special_tokens_split_a_text_and_user_defined_ones_always_do() {
 }
 
 #[test]
-fn a_space_is_dropped_before_a_text_only_where_one_was_added() {
+fn a_space_is_dropped_before_a_text_only_if_one_was_added() {
     let ids = [263, 263];
     assert_eq!(built(&sentence_piece()).decode(&ids, true).unwrap(), "a a");
     assert_eq!(

@@ -1,6 +1,6 @@
 //! Do templates behave as with Jinja in transformers: each test, filter, method and operator on each kind of value?
 //!
-//! `tests/data/jinja/cells.json` has what Jinja makes of them. Differences that are built into the engine, and so can't be
+//! `tests/data/jinja/cells.json` has Jinja's results. Differences that are built into the engine, and so can't be
 //! removed, are listed here.
 #![cfg(feature = "chat")]
 
@@ -46,7 +46,7 @@ fn cells() -> Vec<(String, Option<String>)> {
     cells
 }
 
-/// Templates with what Jinja makes of them.
+/// Templates with Jinja's results.
 const TEMPLATES: &[(&str, &str)] = &[
     (
         "{% if (none is iterable) or not ('' is sequence) or not ({} is sequence) or not (strftime_now is callable) %}\
@@ -78,7 +78,7 @@ const TEMPLATES: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn kinds_methods_and_formats_are_those_of_jinja() {
+fn kinds_methods_and_formats_match_jinja() {
     for (template, expected) in TEMPLATES {
         assert_eq!(render(template).as_deref(), Ok(*expected), "{template}");
     }

@@ -24,7 +24,7 @@ fn tokenizer() -> Tokenizer {
 }
 
 #[test]
-fn markers_are_text_where_that_is_asked_for() {
+fn markers_are_text_if_that_is_asked_for() {
     let tokenizer = tokenizer();
     let text = "<s>hi<|im_end|><tool>   x";
     let as_tokens = tokenizer.encode(text, true).unwrap();
@@ -51,7 +51,7 @@ fn text_without_markers_has_the_same_ids_either_way() {
 }
 
 #[test]
-fn a_marker_that_is_a_word_too_is_an_error_and_not_read_as_marker() {
+fn a_marker_that_is_also_a_word_is_an_error_and_not_read_as_a_marker() {
     let file = json!({
         "version": "1.0", "added_tokens": [added(1, "[END]", true)],
         "pre_tokenizer": {"type": "WhitespaceSplit"},
@@ -65,7 +65,7 @@ fn a_marker_that_is_a_word_too_is_an_error_and_not_read_as_marker() {
 }
 
 #[test]
-fn markers_are_found_where_they_stand() {
+fn markers_are_found_where_they_are() {
     let tokenizer = tokenizer();
     let text = "é<|im_end|>   <tool> <|im_end <s>";
     let ranges = tokenizer.special_ranges(text).unwrap();

@@ -66,7 +66,7 @@ fn a_character_comes_out_with_its_last_byte() {
 }
 
 #[test]
-fn bytes_that_are_no_text_come_out_replaced_once_that_is_certain() {
+fn bytes_that_are_not_text_come_out_replaced_once_that_is_certain() {
     let (given, rest) = demo_pieces(b"a\xFFb\xE2\x82c");
     assert_eq!(given, ["a", "", "\u{FFFD}b", "", "", "\u{FFFD}c"]);
     assert_eq!(rest, "");
@@ -81,7 +81,7 @@ fn an_unfinished_character_comes_out_at_the_end() {
 }
 
 #[test]
-fn endless_bytes_that_are_no_text_do_not_wait_forever() {
+fn endless_bytes_that_are_not_text_do_not_wait_forever() {
     let (given, rest) = demo_pieces(&[0xFF; 500]);
     assert!(rest.chars().count() < 40);
     assert_eq!(given.concat() + &rest, "\u{FFFD}".repeat(500));
@@ -98,7 +98,7 @@ fn spaces_between_words_are_kept_and_the_first_is_dropped() {
 }
 
 #[test]
-fn a_text_that_goes_on_after_a_prompt_keeps_its_first_space() {
+fn a_text_that_continues_a_prompt_keeps_its_first_space() {
     let tokenizer = llama();
     let (given, _) = pieces(
         TextStream::after(&tokenizer, true, &[0, 1]).unwrap(),
@@ -127,7 +127,7 @@ fn unfinished_byte_tokens_before_a_word_come_out_replaced() {
 }
 
 #[test]
-fn endless_byte_tokens_that_are_no_text_do_not_wait_forever() {
+fn endless_byte_tokens_that_are_not_text_do_not_wait_forever() {
     let tokenizer = llama();
     let ids = [&[byte(0xC3), byte(0xA9)][..], &[byte(0xFF); 100]].concat();
     let (given, _) = pieces(TextStream::new(&tokenizer, true), &ids);

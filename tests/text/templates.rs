@@ -38,7 +38,7 @@ fn read_json(name: &str) -> Json {
     serde_json::from_str(&read(name)).unwrap()
 }
 
-/// What a template makes of the conversations, with and without the beginning of the answer.
+/// The texts that a template makes of the conversations, with and without the beginning of the answer.
 fn texts(template: &ChatTemplate) -> Json {
     let conversations: Vec<Vec<Message>> =
         serde_json::from_value(read_json("conversations.json")).unwrap();
@@ -71,7 +71,7 @@ fn published() -> Vec<(String, ChatTemplate)> {
 }
 
 #[test]
-fn the_texts_are_those_of_jinja() {
+fn the_texts_match_jinja() {
     let published = published();
     assert!(published.len() >= 13);
     for (name, template) in published {
@@ -84,7 +84,7 @@ fn the_texts_are_those_of_jinja() {
 }
 
 #[test]
-fn tools_and_other_variables_give_the_texts_of_jinja() {
+fn tools_and_other_variables_match_the_texts_of_jinja() {
     let expected = read_json("with_tools.out.json");
     let all = read_json("with_tools.json");
     for (name, template) in published() {
@@ -102,7 +102,7 @@ fn tools_and_other_variables_give_the_texts_of_jinja() {
 }
 
 #[test]
-fn known_templates_give_the_texts_of_jinja() {
+fn known_templates_match_the_texts_of_jinja() {
     let expected = read_json("known.json");
     let expected = expected.as_object().unwrap();
     assert_eq!(KNOWN_TEMPLATES.len(), expected.len());
@@ -118,7 +118,7 @@ fn known_templates_give_the_texts_of_jinja() {
 }
 
 #[test]
-fn errors_tell_line_and_expression() {
+fn errors_name_line_and_expression() {
     let undefined = message("a\n{% if x %}\n{% endif %}{{ messages[3].content.nothing }}");
     for part in [
         "test.jinja, line 3 of the template, at `",

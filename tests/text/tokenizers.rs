@@ -48,7 +48,7 @@ fn vectors(name: &str) -> Vec<(String, Vec<u32>)> {
 }
 
 #[test]
-fn every_vector_gives_its_ids() {
+fn every_vector_has_its_ids() {
     for name in VOCABULARIES {
         let tokenizer = tokenizer(name);
         let vectors = vectors(name);
@@ -69,7 +69,7 @@ fn every_vector_gives_its_ids() {
 }
 
 #[test]
-fn ids_give_the_text_back() {
+fn ids_decode_to_the_text() {
     for name in VOCABULARIES.into_iter().filter(|name| *name != "bert-bge") {
         let tokenizer = tokenizer(name);
         for (text, ids) in vectors(name) {
@@ -113,7 +113,7 @@ fn reference(name: &str) -> Vec<(String, Vec<u32>)> {
 }
 
 #[test]
-fn real_models_give_the_ids_of_their_references() {
+fn real_models_match_the_ids_of_their_references() {
     let Some(folder) = published_models() else {
         return;
     };

@@ -22,8 +22,8 @@ const MOST_ELEMENTS: i64 = 1 << 40;
 /// The most dimensions of a weight.
 const MOST_DIMS: usize = 8;
 
-/// A weight and the weight that it stands in for, in the order in which a GGUF file looks for their names: first the weight
-/// that was found, but of two weights that stand in for each other, first the one that is declared first.
+/// A weight and the weight that it stands in for, in the order in which a GGUF file looks for their names: first the
+/// weight that was found, except that of two weights that stand in for each other, the one declared first comes first.
 fn in_order<'w>(
     found: &'w WeightDeclaration,
     read: &'w WeightDeclaration,

@@ -123,7 +123,7 @@ pub fn format(value: &Value, arguments: &Args, state: &mut State) -> Result<Valu
     engines.call(state, &arguments.with(Value::from(format)))
 }
 
-/// A number rounded to a number of digits after the point: to the nearest, half to even, or else up or down.
+/// A number rounded to a number of digits after the point: to the nearest, half to even, or otherwise up or down.
 pub fn round(value: &Value, arguments: &Args, _: &mut State) -> Result<Value, Error> {
     let [precision, method] = arguments.bind(["precision", "method"], 0)?;
     let precision = whole(precision.as_ref(), 0)?.clamp(-400, 400);
@@ -185,7 +185,7 @@ pub fn float(value: &Value, arguments: &Args, state: &mut State) -> Result<Value
     )
 }
 
-/// The number that the engine's own filter makes from a value, or else the default.
+/// The number that the engine's own filter makes from a value, or otherwise the default.
 fn parsed(
     value: &Value,
     engines: Value,

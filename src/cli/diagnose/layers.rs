@@ -132,7 +132,7 @@ impl Layers {
             let end = all()
                 .flat_map(|node| &node.names)
                 .rfind(|name| read.contains(&***name));
-            // Layers that nothing goes on with: no stream runs through them.
+            // Layers whose values nothing continues from: no stream runs through them.
             let Some(end) = end else {
                 break;
             };
@@ -174,7 +174,7 @@ impl Layers {
         self.ends.len()
     }
 
-    /// The value at a layer's end; `None` as the layer stands for what comes before the first layer.
+    /// The value at a layer's end; `None` as the layer means the value before the first layer.
     pub fn end(&self, layer: Option<usize>) -> Option<&str> {
         match layer {
             None => self.before.as_deref(),
@@ -182,7 +182,7 @@ impl Layers {
         }
     }
 
-    /// The lines of a layer; what comes before the first layer is from the file's first line to there.
+    /// The lines of a layer; for the part before the first layer, from the file's first line to there.
     pub fn place(&self, layer: Option<usize>) -> Place {
         let start = self.places.first().map_or(1, |place| place.first);
         let before = Place {

@@ -1,9 +1,9 @@
 //! Finds where a graph with wrong values goes wrong, as far as the values tell.
 //!
-//! What belongs here: which layer is the first whose output departs from what another program computed, which node is the
-//! first whose values are out of range, and which single change of the graph file makes the values agree. All of it runs
-//! the graph as it was loaded, without passes, on the scalar reference. What does not belong: comparing the model's own
-//! output (`check.rs`), and mistakes that the loader finds by itself.
+//! What belongs here: which layer is the first whose output departs from what another program computed, which node is
+//! the first whose values are out of range, and which single change of the graph file makes the values agree. All of it
+//! runs the graph as loaded, without passes, on the scalar reference. What does not belong here: comparing the model's
+//! own output (`check.rs`), and mistakes that the loader finds by itself.
 
 mod change;
 mod changes;
@@ -28,7 +28,7 @@ use super::failure::{Failure, error};
 /// The most elements of the weights that a trace loads, as f32: 2 GiB.
 const MOST_TRACED: usize = 1 << 29;
 
-/// What is asked.
+/// What the caller wants to know.
 #[derive(Clone, Copy)]
 pub struct Question {
     /// Whether the model's output departs.
@@ -38,7 +38,7 @@ pub struct Question {
 }
 
 impl Subject<'_> {
-    /// What the values tell. `found` is the model's output for the whole prompt: [T, width].
+    /// What the values show. `found` is the model's output for the whole prompt: [T, width].
     pub fn diagnose(&self, found: &[f32], question: Question) -> Result<String, Failure> {
         let nodes = &self.files.graph.nodes;
         let (expanded, built) = self.build(nodes)?;
@@ -189,7 +189,7 @@ impl Subject<'_> {
     }
 }
 
-/// Says what it means that this row is the first that departs.
+/// Describes what it means that this row is the first that departs.
 fn first_row(row: usize, rows: usize) -> String {
     match row {
         0 if rows > 1 => "the first row departs: rotation and the mask do nothing there".to_string(),

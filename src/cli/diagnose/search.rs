@@ -27,7 +27,7 @@ pub enum Target {
     Output,
 }
 
-/// Try one change after another; say which ones make the target agree.
+/// Try one change after another, and report the ones that make the target agree.
 pub fn search(
     subject: &Subject<'_>,
     built: &Built,

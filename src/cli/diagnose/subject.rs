@@ -1,4 +1,4 @@
-//! The model that is looked into, and what counts as a departure.
+//! The model that is examined, and what counts as a departure.
 
 use smallmind::Options;
 use smallmind::architecture::ast::{ModelFile, Statement};
@@ -12,9 +12,9 @@ use super::super::expected::{Hidden, Outputs};
 use super::super::failure::Failure;
 use super::trace::Built;
 
-/// Tokens of a prompt whose values are looked at, if the first of them shows that something is wrong.
+/// Tokens of a prompt whose values are examined, if the first of them show that something is wrong.
 const FEWEST_TOKENS: usize = 8;
-/// A model whose values are looked into.
+/// A model whose values are examined.
 pub struct Subject<'a> {
     pub(super) files: ModelFiles,
     headers: Option<Headers>,
@@ -66,8 +66,8 @@ impl<'a> Subject<'a> {
         )
     }
 
-    /// How many tokens of the prompt show what is wrong: those up to the first whose output departs, and some more. A
-    /// text that is read whole is looked at whole.
+    /// How many tokens of the prompt show what is wrong: the tokens up to the first whose output departs, and some
+    /// more. A text that is read whole is examined whole.
     pub(super) fn tokens(&self, found: &[f32], whole: bool) -> usize {
         let all = self.expected.input_ids.len();
         if whole {

@@ -106,7 +106,7 @@ impl Trace {
         })
     }
 
-    /// Whether there is a value of that name.
+    /// Whether there is a value with that name.
     pub fn has(&self, name: &str) -> bool {
         self.values.contains_key(name)
     }

@@ -2,7 +2,7 @@
 
 use super::turns::{Claim, MOST_PIECES, Turn, Turns};
 
-/// A thread's part of a phase, as [`Job::run`](super::Job::run) is given it.
+/// A thread's part of a phase, as [`Job::run`](super::Job::run) receives it.
 pub struct Part<'a> {
     thread: usize,
     source: Source<'a>,
@@ -10,11 +10,11 @@ pub struct Part<'a> {
 
 /// Where pieces come from.
 enum Source<'a> {
-    /// Nobody else takes part: all numbers from `next` to `count`.
+    /// Nobody else takes part: all numbers from `next` up to `count` are left.
     Alone { next: usize, count: usize },
-    /// The phase of this number is not yet split; others may take part then.
+    /// The phase of this number is not yet split; after that, others may take part.
     Opening(&'a Turns, usize),
-    /// Claimed from a slot of the turn, the first one already.
+    /// Claimed from a slot of the turn; the first piece is claimed already.
     Shared {
         turns: &'a Turns,
         turn: Turn,
@@ -33,7 +33,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// The part of the thread that is alone, and opens the phase to others if it is split.
+    /// The part of the thread that is alone; it opens the phase to others by splitting it.
     pub(super) fn opening(turns: &'a Turns, thread: usize, phase: usize) -> Part<'a> {
         Part {
             thread,
@@ -41,7 +41,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// The part of a thread that has claimed a piece, and takes what is left in the same slot.
+    /// The part of a thread that has claimed a piece, and takes the rest of the same slot.
     pub(super) fn joining(turns: &'a Turns, thread: usize, turn: Turn, claim: Claim) -> Part<'a> {
         Part {
             thread,
@@ -55,15 +55,16 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// The thread's number, below the pool's number of threads. No two parts of a phase have the same one at the same time.
+    /// The thread's number, below the pool's number of threads. No two parts of a phase have the same number at the
+    /// same time.
     #[inline]
     pub fn thread(&self) -> usize {
         self.thread
     }
 
-    /// Splits the phase into as many pieces as `count` says, but not more than a turn can have, and returns their number.
-    /// To be called before the first [`Part::next_piece`]. Only the thread that opens the phase asks `count`; the others are told
-    /// what it said. A phase that is not split has no piece.
+    /// Splits the phase into as many pieces as `count` says, but not more than a turn can have, and returns their
+    /// number. Must be called before the first [`Part::next_piece`]. Only the thread that opens the phase calls
+    /// `count`; the others are given the number that it returned. A phase that is not split has no pieces.
     #[inline]
     pub fn split(&mut self, count: impl FnOnce() -> usize) -> usize {
         match &mut self.source {
@@ -90,7 +91,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// The number of the next piece that falls to this thread. It is this thread's until all of its part is done.
+    /// The number of the next piece for this thread. The piece is this thread's until all of the part is done.
     #[inline]
     pub fn next_piece(&mut self) -> Option<usize> {
         match &mut self.source {
@@ -114,7 +115,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// How many pieces were claimed so far, for this part, from the turn that was opened for them.
+    /// How many pieces this part has claimed so far, from the turn that was opened for them.
     pub(super) fn taken(&self) -> usize {
         match self.source {
             Source::Shared { taken, .. } => taken,

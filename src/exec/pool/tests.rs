@@ -1,4 +1,4 @@
-//! What needs a look inside: threads that come late, or not at all.
+//! Tests that need a look inside: threads that come late, or not at all.
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -7,10 +7,10 @@ use std::thread;
 use super::turns::MOST_PIECES;
 use super::*;
 
-/// Phases of so many pieces each.
+/// Phases of the given numbers of pieces.
 struct Phases<'a, F> {
     pieces: &'a [usize],
-    /// Given the phase, the piece and the thread.
+    /// Called with the phase, the piece and the thread.
     work: F,
 }
 
@@ -55,7 +55,7 @@ fn a_late_thread_joins_the_current_phase() {
         if thread == 2 {
             by_late.fetch_add(1, Relaxed);
         } else if phase == 1 && piece == 0 {
-            // Thread 1 never comes, and thread 2 while this piece is being done: it does all that is left.
+            // Thread 1 never comes; thread 2 comes while this piece is being done and does all that is left.
             let join = || shared.join(2, shared.turns.current());
             thread::scope(|scope| scope.spawn(join).join()).unwrap();
             assert_eq!(by_late.load(Relaxed), 3);
@@ -75,7 +75,7 @@ fn a_late_thread_that_ends_a_phase_goes_on_with_the_next() {
             let late = || {
                 let turn = shared.turns.current();
                 shared.join(1, turn);
-                // The piece that the caller is in keeps the phase open.
+                // The piece that the caller is doing keeps the phase open.
                 assert_eq!(shared.turns.current(), turn);
             };
             thread::scope(|scope| scope.spawn(late).join()).unwrap();
@@ -104,7 +104,7 @@ fn a_thread_that_was_stopped_before_it_drew_touches_no_later_phase() {
     assert!(shared.run(&job).is_none());
     assert_eq!(count.load(Relaxed), 7);
     assert!(shared.turns.current().is_closed());
-    // The job is gone, and still nothing of it is touched.
+    // The job is gone, and still no part of it is touched.
     let seen = std::mem::take(&mut *lock(&seen));
     seen.iter().for_each(|&turn| shared.join(1, turn));
     assert_eq!(count.load(Relaxed), 7);
@@ -154,7 +154,7 @@ mod environment {
             let ((), kept) = in_foreign(|| {
                 pool.run_pieces(threads, |_| {
                     in_default.fetch_add(usize::from(is_default()), Relaxed);
-                    // Whoever is here stays until all threads have come.
+                    // Each thread stays here until all threads have come.
                     begun.fetch_add(1, Relaxed);
                     while begun.load(Relaxed) < threads {
                         thread::yield_now();

@@ -16,15 +16,15 @@
 //!    holds a claim that is not yet declared may use whatever belongs to the turn: the job, its data, the number of its phase.
 //! 4. **One thread goes on.** The thread whose declaration completes the count is alone until it opens the next turn:
 //!    every other thread has declared what it claimed, and can claim nothing.
-//! 5. **No thread is waited for that holds no piece.** Threads that are late, asleep or stopped by the system between two
+//! 5. **Nobody waits for a thread without a piece.** Threads that are late, asleep or stopped by the system between two
 //!    pieces delay nobody: the others claim from their slots too. A thread that is stopped inside a piece, or while it is
 //!    alone, is waited for.
 //!
 //! Orderings. [`Turns::declare`] adds with release, and the completing thread's addition acquires: it has seen what all
 //! others wrote, since additions form one release sequence. [`Turns::publish`] stores `open` with release, and everyone
-//! loads it with acquire: so whoever claims has seen all that was written in earlier turns. Claims themselves are relaxed:
-//! only the order of changes to one word matters to them, and that is total for each word. Going to sleep needs more; it is
-//! explained at [`Turns::wait`].
+//! loads it with acquire: so a thread that claims has seen all that was written in earlier turns. Claims themselves are
+//! relaxed: only the order of changes to one word matters to them, and that order is total for each word. Going to
+//! sleep needs more; [`Turns::wait`] explains it.
 
 use std::hint::spin_loop;
 use std::ops::Range;
@@ -33,15 +33,15 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a thread looks for the next turn before it sleeps. The next phase is usually much nearer. A thread that the
-/// system has stopped stays away a hundred times longer, and meanwhile nobody should keep its CPU busy.
+/// How long a thread looks for the next turn before it sleeps. The next phase usually comes much sooner. A thread that
+/// the system has stopped stays away a hundred times longer, and meanwhile nobody should keep its CPU busy.
 const SPIN: Duration = Duration::from_micros(30);
 
-/// Looks at what is awaited between two looks at the clock.
+/// How often the awaited value is checked between two looks at the clock.
 const LOOKS: u32 = 64;
 
-/// Looks at what is awaited before a thread claims from others' slots. Threads of an even phase end at nearly the same
-/// time, and reading a slot takes its cache line away from its owner.
+/// How often the awaited value is checked before a thread claims from others' slots. The threads of an even phase end
+/// at nearly the same time, and reading a slot takes its cache line away from its owner.
 const GRACE: u32 = 8;
 
 /// Bits of a word that count pieces. The others number turns: at two million turns a second, a slot from which nobody
@@ -73,12 +73,12 @@ impl Turn {
         Turn(number << PIECE_BITS | pieces as u64)
     }
 
-    /// How many pieces it has.
+    /// How many pieces the turn has.
     pub(super) fn pieces(self) -> usize {
         self.0 as usize & MOST_PIECES
     }
 
-    /// Whether no job runs.
+    /// Whether no job is running.
     pub(super) fn is_closed(self) -> bool {
         self.pieces() == 0
     }
@@ -112,11 +112,12 @@ pub(super) struct Claim {
     pub(super) slot: usize,
 }
 
-/// What everyone who waits looks at. The phase stands beside the turn, so that who sees the turn has it too.
+/// What every waiting thread looks at. The phase is stored beside the turn, so that a thread that sees the turn has the
+/// phase too.
 struct Open {
     /// The current [`Turn`]. Written by the thread that is alone.
     turn: AtomicU64,
-    /// The phase of the job that the turn is. Written before the turn, and read by threads that hold a claim.
+    /// The job's phase that the turn stands for. Written before the turn, and read by threads that hold a claim.
     phase: AtomicUsize,
 }
 
@@ -127,11 +128,13 @@ pub(super) struct Turns {
     done: Padded<AtomicUsize>,
     /// One for each thread.
     slots: Vec<Padded<AtomicU64>>,
-    /// Somebody sleeps, or is about to. Set under the lock, and reset under it by whoever wakes all sleepers.
+    /// Somebody sleeps, or is about to. Set under the lock, and reset under the lock by the thread that wakes all
+    /// sleepers.
     asleep: Padded<AtomicBool>,
     bed: Mutex<()>,
     bell: Condvar,
-    /// Whether each thread may have a CPU of its own, so that it may spin: else whoever is awaited may need this very CPU.
+    /// Whether each thread may have a CPU of its own, so that it may spin: otherwise the thread that is waited for may
+    /// need this very CPU.
     patient: bool,
 }
 
@@ -158,14 +161,14 @@ impl Turns {
         Turn(self.open.0.turn.load(Ordering::Acquire))
     }
 
-    /// The phase that the current turn is: for threads that hold a claim of it.
+    /// The phase that the current turn stands for. Only for threads that hold a claim of the turn.
     #[inline]
     pub(super) fn phase(&self) -> usize {
         self.open.0.phase.load(Ordering::Relaxed)
     }
 
-    /// Opens the next turn, with so many pieces of that phase, or closes the last one of a job with none. Called by the
-    /// thread that is alone.
+    /// Opens the next turn, with `pieces` pieces of phase `phase`, or closes the last turn of a job, with no pieces.
+    /// Called by the thread that is alone.
     pub(super) fn publish(&self, pieces: usize, phase: usize) -> Turn {
         // Nobody else changes the turn meanwhile.
         let turn = Turn(self.open.0.turn.load(Ordering::Relaxed)).next(pieces);
@@ -211,7 +214,7 @@ impl Turns {
         }
     }
 
-    /// Claims a piece for a thread that has declared all that it claimed: from its own slot, or else from another's.
+    /// Claims a piece for a thread that has declared all that it claimed: from its own slot, or else from another slot.
     #[inline]
     pub(super) fn claim_any(&self, turn: Turn, thread: usize) -> Option<Claim> {
         self.claim(turn, thread)
@@ -232,22 +235,22 @@ impl Turns {
         (1..slots).find_map(|other| self.claim(turn, (thread + other) % slots))
     }
 
-    /// Declares `count` claimed pieces done. Whether these were the last ones: this thread is then alone. A thread that has
-    /// claimed nothing never is: the turn may be over.
+    /// Declares `count` claimed pieces done. Returns whether these were the last ones: this thread is then alone. A
+    /// thread that has claimed nothing is never alone: the turn may be over.
     #[inline]
     pub(super) fn declare(&self, turn: Turn, count: usize) -> bool {
         if count == 0 {
             return false;
         }
-        // Release: what this thread wrote. Acquire: what all others wrote, for the thread that is alone to pass on.
+        // Release: what this thread wrote. Acquire: what all others wrote, which the thread that is alone passes on.
         self.done.0.fetch_add(count, Ordering::AcqRel) + count == turn.pieces()
     }
 
     /// Returns when `turn` is no longer the current one: spins for a moment, and then sleeps.
     ///
-    /// A sleeper announces itself and then looks at the turn once more; [`Turns::publish`] changes the turn and then looks
-    /// for sleepers. A sequentially consistent fence stands between the two on both sides, so that at least one sees the
-    /// other. The lock makes sure that a sleeper which has announced itself is in bed before the bell rings.
+    /// A sleeper announces itself and then looks at the turn once more; [`Turns::publish`] changes the turn and then
+    /// looks for sleepers. A sequentially consistent fence stands between the two on both sides, so that at least one
+    /// sees the other. The lock makes sure that a sleeper which has announced itself is asleep before the wake-up call.
     #[inline]
     pub(super) fn wait(&self, turn: Turn) {
         if !self.spin_until(|| self.current() != turn) {
@@ -271,7 +274,7 @@ impl Turns {
         }
     }
 
-    /// Looks until `ready`, for about [`SPIN`]. False if the time is over.
+    /// Looks until `ready`, for about [`SPIN`]. Returns false if the time ran out.
     #[inline]
     fn spin_until(&self, mut ready: impl FnMut() -> bool) -> bool {
         let looks = if self.patient { LOOKS } else { 1 };

@@ -1,4 +1,4 @@
-//! Which blocks of tokens a cache of prompts' beginnings holds, in which slots, and which of them makes room next.
+//! Which blocks of tokens a prefix cache holds, in which slots, and which block makes room next.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -9,34 +9,35 @@ pub(in crate::exec) const NONE: u32 = u32::MAX;
 
 /// The blocks of tokens in the slots of a cache.
 ///
-/// A block is found by a digest of its tokens and of the slot of the block before it: a walk takes as long as the prompt,
-/// whatever number of blocks there is. All blocks stand in one list by their last use, so that the one which makes room is
-/// at hand. All memory is taken in [`Index::new`].
+/// A block is found by a digest of its tokens and of the slot of the block before it: a walk takes time proportional to
+/// the prompt, however many blocks there are. All blocks are in one list ordered by last use, so the block that makes
+/// room next is always at its end. All memory is allocated in [`Index::new`].
 pub(in crate::exec) struct Index {
     slots: usize,
     /// A block in each slot that was ever used; never more than `slots`.
     entries: Vec<Entry>,
-    /// Slots that were used and have no block now.
+    /// Slots that were used and are empty now.
     spare: Vec<u32>,
-    /// The slot of the newest block with each digest, of which as many bits count as this list's length has, or [`NONE`].
+    /// A hash table: the slot of the newest block in each bucket, or [`NONE`]. As many bits of the digest choose the
+    /// bucket as the length of this list has.
     buckets: Vec<u32>,
     hasher: RandomState,
-    /// The ends of the list by last use, or [`NONE`]. Of blocks that were last used together, which are one path's, the one
-    /// that comes first is the newer.
+    /// The ends of the list by last use, or [`NONE`]. Of blocks that were last used together, which are one path's, the
+    /// one that comes first in the list is the newer.
     newest: u32,
     oldest: u32,
-    /// How often blocks were used, in lookups and stores.
+    /// A counter that every lookup and every store raises.
     clock: u64,
     /// Blocks that made room for others.
     evictions: u64,
 }
 
-/// What is known of the block in a slot.
+/// What is stored about the block in a slot.
 #[derive(Clone, Copy)]
 struct Entry {
     /// The slot of the block before it, or [`NONE`].
     before: u32,
-    /// Of `before` and the tokens: what differs in it differs.
+    /// The digest of `before` and the tokens: different digests mean different blocks.
     digest: u64,
     /// The next block in its bucket, or [`NONE`].
     next: u32,
@@ -67,18 +68,18 @@ impl Index {
     /// The most bytes that each slot takes here.
     pub const SLOT_BYTES: usize = size_of::<Entry>() + 3 * size_of::<u32>();
 
-    /// Bytes taken besides the index itself.
+    /// Bytes allocated besides the index itself.
     pub fn bytes(&self) -> usize {
         let numbers = self.buckets.capacity() + self.spare.capacity();
         self.entries.capacity() * size_of::<Entry>() + numbers * size_of::<u32>()
     }
 
-    /// Blocks that there are.
+    /// The number of blocks.
     pub fn len(&self) -> usize {
         self.entries.len() - self.spare.len()
     }
 
-    /// Blocks that made room for others so far.
+    /// The number of blocks that have made room for others.
     pub fn evictions(&self) -> u64 {
         self.evictions
     }
@@ -88,8 +89,8 @@ impl Index {
         self.entries[slot as usize].before
     }
 
-    /// The number of blocks of the longest known beginning of `tokens`, and the slot of the last of them, or [`NONE`].
-    /// Marks all of them as used now.
+    /// The number of blocks of the longest known prefix of `tokens`, and the slot of the last of these blocks, or
+    /// [`NONE`]. Marks all of them as used now.
     pub fn walk(&mut self, tokens: &[u32]) -> (usize, u32) {
         self.clock += 1;
         let (mut found, mut last) = (0, NONE);
@@ -110,9 +111,9 @@ impl Index {
         (found, last)
     }
 
-    /// A slot for a block that is not there, after the one in the slot `before`, which the last walk or addition gave: one
-    /// never used, or that of the block least recently used, which nothing follows. `None` if all blocks are in use now, as
-    /// those in front of the new one.
+    /// A slot for a new block that follows the block in the slot `before`, which the last walk or addition returned.
+    /// The slot was never used, or its block was the least recently used one, which no other block follows. `None` if
+    /// all blocks are in use now, as the blocks before the new one are.
     pub fn add(&mut self, before: u32, tokens: &[u32; KEY_BLOCK]) -> Option<u32> {
         let slot = match self.spare.pop() {
             Some(slot) => slot,
@@ -157,14 +158,15 @@ impl Index {
         None
     }
 
-    /// Forget the block least recently used, which nothing follows, and return its slot; `None` if there is no block.
+    /// Forget the least recently used block, which no other block follows, and return its slot; `None` if there is no
+    /// block.
     pub fn remove_oldest(&mut self) -> Option<u32> {
         let slot = self.evict(false)?;
         self.spare.push(slot);
         Some(slot)
     }
 
-    /// Forget the block least recently used, unless blocks in use now are to be kept and it is one.
+    /// Forget the least recently used block, unless blocks in use now must be kept and it is one of them.
     fn evict(&mut self, keep_used: bool) -> Option<u32> {
         let slot = self.oldest;
         let entry = *self.entries.get(slot as usize)?;
@@ -199,8 +201,8 @@ impl Index {
         }
     }
 
-    /// Put a block into the list by last use, next to the one in the slot `newer` and older than it; as the newest of all
-    /// where that is [`NONE`].
+    /// Put a block into the list by last use, next to the block in the slot `newer` and older than it; if `newer` is
+    /// [`NONE`], as the newest of all.
     fn list_behind(&mut self, newer: u32, slot: u32) {
         let older = match self.entries.get_mut(newer as usize) {
             Some(entry) => std::mem::replace(&mut entry.older, slot),
@@ -221,17 +223,18 @@ mod tests {
 
     use super::*;
 
-    /// The definition: all blocks are looked at, each time.
+    /// The definition: look at all blocks, each time.
     #[derive(Default)]
     struct Linear {
-        /// The tokens of the path to a block and of itself, and when it was last used; a place is a slot.
+        /// The tokens of the path to a block and of the block itself, and when it was last used; the place in the list
+        /// is the slot.
         blocks: Vec<(Vec<u32>, u64)>,
         clock: u64,
         evictions: u64,
     }
 
     impl Linear {
-        /// What [`Index::walk`] gives.
+        /// What [`Index::walk`] returns.
         fn walk(&mut self, tokens: &[u32]) -> (usize, u32) {
             self.clock += 1;
             let (mut found, mut last) = (0, NONE);
@@ -244,7 +247,7 @@ mod tests {
             (found, last)
         }
 
-        /// What [`Index::add`] gives for the last block of `path`.
+        /// What [`Index::add`] returns for the last block of `path`.
         fn add(&mut self, path: &[u32], slots: usize) -> Option<u32> {
             let block = (path.to_vec(), self.clock);
             if self.blocks.len() < slots {
@@ -263,7 +266,7 @@ mod tests {
         }
     }
 
-    /// Blocks of one of a few tokens each, 64 times: paths often begin alike.
+    /// Blocks that each repeat one of a few tokens 64 times: paths often share a prefix.
     fn prompt() -> impl Strategy<Value = Vec<u32>> {
         let blocks = proptest::collection::vec(0..3u32, 0..6);
         (blocks, 0..KEY_BLOCK).prop_map(|(blocks, rest)| {
@@ -318,7 +321,7 @@ mod tests {
         };
         let chains: Vec<usize> = index.buckets.iter().map(chain).collect();
         assert_eq!(chains.iter().sum::<usize>(), slots);
-        // Of 5000 blocks in 8192 buckets, 16 in one are less likely than one in 10^12.
+        // Of 5000 blocks in 8192 buckets, the chance that 16 share one is less than one in 10^12.
         assert!(chains.iter().all(|&length| length < 16));
     }
 

@@ -1,4 +1,4 @@
-//! A weight of two dimensions as packers and tables read it, cast to another type on the way if it is to be.
+//! A weight of two dimensions as packers and tables read it; elements are cast to another type on the way if necessary.
 
 use half::{bf16, f16};
 
@@ -14,13 +14,13 @@ const LARGEST_BLOCK: usize = 256;
 /// Why a weight can't be read as a matrix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MatrixError {
-    /// It has not two dimensions.
+    /// The weight does not have two dimensions.
     #[error("must be a matrix, found shape {0:?}")]
     Shape(Vec<usize>),
-    /// It is to be cast to a format that can't be written.
+    /// The weight must be cast to a format that can't be written.
     #[error("can't be cast: {0}")]
     OnlyRead(#[from] OnlyRead),
-    /// Its rows are not whole blocks.
+    /// The weight's rows are not whole blocks.
     #[error("has rows of {cols} elements, which are not whole {format} blocks of {}", format.elements())]
     Rows {
         /// Elements of a row.
@@ -28,13 +28,13 @@ pub enum MatrixError {
         /// The format of the blocks.
         format: BlockFormat,
     },
-    /// It is to be read block by block, and is not made of blocks.
+    /// The weight must be read block by block, but is not made of blocks.
     #[error("must consist of quantized blocks, found {0}")]
     NotBlocks(DType),
 }
 
-/// A weight [rows, cols], read as elements of `element`. Where they are blocks, rows are whole blocks, and blocks of the
-/// format can be made if the weight has others.
+/// A weight [rows, cols], read as elements of `element`. If the elements are blocks, each row has whole blocks, and
+/// blocks of the format can be made if the weight has other elements.
 pub(super) struct Matrix {
     weight: Weight,
     element: DType,
@@ -59,17 +59,17 @@ impl Matrix {
                 return Err(MatrixError::Rows { cols, format });
             }
             if matrix.is_cast() {
-                // Nothing is asked for but whether it can be done.
+                // This only checks that it can be done.
                 format.quantize(&[], &mut [])?;
             }
         }
         Ok(matrix)
     }
 
-    /// The matrix as blocks, if its elements are such.
+    /// The matrix as blocks, if its elements are blocks.
     pub fn blocks(&self) -> Result<MatrixBlocks<'_>, MatrixError> {
         let format = self.element.blocks();
-        // Rows differ in nothing but where they begin: what holds of the first holds of all.
+        // Rows differ only in where they begin: what is true of the first row is true of all.
         let lie_in_blocks = || self.rows == 0 || matches!(self.weight.row_blocks(0), Ok(Some(_)));
         let format = format.filter(|_| self.is_cast() || lie_in_blocks());
         format
@@ -80,12 +80,12 @@ impl Matrix {
             .ok_or(MatrixError::NotBlocks(self.element))
     }
 
-    /// To be called when the matrix has been read and packed: the file's pages are not needed any more.
+    /// Must be called when the matrix has been read and packed: the file's pages are no longer needed.
     pub fn release(&self) {
         self.weight.release();
     }
 
-    /// The weight that it is made of.
+    /// The underlying weight.
     pub fn weight(&self) -> &Weight {
         &self.weight
     }
@@ -100,12 +100,12 @@ impl Matrix {
         part.unwrap_or_else(|error| outside(&error));
     }
 
-    /// One block of a row, counted in blocks, made of floats.
+    /// One block of a row, counted in blocks, made from floats.
     fn block(&self, format: BlockFormat, row: usize, block: usize, out: &mut [u8]) {
         let mut values = [0.0; LARGEST_BLOCK];
         let values = &mut values[..format.elements()];
         self.floats(row, block * format.elements(), values);
-        // `new` has found that the format can be written.
+        // `new` has checked that the format can be written.
         let made = format.quantize(values, out);
         made.unwrap_or_else(|error| outside(&error));
     }
@@ -226,7 +226,7 @@ impl RowSource for Matrix {
     }
 }
 
-/// What is asked of a matrix that was found to have it: packers and tables keep to its rows and columns.
+/// An access failed although `new` checked the matrix, and packers and tables keep to its rows and columns.
 #[cold]
 fn outside(error: &dyn std::error::Error) -> ! {
     panic!("a defect of the code that reads the matrix: {error}")

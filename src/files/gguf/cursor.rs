@@ -31,7 +31,7 @@ impl Stop {
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// The length of the whole file, of which `bytes` is the beginning.
+    /// The length of the whole file; `bytes` is its beginning.
     available: u64,
     /// What is being read, for error messages: "metadata key 3".
     pub reading: String,
@@ -58,8 +58,8 @@ impl<'a> Cursor<'a> {
         Stop::Bad(format!("{}: {problem}", self.reading))
     }
 
-    /// Fails unless the rest of the file has room for `count` things of at least `least` bytes each. `what` is the word for
-    /// the things.
+    /// Fails unless the rest of the file is long enough for `count` things of at least `least` bytes each. `what` is
+    /// the word for the things.
     pub fn expect(&self, count: u64, least: u64, what: &str) -> Result<(), Stop> {
         let rest = self.available.saturating_sub(self.at as u64);
         match count.checked_mul(least) {

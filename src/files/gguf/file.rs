@@ -59,7 +59,8 @@ impl GgufFile {
         Ok(Self::new(path, head, Contents::HeaderOnly, header))
     }
 
-    /// The beginning of the file, and the header that was read from it. `with_data` is whether the data must be there.
+    /// The beginning of the file, and the header that was read from it. `with_data` says whether the data must be
+    /// there.
     fn head(
         path: &Path,
         input: &mut File,

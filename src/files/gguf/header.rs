@@ -33,8 +33,8 @@ pub(super) struct Header {
     pub tensors: BTreeMap<String, TensorEntry>,
 }
 
-/// Reads a header from the beginning of a file that is `available` bytes long. `with_data` is whether the tensors must lie
-/// within the file.
+/// Reads a header from the beginning of a file that is `available` bytes long. `with_data` says whether the tensors
+/// must lie within the file.
 pub(super) fn read_header(bytes: &[u8], available: u64, with_data: bool) -> Result<Header, Stop> {
     let mut cursor = Cursor::new(bytes, available);
     cursor.reading = "the file's beginning".to_string();

@@ -136,7 +136,7 @@ impl Sequence {
     ) -> Vec<u32> {
         let layout = KvLayout::new(self.kv_heads, self.dim, capacity);
         let pool = unwritten(layout.blocks() * layout.block_floats());
-        // The last page first.
+        // The last page comes first.
         let tables: Vec<u32> = (0..layout.blocks() as u32).rev().collect();
         let cache = KvCache {
             pool: &pool,

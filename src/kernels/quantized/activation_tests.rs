@@ -1,4 +1,4 @@
-//! Whether activations are quantized to the bit as the formula in `mod.rs` says.
+//! Are activations quantized to the bit as the formula in `mod.rs` says?
 
 use std::cell::Cell;
 

@@ -73,7 +73,7 @@ pub(super) const fn pair(low: i32, high: i32) -> i32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuantizeActivations;
 
-// SAFETY: a piece writes the blocks of its share alone, and nobody writes the input.
+// SAFETY: a piece writes only the blocks of its share, and nobody writes the input.
 unsafe impl Kernel for QuantizeActivations {
     fn pieces(&self, call: &Call<'_>) -> usize {
         call.element_pieces(call.tensor(0).cells.len())

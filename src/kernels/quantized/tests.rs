@@ -1,4 +1,4 @@
-//! Whether the linear kernels equal the formulas in `mod.rs`, to the bit.
+//! Do the linear kernels equal the formulas in `mod.rs`, to the bit?
 //!
 //! The oracle decodes each block element by element, in the order of the file and without panels.
 
@@ -30,7 +30,7 @@ fn put_scales(format: BlockFormat, block: &mut [u8], scale: impl Fn(usize) -> f3
     }
 }
 
-/// Random blocks [rows, cols]: every bit is random except those of the f16 scales, which are below 0.1.
+/// Random blocks [rows, cols]: every bit is random except the bits of the f16 scales, which are below 0.1.
 struct Weights {
     rows: usize,
     cols: usize,
@@ -131,7 +131,7 @@ struct WithoutVnni<K>(K);
 // SAFETY: the same as for `K`.
 unsafe impl<K: Kernel> Kernel for WithoutVnni<K> {
     unsafe fn run<S: Simd>(&self, simd: S, call: &Call<'_>) {
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller makes the promise that is required here.
         unsafe { self.0.run(simd, call) };
     }
 }

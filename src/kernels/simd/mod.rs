@@ -38,7 +38,7 @@ pub enum Isa {
     Avx512(Avx512),
 }
 
-/// An instruction set that was requested and is not available.
+/// An instruction set that was requested but is not available.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IsaError {
@@ -62,7 +62,7 @@ impl Isa {
         }
     }
 
-    /// The instruction set with that name: `scalar`, `avx2` or `avx512`.
+    /// The instruction set with the given name: `scalar`, `avx2` or `avx512`.
     pub fn named(name: &str) -> Result<Isa, IsaError> {
         match name {
             "scalar" => Ok(Isa::Scalar(Scalar)),

@@ -359,7 +359,7 @@ impl Int8 for Scalar {
     }
 }
 
-/// acc plus the sums of products of bytes, where `weight` converts the bytes of `w` and those of `x` are i8.
+/// acc plus the sums of products of bytes, where `weight` converts the bytes of `w`, and the bytes of `x` are i8.
 #[inline(always)]
 fn dot_bytes<const N: usize>(
     acc: [i32; LANES],

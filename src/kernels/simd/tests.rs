@@ -1,4 +1,4 @@
-//! Whether the instruction sets agree, method by method.
+//! Do the instruction sets agree, method by method?
 
 use std::array::from_fn;
 
@@ -132,7 +132,7 @@ fn parts_of_memory_are_read_and_written_alone() {
 }
 
 #[test]
-fn lanes_between_are_those_of_the_range() {
+fn lanes_between_selects_the_range() {
     struct Between(usize, usize);
     impl Work<[f32; LANES]> for Between {
         fn run<S: Simd>(self, simd: S) -> [f32; LANES] {

@@ -1,4 +1,4 @@
-//! Is there scratch for every step?
+//! Is there enough scratch for every step?
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Plans broken on purpose: is each defect found, and called what it is?
+//! Plans broken on purpose: is each defect found, and is it reported as what it is?
 
 use super::verify;
 use crate::graph::{Graph, Input, Value, WeightSource};
@@ -72,7 +72,7 @@ fn plan(graph: &Graph, reuse_buffers: bool) -> ModelPlan {
     ModelPlan::new(graph, options).unwrap()
 }
 
-/// What the verifier says after `change` of a plan whose buffers have bytes of their own.
+/// What the verifier reports after `change` to a plan in which each buffer has bytes of its own.
 fn refused(change: impl FnOnce(&Graph, &mut ModelPlan)) -> PlanDefect {
     let graph = graph();
     let mut plan = plan(&graph, false);
@@ -82,7 +82,7 @@ fn refused(change: impl FnOnce(&Graph, &mut ModelPlan)) -> PlanDefect {
     defect
 }
 
-/// The first step of the node with that name.
+/// The first step of the node called `name`.
 fn at(plan: &StepPlan, name: &str) -> usize {
     let mut steps = plan.steps.iter();
     steps.position(|step| &*step.name == name).unwrap()
@@ -98,7 +98,7 @@ fn offset(graph: &Graph, plan: &StepPlan, name: &str) -> usize {
     plan.placement.offsets[buffer_of(plan, graph.find(name).unwrap())]
 }
 
-/// Lets every step and the record agree that the values of that buffer lie at `offset`.
+/// Make every step and the record agree that the values of the buffer of `name` lie at `offset`.
 fn relocate(graph: &Graph, plan: &mut StepPlan, name: &str, offset: usize) {
     let buffer = buffer_of(plan, graph.find(name).unwrap());
     let buffer_of = plan.buffer_of.clone();
@@ -167,7 +167,7 @@ fn swapped_steps_read_what_is_not_there_yet() {
 
 #[test]
 fn an_op_in_place_over_a_value_that_is_read_later_is_found() {
-    // As a planner would that took x for dead after a: one buffer, with both lives.
+    // A planner that believed x dead after a would do this: one buffer, with both lives.
     let defect = refused(|graph, plan| {
         let steps = &mut plan.step;
         let to = offset(graph, steps, "x");
@@ -210,7 +210,7 @@ fn a_buffer_over_another_that_lives_is_found() {
         relocate(graph, steps, "a", to);
     });
     assert_refused!(defect, PlanDefect::Overlap(Overlap::Shared { .. }));
-    // Half over it, and not on record.
+    // Half over it, and not recorded.
     let defect = refused(|_, plan| {
         let steps = &mut plan.step;
         let step = at(steps, "s");

@@ -13,7 +13,7 @@ use crate::plan::model_plan::ModelPlan;
 use crate::plan::step::{Slot, Step, StepInput, StepPlan};
 use crate::types::ALIGNMENT;
 
-/// Every step of `steps` reads the values that `graph` says, and every node of the graph has its steps.
+/// Every step of `steps` reads the values that `graph` names, and every node of the graph has its steps.
 pub(super) fn verify(graph: &Graph, plan: &ModelPlan, steps: &StepPlan) -> Result<(), PlanDefect> {
     let mut walk = Walk {
         graph,
@@ -35,9 +35,11 @@ struct Walk<'a> {
     plan: &'a ModelPlan,
     steps: &'a StepPlan,
     classes: Arc<[Class]>,
-    /// What lies in the activations, by first byte: where it ends, and the value. Views count as what they are views of.
+    /// What lies in the activations, keyed by first byte: where it ends, and the value. A view counts as the value it
+    /// is a view of.
     held: BTreeMap<usize, (usize, Value)>,
-    /// How many of its steps each node has had, and how many it has; `None` before the first. By [`NodeId::index`].
+    /// How many of its steps each node has had, and how many it should have; `None` before the first. By
+    /// [`NodeId::index`].
     done: Vec<Option<(usize, usize)>>,
 }
 
@@ -49,7 +51,7 @@ struct User<'a> {
 }
 
 impl Walk<'_> {
-    /// The caller writes what the step is given before the first step.
+    /// Before the first step, the caller writes the step's inputs.
     fn inputs(&mut self) -> Result<(), PlanDefect> {
         let user = User {
             step: 0,
@@ -124,7 +126,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// `step` writes its outputs where nothing lies that its threads still use.
+    /// `step` writes its outputs only where nothing lies that its threads still use.
     fn write_outputs(
         &mut self,
         step: &Step,
@@ -171,7 +173,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Every node has had all its steps, and the graph's outputs stand where the caller looks.
+    /// Every node has had all its steps, and the graph's outputs are where the caller looks.
     fn outputs(&self) -> Result<(), PlanDefect> {
         for id in self.graph.order() {
             let computed = self.graph.node(id).op().is_some() && !is_view(self.graph, id);
@@ -199,7 +201,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// What `value` is a view of, or itself.
+    /// The value that `value` is a view of, or `value` itself.
     fn origin(&self, mut value: Value) -> Value {
         while is_view(self.graph, value.node)
             && let Some(&Some(of)) = self.graph.inputs(value.node).first()
@@ -209,7 +211,8 @@ impl Walk<'_> {
         value
     }
 
-    /// The bytes of `value` in `slot`, in the largest step: they are of its type and within the activations.
+    /// The bytes of `value` in `slot`, in the largest step. They must have the value's type and lie within the
+    /// activations.
     fn bytes(
         &self,
         value: Value,
@@ -235,7 +238,7 @@ impl Walk<'_> {
         Ok(start..end)
     }
 
-    /// `bytes` hold all of `value` now, and the record says that they live.
+    /// `bytes` must hold all of `value` now, and the record must say that they live.
     fn read(&self, value: Value, bytes: &Range<usize>, user: User<'_>) -> Result<(), PlanDefect> {
         let origin = self.origin(value);
         let (step, name) = (user.step, || user.name.to_string());
@@ -265,7 +268,7 @@ impl Walk<'_> {
         self.alive(value, user)
     }
 
-    /// The buffer of `value` lives on record.
+    /// The record must say that the buffer of `value` lives now.
     fn alive(&self, value: Value, user: User<'_>) -> Result<(), PlanDefect> {
         let buffer = self.steps.buffer_of.get(value);
         let life = buffer.and_then(|&buffer| self.steps.buffers.get(buffer));
@@ -280,16 +283,16 @@ impl Walk<'_> {
         }
     }
 
-    /// What lies in any of `bytes`, by first byte.
+    /// What lies in any of `bytes`, keyed by first byte.
     fn overlapping(&self, bytes: &Range<usize>) -> impl Iterator<Item = usize> {
-        // What lies there is apart: of all that begin before the end, only the last ones can reach in.
+        // Entries do not overlap: of all that begin before `bytes` ends, only the last ones can reach in.
         let before = self.held.range(..bytes.end).rev();
         let start = bytes.start;
         let reaching = before.take_while(move |(_, (end, _))| *end > start);
         reaching.map(|(&first, _)| first)
     }
 
-    /// `bytes` hold `value` from now on, and what lay there is gone.
+    /// `bytes` hold `value` from now on; what lay there is gone.
     fn write(&mut self, value: Value, bytes: Range<usize>) {
         if bytes.is_empty() {
             return;
@@ -301,7 +304,7 @@ impl Walk<'_> {
         self.held.insert(bytes.start, (bytes.end, value));
     }
 
-    /// Whether that entry of the plan's weights is `value`.
+    /// Whether entry `number` of the plan's weights is `value`.
     fn is_weight(&self, number: usize, value: Value) -> bool {
         let need = self.plan.weights.get(number);
         self.classes[value.node.index()] != Class::Activation

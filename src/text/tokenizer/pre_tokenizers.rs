@@ -1,8 +1,8 @@
 //! How byte-level vocabularies split a text into words, by the name in `tokenizer.ggml.pre`.
 //!
 //! A way of splitting is a list of regular expressions. Each one splits the pieces that the previous one left: a match
-//! becomes a piece of its own, and so does the text between two matches. The expressions are those of the models' own
-//! tokenizers.
+//! becomes a piece of its own, and so does the text between two matches. The expressions are the same as in the models'
+//! own tokenizers.
 
 use tokenizers::normalizer::SplitDelimiterBehavior;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;

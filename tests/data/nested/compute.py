@@ -15,9 +15,9 @@ TABLE = FOLDER.parents[2] / "src/model/text_model_defaults.ron"
 # The types that built-in graph files describe.
 TYPES = ["bert", "gemma", "gemma3_text", "gpt2", "llama", "mistral", "olmo", "olmo2", "phi", "qwen2", "qwen3"]
 COMMENT = """\
-// What transformers 5 takes for the keys that the configuration of a text model leaves out, where it stands in the configuration
-// of a model that reads images or sounds too: such configurations are written without the values that their class has anyway.
-// What a class computes from other keys is absent. Written by tests/data/nested/compute.py.
+// The values that transformers 5 uses for keys that the configuration of a text model lacks, if that configuration is inside the
+// configuration of a model that also reads images or sounds: such configurations are written without their class's default values.
+// Values that a class computes from other keys are absent. Written by tests/data/nested/compute.py.
 """
 # Configurations that leave keys out, as they stand in a file.
 CASES = {
@@ -84,7 +84,7 @@ COMPARED = [
 
 
 def keys(cls):
-    """What a class takes for the keys that are left out."""
+    """A class's values for missing keys."""
     of_all = {field.name for field in dataclasses.fields(PreTrainedConfig)}
     own = {field.name: field.default for field in dataclasses.fields(cls) if field.name not in of_all}
     # Version 4 had these beside each other; version 5 gathers them in a record, for each type of layers if these differ.
@@ -97,7 +97,7 @@ def keys(cls):
 
 
 def types_inside():
-    """The type of a text model that states none, by the type of the whole."""
+    """The type of a text model that states none, keyed by the type of the whole model."""
     inside = {}
     for whole in CONFIG_MAPPING:
         spec = CONFIG_MAPPING[whole].sub_configs_defaults.get("text_config")
@@ -112,7 +112,7 @@ def ron(value):
 
 def table():
     lines = ["("]
-    lines.append("    // The type of a text model that states none, by the type of the whole.")
+    lines.append("    // The type of a text model that states none, keyed by the type of the whole model.")
     lines.append("    inside: {")
     lines += [f"        {ron(whole)}: {ron(inner)}," for whole, inner in types_inside().items()]
     lines.append("    },")
