@@ -199,7 +199,9 @@ pub use exec::cancel::Cancel;
 pub use exec::prefix::PrefixStatistics;
 pub use exec::saved::SavedSessionError;
 pub use exec::session::{Encoded, Session, StepError};
-pub use generate::engine::{AddError, Engine, EngineError, EngineOptions, Event, RequestId};
+pub use generate::engine::{
+    AddError, Engine, EngineError, EngineOptions, EngineSession, Event, RequestId,
+};
 pub use generate::hook::{HookResult, LogitsHook};
 pub use generate::options::GenerateOptions;
 pub use generate::run::{Finish, GenerateError, Generation};
@@ -214,6 +216,7 @@ pub use text::tokenizer::Markers;
 pub mod error {
     pub use crate::architecture::weight_expression::WeightExpressionError;
     pub use crate::exec::arena::ArenaError;
+    pub use crate::exec::batcher::Refused;
     pub use crate::exec::weights::WeightLoadError;
     pub use crate::files::map::MapError;
     pub use crate::files::weight::WeightError;

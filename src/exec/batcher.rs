@@ -82,6 +82,18 @@ impl Refused {
     }
 }
 
+/// Where the logits after a sequence's last token are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Row {
+    /// Nowhere: the last token was not yet read.
+    #[default]
+    None,
+    /// This row of the outputs of the last step.
+    Step(usize),
+    /// In the slot's own row, as later steps have written over the outputs.
+    Kept,
+}
+
 /// The state of a slot.
 #[derive(Debug, Default)]
 struct State {
@@ -91,12 +103,16 @@ struct State {
     tokens: Vec<u32>,
     /// Positions that were read.
     read: usize,
+    /// The most positions that were read since the first position was.
+    written: usize,
     /// Positions that the sequence may use.
     limit: usize,
     /// Pages that are promised to the sequence.
     promised: usize,
-    /// The sequence's row among the outputs of the last step.
-    row: Option<usize>,
+    /// The logits after the last token.
+    row: Row,
+    /// Room for a row of logits, `[vocabulary]`; empty while a caller has it.
+    kept: Vec<f32>,
     /// Why the sequence has no logits of the last step.
     error: Option<StepError>,
     /// Positions that were not read, because their pages were there.
@@ -121,8 +137,6 @@ pub struct Batcher {
     /// Pages promised to all open sequences.
     promised: usize,
     vocabulary: usize,
-    /// Rows of the last step's outputs.
-    last_rows: usize,
 }
 
 impl fmt::Debug for Batcher {
@@ -154,6 +168,7 @@ impl Batcher {
         let arena = Arena::new(bytes.unwrap_or(usize::MAX))?;
         let state = || State {
             tokens: Vec::with_capacity(plan.options().context),
+            kept: vec![0.0; plan.logits_width()],
             ..State::default()
         };
         Ok(Batcher {
@@ -168,7 +183,6 @@ impl Batcher {
             opened: 0,
             promised: 0,
             vocabulary,
-            last_rows: 0,
             executor,
         })
     }
@@ -236,8 +250,14 @@ impl Batcher {
         state.tokens.clear();
         *state = State {
             tokens: std::mem::take(&mut state.tokens),
+            kept: std::mem::take(&mut state.kept),
             ..State::default()
         };
+    }
+
+    /// The most open sequences.
+    pub(super) fn slots(&self) -> usize {
+        self.slots.len()
     }
 
     /// The number of pages, of pages that are promised to open sequences, and of pages that nobody reads.
@@ -285,10 +305,42 @@ impl Batcher {
                 .beginnings
                 .restore(plan, &mut self.pages, table, tokens);
             state.reused = state.read;
+            state.written = state.read;
         }
         state.tokens.extend_from_slice(tokens);
-        state.row = None;
+        state.row = Row::None;
         state.error = None;
+        Ok(())
+    }
+
+    /// Forget the tokens of a sequence from `position` on. The next step reads the tokens of the last block again, of
+    /// which some are gone; or all tokens, if rows are gone that the next token's windows see.
+    ///
+    /// # Errors
+    /// If the sequence is closed.
+    pub fn truncate(&mut self, id: SequenceId, position: usize) -> Result<(), StepError> {
+        let plan = self.executor.plan();
+        let state = self.slots.get_mut(id.slot);
+        let state = state.filter(|state| state.age == Some(id.age));
+        let state = state.ok_or(StepError::Gone)?;
+        if position >= state.tokens.len() {
+            return Ok(());
+        }
+        state.tokens.truncate(position);
+        state.row = Row::None;
+        state.error = None;
+        if state.read > position {
+            // A page that others read is never written to: whoever writes into its block begins at its first position.
+            let block = position / KEY_BLOCK * KEY_BLOCK;
+            let mut caches = plan.caches().iter();
+            let written = state.written;
+            let is_there = caches.all(|c| c.first_held(written) <= c.first_needed(block));
+            state.read = if is_there { block } else { 0 };
+        }
+        if state.read == 0 {
+            state.written = 0;
+            self.pages.release(self.pages.table(id.slot));
+        }
         Ok(())
     }
 
@@ -302,7 +354,15 @@ impl Batcher {
         let plan = executor.plan();
         self.waiting.clear();
         for (slot, state) in self.slots.iter_mut().enumerate() {
-            state.row = None;
+            if let Row::Step(row) = state.row {
+                state.row = Row::None;
+                if !state.kept.is_empty() {
+                    state
+                        .kept
+                        .copy_from_slice(output_row(plan, &self.arena, row));
+                    state.row = Row::Kept;
+                }
+            }
             let unread = state.tokens.len() - state.read;
             if let Some(age) = state.age.filter(|_| unread > 0 && state.error.is_none()) {
                 self.waiting.push(Waiting { slot, age, unread });
@@ -332,10 +392,10 @@ impl Batcher {
                 }
             }
         }
-        self.write_inputs(plan);
+        let rows = self.write_inputs(plan);
         let batch = Batch {
             sequences: &self.sequences,
-            rows: self.last_rows,
+            rows,
             pages: &self.pages,
         };
         let tokens = batch.tokens();
@@ -346,6 +406,7 @@ impl Batcher {
             let slot = self.pages.slot(sequence.table);
             let state = &mut self.slots[slot];
             state.read = sequence.positions();
+            state.written = state.written.max(state.read);
             let read = &state.tokens[..state.read];
             self.beginnings
                 .keep(plan, &mut self.pages, sequence.table, read, sequence.past);
@@ -354,8 +415,9 @@ impl Batcher {
         Ok(tokens)
     }
 
-    /// Write ids, positions and wanted rows of the step, and note which row belongs to which sequence.
-    fn write_inputs(&mut self, plan: &ModelPlan) {
+    /// Write ids, positions and wanted rows of the step, and note which row belongs to which sequence. Returns how many
+    /// rows the outputs have.
+    fn write_inputs(&mut self, plan: &ModelPlan) -> usize {
         let tokens = self.sequences.last().map_or(0, |last| last.end);
         let plan = plan.step();
         self.rows.clear();
@@ -371,7 +433,7 @@ impl Batcher {
                 continue;
             }
             // A plan that computes every row has one for each token.
-            state.row = Some(match plan.wanted() {
+            state.row = Row::Step(match plan.wanted() {
                 Some(_) => self.rows.len(),
                 None => sequence.end - 1,
             });
@@ -379,21 +441,21 @@ impl Batcher {
         }
         let rows = self.rows.iter().copied();
         write_numbers(&mut self.arena, plan.wanted(), 0, rows);
-        self.last_rows = plan.wanted().map_or(tokens, |_| self.rows.len());
+        plan.wanted().map_or(tokens, |_| self.rows.len())
     }
 
     /// Note the sequences whose logits of this step are not finite.
     fn check_finite(&mut self) {
         let _environment = FloatEnvironment::set_default();
         for slot in 0..self.slots.len() {
-            let Some(row) = self.slots[slot].row else {
+            let Row::Step(row) = self.slots[slot].row else {
                 continue;
             };
-            let logits = self.row(row);
+            let logits = output_row(self.executor.plan(), &self.arena, row);
             if let Some(NonFinite { first, count }) = non_finite(logits) {
                 let width = logits.len();
                 let state = &mut self.slots[slot];
-                state.row = None;
+                state.row = Row::None;
                 state.error = Some(StepError::NotFinite {
                     text: 0,
                     token: state.read - 1,
@@ -403,17 +465,6 @@ impl Batcher {
                 });
             }
         }
-    }
-
-    /// A row of the first output of the last step.
-    fn row(&self, row: usize) -> &[f32] {
-        let plan = self.executor.plan().step();
-        let Some(slot) = plan.outputs().first() else {
-            return &[];
-        };
-        let width = self.logits_width();
-        let all = floats(&self.arena, slot, self.last_rows * width);
-        &all[row * width..(row + 1) * width]
     }
 
     /// Elements of a row of logits.
@@ -426,8 +477,8 @@ impl Batcher {
         state.filter(|state| state.age == Some(id.age))
     }
 
-    /// The logits after a sequence's last token, `[vocabulary]`. They exist from the step that read the token until the
-    /// next step; `None` if the last step did not read the token.
+    /// The logits after a sequence's last token, `[vocabulary]`, until more tokens are added; `None` if no step has read the
+    /// token yet.
     ///
     /// # Errors
     /// If the sequence is closed, or its logits were not finite; other sequences still have theirs.
@@ -435,8 +486,65 @@ impl Batcher {
         let state = self.state(id).ok_or(StepError::Gone)?;
         match &state.error {
             Some(error) => Err(error.clone()),
-            None => Ok(state.row.map(|row| self.row(row))),
+            None => Ok(match state.row {
+                Row::None => None,
+                Row::Step(row) => Some(output_row(self.executor.plan(), &self.arena, row)),
+                Row::Kept => Some(&state.kept),
+            }),
         }
+    }
+
+    /// The memory of a sequence's row of logits, with the logits after its last token; `None` if no step has read the token
+    /// yet. The caller returns the memory with [`Batcher::return_row`] before it adds tokens.
+    ///
+    /// # Errors
+    /// The errors of [`Batcher::logits`].
+    pub(super) fn take_logits(&mut self, id: SequenceId) -> Result<Option<Vec<f32>>, StepError> {
+        if self.logits(id)?.is_none() {
+            return Ok(None);
+        }
+        let plan = self.executor.plan();
+        let state = &mut self.slots[id.slot];
+        if let Row::Step(row) = state.row {
+            state
+                .kept
+                .copy_from_slice(output_row(plan, &self.arena, row));
+        }
+        state.row = Row::None;
+        Ok(Some(std::mem::take(&mut state.kept)))
+    }
+
+    /// The memory of a sequence's row of logits, whatever it contains; empty if the sequence is closed.
+    pub(super) fn take_row(&mut self, id: SequenceId) -> Vec<f32> {
+        let state = self.slots.get_mut(id.slot);
+        let state = state.filter(|state| state.age == Some(id.age));
+        state.map_or_else(Vec::new, |state| std::mem::take(&mut state.kept))
+    }
+
+    /// Return the memory of a sequence's row of logits, if the caller has it.
+    pub(super) fn return_row(&mut self, id: SequenceId, row: Vec<f32>) {
+        let state = self.slots.get_mut(id.slot);
+        let state = state.filter(|state| state.age == Some(id.age) && state.kept.is_empty());
+        if let Some(state) = state {
+            state.kept = row;
+        }
+    }
+
+    /// Whether the last step read a sequence's last token.
+    pub(super) fn was_answered(&self, id: SequenceId) -> bool {
+        let answered = |state: &State| matches!(state.row, Row::Step(_)) || state.error.is_some();
+        self.state(id).is_some_and(answered)
+    }
+
+    /// How many sequences generate: each has one token to read, which is not its first.
+    pub(super) fn generating(&self) -> usize {
+        let generates = |state: &&State| state.read > 0 && state.tokens.len() == state.read + 1;
+        self.slots.iter().filter(generates).count()
+    }
+
+    /// The most positions of a sequence; 0 if the sequence is closed.
+    pub fn limit(&self, id: SequenceId) -> usize {
+        self.state(id).map_or(0, |state| state.limit)
     }
 
     /// A sequence's tokens, read or not; empty if the sequence is closed.
@@ -448,6 +556,16 @@ impl Batcher {
     pub fn reused(&self, id: SequenceId) -> usize {
         self.state(id).map_or(0, |state| state.reused)
     }
+}
+
+/// A row of the first output of the last step, which has more rows than `row`.
+fn output_row<'a>(plan: &ModelPlan, arena: &'a Arena, row: usize) -> &'a [f32] {
+    let Some(slot) = plan.step().outputs().first() else {
+        return &[];
+    };
+    let width = plan.logits_width();
+    let all = floats(arena, slot, (row + 1) * width);
+    &all[row * width..]
 }
 
 /// Pages that `positions` positions of a sequence take in all caches.

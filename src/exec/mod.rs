@@ -18,15 +18,18 @@ mod control_groups;
 #[cfg(target_os = "linux")]
 mod cores;
 mod encoded;
+mod engine_session;
 pub mod executor;
 pub mod frames;
 pub mod machine;
+mod pace;
 pub mod pages;
 pub mod pool;
 pub mod prefix;
 pub mod saved;
 mod schedule;
 pub mod session;
+pub mod shared_batcher;
 mod step_error;
 mod step_io;
 pub mod weights;

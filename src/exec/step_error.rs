@@ -59,6 +59,9 @@ pub enum StepError {
     /// The sequence was closed.
     #[error("the sequence is gone")]
     Gone,
+    /// The engine of the session was dropped.
+    #[error("the engine of this session is gone")]
+    EngineGone,
     /// No page is free, although one was promised.
     #[error("no page is free, which is a defect: pages are promised before a sequence begins")]
     NoPage,

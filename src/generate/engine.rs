@@ -5,19 +5,20 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::choose::Chooser;
 pub use super::engine_options::{AddError, EngineError, EngineOptions, RequestId};
 use super::options::GenerateOptions;
 use super::outcome::{Finish, GenerateError, Generation};
-use super::pace::Pace;
 #[cfg(feature = "tokenizer")]
 use super::shown::ShownText;
 #[cfg(feature = "tokenizer")]
 use super::stop::StopStrings;
-use crate::exec::batcher::{Batcher, SequenceId};
-use crate::exec::session::StepError;
+use crate::exec::batcher::{Refused, SequenceId};
+pub use crate::exec::shared_batcher::EngineSession;
+use crate::exec::shared_batcher::{Board, SharedBatcher};
 use crate::model::{EngineMemory, Model};
 
 /// What happened to a request in a step.
@@ -94,10 +95,10 @@ struct Request {
 pub struct Engine {
     model: Model,
     options: EngineOptions,
-    batcher: Batcher,
+    /// The sequences of the requests, and those of sessions.
+    shared: Arc<SharedBatcher>,
     waiting: VecDeque<(Request, Vec<u32>)>,
     running: Vec<(SequenceId, Request)>,
-    pace: Pace,
     added: u64,
     events: Vec<Event>,
 }
@@ -131,15 +132,24 @@ impl Model {
         }
         let memory = self.engine_memory(options)?;
         Ok(Engine {
-            batcher: self.batcher(memory.pages)?,
+            shared: SharedBatcher::new(
+                self.batcher(memory.pages)?,
+                options.gap,
+                options.room.unwrap_or(usize::MAX),
+            ),
             model: self.clone(),
             options: options.clone(),
             waiting: VecDeque::with_capacity(options.queue),
             running: Vec::new(),
-            pace: Pace::default(),
             added: 0,
             events: Vec::new(),
         })
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.shared.close();
     }
 }
 
@@ -182,17 +192,18 @@ impl Engine {
             return Err(AddError::QueueFull { waiting });
         }
         let context = self.model.context();
-        let vocabulary = self.model.vocabulary().min(self.batcher.logits_width());
+        let board = self.shared.enter();
+        let batcher = &board.batcher;
+        let vocabulary = self.model.vocabulary().min(batcher.logits_width());
         let chooser = Chooser::new(options, vocabulary).map_err(GenerateError::from)?;
-        self.batcher
-            .check_tokens(&prompt)
-            .map_err(GenerateError::from)?;
+        batcher.check_tokens(&prompt).map_err(GenerateError::from)?;
         let stated = options.max_tokens.unwrap_or(self.options.default_tokens);
         // The last token is not read.
         let room = (context + 1).saturating_sub(prompt.len());
         let most = stated.min(room);
         let positions = prompt.len() + most.saturating_sub(1);
-        self.batcher.check_positions(positions)?;
+        batcher.check_positions(positions)?;
+        drop(board);
         self.added += 1;
         let id = RequestId(self.added);
         let request = Request {
@@ -224,7 +235,7 @@ impl Engine {
         let mut running = self.running.iter();
         let origin = running.find(|(_, origin)| origin.id == request);
         let origin = origin.ok_or(AddError::Gone { request })?;
-        let tokens = self.batcher.tokens(origin.0).to_vec();
+        let tokens = self.shared.enter().batcher.tokens(origin.0).to_vec();
         #[cfg(not(feature = "tokenizer"))]
         return self.add_request(tokens, options);
         #[cfg(feature = "tokenizer")]
@@ -251,6 +262,11 @@ impl Engine {
 
     /// End a request: its last event comes with the next step. Nothing happens if the request is already removed.
     pub fn cancel(&mut self, request: RequestId) {
+        let shared = self.shared.clone();
+        self.cancel_on(&mut shared.enter(), request);
+    }
+
+    fn cancel_on(&mut self, board: &mut Board, request: RequestId) {
         if let Some(at) = self.waiting.iter().position(|(r, _)| r.id == request)
             && let Some((request, _)) = self.waiting.remove(at)
         {
@@ -258,7 +274,7 @@ impl Engine {
         }
         if let Some(at) = self.running.iter().position(|(_, r)| r.id == request) {
             let (sequence, request) = self.running.remove(at);
-            self.batcher.close(sequence);
+            board.batcher.close(sequence);
             self.events.extend(finished(request, Finish::Cancelled));
         }
     }
@@ -280,29 +296,51 @@ impl Engine {
 
     /// The number of pages, of pages that running requests may need, and of pages that nobody reads.
     pub fn pages(&self) -> (usize, usize, usize) {
-        self.batcher.pages()
+        self.shared.enter().batcher.pages()
     }
 
-    /// Forget all prefixes that no running request reads.
+    /// Forget all prefixes that no running request and no session reads.
     pub fn clear(&mut self) {
-        self.batcher.clear();
+        self.shared.enter().batcher.clear();
+    }
+
+    /// A session of one more sequence, which gets at most `positions` positions; with `None`, as many as the context has.
+    /// Its steps read the tokens of requests and of other sessions too. A session does not wait: it is admitted now, or
+    /// refused.
+    ///
+    /// # Errors
+    /// If all sequences are in use, or the positions need more pages than are not promised to others.
+    pub fn session(&self, positions: impl Into<Option<usize>>) -> Result<EngineSession, Refused> {
+        let positions = positions.into().unwrap_or(self.model.context());
+        self.shared.session(positions)
     }
 
     /// Admit waiting requests that fit, the oldest first; run one step over the tokens of all running requests; choose
     /// their next tokens. Returns what happened to the requests. A request that fails does not affect the others.
     pub fn step(&mut self) -> Vec<Event> {
-        self.admit();
+        let shared = self.shared.clone();
+        let mut board = shared.enter();
+        self.admit(&mut board);
         let cancelled = self
             .running
             .iter()
             .filter(|(_, r)| r.options.is_cancelled());
         for id in cancelled.map(|(_, r)| r.id).collect::<Vec<_>>() {
-            self.cancel(id);
+            self.cancel_on(&mut board, id);
         }
-        if let Err(error) = self.compute() {
+        // A session's step may have read the tokens of requests.
+        let is_answered = |(sequence, _): &(SequenceId, Request)| {
+            !matches!(board.batcher.logits(*sequence), Ok(None))
+        };
+        let mut step = Ok(());
+        if !self.running.iter().any(is_answered) {
+            (board, step) = shared.advance(board);
+        }
+        let batcher = &mut board.batcher;
+        if let Err(error) = step {
             // A defect of the plan, which affects every request.
             for (sequence, request) in self.running.drain(..) {
-                self.batcher.close(sequence);
+                batcher.close(sequence);
                 let (request, error) = (request.id, error.clone().into());
                 self.events.push(Event::Failed { request, error });
             }
@@ -310,10 +348,10 @@ impl Engine {
         let mut at = 0;
         while let Some((sequence, request)) = self.running.get_mut(at) {
             let sequence = *sequence;
-            let next = match self.batcher.logits(sequence) {
+            let next = match batcher.logits(sequence) {
                 Ok(None) => Ok(Next::Wait),
                 Ok(Some(row)) => {
-                    let tokens = self.batcher.tokens(sequence);
+                    let tokens = batcher.tokens(sequence);
                     request.choose(row, tokens, self.model.eos_tokens())
                 }
                 Err(error) => Err(error.into()),
@@ -335,7 +373,7 @@ impl Engine {
                     match finish {
                         Some(finish) => Some(Ok(finish)),
                         None => {
-                            let read = self.batcher.push(sequence, &[token]);
+                            let read = batcher.push(sequence, &[token]);
                             read.err().map(|error| Err(error.into()))
                         }
                     }
@@ -346,8 +384,8 @@ impl Engine {
                 None => at += 1,
                 Some(ended) => {
                     let (sequence, mut request) = self.running.remove(at);
-                    request.generation.reused_tokens = self.batcher.reused(sequence);
-                    self.batcher.close(sequence);
+                    request.generation.reused_tokens = batcher.reused(sequence);
+                    batcher.close(sequence);
                     self.events.extend(match ended {
                         Ok(finish) => finished(request, finish),
                         Err(error) => Some(Event::Failed {
@@ -361,32 +399,18 @@ impl Engine {
         std::mem::take(&mut self.events)
     }
 
-    /// Run one step over the tokens of all running requests.
-    fn compute(&mut self) -> Result<(), StepError> {
-        let generates =
-            |(_, request): &&(SequenceId, Request)| !request.generation.tokens.is_empty();
-        let generating = self.running.iter().filter(generates).count();
-        let room = self.pace.room(self.options.gap, generating);
-        let begun = Instant::now();
-        let tokens = self
-            .batcher
-            .step(room.min(self.options.room.unwrap_or(usize::MAX)))?;
-        self.pace.note(tokens, generating, begun.elapsed());
-        Ok(())
-    }
-
     /// Admit waiting requests, the oldest first: none passes an older one.
-    fn admit(&mut self) {
+    fn admit(&mut self, board: &mut Board) {
         while let Some((request, prompt)) = self.waiting.front() {
             if request.options.is_cancelled() {
                 let id = request.id;
-                self.cancel(id);
+                self.cancel_on(board, id);
                 continue;
             }
-            let Ok(sequence) = self.batcher.open(request.positions) else {
+            let Ok(sequence) = board.batcher.open(request.positions) else {
                 return;
             };
-            let read = self.batcher.push(sequence, prompt);
+            let read = board.batcher.push(sequence, prompt);
             let Some((mut request, _)) = self.waiting.pop_front() else {
                 return;
             };
@@ -394,7 +418,7 @@ impl Engine {
             match read {
                 Ok(()) => self.running.push((sequence, request)),
                 Err(error) => {
-                    self.batcher.close(sequence);
+                    board.batcher.close(sequence);
                     let (request, error) = (request.id, error.into());
                     self.events.push(Event::Failed { request, error });
                 }

@@ -9,7 +9,6 @@ mod engine_options;
 pub mod hook;
 pub mod options;
 mod outcome;
-mod pace;
 pub mod run;
 pub mod sampler;
 mod sampler_options;

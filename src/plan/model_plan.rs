@@ -79,8 +79,9 @@ impl ModelPlan {
         let number = size_of::<u32>();
         let tokens = self.options.context.saturating_mul(number);
         let table = self.regions.pages.saturating_mul(number);
+        let logits = self.logits_width().saturating_mul(size_of::<f32>());
         EngineLists {
-            sequence: tokens.saturating_add(table),
+            sequence: tokens.saturating_add(table).saturating_add(logits),
             page: 3 * number + BEGINNING_BYTES.div_ceil(self.caches.len().max(1)),
         }
     }

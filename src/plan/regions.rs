@@ -157,7 +157,7 @@ pub const BEGINNING_BYTES: usize = 304;
 /// Bytes of the lists that an engine keeps besides its arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineLists {
-    /// For each sequence: its tokens, its table of pages, and its place in a step.
+    /// For each sequence: its tokens, its table of pages, and a row of logits.
     pub sequence: usize,
     /// For each page: the number of its readers, its entries in the list of free pages and in a prefix, and its share
     /// of the prefix's bytes.

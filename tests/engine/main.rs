@@ -7,3 +7,4 @@ mod common;
 #[cfg(all(feature = "demo", feature = "tokenizer"))]
 mod requests;
 mod schedules;
+mod sessions;

@@ -16,7 +16,7 @@ const NEWEST: f64 = 0.25;
 
 /// The time that steps took so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pace {
+pub struct Pace {
     /// Seconds per token of a prompt, smoothed over the last steps; `None` before the first measurement.
     token: Option<f64>,
 }
