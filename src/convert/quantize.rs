@@ -187,7 +187,8 @@ impl Quantization {
         })
     }
 
-    /// What the folder's files say and the new file does not; nothing of a GGUF file, all of whose keys are copied.
+    /// What the folder's files say and the new file does not, or says only to some programs; nothing of a GGUF file, all of
+    /// whose keys are copied.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
