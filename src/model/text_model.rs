@@ -13,8 +13,13 @@ use crate::files::json;
 use crate::language::diagnostics::Problems;
 use crate::language::table::read_table;
 
-/// The keys under which the configuration of the text model may be.
-const KEYS: [&str; 3] = ["text_config", "llm_config", "language_config"];
+/// The keys under which the configuration of the text model may be, or that of a part which has it inside.
+const KEYS: [&str; 4] = [
+    "text_config",
+    "llm_config",
+    "language_config",
+    "thinker_config",
+];
 /// The key of the type, by which the table knows a configuration's class.
 const TYPE: &str = "model_type";
 /// Keys of the whole that name its own architecture, and say nothing of the text model.
@@ -22,14 +27,15 @@ const OF_THE_WHOLE: [&str; 3] = ["architectures", TYPE, "auto_map"];
 /// The key that says whether one matrix is embedding and head.
 const TIED: &str = "tie_word_embeddings";
 /// What may stand before the names that the weights of the text model have alone.
-const PREFIXES: [&str; 6] = [
+const PREFIXES: [&str; 5] = [
     "language_model.",
     "model.language_model.",
     "text_model.",
     "model.text_model.",
     "llm.",
-    "thinker.",
 ];
+/// The same, where it stands before weights of other parts, too.
+const SHARED_PREFIX: &str = "thinker.";
 
 /// What the classes of configurations take for keys that are left out.
 const TABLE: &str = include_str!("text_model_defaults.ron");
@@ -78,18 +84,21 @@ impl Class {
 /// # Errors
 /// If the table of classes can't be read.
 pub(super) fn configuration(text: &str) -> Result<Option<String>, Problems> {
-    let Ok(Json::Object(mut whole)) = json::parse(text) else {
+    let Ok(Json::Object(whole)) = json::parse(text) else {
         return Ok(None);
     };
+    let inner = inside(whole, table()?);
+    Ok(inner.and_then(|inner| serde_json::to_string(&inner).ok()))
+}
+
+/// The configuration of the text model inside of `whole`, however deep.
+fn inside(mut whole: Map<String, Json>, table: &Table) -> Option<Map<String, Json>> {
     let inner = KEYS.iter().find_map(|key| match whole.get(*key) {
         Some(Json::Object(inner)) => Some(inner.clone()),
         _ => None,
-    });
-    let Some(mut inner) = inner else {
-        return Ok(None);
-    };
+    })?;
+    let mut inner = inside(inner.clone(), table).unwrap_or(inner);
     let of_both = of_both(&whole);
-    let table = table()?;
     let of_whole = || table.inside.get(whole.get(TYPE)?.as_str()?);
     let stated = inner.get(TYPE).and_then(Json::as_str).map(str::to_owned);
     let name = stated.or_else(|| of_whole().cloned());
@@ -110,7 +119,7 @@ pub(super) fn configuration(text: &str) -> Result<Option<String>, Problems> {
         inner = whole;
     }
     inner.extend(of_both);
-    Ok(serde_json::to_string(&inner).ok())
+    Some(inner)
 }
 
 /// What the whole says that counts whatever the text model says.
@@ -136,7 +145,7 @@ fn table() -> Result<&'static Table, Problems> {
 /// Adds the prefixes that such a checkpoint's tensors have before the names that a graph file's prefixes allow.
 pub(super) fn add_prefixes(prefixes: &mut Vec<String>) {
     let plain = prefixes.clone();
-    for before in PREFIXES {
+    for before in PREFIXES.into_iter().chain([SHARED_PREFIX]) {
         let longer = plain.iter().map(|prefix| format!("{before}{prefix}"));
         prefixes.extend(longer.collect::<Vec<_>>());
     }
@@ -152,6 +161,7 @@ pub(super) fn beginnings(graph: &ModelFile) -> Vec<String> {
         .collect();
     let prefixes = graph.prefixes.iter();
     let own = prefixes.flat_map(|prefix| firsts.iter().map(move |name| format!("{prefix}{name}")));
+    let own = own.flat_map(|own| [format!("{SHARED_PREFIX}{own}"), own]);
     PREFIXES.map(str::to_owned).into_iter().chain(own).collect()
 }
 
@@ -194,6 +204,16 @@ mod tests {
         );
         assert_eq!(json["model_type"], "qwen3");
         assert_eq!(json["head_dim"], Json::Null);
+    }
+
+    #[test]
+    fn a_text_model_may_be_inside_of_a_part() {
+        let json = made(
+            r#"{"model_type": "whole", "eos_token_id": 4, "layers": 7, "thinker_config": {"model_type": "part", "heads": 2,
+            "bos_token_id": 5, "text_config": {"model_type": "own", "layers": 6, "bos_token_id": 3, "eos_token_id": 3}}}"#,
+        );
+        let expected = serde_json::json!({"model_type": "own", "layers": 6, "heads": 2, "bos_token_id": 5, "eos_token_id": 4});
+        assert_eq!(json, expected);
     }
 
     #[test]
@@ -302,6 +322,8 @@ mod tests {
                     "lm_head.bias",
                     "model.layers.0.more.weight",
                     "norm.bias",
+                    "thinker.model.layers.0.more.weight",
+                    "thinker.lm_head.weight",
                 ] {
                     assert!(is_own(own), "{own}");
                 }
@@ -311,6 +333,9 @@ mod tests {
                     "multi_modal_projector.linear_1.weight",
                     "model.image_newline",
                     "normal.weight",
+                    "thinker.visual.blocks.0.norm1.weight",
+                    "thinker.audio_tower.layers.0.fc1.weight",
+                    "talker.model.layers.0.more.weight",
                 ] {
                     assert!(!is_own(other), "{other}");
                 }
