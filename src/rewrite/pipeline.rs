@@ -398,7 +398,7 @@ fn read(directory: &Path, files: &BTreeMap<String, String>) -> Result<Passes, Ve
             }
             check_entry(reader, tree, &pass, &mut names);
             if !pass.prefill && after_prefill && !matches!(pass.kind, PassKind::Plan) {
-                let message = "a pass for all steps can't stand after one for prompt steps alone";
+                let message = "a pass for all steps can't come after a pass for prompt steps only";
                 reader.problem(tree.position, message);
             }
             after_prefill |= pass.prefill;
@@ -456,7 +456,7 @@ fn entry(reader: &mut RuleReader, tree: &Tree) -> Option<Pass> {
         None => false,
         Some((_, Some(word))) if word == "prefill" && bits == Bits::Same => true,
         Some((tree, _)) => {
-            let message = "'steps' can be \"prefill\" alone, and only where bits are Same";
+            let message = "'steps' can only be \"prefill\", and only in a pass with bits: Same";
             reader.problem(tree.position, message);
             return None;
         }
@@ -498,7 +498,7 @@ fn check_entry(
     for name in std::iter::once(pass.name.clone()).chain(rules) {
         let line = tree.position.line;
         if let Some(line) = names.insert(name.clone(), line) {
-            let message = format!("the name '{name}' is taken by the pass of line {line}");
+            let message = format!("the name '{name}' is already used by the pass in line {line}");
             reader.problem(tree.position, message);
         }
     }

@@ -125,7 +125,7 @@ fn a_value_of_the_configuration_that_can_not_be_is_named() {
         (
             "llama",
             json!({"vocab_size": null}),
-            "graphs/llama.ron:11:9: parameter \"vocab\": 'vocab_size' is null in config.json: what that means must stand here (null: …), as null is not absent",
+            "graphs/llama.ron:11:9: parameter \"vocab\": 'vocab_size' is null in config.json, and the parameter does not say what null means: add 'null: …' (the default counts only where the key is absent)",
         ),
         (
             "llama",
