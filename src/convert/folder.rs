@@ -4,7 +4,8 @@
 //! possible to build its graph, its parameters must be the folder's parameters, and its vocabulary must make the same tokens
 //! of some texts.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use super::folder_text::vocabulary;
 use super::is_matrix;
@@ -178,6 +179,19 @@ impl FolderPlan {
 }
 
 impl Folder {
+    /// The files of the folder, except for GGUF files, which are not part of its model.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.files.path)
+            .into_iter()
+            .flatten()
+            .flatten();
+        let files = entries.map(|entry| entry.path());
+        let is_other = |path: &PathBuf| path.extension().is_some_and(|end| end == "gguf");
+        files
+            .filter(|path| path.is_file() && !is_other(path))
+            .collect()
+    }
+
     /// The elements of a tensor, row-major and little-endian.
     pub fn elements(&self, value: GraphValue) -> Result<Vec<u8>, QuantizeError> {
         let Some(weights) = &self.files.weights else {
