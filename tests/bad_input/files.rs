@@ -164,6 +164,16 @@ fn a_value_of_the_configuration_that_can_not_be_is_named() {
         ),
         (
             "llama",
+            json!({"rope_parameters": {"rope_type": "linear", "factor": 0}}),
+            "graphs/llama.ron:139:13: node \"layer.0/q#3\": Rope: factor must be positive, found 0",
+        ),
+        (
+            "llama",
+            json!({"rms_norm_eps": -1.0}),
+            "graphs/llama.ron:129:13: node \"layer.0/n\": RmsNorm: eps must not be negative, found -1",
+        ),
+        (
+            "llama",
             json!({"rope_parameters": {"rope_theta": []}}),
             "graphs/llama.ron:139:13: node \"layer.0/q#3\": Rope: attribute 'base' must be a finite number, found []",
         ),
