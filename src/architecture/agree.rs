@@ -273,7 +273,7 @@ pub(super) fn caches(expanded: &Expanded, graph: &Graph) -> Vec<Problem> {
             let shown =
                 |window: Option<&Attribute>| window.unwrap_or(&Attribute::Absent).to_string();
             let message = format!(
-                "{} has window {}, and {} \"{}\", which reads its keys, {}: both must have the same",
+                "{} has the window {}, but {} \"{}\", which reads its keys, has the window {}: the two must be equal",
                 cache.name(),
                 shown(kept),
                 op.name(),

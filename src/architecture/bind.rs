@@ -219,7 +219,7 @@ impl<'a> Binder<'a> {
         };
         if op.output_count() != node.names.len() {
             let message = format!(
-                "{} gives {} outputs, {} are named",
+                "{}: wrong number of output names: expected {}, found {}",
                 op.name(),
                 op.output_count(),
                 node.names.len()
@@ -314,7 +314,7 @@ impl<'a> Binder<'a> {
         match (def.optional, def.stated) {
             (true, false) => None,
             (true, true) => Some(format!(
-                "{}: where that is meant, an If(\"has(…)\", …) has a node with \"\" in its place",
+                "{}: if that is intended, write an If(\"has(…)\", …) in which a node has \"\" as this input",
                 lacks()
             )),
             (false, _) => Some(lacks()),
@@ -356,7 +356,7 @@ impl<'a> Binder<'a> {
         let Some(left) = self.computable.checked_sub(ty.elements(StepSize::ONE)) else {
             self.computable = usize::MAX;
             return Some(format!(
-                "{ty} is too large: what is computed of weights may have {COMPUTED_FACTOR} times the weights' elements"
+                "{ty} is too large: a value that is computed from weights may have at most {COMPUTED_FACTOR} times as many elements as the weights"
             ));
         };
         self.computable = left;
@@ -396,7 +396,10 @@ impl<'a> Binder<'a> {
         let mut given: SmallVec<[(&str, Attribute); 8]> = SmallVec::new();
         let mut problems = Vec::new();
         if node.positional.is_some() {
-            problems.push(format!("{}: attributes need names", node.op));
+            problems.push(format!(
+                "{}: expected named attributes, found a value without a name",
+                node.op
+            ));
         }
         for attribute in &node.attributes {
             match attribute_value(&attribute.value) {
@@ -421,11 +424,11 @@ impl<'a> Binder<'a> {
 fn too_large(ty: &Type, class: Class) -> Option<String> {
     if class == Class::Activation && ty.shape.len() > MAX_RANK {
         return Some(format!(
-            "a value of at most {MAX_RANK} dimensions is expected, found {ty}"
+            "expected a value of at most {MAX_RANK} dimensions, found {ty}"
         ));
     }
     (ty.elements(StepSize::ONE) > MOST_ELEMENTS)
-        .then(|| format!("a value of more than {MOST_ELEMENTS} elements: {ty}"))
+        .then(|| format!("expected a value of at most {MOST_ELEMENTS} elements, found {ty}"))
 }
 
 /// A number as a literal of the graph; the error says why it can't be a literal.

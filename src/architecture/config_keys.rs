@@ -225,7 +225,7 @@ pub fn refuse(
     let refused = keys.iter().filter(|key| key.effect == Effect::Refused);
     let problem = |key: &UnreadKey| {
         let message = format!(
-            "'{}' is {}, and no parameter of {} reads it: the model would be another (`ignore_keys` lists keys that change nothing)",
+            "'{}' is {}, but no parameter of {} reads it, so the model would compute something else; if the key changes nothing, list it in `ignore_keys`",
             key.key, key.value, file.file
         );
         Problem::new(Position::START, message)

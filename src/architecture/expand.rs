@@ -306,7 +306,7 @@ impl Expander<'_> {
         if self.work > MOST_WORK {
             self.problem(
                 position,
-                format!("a graph of more than {MOST_WORK} nodes, inputs and attributes"),
+                format!("the graph has more than {MOST_WORK} nodes, inputs and attributes"),
             );
             return Err(Stopped);
         }
@@ -422,7 +422,7 @@ impl Expander<'_> {
         if self.nodes.len() >= MOST_NODES {
             self.problem(
                 node.position,
-                format!("a graph of more than {MOST_NODES} nodes"),
+                format!("the graph has more than {MOST_NODES} nodes"),
             );
             return Err(Stopped);
         }

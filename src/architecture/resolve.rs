@@ -49,7 +49,7 @@ pub(crate) fn argument(argument: &Argument, scope: &dyn Scope) -> Result<Value, 
                 if total > LARGEST_TOTAL {
                     return Err(Some(Problem::new(
                         argument.position,
-                        "a list that fills the memory",
+                        format!("the list holds more than {LARGEST_TOTAL} values"),
                     )));
                 }
                 values.push(value);
@@ -188,7 +188,7 @@ impl<'a> Parameters<'a> {
                     (Some(path), None, _) => {
                         let from = self.source.describe();
                         let message = format!(
-                            "'{path}' is null in {from}: what that means must stand here (null: …), as null is not absent"
+                            "'{path}' is null in {from}, and the parameter does not say what null means: add 'null: …' (the default counts only where the key is absent)"
                         );
                         self.note(param, message);
                         return None;
@@ -291,7 +291,7 @@ impl<'a> Parameters<'a> {
                 let from = self.source.describe();
                 self.note(
                     param,
-                    format!("{from} has no text 'general.architecture' for {HOLE}"),
+                    format!("{from} does not say which text stands for {HOLE}: 'general.architecture' is missing or is not a text"),
                 );
                 None
             }
@@ -319,14 +319,14 @@ impl Scope for Parameters<'_> {
                     .collect();
                 self.note(
                     param,
-                    format!("parameters need each other: {}", names.join(" → ")),
+                    format!("parameters depend on each other: {}", names.join(" → ")),
                 );
                 return Err(Failure::Elsewhere);
             }
             if active.len() >= DEEPEST_CHAIN {
                 self.note(
                     param,
-                    format!("more than {DEEPEST_CHAIN} parameters need each other in a row"),
+                    format!("a chain of more than {DEEPEST_CHAIN} parameters, each of which depends on the next"),
                 );
                 return Err(Failure::Elsewhere);
             }

@@ -61,10 +61,11 @@ impl GraphFileReader {
             } else if self.params.contains(&name) {
                 self.problem(
                     variable.position,
-                    format!("'{name}' is a parameter's name already"),
+                    format!("'{name}' is already the name of a parameter"),
                 );
             } else if self.variables.contains(&name) {
-                let message = format!("'{name}' is the variable of a Repeat around this one");
+                let message =
+                    format!("'{name}' is already the variable of a Repeat around this one");
                 self.problem(variable.position, message);
             }
         }

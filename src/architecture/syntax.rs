@@ -327,11 +327,12 @@ impl GraphFileReader {
         if PREDEFINED.contains(&name) {
             self.problem(
                 position,
-                format!("'{name}' has a meaning of its own in expressions"),
+                format!("'{name}' can't be a parameter's name: it has a meaning of its own in expressions"),
             );
         } else if !is_name(name) {
-            let message =
-                format!("'{name}' can't be a parameter's name: letters, digits and _ only");
+            let message = format!(
+                "'{name}' can't be a parameter's name: expected letters, digits and _ only"
+            );
             self.problem(position, message);
         }
         self.params.insert(name.to_owned());
@@ -437,7 +438,7 @@ impl GraphFileReader {
         for variable in &mentioned {
             if !variables.iter().any(|known| known == variable) {
                 let message = format!(
-                    "a weight whose tensor's name mentions {{{variable}}} has a name that begins with '{variable}.'"
+                    "the tensor's name contains {{{variable}}}, so the weight's name must begin with '{variable}.'"
                 );
                 self.problem(position, message);
             }
@@ -501,8 +502,9 @@ impl GraphFileReader {
         while let Some((before, after)) = rest.split_once('{') {
             let Some((variable, after)) = after.split_once('}').filter(|(name, _)| is_name(name))
             else {
-                let message =
-                    format!("'{{' in \"{text}\" must begin the name of a Repeat variable and '}}'");
+                let message = format!(
+                    "'{{' in \"{text}\" must be followed by the name of a Repeat variable and '}}'"
+                );
                 self.problem(tree.position, message);
                 return None;
             };

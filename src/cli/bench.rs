@@ -20,7 +20,7 @@ use super::bench_parallel;
 use super::bench_table::{Row, csv_head, csv_line, markdown_head, markdown_line};
 use super::failure::{Failure, error, print, print_json, remark, usage};
 use super::model_argument::{ModelArguments, ModelName, nothing_more};
-use super::opened::{compile_model, open_model};
+use super::opened::{compile_model, open_again};
 use super::progress::progress;
 
 /// Arguments of `bench`.
@@ -170,11 +170,11 @@ pub fn bench(mut arguments: Arguments) -> Result<(), Failure> {
         [] => vec![None],
         threads => threads.iter().copied().map(Some).collect(),
     };
-    let mut rows = Vec::new();
+    let (mut rows, mut told) = (Vec::new(), Vec::new());
     for threads in threads {
         let mut options = options.clone().threads(threads);
         options.progress = progress();
-        let model = open_model(source.clone(), &options)?;
+        let model = open_again(source.clone(), &options, &mut told)?;
         let mut session = model.session()?;
         if batch > 1 && longest > session.context() {
             return error(format!(
@@ -266,11 +266,11 @@ fn parallel(arguments: &Arguments, source: &Source) -> Result<(), Failure> {
         Format::Md => print(bench_parallel::MARKDOWN_HEAD)?,
         Format::Csv | Format::Json => {}
     }
-    let mut rows = Vec::new();
+    let (mut rows, mut told) = (Vec::new(), Vec::new());
     for threads in threads {
         let mut options = options.clone().threads(threads).sequences(most);
         options.progress = progress();
-        let model = open_model(source.clone(), &options)?;
+        let model = open_again(source.clone(), &options, &mut told)?;
         let tokens = pseudo_random_tokens(longest + most, model.vocabulary());
         let repetitions = arguments.repetitions as usize;
         bench_parallel::measure(&model, &tests, repetitions, &tokens, |row| {

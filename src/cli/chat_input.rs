@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustyline::error::ReadlineError;
 use rustyline::{Config, DefaultEditor};
 
-use super::failure::Failure;
+use super::failure::{Failure, error};
 use super::style::PROMPT;
 
 /// How many inputs are remembered.
@@ -37,14 +37,21 @@ pub enum Lines {
         history: Option<PathBuf>,
     },
     /// A file or pipe.
-    Plain(Box<dyn BufRead>),
+    Plain {
+        reader: Box<dyn BufRead>,
+        /// How many lines were read.
+        read: usize,
+    },
 }
 
 impl Lines {
     /// The lines of stdin.
     pub fn new() -> Result<Lines, Failure> {
         if !io::stdin().is_terminal() {
-            return Ok(Lines::Plain(Box::new(io::stdin().lock())));
+            return Ok(Lines::Plain {
+                reader: Box::new(io::stdin().lock()),
+                read: 0,
+            });
         }
         let config = Config::builder()
             .max_history_size(HISTORY)?
@@ -96,11 +103,15 @@ impl Lines {
                     Err(error) => Err(error.into()),
                 }
             }
-            Lines::Plain(reader) => {
-                let mut line = String::new();
-                if reader.read_line(&mut line)? == 0 {
+            Lines::Plain { reader, read } => {
+                let mut line = Vec::new();
+                *read += 1;
+                if reader.read_until(b'\n', &mut line)? == 0 {
                     return Ok(Input::End);
                 }
+                let Ok(line) = String::from_utf8(line) else {
+                    return error(format!("line {read} of stdin is not UTF-8"));
+                };
                 let line = line.strip_suffix('\n').unwrap_or(&line);
                 Ok(Input::Text(
                     line.strip_suffix('\r').unwrap_or(line).to_string(),
@@ -222,7 +233,10 @@ mod tests {
     #[test]
     fn without_a_terminal_each_line_is_a_message() {
         let text = "/save x\na\\\r\n\"\"\"b\n\nc";
-        let mut lines = Lines::Plain(Box::new(text.as_bytes()));
+        let mut lines = Lines::Plain {
+            reader: Box::new(text.as_bytes()),
+            read: 0,
+        };
         let mut inputs = Vec::new();
         while let Ok(Input::Text(text)) = lines.next() {
             inputs.push(text);

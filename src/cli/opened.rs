@@ -13,6 +13,22 @@ pub fn open_model(source: Source, options: &Options) -> Result<Model, Failure> {
     Ok(model)
 }
 
+/// Like [`open_model`], for a command that opens a model several times: what is in `told` is not told again.
+pub fn open_again(
+    source: Source,
+    options: &Options,
+    told: &mut Vec<Warning>,
+) -> Result<Model, Failure> {
+    let model = Model::open(source, options)?;
+    for warning in model.warnings() {
+        if !told.contains(warning) {
+            tell(std::slice::from_ref(warning));
+            told.push(warning.clone());
+        }
+    }
+    Ok(model)
+}
+
 /// The model's files and its graph; no weights are read.
 pub fn compile_model(
     source: &Source,

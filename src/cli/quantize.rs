@@ -99,14 +99,29 @@ pub fn quantize(arguments: Arguments) -> Result<(), Failure> {
             output.display()
         ));
     }
+    if let Ok(place) = output.canonicalize() {
+        let is_it = |file: &PathBuf| file.canonicalize().is_ok_and(|file| file == place);
+        if quantization.kept_files().iter().any(is_it) {
+            return error(format!(
+                "{} is a file of the model in {}; the new file needs another name",
+                output.display(),
+                input.display()
+            ));
+        }
+    }
     let pool = Pool::new(smallmind::model::threads(
         &threads.add_to(Options::default()),
     )?)?;
-    let report = write_file(&output, |file| write(&quantization, file, &pool))?;
+    let report = write_file(&output, |file| write(&quantization, file, &pool, &output))?;
     print(&summary(&output, types, &report))
 }
 
-fn write(quantization: &Quantization, file: &File, pool: &Pool) -> Result<Report, Failure> {
+fn write(
+    quantization: &Quantization,
+    file: &File,
+    pool: &Pool,
+    output: &Path,
+) -> Result<Report, Failure> {
     let stop = interrupt::catch()?;
     let bar = std::io::stderr().is_terminal().then(bar);
     let report = quantization.write(BufWriter::new(file), pool, |progress| {
@@ -124,6 +139,9 @@ fn write(quantization: &Quantization, file: &File, pool: &Pool) -> Result<Report
     }
     report.map_err(|error| match error {
         QuantizeError::Interrupted => Failure::Interrupted,
+        QuantizeError::Write(problem) => {
+            Failure::Error(format!("can't write {}: {problem}", output.display()))
+        }
         error => error.into(),
     })
 }

@@ -4,7 +4,8 @@
 //! possible to build its graph, its parameters must be the folder's parameters, and its vocabulary must make the same tokens
 //! of some texts.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use super::folder_text::vocabulary;
 use super::is_matrix;
@@ -15,6 +16,7 @@ use crate::architecture::expand::expand;
 use crate::architecture::weight_expression::WeightExpressions;
 use crate::convert::gguf_file::{GgufWriter, NewKey, NewTensor};
 use crate::convert::to_gguf::{Elements, ToGguf, compare, to_gguf};
+use crate::convert::vocabulary::END_KEYS;
 use crate::embed::pooling_type;
 use crate::files::gguf::{GgufFile, TensorType};
 use crate::files::weight_files::WeightFilesError;
@@ -61,7 +63,7 @@ impl FolderPlan {
             return Err(ModelError::Files(WeightFilesError::NoWeights { folder }).into());
         };
         let mut made = to_gguf(&files.graph, &files.config, &headers).map_err(ModelError::from)?;
-        let warnings = files.warnings().map_err(ModelError::from)?;
+        let mut warnings = files.warnings().map_err(ModelError::from)?;
         let text = |key: &str, value: &str| NewKey::text(key, value);
         let mut keys = vec![
             text("general.architecture", &made.architecture),
@@ -85,8 +87,17 @@ impl FolderPlan {
                 pooling,
             ));
         }
-        let (tokenizer, own) = vocabulary(&files, made.tokens)?;
-        keys.extend(own);
+        let text = vocabulary(&files, made.tokens)?;
+        keys.extend(text.keys);
+        if let Some(beyond) = text
+            .ends
+            .get(END_KEYS.len()..)
+            .filter(|ids| !ids.is_empty())
+        {
+            warnings.push(Warning::ListedEnds {
+                ids: beyond.to_vec(),
+            });
+        }
         let tensors = std::mem::take(&mut made.tensors);
         let choice = Choice::new(types, tensors.iter().map(|tensor| &*tensor.name));
         let tensors = tensors.into_iter().map(|tensor| {
@@ -118,7 +129,7 @@ impl FolderPlan {
             tensors: tensors.collect(),
             keys,
             warnings,
-            tokenizer,
+            tokenizer: text.tokenizer,
             folder: Folder {
                 files,
                 graph: std::mem::take(&mut made.graph),
@@ -168,6 +179,19 @@ impl FolderPlan {
 }
 
 impl Folder {
+    /// The files of the folder, except for GGUF files, which are not part of its model.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.files.path)
+            .into_iter()
+            .flatten()
+            .flatten();
+        let files = entries.map(|entry| entry.path());
+        let is_other = |path: &PathBuf| path.extension().is_some_and(|end| end == "gguf");
+        files
+            .filter(|path| path.is_file() && !is_other(path))
+            .collect()
+    }
+
     /// The elements of a tensor, row-major and little-endian.
     pub fn elements(&self, value: GraphValue) -> Result<Vec<u8>, QuantizeError> {
         let Some(weights) = &self.files.weights else {

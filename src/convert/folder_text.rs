@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::planned::QuantizeError;
 use crate::convert::gguf_file::NewKey;
-use crate::convert::vocabulary::{Known, keys};
+use crate::convert::vocabulary::{Known, end_keys, keys};
 use crate::files::folder::Folder;
 use crate::model::{ModelFiles, read_json_up_to};
 use crate::text::template_files::TemplateFileError;
@@ -15,11 +15,20 @@ use crate::text::tokenizer::{LARGEST_TOKENIZER, Tokenizer};
 /// Tokenizer files of kinds that are not read.
 const OTHER_FILES: [&str; 4] = ["tokenizer.model", "spiece.model", "vocab.json", "vocab.txt"];
 
-/// The folder's tokenizer, and the keys that describe it. For a folder without a tokenizer, the keys say that it has none.
+/// A folder's tokenizer.
+pub(super) struct FolderText {
+    pub tokenizer: Option<Tokenizer>,
+    /// The keys that describe the tokenizer; for a folder without a tokenizer, they say that it has none.
+    pub keys: Vec<NewKey>,
+    /// The tokens that end a text, the preferred token first.
+    pub ends: Vec<u32>,
+}
+
+/// The tokenizer of a folder whose model has `count` tokens, if that is known.
 pub(super) fn vocabulary(
     files: &ModelFiles,
     count: Option<usize>,
-) -> Result<(Option<Tokenizer>, Vec<NewKey>), QuantizeError> {
+) -> Result<FolderText, QuantizeError> {
     let folder = &files.path;
     let path = folder.join("tokenizer.json");
     let refuse = |file: &Path, problem: String| QuantizeError::Vocabulary {
@@ -38,10 +47,12 @@ pub(super) fn vocabulary(
         }
         let mut keys = vec![NewKey::text("tokenizer.ggml.model", "no_vocab")];
         let bos = bos.map(|bos| NewKey::u32("tokenizer.ggml.bos_token_id", bos));
-        let eos = ends.first();
-        let eos = eos.map(|&eos| NewKey::u32("tokenizer.ggml.eos_token_id", eos));
-        keys.extend(bos.into_iter().chain(eos));
-        return Ok((None, keys));
+        keys.extend(bos.into_iter().chain(end_keys(&ends)));
+        return Ok(FolderText {
+            tokenizer: None,
+            keys,
+            ends,
+        });
     }
     let on_disk = Folder::Disk(folder.clone());
     let mut json: Json = read_json_up_to(&on_disk, "tokenizer.json", LARGEST_TOKENIZER)?;
@@ -62,13 +73,18 @@ pub(super) fn vocabulary(
         ends,
         pad: id("pad_token"),
     };
-    let mut keys = keys(&json, &tokenizer, &known).map_err(|problem| refuse(&path, problem))?;
+    let keys = keys(&json, &tokenizer, &known).map_err(|problem| refuse(&path, problem));
+    let (mut keys, ends) = keys?;
     match templates.text() {
         Ok((_, text)) => keys.push(NewKey::text("tokenizer.chat_template", &text)),
         Err(TemplateFileError::Missing { .. }) => {}
         Err(error) => return Err(error.into()),
     }
-    Ok((Some(tokenizer), keys))
+    Ok(FolderText {
+        tokenizer: Some(tokenizer),
+        keys,
+        ends,
+    })
 }
 
 /// Adds to `json`, the contents of a tokenizer.json, the tokens that other files add, and what those files say about

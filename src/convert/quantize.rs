@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::io::Write;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -187,8 +187,18 @@ impl Quantization {
         })
     }
 
-    /// What the folder's files say and the new file does not; empty for a GGUF file, because all of its keys are
-    /// copied.
+    /// The files that must not be replaced by the new file: of a folder all but GGUF files, and the parts of a model that has
+    /// several. A model in one file may be replaced by the new one.
+    pub fn kept_files(&self) -> Vec<PathBuf> {
+        match &self.input {
+            Input::Parts(parts) if parts.len() == 1 => Vec::new(),
+            Input::Parts(parts) => parts.iter().map(|part| part.path().to_path_buf()).collect(),
+            Input::Folder(folder) => folder.files(),
+        }
+    }
+
+    /// What the folder's files say and the new file does not, or says only to some programs; nothing of a GGUF file, all of
+    /// whose keys are copied.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }

@@ -14,6 +14,9 @@ use crate::text::tokenizer::Tokenizer;
 /// The score of a piece that no merge produces.
 const LEAST_SCORE: f32 = -1e9;
 
+/// The keys of single tokens that end a text, which all programs read.
+pub const END_KEYS: [&str; 3] = ["eos_token_id", "eot_token_id", "eom_token_id"];
+
 /// What is known about a tokenizer besides its file.
 #[derive(Debug, Default)]
 pub struct Known {
@@ -28,8 +31,12 @@ pub struct Known {
 }
 
 /// The keys of the vocabulary that `json`, the contents of a tokenizer.json, and `tokenizer`, the tokenizer loaded from it,
-/// describe. The error names the part and what was found.
-pub fn keys(json: &Json, tokenizer: &Tokenizer, known: &Known) -> Result<Vec<NewKey>, String> {
+/// describe, and the tokens that end a text. The error names the part and what was found.
+pub fn keys(
+    json: &Json,
+    tokenizer: &Tokenizer,
+    known: &Known,
+) -> Result<(Vec<NewKey>, Vec<u32>), String> {
     let model = json.get("model").unwrap_or(&Json::Null);
     let mut tokens = Tokens::default();
     let kind = kind(model)?;
@@ -71,12 +78,32 @@ pub fn keys(json: &Json, tokenizer: &Tokenizer, known: &Known) -> Result<Vec<New
     if let Some(pad) = known.pad {
         keys.push(NewKey::u32(&key("padding_token_id"), pad));
     }
-    keys.extend(around(tokenizer, known, written.encloses)?);
-    Ok(keys)
+    let (around, ends) = around(tokenizer, known, written.encloses)?;
+    keys.extend(around);
+    Ok((keys, ends))
 }
 
-/// The tokens that a text begins and ends with, and whether they are added.
-fn around(tokenizer: &Tokenizer, known: &Known, encloses: bool) -> Result<Vec<NewKey>, String> {
+/// The keys of the tokens that end a text, the preferred token first: a key for each of the first tokens, and a list of all
+/// if there are several.
+pub fn end_keys(ends: &[u32]) -> Vec<NewKey> {
+    let key = |name: &str| format!("tokenizer.ggml.{name}");
+    let named = END_KEYS.iter().zip(ends);
+    let mut keys: Vec<NewKey> = named
+        .map(|(name, &end)| NewKey::u32(&key(name), end))
+        .collect();
+    if ends.len() > 1 {
+        let ids: Vec<i32> = ends.iter().map(|&end| end.cast_signed()).collect();
+        keys.push(NewKey::integers(&key("eos_token_ids"), &ids));
+    }
+    keys
+}
+
+/// The keys of the tokens that a text begins and ends with and whether they are added, and the tokens that end it.
+fn around(
+    tokenizer: &Tokenizer,
+    known: &Known,
+    encloses: bool,
+) -> Result<(Vec<NewKey>, Vec<u32>), String> {
     let key = |name: &str| format!("tokenizer.ggml.{name}");
     let encode = |special| {
         let ids = tokenizer.encode("a", special);
@@ -112,7 +139,7 @@ fn around(tokenizer: &Tokenizer, known: &Known, encloses: bool) -> Result<Vec<Ne
         // The name of the key is misspelled where it is defined.
         keys.push(NewKey::u32(&key("seperator_token_id"), last));
         keys.push(NewKey::u32(&key("eos_token_id"), last));
-        return Ok(keys);
+        return Ok((keys, vec![last]));
     }
     if let Some(bos) = before.or(known.bos) {
         keys.push(NewKey::u32(&key("bos_token_id"), bos));
@@ -124,19 +151,10 @@ fn around(tokenizer: &Tokenizer, known: &Known, encloses: bool) -> Result<Vec<Ne
             ends.push(end);
         }
     }
-    let names = ["eos_token_id", "eot_token_id", "eom_token_id"];
-    if ends.len() > names.len() {
-        return Err(format!(
-            "the tokens {ends:?} end a text; only {} can be written",
-            names.len()
-        ));
-    }
-    for (name, end) in names.iter().zip(ends) {
-        keys.push(NewKey::u32(&key(name), end));
-    }
+    keys.extend(end_keys(&ends));
     keys.push(NewKey::bool(&key("add_bos_token"), before.is_some()));
     keys.push(NewKey::bool(&key("add_eos_token"), after.is_some()));
-    Ok(keys)
+    Ok((keys, ends))
 }
 
 /// The model's type; old files do not say it.

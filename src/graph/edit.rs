@@ -154,7 +154,7 @@ impl<'g> Editor<'g> {
         let types = self.graph.infer(&op, inputs)?;
         if types.len() != names.len() {
             let text = format!(
-                "{} has {} outputs, but {} are named",
+                "{}: wrong number of output names: expected {}, found {}",
                 op.name(),
                 types.len(),
                 names.len()

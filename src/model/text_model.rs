@@ -13,23 +13,29 @@ use crate::files::json;
 use crate::language::diagnostics::Problems;
 use crate::language::table::read_table;
 
-/// The keys under which the configuration of the text model may be.
-const KEYS: [&str; 3] = ["text_config", "llm_config", "language_config"];
+/// The keys under which the configuration of the text model may be, or that of a part which has it inside.
+const KEYS: [&str; 4] = [
+    "text_config",
+    "llm_config",
+    "language_config",
+    "thinker_config",
+];
 /// The key of the type, by which the table knows a configuration's class.
 const TYPE: &str = "model_type";
 /// Keys of the whole configuration that name its own architecture, and say nothing about the text model.
 const OF_THE_WHOLE: [&str; 3] = ["architectures", TYPE, "auto_map"];
 /// The key that says whether embedding and head share one matrix.
 const TIED: &str = "tie_word_embeddings";
-/// Prefixes that may come before the names that the text model's weights have when it stands alone.
-const PREFIXES: [&str; 6] = [
+/// What may stand before the names that the weights of the text model have alone.
+const PREFIXES: [&str; 5] = [
     "language_model.",
     "model.language_model.",
     "text_model.",
     "model.text_model.",
     "llm.",
-    "thinker.",
 ];
+/// The same, where it stands before weights of other parts, too.
+const SHARED_PREFIX: &str = "thinker.";
 
 /// The values that configuration classes use for missing keys.
 const TABLE: &str = include_str!("text_model_defaults.ron");
@@ -78,18 +84,21 @@ impl Class {
 /// # Errors
 /// If the table of classes can't be read.
 pub(super) fn configuration(text: &str) -> Result<Option<String>, Problems> {
-    let Ok(Json::Object(mut whole)) = json::parse(text) else {
+    let Ok(Json::Object(whole)) = json::parse(text) else {
         return Ok(None);
     };
+    let inner = inside(whole, table()?);
+    Ok(inner.and_then(|inner| serde_json::to_string(&inner).ok()))
+}
+
+/// The configuration of the text model inside of `whole`, however deep.
+fn inside(mut whole: Map<String, Json>, table: &Table) -> Option<Map<String, Json>> {
     let inner = KEYS.iter().find_map(|key| match whole.get(*key) {
         Some(Json::Object(inner)) => Some(inner.clone()),
         _ => None,
-    });
-    let Some(mut inner) = inner else {
-        return Ok(None);
-    };
+    })?;
+    let mut inner = inside(inner.clone(), table).unwrap_or(inner);
     let of_both = of_both(&whole);
-    let table = table()?;
     let of_whole = || table.inside.get(whole.get(TYPE)?.as_str()?);
     let stated = inner.get(TYPE).and_then(Json::as_str).map(str::to_owned);
     let name = stated.or_else(|| of_whole().cloned());
@@ -110,7 +119,7 @@ pub(super) fn configuration(text: &str) -> Result<Option<String>, Problems> {
         inner = whole;
     }
     inner.extend(of_both);
-    Ok(serde_json::to_string(&inner).ok())
+    Some(inner)
 }
 
 /// The values of the whole configuration that count whatever the text model's configuration says.
@@ -136,7 +145,7 @@ fn table() -> Result<&'static Table, Problems> {
 /// Adds the prefixes that tensors have in such a checkpoint, before the prefixes that a graph file allows.
 pub(super) fn add_prefixes(prefixes: &mut Vec<String>) {
     let plain = prefixes.clone();
-    for before in PREFIXES {
+    for before in PREFIXES.into_iter().chain([SHARED_PREFIX]) {
         let longer = plain.iter().map(|prefix| format!("{before}{prefix}"));
         prefixes.extend(longer.collect::<Vec<_>>());
     }
@@ -153,6 +162,7 @@ pub(super) fn beginnings(graph: &ModelFile) -> Vec<String> {
         .collect();
     let prefixes = graph.prefixes.iter();
     let own = prefixes.flat_map(|prefix| firsts.iter().map(move |name| format!("{prefix}{name}")));
+    let own = own.flat_map(|own| [format!("{SHARED_PREFIX}{own}"), own]);
     PREFIXES.map(str::to_owned).into_iter().chain(own).collect()
 }
 
@@ -195,6 +205,16 @@ mod tests {
         );
         assert_eq!(json["model_type"], "qwen3");
         assert_eq!(json["head_dim"], Json::Null);
+    }
+
+    #[test]
+    fn a_text_model_may_be_inside_of_a_part() {
+        let json = made(
+            r#"{"model_type": "whole", "eos_token_id": 4, "layers": 7, "thinker_config": {"model_type": "part", "heads": 2,
+            "bos_token_id": 5, "text_config": {"model_type": "own", "layers": 6, "bos_token_id": 3, "eos_token_id": 3}}}"#,
+        );
+        let expected = serde_json::json!({"model_type": "own", "layers": 6, "heads": 2, "bos_token_id": 5, "eos_token_id": 4});
+        assert_eq!(json, expected);
     }
 
     #[test]
@@ -303,6 +323,8 @@ mod tests {
                     "lm_head.bias",
                     "model.layers.0.more.weight",
                     "norm.bias",
+                    "thinker.model.layers.0.more.weight",
+                    "thinker.lm_head.weight",
                 ] {
                     assert!(is_own(own), "{own}");
                 }
@@ -312,6 +334,9 @@ mod tests {
                     "multi_modal_projector.linear_1.weight",
                     "model.image_newline",
                     "normal.weight",
+                    "thinker.visual.blocks.0.norm1.weight",
+                    "thinker.audio_tower.layers.0.fc1.weight",
+                    "talker.model.layers.0.more.weight",
                 ] {
                     assert!(!is_own(other), "{other}");
                 }

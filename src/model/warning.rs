@@ -40,6 +40,11 @@ pub enum Warning {
         /// Its value.
         found: String,
     },
+    /// A new GGUF file has more tokens that end a text than there are keys for single ones.
+    ListedEnds {
+        /// The tokens without a key of their own.
+        ids: Vec<u32>,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -73,6 +78,10 @@ impl fmt::Display for Warning {
                     "{config}: {key} is {found}, which is not a token id: it is ignored"
                 )
             }
+            Warning::ListedEnds { ids } => write!(
+                f,
+                "the tokens {ids:?} end a text, too; the new file says so only in the list tokenizer.ggml.eos_token_ids, which llama.cpp does not read"
+            ),
         }
     }
 }

@@ -145,13 +145,22 @@ const REDUCTION: OpDef = OpDef {
     ..BASE
 };
 
-pub(super) fn norm_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+fn check_eps(op: &Op) -> Result<(), String> {
+    match op.float("eps") {
+        eps if eps < 0.0 => Err(format!("eps must not be negative, found {eps}")),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn norm_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    check_eps(op)?;
     let x = operand(inputs, 0)?;
     check_gains(x, &inputs[1..])?;
     one(x.shape.clone())
 }
 
-pub(super) fn add_norm_infer(_: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+pub(super) fn add_norm_infer(op: &Op, inputs: &[Option<&Type>]) -> Result<Types, String> {
+    check_eps(op)?;
     let (x, residual) = (operand(inputs, 0)?, operand(inputs, 1)?);
     expect_shape("residual", residual, &x.shape)?;
     check_gains(x, &inputs[2..])?;

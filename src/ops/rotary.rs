@@ -146,7 +146,13 @@ fn check_frequencies(op: &Op, factors: Option<&Type>) -> Result<usize, String> {
     if dims % 2 != 0 {
         return Err(format!("dims must be even, found {dims}"));
     }
-    scaling(op)?;
+    let factor = match scaling(op)? {
+        RopeScaling::Default => 1.0,
+        RopeScaling::Linear { factor } | RopeScaling::Llama3 { factor, .. } => factor,
+    };
+    if factor <= 0.0 {
+        return Err(format!("factor must be positive, found {factor}"));
+    }
     if op.float("base") <= 0.0 {
         return Err(format!("base must be positive, found {}", op.float("base")));
     }

@@ -24,7 +24,7 @@ pub fn load(file: &str, text: &str) -> Result<Vec<Rule>, Problems> {
         if let Some(line) = names.insert(raw.name.clone(), raw.position.line) {
             checker.problem(
                 raw.position,
-                format!("line {line} already has a rule of this name"),
+                format!("the name is already used by the rule in line {line}"),
             );
         }
         let rule = checker.rule(raw);
@@ -146,7 +146,7 @@ impl<'a> Checker<'a> {
             if matches!(value.origin, Origin::Leaf { .. }) && !self.used_leaves.contains(&id) {
                 let name = &value.name;
                 let message =
-                    format!("'{name}' is bound, but neither emitted nor asked by a guard");
+                    format!("'{name}' is bound, but it is neither emitted nor used by a guard");
                 self.problem(raw.position, message);
             }
         }
@@ -171,7 +171,7 @@ impl<'a> Checker<'a> {
             {
                 let name = rule.values.get(id).map_or("", |value| value.name.as_str());
                 let message = format!(
-                    "the number '{name}' is read, but no guard Literal(\"{name}\") says that it is one"
+                    "'{name}' is read as a number, but no guard ensures that it is one: add Literal(\"{name}\")"
                 );
                 self.problem(position, message);
             }
@@ -194,7 +194,8 @@ impl<'a> Checker<'a> {
         let rank_before: u32 = rule.pattern.iter().map(|node| node.op.rank).sum();
         let rank_after: u32 = rule.emit.iter().map(|node| node.op.rank).sum();
         if after > before {
-            let message = format!("emits {after} ops for {before}; a rule must not add ops");
+            let message =
+                format!("emits {after} ops in place of {before}; a rule must not add ops");
             self.problem(raw.position, message);
         } else if after == before && rank_after >= rank_before {
             let message = format!(

@@ -122,10 +122,10 @@ pub fn number_attribute(value: &Number) -> Result<Attribute, String> {
             let whole = items.iter().map(|item| item.as_int());
             let list = whole.collect::<Option<_>>();
             Attribute::Ints(
-                list.ok_or_else(|| "a list of other things than whole numbers".to_owned())?,
+                list.ok_or_else(|| "a list whose elements are not all whole numbers".to_owned())?,
             )
         }
-        Number::Record(_) => return Err("a record, which no attribute can be".to_owned()),
+        Number::Record(_) => return Err("a record, and attributes can't be records".to_owned()),
     })
 }
 

@@ -26,7 +26,7 @@ pub enum DriverError {
     Graph(#[from] GraphError),
     /// Rules fired more often than rules that shrink a graph can.
     #[error(
-        "rules fired more than {budget} times, which rules that shrink a graph can't; the last was \"{rule}\" at \"{at}\""
+        "rules fired more than {budget} times, so one of them does not shrink the graph; the last was \"{rule}\" at \"{at}\""
     )]
     Budget {
         /// How many times rules may fire.
@@ -250,7 +250,7 @@ impl Driver<'_, '_> {
                     if self.ranks().reaches(graph, user, node, &others) {
                         let inside = quoted(graph.node(node).name());
                         return Err(format!(
-                            "{} is read by {}, on which {inside} depends, so one op for both would form a cycle",
+                            "{} is read by {}, on which {inside} depends, so one op for both would make a cycle",
                             name(),
                             reader()
                         ));

@@ -75,7 +75,7 @@ impl Checker<'_> {
                 if idle && !read.contains(&(index, output)) {
                     let position = raw.emit.get(index).map_or(raw.position, |n| n.position);
                     let message = format!(
-                        "'{}' is emitted, but replaces nothing and nothing reads it",
+                        "'{}' is emitted, but it replaces nothing, and nothing reads it",
                         target.name
                     );
                     self.problem(position, message);
@@ -110,7 +110,7 @@ impl Checker<'_> {
                 } else if leaf && !may_lack {
                     self.problem(
                         position,
-                        format!("'{name}' may be absent, which this op does not allow"),
+                        format!("'{name}' may be absent, but the op requires this operand"),
                     );
                 }
                 EmitInput::Leaf(id)

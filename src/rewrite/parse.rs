@@ -118,7 +118,10 @@ impl RuleReader {
     ) -> [Option<&'t Tree<'t>>; N] {
         if let Some(first) = form.arguments.first() {
             let known = known.join(", ");
-            self.problem(first.position, format!("values here need names: {known}"));
+            self.problem(
+                first.position,
+                format!("expected a value with a name ({known}), found one without a name"),
+            );
         }
         self.fields(form, known)
     }
@@ -189,7 +192,7 @@ impl RuleReader {
         if let Some(argument) = arguments.first() {
             self.problem(
                 argument.position,
-                format!("attributes of {name} need names here"),
+                format!("expected a named attribute of {name}, found a value without a name"),
             );
         }
         let attributes = attributes.iter().filter_map(|field| {

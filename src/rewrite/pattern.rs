@@ -20,8 +20,9 @@ impl Checker<'_> {
             return None;
         };
         if def.arity == Arity::Segments {
-            let message =
-                format!("{name} has a varying number of operands, so it needs a transform");
+            let message = format!(
+                "{name} takes any number of operands, which no rule can match: write a transform"
+            );
             self.problem(position, message);
             return None;
         }
@@ -46,7 +47,7 @@ impl Checker<'_> {
                         .any(|node| node.outputs.iter().any(|(output, _)| output == name));
                     if given_later {
                         let message =
-                            format!("'{name}' is defined below; a node must come after the nodes that it reads");
+                            format!("'{name}' is an output of a later node: write each node after the nodes that it reads");
                         self.problem(operand.position, message);
                     }
                     let slot = if def.arity == Arity::Variadic {
@@ -55,7 +56,7 @@ impl Checker<'_> {
                         slot
                     };
                     if *optional && def.inputs.get(slot).is_some_and(|def| !def.optional) {
-                        let message = format!("{} can't lack '{name}'", def.name);
+                        let message = format!("'{name}' can't be optional: {} requires this operand", def.name);
                         self.problem(operand.position, message);
                     }
                     Operand::Value(self.operand(name, *optional, operand.position))
@@ -97,7 +98,8 @@ impl Checker<'_> {
 
     pub(super) fn check_name(&mut self, name: &str, position: Position) {
         if !name.is_empty() && (!is_name(name) || name == NONE) {
-            let message = format!("'{name}' can't be a name: letters, digits and _ only");
+            let message =
+                format!("'{name}' is not a valid name: expected letters, digits and _ only");
             self.problem(position, message);
         }
     }
@@ -124,7 +126,7 @@ impl Checker<'_> {
             Some(Origin::Leaf { optional: first }) if first != optional => {
                 self.problem(
                     position,
-                    format!("'{name}' is written both with and without '?'"),
+                    format!("'{name}' is optional in one place and required in another: write '{name}?' everywhere or nowhere"),
                 );
             }
             _ => {}
@@ -138,7 +140,10 @@ impl Checker<'_> {
         let found = absent.len();
         if def.arity == Arity::Variadic {
             if found == 0 || absent.contains(&true) {
-                let message = format!("{} needs an operand in each place", def.name);
+                let message = format!(
+                    "{} takes one or more operands, and none of them may be left out",
+                    def.name
+                );
                 self.problem(raw.position, message);
             }
             return;
@@ -159,7 +164,10 @@ impl Checker<'_> {
     pub(super) fn output_count(&mut self, def: &OpDef, raw: &RawNode) {
         let (gives, named) = (def.outputs.len(), raw.outputs.len());
         if gives != named {
-            let message = format!("{} has {gives} outputs, but {named} are named", def.name);
+            let message = format!(
+                "{}: wrong number of output names: expected {gives}, found {named}",
+                def.name
+            );
             self.problem(raw.position, message);
         }
     }
@@ -216,7 +224,7 @@ impl Checker<'_> {
                 .iter()
                 .any(|r| r.name != NONE)
         {
-            let message = "what a matched attribute equals must be a constant; the guard Equal compares attributes";
+            let message = "a matched attribute must equal a constant; to compare two attributes, use the guard Equal";
             self.problem(formula.position, message);
             return None;
         }
@@ -239,7 +247,7 @@ impl Checker<'_> {
         let value = match value {
             Ok(value) => number_attribute(&value),
             Err(Failure::Here(error)) => Err(error.to_string()),
-            Err(Failure::Elsewhere) => Err("without a value".to_owned()),
+            Err(Failure::Elsewhere) => Err("an expression without a value".to_owned()),
         };
         match value {
             Ok(value) => self.fitting(def, attribute, value, position),

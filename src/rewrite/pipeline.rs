@@ -462,7 +462,7 @@ fn check_entry(
     for name in std::iter::once(pass.name.clone()).chain(rules) {
         let line = tree.position.line;
         if let Some(line) = names.insert(name.clone(), line) {
-            let message = format!("the name '{name}' is taken by the pass in line {line}");
+            let message = format!("the name '{name}' is already used by the pass in line {line}");
             reader.problem(tree.position, message);
         }
     }

@@ -125,7 +125,7 @@ fn an_impossible_value_of_the_configuration_is_named() {
         (
             "llama",
             json!({"vocab_size": null}),
-            "graphs/llama.ron:11:9: parameter \"vocab\": 'vocab_size' is null in config.json: what that means must stand here (null: …), as null is not absent",
+            "graphs/llama.ron:11:9: parameter \"vocab\": 'vocab_size' is null in config.json, and the parameter does not say what null means: add 'null: …' (the default counts only where the key is absent)",
         ),
         (
             "llama",
@@ -161,6 +161,16 @@ fn an_impossible_value_of_the_configuration_is_named() {
             "llama",
             json!({"rope_parameters": {"rope_theta": -1.0}}),
             "graphs/llama.ron:139:13: node \"layer.0/q#3\": Rope: base must be positive, found -1",
+        ),
+        (
+            "llama",
+            json!({"rope_parameters": {"rope_type": "linear", "factor": 0}}),
+            "graphs/llama.ron:139:13: node \"layer.0/q#3\": Rope: factor must be positive, found 0",
+        ),
+        (
+            "llama",
+            json!({"rms_norm_eps": -1.0}),
+            "graphs/llama.ron:129:13: node \"layer.0/n\": RmsNorm: eps must not be negative, found -1",
         ),
         (
             "llama",

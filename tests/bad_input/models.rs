@@ -122,7 +122,7 @@ fn an_attribute_of_the_wrong_kind_or_size_is_refused() {
         ),
         (
             "(\"y\", Neg(\"'a'\"), [\"x\"]),",
-            "graph.ron:6:1: node \"y\": Neg: attributes need names",
+            "graph.ron:6:1: node \"y\": Neg: expected named attributes, found a value without a name",
         ),
         (
             "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), (\"y\", Rope(base: 1e4, dims: 3), [\"r\", \"positions\"]),",
@@ -208,7 +208,7 @@ fn operands_that_do_not_fit_are_refused_with_their_types() {
         ),
         (
             "([\"y\", \"z\"], Neg, [\"x\"]),",
-            "graph.ron:6:1: node \"y\": Neg has 1 outputs, but 2 are named",
+            "graph.ron:6:1: node \"y\": Neg: wrong number of output names: expected 1, found 2",
         ),
         (
             "([], Neg, [\"x\"]),",
@@ -252,7 +252,7 @@ fn operands_that_do_not_fit_are_refused_with_their_types() {
         ),
         (
             "(\"y\", Reshape(shape: [0, 1, 2, 2, 2]), [\"x\"]),",
-            "graph.ron:6:1: node \"y\": a value of at most 4 dimensions is expected, found f32[T, 1, 2, 2, 2]",
+            "graph.ron:6:1: node \"y\": expected a value of at most 4 dimensions, found f32[T, 1, 2, 2, 2]",
         ),
         (
             "([\"y\", \"z\"], Cache, [\"x\", \"x\"]),",
@@ -411,13 +411,13 @@ fn a_weight_expression_that_fills_the_memory_is_refused() {
     );
     assert_eq!(
         Tiny::new(&nodes).refusal(),
-        "graph.ron:18:1: node \"d#13\": f32[131072, 8] is too large: what is computed of weights may have 8 times the weights' elements"
+        "graph.ron:18:1: node \"d#13\": f32[131072, 8] is too large: a value that is computed from weights may have at most 8 times as many elements as the weights"
     );
     let doublings = "(\"d\", Concat(axis: 1), [\"d\", \"d\"]),\n".repeat(60);
     let nodes = format!("(\"d\", Neg, [\"x\"]),\n{doublings}(\"y\", Neg, [\"d\"]),");
     assert_eq!(
         Tiny::new(&nodes).refusal(),
-        "graph.ron:44:1: node \"d#39\": a value of more than 1099511627776 elements: f32[T, 2199023255552]"
+        "graph.ron:44:1: node \"d#39\": expected a value of at most 1099511627776 elements, found f32[T, 2199023255552]"
     );
 }
 
@@ -446,8 +446,8 @@ const ODD: [&str; 15] = [
     "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), ([\"y\", \"v\"], Cache, [\"r\", \"r\"]),",
     "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), ([\"k\", \"v\"], Cache(window: 1), [\"r\", \"r\"]), (\"s\", AttentionScores, [\"r\", \"k\"]), (\"y\", CausalMask(window: 1), [\"s\"]),",
     "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), (\"y\", CachedAttention(softcap: 1e-30), [\"r\", \"r\", \"r\"]),",
-    "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), (\"t\", RotaryTable(base: 1e4, dims: 2, rope_type: \"'linear'\", factor: 0), [\"positions\"]), (\"y\", CachedAttention, [\"r\", \"r\", \"r\", \"t\"]),",
-    "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), (\"y\", Rope(base: 1e300, dims: 2, rope_type: \"'llama3'\", factor: 0, low_freq_factor: 1, high_freq_factor: 1), [\"r\", \"tokens\"]),",
+    "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), (\"t\", RotaryTable(base: 1e4, dims: 2, rope_type: \"'linear'\", factor: 1e-30), [\"positions\"]), (\"y\", CachedAttention, [\"r\", \"r\", \"r\", \"t\"]),",
+    "(\"r\", Reshape(shape: [0, 2, 4]), [\"x\"]), (\"y\", Rope(base: 1e300, dims: 2, rope_type: \"'llama3'\", factor: 1e-30, low_freq_factor: 1, high_freq_factor: 1), [\"r\", \"tokens\"]),",
     "(\"i\", Add, [3, \"positions\"]), (\"i\", Sub, [\"i\", 2]), (\"p\", Gather, [\"table\", \"i\"]), (\"y\", Add, [\"x\", \"p\"]),",
     "(\"t\", Transpose(perm: [1, 0]), [\"x\"]), (\"y\", MatMul, [\"t\", \"t\"]),",
     "(\"y\", RmsNorm(eps: 1e300), [\"x\", \"gain\"]), (\"y\", Div, [\"y\", 0]), (\"y\", Sqrt, [\"y\"]),",

@@ -24,8 +24,8 @@ fn template() -> (TempDir, String) {
     (folder, path)
 }
 
-/// The output of `chat` with the demo for these lines on stdin.
-fn chat(template: &str, arguments: &[&str], input: &str) -> Output {
+/// What `chat` with the demo makes of these lines on stdin.
+fn chat(template: &str, arguments: &[&str], input: impl AsRef<[u8]>) -> Output {
     let mut command = smallmind();
     command.args([
         "chat",
@@ -43,7 +43,7 @@ fn chat(template: &str, arguments: &[&str], input: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let written = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let written = child.stdin.take().unwrap().write_all(input.as_ref());
     written.unwrap();
     child.wait_with_output().unwrap()
 }
@@ -84,10 +84,19 @@ fn each_line_of_a_pipe_is_a_message_whatever_it_begins_with_or_ends_with() {
         "\"\"\"b",
         "/",
     ];
-    let output = chat(&template, &[], &lines.join("\r\n"));
+    let output = chat(&template, &[], lines.join("\r\n"));
     assert!(output.status.success(), "{}", text(output.stderr));
     assert_eq!(text(output.stdout), answers(&template, &lines));
     assert!(!saved.exists());
+}
+
+#[test]
+fn a_line_that_is_not_utf8_is_an_error_that_counts_lines() {
+    let (_folder, template) = template();
+    let output = chat(&template, &[], b"hi\n\n\xFF\n");
+    assert_eq!(output.status.code(), Some(1));
+    let errors = text(output.stderr);
+    assert!(errors.contains("line 3 of stdin is not UTF-8"), "{errors}");
 }
 
 #[test]

@@ -268,6 +268,64 @@ fn an_output_that_can_not_be_written_is_an_error_that_names_it() {
     assert!(message.contains(&output), "{message}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_without_room_is_an_error_that_names_it() {
+    let folder = TempDir::new().unwrap();
+    let (input, _) = written(&folder, &model());
+    let message = failure(["quantize", &input, "/dev/full", "--type", "q8_0", "--force"]);
+    assert!(message.contains("can't write /dev/full: "), "{message}");
+}
+
+#[test]
+fn no_file_of_a_folder_is_replaced() {
+    let folder = TempDir::new().unwrap();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/llama");
+    for name in ["config.json", "model.safetensors"] {
+        fs::copy(data.join(name), folder.path().join(name)).unwrap();
+    }
+    let model = folder.path().to_str().unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        let output = folder.path().join(name);
+        let before = fs::read(&output).unwrap();
+        let output = output.to_str().unwrap();
+        let message = failure(["quantize", model, output, "--type", "q8_0", "--force"]);
+        assert!(message.contains("is a file of the model in"), "{message}");
+        assert_eq!(fs::read(output).unwrap(), before);
+    }
+    // A GGUF file in the folder is none of its model's.
+    let output = folder.path().join("model.gguf").display().to_string();
+    for _ in 0..2 {
+        stdout(["quantize", model, &output, "--type", "q8_0", "--force"]);
+    }
+}
+
+#[test]
+fn no_part_of_a_model_in_several_files_is_replaced() {
+    let folder = TempDir::new().unwrap();
+    let part = |number: u32| {
+        let writer = match number {
+            0 => model(),
+            _ => Writer::new().tensor("more", &[2], 0, Stored::F32.bytes(&[1.0, 2.0])),
+        };
+        let count = if number == 0 { 9 } else { 0 };
+        let path = folder
+            .path()
+            .join(format!("m-0000{}-of-00002.gguf", number + 1));
+        let writer = writer
+            .with("split.no", Meta::U16(number as u16))
+            .with("split.count", Meta::U16(2))
+            .with("split.tensors.count", Meta::I32(count));
+        fs::write(&path, writer.bytes()).unwrap();
+        path.display().to_string()
+    };
+    let [first, second] = [part(0), part(1)];
+    let before = fs::read(&second).unwrap();
+    let message = failure(["quantize", &first, &second, "--type", "q8_0", "--force"]);
+    assert!(message.contains("is a file of the model in"), "{message}");
+    assert_eq!(fs::read(&second).unwrap(), before);
+}
+
 #[test]
 fn a_graph_file_is_for_folders() {
     let folder = TempDir::new().unwrap();

@@ -55,7 +55,35 @@ fn every_command_that_opens_a_model_reports_unread_keys_that_change_it() {
 }
 
 #[test]
-fn every_command_that_reads_a_text_reports_a_doubled_start() {
+fn a_command_that_opens_a_model_several_times_tells_each_warning_once() {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo");
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["model.safetensors", "tokenizer.json"] {
+        fs::copy(demo.join(file), folder.path().join(file)).unwrap();
+    }
+    let config = fs::read_to_string(demo.join("config.json")).unwrap();
+    let config = config.replacen('{', &format!("{{{UNREAD}"), 1);
+    fs::write(folder.path().join("config.json"), config).unwrap();
+    let bench = ["bench", folder.path().to_str().unwrap()];
+    let bench = bench.iter().chain(&["-p", "4", "-n", "2", "-r", "1"]);
+    for more in [
+        &["-t", "1,2,3"][..],
+        &["-t", "1,2", "--parallel", "1,2"],
+        &["-t", "1", "--ablate"],
+    ] {
+        // The ablation has a prompt of its own.
+        let arguments = bench
+            .clone()
+            .filter(|argument| !more.contains(&"--ablate") || !["-p", "4"].contains(*argument));
+        let output = output(arguments.chain(more));
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{errors}");
+        assert_eq!(errors.matches(TOLD).count(), 1, "{more:?}: {errors}");
+    }
+}
+
+#[test]
+fn every_command_that_reads_a_text_tells_of_a_start_that_it_has_twice() {
     let (model, sentences) = (markers::model(), Sentences::new());
     sentences.write("tokenizer_config.json", r#"{"cls_token": "[CLS]"}"#);
     let told = |arguments: &[&str]| {

@@ -58,15 +58,28 @@ pub fn in_a_whole(from: &Path, folder: &Path, left_out: &[&str]) {
         "projector_hidden_act": "gelu",
         "vision_config": {"hidden_size": 8, "model_type": "clip_vision_model"},
     });
+    as_a_part(
+        from,
+        folder,
+        &whole,
+        "language_model.",
+        &["vision_tower.weight"],
+    );
+}
+
+/// The model of the folder `from` as a part of a checkpoint with the configuration `whole`: `before` stands before the names
+/// of its tensors, and the tensors `others` are of other parts.
+pub fn as_a_part(from: &Path, folder: &Path, whole: &Value, before: &str, others: &[&str]) {
     fs::write(folder.join("config.json"), whole.to_string()).unwrap();
     let bytes = fs::read(from.join("model.safetensors")).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
-    let vision = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
+    let other = |name: &&str| {
+        let view = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
+        (name.to_string(), view)
+    };
     let named = tensors.tensors().into_iter();
-    let named = named.map(|(name, view)| (format!("language_model.{name}"), view));
-    let all: Vec<(String, TensorView<'_>)> = named
-        .chain([("vision_tower.weight".to_string(), vision)])
-        .collect();
+    let named = named.map(|(name, view)| (format!("{before}{name}"), view));
+    let all: Vec<(String, TensorView<'_>)> = named.chain(others.iter().map(other)).collect();
     serialize_to_file(all, None, &folder.join("model.safetensors")).unwrap();
 }
 

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
+use smallmind::blocks::BlockFormat;
+use smallmind::convert::Quantization;
 use smallmind::language::value::Value;
 use smallmind::text::tokenizer::Tokenizer;
 use smallmind::types::DType;
@@ -12,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::common::converted::{changed, file, refusal, written};
 use crate::common::data;
+use crate::common::gguf::open_bytes;
 
 /// The 256 characters that stand for bytes.
 fn alphabet() -> Vec<String> {
@@ -247,7 +250,7 @@ fn the_vocabulary_is_filled_up_and_the_special_tokens_are_named() {
     assert_eq!(tokens[322], "[PAD322]");
     for (key, id) in [("bos", 1), ("eos", 2), ("unknown", 0), ("padding", 0)] {
         let key = format!("ggml.{key}_token_id");
-        assert_eq!(get(&key), Some(Value::Int(id)), "{key}");
+        assert_eq!(get(&key), Some(Value::Int(id.into())), "{key}");
     }
     assert_eq!(get("ggml.add_bos_token"), Some(Value::Bool(true)));
     assert_eq!(get("ggml.add_eos_token"), Some(Value::Bool(false)));
@@ -256,7 +259,51 @@ fn the_vocabulary_is_filled_up_and_the_special_tokens_are_named() {
 }
 
 #[test]
-fn what_a_vocabulary_cannot_express_is_refused_by_its_part() {
+fn any_number_of_tokens_may_end_a_text() {
+    let key = |name: &str| format!("tokenizer.ggml.{name}");
+    for (tokenizer, ids) in [
+        (Some(byte_level()), &[264, 9][..]),
+        (Some(sentence_piece()), &[2, 7, 9]),
+        (Some(byte_level()), &[264, 263, 9, 11, 8]),
+        (None, &[264, 263, 9, 11, 8]),
+        (None, &[7]),
+    ] {
+        let folder = changed("llama", json!({"eos_token_id": ids}));
+        if let Some(tokenizer) = &tokenizer {
+            let path = folder.path().join("tokenizer.json");
+            fs::write(path, tokenizer.to_string()).unwrap();
+        }
+        let made = written(folder.path(), DType::F32).unwrap();
+        assert_eq!(open_bytes(&made).eos_tokens(), ids);
+        // Quantizing the new file keeps them.
+        let path = folder.path().join("made.gguf");
+        fs::write(&path, &made).unwrap();
+        let again = written(&path, DType::Blocks(BlockFormat::Q8_0)).unwrap();
+        assert_eq!(open_bytes(&again).eos_tokens(), ids);
+
+        let file = file(folder.path(), DType::F32);
+        for (at, name) in ["eos_token_id", "eot_token_id", "eom_token_id"]
+            .iter()
+            .enumerate()
+        {
+            let id = ids.get(at).map(|&id| Value::Int(id.into()));
+            assert_eq!(file.metadata().get(&key(name)), id, "{ids:?} {name}");
+        }
+        let quantization = Quantization::plan(folder.path(), DType::F32, None).unwrap();
+        let told: Vec<String> = quantization
+            .warnings()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        match ids.len() {
+            5 => assert!(told[0].contains("[11, 8] end a text, too"), "{told:?}"),
+            _ => assert!(told.is_empty(), "{told:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_a_vocabulary_can_not_say_is_refused_by_its_part() {
     let set = |mut json: Json, pointer: &str, value: Json| {
         *json.pointer_mut(pointer).unwrap() = value;
         json

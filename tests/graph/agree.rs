@@ -112,7 +112,7 @@ fn a_missing_gain_does_not_mean_1_unless_that_is_written() {
         ),
     ] {
         let told = format!(
-            "f:3:1: node \"y\": {norm}: input 1 (gain) is the weight \"gain\", which the weight file lacks: where that is meant, an If(\"has(…)\", …) has a node with \"\" in its place"
+            "f:3:1: node \"y\": {norm}: input 1 (gain) is the weight \"gain\", which the weight file lacks: if that is intended, write an If(\"has(…)\", …) in which a node has \"\" as this input"
         );
         assert_eq!(found(nodes, &[EMBED]), told);
         // A missing bias adds nothing.
@@ -155,7 +155,7 @@ fn a_cache_whose_window_differs_from_its_readers_is_refused() {
     };
     let told = |cache: &str, reader: &str, node: &str, window: &str| {
         format!(
-            "f:3:42: node \"k\": Cache has window {cache}, and {reader} \"{node}\", which reads its keys, {window}: both must have the same"
+            "f:3:42: node \"k\": Cache has the window {cache}, but {reader} \"{node}\", which reads its keys, has the window {window}: the two must be equal"
         )
     };
     assert_eq!(

@@ -403,7 +403,7 @@ fn null_is_an_error_if_the_graph_file_does_not_say_what_it_means() {
         let expanded = expand(&file(key), &config(json), &|_| true);
         expanded.err().map(|problems| problems.to_string())
     };
-    let null = "'a.b' is null in config.json: what that means must stand here (null: …), as null is not absent";
+    let null = "'a.b' is null in config.json, and the parameter does not say what null means: add 'null: …' (the default counts only where the key is absent)";
     let keyed = r#"Key(hf: ["a.b"], default: 1)"#;
     let told = Some(format!("f:1:16: parameter \"a\": {null}"));
     assert_eq!(problem(keyed, r#"{"a": {"b": null}}"#), told);

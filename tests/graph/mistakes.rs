@@ -43,11 +43,11 @@ fn every_mistake_in_the_text_names_its_place() {
         ),
         (
             model("\"a b\": 1", "", ""),
-            "f:2:10: parameter \"a b\": 'a b' can't be a parameter's name: letters, digits and _ only",
+            "f:2:10: parameter \"a b\": 'a b' can't be a parameter's name: expected letters, digits and _ only",
         ),
         (
             model("\"source\": 1", "", ""),
-            "f:2:10: parameter \"source\": 'source' has a meaning of its own in expressions",
+            "f:2:10: parameter \"source\": 'source' can't be a parameter's name: it has a meaning of its own in expressions",
         ),
         (
             model("\"a\": \"1 +\"", "", ""),
@@ -91,7 +91,7 @@ fn every_mistake_in_the_text_names_its_place() {
         ),
         (
             model("", "\"w\": (shape: [1], hf: \"w{i\")", ""),
-            "f:3:33: weight \"w\": '{' in \"w{i\" must begin the name of a Repeat variable and '}'",
+            "f:3:33: weight \"w\": '{' in \"w{i\" must be followed by the name of a Repeat variable and '}'",
         ),
         (
             model(
@@ -99,7 +99,7 @@ fn every_mistake_in_the_text_names_its_place() {
                 "\"w\": (shape: [1], hf: \"w{i}\")",
                 "Repeat(\"i\", 1, [])",
             ),
-            "f:3:11: weight \"w\": a weight whose tensor's name mentions {i} has a name that begins with 'i.'",
+            "f:3:11: weight \"w\": the tensor's name contains {i}, so the weight's name must begin with 'i.'",
         ),
         (
             model(
@@ -171,11 +171,11 @@ fn every_mistake_in_the_text_names_its_place() {
         ),
         (
             model("\"n\": 1", "", "Repeat(\"n\", 1, [])"),
-            "f:4:16: 'n' is a parameter's name already",
+            "f:4:16: 'n' is already the name of a parameter",
         ),
         (
             model("", "", "Repeat(\"i\", 1, [Repeat(\"i\", 1, [])])"),
-            "f:4:32: 'i' is the variable of a Repeat around this one",
+            "f:4:32: 'i' is already the variable of a Repeat around this one",
         ),
         (
             model("", "", "Repeat(\"i\", 1)"),
@@ -251,7 +251,7 @@ fn every_mistake_in_the_meaning_names_its_place() {
         ),
         (
             model("\"a\": \"b\", \"b\": \"c\", \"c\": \"b + 1\"", "", ""),
-            "f:2:20: parameter \"b\": parameters need each other: b → c → b",
+            "f:2:20: parameter \"b\": parameters depend on each other: b → c → b",
         ),
         (
             model("\"a\": 7, \"b\": \"a / 2\"", "", ""),
@@ -359,11 +359,11 @@ fn every_mistake_in_the_meaning_names_its_place() {
         ),
         (
             w("2147483648, 2147483648"),
-            "f:3:11: weight \"w\": a weight of more than 1099511627776 elements: [2147483648, 2147483648]",
+            "f:3:11: weight \"w\": expected a weight of at most 1099511627776 elements, found [2147483648, 2147483648]",
         ),
         (
             w("1, 1, 1, 1, 1, 1, 1, 1, 1"),
-            "f:3:11: weight \"w\": a weight has at most 8 dimensions",
+            "f:3:11: weight \"w\": expected a weight of at most 8 dimensions",
         ),
         (
             "Model(nodes: [(\"logit\", Add, [])],\noutputs: [\"logits\"])".to_owned(),
@@ -410,17 +410,17 @@ fn small_files_that_ask_for_too_much_are_refused() {
     let nested = (0..4).fold("(\"x\", Add, [])".to_owned(), |inner, depth| {
         format!("Repeat(\"v{depth}\", 4096, [{inner}])")
     });
-    assert!(problems(&model("", "", &nested)).contains("a graph of more than"));
+    assert!(problems(&model("", "", &nested)).contains("the graph has more than"));
     let empty = (0..4).fold(String::new(), |inner, depth| {
         format!("Repeat(\"v{depth}\", 4096, [{inner}])")
     });
-    assert!(problems(&model("", "", &empty)).contains("a graph of more than"));
+    assert!(problems(&model("", "", &empty)).contains("the graph has more than"));
     let chain: String = (0..100)
         .map(|i| format!("\"p{i}\": \"p{} + 1\", ", i + 1))
         .collect();
     assert!(
         problems(&model(&format!("{chain}\"p100\": 1"), "", ""))
-            .contains("parameters need each other in a row")
+            .contains("parameters, each of which depends on the next")
     );
     let doubling: String = (0..60)
         .map(|i| format!("\"p{}\": [\"p{i}\", \"p{i}\"], ", i + 1))

@@ -9,11 +9,13 @@ use serde_json::{Value as Json, json};
 use smallmind::architecture::expand::expand;
 use smallmind::language::value::Value;
 use smallmind::model::{ModelFiles, Source};
+use smallmind::types::DType;
 use smallmind::{Model, Options};
 use tempfile::TempDir;
 
-use crate::common::converted::changed;
-use crate::common::variants::{in_a_whole, renamed};
+use crate::common::converted::{changed, written};
+use crate::common::gguf::open_bytes;
+use crate::common::variants::{as_a_part, in_a_whole, renamed};
 use crate::common::{answer, bits, data, expected};
 
 /// Keys, and the parameters that built-in graph files read from them.
@@ -183,6 +185,43 @@ fn a_model_whose_configuration_leaves_keys_out_has_the_bits_of_one_that_states_t
         // The values that count differ from the fixture's values.
         assert!(found != logits(&data(name), name), "{name}");
     }
+}
+
+#[test]
+fn the_thinker_of_qwen_omni_has_the_bits_of_its_text_model_alone() {
+    let text = fs::read_to_string(data("qwen2").join("config.json")).unwrap();
+    let mut inner: Json = serde_json::from_str(&text).unwrap();
+    inner["model_type"] = json!("qwen2_5_omni_text");
+    inner["rope_parameters"]["mrope_section"] = json!([1, 1, 2]);
+    let inner_fields = inner.as_object_mut().unwrap();
+    inner_fields.remove("architectures");
+    inner_fields.remove("rms_norm_eps");
+    let thinker = json!({"model_type": "qwen2_5_omni_thinker", "text_config": inner, "audio_config": {"d_model": 8}});
+    let whole = json!({"model_type": "qwen2_5_omni", "thinker_config": thinker, "talker_config": {"hidden_size": 1}});
+    let others = [
+        "thinker.audio_tower.layers.0.fc1.weight",
+        "thinker.visual.blocks.0.norm1.weight",
+        "talker.model.layers.0.mlp.up_proj.weight",
+        "token2wav.weight",
+    ];
+    let folder = TempDir::new().unwrap();
+    as_a_part(&data("qwen2"), folder.path(), &whole, "thinker.", &others);
+    assert!(logits(folder.path(), "qwen2") == logits(&data("qwen2"), "qwen2"));
+    // The thinker is published alone, too.
+    as_a_part(
+        &data("qwen2"),
+        folder.path(),
+        &whole["thinker_config"],
+        "",
+        &others[..2],
+    );
+    assert!(logits(folder.path(), "qwen2") == logits(&data("qwen2"), "qwen2"));
+    // As a GGUF file, it is the text model.
+    let [part, alone] = [folder.path(), &data("qwen2")].map(|folder| {
+        let made = open_bytes(&written(folder, DType::F32).unwrap());
+        bits(&answer(&made, &expected("qwen2")).0)
+    });
+    assert!(part == alone);
 }
 
 #[test]

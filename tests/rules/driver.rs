@@ -95,7 +95,7 @@ fn a_match_whose_outside_path_comes_back_is_refused() {
     let reason = reason(&run(&with_rules(rules), &mut looping), "r");
     assert_eq!(
         reason,
-        "\"s\" is read by \"t\", on which \"y\" depends, so one op for both would form a cycle"
+        "\"s\" is read by \"t\", on which \"y\" depends, so one op for both would make a cycle"
     );
 }
 

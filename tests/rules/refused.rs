@@ -91,7 +91,7 @@ fn a_wrong_number_of_outputs() {
     refused(
         &rule(SUM, "", emit),
         5,
-        "AddLayerNorm has 2 outputs, but 1 are named",
+        "AddLayerNorm: wrong number of output names: expected 2, found 1",
     );
 }
 
@@ -102,14 +102,35 @@ fn an_op_whose_operands_vary() {
     refused(
         &rule(pattern, "", emit),
         3,
-        "MergedLinear has a varying number of operands",
+        "MergedLinear takes any number of operands, which no rule can match",
     );
 }
 
 #[test]
 fn an_optional_operand_where_none_is_allowed() {
     let pattern = r#"("s", Add, ["x", "r?"]), ("y", LayerNorm, ["s", "g"])"#;
-    refused(&rule(pattern, "", FUSED), 3, "Add can't lack 'r'");
+    refused(
+        &rule(pattern, "", FUSED),
+        3,
+        "'r' can't be optional: Add requires this operand",
+    );
+}
+
+#[test]
+fn an_operand_that_is_optional_in_one_place_alone() {
+    let pattern = r#"("s", LayerNorm, ["x", "g", "b?"]), ("y", Add, ["s", "b"])"#;
+    refused(
+        &rule(pattern, "", FUSED),
+        3,
+        "'b' is optional in one place and required in another: write 'b?' everywhere or nowhere",
+    );
+}
+
+#[test]
+fn an_attribute_that_is_a_list_of_other_values() {
+    let pattern = r#"("y", Transpose(perm: "[0, 1.5]"), ["x"])"#;
+    let problem = "Transpose: 'perm' is a list whose elements are not all whole numbers";
+    refused(&rule(pattern, "", FUSED), 3, problem);
 }
 
 #[test]
@@ -198,7 +219,7 @@ fn a_leaf_that_nothing_uses() {
     refused(
         &rule(pattern, "", FUSED),
         1,
-        "'b' is bound, but neither emitted nor asked",
+        "'b' is bound, but it is neither emitted nor used by a guard",
     );
 }
 
@@ -221,7 +242,11 @@ fn a_name_bound_twice() {
 #[test]
 fn a_node_that_comes_before_what_it_reads() {
     let pattern = r#"("y", LayerNorm, ["s", "g"]), ("s", Add, ["x", "r"])"#;
-    refused(&rule(pattern, "", FUSED), 3, "'s' is defined below");
+    refused(
+        &rule(pattern, "", FUSED),
+        3,
+        "'s' is an output of a later node",
+    );
 }
 
 #[test]
@@ -241,7 +266,7 @@ fn an_emitted_value_that_nothing_needs() {
     refused(
         &rule(SUM, "", emit),
         5,
-        "'t' is emitted, but replaces nothing",
+        "'t' is emitted, but it replaces nothing",
     );
 }
 
@@ -249,7 +274,7 @@ fn an_emitted_value_that_nothing_needs() {
 fn a_number_that_no_guard_promises() {
     let pattern = r#"("a", Exp, ["x"]), ("y", Mul, ["a", "c"])"#;
     let emit = r#"("y", RmsNorm(eps: "c"), ["x", "x"])"#;
-    refused(&rule(pattern, "", emit), 5, "no guard Literal(\"c\")");
+    refused(&rule(pattern, "", emit), 5, "add Literal(\"c\")");
 }
 
 #[test]
@@ -265,7 +290,7 @@ fn a_rule_that_adds_ops() {
     refused(
         &rule(r#"("y", Exp, ["x"])"#, "", emit),
         1,
-        "emits 3 ops for 1",
+        "emits 3 ops in place of 1",
     );
 }
 
@@ -329,7 +354,7 @@ fn a_name_that_occurs_twice() {
     refused(
         &rules,
         8,
-        "rule \"r\": line 1 already has a rule of this name",
+        "rule \"r\": the name is already used by the rule in line 1",
     );
 }
 
@@ -402,7 +427,7 @@ fn a_name_that_two_passes_share() {
     let text = rule(SUM, "", FUSED).replace("\"r\",\n", "\"linear_bias\",\n");
     let found = refusal(&[("gate.ron", &text)]);
     assert!(
-        found.contains("the name 'linear_bias' is taken by the pass in line"),
+        found.contains("the name 'linear_bias' is already used by the pass in line"),
         "{found}"
     );
 }

@@ -219,7 +219,7 @@ impl<'a> Expander<'a> {
     fn dims(&mut self, name: &str, weight: &WeightDeclaration) -> Vec<i64> {
         let mut dims = Vec::with_capacity(weight.shape.len().min(MOST_DIMS));
         if weight.shape.len() > MOST_DIMS {
-            let message = format!("a weight has at most {MOST_DIMS} dimensions");
+            let message = format!("expected a weight of at most {MOST_DIMS} dimensions");
             self.report(Problem::new(weight.position, message).about("weight", name));
             return dims;
         }
@@ -241,7 +241,8 @@ impl<'a> Expander<'a> {
             }
         }
         if elements > MOST_ELEMENTS {
-            let message = format!("a weight of more than {MOST_ELEMENTS} elements: {dims:?}");
+            let message =
+                format!("expected a weight of at most {MOST_ELEMENTS} elements, found {dims:?}");
             self.report(Problem::new(weight.position, message).about("weight", name));
         }
         dims

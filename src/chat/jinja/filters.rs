@@ -12,18 +12,19 @@ use super::objects::iterator;
 use super::percent::percent;
 use super::print::text;
 use super::values::{Kind, is_iterable, kind, length, pay, unlike, values, wrong};
-use super::{sequences, texts};
+use super::{sequences, shown, texts};
 
 /// The signature of a filter.
 type Filter = fn(&Value, &Args, &mut State) -> Result<Value, Error>;
 
 /// Filters that replace the engine's filters or that the engine does not have, by name.
-const FILTERS: [(&str, Filter); 27] = [
+const FILTERS: [(&str, Filter); 31] = [
     ("attr", attr),
     ("center", texts::center),
     ("dictsort", sequences::dictsort),
     ("e", texts::escape),
     ("escape", texts::escape),
+    ("filesizeformat", shown::filesizeformat),
     ("float", texts::float),
     ("forceescape", texts::forceescape),
     ("format", texts::format),
@@ -39,6 +40,7 @@ const FILTERS: [(&str, Filter); 27] = [
         sequences::extreme(value, arguments, Ordering::Less, state)
     }),
     ("percent", percent),
+    ("pprint", shown::pprint),
     ("replace", texts::replace),
     ("round", texts::round),
     ("safe", texts::safe),
@@ -49,7 +51,9 @@ const FILTERS: [(&str, Filter); 27] = [
     ("tojson", to_json),
     ("truncate", texts::truncate),
     ("unique", sequences::unique),
+    ("urlencode", shown::urlencode),
     ("wordcount", texts::wordcount),
+    ("xmlattr", shown::xmlattr),
 ];
 
 /// The values that one of the engine's own filters accepts.
@@ -66,7 +70,7 @@ enum Takes {
 }
 
 /// Filters of the engine that Jinja does not have, or that produce a different text in Jinja.
-const OTHERS: [&str; 6] = ["bool", "chain", "lines", "pprint", "split", "zip"];
+const OTHERS: [&str; 5] = ["bool", "chain", "lines", "split", "zip"];
 
 /// Replaces the engine's filters with Jinja's filters.
 pub fn add(environment: &mut Environment) {

@@ -5,7 +5,9 @@ use minijinja::{Error, ErrorKind, State};
 use minijinja_contrib::pycompat;
 
 use super::arguments::{Args, int, text};
+use super::fields::of_braces;
 use super::objects::View;
+use super::print::is_printable;
 use super::spaces::{is_space, lines};
 use super::values::{Kind, entries, kind, pay, unlike, values, wrong};
 
@@ -20,6 +22,9 @@ pub fn call(
     values: &[Value],
 ) -> Result<Value, Error> {
     let arguments = Args::new(values)?;
+    if let (Some(own), "format") = (value.as_str(), name) {
+        return formatted(own, &arguments, values, state);
+    }
     let found = match (kind(value), value.as_str()) {
         (_, Some(own)) => of_text(own, name, &arguments, state)?,
         (Kind::Dict, _) => of_map(value, name, &arguments, state)?,
@@ -30,6 +35,25 @@ pub fn call(
         Some(found) => Ok(found),
         None => pycompat::unknown_method_callback(state, value, name, values),
     }
+}
+
+/// A text with values in its fields.
+fn formatted(
+    own: &str,
+    arguments: &Args,
+    values: &[Value],
+    state: &mut State,
+) -> Result<Value, Error> {
+    let prepared = of_braces(own, arguments, state)?;
+    let (format, values) = match &prepared {
+        Some((format, values)) => (format.as_str(), values.as_slice()),
+        None => (own, values),
+    };
+    let mut numbers = format.split(|c: char| !c.is_ascii_digit());
+    if numbers.any(|digits| digits.len() > WIDEST) {
+        return Err(wrong("a field of a format is too wide"));
+    }
+    pycompat::unknown_method_callback(state, &Value::from(format), "format", values)
 }
 
 fn of_map(
@@ -140,17 +164,61 @@ fn of_text(own: &str, name: &str, arguments: &Args, state: &State) -> Result<Opt
             }
             out
         }
-        "format"
-            if own
-                .split(|c: char| !c.is_ascii_digit())
-                .any(|digits| digits.len() > WIDEST) =>
-        {
-            return Err(wrong("a field of a format is too wide"));
+        "expandtabs" => {
+            let [size] = arguments.bind(["tabsize"], 0)?;
+            expanded(own, int(size.as_ref(), 8)?, state)?
+        }
+        "isdecimal" | "isidentifier" | "isprintable" | "istitle" => {
+            arguments.none()?;
+            return is(own, name).map(|is| Some(Value::from(is)));
         }
         _ => return searched(own, name, arguments, state),
     };
     pay(state, made.len())?;
     Ok(Some(Value::from(made)))
+}
+
+/// What a text's characters are.
+fn is(own: &str, name: &str) -> Result<bool, Error> {
+    let is_other_number = |c: char| c.is_numeric() && !c.is_ascii();
+    match name {
+        "isdecimal" if own.contains(is_other_number) => {
+            Err(wrong("isdecimal knows no digits but those from 0 to 9"))
+        }
+        "isdecimal" => Ok(!own.is_empty() && own.chars().all(|c| c.is_ascii_digit())),
+        "isidentifier" => {
+            let begins = |c: char| c.is_alphabetic() || c == '_';
+            let others = |c: char| c.is_alphanumeric() || c == '_';
+            Ok(own.starts_with(begins) && own.chars().all(others))
+        }
+        "isprintable" => Ok(own.chars().all(is_printable)),
+        _ => {
+            let has_case = |c: char| c.is_lowercase() || c.is_uppercase();
+            Ok(own.contains(has_case) && titled(own) == own)
+        }
+    }
+}
+
+/// The text with blanks in place of tabs, up to the next of the columns that are multiples of `size`.
+fn expanded(own: &str, size: i128, state: &State) -> Result<String, Error> {
+    let size = usize::try_from(size.max(0)).unwrap_or(usize::MAX);
+    let (mut out, mut column) = (String::new(), 0_usize);
+    for character in own.chars() {
+        if character == '\t' {
+            let blanks = column.checked_rem(size).map_or(0, |over| size - over);
+            pay(state, blanks)?;
+            out.push_str(&" ".repeat(blanks));
+            column += blanks;
+            continue;
+        }
+        out.push(character);
+        column = if matches!(character, '\n' | '\r') {
+            0
+        } else {
+            column + 1
+        };
+    }
+    Ok(out)
 }
 
 /// A character in title case: if it becomes several characters, only the first is in upper case.

@@ -5,6 +5,7 @@
 //! is absent: operators, loops and macros, which are built into the engine, and what a template is for.
 
 mod arguments;
+mod fields;
 mod filters;
 mod functions;
 mod json;
@@ -13,6 +14,7 @@ mod objects;
 mod percent;
 mod print;
 mod sequences;
+mod shown;
 mod spaces;
 mod tests;
 mod texts;

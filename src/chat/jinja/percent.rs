@@ -4,6 +4,7 @@ use minijinja::value::{Kwargs, Value};
 use minijinja::{Error, State, filters};
 
 use super::arguments::{Args, text};
+use super::fields::of_percent;
 use super::values::{Kind, entries, kind, values, wrong};
 
 /// The delimiters of tags with expressions, and of comments, which contain no expressions.
@@ -156,7 +157,7 @@ fn end_of_operand(code: &str) -> usize {
 
 /// Python's `format % value`.
 pub fn percent(value: &Value, arguments: &Args, state: &mut State) -> Result<Value, Error> {
-    let format = text(value)?;
+    let mut format = text(value)?.to_owned();
     let operand = arguments.one()?;
     let mut given = vec![value.clone()];
     match kind(&operand) {
@@ -175,10 +176,14 @@ pub fn percent(value: &Value, arguments: &Args, state: &mut State) -> Result<Val
     }
     let has_names = format.contains("%(");
     check_fields(
-        format,
+        &format,
         given.len() - 1,
         has_names || kind(&operand) != Kind::Tuple,
     )?;
+    if let (Some((own, values)), false) = (given.split_first_mut(), has_names) {
+        format = of_percent(&format, values, state)?;
+        *own = Value::from(format);
+    }
     Value::from_function(filters::format).call(state, &given)
 }
 

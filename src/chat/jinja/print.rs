@@ -155,7 +155,7 @@ fn quote(text: &str, out: &mut String) {
 
 /// Whether Python's `repr` shows the character itself: it must not be a control or format character, a separator (except
 /// for the blank), or a private-use character.
-fn is_printable(character: char) -> bool {
+pub fn is_printable(character: char) -> bool {
     if character.is_ascii() {
         return !character.is_ascii_control();
     }

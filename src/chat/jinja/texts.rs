@@ -4,6 +4,7 @@ use minijinja::value::Value;
 use minijinja::{Error, State, filters};
 
 use super::arguments::{Args, flag, int as whole, text as plain};
+use super::fields::of_percent;
 use super::methods::{padded, replaced};
 use super::percent::check_fields;
 use super::print::{escaped, text};
@@ -117,8 +118,12 @@ pub fn indent(value: &Value, arguments: &Args, state: &mut State) -> Result<Valu
 /// Puts values into a text with `%` fields. The only thing that the engine does not check is that there are no more values
 /// than fields.
 pub fn format(value: &Value, arguments: &Args, state: &mut State) -> Result<Value, Error> {
-    let format = text(value, state)?;
+    let mut format = text(value, state)?;
     check_fields(&format, arguments.positional.len(), false)?;
+    let mut arguments = arguments.clone();
+    if arguments.named.is_empty() {
+        format = of_percent(&format, &mut arguments.positional, state)?;
+    }
     let engines = Value::from_function(filters::format);
     engines.call(state, &arguments.with(Value::from(format)))
 }

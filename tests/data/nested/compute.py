@@ -13,7 +13,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 FOLDER = pathlib.Path(__file__).parent
 TABLE = FOLDER.parents[2] / "src/model/text_model_defaults.ron"
 # The types that built-in graph files describe.
-TYPES = ["bert", "gemma", "gemma3_text", "gpt2", "llama", "mistral", "olmo", "olmo2", "phi", "qwen2", "qwen3"]
+TYPES = ["bert", "gemma", "gemma3_text", "gpt2", "llama", "mistral", "olmo", "olmo2", "phi", "qwen2", "qwen2_5_omni_text", "qwen3"]
 COMMENT = """\
 // The values that transformers 5 uses for keys that the configuration of a text model lacks, if that configuration is inside the
 // configuration of a model that also reads images or sounds: such configurations are written without their class's default values.
@@ -73,6 +73,30 @@ CASES = {
         "vocab_size": 257152,
     },
     "internvl": {"model_type": "internvl", "text_config": {"model_type": "qwen2", "num_hidden_layers": 30, "use_sliding_window": True, "rope_theta": 1000000.0}},
+    "qwen2.5-omni": {
+        "model_type": "qwen2_5_omni",
+        "talker_config": {"model_type": "qwen2_5_omni_talker", "hidden_size": 896},
+        "thinker_config": {
+            "bos_token_id": 151644,
+            "eos_token_id": 151645,
+            "model_type": "qwen2_5_omni_thinker",
+            "text_config": {
+                "hidden_size": 2048,
+                "intermediate_size": 11008,
+                "model_type": "qwen2_5_omni_text",
+                "num_attention_heads": 16,
+                "num_hidden_layers": 3,
+                "num_key_value_heads": 2,
+                "rope_scaling": {"mrope_section": [16, 24, 24], "rope_type": "default", "type": "default"},
+            },
+        },
+    },
+    "qwen2.5-omni without a type": {
+        "eos_token_id": 7,
+        "model_type": "qwen2_5_omni",
+        "thinker_config": {"eos_token_id": 8, "model_type": "qwen2_5_omni_thinker", "text_config": {"num_hidden_layers": 2, "eos_token_id": 9}},
+    },
+    "qwen2.5-omni's thinker alone": {"model_type": "qwen2_5_omni_thinker", "text_config": {"num_hidden_layers": 2, "num_key_value_heads": 7}},
     "lighton_ocr": {"model_type": "lighton_ocr", "text_config": {"hidden_size": 1024, "num_attention_heads": 16, "num_key_value_heads": 8}},
 }
 # What is compared, besides the rotary settings.
@@ -139,12 +163,14 @@ def first(*values):
 def expected(whole):
     cls = CONFIG_MAPPING[whole["model_type"]]
     config = cls(**copy.deepcopy(whole))
-    text = config.text_config
+    text = config.get_text_config()
+    # The whole first, then what is inside of what.
+    parts = [config, getattr(config, "thinker_config", None), text]
     found = {key: getattr(text, key) for key in COMPARED if hasattr(text, key)}
     found["rope_parameters"] = text.rope_parameters
     # Tokens that begin and end texts are asked of the whole first.
     for key in ["bos_token_id", "eos_token_id"]:
-        found[key] = first(getattr(config, key, None), getattr(text, key))
+        found[key] = first(*(getattr(part, key, None) for part in parts))
     return {"config": whole, "expected": found}
 
 
