@@ -12,15 +12,20 @@ pub use super::engine_session::EngineSession;
 use super::pace::Pace;
 use super::step_error::StepError;
 
-/// How long a step waits for sessions to ask again. A caller chooses a token in less; a step takes many times as long,
-/// so that a caller who does not ask again costs the others little.
-const PATIENCE: Duration = Duration::from_micros(50);
+/// The least time that a step waits for sessions to ask again. A caller that has a CPU chooses a token in less.
+const LEAST_PATIENCE: Duration = Duration::from_micros(50);
+
+/// The part of the last step's time that a step waits at most, where that is longer. Callers who have to be woken, on CPUs
+/// that are in use, need longer than the least time; a caller who does not ask again costs the others a twentieth of a step.
+const PATIENCE: u32 = 20;
 
 /// The batcher, and what its users know of each other.
 pub struct Board {
     /// The batcher.
     pub batcher: Batcher,
     pace: Pace,
+    /// How long the last step took.
+    step_time: Duration,
     /// The longest time that a sequence should wait for its next token because of a prompt.
     gap: Duration,
     /// The most tokens of a step.
@@ -40,7 +45,8 @@ impl Board {
         let room = self.pace.room(self.gap, generating).min(self.room);
         let begun = Instant::now();
         let tokens = self.batcher.step(room)?;
-        self.pace.note(tokens, generating, begun.elapsed());
+        self.step_time = begun.elapsed();
+        self.pace.note(tokens, generating, self.step_time);
         for (sequence, is_answered) in &mut self.sessions {
             *is_answered = self.batcher.was_answered(*sequence);
         }
@@ -95,6 +101,7 @@ impl SharedBatcher {
             board: Mutex::new(Board {
                 batcher,
                 pace: Pace::default(),
+                step_time: Duration::ZERO,
                 gap,
                 room,
                 sessions,
@@ -128,7 +135,8 @@ impl SharedBatcher {
         // Those who wait for the step are woken even if the step panics.
         let _wake = Wake(&self.changed);
         board.gathering = true;
-        let end = Instant::now() + PATIENCE;
+        let patience = (board.step_time / PATIENCE).max(LEAST_PATIENCE);
+        let end = Instant::now() + patience;
         while board.sessions.iter().any(|(_, is_answered)| *is_answered)
             || self.arriving.load(Ordering::Relaxed) > 0
         {

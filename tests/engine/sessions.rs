@@ -252,7 +252,12 @@ fn four_sessions_on_four_threads_are_faster_than_one() {
         });
         (sessions * steps as usize) as f64 / begun.elapsed().as_secs_f64()
     };
-    let mut ratios: Vec<f64> = (0..5).map(|_| rate(SESSIONS) / rate(1)).collect();
+    let pair = |_| {
+        let (four, one) = (rate(SESSIONS), rate(1));
+        println!("{four:.0} and {one:.0} tokens a second");
+        four / one
+    };
+    let mut ratios: Vec<f64> = (0..5).map(pair).collect();
     ratios.sort_by(f64::total_cmp);
     println!("four sessions against one: {ratios:.2?}");
     assert!(ratios[2] >= 1.8, "{ratios:.2?}");

@@ -190,7 +190,7 @@ fn every_format_sums_as_its_formula_says() {
             let weights = Weights::new(35, cols, format, 3);
             let packed = weights.packed();
             let operands = [Operand::Quantized(&packed), Operand::Absent];
-            for tokens in [1, 2, 13] {
+            for tokens in [1, 2, 4, 5, 9, 13, 16, 17] {
                 let x = random(tokens * cols, 5);
                 let want = bits_of(&weights.sums(&x, None));
                 everywhere(|isa, threads| {

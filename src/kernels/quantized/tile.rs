@@ -1,9 +1,9 @@
 //! The loops of quantized products: which 32-blocks are multiplied with which tokens, and in which order. The chain is in
 //! `chain.rs`.
 //!
-//! One token: a panel is read once, front to back, and each 32-block is unpacked in registers and used immediately. Many
-//! tokens: a panel is unpacked once for [`BLOCK_TOKENS`] tokens, into scratch, and then multiplied with a few tokens at a
-//! time, whose sums stay in registers over all columns.
+//! Few tokens, whose sums all fit into registers: a panel is read once, front to back, and each 32-block is unpacked in
+//! registers and multiplied with all of them immediately. Many tokens: a panel is unpacked once for [`BLOCK_TOKENS`] tokens,
+//! into scratch, and then multiplied with a few tokens at a time, whose sums stay in registers over all columns.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -22,7 +22,7 @@ use crate::kernels::weights::{Blocks, Product, Sums, row_pieces};
 const BLOCK_TOKENS: usize = 64;
 /// The approximate number of pieces of a step per thread.
 const PIECES: usize = 16;
-/// How many vectors of words ahead one token prefetches. Past the end of a panel this is what follows in memory: usually the
+/// How many vectors of words ahead a panel is prefetched. Past the end of a panel this is what follows in memory: usually the
 /// panel that is read next.
 const AHEAD: usize = 128;
 /// The most panels per unit.
@@ -78,10 +78,14 @@ fn units_for<S: Simd, const U: usize, P: Product<U, Blocks>>(
         let tokens = start..x.rows().min(start + rows);
         for unit in units.clone() {
             for (panel, sums) in product.panels(unit).into_iter().zip(sums.chunks(rows)) {
-                if x.rows() == 1 {
-                    one_token(simd, panel, x.row(0), &sums[0]);
-                } else {
-                    many_tokens(simd, panel, x, tokens.clone(), stored, sums);
+                match x.rows() {
+                    many if many > S::INT8_FEW_TOKENS => {
+                        many_tokens(simd, panel, x, tokens.clone(), stored, sums);
+                    }
+                    1 => one_tile::<S, 1>(simd, panel, x, sums),
+                    2..=4 => one_tile::<S, 4>(simd, panel, x, sums),
+                    5..=8 => one_tile::<S, 8>(simd, panel, x, sums),
+                    _ => one_tile::<S, 16>(simd, panel, x, sums),
                 }
             }
             let mut parts: [Sums<'_>; U] = [&[]; U];
@@ -93,40 +97,59 @@ fn units_for<S: Simd, const U: usize, P: Product<U, Blocks>>(
     }
 }
 
-/// The sums of the rows of one panel with one token.
+/// The sums of the rows of one panel with all tokens of `x`, at most `T`: `[tokens][16]`.
 #[inline(always)]
-fn one_token<S: Simd>(
+fn one_tile<S: Simd, const T: usize>(
     simd: S,
     panel: QuantizedPanel<'_>,
-    x: &[[Cell<i32>; INT8_BLOCK_WORDS]],
-    sum: &[Cell<f32>; LANES],
+    x: QuantizedView<'_>,
+    sums: &[[Cell<f32>; LANES]],
 ) {
-    for_format(simd, panel.format, OneToken { panel, x, sum });
+    for_format(simd, panel.format, OneTile::<T> { panel, x, sums });
 }
 
-struct OneToken<'a> {
+struct OneTile<'a, const T: usize> {
     panel: QuantizedPanel<'a>,
-    x: &'a [[Cell<i32>; INT8_BLOCK_WORDS]],
-    sum: &'a [Cell<f32>; LANES],
+    x: QuantizedView<'a>,
+    sums: &'a [[Cell<f32>; LANES]],
 }
 
-impl FormatWork for OneToken<'_> {
+impl<const T: usize> FormatWork for OneTile<'_, T> {
     #[inline(always)]
     fn run<S: Simd, F: Format>(self, simd: S) {
-        let mut sum = simd.zero();
         let (count, lines) = const { (small_blocks::<F>(), regroup::words(F::FORMAT)) };
-        let blocks = file_blocks::<F>(self.panel);
-        for ((words, halves), x) in blocks.zip(self.x.chunks_exact(count)) {
-            for (i, x) in x.iter().enumerate() {
+        let x = tile_rows::<T>(self.x, 0, self.x.rows());
+        let mut acc = [simd.zero(); T];
+        let blocks = x[0].len() / count;
+        for (at, (words, halves)) in file_blocks::<F>(self.panel).take(blocks).enumerate() {
+            for i in 0..count {
                 for line in i * lines / count..(i + 1) * lines / count {
                     simd.prefetch(words.as_ptr().wrapping_add(AHEAD + line).cast());
                 }
                 let block = F::unpack(simd, words, halves, i);
-                sum = block.add::<F::Kind>(simd, x, sum);
+                for t in 0..T {
+                    // SAFETY: every row has as many 32-blocks as row 0, and `at * count + i` is below `blocks * count`,
+                    // which is at most that number.
+                    let x = unsafe { x[t].get_unchecked(at * count + i) };
+                    acc[t] = block.add::<F::Kind>(simd, x, acc[t]);
+                }
             }
         }
-        simd.store(self.sum, sum);
+        for (acc, sums) in acc.into_iter().zip(self.sums) {
+            simd.store(sums, acc);
+        }
     }
+}
+
+/// The rows of `x` from `first` on, `count` of them. Missing rows of the tile repeat the last row; their sums are discarded.
+#[inline(always)]
+fn tile_rows<const T: usize>(
+    x: QuantizedView<'_>,
+    first: usize,
+    count: usize,
+) -> [&[[Cell<i32>; INT8_BLOCK_WORDS]]; T] {
+    let blocks = x.cols() / INT8_BLOCK;
+    std::array::from_fn(|t| &x.row(first + t.min(count - 1))[..blocks])
 }
 
 /// The words and halves of each file block.
@@ -177,10 +200,13 @@ struct TakeApart<'a> {
 impl FormatWork for TakeApart<'_> {
     #[inline(always)]
     fn run<S: Simd, F: Format>(self, simd: S) {
-        let count = const { small_blocks::<F>() };
+        let (count, lines) = const { (small_blocks::<F>(), regroup::words(F::FORMAT)) };
         let stored = self.stored.chunks_exact(count * F::Kind::STORED);
         for ((words, halves), stored) in file_blocks::<F>(self.panel).zip(stored) {
             for (i, stored) in stored.chunks_exact(F::Kind::STORED).enumerate() {
+                for line in i * lines / count..(i + 1) * lines / count {
+                    simd.prefetch(words.as_ptr().wrapping_add(AHEAD + line).cast());
+                }
                 let block = F::unpack(simd, words, halves, i);
                 block.store::<F::Kind>(simd, stored);
             }
@@ -223,9 +249,7 @@ impl Tiles<'_> {
         sums: &[[Cell<f32>; LANES]],
     ) {
         let blocks = self.x.cols() / INT8_BLOCK;
-        // Missing rows of the tile repeat its last row; their sums are discarded.
-        let x: [&[[Cell<i32>; INT8_BLOCK_WORDS]]; T] =
-            std::array::from_fn(|t| &self.x.row(first + t.min(sums.len() - 1))[..blocks]);
+        let x = tile_rows::<T>(self.x, first, sums.len());
         let mut acc = [simd.zero(); T];
         let stored = self.stored.chunks_exact(K::STORED).take(blocks);
         for (i, stored) in stored.enumerate() {

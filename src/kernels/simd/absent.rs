@@ -151,6 +151,7 @@ impl<const BITS: usize> Simd for Absent<BITS> {
 
 impl<const BITS: usize> Int8 for Absent<BITS> {
     const INT8_TOKENS: usize = 1;
+    const INT8_FEW_TOKENS: usize = 1;
     const SIGNED_OFFSET: i32 = 0;
 
     fn load_u32(self, _: &[u32; LANES]) -> Self::I32 {

@@ -341,6 +341,7 @@ impl Simd for Avx2 {
 
 impl Int8 for Avx2 {
     const INT8_TOKENS: usize = 4;
+    const INT8_FEW_TOKENS: usize = 4;
     const SIGNED_OFFSET: i32 = 0;
 
     #[inline(always)]

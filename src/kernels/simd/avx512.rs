@@ -289,6 +289,7 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
 
 impl<const VNNI: bool> Int8 for Avx512<VNNI> {
     const INT8_TOKENS: usize = 8;
+    const INT8_FEW_TOKENS: usize = 16;
     const SIGNED_OFFSET: i32 = if VNNI { 128 } else { 0 };
 
     #[inline(always)]

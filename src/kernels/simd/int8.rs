@@ -13,6 +13,8 @@ use super::{LANES, Lanes};
 pub trait Int8: Lanes {
     /// The number of tokens that are multiplied together with one panel of 16 rows.
     const INT8_TOKENS: usize;
+    /// The most tokens whose sums stay in registers while the blocks of a panel are unpacked for them: 1, 4, 8 or 16.
+    const INT8_FEW_TOKENS: usize;
     /// The offset that [`Int8::signed_bytes`] adds to each weight, and that [`Int8::dot_signed`] does not remove.
     const SIGNED_OFFSET: i32;
 

@@ -283,6 +283,7 @@ impl Simd for Scalar {
 
 impl Int8 for Scalar {
     const INT8_TOKENS: usize = 4;
+    const INT8_FEW_TOKENS: usize = 4;
     const SIGNED_OFFSET: i32 = 0;
 
     #[inline(always)]
