@@ -82,7 +82,7 @@ fn units_for<S: Simd, const U: usize, P: Product<U, Blocks>>(
                     many if many > S::INT8_FEW_TOKENS => {
                         many_tokens(simd, panel, x, tokens.clone(), stored, sums);
                     }
-                    1 => one_tile::<S, 1>(simd, panel, x, sums),
+                    1 => one_token(simd, panel, x.row(0), &sums[0]),
                     2..=4 => one_tile::<S, 4>(simd, panel, x, sums),
                     5..=8 => one_tile::<S, 8>(simd, panel, x, sums),
                     _ => one_tile::<S, 16>(simd, panel, x, sums),
@@ -94,6 +94,44 @@ fn units_for<S: Simd, const U: usize, P: Product<U, Blocks>>(
             }
             product.finish(simd, unit, start, parts);
         }
+    }
+}
+
+/// The sums of the rows of one panel with one token.
+#[inline(always)]
+fn one_token<S: Simd>(
+    simd: S,
+    panel: QuantizedPanel<'_>,
+    x: &[[Cell<i32>; INT8_BLOCK_WORDS]],
+    sum: &[Cell<f32>; LANES],
+) {
+    for_format(simd, panel.format, OneToken { panel, x, sum });
+}
+
+/// The loop of [`OneTile`] for one token, whose blocks are walked by an iterator: the indices of several rows would cost as
+/// much as the products of one.
+struct OneToken<'a> {
+    panel: QuantizedPanel<'a>,
+    x: &'a [[Cell<i32>; INT8_BLOCK_WORDS]],
+    sum: &'a [Cell<f32>; LANES],
+}
+
+impl FormatWork for OneToken<'_> {
+    #[inline(always)]
+    fn run<S: Simd, F: Format>(self, simd: S) {
+        let mut sum = simd.zero();
+        let (count, lines) = const { (small_blocks::<F>(), regroup::words(F::FORMAT)) };
+        let blocks = file_blocks::<F>(self.panel);
+        for ((words, halves), x) in blocks.zip(self.x.chunks_exact(count)) {
+            for (i, x) in x.iter().enumerate() {
+                for line in i * lines / count..(i + 1) * lines / count {
+                    simd.prefetch(words.as_ptr().wrapping_add(AHEAD + line).cast());
+                }
+                let block = F::unpack(simd, words, halves, i);
+                sum = block.add::<F::Kind>(simd, x, sum);
+            }
+        }
+        simd.store(self.sum, sum);
     }
 }
 
