@@ -32,14 +32,21 @@ impl fmt::Debug for EngineSession {
 }
 
 impl EngineSession {
-    pub(super) fn new(shared: Arc<SharedBatcher>, id: SequenceId) -> EngineSession {
-        let row = Vec::new();
-        EngineSession {
+    /// A session of a new sequence that gets at most `positions` positions.
+    ///
+    /// # Errors
+    /// If all slots are in use, or there are not enough pages.
+    pub(crate) fn open(
+        shared: Arc<SharedBatcher>,
+        positions: usize,
+    ) -> Result<EngineSession, Refused> {
+        let id = shared.enter().open_session(positions)?;
+        Ok(EngineSession {
             shared,
             id,
-            row,
+            row: Vec::new(),
             has_logits: false,
-        }
+        })
     }
 
     /// Read a prompt, or more of one. Returns the last token's logits, `[vocabulary]`. The whole blocks of the first

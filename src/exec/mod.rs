@@ -18,7 +18,7 @@ mod control_groups;
 #[cfg(target_os = "linux")]
 mod cores;
 mod encoded;
-mod engine_session;
+pub mod engine_session;
 pub mod executor;
 pub mod frames;
 pub mod machine;

@@ -8,7 +8,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::batcher::{Batcher, Refused, SequenceId};
-pub use super::engine_session::EngineSession;
 use super::pace::Pace;
 use super::step_error::StepError;
 
@@ -161,15 +160,6 @@ impl SharedBatcher {
     pub fn close(&self) {
         self.enter().closed = true;
         self.tell();
-    }
-
-    /// A session of a new sequence that gets at most `positions` positions.
-    ///
-    /// # Errors
-    /// If all slots are in use, or there are not enough pages.
-    pub fn session(self: &Arc<Self>, positions: usize) -> Result<EngineSession, Refused> {
-        let id = self.enter().open_session(positions)?;
-        Ok(EngineSession::new(self.clone(), id))
     }
 }
 

@@ -17,7 +17,7 @@ use super::shown::ShownText;
 #[cfg(feature = "tokenizer")]
 use super::stop::StopStrings;
 use crate::exec::batcher::{Refused, SequenceId};
-pub use crate::exec::shared_batcher::EngineSession;
+pub use crate::exec::engine_session::EngineSession;
 use crate::exec::shared_batcher::{Board, SharedBatcher};
 use crate::model::{EngineMemory, Model};
 
@@ -312,7 +312,7 @@ impl Engine {
     /// If all sequences are in use, or the positions need more pages than are not promised to others.
     pub fn session(&self, positions: impl Into<Option<usize>>) -> Result<EngineSession, Refused> {
         let positions = positions.into().unwrap_or(self.model.context());
-        self.shared.session(positions)
+        EngineSession::open(self.shared.clone(), positions)
     }
 
     /// Admit waiting requests that fit, the oldest first; run one step over the tokens of all running requests; choose
