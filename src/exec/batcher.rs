@@ -333,7 +333,8 @@ impl Batcher {
             // A page that others read is never written to: whoever writes into its block begins at its first position.
             let block = position / KEY_BLOCK * KEY_BLOCK;
             let mut caches = plan.caches().iter();
-            let written = state.written;
+            // Where a page is shared, a block takes the place of another as a whole.
+            let written = state.written.next_multiple_of(KEY_BLOCK);
             let is_there = caches.all(|c| c.first_held(written) <= c.first_needed(block));
             state.read = if is_there { block } else { 0 };
         }
