@@ -127,7 +127,10 @@ fn a_step_keeps_the_shared_block_that_its_window_still_reaches_into() {
                 }
             }
             let found = bits(batcher.logits(id).unwrap().unwrap());
-            assert!(found == expected, "chunks of {chunk}, the second push after {first}");
+            assert!(
+                found == expected,
+                "chunks of {chunk}, the second push after {first}"
+            );
         }
     }
 }
