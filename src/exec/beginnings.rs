@@ -108,4 +108,10 @@ impl Beginnings {
             pages.leave(std::mem::replace(page, NONE));
         }
     }
+
+    /// The page of each cache for each slot, or [`NONE`].
+    #[cfg(test)]
+    pub fn pages(&self) -> &[u32] {
+        &self.pages
+    }
 }

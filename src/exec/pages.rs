@@ -46,15 +46,15 @@ impl Pages {
         &self.tables
     }
 
-    /// Where the table of a sequence begins.
+    /// Where the table of a sequence begins. Tables without entries, which nobody reads, are told apart too.
     #[inline]
     pub fn table(&self, sequence: usize) -> usize {
-        sequence * self.entries
+        sequence * self.entries.max(1)
     }
 
     /// The sequence whose table begins at `table`.
     pub(super) fn slot(&self, table: usize) -> usize {
-        table.checked_div(self.entries).unwrap_or(0)
+        table / self.entries.max(1)
     }
 
     /// How many pages there are.
@@ -176,3 +176,6 @@ impl Pages {
             || sequences.iter().enumerate().all(in_order) && sequences.iter().all(has_pages)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -119,15 +119,16 @@ impl ModelPlan {
 }
 
 /// Positions that a cache keeps: all of the context, or, where queries see a window, the positions that a step of
-/// `chunk` tokens sees and writes. Enough that a whole block still exists when the step that writes its last row is
-/// done.
+/// `chunk` tokens sees and writes, and a block without one. A block takes the place of another as a whole where their
+/// page is shared, so the other must be out of sight of the step's first token when the step writes the block's first
+/// row. Then a whole block also still exists when the step that writes its last row is done.
 fn cache_positions(window: Option<usize>, options: &PlanOptions) -> usize {
-    let seen = window.map(|window| {
+    let kept = window.map(|window| {
         window
-            .max(KEY_BLOCK)
             .saturating_add(options.chunk.max(1) - 1)
+            .saturating_add(KEY_BLOCK - 1)
     });
-    seen.map_or(options.context, |seen| seen.min(options.context))
+    kept.map_or(options.context, |kept| kept.min(options.context))
 }
 
 /// The layout of a cache for `keys`, [T, kv_heads, head_dim].

@@ -14,6 +14,7 @@ use super::place;
 use super::regions::{Cache, Regions};
 use super::step::StepPlan;
 use crate::graph::Graph;
+use crate::kernels::kv_cache::KEY_BLOCK;
 use crate::types::{ALIGNMENT, Dim};
 
 /// Check a plan for the graph it was made of.
@@ -50,7 +51,7 @@ fn verify_scratch(plan: &ModelPlan, steps: &StepPlan) -> Result<(), PlanDefect> 
 }
 
 /// The table entries of the caches follow each other, pages are large enough, and each cache has space for everything
-/// that one step sees and writes.
+/// that one step sees and writes, even if each block takes the place of another as a whole.
 fn verify_caches(graph: &Graph, plan: &ModelPlan) -> Result<(), PlanDefect> {
     let (context, tokens) = (plan.options.context, plan.step.size.tokens.max(1));
     let Regions { pages, page, .. } = plan.regions;
@@ -61,7 +62,8 @@ fn verify_caches(graph: &Graph, plan: &ModelPlan) -> Result<(), PlanDefect> {
             return Err(PlanDefect::Shape { name });
         }
         let seen = cache.window.unwrap_or(context).saturating_add(tokens - 1);
-        let (capacity, needed) = (cache.layout.capacity(), seen.min(context));
+        let kept = seen.saturating_add(KEY_BLOCK - 1);
+        let (capacity, needed) = (cache.layout.capacity(), kept.min(context));
         if capacity < needed {
             return Err(PlanDefect::Room {
                 name,

@@ -20,7 +20,9 @@ pub mod tiny;
 pub mod variants;
 pub mod zeros;
 
+use std::fmt::Debug;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::LazyLock;
 
 use safetensors_file::{Elements, NewTensor, write_tensors};
@@ -209,6 +211,12 @@ pub fn difference(found: &[f32], expected: &[f32]) -> f64 {
 
 pub fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|x| x.to_bits()).collect()
+}
+
+/// How much of something a test does: the number in an environment variable, which long checks set, or `usual`.
+pub fn long_run<N: FromStr<Err: Debug>>(variable: &str, usual: N) -> N {
+    let number = std::env::var(variable);
+    number.map_or(usual, |number| number.parse().unwrap())
 }
 
 /// The folder of published models, which are not part of this repository; `None`, with a message, if there is none.

@@ -105,3 +105,32 @@ fn a_prompt_with_a_known_prefix_starts_as_fast_as_its_rest() {
     println!("with the beginning {with:?}, the rest alone {rest:?}");
     assert!(with < rest * 13 / 10, "{with:?} and {rest:?}");
 }
+
+#[test]
+fn a_step_keeps_the_shared_block_that_its_window_still_reaches_into() {
+    // Of two blocks in the table of a windowed layer, the third takes the place of the first, whose page is shared as a
+    // beginning: steps of every length that cross position 128, from where the window of 48 still reaches back to it.
+    let name = "mistral-long";
+    for chunk in [1, 2, 17, 24, 65] {
+        let model = open(name, &Options::new().sequences(1).chunk(chunk));
+        let prompt = tokens(140, 1);
+        let mut session = model.session().unwrap();
+        let expected = bits(session.prefill(&prompt).unwrap());
+        for first in 64..128 {
+            let pages = 2 * pages_of(&model.compiled().plan, prompt.len());
+            let mut batcher = model.batcher(pages).unwrap();
+            let id = batcher.open(prompt.len()).unwrap();
+            for part in [&prompt[..first], &prompt[first..]] {
+                batcher.push(id, part).unwrap();
+                while batcher.step(usize::MAX).unwrap() > 0 && batcher.logits(id).unwrap().is_none()
+                {
+                }
+            }
+            let found = bits(batcher.logits(id).unwrap().unwrap());
+            assert!(
+                found == expected,
+                "chunks of {chunk}, the second push after {first}"
+            );
+        }
+    }
+}

@@ -4,6 +4,8 @@ mod admission;
 mod beginnings;
 #[path = "../common/mod.rs"]
 mod common;
+mod gap;
+mod lifecycles;
 #[cfg(all(feature = "demo", feature = "tokenizer"))]
 mod requests;
 mod schedules;

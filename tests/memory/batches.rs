@@ -1,10 +1,11 @@
 //! Sequences that are opened, read, share pages and are closed allocate nothing once the batcher exists.
 
 use smallmind::Options;
-use smallmind::exec::batcher::pages_of;
+use smallmind::exec::batcher::{Batcher, pages_of};
 
 use crate::allocations;
 use crate::common::open;
+use crate::common::random::Random;
 
 pub fn sequences_that_come_and_go_allocate_nothing() {
     for name in ["llama", "mistral", "gpt2"] {
@@ -35,6 +36,59 @@ pub fn sequences_that_come_and_go_allocate_nothing() {
                 }
             });
             assert_eq!(count, 0, "{name}, {threads} threads");
+            let mut forked = Vec::with_capacity(100);
+            let count = allocations(|| schedule(&mut batcher, &prompts, &mut forked));
+            assert_eq!(count, 0, "{name}, {threads} threads, drawn");
+            batcher.clear();
+            assert_eq!(batcher.pages(), (pages, 0, pages));
         }
     }
+}
+
+/// Many sequences that arrive at any step, some with known beginnings, some as forks of another; some are closed in the
+/// middle of their prompts, and some wait for pages. `forked` has space for the tokens of a fork.
+fn schedule(batcher: &mut Batcher, prompts: &[Vec<u32>], forked: &mut Vec<u32>) {
+    let mut random = Random(5);
+    let mut open = [None; 4];
+    let (mut reused, mut refused, mut forks) = (0, 0, 0);
+    for _ in 0..400 {
+        let slot = random.below(open.len());
+        match open[slot].take() {
+            None => {
+                let origin = open[random.below(open.len())].filter(|_| random.below(2) == 0);
+                forked.clear();
+                match origin {
+                    Some(origin) => forked.extend_from_slice(batcher.tokens(origin)),
+                    None => {
+                        let prompt = &prompts[random.below(prompts.len())];
+                        forked.extend_from_slice(&prompt[..1 + random.below(prompt.len())]);
+                    }
+                }
+                match batcher.open(100) {
+                    Ok(id) => {
+                        batcher.push(id, forked).unwrap();
+                        reused += batcher.reused(id);
+                        forks += usize::from(origin.is_some());
+                        open[slot] = Some(id);
+                    }
+                    Err(error) => {
+                        assert!(error.is_for_now());
+                        refused += 1;
+                    }
+                }
+            }
+            // Closed, read or not.
+            Some(id) if random.below(6) == 0 => batcher.close(id),
+            Some(id) => open[slot] = Some(id),
+        }
+        batcher.step(1 + random.below(30)).unwrap();
+        for id in open.iter().flatten() {
+            let is_read = batcher.logits(*id).unwrap().is_some();
+            if is_read && batcher.tokens(*id).len() < 100 {
+                batcher.push(*id, &[7]).unwrap();
+            }
+        }
+    }
+    open.into_iter().flatten().for_each(|id| batcher.close(id));
+    assert!(reused > 0 && refused > 0 && forks > 0);
 }

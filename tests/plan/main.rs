@@ -8,4 +8,5 @@ mod memory;
 mod placement;
 mod random;
 mod rings;
+mod sequences;
 mod wanted;
