@@ -164,20 +164,19 @@ impl World<'_> {
         let unread = |open: &Expected| open.tokens.len() - open.read;
         let mut order: Vec<usize> = (0..self.open.len()).collect();
         order.sort_by_key(|&number| unread(&self.open[number]) > 1);
-        let (mut left, mut done) = (room.min(CHUNK), Vec::new());
+        let mut left = room.min(CHUNK);
         for number in order {
             let open = &mut self.open[number];
             let count = unread(open).min(left);
             left -= count;
             open.read += count;
-            if count > 0 && unread(open) == 0 {
-                done.push(number);
-            }
         }
         assert_eq!(self.batcher.step(room), Ok(room.min(CHUNK) - left));
         for (number, open) in self.open.iter().enumerate() {
             let found = self.batcher.logits(open.id).unwrap().map(bits);
-            let expected = done.contains(&number).then(|| {
+            // They stay until more tokens are added.
+            let is_read = open.read > 0 && open.read == open.tokens.len();
+            let expected = is_read.then(|| {
                 let known = self.known.entry(open.tokens.clone());
                 known.or_insert_with(|| {
                     self.alone.truncate(0);

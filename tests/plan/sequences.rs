@@ -13,7 +13,7 @@ use smallmind::exec::frames::Frames;
 use smallmind::exec::pages::Pages;
 use smallmind::exec::pool::Pool;
 use smallmind::graph::interpreter::Interpreter;
-use smallmind::graph::{Graph, Kind, is_bidirectional, keeps_sequences_apart};
+use smallmind::graph::{Graph, NodeId, is_bidirectional, keeps_sequences_apart};
 use smallmind::kernels::call::Sequence;
 use smallmind::kernels::simd::Isa;
 use smallmind::ops::Tensor;
@@ -74,11 +74,10 @@ fn drawn_graph((seed, fused, narrow): (u64, bool, bool)) -> Option<Graph> {
         .outputs()
         .iter()
         .all(|&value| graph.ty(value).dtype == DType::F32);
-    // Some graphs look positions up in a table of 64 rows, fewer than the context has positions.
-    let short = graph.ids().any(|id| {
-        matches!(graph.node(id).kind, Kind::Weight(_))
-            && graph.ty(id.into()).shape.first() == Some(&Dim::Fixed(64))
-    });
+    // Some graphs look positions up in a table of 64 rows, a weight or computed from one: fewer rows than the context has
+    // positions.
+    let short = |id: NodeId| graph.ty(id.into()).shape.first() == Some(&Dim::Fixed(64));
+    let short = graph.ids().any(short);
     (floats && !short && !is_bidirectional(&graph) && keeps_sequences_apart(&graph))
         .then_some(graph)
 }
