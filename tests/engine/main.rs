@@ -8,3 +8,5 @@ mod common;
 mod requests;
 mod schedules;
 mod sessions;
+#[cfg(all(feature = "async", feature = "demo", feature = "tokenizer"))]
+mod stream;
