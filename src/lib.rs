@@ -72,6 +72,7 @@
 //! - `chat`: conversations, with the model's chat template
 //! - `hub`: downloads from the Hugging Face Hub
 //! - `demo`: the demo model (1.8 MB), which opens as `"demo"`
+//! - `async`: the requests of an engine as asynchronous streams, for any executor
 //! - `cli`: the `smallmind` program, with `tokenizer`, `chat` and `hub`
 //! - `internals`: the modules below made public, for the program, tests and benches; they change without notice
 //!
@@ -207,6 +208,8 @@ pub use generate::options::GenerateOptions;
 pub use generate::run::{Finish, GenerateError, Generation};
 pub use generate::sampler::{SampleError, SamplerError, SamplerOptions};
 pub use generate::score::{Score, ScoreError, ScoreOptions};
+#[cfg(feature = "async")]
+pub use generate::stream::{AsyncEngine, StreamError, StreamEvent, TokenStream};
 pub use model::{EngineMemory, Model, ModelBytes, ModelError, Options, Warning};
 pub use plan::{MemoryReport, StepReport};
 #[cfg(feature = "tokenizer")]

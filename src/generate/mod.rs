@@ -16,3 +16,5 @@ pub mod score;
 #[cfg(feature = "tokenizer")]
 mod shown;
 pub mod stop;
+#[cfg(feature = "async")]
+pub mod stream;

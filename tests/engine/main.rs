@@ -10,3 +10,5 @@ mod lifecycles;
 mod requests;
 mod schedules;
 mod sessions;
+#[cfg(all(feature = "async", feature = "demo", feature = "tokenizer"))]
+mod stream;

@@ -10,7 +10,7 @@ use smallmind::{
 
 use crate::common::open;
 
-fn demo(sequences: usize) -> Model {
+pub fn demo(sequences: usize) -> Model {
     let options = Options::new().sequences(sequences).chunk(16);
     Model::open("demo", &options).unwrap()
 }
@@ -45,7 +45,7 @@ fn finish(engine: &mut Engine) -> BTreeMap<RequestId, (String, Result<Generation
 }
 
 /// The text, the tokens and the end in a session of its own.
-fn alone(model: &Model, prompt: &str, options: &GenerateOptions) -> (String, Vec<u32>, Finish) {
+pub fn alone(model: &Model, prompt: &str, options: &GenerateOptions) -> (String, Vec<u32>, Finish) {
     let mut session = model.session().unwrap();
     let mut text = String::new();
     let generation = model
