@@ -497,6 +497,7 @@ impl Session {
     /// Write the tokens, and those rows of the caches that are needed to continue from here or to read the last token
     /// again. The bytes are a function of the model and the tokens alone.
     ///
+    /// # Errors
     /// If the bytes can't be written, the model is an encoder, or a row is gone; in the last two cases nothing is
     /// written. In a model with windows the missing row may be one that [`Session::truncate`] does not need.
     pub fn save(&self, to: &mut impl Write) -> Result<(), SavedSessionError> {
