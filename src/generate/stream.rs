@@ -221,31 +221,41 @@ enum Begin {
     Fork(RequestId),
 }
 
-/// Sends a request now; the future is its stream. Without an answer, the engine is gone.
+/// Sends a request now; the future is its stream.
 fn request(
     commands: Weak<Sender<Command>>,
     begin: Begin,
     options: &GenerateOptions,
 ) -> impl Future<Output = Result<TokenStream, StreamError>> + Send + use<> {
     let (answer, answered) = oneshot::channel();
-    let options = options.clone();
-    let sent = commands.upgrade().and_then(|commands| {
-        let command = Command {
-            begin,
-            options,
-            answer,
-        };
-        commands.send(command).ok()
-    });
+    let command = Command {
+        begin,
+        options: options.clone(),
+        answer,
+    };
+    if let Some(commands) = commands.upgrade() {
+        // A command that cannot be sent is dropped, and its answer is cancelled.
+        let _ = commands.send(command);
+    }
     async move {
-        sent.ok_or(StreamError::Dropped)?;
-        let (request, events) = answered.await.map_err(|_| StreamError::Dropped)??;
+        let answer = answered.await;
+        let (request, events) = answer.unwrap_or_else(|_| Err(no_answer(&commands)))?;
         Ok(TokenStream {
             request,
             events,
             ended: false,
             commands,
         })
+    }
+}
+
+/// Why the engine's thread does not answer: every handle is dropped, or the thread panicked while it added the request.
+fn no_answer(commands: &Weak<Sender<Command>>) -> StreamError {
+    match commands.strong_count() {
+        0 => StreamError::Dropped,
+        _ => StreamError::Panicked {
+            message: "it could not add the request".to_string(),
+        },
     }
 }
 
