@@ -256,8 +256,9 @@ fn a_panic_of_the_thread_ends_all_streams_with_its_message() {
     drop(permit);
     let streams = block_on(join_all([panicking, waiting]));
     let streams = streams.into_iter().map(Result::unwrap).chain([running]);
-    let later = engine.add("KING: ", &greedy(5));
-    let errors: Vec<_> = streams.map(failure).chain(block_on(later).err()).collect();
+    let mut errors: Vec<_> = streams.map(failure).collect();
+    // The thread has panicked by now.
+    errors.extend(block_on(engine.add("KING: ", &greedy(5))).err());
     assert_eq!(errors.len(), 4);
     for error in errors {
         assert!(matches!(error, StreamError::Panicked { .. }), "{error:?}");
