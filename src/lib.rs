@@ -197,12 +197,11 @@ mod types;
 
 pub use embed::{EmbedError, EmbedOptions, Embedder, Pooling};
 pub use exec::cancel::Cancel;
+pub use exec::engine_session::EngineSession;
 pub use exec::prefix::PrefixStatistics;
 pub use exec::saved::SavedSessionError;
 pub use exec::session::{Encoded, Session, StepError};
-pub use generate::engine::{
-    AddError, Engine, EngineError, EngineOptions, EngineSession, Event, RequestId,
-};
+pub use generate::engine::{AddError, Engine, EngineError, EngineOptions, Event, RequestId};
 pub use generate::hook::{HookResult, LogitsHook};
 pub use generate::options::GenerateOptions;
 pub use generate::run::{Finish, GenerateError, Generation};

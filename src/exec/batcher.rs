@@ -119,6 +119,19 @@ struct State {
     reused: usize,
 }
 
+impl State {
+    /// Copy the sequence's row of the last step's outputs, which the next step writes over, to the row of the slot, unless a
+    /// caller has that.
+    fn keep_row(&mut self, plan: &ModelPlan, arena: &Arena) {
+        let Row::Step(row) = self.row else { return };
+        self.row = Row::None;
+        if !self.kept.is_empty() {
+            self.kept.copy_from_slice(output_row(plan, arena, row));
+            self.row = Row::Kept;
+        }
+    }
+}
+
 /// Many sequences, and the memory of all of them.
 pub struct Batcher {
     executor: Arc<Executor>,
@@ -288,9 +301,7 @@ impl Batcher {
     pub fn push(&mut self, id: SequenceId, tokens: &[u32]) -> Result<(), StepError> {
         let plan = self.executor.plan();
         self.check_tokens(tokens)?;
-        let state = self.slots.get_mut(id.slot);
-        let state = state.filter(|state| state.age == Some(id.age));
-        let state = state.ok_or(StepError::Gone)?;
+        let state = found(&mut self.slots, id).ok_or(StepError::Gone)?;
         let (position, context) = (state.tokens.len(), state.limit);
         if tokens.len() > context - position {
             return Err(StepError::ContextFull {
@@ -320,9 +331,7 @@ impl Batcher {
     /// If the sequence is closed.
     pub fn truncate(&mut self, id: SequenceId, position: usize) -> Result<(), StepError> {
         let plan = self.executor.plan();
-        let state = self.slots.get_mut(id.slot);
-        let state = state.filter(|state| state.age == Some(id.age));
-        let state = state.ok_or(StepError::Gone)?;
+        let state = found(&mut self.slots, id).ok_or(StepError::Gone)?;
         if position >= state.tokens.len() {
             return Ok(());
         }
@@ -355,15 +364,7 @@ impl Batcher {
         let plan = executor.plan();
         self.waiting.clear();
         for (slot, state) in self.slots.iter_mut().enumerate() {
-            if let Row::Step(row) = state.row {
-                state.row = Row::None;
-                if !state.kept.is_empty() {
-                    state
-                        .kept
-                        .copy_from_slice(output_row(plan, &self.arena, row));
-                    state.row = Row::Kept;
-                }
-            }
+            state.keep_row(plan, &self.arena);
             let unread = state.tokens.len() - state.read;
             if let Some(age) = state.age.filter(|_| unread > 0 && state.error.is_none()) {
                 self.waiting.push(Waiting { slot, age, unread });
@@ -506,27 +507,21 @@ impl Batcher {
         }
         let plan = self.executor.plan();
         let state = &mut self.slots[id.slot];
-        if let Row::Step(row) = state.row {
-            state
-                .kept
-                .copy_from_slice(output_row(plan, &self.arena, row));
-        }
+        state.keep_row(plan, &self.arena);
         state.row = Row::None;
         Ok(Some(std::mem::take(&mut state.kept)))
     }
 
     /// The memory of a sequence's row of logits, whatever it contains; empty if the sequence is closed.
     pub(super) fn take_row(&mut self, id: SequenceId) -> Vec<f32> {
-        let state = self.slots.get_mut(id.slot);
-        let state = state.filter(|state| state.age == Some(id.age));
+        let state = found(&mut self.slots, id);
         state.map_or_else(Vec::new, |state| std::mem::take(&mut state.kept))
     }
 
     /// Return the memory of a sequence's row of logits, if the caller has it.
     pub(super) fn return_row(&mut self, id: SequenceId, row: Vec<f32>) {
-        let state = self.slots.get_mut(id.slot);
-        let state = state.filter(|state| state.age == Some(id.age) && state.kept.is_empty());
-        if let Some(state) = state {
+        let state = found(&mut self.slots, id);
+        if let Some(state) = state.filter(|state| state.kept.is_empty()) {
             state.kept = row;
         }
     }
@@ -557,6 +552,12 @@ impl Batcher {
     pub fn reused(&self, id: SequenceId) -> usize {
         self.state(id).map_or(0, |state| state.reused)
     }
+}
+
+/// The state of a sequence, if it is open.
+fn found(slots: &mut [State], id: SequenceId) -> Option<&mut State> {
+    let state = slots.get_mut(id.slot);
+    state.filter(|state| state.age == Some(id.age))
 }
 
 /// A row of the first output of the last step, which has more rows than `row`.

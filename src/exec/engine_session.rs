@@ -16,11 +16,9 @@ use super::step_error::StepError;
 pub struct EngineSession {
     shared: Arc<SharedBatcher>,
     id: SequenceId,
-    /// The memory of the sequence's row of logits, `[vocabulary]`. The batcher has it while the session waits, and after
-    /// an error; it is empty then.
+    /// The logits after the last token, `[vocabulary]`. While there are none, the batcher has the memory of the row, and
+    /// this is empty.
     row: Vec<f32>,
-    /// Whether the row contains the logits after the last token.
-    has_logits: bool,
 }
 
 impl fmt::Debug for EngineSession {
@@ -45,7 +43,6 @@ impl EngineSession {
             shared,
             id,
             row: Vec::new(),
-            has_logits: false,
         })
     }
 
@@ -59,7 +56,6 @@ impl EngineSession {
         let mut board = self.shared.enter();
         board.check_open()?;
         board.batcher.push(self.id, tokens)?;
-        self.has_logits = false;
         board.batcher.return_row(self.id, take(&mut self.row));
         board.asks(self.id);
         self.shared.tell();
@@ -74,7 +70,6 @@ impl EngineSession {
             step?;
         }
         drop(board);
-        self.has_logits = true;
         Ok(&self.row)
     }
 
@@ -89,10 +84,7 @@ impl EngineSession {
     /// The logits that the last call returned, `[vocabulary]`; empty before the first call, and after
     /// [`EngineSession::truncate`].
     pub fn logits(&self) -> &[f32] {
-        match self.has_logits {
-            true => &self.row,
-            false => &[],
-        }
+        &self.row
     }
 
     /// The tokens so far.
@@ -124,7 +116,7 @@ impl EngineSession {
         let mut board = self.shared.enter();
         board.check_open()?;
         if position < board.batcher.tokens(self.id).len() {
-            self.has_logits = false;
+            board.batcher.return_row(self.id, take(&mut self.row));
         }
         board.batcher.truncate(self.id, position)
     }
@@ -142,7 +134,7 @@ impl EngineSession {
         // The tokens were accepted before; without tokens there is nothing to add.
         let _ = board.batcher.push(id, &tokens);
         let mut row = Vec::new();
-        if self.has_logits {
+        if !self.row.is_empty() {
             row = board.batcher.take_row(id);
             row.copy_from_slice(&self.row);
         }
@@ -151,7 +143,6 @@ impl EngineSession {
             shared: self.shared.clone(),
             id,
             row,
-            has_logits: self.has_logits,
         })
     }
 }

@@ -17,7 +17,7 @@ use super::shown::ShownText;
 #[cfg(feature = "tokenizer")]
 use super::stop::StopStrings;
 use crate::exec::batcher::{Refused, SequenceId};
-pub use crate::exec::engine_session::EngineSession;
+use crate::exec::engine_session::EngineSession;
 use crate::exec::shared_batcher::{Board, SharedBatcher};
 use crate::model::{EngineMemory, Model};
 

@@ -59,7 +59,7 @@ impl Cache {
 /// values. An arena for several sequences has more pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Regions {
-    /// The larger of the step sizes' needs. Begins at 0.
+    /// The activations of the largest step. Begins at 0.
     pub(super) activations: usize,
     /// Scratch of all threads.
     pub(super) scratch: usize,

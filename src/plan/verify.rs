@@ -12,7 +12,6 @@ use super::defect::PlanDefect;
 use super::model_plan::ModelPlan;
 use super::place;
 use super::regions::{Cache, Regions};
-use super::step::StepPlan;
 use crate::graph::Graph;
 use crate::kernels::kv_cache::KEY_BLOCK;
 use crate::types::{ALIGNMENT, Dim};
@@ -21,13 +20,14 @@ use crate::types::{ALIGNMENT, Dim};
 pub(super) fn verify(graph: &Graph, plan: &ModelPlan) -> Result<(), PlanDefect> {
     let steps = &plan.step;
     place::verify(&steps.buffers, &steps.placement, ALIGNMENT)?;
-    values::verify(graph, plan, steps)?;
-    verify_scratch(plan, steps)?;
+    values::verify(graph, plan)?;
+    verify_scratch(plan)?;
     verify_caches(graph, plan)
 }
 
 /// Each thread has scratch of its own, as large as any step needs.
-fn verify_scratch(plan: &ModelPlan, steps: &StepPlan) -> Result<(), PlanDefect> {
+fn verify_scratch(plan: &ModelPlan) -> Result<(), PlanDefect> {
+    let steps = &plan.step;
     let (threads, found) = (plan.options.threads, steps.threads);
     if found == 0 || found > threads {
         return Err(PlanDefect::Threads { found, threads });

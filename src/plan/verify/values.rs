@@ -13,8 +13,9 @@ use crate::plan::model_plan::ModelPlan;
 use crate::plan::step::{Slot, Step, StepInput, StepPlan};
 use crate::types::ALIGNMENT;
 
-/// Every step of `steps` reads the values that `graph` names, and every node of the graph has its steps.
-pub(super) fn verify(graph: &Graph, plan: &ModelPlan, steps: &StepPlan) -> Result<(), PlanDefect> {
+/// Every step of `plan` reads the values that `graph` names, and every node of the graph has its steps.
+pub(super) fn verify(graph: &Graph, plan: &ModelPlan) -> Result<(), PlanDefect> {
+    let steps = &plan.step;
     let mut walk = Walk {
         graph,
         plan,
