@@ -29,6 +29,13 @@ pub fn file(folder: &Path, target: DType) -> GgufFile {
     GgufFile::from_bytes(Path::new("made.gguf"), Mapped::from_vec(bytes)).unwrap()
 }
 
+/// What is said about the GGUF file of a folder before it is written.
+pub fn warnings(folder: &Path) -> Vec<String> {
+    let quantization = Quantization::plan(folder, DType::F32, None).unwrap();
+    let warnings = quantization.warnings().iter();
+    warnings.map(ToString::to_string).collect()
+}
+
 /// Why a folder is refused.
 pub fn refusal(folder: &Path) -> String {
     match written(folder, DType::F32) {

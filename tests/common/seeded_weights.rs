@@ -13,6 +13,7 @@ use smallmind::files::map::Mapped;
 use smallmind::files::weight_files::WeightFiles;
 use smallmind::graph::interpreter::WeightData;
 use smallmind::graph::{Graph, Kind};
+use smallmind::kernels::simd::Isa;
 use smallmind::ops::Tensor;
 use smallmind::plan::{ModelPlan, PlanOptions};
 
@@ -77,13 +78,33 @@ pub fn stored(graph: &Graph, plan: &ModelPlan, files: &WeightFiles) -> Vec<Store
     weights::load(graph, plan.weights(), files, 1, &go_on).unwrap()
 }
 
-/// A session of only `graph`, with the weights of `files`.
-pub fn session(graph: &Graph, files: &WeightFiles, options: PlanOptions) -> Session {
+/// A plan's options for the last row of one sequence, on one thread, with all that the planner and this CPU can do.
+pub fn plan_options(context: usize, chunk: usize) -> PlanOptions {
+    PlanOptions {
+        context,
+        chunk,
+        sequences: 1,
+        rows: Some(1),
+        threads: 1,
+        fewer_threads: false,
+        isa: Isa::detect(),
+        in_place: true,
+        reuse_buffers: true,
+        prefix_cache: 0,
+    }
+}
+
+/// An executor of only `graph`, with the weights of `files`.
+pub fn executor(graph: &Graph, files: &WeightFiles, options: PlanOptions) -> Executor {
     let threads = options.threads;
     let plan = ModelPlan::new(graph, options).unwrap();
     let stored = stored(graph, &plan, files);
-    let executor = Executor::new(Arc::new(plan), stored, Pool::new(threads).unwrap()).unwrap();
-    Session::new(Arc::new(executor), VOCAB).unwrap()
+    Executor::new(Arc::new(plan), stored, Pool::new(threads).unwrap()).unwrap()
+}
+
+/// A session of only `graph`, with the weights of `files`.
+pub fn session(graph: &Graph, files: &WeightFiles, options: PlanOptions) -> Session {
+    Session::new(Arc::new(executor(graph, files, options)), VOCAB).unwrap()
 }
 
 /// SplitMix64's output function (Steele et al. 2014).

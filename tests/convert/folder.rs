@@ -15,7 +15,7 @@ use smallmind::language::value::Value;
 use smallmind::types::DType;
 use tempfile::TempDir;
 
-use crate::common::converted::{changed, file, refusal, written};
+use crate::common::converted::{changed, file, refusal, warnings, written};
 use crate::common::gguf::{IN_ORDER, PERMUTED, Stored, WINDOWED, convert as converted, open_bytes};
 use crate::common::variants::in_a_whole;
 use crate::common::{BAR, all_rows, answer, bits, data, difference, expected, open, write_f32};
@@ -271,12 +271,7 @@ fn a_folder_without_a_tokenizer_says_so_and_keeps_its_tokens() {
 #[test]
 fn what_the_new_file_does_not_say_is_reported_and_another_model_is_refused() {
     let folder = changed("olmo", json!({"logits_scaling": 8.0, "eos_token_id": "2"}));
-    let quantization = Quantization::plan(folder.path(), DType::F32, None).unwrap();
-    let told: Vec<String> = quantization
-        .warnings()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let told = warnings(folder.path());
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told[0].contains("logits_scaling (8.0)"), "{told:?}");
     assert!(told[1].contains("eos_token_id is '2'"), "{told:?}");

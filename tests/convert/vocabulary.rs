@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 use smallmind::blocks::BlockFormat;
-use smallmind::convert::Quantization;
 use smallmind::language::value::Value;
 use smallmind::text::tokenizer::Tokenizer;
 use smallmind::types::DType;
 use tempfile::TempDir;
 
-use crate::common::converted::{changed, file, refusal, written};
+use crate::common::converted::{changed, file, refusal, warnings, written};
 use crate::common::data;
 use crate::common::gguf::open_bytes;
 
@@ -289,12 +288,7 @@ fn any_number_of_tokens_may_end_a_text() {
             let id = ids.get(at).map(|&id| Value::Int(id.into()));
             assert_eq!(file.metadata().get(&key(name)), id, "{ids:?} {name}");
         }
-        let quantization = Quantization::plan(folder.path(), DType::F32, None).unwrap();
-        let told: Vec<String> = quantization
-            .warnings()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let told = warnings(folder.path());
         match ids.len() {
             5 => assert!(told[0].contains("[11, 8] end a text, too"), "{told:?}"),
             _ => assert!(told.is_empty(), "{told:?}"),

@@ -26,27 +26,35 @@ fn model(name: &str) -> Model {
     )
 }
 
-/// The bits of the logits after the prompt and after each of the tokens that are chosen greedily.
-fn alone(model: &Model, prompt: &[u32], steps: usize) -> Vec<Vec<u32>> {
-    let mut session = model.session().unwrap();
-    let mut logits = session.prefill(prompt).unwrap().to_vec();
+/// The bits of the logits after the prompt and after each of the tokens that are chosen greedily, where `read` reads tokens
+/// and returns the logits after them.
+fn greedy(mut read: impl FnMut(&[u32]) -> Vec<f32>, prompt: &[u32], steps: usize) -> Vec<Vec<u32>> {
+    let mut logits = read(prompt);
     let mut all = vec![bits(&logits)];
     for _ in 0..steps {
-        logits = session.step(argmax(&logits)).unwrap().to_vec();
+        logits = read(&[argmax(&logits)]);
         all.push(bits(&logits));
     }
     all
 }
 
-/// The same in a session of an engine.
+/// In a session of its own.
+fn alone(model: &Model, prompt: &[u32], steps: usize) -> Vec<Vec<u32>> {
+    let mut session = model.session().unwrap();
+    let read = |tokens: &[u32]| match *tokens {
+        [token] => session.step(token).unwrap().to_vec(),
+        _ => session.prefill(tokens).unwrap().to_vec(),
+    };
+    greedy(read, prompt, steps)
+}
+
+/// In a session of an engine.
 fn among(session: &mut EngineSession, prompt: &[u32], steps: usize) -> Vec<Vec<u32>> {
-    let mut logits = session.prefill(prompt).unwrap().to_vec();
-    let mut all = vec![bits(&logits)];
-    for _ in 0..steps {
-        logits = session.step(argmax(&logits)).unwrap().to_vec();
-        all.push(bits(&logits));
-    }
-    all
+    let read = |tokens: &[u32]| match *tokens {
+        [token] => session.step(token).unwrap().to_vec(),
+        _ => session.prefill(tokens).unwrap().to_vec(),
+    };
+    greedy(read, prompt, steps)
 }
 
 #[test]

@@ -2,13 +2,12 @@
 
 use smallmind::graph::Graph;
 use smallmind::graph::interpreter::Interpreter;
-use smallmind::kernels::simd::Isa;
 use smallmind::plan::PlanOptions;
 
 use crate::allocations;
 use crate::common::bits;
 use crate::common::graph_text::graph;
-use crate::common::seeded_weights::{SeededWeights, session};
+use crate::common::seeded_weights::{SeededWeights, plan_options, session};
 
 /// Forty operands in one step, and fourteen outputs of another.
 fn wide() -> Graph {
@@ -37,16 +36,8 @@ pub fn steps_of_many_operands_allocate_nothing() {
     let steps: [&[u32]; 3] = [&[3, 1, 4, 1, 5], &[9], &[2, 6]];
     for threads in [1, 2] {
         let options = PlanOptions {
-            context: 16,
-            chunk: 8,
-            rows: Some(1),
             threads,
-            fewer_threads: false,
-            isa: Isa::detect(),
-            in_place: true,
-            reuse_buffers: true,
-            sequences: 1,
-            prefix_cache: 0,
+            ..plan_options(16, 8)
         };
         let mut session = session(&graph, &files, options);
         // The first job starts the pool's threads.

@@ -11,11 +11,10 @@ use smallmind::exec::pool::Pool;
 use smallmind::exec::prefix::PrefixCache;
 use smallmind::graph::Graph;
 use smallmind::kernels::call::Sequence;
-use smallmind::kernels::simd::Isa;
 use smallmind::plan::{ModelPlan, PlanOptions};
 
 use crate::common::graph_text::graph;
-use crate::common::seeded_weights::{SeededWeights, stored};
+use crate::common::seeded_weights::{SeededWeights, plan_options, stored};
 
 const CONTEXT: usize = 12;
 const CHUNK: usize = 8;
@@ -43,16 +42,8 @@ const MIXED: &str = "x = activation 8
 
 fn plan(graph: &Graph, context: usize, threads: usize) -> Arc<ModelPlan> {
     let options = PlanOptions {
-        context,
-        chunk: CHUNK,
-        rows: Some(1),
         threads,
-        fewer_threads: false,
-        isa: Isa::detect(),
-        in_place: true,
-        reuse_buffers: true,
-        sequences: 1,
-        prefix_cache: 0,
+        ..plan_options(context, CHUNK)
     };
     Arc::new(ModelPlan::new(graph, options).unwrap())
 }

@@ -8,5 +8,6 @@ mod memory;
 mod placement;
 mod random;
 mod rings;
+mod runner;
 mod sequences;
 mod wanted;

@@ -9,45 +9,22 @@ use smallmind::graph::{Graph, is_bidirectional, verify};
 use smallmind::kernels::simd::Isa;
 use smallmind::ops::Tensor;
 use smallmind::plan::{ModelPlan, PlanOptions, StepPlan};
-use smallmind::rewrite::{PassOptions, Passes};
-use smallmind::transform::{self, Settings};
+use smallmind::transform::Settings;
 use smallmind::types::DType;
 
+use super::runner::{fuse, want_rows};
 use crate::common::random_graph::{arbitrary_graph, graph_of_width};
-use crate::common::seeded_weights::{SeededWeights, session};
+use crate::common::seeded_weights::{SeededWeights, plan_options, session};
 
 const CONTEXT: usize = 48;
 const CHUNK: usize = 9;
 
 fn options(threads: usize, isa: Isa) -> PlanOptions {
     PlanOptions {
-        context: CONTEXT,
-        chunk: CHUNK,
-        rows: Some(1),
         threads,
-        fewer_threads: false,
         isa,
-        in_place: true,
-        reuse_buffers: true,
-        sequences: 1,
-        prefix_cache: 0,
+        ..plan_options(CONTEXT, CHUNK)
     }
-}
-
-/// Runs every pass but the one that takes the wanted rows, with the caller's `settings`.
-fn fuse(graph: &mut Graph, settings: Settings) {
-    let options = PassOptions {
-        without: ["wanted_rows".to_owned()].into(),
-        settings,
-        ..PassOptions::default()
-    };
-    Passes::builtin().unwrap().run(graph, &options).unwrap();
-}
-
-/// Lets `graph` compute the wanted rows alone.
-fn want_rows(graph: &mut Graph) {
-    let pass = transform::find("wanted_rows").unwrap();
-    (pass.run)(graph, &Settings::default()).unwrap();
 }
 
 /// Whether every output is an f32 value (others are refused), and whether steps continue each other, as in the

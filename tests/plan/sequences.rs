@@ -5,27 +5,24 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use smallmind::exec::arena::Arena;
-use smallmind::exec::batch::{Batch, BatchError};
+use smallmind::exec::batch::BatchError;
 use smallmind::exec::batcher::{Batcher, pages_of};
-use smallmind::exec::executor::{Ended, Executor};
-use smallmind::exec::frames::Frames;
+use smallmind::exec::executor::Ended;
 use smallmind::exec::pages::Pages;
-use smallmind::exec::pool::Pool;
 use smallmind::graph::interpreter::Interpreter;
 use smallmind::graph::{Graph, NodeId, is_bidirectional, keeps_sequences_apart};
 use smallmind::kernels::call::Sequence;
 use smallmind::kernels::simd::Isa;
 use smallmind::ops::Tensor;
-use smallmind::plan::{ModelPlan, PlanOptions, Slot};
-use smallmind::rewrite::{PassOptions, Passes};
-use smallmind::transform::{self, Settings};
-use smallmind::types::{DType, Dim, StepSize};
+use smallmind::plan::PlanOptions;
+use smallmind::transform::Settings;
+use smallmind::types::{DType, Dim};
 
+use super::runner::{Runner, bit, fuse, want_rows};
 use crate::common::graph_text::{VOCAB, graph};
 use crate::common::random::Random;
 use crate::common::random_graph::arbitrary_graph;
-use crate::common::seeded_weights::{SeededWeights, stored};
+use crate::common::seeded_weights::{SeededWeights, executor, plan_options};
 
 const CONTEXT: usize = 210;
 const CHUNK: usize = 20;
@@ -33,24 +30,12 @@ const SEQUENCES: usize = 4;
 
 fn options(threads: usize, isa: Isa) -> PlanOptions {
     PlanOptions {
-        context: CONTEXT,
-        chunk: CHUNK,
         sequences: SEQUENCES,
         rows: Some(CHUNK),
         threads,
-        fewer_threads: false,
         isa,
-        in_place: true,
-        reuse_buffers: true,
-        prefix_cache: 0,
+        ..plan_options(CONTEXT, CHUNK)
     }
-}
-
-fn executor(graph: &Graph, weights: &SeededWeights, options: PlanOptions) -> Executor {
-    let threads = options.threads;
-    let plan = Arc::new(ModelPlan::new(graph, options).unwrap());
-    let stored = stored(graph, &plan, &weights.files(graph));
-    Executor::new(plan, stored, Pool::new(threads).unwrap()).unwrap()
 }
 
 /// A random graph whose steps may read several sequences, fused or not, for all rows or for the wanted ones; `None` if
@@ -58,16 +43,10 @@ fn executor(graph: &Graph, weights: &SeededWeights, options: PlanOptions) -> Exe
 fn drawn_graph((seed, fused, narrow): (u64, bool, bool)) -> Option<Graph> {
     let mut graph = arbitrary_graph(seed);
     if fused {
-        let options = PassOptions {
-            without: ["wanted_rows".to_owned()].into(),
-            ..PassOptions::default()
-        };
-        let passes = Passes::builtin().unwrap();
-        passes.run(&mut graph, &options).unwrap();
+        fuse(&mut graph, Settings::default());
     }
     if narrow {
-        let pass = transform::find("wanted_rows").unwrap();
-        (pass.run)(&mut graph, &Settings::default()).unwrap();
+        want_rows(&mut graph);
     }
     graph.edit().sweep();
     let floats = graph
@@ -96,21 +75,8 @@ fn has_rows(graph: &Graph) -> bool {
     matches!(shape[..], [Dim::Tokens | Dim::Rows, Dim::Fixed(_)])
 }
 
-/// The bits of a number; the bits of a NaN are not part of the promise.
-fn bit(x: &f32) -> u32 {
-    if x.is_nan() { u32::MAX } else { x.to_bits() }
-}
-
 fn bits(values: &[f32]) -> Vec<u32> {
-    values.iter().map(bit).collect()
-}
-
-/// Steps over several sequences, with pages in random order.
-struct Runner {
-    executor: Executor,
-    arena: Arena,
-    frames: Frames,
-    pages: Pages,
+    values.iter().map(|&x| bit(x)).collect()
 }
 
 /// What one step reads of a sequence: its number, its tokens, the position of the first of them, and the numbers of
@@ -122,98 +88,62 @@ struct Part {
     wanted: Vec<i32>,
 }
 
-impl Runner {
-    /// All sequences have pages for the whole context, given block by block in random order.
-    fn new(executor: Executor, random: &mut Random) -> Runner {
-        let plan = executor.plan();
-        let all = SEQUENCES * plan.regions().sequence_pages();
-        let bytes = plan.regions().first_page() + all * plan.regions().page();
-        let mut pages = Pages::new(plan, SEQUENCES, all);
-        let mut blocks: Vec<(usize, usize)> = (0..SEQUENCES)
-            .flat_map(|number| (0..CONTEXT).step_by(64).map(move |first| (number, first)))
-            .collect();
-        while !blocks.is_empty() {
-            let (number, first) = blocks.swap_remove(random.below(blocks.len()));
-            let table = pages.table(number);
-            pages.own(plan, table, first, first + 1).unwrap();
-        }
-        Runner {
-            arena: Arena::new(bytes).unwrap(),
-            frames: Frames::new(plan.session_lists().frames()),
-            pages,
-            executor,
-        }
+/// All sequences of `graph` have pages for the whole context, given block by block in random order.
+fn runner(
+    graph: &Graph,
+    weights: &SeededWeights,
+    options: PlanOptions,
+    random: &mut Random,
+) -> Runner {
+    let executor = executor(graph, &weights.files(graph), options);
+    let plan = executor.plan();
+    let mut pages = Pages::new(plan, SEQUENCES, SEQUENCES * plan.regions().sequence_pages());
+    let mut blocks: Vec<(usize, usize)> = (0..SEQUENCES)
+        .flat_map(|number| (0..CONTEXT).step_by(64).map(move |first| (number, first)))
+        .collect();
+    while !blocks.is_empty() {
+        let (number, first) = blocks.swap_remove(random.below(blocks.len()));
+        let table = pages.table(number);
+        pages.own(plan, table, first, first + 1).unwrap();
     }
+    Runner::new(executor, pages)
+}
 
-    fn write(&mut self, slot: Option<Slot>, values: &[i32]) {
-        let Some(slot) = slot else { return };
-        // SAFETY: the arena is borrowed exclusively, and no step runs.
-        let cells = unsafe { self.arena.cells::<i32>(slot.offset(), values.len()) };
-        for (cell, &value) in cells.iter().zip(values) {
-            cell.set(value);
-        }
+/// Runs a step; for each part the bits of each output: of its tokens, of its wanted tokens, or the whole output where it
+/// has neither.
+fn step(runner: &mut Runner, parts: &[Part]) -> Vec<Vec<Vec<u32>>> {
+    let mut sequences: Vec<Sequence> = Vec::new();
+    let (mut ids, mut wanted) = (Vec::new(), Vec::new());
+    let mut wanted_of: Vec<Range<usize>> = Vec::new();
+    for part in parts {
+        let start = ids.len();
+        ids.extend(&part.tokens);
+        let first = wanted.len();
+        wanted.extend(part.wanted.iter().map(|row| row + start as i32));
+        wanted_of.push(first..wanted.len());
+        sequences.push(Sequence {
+            start,
+            end: ids.len(),
+            past: part.past,
+            table: runner.pages.table(part.number),
+        });
     }
-
-    /// Runs a step; for each part the bits of each output: of its tokens, of its wanted tokens, or the whole output
-    /// where it has neither.
-    fn step(&mut self, parts: &[Part]) -> Vec<Vec<Vec<u32>>> {
-        let mut sequences: Vec<Sequence> = Vec::new();
-        let (mut ids, mut positions, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
-        let mut wanted_of: Vec<Range<usize>> = Vec::new();
-        for part in parts {
-            let start = ids.len();
-            ids.extend(&part.tokens);
-            positions.extend((part.past..part.past + part.tokens.len()).map(|at| at as i32));
-            let first = wanted.len();
-            wanted.extend(part.wanted.iter().map(|row| row + start as i32));
-            wanted_of.push(first..wanted.len());
-            sequences.push(Sequence {
-                start,
-                end: ids.len(),
-                past: part.past,
-                table: self.pages.table(part.number),
-            });
-        }
-        let plan = self.executor.plan().step();
-        let outputs: Vec<Slot> = plan.outputs().to_vec();
-        let slots = [plan.token_ids(), plan.positions(), plan.wanted()].map(|slot| slot.cloned());
-        let rows = slots[2].as_ref().map_or(ids.len(), |_| wanted.len());
-        for (slot, values) in slots.into_iter().zip([&ids, &positions, &wanted]) {
-            self.write(slot, values);
-        }
-        let batch = Batch {
-            sequences: &sequences,
-            rows,
-            pages: &self.pages,
-        };
-        let ended = self
-            .executor
-            .run(&mut self.arena, &self.frames, batch, None);
-        assert_eq!(ended, Ok(Ended::Done));
-        let size = StepSize {
-            tokens: ids.len(),
-            rows,
-            context: ids.len(),
-        };
-        let of_part = |number: usize| {
-            let outputs = outputs.iter().map(|slot| {
-                let shape = slot.shape(size);
-                let all: usize = shape.iter().product();
-                // SAFETY: the arena is borrowed exclusively, and no step runs.
-                let cells = unsafe { self.arena.cells::<f32>(slot.offset(), all) };
-                let range = match slot.ty().shape.first() {
-                    Some(Dim::Tokens) => sequences[number].start..sequences[number].end,
-                    Some(Dim::Rows) => wanted_of[number].clone(),
-                    _ => 0..shape.first().copied().unwrap_or(1),
-                };
-                let row = all / shape.first().copied().unwrap_or(1).max(1);
-                let cells = &cells[range.start * row..range.end * row];
-                cells.iter().map(|x| bit(&x.get())).collect()
-            });
-            outputs.collect()
-        };
-        (0..parts.len()).map(of_part).collect()
-    }
+    let outputs = runner.step(&sequences, &ids, &wanted);
+    let slots = runner.executor.plan().step().outputs();
+    let of_part = |number: usize| {
+        let outputs = slots.iter().zip(&outputs).map(|(slot, (shape, bits))| {
+            let rows = shape.first().copied().unwrap_or(1);
+            let range = match slot.ty().shape.first() {
+                Some(Dim::Tokens) => sequences[number].start..sequences[number].end,
+                Some(Dim::Rows) => wanted_of[number].clone(),
+                _ => 0..rows,
+            };
+            let row = bits.len() / rows.max(1);
+            bits[range.start * row..range.end * row].to_vec()
+        });
+        outputs.collect()
+    };
+    (0..parts.len()).map(of_part).collect()
 }
 
 /// The next part of a sequence: up to `most` tokens.
@@ -242,7 +172,7 @@ proptest! {
         let graph = drawn_graph(drawn).unwrap();
         let mut random = Random(order);
         let weights = SeededWeights::new(&graph, 7);
-        let mut runner = Runner::new(executor(&graph, &weights, options(threads, isa)), &mut random);
+        let mut runner = runner(&graph, &weights, options(threads, isa), &mut random);
         let mut alone: Vec<Interpreter> = (0..SEQUENCES)
             .map(|_| Interpreter::new(&graph, &weights).unwrap())
             .collect();
@@ -260,7 +190,7 @@ proptest! {
             if parts.is_empty() {
                 break;
             }
-            let found = runner.step(&parts);
+            let found = step(&mut runner, &parts);
             for (part, found) in parts.iter().zip(found) {
                 past[part.number] += part.tokens.len();
                 let meant = alone[part.number].step_wanting(&part.tokens, &part.wanted);
@@ -281,7 +211,7 @@ proptest! {
         let graph = drawn_graph(drawn).unwrap();
         let mut random = Random(order);
         let weights = SeededWeights::new(&graph, 7);
-        let executor = Arc::new(executor(&graph, &weights, options(threads, Isa::detect())));
+        let executor = Arc::new(executor(&graph, &weights.files(&graph), options(threads, Isa::detect())));
         let pages = SEQUENCES * pages_of(executor.plan(), CONTEXT);
         let mut batcher = Batcher::new(executor, VOCAB, pages).unwrap();
         let beginning: Vec<u32> = (0..common).map(|_| random.below(VOCAB) as u32).collect();
@@ -345,12 +275,10 @@ fn ended(
 ) -> Result<Ended, BatchError> {
     let graph = graph(DECODER);
     let weights = SeededWeights::new(&graph, 1);
-    let runner = Runner::new(
-        executor(&graph, &weights, options(1, Isa::detect())),
-        &mut Random(1),
-    );
-    let plan = runner.executor.plan();
-    let mut pages = Pages::new(plan, SEQUENCES, runner.pages.count());
+    let executor = executor(&graph, &weights.files(&graph), options(1, Isa::detect()));
+    let plan = executor.plan();
+    let all = SEQUENCES * plan.regions().sequence_pages();
+    let mut pages = Pages::new(plan, SEQUENCES, all);
     for (number, range) in owned {
         let table = pages.table(*number);
         pages.own(plan, table, range.start, range.end).unwrap();
@@ -364,18 +292,8 @@ fn ended(
             table: *table,
         })
         .collect();
-    let batch = Batch {
-        sequences: &sequences,
-        rows: sequences.last().map_or(0, |last| last.end),
-        pages: &pages,
-    };
-    let Runner {
-        executor,
-        mut arena,
-        frames,
-        ..
-    } = runner;
-    executor.run(&mut arena, &frames, batch, None)
+    let rows = sequences.last().map_or(0, |last| last.end);
+    Runner::new(executor, pages).run(&sequences, rows)
 }
 
 #[test]

@@ -1,26 +1,20 @@
 //! Are the rows that a step wants equal to the same rows where all are wanted, in any order and number?
 
-use std::sync::Arc;
-
 use proptest::prelude::*;
-use smallmind::exec::arena::Arena;
-use smallmind::exec::batch::{Batch, BatchError};
-use smallmind::exec::executor::{Ended, Executor};
-use smallmind::exec::frames::Frames;
+use smallmind::exec::batch::BatchError;
+use smallmind::exec::executor::Ended;
 use smallmind::exec::pages::Pages;
-use smallmind::exec::pool::Pool;
 use smallmind::graph::interpreter::Interpreter;
 use smallmind::graph::{Graph, is_bidirectional};
 use smallmind::kernels::call::Sequence;
-use smallmind::kernels::simd::Isa;
-use smallmind::plan::{ModelPlan, PlanOptions, Slot};
-use smallmind::rewrite::{PassOptions, Passes};
-use smallmind::transform::{self, Settings};
+use smallmind::plan::{ModelPlan, PlanOptions};
+use smallmind::transform::Settings;
 use smallmind::types::{DType, Dim, StepSize};
 
+use super::runner::{Runner, bit, fuse, want_rows};
 use crate::common::graph_text::graph;
 use crate::common::random_graph::arbitrary_graph;
-use crate::common::seeded_weights::{SeededWeights, stored};
+use crate::common::seeded_weights::{SeededWeights, executor, plan_options};
 
 const CONTEXT: usize = 24;
 const CHUNK: usize = 7;
@@ -63,107 +57,42 @@ const BLOCKS: &str = "x = activation 32
 
 fn options(threads: usize) -> PlanOptions {
     PlanOptions {
-        context: CONTEXT,
-        chunk: CHUNK,
-        sequences: 1,
         rows: Some(ROWS),
         threads,
-        fewer_threads: false,
-        isa: Isa::detect(),
-        in_place: true,
-        reuse_buffers: true,
-        prefix_cache: 0,
+        ..plan_options(CONTEXT, CHUNK)
     }
 }
 
 /// `graph` for steps that compute only the wanted rows.
 fn wanting(graph: &Graph) -> Graph {
     let mut graph = graph.clone();
-    let pass = transform::find("wanted_rows").unwrap();
-    (pass.run)(&mut graph, &Settings::default()).unwrap();
+    want_rows(&mut graph);
     graph
 }
 
 /// A sequence whose steps want the rows that the test asks for.
-struct Runner {
-    executor: Executor,
-    arena: Arena,
-    frames: Frames,
-    pages: Pages,
+struct One {
+    runner: Runner,
     past: usize,
 }
 
-impl Runner {
-    fn new(graph: &Graph, weights: &SeededWeights, threads: usize) -> Runner {
-        let plan = Arc::new(ModelPlan::new(graph, options(threads)).unwrap());
-        let stored = stored(graph, &plan, &weights.files(graph));
-        let arena = Arena::new(plan.regions().total()).unwrap();
-        let frames = Frames::new(plan.session_lists().frames());
-        let mut pages = Pages::new(&plan, 1, plan.regions().sequence_pages());
-        pages.own(&plan, 0, 0, CONTEXT).unwrap();
-        let executor = Executor::new(plan, stored, Pool::new(threads).unwrap()).unwrap();
-        Runner {
-            executor,
-            arena,
-            frames,
-            pages,
+impl One {
+    fn new(graph: &Graph, weights: &SeededWeights, threads: usize) -> One {
+        let executor = executor(graph, &weights.files(graph), options(threads));
+        let plan = executor.plan();
+        let mut pages = Pages::new(plan, 1, plan.regions().sequence_pages());
+        pages.own(plan, 0, 0, CONTEXT).unwrap();
+        One {
+            runner: Runner::new(executor, pages),
             past: 0,
         }
     }
 
-    fn write(&mut self, slot: Option<Slot>, values: &[i32]) {
-        let Some(slot) = slot else { return };
-        // SAFETY: the arena is borrowed exclusively, and no step runs.
-        let cells = unsafe { self.arena.cells::<i32>(slot.offset(), values.len()) };
-        cells
-            .iter()
-            .zip(values)
-            .for_each(|(cell, &value)| cell.set(value));
-    }
-
-    /// Runs a step, and returns the bits of each output and its shape. If the plan computes all rows, all rows are
-    /// wanted.
     fn step(&mut self, tokens: &[i32], wanted: &[i32]) -> Vec<(Vec<usize>, Vec<u32>)> {
-        let plan = self.executor.plan().step();
-        let slots = [plan.token_ids(), plan.positions(), plan.wanted()].map(|slot| slot.cloned());
-        let outputs: Vec<Slot> = plan.outputs().to_vec();
-        let rows = slots[2].as_ref().map_or(tokens.len(), |_| wanted.len());
-        let positions = (0..tokens.len()).map(|t| (self.past + t) as i32);
-        let positions: Vec<i32> = positions.collect();
-        for (slot, values) in slots.into_iter().zip([tokens, &positions, wanted]) {
-            self.write(slot, values);
-        }
-        let batch = Batch {
-            sequences: &[Sequence::alone(tokens.len(), self.past)],
-            rows,
-            pages: &self.pages,
-        };
-        let ended = self
-            .executor
-            .run(&mut self.arena, &self.frames, batch, None);
-        assert_eq!(ended, Ok(Ended::Done));
+        let sequence = Sequence::alone(tokens.len(), self.past);
         self.past += tokens.len();
-        let size = StepSize {
-            tokens: tokens.len(),
-            rows,
-            context: self.past,
-        };
-        let outputs = outputs.iter().map(|slot| {
-            let shape = slot.shape(size);
-            // SAFETY: the arena is borrowed exclusively, and no step runs.
-            let cells = unsafe {
-                self.arena
-                    .cells::<f32>(slot.offset(), shape.iter().product())
-            };
-            (shape.to_vec(), cells.iter().map(|x| bit(x.get())).collect())
-        });
-        outputs.collect()
+        self.runner.step(&[sequence], tokens, wanted)
     }
-}
-
-/// The bits of a number; the bits of a NaN are not part of the promise.
-fn bit(x: f32) -> u32 {
-    if x.is_nan() { u32::MAX } else { x.to_bits() }
 }
 
 /// In all steps, the outputs of `graph` for the wanted rows are the same rows of the outputs where all are wanted, and
@@ -177,8 +106,8 @@ fn check(graph: &Graph, threads: usize, narrows: bool) {
     };
     assert!(!narrows || (0..graph.outputs().len()).any(is_narrow));
     let mut interpreter = Interpreter::new(&narrow, &weights).unwrap();
-    let mut all = Runner::new(graph, &weights, threads);
-    let mut some = Runner::new(&narrow, &weights, threads);
+    let mut all = One::new(graph, &weights, threads);
+    let mut some = One::new(&narrow, &weights, threads);
     for (tokens, wanted) in STEPS {
         let (all, some) = (all.step(tokens, wanted), some.step(tokens, wanted));
         let meant = interpreter.step_wanting(tokens, wanted);
@@ -229,11 +158,7 @@ proptest! {
     fn rows_of_any_graph_are_those_that_it_gives_among_all(seed: u64, fused: bool, threads in 1usize..4) {
         let mut graph = arbitrary_graph(seed);
         if fused {
-            let options = PassOptions {
-                without: ["wanted_rows".to_owned()].into(),
-                ..PassOptions::default()
-            };
-            Passes::builtin().unwrap().run(&mut graph, &options).unwrap();
+            fuse(&mut graph, Settings::default());
         }
         graph.edit().sweep();
         prop_assume!(!is_bidirectional(&graph));
@@ -247,25 +172,10 @@ fn a_step_wants_no_more_rows_than_the_plan_supports() {
     let graph = graph(DECODER);
     let narrow = wanting(&graph);
     let weights = SeededWeights::new(&graph, 1);
-    let mut runner = Runner::new(&narrow, &weights, 1);
+    let mut runner = One::new(&narrow, &weights, 1).runner;
     let mut run = |tokens: usize, rows: usize| {
-        let plan = runner.executor.plan().step();
-        let (ids, wanted) = (plan.token_ids().cloned(), plan.wanted().cloned());
-        runner.write(ids, &[0; CHUNK][..tokens]);
-        runner.write(wanted, &[0; ROWS][..rows.min(ROWS)]);
-        let Runner {
-            executor,
-            arena,
-            frames,
-            pages,
-            ..
-        } = &mut runner;
-        let batch = Batch {
-            sequences: &[Sequence::alone(tokens, 0)],
-            rows,
-            pages,
-        };
-        executor.run(arena, frames, batch, None)
+        runner.write_zeros(tokens, rows.min(ROWS));
+        runner.run(&[Sequence::alone(tokens, 0)], rows)
     };
     for (tokens, most) in [(CHUNK, ROWS), (2, ROWS), (1, ROWS)] {
         assert_eq!(run(tokens, most), Ok(Ended::Done));

@@ -17,7 +17,7 @@ use smallmind::transform::{self, Settings};
 use crate::common::graph_text::graph;
 use crate::common::random::Random;
 use crate::common::random_graph::applied_ops;
-use crate::common::seeded_weights::{SeededWeights, session};
+use crate::common::seeded_weights::{SeededWeights, plan_options, session};
 
 fn fuse(graph: &mut Graph) -> usize {
     let def = transform::find("fuse_elementwise").unwrap();
@@ -244,16 +244,9 @@ fn interpreted(graph: &Graph, weights: &SeededWeights) -> Vec<Vec<u32>> {
 
 fn executed(graph: &Graph, files: &WeightFiles, threads: usize, isa: Isa) -> Vec<Vec<u32>> {
     let options = PlanOptions {
-        context: 16,
-        chunk: 8,
-        rows: Some(1),
         threads,
-        fewer_threads: false,
         isa,
-        in_place: true,
-        reuse_buffers: true,
-        sequences: 1,
-        prefix_cache: 0,
+        ..plan_options(16, 8)
     };
     let mut session = session(graph, files, options);
     let mut all = Vec::new();
