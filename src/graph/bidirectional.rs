@@ -1,6 +1,6 @@
 //! Whether tokens see later ones, so that a text can only be read as a whole, and whether a step can read several sequences.
 
-use super::{Graph, NodeId};
+use super::{Graph, NodeId, Output};
 use crate::ops::Tokens;
 use crate::types::{Dim, Type};
 
@@ -19,19 +19,25 @@ pub fn is_bidirectional(graph: &Graph) -> bool {
             ty.is_some_and(|ty| ty.shape.iter().any(is_rows) && op.mixes_rows(slot, ty))
         };
         let open = op.tokens() == Tokens::Text { causal: false };
-        open || !keeps && types.enumerate().any(mixes)
+        // A value for each pair of tokens depends on both.
+        let pairs = |output: &Output| output.ty.shape.iter().filter(|dim| is_rows(dim)).count() > 1;
+        let makes_pairs = graph.node(id).outputs.iter().any(pairs);
+        open || !keeps && (makes_pairs || types.enumerate().any(mixes))
     })
 }
 
-/// Whether a step can read several sequences side by side: no op mixes tokens of several sequences, and no value is as
-/// long as one sequence's context.
+/// Whether a step can read several sequences side by side: no op mixes tokens of several sequences, no value has a number for
+/// each pair of tokens, and no value is as long as one sequence's context.
 pub fn keeps_sequences_apart(graph: &Graph) -> bool {
     let keeps_apart = |id: NodeId| {
         let Some(op) = graph.node(id).op() else {
             return true;
         };
-        let mut outputs = graph.node(id).outputs.iter();
-        if outputs.any(|output| output.ty.shape.contains(&Dim::Context)) {
+        let mixes = |output: &Output| {
+            let shape = &output.ty.shape;
+            shape.contains(&Dim::Context) || shape.iter().skip(1).any(|dim| *dim == Dim::Tokens)
+        };
+        if graph.node(id).outputs.iter().any(mixes) {
             return false;
         }
         let mut inputs = graph.inputs(id).into_iter().enumerate();
