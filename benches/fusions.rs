@@ -66,7 +66,7 @@ fn steps(criterion: &mut Criterion, name: &str, source: &Source, threads: usize)
             group.bench_function(BenchmarkId::from_parameter(passes), |bencher| {
                 let session = session.get_or_insert_with(begin);
                 bencher.iter(|| {
-                    session.truncate(past);
+                    session.truncate(past)?;
                     session.prefill(&input).map(|logits| logits[0])
                 });
             });

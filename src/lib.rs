@@ -196,11 +196,10 @@ mod transform;
 mod types;
 
 pub use embed::{EmbedError, EmbedOptions, Embedder, Pooling};
+pub use exec::beginnings::PrefixStatistics;
 pub use exec::cancel::Cancel;
-pub use exec::engine_session::EngineSession;
-pub use exec::prefix::PrefixStatistics;
 pub use exec::saved::SavedSessionError;
-pub use exec::session::{Encoded, Session, StepError};
+pub use exec::session::{Encoded, ForkError, Session, StepError};
 pub use generate::engine::{AddError, Engine, EngineError, EngineOptions, Event, RequestId};
 pub use generate::hook::{HookResult, LogitsHook};
 pub use generate::options::GenerateOptions;

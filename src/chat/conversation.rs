@@ -127,8 +127,22 @@ impl Conversation {
     /// A conversation without messages. Allocates the memory of a session.
     ///
     /// # Errors
-    /// If the system has no memory for the session.
+    /// If the system has no memory for the session, or the model can't continue a text.
     pub fn new(model: &Model, template: ChatTemplate) -> Result<Conversation, ChatError> {
+        Conversation::with_session(model, template, model.session()?)
+    }
+
+    /// A conversation without messages in a session of the model, for example in one of an engine
+    /// ([`Engine::session`](crate::Engine::session)): its turns are then read and answered beside those of others. The
+    /// session's tokens are replaced, except for those that the first turn begins with.
+    ///
+    /// # Errors
+    /// If the model can't continue a text.
+    pub fn with_session(
+        model: &Model,
+        template: ChatTemplate,
+        session: Session,
+    ) -> Result<Conversation, ChatError> {
         if model.is_bidirectional() {
             return Err(GenerateError::Bidirectional.into());
         }
@@ -136,7 +150,7 @@ impl Conversation {
         let turn_ends = turn_ends(model, &template, now)?;
         Ok(Conversation {
             model: model.clone(),
-            session: model.session()?,
+            session,
             template,
             messages: Vec::new(),
             now,
@@ -267,7 +281,8 @@ impl Conversation {
         let same = read.zip(&tokens).take_while(|(a, b)| a == b).count();
         // The last token is always read: its logits choose the answer's first.
         let reused = same.min(last);
-        self.session.truncate(reused);
+        let truncated = self.session.truncate(reused);
+        truncated.map_err(GenerateError::from)?;
         let mut options = options.clone();
         options.stop_tokens.extend(&self.turn_ends);
         let mut answer = String::new();

@@ -95,14 +95,14 @@ impl Variant {
     /// Seconds per generated token.
     fn generate(&mut self, load: &Load, tokens: &[u32]) -> Result<f64, StepError> {
         let (prompt, end) = (load.prompt, load.prompt + load.generated);
-        self.session.truncate(0);
+        self.session.truncate(0)?;
         self.session.prefill(&tokens[..prompt])?;
         let begun = Instant::now();
         for at in prompt..end {
             if self.cached {
                 self.session.step(tokens[at])?;
             } else {
-                self.session.truncate(0);
+                self.session.truncate(0)?;
                 self.session.prefill(&tokens[..=at])?;
             }
         }
@@ -112,7 +112,7 @@ impl Variant {
     /// Seconds per prompt token.
     fn prompt(&mut self, load: &Load, tokens: &[u32]) -> Result<f64, StepError> {
         let count = load.prompt + load.generated;
-        self.session.truncate(0);
+        self.session.truncate(0)?;
         let begun = Instant::now();
         self.session.prefill(&tokens[..count])?;
         Ok(begun.elapsed().as_secs_f64() / count as f64)

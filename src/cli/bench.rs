@@ -97,7 +97,7 @@ impl Test {
 
     /// Process the tokens of this test, beginning with an empty session.
     fn run(self, session: &mut Session, tokens: &[u32]) -> Result<(), StepError> {
-        session.truncate(0);
+        session.truncate(0)?;
         if let Test::Batch(prompts, length) = self {
             let prompts: Vec<&[u32]> = tokens.chunks_exact(length).take(prompts).collect();
             for step in prompts.chunks((session.chunk() / length).max(1)) {
@@ -108,7 +108,7 @@ impl Test {
         let mut left = self.tokens();
         while left > 0 {
             if session.position() == session.context() {
-                session.truncate(0);
+                session.truncate(0)?;
             }
             let at = session.position();
             let count = match self {

@@ -161,7 +161,7 @@ fn prompt_rows(
 ) -> Result<Prompt, Failure> {
     let mut read = |tokens: &[u32]| {
         let mut rows = Vec::with_capacity(expected.rows.len());
-        session.truncate(0);
+        session.truncate(0)?;
         let done = session.prefill_each(tokens, &mut |part| rows.extend_from_slice(part));
         done.map(|()| rows)
     };

@@ -22,9 +22,6 @@ pub struct Arguments {
     plan: PlanArguments,
     #[command(flatten)]
     graph: GraphArguments,
-    /// Include a prefix cache of at most this many bytes, as with the library's option prefix_cache
-    #[arg(long, value_name = "BYTES", default_value_t = 0)]
-    prefix_cache: usize,
     /// Sequences that an engine runs side by side
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
     parallel: Option<u32>,
@@ -55,7 +52,6 @@ fn size(text: &str) -> Result<usize, String> {
 pub fn plan(arguments: Arguments) -> Result<(), Failure> {
     let options = arguments.plan.add_to(arguments.graph.options());
     let mut options = arguments.threads.add_to(options);
-    options.prefix_cache = arguments.prefix_cache;
     options.sequences = arguments.parallel.unwrap_or(1) as usize;
     let (files, compiled) = compile_model(&arguments.model.only()?.source()?, &options)?;
     let report = MemoryReport::new(&compiled.plan, compiled.weight_bytes)

@@ -145,7 +145,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     if let Some(file) = &arguments.save_session {
         read_rest(&mut session, &generation)?;
-        save_session(&session, file)?;
+        save_session(&mut session, file)?;
     }
     ending::tell(
         generation.finish,
@@ -219,7 +219,7 @@ fn read_rest(session: &mut Session, generation: &Generation) -> Result<(), Failu
 }
 
 /// Write a session to a file. An existing file is replaced only by a complete file.
-fn save_session(session: &Session, file: &Path) -> Result<(), Failure> {
+fn save_session(session: &mut Session, file: &Path) -> Result<(), Failure> {
     write_file(file, |output| {
         let saved = session.save(output);
         saved.map_err(|problem| {

@@ -146,10 +146,10 @@ impl Embedder {
     /// A text that is read chunk by chunk.
     fn embed_in_order(&mut self, number: usize, text: &[u32]) -> Result<Vec<f32>, EmbedError> {
         let mut pooler = Pooler::new(self.recipe.pooling, self.width);
-        self.session.truncate(0);
-        let read = self
-            .session
-            .prefill_each(text, &mut |rows| pooler.add(rows));
+        let read = self.session.truncate(0).and_then(|()| {
+            let mut add = |rows: &[f32]| pooler.add(rows);
+            self.session.prefill_each(text, &mut add)
+        });
         read.map_err(|error| EmbedError::Text {
             text: number,
             error,

@@ -6,131 +6,33 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use super::arena::{Arena, ArenaError};
+mod encode;
+mod make;
+mod outputs;
+mod refused;
+mod saved;
+mod state;
+
+use self::outputs::{check_finite, output_row, rows_of};
+pub use self::refused::Refused;
+pub use self::state::SequenceId;
+use self::state::{Row, State};
+use super::arena::Arena;
 use super::batch::Batch;
-use super::beginnings::Beginnings;
-use super::executor::Executor;
+use super::beginnings::{Beginnings, PrefixStatistics};
+use super::executor::{Ended, Executor};
 use super::frames::Frames;
 use super::pages::Pages;
 use super::schedule::{Waiting, schedule};
 use super::step_error::StepError;
-use super::step_io::{check_known, floats, write_numbers};
+use super::step_io::{check_known, write_numbers};
 use crate::kernels::call::Sequence;
-use crate::kernels::finite::{NonFinite, non_finite};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::kv_cache::KEY_BLOCK;
 use crate::plan::ModelPlan;
-
-/// A sequence of a [`Batcher`]. Ids are never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SequenceId {
-    slot: usize,
-    age: u64,
-}
-
-/// Why a sequence is not admitted.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refused {
-    /// The maximum number of sequences is open. Another may be admitted when one is closed.
-    #[error("all {slots} sequences are in use")]
-    NoSlot {
-        /// The most sequences.
-        slots: usize,
-    },
-    /// Other sequences may need the pages. This one may be admitted when others are closed.
-    #[error(
-        "{positions} positions take {needed} pages, but only {free} of {all} are not promised to other sequences"
-    )]
-    NoPages {
-        /// Positions asked for.
-        positions: usize,
-        /// Pages that the positions take.
-        needed: usize,
-        /// Pages that are not promised.
-        free: usize,
-        /// Pages of the arena.
-        all: usize,
-    },
-    /// The sequence may need more pages than the arena has, even if all others were closed.
-    #[error("{positions} positions take {needed} pages of {page} bytes, but there are only {all}")]
-    TooLong {
-        /// Positions asked for.
-        positions: usize,
-        /// Pages that the positions take.
-        needed: usize,
-        /// Pages of the arena.
-        all: usize,
-        /// Bytes of a page.
-        page: usize,
-    },
-    /// More positions than the context has.
-    #[error("{positions} positions do not fit into a context of {context}")]
-    Context {
-        /// Positions asked for.
-        positions: usize,
-        /// Positions that the context has.
-        context: usize,
-    },
-}
-
-impl Refused {
-    /// Whether the same sequence can be admitted once others are closed.
-    pub fn is_for_now(&self) -> bool {
-        matches!(self, Refused::NoSlot { .. } | Refused::NoPages { .. })
-    }
-}
-
-/// Where the logits after a sequence's last token are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Row {
-    /// Nowhere: the last token was not yet read.
-    #[default]
-    None,
-    /// This row of the outputs of the last step.
-    Step(usize),
-    /// In the slot's own row, as later steps have written over the outputs.
-    Kept,
-}
-
-/// The state of a slot.
-#[derive(Debug, Default)]
-struct State {
-    /// When the slot's sequence was opened; `None` where the slot is unused.
-    age: Option<u64>,
-    /// Tokens, read or not; the capacity is the context's.
-    tokens: Vec<u32>,
-    /// Positions that were read.
-    read: usize,
-    /// The most positions that were read since the first position was.
-    written: usize,
-    /// Positions that the sequence may use.
-    limit: usize,
-    /// Pages that are promised to the sequence.
-    promised: usize,
-    /// The logits after the last token.
-    row: Row,
-    /// Room for a row of logits, `[vocabulary]`; empty while a caller has it.
-    kept: Vec<f32>,
-    /// Why the sequence has no logits of the last step.
-    error: Option<StepError>,
-    /// Positions that were not read, because their pages were there.
-    reused: usize,
-}
-
-impl State {
-    /// Copy the sequence's row of the last step's outputs, which the next step writes over, to the row of the slot, unless a
-    /// caller has that.
-    fn keep_row(&mut self, plan: &ModelPlan, arena: &Arena) {
-        let Row::Step(row) = self.row else { return };
-        self.row = Row::None;
-        if !self.kept.is_empty() {
-            self.kept.copy_from_slice(output_row(plan, arena, row));
-            self.row = Row::Kept;
-        }
-    }
-}
+use crate::types::StepSize;
 
 /// Many sequences, and the memory of all of them.
 pub struct Batcher {
@@ -138,13 +40,16 @@ pub struct Batcher {
     arena: Arena,
     frames: Frames,
     pages: Pages,
-    beginnings: Beginnings,
+    /// The prefixes that sequences share; `None` in a batcher of one sequence, which owns all its pages.
+    beginnings: Option<Beginnings>,
     slots: Vec<State>,
-    /// Lists that [`Batcher::step`] reuses: the sequences of the step, the slots with tokens to read, and the slots
-    /// whose last token the step reads.
+    /// Lists that [`Batcher::step`] reuses: the sequences of the step, the slots with tokens to read, and the tokens whose
+    /// outputs are wanted, by their places in the step.
     sequences: Vec<Sequence>,
     waiting: Vec<Waiting>,
-    rows: Vec<usize>,
+    wanted: Vec<usize>,
+    /// The size of the last step; `None` where it has no outputs.
+    outputs: Option<StepSize>,
     /// Sequences opened so far.
     opened: u64,
     /// Pages promised to all open sequences.
@@ -162,44 +67,6 @@ impl fmt::Debug for Batcher {
 }
 
 impl Batcher {
-    /// A batcher for as many sequences as a step of the executor's plan reads, which share `pages` pages. Token ids
-    /// below `vocabulary` are known.
-    ///
-    /// # Errors
-    /// If the system has no memory for it.
-    pub fn new(
-        executor: Arc<Executor>,
-        vocabulary: usize,
-        pages: usize,
-    ) -> Result<Batcher, ArenaError> {
-        let plan = executor.plan();
-        let slots = plan.sequences();
-        let regions = plan.regions();
-        let bytes = pages
-            .checked_mul(regions.page())
-            .and_then(|bytes| bytes.checked_add(regions.first_page()));
-        let arena = Arena::new(bytes.unwrap_or(usize::MAX))?;
-        let state = || State {
-            tokens: Vec::with_capacity(plan.options().context),
-            kept: vec![0.0; plan.logits_width()],
-            ..State::default()
-        };
-        Ok(Batcher {
-            arena,
-            frames: Frames::new(plan.session_lists().frames()),
-            pages: Pages::new(plan, slots, pages),
-            beginnings: Beginnings::new(plan, pages),
-            slots: (0..slots).map(|_| state()).collect(),
-            sequences: Vec::with_capacity(slots),
-            waiting: Vec::with_capacity(slots),
-            rows: Vec::with_capacity(slots),
-            opened: 0,
-            promised: 0,
-            vocabulary,
-            executor,
-        })
-    }
-
     /// How many pages a sequence of at most `positions` positions takes.
     ///
     /// # Errors
@@ -260,12 +127,7 @@ impl Batcher {
         self.pages.release(self.pages.table(id.slot));
         let state = &mut self.slots[id.slot];
         self.promised -= state.promised;
-        state.tokens.clear();
-        *state = State {
-            tokens: std::mem::take(&mut state.tokens),
-            kept: std::mem::take(&mut state.kept),
-            ..State::default()
-        };
+        *state = state.emptied();
     }
 
     /// The most open sequences.
@@ -280,7 +142,9 @@ impl Batcher {
 
     /// Forget all prefixes that no open sequence reads, so that their pages are free.
     pub fn clear(&mut self) {
-        while self.beginnings.make_room(&mut self.pages) {}
+        if let Some(beginnings) = &mut self.beginnings {
+            while beginnings.make_room(&mut self.pages) {}
+        }
     }
 
     /// Whether a sequence can read `tokens`.
@@ -294,27 +158,38 @@ impl Batcher {
         check_known(tokens, self.vocabulary)
     }
 
+    /// Whether a sequence can read `tokens` after those that it has.
+    ///
+    /// # Errors
+    /// If the sequence is closed, `tokens` is empty or has an unknown id, or they are more than the sequence may use.
+    pub(super) fn check_push(&self, id: SequenceId, tokens: &[u32]) -> Result<(), StepError> {
+        let state = self.state(id).ok_or(StepError::Gone)?;
+        self.check_tokens(tokens)?;
+        let (position, context) = (state.tokens.len(), state.limit);
+        match tokens.len() > context - position {
+            false => Ok(()),
+            true => Err(StepError::ContextFull {
+                position,
+                context,
+                tokens: tokens.len(),
+            }),
+        }
+    }
+
     /// Add tokens for a sequence to read. The longest prefix of them that is already known need not be read again.
     ///
     /// # Errors
     /// If the sequence is closed, `tokens` is empty or has an unknown id, or they are more than the sequence may use.
     pub fn push(&mut self, id: SequenceId, tokens: &[u32]) -> Result<(), StepError> {
+        self.check_push(id, tokens)?;
         let plan = self.executor.plan();
-        self.check_tokens(tokens)?;
         let state = found(&mut self.slots, id).ok_or(StepError::Gone)?;
-        let (position, context) = (state.tokens.len(), state.limit);
-        if tokens.len() > context - position {
-            return Err(StepError::ContextFull {
-                position,
-                context,
-                tokens: tokens.len(),
-            });
-        }
-        if position == 0 {
+        if state.tokens.is_empty() {
             let table = self.pages.table(id.slot);
-            state.read = self
-                .beginnings
-                .restore(plan, &mut self.pages, table, tokens);
+            let beginnings = self.beginnings.as_mut();
+            state.read = beginnings.map_or(0, |known| {
+                known.restore(plan, &mut self.pages, table, tokens)
+            });
             state.reused = state.read;
             state.written = state.read;
         }
@@ -324,33 +199,54 @@ impl Batcher {
         Ok(())
     }
 
-    /// Forget the tokens of a sequence from `position` on. The next step reads the tokens of the last block again, of
-    /// which some are gone; or all tokens, if rows are gone that the next token's windows see.
+    /// Forget the tokens of a sequence from `position` on. Where pages may be shared, the next step reads the tokens of the
+    /// last block again, of which some are gone; it reads all tokens if rows are gone that the next token's windows see.
     ///
     /// # Errors
     /// If the sequence is closed.
     pub fn truncate(&mut self, id: SequenceId, position: usize) -> Result<(), StepError> {
         let plan = self.executor.plan();
+        let in_blocks = self.beginnings.is_some();
         let state = found(&mut self.slots, id).ok_or(StepError::Gone)?;
         if position >= state.tokens.len() {
             return Ok(());
         }
+        self.outputs = None;
         state.tokens.truncate(position);
         state.row = Row::None;
         state.error = None;
         if state.read > position {
             // A page that others read is never written to: whoever writes into its block begins at its first position.
-            let block = position / KEY_BLOCK * KEY_BLOCK;
-            let mut caches = plan.caches().iter();
-            // Where a page is shared, a block takes the place of another as a whole.
-            let written = state.written.next_multiple_of(KEY_BLOCK);
-            let is_there = caches.all(|c| c.first_held(written) <= c.first_needed(block));
-            state.read = if is_there { block } else { 0 };
+            let start = match in_blocks {
+                true => position / KEY_BLOCK * KEY_BLOCK,
+                false => position,
+            };
+            match state.has_rows_for(plan, start, in_blocks) {
+                true => state.read = start,
+                false => state.read = 0,
+            }
         }
         if state.read == 0 {
-            state.written = 0;
-            self.pages.release(self.pages.table(id.slot));
+            self.restart(id);
         }
+        Ok(())
+    }
+
+    /// Let the next steps read all tokens of an open sequence again.
+    fn restart(&mut self, id: SequenceId) {
+        self.pages.release(self.pages.table(id.slot));
+        let state = &mut self.slots[id.slot];
+        (state.read, state.written, state.loaded) = (0, 0, 0);
+        state.row = Row::None;
+    }
+
+    /// Forget the tokens of a sequence that no step has read.
+    ///
+    /// # Errors
+    /// If the sequence is closed.
+    pub(super) fn forget_unread(&mut self, id: SequenceId) -> Result<(), StepError> {
+        let state = found(&mut self.slots, id).ok_or(StepError::Gone)?;
+        state.tokens.truncate(state.read);
         Ok(())
     }
 
@@ -360,6 +256,18 @@ impl Batcher {
     /// # Errors
     /// If the plan refuses the step: a defect.
     pub fn step(&mut self, room: usize) -> Result<usize, StepError> {
+        self.step_until(room, None)
+    }
+
+    /// Like [`Batcher::step`]; ends the step without a result soon after `cancel` becomes true.
+    ///
+    /// # Errors
+    /// The errors of [`Batcher::step`], and [`StepError::Cancelled`] with the position of the step's first sequence.
+    pub(super) fn step_until(
+        &mut self,
+        room: usize,
+        cancel: Option<&AtomicBool>,
+    ) -> Result<usize, StepError> {
         let executor = self.executor.clone();
         let plan = executor.plan();
         self.waiting.clear();
@@ -370,6 +278,7 @@ impl Batcher {
                 self.waiting.push(Waiting { slot, age, unread });
             }
         }
+        self.outputs = None;
         self.sequences.clear();
         let room = room.clamp(1, plan.step().tokens());
         let (sequences, pages, slots) = (&mut self.sequences, &self.pages, &self.slots);
@@ -382,17 +291,15 @@ impl Batcher {
                 table: pages.table(slot),
             });
         });
-        if self.sequences.is_empty() {
+        let Some(&first) = self.sequences.first() else {
             return Ok(0);
-        }
-        for sequence in &self.sequences {
-            let (first, end) = (sequence.past, sequence.positions());
-            while self.pages.own(plan, sequence.table, first, end).is_err() {
-                // The pages are promised: prefixes that no open sequence reads make room.
-                if !self.beginnings.make_room(&mut self.pages) {
-                    return Err(StepError::NoPage);
-                }
-            }
+        };
+        for number in 0..self.sequences.len() {
+            let sequence = self.sequences[number];
+            self.own_pages(sequence.table, sequence.past, sequence.positions())?;
+            // Even a cancelled step writes over rows.
+            let state = &mut self.slots[self.pages.slot(sequence.table)];
+            state.written = state.written.max(sequence.positions());
         }
         let rows = self.write_inputs(plan);
         let batch = Batch {
@@ -400,72 +307,78 @@ impl Batcher {
             rows,
             pages: &self.pages,
         };
-        let tokens = batch.tokens();
-        // A batcher's steps can't be cancelled.
-        executor.run(&mut self.arena, &self.frames, batch, None)?;
-        for number in 0..self.sequences.len() {
-            let sequence = self.sequences[number];
-            let slot = self.pages.slot(sequence.table);
-            let state = &mut self.slots[slot];
-            state.read = sequence.positions();
-            state.written = state.written.max(state.read);
-            let read = &state.tokens[..state.read];
-            self.beginnings
-                .keep(plan, &mut self.pages, sequence.table, read, sequence.past);
+        let (tokens, size) = (batch.tokens(), batch.size());
+        let ended = executor.run(&mut self.arena, &self.frames, batch, cancel)?;
+        if ended == Ended::Cancelled {
+            let position = first.past;
+            return Err(StepError::Cancelled { position });
         }
-        self.check_finite();
+        self.outputs = Some(size);
+        self.note_read(plan, size);
         Ok(tokens)
     }
 
-    /// Write ids, positions and wanted rows of the step, and note which row belongs to which sequence. Returns how many
-    /// rows the outputs have.
+    /// Write the ids, positions and wanted rows of the step. Returns how many rows its outputs have.
     fn write_inputs(&mut self, plan: &ModelPlan) -> usize {
         let tokens = self.sequences.last().map_or(0, |last| last.end);
         let plan = plan.step();
-        self.rows.clear();
+        self.wanted.clear();
+        let gives_all = self.executor.plan().options().rows.is_none();
         for sequence in &self.sequences {
-            let state = &mut self.slots[self.pages.slot(sequence.table)];
+            let state = &self.slots[self.pages.slot(sequence.table)];
             let positions = sequence.past..sequence.positions();
             // Ids are below the vocabulary, positions below the context and rows below the step's tokens, which all fit.
             let ids = state.tokens[positions.clone()].iter();
             let ids = ids.map(|&token| token as usize);
             write_numbers(&mut self.arena, plan.token_ids(), sequence.start, ids);
             write_numbers(&mut self.arena, plan.positions(), sequence.start, positions);
-            if sequence.positions() < state.tokens.len() {
-                continue;
+            if sequence.positions() == state.tokens.len() {
+                self.wanted.push(sequence.end - 1);
             }
-            // A plan that computes every row has one for each token.
-            state.row = Row::Step(match plan.wanted() {
-                Some(_) => self.rows.len(),
-                None => sequence.end - 1,
-            });
-            self.rows.push(sequence.end - 1);
         }
-        let rows = self.rows.iter().copied();
-        write_numbers(&mut self.arena, plan.wanted(), 0, rows);
-        plan.wanted().map_or(tokens, |_| self.rows.len())
+        if gives_all {
+            write_numbers(&mut self.arena, plan.wanted(), 0, 0..tokens);
+            return tokens;
+        }
+        let wanted = self.wanted.iter().copied();
+        write_numbers(&mut self.arena, plan.wanted(), 0, wanted);
+        plan.wanted().map_or(tokens, |_| self.wanted.len())
     }
 
-    /// Note the sequences whose logits of this step are not finite.
-    fn check_finite(&mut self) {
+    /// Note what the step has read, and which of its rows belongs to which sequence. A sequence whose row is not finite
+    /// loses the tokens of the step, and has an error in place of the row.
+    fn note_read(&mut self, plan: &ModelPlan, size: StepSize) {
         let _environment = FloatEnvironment::set_default();
-        for slot in 0..self.slots.len() {
-            let Row::Step(row) = self.slots[slot].row else {
+        let gives_all = plan.options().rows.is_none();
+        let mut ended = 0;
+        for number in 0..self.sequences.len() {
+            let sequence = self.sequences[number];
+            let slot = self.pages.slot(sequence.table);
+            let state = &mut self.slots[slot];
+            state.read = sequence.positions();
+            if let Some(beginnings) = self.beginnings.as_mut().filter(|_| state.loaded == 0) {
+                let read = &state.tokens[..state.read];
+                let pages = &mut self.pages;
+                beginnings.keep(plan, pages, sequence.table, read, sequence.past);
+            }
+            if state.read < state.tokens.len() {
+                continue;
+            }
+            let wanted = match gives_all {
+                true => sequence.start..sequence.end,
+                false => ended..ended + 1,
+            };
+            ended += 1;
+            let checked = check_finite(plan, &self.arena, size, (&sequence, &wanted));
+            if let Some(output) = plan.step().outputs().first() {
+                state.row = Row::Step(rows_of(output, &sequence, &wanted).end - 1);
+            }
+            let (Err(error), Some(age)) = (checked, state.age) else {
                 continue;
             };
-            let logits = output_row(self.executor.plan(), &self.arena, row);
-            if let Some(NonFinite { first, count }) = non_finite(logits) {
-                let width = logits.len();
-                let state = &mut self.slots[slot];
-                state.row = Row::None;
-                state.error = Some(StepError::NotFinite {
-                    text: 0,
-                    token: state.read - 1,
-                    count,
-                    width,
-                    first,
-                });
-            }
+            // The sequence is open.
+            let _ = self.truncate(SequenceId { slot, age }, sequence.past);
+            self.slots[slot].error = Some(error);
         }
     }
 
@@ -548,6 +461,17 @@ impl Batcher {
         self.state(id).map_or(&[], |state| &state.tokens)
     }
 
+    /// How many of a sequence's tokens were read; 0 if the sequence is closed.
+    pub(super) fn read(&self, id: SequenceId) -> usize {
+        self.state(id).map_or(0, |state| state.read)
+    }
+
+    /// How well prefixes are shared.
+    pub fn prefixes(&self) -> PrefixStatistics {
+        let beginnings = self.beginnings.as_ref();
+        beginnings.map(Beginnings::statistics).unwrap_or_default()
+    }
+
     /// Tokens of a sequence's prompt that were not read, because their pages were there.
     pub fn reused(&self, id: SequenceId) -> usize {
         self.state(id).map_or(0, |state| state.reused)
@@ -558,16 +482,6 @@ impl Batcher {
 fn found(slots: &mut [State], id: SequenceId) -> Option<&mut State> {
     let state = slots.get_mut(id.slot);
     state.filter(|state| state.age == Some(id.age))
-}
-
-/// A row of the first output of the last step, which has more rows than `row`.
-fn output_row<'a>(plan: &ModelPlan, arena: &'a Arena, row: usize) -> &'a [f32] {
-    let Some(slot) = plan.step().outputs().first() else {
-        return &[];
-    };
-    let width = plan.logits_width();
-    let all = floats(arena, slot, (row + 1) * width);
-    &all[row * width..]
 }
 
 /// Pages that `positions` positions of a sequence take in all caches.

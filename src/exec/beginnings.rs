@@ -5,10 +5,39 @@
 //! that is kept here while a sequence reads it, so a sequence with the same prefix reads the same rows, and no row is
 //! copied.
 
+mod index;
+
+use self::index::{Index, NONE};
 use super::pages::Pages;
-use super::prefix::index::{Index, NONE};
 use crate::kernels::kv_cache::KEY_BLOCK;
 use crate::plan::ModelPlan;
+
+/// How well prefixes are shared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PrefixStatistics {
+    /// Prompts that were looked up.
+    pub lookups: u64,
+    /// Lookups that found at least one block.
+    pub hits: u64,
+    /// Tokens that were not read because their rows were there.
+    pub tokens_reused: u64,
+    /// Positions of the prefixes that can be found now.
+    pub positions: usize,
+    /// Blocks of 64 positions that made room for others.
+    pub evictions: u64,
+}
+
+impl PrefixStatistics {
+    /// The share of lookups that found something; 0 before the first.
+    pub fn hit_rate(&self) -> f64 {
+        if self.lookups == 0 {
+            0.0
+        } else {
+            self.hits as f64 / self.lookups as f64
+        }
+    }
+}
 
 /// The blocks, and the pages of each.
 pub(super) struct Beginnings {
@@ -16,6 +45,7 @@ pub(super) struct Beginnings {
     /// For each slot of the index, the page of each cache, or [`NONE`]: [slots][caches].
     pages: Vec<u32>,
     caches: usize,
+    statistics: PrefixStatistics,
 }
 
 impl Beginnings {
@@ -27,6 +57,7 @@ impl Beginnings {
             index: Index::new(slots),
             pages: vec![NONE; slots * caches],
             caches,
+            statistics: PrefixStatistics::default(),
         }
     }
 
@@ -43,6 +74,9 @@ impl Beginnings {
         let wanted = &tokens[..tokens.len().saturating_sub(1)];
         let (found, mut slot) = self.index.walk(wanted);
         let end = found * KEY_BLOCK;
+        self.statistics.lookups += 1;
+        self.statistics.hits += u64::from(found > 0);
+        self.statistics.tokens_reused += end as u64;
         for block in (0..found).rev() {
             let position = block * KEY_BLOCK;
             for (number, cache) in plan.caches().iter().enumerate() {
@@ -99,6 +133,15 @@ impl Beginnings {
             self.forget(pages, slot);
         }
         slot.is_some()
+    }
+
+    /// How well the prefixes are shared.
+    pub fn statistics(&self) -> PrefixStatistics {
+        PrefixStatistics {
+            positions: self.index.len() * KEY_BLOCK,
+            evictions: self.index.evictions(),
+            ..self.statistics
+        }
     }
 
     /// Release the pages of a slot.

@@ -11,7 +11,6 @@ use super::batch::{Batch, BatchError};
 use super::caches::kv_cache;
 use super::frames::Frames;
 use super::pool::{Job, Part, Pool, run_alone};
-use super::prefix::PrefixCache;
 use super::saved::{Identity, LazyIdentity};
 use super::weights::StoredWeight;
 use crate::files::weight_files::WeightFilesError;
@@ -26,7 +25,6 @@ pub struct Executor {
     weights: Vec<StoredWeight>,
     pool: Pool,
     identity: LazyIdentity,
-    prefixes: Option<PrefixCache>,
 }
 
 /// Why there is no executor: something it was given does not fit the plan.
@@ -57,16 +55,6 @@ pub enum ExecutorError {
         expected: String,
         /// The weight that was given.
         found: String,
-    },
-    /// The prefix cache keeps rows of another size.
-    #[error(
-        "the plan keeps {expected} bytes of each block of positions, but the prefix cache keeps {found}"
-    )]
-    PrefixCache {
-        /// Bytes of the plan's rows.
-        expected: usize,
-        /// Bytes of the prefix cache's rows.
-        found: usize,
     },
 }
 
@@ -125,7 +113,6 @@ impl Executor {
             weights,
             pool,
             identity: LazyIdentity::known(Identity::default()),
-            prefixes: None,
         })
     }
 
@@ -134,23 +121,6 @@ impl Executor {
     pub fn with_identity(mut self, identity: LazyIdentity) -> Executor {
         self.identity = identity;
         self
-    }
-
-    /// The same executor, whose sessions share prompts' prefixes.
-    ///
-    /// # Errors
-    /// If the cache was made for rows of another size.
-    pub fn with_prefix_cache(mut self, prefixes: PrefixCache) -> Result<Executor, ExecutorError> {
-        if let Some((found, expected)) = prefixes.misfit(&self.plan) {
-            return Err(ExecutorError::PrefixCache { expected, found });
-        }
-        self.prefixes = Some(prefixes);
-        Ok(self)
-    }
-
-    /// The prefix cache that the sessions share, if there is one.
-    pub fn prefix_cache(&self) -> Option<&PrefixCache> {
-        self.prefixes.as_ref()
     }
 
     /// The identity that sessions are saved with, found when it is first asked for.

@@ -10,7 +10,7 @@
 pub mod arena;
 pub mod batch;
 pub mod batcher;
-mod beginnings;
+pub mod beginnings;
 mod caches;
 pub mod cancel;
 #[cfg(target_os = "linux")]
@@ -18,18 +18,17 @@ mod control_groups;
 #[cfg(target_os = "linux")]
 mod cores;
 mod encoded;
-pub mod engine_session;
 pub mod executor;
 pub mod frames;
 pub mod machine;
 mod pace;
 pub mod pages;
 pub mod pool;
-pub mod prefix;
 pub mod saved;
 mod schedule;
 pub mod session;
 pub mod shared_batcher;
+mod shared_session;
 mod step_error;
 mod step_io;
 pub mod weights;

@@ -20,6 +20,8 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::sync::OnceLock;
 
 use super::arena::ArenaError;
+use super::batcher::Refused;
+use super::step_error::StepError;
 use crate::files::digest::Digest;
 use crate::files::weight_files::WeightFilesError;
 use crate::kernels::kv_cache::SequenceCache;
@@ -163,15 +165,12 @@ pub enum SavedSessionError {
         "every token of this model attends to all others, as in encoders: its sessions have nothing to save"
     )]
     Bidirectional,
-    /// A row that reading the last token again needs is gone: the session was truncated as far as it can be.
-    #[error(
-        "the session can't be saved: it was truncated, and the row at position {position}, which its last token \
-         needs, is gone; read the tokens again, or one more of them"
-    )]
-    RowGone {
-        /// The row's position.
-        position: usize,
-    },
+    /// Tokens whose rows are gone can't be read again.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// The session's engine does not admit another sequence.
+    #[error(transparent)]
+    Refused(#[from] Refused),
     /// The system has no memory for the session.
     #[error(transparent)]
     Arena(#[from] ArenaError),
@@ -286,7 +285,15 @@ pub(super) struct SavedReader<R: Read> {
 
 impl<R: Read> SavedReader<R> {
     /// Reads everything that comes before the tokens: from then on the expected number of bytes is known.
-    pub fn new(from: R, identity: Identity, plan: &ModelPlan) -> Result<Self, SavedSessionError> {
+    ///
+    /// # Errors
+    /// If the bytes can't be read, are no session of the plan, or have more than `context` positions.
+    pub fn new(
+        from: R,
+        identity: Identity,
+        plan: &ModelPlan,
+        context: usize,
+    ) -> Result<Self, SavedSessionError> {
         if plan.is_bidirectional() {
             return Err(SavedSessionError::Bidirectional);
         }
@@ -315,7 +322,7 @@ impl<R: Read> SavedReader<R> {
         if let Some(differing) = identity.difference(found) {
             return Err(SavedSessionError::OtherModel { differing });
         }
-        let (position, context) = (u64::from_le_bytes(reader.array()?), plan.options().context);
+        let position = u64::from_le_bytes(reader.array()?);
         let fits = usize::try_from(position).ok().filter(|&n| n <= context);
         let fits = fits.ok_or(SavedSessionError::TooLong { position, context });
         reader.position = fits?;

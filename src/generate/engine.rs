@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,7 +18,9 @@ use super::shown::ShownText;
 #[cfg(feature = "tokenizer")]
 use super::stop::StopStrings;
 use crate::exec::batcher::{Refused, SequenceId};
-use crate::exec::engine_session::EngineSession;
+use crate::exec::beginnings::PrefixStatistics;
+use crate::exec::saved::SavedSessionError;
+use crate::exec::session::Session;
 use crate::exec::shared_batcher::{Board, SharedBatcher};
 use crate::model::{EngineMemory, Model};
 
@@ -304,15 +307,32 @@ impl Engine {
         self.shared.enter().batcher.clear();
     }
 
+    /// How well requests and sessions share prefixes.
+    pub fn prefixes(&self) -> PrefixStatistics {
+        self.shared.enter().batcher.prefixes()
+    }
+
     /// A session of one more sequence, which gets at most `positions` positions; with `None`, as many as the context has.
     /// Its steps read the tokens of requests and of other sessions too. A session does not wait: it is admitted now, or
     /// refused.
     ///
     /// # Errors
     /// If all sequences are in use, or the positions need more pages than are not promised to others.
-    pub fn session(&self, positions: impl Into<Option<usize>>) -> Result<EngineSession, Refused> {
+    pub fn session(&self, positions: impl Into<Option<usize>>) -> Result<Session, Refused> {
         let positions = positions.into().unwrap_or(self.model.context());
-        EngineSession::open(self.shared.clone(), positions)
+        self.model.shared_session(self.shared.clone(), positions)
+    }
+
+    /// The session that [`Session::save`] wrote, as one more sequence: see [`Model::load_session`] and [`Engine::session`].
+    ///
+    /// # Errors
+    /// The errors of [`Model::load_session`], and an error if the sequence is not admitted.
+    pub fn load_session(
+        &self,
+        positions: impl Into<Option<usize>>,
+        from: &mut impl Read,
+    ) -> Result<Session, SavedSessionError> {
+        self.session(positions)?.load(from)
     }
 
     /// Admit waiting requests that fit, the oldest first; run one step over the tokens of all running requests; choose

@@ -33,7 +33,7 @@ pub struct Generation {
     pub finish: Finish,
     /// Number of tokens of the prompt.
     pub prompt_tokens: usize,
-    /// How many of the prompt's tokens were not read because the prefix cache had their rows.
+    /// How many of the prompt's tokens were not read because another sequence of the engine had read the same prefix.
     pub reused_tokens: usize,
     /// The chosen tokens, including a token that ended the text.
     pub tokens: Vec<u32>,

@@ -178,7 +178,7 @@ impl Model {
         let mut next = Vec::new();
         for window in windows(tokens.len(), context, begun) {
             let read = [&tokens[..window.begun], &tokens[window.start..window.end]].concat();
-            session.truncate(0);
+            session.truncate(0)?;
             // Index in `read` of the chunk's first token.
             let mut done = 0;
             let mut each = |logits: &[f32]| {

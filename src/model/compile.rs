@@ -166,7 +166,6 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
             isa: isa(options)?,
             in_place: passes.is_on("in_place", &pass_options),
             reuse_buffers: passes.is_on("reuse_buffers", &pass_options),
-            prefix_cache: options.prefix_cache,
         },
     )?;
     let weight_bytes = graph

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use crate::exec::arena::ArenaError;
 use crate::exec::executor::ExecutorError;
 use crate::exec::weights::WeightLoadError;
 use crate::files::folder::FolderError;
@@ -69,9 +68,6 @@ pub enum ModelError {
         /// What would be valid.
         range: String,
     },
-    /// There is no memory for the prefix cache.
-    #[error("the prefix cache: {0}")]
-    PrefixCache(#[from] ArenaError),
     /// The threads can't be started.
     #[error("can't start threads: {0}")]
     Threads(std::io::Error),

@@ -66,17 +66,16 @@ pub use warning::Warning;
 #[cfg(feature = "tokenizer")]
 use self::beside::beside;
 use crate::exec::arena::ArenaError;
-use crate::exec::batcher::Batcher;
+use crate::exec::batcher::{Batcher, Refused};
 use crate::exec::executor::Executor;
 use crate::exec::pool::Pool;
-use crate::exec::prefix::{PrefixCache, PrefixCacheError, PrefixStatistics};
 use crate::exec::saved::SavedSessionError;
 use crate::exec::session::Session;
+use crate::exec::shared_batcher::SharedBatcher;
 use crate::exec::weights;
 use crate::kernels::float_environment::FloatEnvironment;
-use crate::kernels::kv_cache::KEY_BLOCK;
 use crate::kernels::simd::Isa;
-use crate::plan::{MemoryReport, ModelPlan};
+use crate::plan::MemoryReport;
 use crate::rewrite::Report;
 #[cfg(feature = "tokenizer")]
 use crate::text::tokenizer::{Tokenizer, TokenizerError};
@@ -173,11 +172,7 @@ impl Model {
         let compiled = Arc::new(compiled);
         let recipe_source = RecipeSource::of(&files)?;
         let identity = identity::identity(compiled.clone(), weight_files);
-        let mut executor = Executor::new(plan, weights, pool)?.with_identity(identity);
-        if let Some(cache) = prefix_cache(&compiled.plan)? {
-            executor = executor.with_prefix_cache(cache)?;
-        }
-        let executor = Arc::new(executor);
+        let executor = Arc::new(Executor::new(plan, weights, pool)?.with_identity(identity));
         Ok(Model {
             shared: Arc::new(Shared {
                 executor,
@@ -209,6 +204,15 @@ impl Model {
         Session::new(self.shared.executor.clone(), self.vocabulary())
     }
 
+    /// A session of an engine that gets at most `positions` positions.
+    pub(crate) fn shared_session(
+        &self,
+        batcher: Arc<SharedBatcher>,
+        positions: usize,
+    ) -> Result<Session, Refused> {
+        Session::shared(self.shared.executor.clone(), batcher, positions)
+    }
+
     /// Many sequences that share `pages` pages.
     #[cfg(feature = "internals")]
     pub fn batcher(&self, pages: usize) -> Result<Batcher, ArenaError> {
@@ -227,13 +231,7 @@ impl Model {
     /// # Errors
     /// If the bytes can't be read, are damaged, or belong to another model or a longer context.
     pub fn load_session(&self, from: &mut impl Read) -> Result<Session, SavedSessionError> {
-        Session::load(self.shared.executor.clone(), self.vocabulary(), from)
-    }
-
-    /// Statistics of the prefix cache; `None` for a model that was opened without one.
-    pub fn prefix_statistics(&self) -> Option<PrefixStatistics> {
-        let cache = self.shared.executor.prefix_cache();
-        cache.map(|cache| cache.statistics())
+        self.session()?.load(from)
     }
 
     /// Every byte of memory that the model and one session take.
@@ -358,26 +356,4 @@ fn eos_tokens(mut named: Vec<u32>, tokenizer: Option<&Tokenizer>) -> Vec<u32> {
         }
     }
     named
-}
-
-/// The prefix cache that the plan describes.
-fn prefix_cache(plan: &ModelPlan) -> Result<Option<PrefixCache>, ModelError> {
-    let value = plan.options().prefix_cache;
-    if value == 0 {
-        return Ok(None);
-    }
-    match PrefixCache::new(plan, value) {
-        Ok(cache) => Ok(Some(cache)),
-        Err(PrefixCacheError::Arena(error)) => Err(error.into()),
-        Err(PrefixCacheError::TooSmall) => Err(ModelError::Option {
-            option: "prefix_cache",
-            value,
-            range: match PrefixCache::least_bytes(plan) {
-                None => "0, because this model keeps no rows from one step to the next".to_string(),
-                Some(least) => {
-                    format!("0, or at least {least} bytes for a block of {KEY_BLOCK} tokens")
-                }
-            },
-        }),
-    }
 }

@@ -122,10 +122,6 @@ pub struct Options {
     pub weight_access: WeightAccess,
     /// Whether text, and therefore a tokenizer, is wanted.
     pub text: Text,
-    /// Bytes for the prefix cache, allocated when the model is opened and shared by all its sessions; 0 for no cache. A
-    /// prompt that begins a session reads only the tokens after the longest prefix, in whole blocks of 64 tokens, that
-    /// it shares with an earlier prompt. Models that return the logits of every token read every token.
-    pub prefix_cache: usize,
     /// Passes or rules to leave out.
     pub without: BTreeSet<String>,
     /// Stop after this pass.
@@ -201,12 +197,6 @@ impl Options {
     /// [`Options::text`].
     pub fn text(mut self, text: Text) -> Options {
         self.text = text;
-        self
-    }
-
-    /// [`Options::prefix_cache`], in bytes.
-    pub fn prefix_cache(mut self, bytes: usize) -> Options {
-        self.prefix_cache = bytes;
         self
     }
 

@@ -68,7 +68,6 @@ impl ModelPlan {
         SessionLists {
             tokens: self.options.context.max(self.options.chunk),
             sequences: self.texts(),
-            held: self.caches.len(),
             pages: self.regions.pages,
             frames: FrameSizes::of(&self.step),
         }
@@ -77,7 +76,8 @@ impl ModelPlan {
     /// The lists that an engine needs.
     pub fn engine_lists(&self) -> EngineLists {
         let number = size_of::<u32>();
-        let tokens = self.options.context.saturating_mul(number);
+        // The tokens of a session stand in its handle too.
+        let tokens = self.options.context.saturating_mul(2 * number);
         let table = self.regions.pages.saturating_mul(number);
         let logits = self.logits_width().saturating_mul(size_of::<f32>());
         EngineLists {

@@ -24,8 +24,6 @@ pub struct PlanOptions {
     pub in_place: bool,
     /// Whether values that do not live at the same time may share bytes.
     pub reuse_buffers: bool,
-    /// The most bytes of the prefix cache that all sessions share; 0 for no cache.
-    pub prefix_cache: usize,
 }
 
 impl PlanOptions {

@@ -170,7 +170,6 @@ pub struct EngineLists {
 pub struct SessionLists {
     pub(super) tokens: usize,
     pub(super) sequences: usize,
-    pub(super) held: usize,
     pub(super) pages: usize,
     pub(super) frames: FrameSizes,
 }
@@ -192,11 +191,6 @@ impl SessionLists {
         self.pages
     }
 
-    /// The first position whose row exists, usize, for each cache.
-    pub fn held(&self) -> usize {
-        self.held
-    }
-
     /// Each thread's operands of the steps that have many.
     pub fn frames(&self) -> FrameSizes {
         self.frames
@@ -206,11 +200,9 @@ impl SessionLists {
     pub fn bytes(&self) -> usize {
         let tokens = self.tokens.saturating_mul(size_of::<u32>());
         let sequences = self.sequences.saturating_mul(size_of::<Sequence>());
-        let held = self.held.saturating_mul(size_of::<usize>());
         let pages = self.pages.saturating_mul(3 * size_of::<u32>());
         tokens
             .saturating_add(sequences)
-            .saturating_add(held)
             .saturating_add(pages)
             .saturating_add(self.frames.bytes())
     }

@@ -59,14 +59,12 @@ pub struct MemoryReport {
     pub kv_cache_without_windows: usize,
     /// Bytes of the arena: activations, scratch and caches.
     pub arena: usize,
-    /// Bytes of a session's lists beside the arena: its tokens, where texts begin, and which rows its caches hold.
+    /// Bytes of a session's lists beside the arena: its tokens, its table of pages, and where texts begin.
     pub session_lists: usize,
-    /// The most bytes of the prefix cache, which all sessions share.
-    pub prefix_cache: usize,
     /// An estimate of the tokenizer's bytes: its tables are made by another library.
     pub tokenizer_estimate: usize,
     /// Bytes of everything that the model and one session keep in memory: weights as they are read, tables, arena,
-    /// lists, prefix cache and tokenizer. The program itself is not counted.
+    /// lists and tokenizer. The program itself is not counted.
     pub total: usize,
 }
 
@@ -156,7 +154,6 @@ impl MemoryReport {
             kv_cache_without_windows: whole,
             arena: plan.regions.total(),
             session_lists: plan.session_lists().bytes(),
-            prefix_cache: plan.options.prefix_cache,
             tokenizer_estimate: 0,
             total: 0,
         };
@@ -172,7 +169,6 @@ impl MemoryReport {
             self.mapped_weights,
             self.arena,
             self.session_lists,
-            self.prefix_cache,
             tokenizer_estimate,
         ];
         MemoryReport {
@@ -225,9 +221,6 @@ impl fmt::Display for MemoryReport {
             line(f, &what, self.kv_cache_without_windows)?;
         }
         line(f, "lists of a session", self.session_lists)?;
-        if self.prefix_cache > 0 {
-            line(f, "prefix cache (of all sessions)", self.prefix_cache)?;
-        }
         if self.tokenizer_estimate > 0 {
             line(f, "tokenizer (an estimate)", self.tokenizer_estimate)?;
         }

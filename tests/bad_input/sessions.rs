@@ -153,7 +153,7 @@ fn another_model_is_refused_by_what_differs() {
 #[test]
 fn an_encoder_has_no_session_to_save_or_load() {
     let model = open("bert", &Options::default());
-    let session = model.session().unwrap();
+    let mut session = model.session().unwrap();
     let saved = session.save(&mut Vec::new());
     assert!(matches!(saved, Err(SavedSessionError::Bidirectional)));
     let message = refusal(&model, &[]);

@@ -85,8 +85,8 @@ fn plan_states_every_byte_for_the_options_given() {
         bytes("arena"),
         bytes("activations") + bytes("scratch") + bytes("kv_cache")
     );
-    // Ids of 64 tokens, the first position that each of two layers' caches has, one sequence, and a page for each cache.
-    assert_eq!(bytes("session_lists"), 64 * 4 + 2 * 8 + 32 + 2 * 12);
+    // Ids of 64 tokens, one sequence, and a page for each of two layers' caches.
+    assert_eq!(bytes("session_lists"), 64 * 4 + 32 + 2 * 12);
     let text = stdout(["plan", "demo"]);
     assert!(text.contains("KV cache") && text.contains("lists of a session"));
 }

@@ -49,7 +49,7 @@ const SHARED: [(&str, &str); 14] = [
 const UNSEEN: [&str; 1] = ["--no-mmap"];
 
 /// For each option, the arguments without it, and what is added with it.
-const OWN: [(&str, &str, &str); 66] = [
+const OWN: [(&str, &str, &str); 65] = [
     ("info --activations", "info demo --weights q4_0", "f32"),
     ("run --prompt", "run demo -n 4 --greedy", "A"),
     ("run --file", "run demo -n 4 --greedy", "{text}"),
@@ -192,7 +192,6 @@ const OWN: [(&str, &str, &str); 66] = [
     ("dump --format", "dump demo", "dot"),
     ("dump --output", "dump demo", "no/such/x"),
     ("dump --activations", "dump demo --weights q4_0", "f32"),
-    ("plan --prefix-cache", "plan demo", "9999999"),
     ("plan --parallel", "plan demo", "2"),
     ("plan --memory", "plan demo --parallel 2", "1KiB"),
     ("plan --activations", "plan demo --weights q4_0", "f32"),

@@ -90,7 +90,6 @@ pub fn plan_options(context: usize, chunk: usize) -> PlanOptions {
         isa: Isa::detect(),
         in_place: true,
         reuse_buffers: true,
-        prefix_cache: 0,
     }
 }
 

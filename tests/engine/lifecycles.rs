@@ -179,7 +179,7 @@ impl World<'_> {
             let expected = is_read.then(|| {
                 let known = self.known.entry(open.tokens.clone());
                 known.or_insert_with(|| {
-                    self.alone.truncate(0);
+                    self.alone.truncate(0).unwrap();
                     bits(self.alone.prefill(&open.tokens).unwrap())
                 })
             });

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Instant;
 
-use smallmind::{EngineOptions, EngineSession, Event, GenerateOptions, Model, Options};
+use smallmind::{EngineOptions, Event, GenerateOptions, Model, Options, Session};
 
 use crate::common::{argmax, bits, decoders, open};
 
@@ -40,16 +40,11 @@ fn greedy(mut read: impl FnMut(&[u32]) -> Vec<f32>, prompt: &[u32], steps: usize
 
 /// In a session of its own.
 fn alone(model: &Model, prompt: &[u32], steps: usize) -> Vec<Vec<u32>> {
-    let mut session = model.session().unwrap();
-    let read = |tokens: &[u32]| match *tokens {
-        [token] => session.step(token).unwrap().to_vec(),
-        _ => session.prefill(tokens).unwrap().to_vec(),
-    };
-    greedy(read, prompt, steps)
+    among(&mut model.session().unwrap(), prompt, steps)
 }
 
-/// In a session of an engine.
-fn among(session: &mut EngineSession, prompt: &[u32], steps: usize) -> Vec<Vec<u32>> {
+/// In this session.
+fn among(session: &mut Session, prompt: &[u32], steps: usize) -> Vec<Vec<u32>> {
     let read = |tokens: &[u32]| match *tokens {
         [token] => session.step(token).unwrap().to_vec(),
         _ => session.prefill(tokens).unwrap().to_vec(),
@@ -220,7 +215,7 @@ fn a_session_of_more_positions_than_there_are_is_refused_with_the_numbers() {
         )
     );
     let mut session = engine.session(5).unwrap();
-    assert_eq!(session.positions(), 5);
+    assert_eq!(session.context(), 5);
     let error = session.prefill(&prompt(0, 6)).unwrap_err().to_string();
     assert_eq!(
         error,

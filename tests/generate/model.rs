@@ -367,7 +367,7 @@ fn a_truncated_session_is_as_good_as_a_new_one() {
         "Something else entirely",
         &greedy(Some(30)),
     );
-    session.truncate(0);
+    session.truncate(0).unwrap();
     assert!(session.logits().is_empty() && session.tokens().is_empty());
     assert_eq!(
         generate(&model, &mut session, PROMPT, &greedy(Some(30)))
@@ -375,7 +375,7 @@ fn a_truncated_session_is_as_good_as_a_new_one() {
             .concat(),
         text(&model, &greedy(Some(30)))
     );
-    session.truncate(1000);
+    session.truncate(1000).unwrap();
     assert_eq!(session.position(), PROMPT.len() + 29);
 }
 

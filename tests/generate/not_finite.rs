@@ -132,7 +132,7 @@ fn the_error_names_the_token_however_the_prompt_is_cut() {
         assert_eq!(error, expected);
         assert_eq!((session.position(), session.logits().len()), (5, 0));
 
-        session.truncate(0);
+        session.truncate(0).unwrap();
         let error = session.prefill_each(&prompt, &mut |_| {}).unwrap_err();
         assert_eq!(error, expected, "{chunk}");
         assert_eq!(session.position(), 5 / chunk * chunk);

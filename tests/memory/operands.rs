@@ -43,7 +43,7 @@ pub fn steps_of_many_operands_allocate_nothing() {
         // The first job starts the pool's threads.
         session.prefill(&[1]).unwrap();
         for step in steps {
-            session.truncate(0);
+            session.truncate(0).unwrap();
             let count = allocations(|| {
                 session.prefill(step).unwrap();
             });

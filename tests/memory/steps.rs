@@ -11,13 +11,7 @@ pub fn prompts_and_steps_allocate_nothing_and_fit_the_plan() {
     for name in decoders() {
         for logits in [Logits::Last, Logits::All] {
             for (threads, stop_after) in [(1, None), (2, None), (2, Some("none".to_string()))] {
-                // Prompts are shared only if just their last row is computed.
-                let shares = logits == Logits::Last && stop_after.is_none();
-                let mut options = Options::new()
-                    .threads(threads)
-                    .chunk(16)
-                    .logits(logits)
-                    .prefix_cache(8 << 20);
+                let mut options = Options::new().threads(threads).chunk(16).logits(logits);
                 options.stop_after = stop_after;
                 let model = open(name, &options);
                 let prompt = expected(name).input_ids;
@@ -25,10 +19,9 @@ pub fn prompts_and_steps_allocate_nothing_and_fit_the_plan() {
                 let mut session = model.session().unwrap();
                 // The first job starts the pool's threads.
                 session.step(prompt[0]).unwrap();
-                // The second time, the rows of the first block are already there.
-                for hits in [0, 1] {
-                    let what = format!("{name}, {threads} threads, {logits:?}, {hits} hits");
-                    session.truncate(0);
+                for round in 0..2 {
+                    let what = format!("{name}, {threads} threads, {logits:?}, round {round}");
+                    session.truncate(0).unwrap();
                     let read = allocations(|| {
                         session.prefill(&prompt).unwrap();
                         for token in 0..8 {
@@ -36,8 +29,6 @@ pub fn prompts_and_steps_allocate_nothing_and_fit_the_plan() {
                         }
                     });
                     assert_eq!(read, 0, "{what}");
-                    let seen = model.prefix_statistics().unwrap();
-                    assert_eq!(seen.hits, if shares { hits } else { 0 });
                 }
                 let mut bytes = Vec::new();
                 session.save(&mut bytes).unwrap();
@@ -64,7 +55,7 @@ pub fn prompts_and_steps_allocate_nothing_and_fit_the_plan() {
                 let model = Model::open(&file.path, &options).unwrap();
                 let mut session = model.session().unwrap();
                 session.step(prompt[0]).unwrap();
-                session.truncate(0);
+                session.truncate(0).unwrap();
                 let count = allocations(|| {
                     session.prefill(&prompt).unwrap();
                     for token in 0..8 {

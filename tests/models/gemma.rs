@@ -56,7 +56,7 @@ fn normalizer(logits: &[f32]) -> f64 {
 fn rows(session: &mut Session, ids: &[u32]) -> Vec<Vec<f32>> {
     let width = session.logits_width();
     let mut rows = Vec::new();
-    session.truncate(0);
+    session.truncate(0).unwrap();
     session
         .prefill_each(ids, &mut |part| {
             rows.extend(part.chunks_exact(width).map(<[f32]>::to_vec));

@@ -75,7 +75,7 @@ fn sessions_side_by_side_do_not_touch_each_other() {
         let other: Vec<u32> = prompt.iter().rev().copied().collect();
         a.prefill(&prompt[..5]).unwrap();
         b.prefill(&other).unwrap();
-        a.truncate(0);
+        a.truncate(0).unwrap();
         b.step(1).unwrap();
         assert!(output_of(&mut a, &prompt) == alone, "{name}, interleaved");
         // At the same time, from two threads.
@@ -99,13 +99,13 @@ fn a_session_truncated_and_continued_agrees() {
         let fresh = output_of(&mut session, &prompt);
         for keep in [0, 1, 17, prompt.len() - 1] {
             // The memory contained something else before.
-            session.truncate(keep.min(3));
+            session.truncate(keep.min(3)).unwrap();
             let other: Vec<u32> = prompt.iter().map(|id| (id + 1) % 256).collect();
             session.prefill(&other[..prompt.len() - 3]).unwrap();
-            session.truncate(0);
+            session.truncate(0).unwrap();
             session.prefill(&prompt[..keep.max(1)]).unwrap();
             session.prefill(&other[..5]).unwrap();
-            session.truncate(keep);
+            session.truncate(keep).unwrap();
             let rows = session.logits_width();
             let continued = output_of(&mut session, &prompt[keep..]);
             assert!(continued == fresh[keep * rows..], "{name} from {keep}");
@@ -125,7 +125,7 @@ fn a_fork_continues_as_the_original_would() {
         session.step(5).unwrap();
         session.step(6).unwrap();
         let forked = output_of(&mut fork, &prompt[20..]);
-        session.truncate(20);
+        session.truncate(20).unwrap();
         assert!(output_of(&mut session, &prompt[20..]) == forked, "{name}");
     }
 }

@@ -8,7 +8,6 @@ use smallmind::exec::executor::{Ended, Executor, ExecutorError};
 use smallmind::exec::frames::Frames;
 use smallmind::exec::pages::Pages;
 use smallmind::exec::pool::Pool;
-use smallmind::exec::prefix::PrefixCache;
 use smallmind::graph::Graph;
 use smallmind::kernels::call::Sequence;
 use smallmind::plan::{ModelPlan, PlanOptions};
@@ -119,24 +118,6 @@ fn threads_and_weights_must_match_the_plan() {
         made(others, 2),
         Some(ExecutorError::Weight { .. })
     ));
-}
-
-#[test]
-fn the_prefix_cache_must_keep_the_plans_rows() {
-    let executor = || executor(DECODER, CONTEXT);
-    let own = PrefixCache::new(executor().plan(), 1 << 16).unwrap();
-    assert!(executor().with_prefix_cache(own).is_ok());
-    let wider = graph(
-        &DECODER.replace("activation 2 4", "activation 4 2").replace(
-            "c = CachedAttention x x x",
-            "a = CachedAttention x x x\nc = CachedAttention a a a",
-        ),
-    );
-    let other = PrefixCache::new(&plan(&wider, CONTEXT, 1), 1 << 16).unwrap();
-    // Keys and values of 64 positions and 8 floats, for two layers and for one.
-    let (found, expected) = (2 * 4096, 4096);
-    let error = executor().with_prefix_cache(other).err();
-    assert_eq!(error, Some(ExecutorError::PrefixCache { expected, found }));
 }
 
 #[test]

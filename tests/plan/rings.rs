@@ -23,7 +23,7 @@ fn output(session: &mut Session, prompt: &[u32]) -> Vec<u32> {
 }
 
 #[test]
-fn truncation_keeps_the_tokens_whose_windows_exist_and_otherwise_none() {
+fn truncation_keeps_rows_as_far_as_windows_exist_and_otherwise_none() {
     for name in MODELS {
         let model = open(name, &options());
         assert!(model.plan().windowed_layers > 0, "{name}");
@@ -42,18 +42,20 @@ fn truncation_keeps_the_tokens_whose_windows_exist_and_otherwise_none() {
         ] {
             let mut session = model.session().unwrap();
             session.prefill(prompt).unwrap();
-            assert_eq!(session.truncate(keep), kept, "{name}");
-            if kept == prompt.len() {
+            session.truncate(keep).unwrap();
+            let found = (session.position(), session.unread());
+            assert_eq!(found, (keep, keep - kept), "{name}");
+            if keep == prompt.len() {
                 continue;
             }
             // Other tokens overwrite the rows that were removed, and are then removed themselves.
             let other: Vec<u32> = prompt[..20].iter().rev().copied().collect();
-            session.prefill(&other[..20.min(590 - kept)]).unwrap();
-            assert_eq!(session.truncate(kept), kept, "{name}");
+            session.prefill(&other[..20.min(590 - keep)]).unwrap();
+            session.truncate(keep).unwrap();
             let width = session.logits_width();
             assert!(
-                output(&mut session, &prompt[kept..]) == fresh[kept * width..],
-                "{name} from {kept}"
+                output(&mut session, &prompt[keep..]) == fresh[keep * width..],
+                "{name} from {keep}"
             );
         }
     }
@@ -69,7 +71,7 @@ fn a_cancelled_prompt_continues_from_where_it_stopped() {
         session.prefill(&prompt).unwrap();
         let expected = last(&session);
         for microseconds in (0..20_000).step_by(700) {
-            session.truncate(0);
+            session.truncate(0).unwrap();
             let cancel = Cancel::new();
             let read = std::thread::scope(|scope| {
                 scope.spawn(|| {
@@ -103,7 +105,9 @@ fn forks_have_rings_of_their_own() {
         alone.prefill(&prompt[..300]).unwrap();
         assert!(forked == output(&mut alone, &prompt[300..400]), "{name}");
         // The fork has its own rows too: of its 404 positions, the last 128 exist.
-        assert_eq!(fork.truncate(330), 330);
-        assert_eq!(fork.truncate(320), 0);
+        fork.truncate(330).unwrap();
+        assert_eq!(fork.unread(), 0);
+        fork.truncate(320).unwrap();
+        assert_eq!(fork.unread(), 320);
     }
 }

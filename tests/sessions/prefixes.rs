@@ -1,20 +1,19 @@
-//! Do prompts with the same beginning share rows within the budget, and keep every bit?
+//! Do prompts with the same beginning share rows among the sessions of an engine, and keep every bit?
 
-use smallmind::{Model, Options, PrefixStatistics};
+use smallmind::{Engine, EngineOptions, Model, Options, Session};
 
 use crate::common::{argmax, bits, decoders, expected, open};
 
 /// Decode steps after each prompt.
 const STEPS: usize = 3;
-/// A budget for all prompts of these tests.
-const ROOMY: usize = 64 << 20;
 
-fn options(prefix_cache: usize) -> Options {
-    Options::new().prefix_cache(prefix_cache).chunk(100)
+/// A model whose engines have as many sequences.
+fn model(name: &str, sequences: usize) -> Model {
+    open(name, &Options::new().chunk(100).sequences(sequences))
 }
 
-fn statistics(model: &Model) -> PrefixStatistics {
-    model.prefix_statistics().unwrap()
+fn engine(model: &Model) -> Engine {
+    model.engine(&EngineOptions::new()).unwrap()
 }
 
 /// The model's tokens over and over, `length` of them; `turn` selects different tokens from the start.
@@ -33,8 +32,7 @@ fn behind(name: &str, common: usize, length: usize, turn: u32) -> Vec<u32> {
 }
 
 /// Logits of the prompt and some steps, and how many tokens were not read.
-fn output(model: &Model, tokens: &[u32]) -> (Vec<u32>, usize) {
-    let mut session = model.session().unwrap();
+fn output_of(mut session: Session, tokens: &[u32]) -> (Vec<u32>, usize) {
     let mut logits = session.prefill(tokens).unwrap().to_vec();
     assert_eq!(session.tokens(), tokens);
     let reused = session.reused_tokens();
@@ -46,12 +44,26 @@ fn output(model: &Model, tokens: &[u32]) -> (Vec<u32>, usize) {
     (all, reused)
 }
 
+/// In a session of the engine.
+fn output(engine: &Engine, tokens: &[u32]) -> (Vec<u32>, usize) {
+    output_of(engine.session(None).unwrap(), tokens)
+}
+
+/// In a session that shares nothing.
+fn alone(model: &Model, tokens: &[u32]) -> Vec<u32> {
+    let (bits, reused) = output_of(model.session().unwrap(), tokens);
+    assert_eq!(reused, 0);
+    bits
+}
+
 #[test]
 fn hits_leave_every_bit_alone() {
     for name in decoders() {
-        let (plain, cached) = (open(name, &options(0)), open(name, &options(ROOMY)));
+        // Pages for so many contexts keep the prefixes of all these prompts.
+        let model = model(name, 8);
+        let engine = engine(&model);
         let length = if name.ends_with("-long") { 500 } else { 210 };
-        let length = length.min(plain.context() - STEPS);
+        let length = length.min(model.context() - STEPS);
         let first = prompt(name, length, 0);
         let prompts = [
             first.clone(),
@@ -61,8 +73,6 @@ fn hits_leave_every_bit_alone() {
             first[..128.min(length)].to_vec(),
             first[..65].to_vec(),
             behind(name, 110, length, 3),
-            behind(name, 63, length, 5),
-            behind(name, 64, length, 7),
             behind(name, 110, length, 3),
         ];
         let mut hits = 0;
@@ -73,18 +83,17 @@ fn hits_leave_every_bit_alone() {
             });
             let known = known.max().unwrap_or(0);
             hits += u64::from(known > 0);
-            let (bits, reused) = output(&cached, tokens);
+            let (bits, reused) = output(&engine, tokens);
             assert_eq!(reused, known, "{name}, {number}");
-            assert!(output(&plain, tokens) == (bits, 0), "{name}, {number}");
+            assert!(alone(&model, tokens) == bits, "{name}, {number}");
         }
-        let seen = statistics(&cached);
+        let seen = engine.prefixes();
         assert_eq!(
             (seen.lookups, seen.hits, seen.evictions),
-            (9, hits, 0),
+            (7, hits, 0),
             "{name}"
         );
-        assert!(hits >= 6 && seen.hit_rate() == hits as f64 / 9.0);
-        assert_eq!(plain.prefix_statistics(), None);
+        assert!(hits >= 5 && seen.hit_rate() == hits as f64 / 7.0);
     }
 }
 
@@ -92,14 +101,14 @@ fn hits_leave_every_bit_alone() {
 fn chunks_of_any_size_keep_whole_blocks() {
     for name in ["llama", "mistral", "gemma3"] {
         let tokens = prompt(name, 200, 0);
-        let expected = output(&open(name, &options(0)), &tokens).0;
-        for chunk in [1, 7, 64, 130, 200] {
-            let options = options(ROOMY).chunk(chunk);
-            let model = open(name, &options);
-            assert_eq!(output(&model, &tokens).1, 0);
-            assert_eq!(statistics(&model).rows_used, 192, "{name}, {chunk}");
+        let expected = alone(&model(name, 1), &tokens);
+        for chunk in [4, 7, 64, 130, 200] {
+            let model = open(name, &Options::new().chunk(chunk).sequences(4));
+            let engine = engine(&model);
+            assert_eq!(output(&engine, &tokens).1, 0);
+            assert_eq!(engine.prefixes().positions, 192, "{name}, {chunk}");
             assert!(
-                output(&model, &tokens) == (expected.clone(), 192),
+                output(&engine, &tokens) == (expected.clone(), 192),
                 "{name}, {chunk}"
             );
         }
@@ -107,144 +116,74 @@ fn chunks_of_any_size_keep_whole_blocks() {
 }
 
 #[test]
-fn the_budget_holds_and_the_least_recently_used_makes_room() {
-    // The demo's block, and the index entry for it, take 130 KiB.
-    for budget in [300_000, 600_000, 1_500_000, 10_000_000] {
-        let model = open("demo", &options(budget));
-        assert_eq!(model.plan().prefix_cache, budget);
-        let plain = open("demo", &options(0));
-        let room = statistics(&model).rows / 64;
-        assert!(room >= 1, "{budget}");
-        for turn in 0..20 {
-            let tokens = prompt("demo", 200, turn);
-            assert!(
-                output(&model, &tokens).0 == output(&plain, &tokens).0,
-                "{turn}"
-            );
-            let seen = statistics(&model);
-            assert!(seen.bytes <= budget && seen.rows_used <= seen.rows);
-            // The most recent prompts are still there, as far as the budget allows.
-            assert_eq!(
-                output(&model, &tokens).1,
-                64 * room.min(3),
-                "{budget}, {turn}"
-            );
-        }
-        let seen = statistics(&model);
-        let stored = 20 * room.min(3);
-        assert_eq!(seen.rows_used, 64 * room.min(stored));
-        assert_eq!(
-            seen.evictions as usize,
-            stored - room.min(stored),
-            "{budget}"
-        );
-    }
-}
-
-#[test]
-fn what_is_used_again_stays_and_a_path_loses_its_end_first() {
-    let model = open("demo", &options(1_000_000));
-    let room = statistics(&model).rows / 64;
-    assert!((5..9).contains(&room), "{room}");
-    let kept = prompt("demo", 200, 0);
-    output(&model, &kept);
-    for turn in 1..10 {
-        output(&model, &prompt("demo", 70, turn));
-        assert_eq!(output(&model, &kept[..100]).1, 64, "{turn}");
-    }
-    // Its beginning was used in the meantime; its other blocks were not.
-    assert_eq!(output(&model, &kept).1, 64);
-}
-
-#[test]
 fn sessions_that_have_tokens_read_all_and_share_what_they_read() {
-    let model = open("llama", &options(ROOMY));
+    let model = model("llama", 2);
+    let engine = engine(&model);
     let tokens = prompt("llama", 150, 0);
-    let mut session = model.session().unwrap();
+    let mut session = engine.session(None).unwrap();
     session.prefill(&tokens[..40]).unwrap();
     session.prefill(&tokens[40..]).unwrap();
-    assert_eq!(
-        (session.reused_tokens(), statistics(&model).lookups),
-        (0, 1)
-    );
-    assert_eq!(output(&model, &tokens).1, 128);
+    assert_eq!((session.reused_tokens(), engine.prefixes().lookups), (0, 1));
+    assert_eq!(output(&engine, &tokens).1, 128);
     // After everything is removed, a prompt begins the session again.
-    session.truncate(0);
+    session.truncate(0).unwrap();
     session.prefill(&tokens).unwrap();
     assert_eq!(session.reused_tokens(), 128);
-    assert_eq!(session.truncate(100), 100);
 }
 
 #[test]
 fn rows_from_files_are_shared_with_no_other_session() {
-    let model = open("llama", &options(ROOMY));
+    let model = model("llama", 3);
     let tokens = prompt("llama", 150, 0);
-    let plain = open("llama", &options(0));
-    let mut session = plain.session().unwrap();
+    let mut session = model.session().unwrap();
     session.prefill(&tokens[..100]).unwrap();
     let mut bytes = Vec::new();
     session.save(&mut bytes).unwrap();
-    let mut loaded = model.load_session(&mut &bytes[..]).unwrap();
+    let engine = engine(&model);
+    let mut loaded = engine.load_session(None, &mut &bytes[..]).unwrap();
     loaded.prefill(&tokens[100..]).unwrap();
-    loaded.fork().unwrap().prefill(&[1, 2, 3]).unwrap();
-    assert_eq!(statistics(&model).rows_used, 0);
+    assert_eq!(engine.prefixes().positions, 0);
+    // A session that reads the tokens again reads them from the beginning.
+    loaded.truncate(0).unwrap();
+    loaded.prefill(&tokens).unwrap();
+    assert_eq!(engine.prefixes().positions, 128);
 }
 
 #[test]
-fn sessions_in_several_threads_share_one_cache() {
-    let model = open("qwen2", &options(2 << 20));
-    let plain = open("qwen2", &options(0));
+fn sessions_in_several_threads_share_prefixes() {
+    let model = model("qwen2", 3);
+    let engine = engine(&model);
     let tokens: Vec<Vec<u32>> = (0..6)
         .map(|i| behind("qwen2", 64 * (i % 3), 190, 1 + i as u32))
         .collect();
-    let expected: Vec<Vec<u32>> = tokens
-        .iter()
-        .map(|tokens| output(&plain, tokens).0)
-        .collect();
+    let expected: Vec<Vec<u32>> = tokens.iter().map(|tokens| alone(&model, tokens)).collect();
     std::thread::scope(|scope| {
         for shift in 0..3 {
-            let (model, tokens, expected) = (&model, &tokens, &expected);
+            let (engine, tokens, expected) = (&engine, &tokens, &expected);
             scope.spawn(move || {
                 for round in 0..12 {
                     let which = (round + 2 * shift) % 6;
                     assert!(
-                        output(model, &tokens[which]).0 == expected[which],
+                        output(engine, &tokens[which]).0 == expected[which],
                         "{which}"
                     );
                 }
             });
         }
     });
-    let seen = statistics(&model);
+    let seen = engine.prefixes();
     assert_eq!(seen.lookups, 36);
-    assert!(seen.hits > 0 && seen.bytes <= 2 << 20);
+    assert!(seen.hits > 0);
 }
 
 #[test]
-fn models_that_return_all_rows_read_all_tokens() {
-    let model = open("demo", &crate::common::all_rows().prefix_cache(ROOMY));
-    let tokens = prompt("demo", 130, 0);
+fn a_model_s_own_sessions_share_nothing() {
+    let model = model("llama", 2);
+    let tokens = prompt("llama", 150, 0);
+    let mut session = model.session().unwrap();
     for _ in 0..2 {
-        let mut session = model.session().unwrap();
-        let rows = session.prefill(&tokens).unwrap().len() / model.vocabulary();
-        assert_eq!((rows, session.reused_tokens()), (130, 0));
+        session.truncate(0).unwrap();
+        session.prefill(&tokens).unwrap();
+        assert_eq!(session.reused_tokens(), 0);
     }
-}
-
-#[test]
-fn a_budget_below_one_block_is_an_error_that_says_what_is_enough() {
-    let refusal = |name: &str, budget: usize| {
-        let opened = Model::open(crate::common::source(name), &options(budget));
-        opened.expect_err("the budget is too small").to_string()
-    };
-    let message = refusal("demo", 1000);
-    assert!(
-        message.starts_with("prefix_cache is 1000; it must be 0, or "),
-        "{message}"
-    );
-    let least = message
-        .split_whitespace()
-        .find_map(|word| word.parse::<usize>().ok().filter(|&n| n > 1000));
-    open("demo", &options(least.unwrap()));
-    assert!(refusal("bert", 1 << 20).contains("keeps no rows"));
 }

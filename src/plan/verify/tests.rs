@@ -67,7 +67,6 @@ fn plan(graph: &Graph, reuse_buffers: bool) -> ModelPlan {
         in_place: true,
         reuse_buffers,
         sequences: 1,
-        prefix_cache: 0,
     };
     ModelPlan::new(graph, options).unwrap()
 }

@@ -1,4 +1,4 @@
-//! Which blocks of tokens a prefix cache holds, in which slots, and which block makes room next.
+//! Which blocks of tokens are kept as prefixes, in which slots, and which block makes room next.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -66,9 +66,11 @@ impl Index {
     }
 
     /// The most bytes that each slot takes here.
+    #[cfg(test)]
     pub const SLOT_BYTES: usize = size_of::<Entry>() + 3 * size_of::<u32>();
 
     /// Bytes allocated besides the index itself.
+    #[cfg(test)]
     pub fn bytes(&self) -> usize {
         let numbers = self.buckets.capacity() + self.spare.capacity();
         self.entries.capacity() * size_of::<Entry>() + numbers * size_of::<u32>()
