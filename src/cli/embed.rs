@@ -100,14 +100,14 @@ pub fn embed(arguments: Arguments) -> Result<(), Failure> {
     let mut options = arguments.threads.add_to(options).text(Text::Needed);
     options.progress = progress();
     let model = open_model(model.source()?, &options)?;
-    let mut embedder = model.embedder(
+    let embedder = model.embedder(
         &EmbedOptions::new()
             .pooling(arguments.pooling.map(Pooling::from))
             .normalize(arguments.no_normalize.then_some(false)),
     )?;
     let mut index = 0;
     if !from_stdin {
-        return print_embeddings(model.tokenizer(), &mut embedder, &texts, &mut index);
+        return print_embeddings(model.tokenizer(), &embedder, &texts, &mut index);
     }
     let mut stdin = io::stdin().lock();
     loop {
@@ -115,7 +115,7 @@ pub fn embed(arguments: Arguments) -> Result<(), Failure> {
         if lines.is_empty() {
             break;
         }
-        print_embeddings(model.tokenizer(), &mut embedder, &lines, &mut index)?;
+        print_embeddings(model.tokenizer(), &embedder, &lines, &mut index)?;
     }
     match index {
         0 => error(
@@ -158,7 +158,7 @@ fn read_lines(stdin: &mut impl BufRead, before: usize) -> Result<Vec<String>, Fa
 /// Prints a line for each text and counts them.
 fn print_embeddings(
     tokenizer: Option<&Tokenizer>,
-    embedder: &mut Embedder,
+    embedder: &Embedder,
     texts: &[String],
     index: &mut usize,
 ) -> Result<(), Failure> {

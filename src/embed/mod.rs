@@ -1,9 +1,9 @@
 //! Embed: turning hidden states into one vector for each text.
 //!
 //! What belongs here: what a model's files say about pooling, normalising and the layers between them
-//! (sentence-transformers' `modules.json`, GGUF's `pooling_type`), the arithmetic of these, and the [`Embedder`], which
-//! fills steps with texts. What does not belong here: the encoder itself (a graph file), and reading several texts in
-//! one step (`exec/`).
+//! (sentence-transformers' `modules.json`, GGUF's `pooling_type`), the arithmetic of these, and the [`Embedder`],
+//! which pools what steps compute for texts. What does not belong here: the encoder itself (a graph file), and reading the
+//! texts of several threads in one step (`exec/`).
 //!
 //! All of it works token by token and text by text in a fixed order, so that an embedding's bits do not depend on the
 //! other texts of the step.

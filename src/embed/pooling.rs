@@ -8,6 +8,7 @@
 //!               y[j] = x[j] / max(sqrt(tree(lane)), 1e-12), or NaN where tree(lane) is infinite
 //! ```
 
+use crate::exec::shared_texts::Rows;
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::simd::{LANES, tree};
 
@@ -71,22 +72,6 @@ impl Pooler {
         }
     }
 
-    /// Adds the next tokens' rows, [tokens, width].
-    pub fn add(&mut self, rows: &[f32]) {
-        for row in rows.chunks_exact(self.row.len().max(1)) {
-            let pooled = self.row.iter_mut().zip(row);
-            match self.pooling {
-                Pooling::Mean => pooled.for_each(|(sum, x)| *sum += x),
-                Pooling::Max if self.tokens > 0 => {
-                    pooled.for_each(|(max, x)| *max = if *x > *max { *x } else { *max });
-                }
-                Pooling::Cls if self.tokens > 0 => {}
-                Pooling::Max | Pooling::Cls | Pooling::Last => self.row.copy_from_slice(row),
-            }
-            self.tokens += 1;
-        }
-    }
-
     /// How many tokens it has seen.
     pub fn tokens(&self) -> usize {
         self.tokens
@@ -99,6 +84,23 @@ impl Pooler {
             self.row.iter_mut().for_each(|sum| *sum /= tokens);
         }
         self.row
+    }
+}
+
+impl Rows for Pooler {
+    fn add(&mut self, rows: &[f32]) {
+        for row in rows.chunks_exact(self.row.len().max(1)) {
+            let pooled = self.row.iter_mut().zip(row);
+            match self.pooling {
+                Pooling::Mean => pooled.for_each(|(sum, x)| *sum += x),
+                Pooling::Max if self.tokens > 0 => {
+                    pooled.for_each(|(max, x)| *max = if *x > *max { *x } else { *max });
+                }
+                Pooling::Cls if self.tokens > 0 => {}
+                Pooling::Max | Pooling::Cls | Pooling::Last => self.row.copy_from_slice(row),
+            }
+            self.tokens += 1;
+        }
     }
 }
 

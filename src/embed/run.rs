@@ -1,20 +1,24 @@
 //! The loop that turns texts into embeddings: tokens, steps filled with texts, pooling.
 
+use std::cmp::Reverse;
 use std::fmt;
+use std::sync::Arc;
 
 use super::pooling::Pooler;
 use super::recipe::Recipe;
 use super::{EmbedError, EmbedOptions, Pooling};
-use crate::exec::session::{Session, StepError};
+use crate::exec::shared_texts::SharedTexts;
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::model::Model;
 
-/// A model that turns texts into vectors, with its own session. Its memory is allocated once: a step allocates
-/// nothing except the embeddings that are returned.
+/// A model that turns texts into vectors. It is cheap to clone: clones share the memory of its steps, which is allocated once,
+/// and may be used from any thread. The texts of threads that embed at the same time are read in the same steps, with the
+/// bits that each would get alone.
+#[derive(Clone)]
 pub struct Embedder {
     model: Model,
-    session: Session,
-    recipe: Recipe,
+    texts: Arc<SharedTexts<Pooler>>,
+    recipe: Arc<Recipe>,
     /// Elements of a row of hidden state.
     width: usize,
 }
@@ -45,6 +49,11 @@ impl Embedder {
         self.recipe.pooling
     }
 
+    /// Steps so far, of all clones: texts that several threads embed at the same time share steps.
+    pub fn steps(&self) -> u64 {
+        self.texts.steps()
+    }
+
     /// A text as the tokenizer must see it: after the prompt that the model's files name, and in lower case if they say so.
     pub fn prepared(&self, text: &str) -> String {
         let whole = format!("{}{text}", self.recipe.prompt);
@@ -71,7 +80,7 @@ impl Embedder {
     /// # Errors
     /// If the model has no tokenizer, the tokenizer fails, or a text can't be read.
     #[cfg(feature = "tokenizer")]
-    pub fn embed(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
+    pub fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
         let tokens: Vec<Vec<u32>> = texts
             .iter()
             .map(|text| self.tokens(text))
@@ -85,76 +94,35 @@ impl Embedder {
     ///
     /// # Errors
     /// If a text is empty, is longer than the context, or has ids that the model does not know.
-    pub fn embed_tokens(&mut self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>, EmbedError> {
+    pub fn embed_tokens(&self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>, EmbedError> {
         let _environment = FloatEnvironment::set_default();
-        if let Some(text) = texts.iter().position(|text| text.is_empty()) {
-            let error = StepError::Empty;
-            return Err(EmbedError::Text { text, error });
-        }
-        match self.model.is_bidirectional() {
-            true => self.embed_whole(texts),
-            false => texts
-                .iter()
-                .enumerate()
-                .map(|(number, text)| self.embed_in_order(number, text))
-                .collect(),
-        }
-    }
-
-    /// Texts that are read whole: steps are filled with them, the longest first.
-    fn embed_whole(&mut self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>, EmbedError> {
-        let plan = &self.model.compiled().plan;
-        let (most_texts, chunk) = (plan.texts(), plan.options().chunk);
+        // The longest first, so that the texts of a step leave little room.
         let mut order: Vec<usize> = (0..texts.len()).collect();
-        order.sort_by_key(|&text| std::cmp::Reverse(texts[text].len()));
+        order.sort_by_key(|&text| Reverse(texts[text].len()));
+        let pooler = || Pooler::new(self.recipe.pooling, self.width);
+        let given = order.iter().map(|&text| (texts[text].to_vec(), pooler()));
+        let answers = self.texts.read(given.collect());
         let mut embeddings = vec![Vec::new(); texts.len()];
-        let mut batch: Vec<&[u32]> = Vec::with_capacity(most_texts.min(texts.len()));
-        let mut rest = order.as_slice();
-        while !rest.is_empty() {
-            let mut tokens = 0;
-            batch.clear();
-            for &text in rest.iter().take(most_texts) {
-                tokens += texts[text].len();
-                if tokens > chunk && !batch.is_empty() {
-                    break;
+        let mut failed = None;
+        for (text, answer) in order.into_iter().zip(answers) {
+            match answer {
+                Ok(pooler) => embeddings[text] = self.finish(pooler, text, texts[text].len())?,
+                // The first text that failed, in the caller's order.
+                Err(error) if failed.as_ref().is_none_or(|(first, _)| text < *first) => {
+                    failed = Some((text, error));
                 }
-                batch.push(texts[text]);
+                Err(_) => {}
             }
-            let (here, later) = rest.split_at(batch.len());
-            let encoded = self.session.encode(&batch).map_err(|error| {
-                let of_text = |&(place, text): &(usize, &usize)| match error {
-                    StepError::UnknownToken { token, .. } => texts[*text].contains(&token),
-                    StepError::NotFinite { text, .. } => place == text,
-                    // A text that is too long is among the longest, so it comes first.
-                    _ => true,
-                };
-                let text = here.iter().enumerate().find(of_text).map(|(_, text)| text);
-                EmbedError::Text {
-                    text: text.copied().unwrap_or_default(),
-                    error,
-                }
-            })?;
-            for (place, &text) in here.iter().enumerate() {
-                let pooled = self.recipe.pooling.pool(encoded.text(place), self.width);
-                embeddings[text] = self.recipe.finish(pooled, text)?;
-            }
-            rest = later;
         }
-        Ok(embeddings)
+        match failed {
+            None => Ok(embeddings),
+            Some((text, error)) => Err(EmbedError::Text { text, error }),
+        }
     }
 
-    /// A text that is read chunk by chunk.
-    fn embed_in_order(&mut self, number: usize, text: &[u32]) -> Result<Vec<f32>, EmbedError> {
-        let mut pooler = Pooler::new(self.recipe.pooling, self.width);
-        let read = self.session.truncate(0).and_then(|()| {
-            let mut add = |rows: &[f32]| pooler.add(rows);
-            self.session.prefill_each(text, &mut add)
-        });
-        read.map_err(|error| EmbedError::Text {
-            text: number,
-            error,
-        })?;
-        if pooler.tokens() != text.len() && self.recipe.pooling != Pooling::Last {
+    /// The embedding of the text `number`, which has so many tokens.
+    fn finish(&self, pooler: Pooler, number: usize, tokens: usize) -> Result<Vec<f32>, EmbedError> {
+        if pooler.tokens() != tokens && self.recipe.pooling != Pooling::Last {
             return Err(EmbedError::LastRowOnly);
         }
         self.recipe.finish(pooler.finish(), number)
@@ -169,23 +137,22 @@ impl Model {
     /// session.
     pub fn embedder(&self, options: &EmbedOptions) -> Result<Embedder, EmbedError> {
         let _environment = FloatEnvironment::set_default();
-        let session = self.session()?;
-        let width = session.logits_width();
+        let width = self.compiled().plan.logits_width();
         if width >= self.vocabulary() {
             return Err(EmbedError::NoHiddenState { vocabulary: width });
         }
         let recipe = Recipe::read(self.recipe_source(), options, width)?;
         Ok(Embedder {
             model: self.clone(),
-            session,
-            recipe,
+            texts: Arc::new(self.shared_texts()?),
+            recipe: Arc::new(recipe),
             width,
         })
     }
 
     /// The embeddings of texts, in their order, as the model's files say: pooled, passed through dense layers if there
-    /// are any, and normalised. Texts longer than the files' limit are truncated. Creates a session for this call; to keep a
-    /// session, or to choose other options, use [`Model::embedder`].
+    /// are any, and normalised. Texts longer than the files' limit are truncated. Allocates memory for this call; to keep the
+    /// memory, to share steps with other threads, or to choose other options, use [`Model::embedder`].
     ///
     /// # Errors
     /// The errors of [`Model::embedder`] and [`Embedder::embed`].

@@ -382,6 +382,40 @@ impl Batcher {
         }
     }
 
+    /// The rows of the first output that belong to a sequence's tokens in the last step: all of them, or the last token's if
+    /// the plan computes only that; none if that is not yet read, or the step did not read the sequence.
+    ///
+    /// # Errors
+    /// If the sequence is closed, or a row is not finite.
+    pub(super) fn step_rows(&self, id: SequenceId) -> Result<&[f32], StepError> {
+        let plan = self.executor.plan();
+        let state = self.state(id).ok_or(StepError::Gone)?;
+        if let Some(error) = &state.error {
+            return Err(error.clone());
+        }
+        let table = self.pages.table(id.slot);
+        let mut sequences = self.sequences.iter();
+        let (Some(sequence), Some(size)) = (sequences.find(|s| s.table == table), self.outputs)
+        else {
+            return Ok(&[]);
+        };
+        let width = self.logits_width();
+        if plan.gives_all_rows() {
+            let rows = sequence.start..sequence.end;
+            check_finite(plan, &self.arena, size, (sequence, &rows))?;
+            return Ok(self
+                .output(0)
+                .get(rows.start * width..rows.end * width)
+                .unwrap_or_default());
+        }
+        Ok(self.logits(id)?.unwrap_or_default())
+    }
+
+    /// What runs the steps.
+    pub(super) fn executor(&self) -> &Arc<Executor> {
+        &self.executor
+    }
+
     /// Elements of a row of logits.
     pub fn logits_width(&self) -> usize {
         self.executor.plan().logits_width()

@@ -29,6 +29,7 @@ mod schedule;
 pub mod session;
 pub mod shared_batcher;
 mod shared_session;
+pub mod shared_texts;
 mod step_error;
 mod step_io;
 pub mod weights;

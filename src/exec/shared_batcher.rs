@@ -18,6 +18,11 @@ const LEAST_PATIENCE: Duration = Duration::from_micros(50);
 /// that are in use, need longer than the least time; a caller who does not ask again costs the others a twentieth of a step.
 const PATIENCE: u32 = 20;
 
+/// How long a step waits for those whom the last step answered, if that took `step_time`.
+pub(super) fn patience(step_time: Duration) -> Duration {
+    (step_time / PATIENCE).max(LEAST_PATIENCE)
+}
+
 /// The batcher, and what its users know of each other.
 pub struct Board {
     /// The batcher.
@@ -134,8 +139,7 @@ impl SharedBatcher {
         // Those who wait for the step are woken even if the step panics.
         let _wake = Wake(&self.changed);
         board.gathering = true;
-        let patience = (board.step_time / PATIENCE).max(LEAST_PATIENCE);
-        let end = Instant::now() + patience;
+        let end = Instant::now() + patience(board.step_time);
         while board.sessions.iter().any(|(_, is_answered)| *is_answered)
             || self.arriving.load(Ordering::Relaxed) > 0
         {

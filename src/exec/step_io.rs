@@ -2,7 +2,7 @@
 
 use super::arena::Arena;
 use super::step_error::StepError;
-use crate::plan::Slot;
+use crate::plan::{ModelPlan, Slot};
 
 /// Fails if an id in `tokens` is not below `vocabulary`.
 pub(super) fn check_known(tokens: &[u32], vocabulary: usize) -> Result<(), StepError> {
@@ -10,6 +10,33 @@ pub(super) fn check_known(tokens: &[u32], vocabulary: usize) -> Result<(), StepE
         None => Ok(()),
         Some(&token) => Err(StepError::UnknownToken { token, vocabulary }),
     }
+}
+
+/// Whether a model can read a text from its beginning, alone.
+///
+/// # Errors
+/// If the text is empty, has an unknown id, is longer than the context, or must be read in one step and does not fit.
+pub(super) fn check_text(
+    plan: &ModelPlan,
+    vocabulary: usize,
+    text: &[u32],
+) -> Result<(), StepError> {
+    let (context, chunk) = (plan.options().context, plan.step().tokens());
+    let tokens = text.len();
+    if tokens == 0 {
+        return Err(StepError::Empty);
+    }
+    if tokens > context {
+        return Err(StepError::ContextFull {
+            position: 0,
+            context,
+            tokens,
+        });
+    }
+    if plan.is_bidirectional() && tokens > chunk {
+        return Err(StepError::NotWhole { tokens, chunk });
+    }
+    check_known(text, vocabulary)
 }
 
 /// Write `numbers`, each of which fits into an i32, to the elements of a slot from `first` on; do nothing where the

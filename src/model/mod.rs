@@ -72,6 +72,7 @@ use crate::exec::pool::Pool;
 use crate::exec::saved::SavedSessionError;
 use crate::exec::session::Session;
 use crate::exec::shared_batcher::SharedBatcher;
+use crate::exec::shared_texts::{Rows, SharedTexts};
 use crate::exec::weights;
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::simd::Isa;
@@ -202,6 +203,11 @@ impl Model {
     /// If the system has no memory for it.
     pub fn session(&self) -> Result<Session, ArenaError> {
         Session::new(self.shared.executor.clone(), self.vocabulary())
+    }
+
+    /// A reader of whole texts, for any number of threads.
+    pub(crate) fn shared_texts<R: Rows>(&self) -> Result<SharedTexts<R>, ArenaError> {
+        SharedTexts::new(self.shared.executor.clone(), self.vocabulary())
     }
 
     /// A session of an engine that gets at most `positions` positions.

@@ -178,7 +178,7 @@ fn embeddings_come_in_the_callers_order_whatever_the_steps() {
         let mut options = tiny.options().chunk(chunk);
         options.stop_after = stop_after.map(str::to_string);
         let model = Model::open(tiny.folder(), &options).unwrap();
-        let mut embedder = model.embedder(&EmbedOptions::default()).unwrap();
+        let embedder = model.embedder(&EmbedOptions::default()).unwrap();
         let embeddings = embedder.embed_tokens(&slices(&texts)).unwrap();
         let found: Vec<Vec<u32>> = embeddings.iter().map(|row| bits(row)).collect();
         let one_by_one = texts.iter().map(|text| {
@@ -241,7 +241,7 @@ fn a_causal_graph_whose_output_is_a_hidden_state_has_embeddings() {
         let options = EmbedOptions::new()
             .pooling(Some(pooling))
             .normalize(Some(false));
-        let mut embedder = model.embedder(&options).unwrap();
+        let embedder = model.embedder(&options).unwrap();
         rows.push(embedder.embed_tokens(&slices(&texts)));
     }
     let of_all = rows.remove(2).unwrap();

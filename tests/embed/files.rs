@@ -49,7 +49,7 @@ const TOKENS: [u32; 5] = [AROUND[0], 3, 4, 5, AROUND[1]];
 #[test]
 fn a_model_whose_files_say_nothing_gives_the_normalised_mean() {
     let sentences = Sentences::new();
-    let mut embedder = embedder(&sentences);
+    let embedder = embedder(&sentences);
     assert_eq!(embedder.tokens(TEXT).unwrap(), TOKENS);
     assert_eq!(embedder.max_tokens(), 128);
     let mean = Pooling::Mean.pool(&hidden(&sentences, &TOKENS), WIDTH);
@@ -70,7 +70,7 @@ fn the_pooling_comes_from_the_files() {
         let config =
             format!(r#"{{"word_embedding_dimension": 64, "include_prompt": true, {mode}}}"#);
         sentences.write("1_Pooling/config.json", config);
-        let mut embedder = embedder(&sentences);
+        let embedder = embedder(&sentences);
         assert_eq!(embedder.pooling(), pooling);
         let expected = pooling.pool(&hidden(&sentences, &TOKENS), WIDTH);
         assert_eq!(embedder.embed(&[TEXT]).unwrap(), [expected], "{mode}");
@@ -93,12 +93,12 @@ fn the_caller_may_choose_otherwise() {
         let options = EmbedOptions::new()
             .pooling(Some(Pooling::Cls))
             .normalize(normalize);
-        let mut embedder = embedder_with(&sentences, &options).unwrap();
+        let embedder = embedder_with(&sentences, &options).unwrap();
         assert_eq!(embedder.embed(&[TEXT]).unwrap(), [expected]);
     }
     let sentences = Sentences::new();
     let options = EmbedOptions::new().normalize(Some(false));
-    let mut embedder = embedder_with(&sentences, &options).unwrap();
+    let embedder = embedder_with(&sentences, &options).unwrap();
     let expected = Pooling::Mean.pool(&rows, WIDTH);
     assert_eq!(embedder.embed(&[TEXT]).unwrap(), [expected]);
 }
@@ -179,7 +179,7 @@ fn texts_are_truncated_where_the_files_say_and_keep_the_tokens_after_them() {
         "sentence_bert_config.json",
         r#"{"max_seq_length": 4, "do_lower_case": false}"#,
     );
-    let mut embedder = embedder(&sentences);
+    let embedder = embedder(&sentences);
     assert_eq!(embedder.max_tokens(), 4);
     let cut = [AROUND[0], 3, 4, AROUND[1]];
     assert_eq!(embedder.tokens(TEXT).unwrap(), cut);
@@ -338,7 +338,7 @@ fn a_gguf_files_pooling_type_is_followed() {
         (Some(3), Pooling::Last),
     ] {
         let (_folder, model) = gguf(number);
-        let mut embedder = model.embedder(&EmbedOptions::default()).unwrap();
+        let embedder = model.embedder(&EmbedOptions::default()).unwrap();
         assert_eq!(embedder.pooling(), pooling);
         let rows = model
             .session()

@@ -5,3 +5,4 @@ mod batches;
 mod common;
 mod files;
 mod minilm;
+mod threads;

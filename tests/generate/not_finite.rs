@@ -225,7 +225,7 @@ fn hidden_states_too_large_to_be_pooled_or_normalised_are_refused() {
         let options = tiny.options().logits(Logits::All);
         let model = Model::open(tiny.folder(), &options).unwrap();
         let options = EmbedOptions::new().normalize(normalize);
-        let mut embedder = model.embedder(&options).unwrap();
+        let embedder = model.embedder(&options).unwrap();
         let error = embedder.embed_tokens(&[&[1, 2]]).unwrap_err();
         assert!(
             matches!(

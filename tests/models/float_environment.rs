@@ -253,7 +253,7 @@ const CASES: [(&str, Case); 14] = [
             let options = EmbedOptions::new()
                 .pooling(pooling)
                 .normalize(pooling == Pooling::Mean);
-            let mut embedder = model.embedder(&options).unwrap();
+            let embedder = model.embedder(&options).unwrap();
             for row in embedder.embed(&["zero one two", "three"]).unwrap() {
                 all.extend(bits(&row));
             }

@@ -9,7 +9,7 @@ use crate::exec::batch::Batch;
 use crate::exec::encoded::Encoded;
 use crate::exec::executor::Ended;
 use crate::exec::step_error::StepError;
-use crate::exec::step_io::{floats, write_numbers};
+use crate::exec::step_io::{check_text, floats, write_numbers};
 use crate::kernels::call::Sequence;
 use crate::kernels::float_environment::FloatEnvironment;
 
@@ -20,8 +20,7 @@ impl Batcher {
     /// If the model is not bidirectional, a text is empty, too long or has unknown tokens, or they don't fit in one step.
     fn check_texts(&self, texts: &[&[u32]]) -> Result<(), StepError> {
         let plan = self.executor.plan();
-        let (context, chunk) = (plan.options().context, plan.step().tokens());
-        if texts.is_empty() || texts.iter().any(|text| text.is_empty()) {
+        if texts.is_empty() {
             return Err(StepError::Empty);
         }
         let refused = |reason| StepError::OneText {
@@ -36,27 +35,19 @@ impl Batcher {
                 "this model's graph mixes tokens outside of attention",
             ));
         }
-        if let Some(text) = texts.iter().find(|text| text.len() > context) {
-            return Err(StepError::ContextFull {
-                position: 0,
-                context,
-                tokens: text.len(),
-            });
+        for text in texts {
+            check_text(plan, self.vocabulary, text)?;
         }
         let lengths = texts.iter().map(|text| text.len());
-        let tokens = lengths.fold(0, usize::saturating_add);
-        if tokens > chunk {
-            return Err(match texts.len() {
-                1 => StepError::NotWhole { tokens, chunk },
-                texts => StepError::TooManyTokens {
-                    texts,
-                    tokens,
-                    chunk,
-                },
-            });
+        let (tokens, chunk) = (lengths.fold(0, usize::saturating_add), plan.step().tokens());
+        match tokens > chunk {
+            false => Ok(()),
+            true => Err(StepError::TooManyTokens {
+                texts: texts.len(),
+                tokens,
+                chunk,
+            }),
         }
-        let mut each = texts.iter();
-        each.try_for_each(|text| self.check_tokens(text))
     }
 
     /// Read `texts` side by side in one step of a bidirectional model. Each text's outputs have the same bits as if it were

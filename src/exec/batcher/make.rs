@@ -35,6 +35,21 @@ impl Batcher {
         Ok(batcher)
     }
 
+    /// A batcher for as many sequences as a step of the executor's plan reads, each of which may use the whole context, and
+    /// which share nothing.
+    ///
+    /// # Errors
+    /// If the system has no memory for it.
+    pub(in crate::exec) fn without_prefixes(
+        executor: Arc<Executor>,
+        vocabulary: usize,
+    ) -> Result<Batcher, ArenaError> {
+        let plan = executor.plan();
+        let slots = plan.sequences();
+        let pages = slots.saturating_mul(plan.regions().sequence_pages());
+        Batcher::with_slots(executor, vocabulary, (slots, pages), slots)
+    }
+
     /// A batcher with one open sequence, which may use the whole context, or for the texts of an encoder: with the memory
     /// that the plan states for a session.
     ///
