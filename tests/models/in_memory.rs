@@ -118,7 +118,7 @@ fn text_and_embeddings_are_the_same_in_memory() {
     ]
     .map(|model| {
         let embedder = model.unwrap().embedder(&EmbedOptions::default());
-        let mut embedder = embedder.unwrap();
+        let embedder = embedder.unwrap();
         assert_eq!(embedder.pooling(), Pooling::Cls);
         bits(&embedder.embed(&["one two"]).unwrap()[0])
     });
