@@ -25,8 +25,18 @@ pub(super) trait Kind: Send + Sync + 'static {
         };
 }
 
-/// The most vectors in a stored block of any kind.
-pub(super) const MOST_STORED: usize = WORDS + 5;
+/// The most vectors in a stored block of any kind, on any instruction set.
+pub(super) const MOST_STORED: usize = 2 * WORDS + 1;
+
+/// Whether weights of kind `K` are widened to i16 for several tokens.
+const fn widens<S: Simd, K: Kind>() -> bool {
+    K::BITS == 8 && S::WIDENS_SIGNED
+}
+
+/// The number of 16-lane vectors in a block of kind `K` as [`Block::store`] writes it.
+pub(super) const fn stored<S: Simd, K: Kind>() -> usize {
+    K::STORED + if widens::<S, K>() { WORDS } else { 0 }
+}
 
 /// A 32-block of a panel, unpacked. Fields that a kind does not have are zero and are not read.
 #[derive(Clone, Copy)]
@@ -57,10 +67,18 @@ impl<S: Simd> Block<S> {
         }
     }
 
-    /// Writes the fields of kind `K` to `to`, `K::STORED` vectors; integers keep their bits.
+    /// Writes the fields of kind `K` to `to`, [`stored`] vectors; integers keep their bits. Weights that are widened come in
+    /// two parts, the second one after all other fields.
     #[inline(always)]
-    pub(super) fn store<K: Kind>(self, simd: S, to: &[[Cell<f32>; LANES]]) {
-        let to = &to[..K::STORED];
+    pub(super) fn store<K: Kind>(mut self, simd: S, to: &[[Cell<f32>; LANES]]) {
+        let (to, odd) = to.split_at(K::STORED);
+        if widens::<S, K>() {
+            for (weights, odd) in self.weights.iter_mut().zip(odd) {
+                let widened = simd.widened(*weights);
+                *weights = widened[0];
+                simd.store(odd, simd.from_bits(widened[1]));
+            }
+        }
         for (to, weights) in to.iter().zip(self.weights) {
             simd.store(to, simd.from_bits(weights));
         }
@@ -78,7 +96,7 @@ impl<S: Simd> Block<S> {
         }
     }
 
-    /// The block that [`Block::store`] wrote.
+    /// The block that [`Block::store`] wrote, of a kind that is not widened.
     #[inline(always)]
     pub(super) fn load<K: Kind>(simd: S, from: &[[Cell<f32>; LANES]]) -> Self {
         let from = &from[..K::STORED];
@@ -104,6 +122,35 @@ impl<S: Simd> Block<S> {
         block
     }
 
+    /// `sums` plus the products of a block that [`Block::store`] wrote with the blocks `x` of tokens.
+    #[inline(always)]
+    pub(super) fn add_stored<K: Kind, const T: usize>(
+        simd: S,
+        stored: &[[Cell<f32>; LANES]],
+        x: [&[Cell<i32>; INT8_BLOCK_WORDS]; T],
+        sums: &mut [S::F32; T],
+    ) {
+        const { assert!(!widens::<S, K>() || !K::HALVES && !K::MINIMUM && K::ZERO == 0) };
+        let (block, odd) = stored.split_at(K::STORED);
+        let (Some((even, _)), Some((odd, _))) = (
+            block.split_first_chunk::<WORDS>(),
+            odd.split_first_chunk::<WORDS>(),
+        ) else {
+            // There is no second part: the weights are not widened.
+            let block = Block::load::<K>(simd, stored);
+            for (x, sum) in x.into_iter().zip(sums) {
+                *sum = block.add::<K>(simd, x, *sum);
+            }
+            return;
+        };
+        let scale = simd.load_cells(&block[WORDS]);
+        let dots = simd.dot_widened(even, odd, x.map(quants));
+        for ((x, dot), sum) in x.into_iter().zip(dots).zip(sums) {
+            let scale = simd.mul(scale, float(simd, &x[0]));
+            *sum = simd.mul_add(scale, simd.to_f32(dot), *sum);
+        }
+    }
+
     /// `sum` plus the product of this block with the block `x` of a token.
     #[inline(always)]
     pub(super) fn add<K: Kind>(
@@ -114,7 +161,7 @@ impl<S: Simd> Block<S> {
     ) -> S::F32 {
         let scale = float(simd, &x[0]);
         let mut quants = [simd.splat_i32(0); WORDS];
-        for (quants, word) in quants.iter_mut().zip(&x[3..]) {
+        for (quants, word) in quants.iter_mut().zip(self::quants(x)) {
             *quants = simd.splat_i32(word.get());
         }
         let [w0, w1, w2, w3, w4, w5, w6, w7] = self.weights;
@@ -142,6 +189,13 @@ impl<S: Simd> Block<S> {
         }
         sum
     }
+}
+
+/// The words with the quants of a token's block.
+#[inline(always)]
+fn quants(x: &[Cell<i32>; INT8_BLOCK_WORDS]) -> &[Cell<i32>; WORDS] {
+    let [_, _, _, quants @ ..] = x;
+    quants
 }
 
 /// A word read as an f32, in every lane.

@@ -3,13 +3,14 @@
 //!
 //! Few tokens, whose sums all fit into registers: a panel is read once, front to back, and each 32-block is unpacked in
 //! registers and multiplied with all of them immediately. Many tokens: a panel is unpacked once for [`BLOCK_TOKENS`] tokens,
-//! into scratch, and then multiplied with a few tokens at a time, whose sums stay in registers over all columns.
+//! into scratch, and then multiplied with a few tokens at a time, whose sums stay in registers over all columns. AVX2 has no
+//! products of signed bytes, so signed weights are unpacked as i16 there.
 
 use std::cell::Cell;
 use std::ops::Range;
 
 use super::activations::{INT8_BLOCK, INT8_BLOCK_WORDS};
-use super::chain::{Block, Kind, MOST_STORED};
+use super::chain::{Block, Kind, MOST_STORED, stored};
 use super::formats::{Format, FormatWork, KindWork, for_format, for_kind};
 use super::matrix::QuantizedPanel;
 use super::regroup;
@@ -239,9 +240,10 @@ impl FormatWork for TakeApart<'_> {
     #[inline(always)]
     fn run<S: Simd, F: Format>(self, simd: S) {
         let (count, lines) = const { (small_blocks::<F>(), regroup::words(F::FORMAT)) };
-        let stored = self.stored.chunks_exact(count * F::Kind::STORED);
+        let block_vectors = const { stored::<S, F::Kind>() };
+        let stored = self.stored.chunks_exact(count * block_vectors);
         for ((words, halves), stored) in file_blocks::<F>(self.panel).zip(stored) {
-            for (i, stored) in stored.chunks_exact(F::Kind::STORED).enumerate() {
+            for (i, stored) in stored.chunks_exact(block_vectors).enumerate() {
                 for line in i * lines / count..(i + 1) * lines / count {
                     simd.prefetch(words.as_ptr().wrapping_add(AHEAD + line).cast());
                 }
@@ -289,14 +291,12 @@ impl Tiles<'_> {
         let blocks = self.x.cols() / INT8_BLOCK;
         let x = tile_rows::<T>(self.x, first, sums.len());
         let mut acc = [simd.zero(); T];
-        let stored = self.stored.chunks_exact(K::STORED).take(blocks);
+        let block_vectors = const { stored::<S, K>() };
+        let stored = self.stored.chunks_exact(block_vectors).take(blocks);
         for (i, stored) in stored.enumerate() {
-            let block = Block::load::<K>(simd, stored);
-            for t in 0..T {
-                // SAFETY: every row was cut to `blocks` above, and `i` is below it.
-                let x = unsafe { x[t].get_unchecked(i) };
-                acc[t] = block.add::<K>(simd, x, acc[t]);
-            }
+            // SAFETY: every row was cut to `blocks` above, and `i` is below it.
+            let x = x.map(|x| unsafe { x.get_unchecked(i) });
+            Block::add_stored::<K, T>(simd, stored, x, &mut acc);
         }
         for (acc, sums) in acc.into_iter().zip(sums) {
             simd.store(sums, acc);

@@ -339,9 +339,15 @@ impl Simd for Avx2 {
     }
 }
 
+/// Eight words of activations as i16: bytes 0 and 2 of each word, then bytes 1 and 3.
+#[derive(Clone, Copy)]
+#[repr(align(32))]
+struct WideWords([[i32; 8]; 2]);
+
 impl Int8 for Avx2 {
     const INT8_TOKENS: usize = 4;
     const INT8_FEW_TOKENS: usize = 4;
+    const WIDENS_SIGNED: bool = true;
     const SIGNED_OFFSET: i32 = 0;
 
     #[inline(always)]
@@ -465,6 +471,48 @@ impl Int8 for Avx2 {
     #[inline(always)]
     fn signed_bytes(self, w: Self::I32) -> Self::I32 {
         w
+    }
+    #[inline(always)]
+    fn widened(self, w: Self::I32) -> [Self::I32; 2] {
+        // SAFETY: the token proves the features.
+        unsafe {
+            let even = |w: __m256i| _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(w));
+            let odd = |w: __m256i| _mm256_srai_epi16::<8>(w);
+            [Pair(even(w.0), even(w.1)), Pair(odd(w.0), odd(w.1))]
+        }
+    }
+    /// The activations are widened first, eight words at a time. Then each word of weights is read once for all tokens, whose
+    /// sums stay in registers.
+    #[inline(always)]
+    fn dot_widened<const T: usize>(
+        self,
+        even: &[[Cell<f32>; LANES]; 8],
+        odd: &[[Cell<f32>; LANES]; 8],
+        x: [&[Cell<i32>; 8]; T],
+    ) -> [Self::I32; T] {
+        // SAFETY: the token proves the features; 8 words are 32 bytes, and `WideWords` has the size of two vectors.
+        unsafe {
+            let mut wide = [WideWords([[0; 8]; 2]); T];
+            for (wide, x) in wide.iter_mut().zip(x) {
+                let words = _mm256_loadu_si256(x.as_ptr().cast());
+                let even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(words));
+                _mm256_store_si256(wide.0[0].as_mut_ptr().cast(), even);
+                let odd = _mm256_srai_epi16::<8>(words);
+                _mm256_store_si256(wide.0[1].as_mut_ptr().cast(), odd);
+            }
+            let mut sums = [Pair(_mm256_setzero_si256(), _mm256_setzero_si256()); T];
+            for word in 0..8 {
+                for (part, w) in [even, odd].into_iter().enumerate() {
+                    let Pair(low, high) = self.bits(self.load_cells(&w[word]));
+                    for t in 0..T {
+                        let x = _mm256_set1_epi32(wide[t].0[part][word]);
+                        sums[t].0 = _mm256_add_epi32(sums[t].0, _mm256_madd_epi16(low, x));
+                        sums[t].1 = _mm256_add_epi32(sums[t].1, _mm256_madd_epi16(high, x));
+                    }
+                }
+            }
+            sums
+        }
     }
     /// |w| · (x with the sign of w): two such products are at most 2 · 128 · 127, which fits an i16.
     #[inline(always)]

@@ -15,6 +15,9 @@ pub trait Int8: Lanes {
     const INT8_TOKENS: usize;
     /// The most tokens whose sums stay in registers while the blocks of a panel are unpacked for them: 1, 4, 8 or 16.
     const INT8_FEW_TOKENS: usize;
+    /// Whether signed weights are multiplied with several tokens as i16, [widened](Int8::widened): products of signed bytes
+    /// need more instructions.
+    const WIDENS_SIGNED: bool = false;
     /// The offset that [`Int8::signed_bytes`] adds to each weight, and that [`Int8::dot_signed`] does not remove.
     const SIGNED_OFFSET: i32;
 
@@ -51,6 +54,40 @@ pub trait Int8: Lanes {
     ) -> Self::I32;
     /// Signed bytes in the form that [`Int8::dot_signed`] expects: each with [`Int8::SIGNED_OFFSET`] added.
     fn signed_bytes(self, w: Self::I32) -> Self::I32;
+    /// The bytes of each word as i16: bytes 0 and 2, and bytes 1 and 3.
+    #[inline(always)]
+    fn widened(self, w: Self::I32) -> [Self::I32; 2] {
+        let byte = |place: usize| {
+            let high = self.shift_left_by(w, 24 - 8 * place);
+            self.shift_right_signed(high, 24)
+        };
+        let pair = |first: Self::I32, second: Self::I32| {
+            let first = self.and_i32(first, self.splat_i32(0xffff));
+            self.or_i32(first, self.shift_left_by(second, 16))
+        };
+        [pair(byte(0), byte(2)), pair(byte(1), byte(3))]
+    }
+    /// For each token: the sum over 8 words of four products of bytes, where `even` and `odd` have the [widened](Int8::widened)
+    /// words of weights, as bits, and the bytes of `x` are signed.
+    #[inline(always)]
+    fn dot_widened<const T: usize>(
+        self,
+        even: &[[Cell<f32>; LANES]; 8],
+        odd: &[[Cell<f32>; LANES]; 8],
+        x: [&[Cell<i32>; 8]; T],
+    ) -> [Self::I32; T] {
+        x.map(|x| {
+            let mut sum = self.splat_i32(0);
+            for ((even, odd), x) in even.iter().zip(odd).zip(x) {
+                let x = self.widened(self.splat_i32(x.get()));
+                let even = self.load_u32(&even.each_ref().map(|x| x.get().to_bits()));
+                let odd = self.load_u32(&odd.each_ref().map(|x| x.get().to_bits()));
+                sum = self.add_i32(sum, self.dot_i16(even, x[0]));
+                sum = self.add_i32(sum, self.dot_i16(odd, x[1]));
+            }
+            sum
+        })
+    }
     /// acc plus the sum over N words of four products of bytes, where the byte of `w` was returned by
     /// [`Int8::signed_bytes`], still with its offset, and the byte of `x` is signed.
     fn dot_signed<const N: usize>(
