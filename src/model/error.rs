@@ -69,6 +69,14 @@ pub enum ModelError {
         /// What would be valid.
         range: String,
     },
+    /// An option needs a pass that is left out.
+    #[error("{option} needs the pass \"{pass}\", which does not run")]
+    PassLeftOut {
+        /// The option's name.
+        option: &'static str,
+        /// The pass.
+        pass: &'static str,
+    },
     /// There is no memory for the prefix cache.
     #[error("the prefix cache: {0}")]
     PrefixCache(#[from] ArenaError),

@@ -3,5 +3,6 @@
 mod batches;
 #[path = "../common/mod.rs"]
 mod common;
+mod decoders;
 mod files;
 mod minilm;
