@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Output, Stdio};
 
 use serde_json::Value;
-use smallmind::model::{Logits, Output};
+use smallmind::model::{self, Logits};
 use smallmind::{EmbedOptions, Model, Options, Pooling};
 
 use super::common::sentences::Sentences;
@@ -67,7 +67,7 @@ fn a_language_models_last_hidden_state_is_its_embedding() {
         let all = [&["embed", "demo", "ROMEO:"], arguments].concat();
         serde_json::from_value(lines(&stdout(all))[0]["embedding"].clone()).unwrap()
     };
-    let options = Options::new().output(Output::Hidden);
+    let options = Options::new().output(model::Output::Hidden);
     let model = Model::open("demo", &options).unwrap();
     let expected = model.embed(&["ROMEO:"]).unwrap();
     assert_eq!(row(&[]), expected[0]);
