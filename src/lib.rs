@@ -42,12 +42,15 @@
 //!
 //! # Embeddings
 //!
-//! An encoder (BERT, all-MiniLM-L6-v2 and their kin) turns texts into vectors:
+//! An encoder (BERT, all-MiniLM-L6-v2 and their kin) or a decoder (Qwen3-Embedding, or any other language model) turns texts
+//! into vectors. A decoder must be opened for hidden states, of all its tokens if the pooling needs them:
 //!
 //! ```no_run
+//! use smallmind::model::{Logits, Output};
 //! use smallmind::{Model, Options};
 //!
-//! let model = Model::open("path/to/all-MiniLM-L6-v2", &Options::new())?;
+//! let options = Options::new().output(Output::Hidden).logits(Logits::All);
+//! let model = Model::open("path/to/Qwen3-Embedding-0.6B", &options)?;
 //! # #[cfg(feature = "tokenizer")]
 //! let vectors = model.embed(&["The cat sits outside", "A man is playing guitar"])?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -12,6 +12,7 @@ use super::agree::{caches, missing, unread_nodes, unread_tensors};
 use super::expand::{Expanded, FlatInput, FlatNode, FlatWeight};
 pub use super::tensors::{Headers, find_tensor, headers};
 use crate::blocks::BlockFormat;
+use crate::files::weight_file::TensorHeader;
 use crate::graph::{ByValue, Class, Editor, Graph, Input, Name, Value, WeightSource};
 use crate::kernels::call::MAX_RANK;
 use crate::language::diagnostics::{Position, Problem, Problems, nearest};
@@ -31,6 +32,26 @@ const MOST_LOOKUPS: usize = 100;
 /// Build the graph. Without `headers` (no weight file is at hand) every required weight is assumed to be an F32 tensor of
 /// the shape that the graph file states.
 pub fn bind(file: &str, expanded: &Expanded, headers: Option<&Headers>) -> Result<Graph, Problems> {
+    build(file, expanded, headers, None)
+}
+
+/// Like [`bind`], for a caller who needs only the part of the graph that `part` returns: tensors that only the rest reads may
+/// be missing in the weight file. They are assumed to be F32.
+pub fn bind_part(
+    file: &str,
+    expanded: &Expanded,
+    headers: Option<&Headers>,
+    part: &dyn Fn(&Graph) -> Graph,
+) -> Result<Graph, Problems> {
+    build(file, expanded, headers, Some(part))
+}
+
+fn build(
+    file: &str,
+    expanded: &Expanded,
+    headers: Option<&Headers>,
+    part: Option<&dyn Fn(&Graph) -> Graph>,
+) -> Result<Graph, Problems> {
     let mut graph = Graph::new();
     let mut binder = Binder {
         editor: graph.edit(),
@@ -39,6 +60,7 @@ pub fn bind(file: &str, expanded: &Expanded, headers: Option<&Headers>) -> Resul
         classes: ByValue::default(),
         computable: COMPUTED_ALWAYS,
         lookups: MOST_LOOKUPS,
+        assumes: part.is_some(),
         missing: Vec::new(),
         problems: Vec::new(),
         reported: HashSet::new(),
@@ -74,8 +96,13 @@ pub fn bind(file: &str, expanded: &Expanded, headers: Option<&Headers>) -> Resul
         }
     }
     binder.editor.set_outputs(outputs);
-    let mut problems = binder.problems;
-    problems.extend(missing(expanded, &binder.missing));
+    let (mut problems, mut lacking) = (binder.problems, binder.missing);
+    if let Some(part) = part.filter(|_| !lacking.is_empty()) {
+        let needed = part(&graph);
+        let names: HashSet<&str> = needed.ids().map(|id| &**needed.node(id).name()).collect();
+        lacking.retain(|(weight, _)| names.contains(&*weight.name));
+    }
+    problems.extend(missing(expanded, &lacking));
     if problems.is_empty() {
         problems.extend(caches(expanded, &graph));
         problems.extend(unread_nodes(expanded));
@@ -98,8 +125,8 @@ fn is_given(expanded: &Expanded, input: Input) -> bool {
         || outputs.any(|output| *output.value == *input.name())
 }
 
-struct Binder<'a> {
-    editor: Editor<'a>,
+struct Binder<'a, 'g> {
+    editor: Editor<'g>,
     headers: Option<&'a Headers>,
     /// Values by canonical name. A name that is missing here was reported where it should have been bound.
     values: FxHashMap<&'a str, Value>,
@@ -109,6 +136,8 @@ struct Binder<'a> {
     computable: usize,
     /// Missing tensors whose nearest name will still be looked up.
     lookups: usize,
+    /// Whether weights whose tensors the file lacks are bound all the same.
+    assumes: bool,
     /// Weights whose tensors the file lacks, each with a hint for its message.
     missing: Vec<(&'a FlatWeight, String)>,
     problems: Vec<Problem>,
@@ -116,7 +145,7 @@ struct Binder<'a> {
     reported: HashSet<(Position, String)>,
 }
 
-impl<'a> Binder<'a> {
+impl<'a> Binder<'a, '_> {
     /// Reports a problem of a node; a problem that each iteration of a Repeat has is reported for the first iteration only.
     fn report(&mut self, position: Position, node: &str, message: impl Into<String>) {
         let message = message.into();
@@ -134,40 +163,25 @@ impl<'a> Binder<'a> {
         let mut dtype = DType::F32;
         let mut tensor: Name = weight.tensor.as_str().into();
         if let Some(headers) = self.headers {
-            let Some(name) = find_tensor(headers, prefixes, &weight.tensor) else {
-                let more = match &weight.withheld {
-                    Some(withheld) => format!(", and {withheld}"),
-                    None => {
-                        let near = self.nearest_tensor(&weight.tensor, headers, prefixes);
-                        near.map_or(String::new(), |near| {
-                            format!("; the nearest name is '{near}'")
-                        })
-                    }
-                };
-                self.missing.push((weight, more));
-                return;
-            };
-            let header = &headers[name];
-            tensor = name.into();
-            if header.shape != dims {
-                let message = format!(
-                    "tensor '{name}' must be {dims:?}, the file has {:?}",
-                    header.shape
-                );
-                self.problems
-                    .push(Problem::new(weight.position, message).about("weight", &weight.name));
-            }
-            match header.dtype {
-                Some(found) => dtype = found,
+            match find_tensor(headers, prefixes, &weight.tensor) {
+                Some(name) => {
+                    tensor = name.into();
+                    dtype = self.header(weight, name, &headers[name], &dims);
+                }
                 None => {
-                    let formats = BlockFormat::ALL.map(BlockFormat::name);
-                    let message = format!(
-                        "tensor '{name}' is {}, expected F32, F16, BF16 or one of GGUF's {}",
-                        header.written,
-                        formats.join(", ")
-                    );
-                    self.problems
-                        .push(Problem::new(weight.position, message).about("weight", &weight.name));
+                    let more = match &weight.withheld {
+                        Some(withheld) => format!(", and {withheld}"),
+                        None => {
+                            let near = self.nearest_tensor(&weight.tensor, headers, prefixes);
+                            near.map_or(String::new(), |near| {
+                                format!("; the nearest name is '{near}'")
+                            })
+                        }
+                    };
+                    self.missing.push((weight, more));
+                    if !self.assumes {
+                        return;
+                    }
                 }
             }
         }
@@ -186,6 +200,35 @@ impl<'a> Binder<'a> {
                 .problems
                 .push(Problem::new(weight.position, error.to_string())),
         }
+    }
+
+    /// The type of the elements of tensor `name`, which must have the shape `dims`.
+    fn header(
+        &mut self,
+        weight: &FlatWeight,
+        name: &str,
+        header: &TensorHeader,
+        dims: &[usize],
+    ) -> DType {
+        let mut report = |message| {
+            let problem = Problem::new(weight.position, message);
+            self.problems.push(problem.about("weight", &weight.name));
+        };
+        if header.shape != dims {
+            report(format!(
+                "tensor '{name}' must be {dims:?}, the file has {:?}",
+                header.shape
+            ));
+        }
+        header.dtype.unwrap_or_else(|| {
+            let formats = BlockFormat::ALL.map(BlockFormat::name);
+            report(format!(
+                "tensor '{name}' is {}, expected F32, F16, BF16 or one of GGUF's {}",
+                header.written,
+                formats.join(", ")
+            ));
+            DType::F32
+        })
     }
 
     /// The tensor that `name` may have meant, without the prefix that it has in the file.

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use smallmind::model::Text;
+use smallmind::model::{Logits, Output, Text};
 use smallmind::text::tokenizer::Tokenizer;
 use smallmind::{EmbedOptions, Embedder, Pooling};
 
@@ -38,7 +38,8 @@ pub struct Arguments {
         allow_hyphen_values = true
     )]
     prompts: Vec<OsString>,
-    /// How a text's tokens become one vector [default: as the model's files say, else mean]
+    /// How a text's tokens become one vector [default: as the model's files say, else mean for
+    /// encoders and last for models that generate text]
     #[arg(long, value_enum)]
     pooling: Option<PoolingName>,
     /// Do not normalise embeddings to length 1 [default: as the model's files say, else normalised]
@@ -97,7 +98,9 @@ pub fn embed(arguments: Arguments) -> Result<(), Failure> {
     texts.extend(arguments.prompts);
     let texts: Vec<String> = texts.into_iter().map(utf8).collect::<Result<_, _>>()?;
     let options = arguments.plan.add_to(arguments.load.options());
-    let mut options = arguments.threads.add_to(options).text(Text::Needed);
+    let options = arguments.threads.add_to(options).text(Text::Needed);
+    // All rows, because the pooling may need them.
+    let mut options = options.output(Output::Hidden).logits(Logits::All);
     options.progress = progress();
     let model = open_model(model.source()?, &options)?;
     let embedder = model.embedder(

@@ -2,8 +2,8 @@
 //!
 //! What belongs here: what a model's files say about pooling, normalising and the layers between them
 //! (sentence-transformers' `modules.json`, GGUF's `pooling_type`), the arithmetic of these, and the [`Embedder`],
-//! which pools what steps compute for texts. What does not belong here: the encoder itself (a graph file), and reading the
-//! texts of several threads in one step (`exec/`).
+//! which pools what steps compute for texts. What does not belong here: the model itself (a graph file), which output it
+//! returns (`model/`), and reading the texts of several threads in one step (`exec/`).
 //!
 //! All of it works token by token and text by text in a fixed order, so that an embedding's bits do not depend on the
 //! other texts of the step.
@@ -33,8 +33,8 @@ pub(crate) use recipe::pooling_type;
 pub enum EmbedError {
     /// The model's output is not a hidden state.
     #[error(
-        "this model has no embeddings: its output is the logits of {vocabulary} tokens, not a hidden state; use a graph \
-        file whose output is a hidden state (--graph)"
+        "the model's output is the logits of {vocabulary} tokens, and embeddings are made of hidden states: open the model \
+         with Options::output(Output::Hidden)"
     )]
     NoHiddenState {
         /// Number of columns of the output.

@@ -6,7 +6,8 @@ use super::Pooling;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EmbedOptions {
-    /// The pooling; `None` means what the files say, or the mean if they say nothing.
+    /// The pooling; `None` means what the files say; if they say nothing, the last token of a causal model, and the mean of an
+    /// encoder.
     pub pooling: Option<Pooling>,
     /// Whether embeddings are normalised to length 1; `None` means what the files say, or yes if they say nothing.
     pub normalize: Option<bool>,

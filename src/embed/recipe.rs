@@ -2,7 +2,7 @@
 //!
 //! A folder of sentence-transformers has `modules.json`, the list of its modules: the transformer, which is the graph, then a
 //! pooling, then dense layers and normalising, each with its own folder. A GGUF file has `{arch}.pooling_type`. If neither
-//! says anything, the embedding is the mean, normalised to length 1.
+//! says anything, the embedding is the mean of an encoder's hidden states, or the last of a causal model's, normalised to length 1.
 
 use std::path::Path;
 
@@ -43,10 +43,12 @@ pub(super) struct Recipe {
 }
 
 impl Recipe {
-    /// The recipe that follows from a model's files and the caller's options, for hidden states of `width` elements.
+    /// The recipe that follows from a model's files and the caller's options, for hidden states of `width` elements. The
+    /// pooling is `unstated` if neither says what it is.
     pub fn read(
         source: &RecipeSource,
         options: &EmbedOptions,
+        unstated: Pooling,
         width: usize,
     ) -> Result<Recipe, EmbedError> {
         let folder = source.folder.as_ref();
@@ -56,7 +58,11 @@ impl Recipe {
                 prompt: String::new(),
                 lower_case: false,
                 max_tokens: None,
-                pooling: of_type(source.pooling_type, options.pooling)?,
+                pooling: match (options.pooling, source.pooling_type) {
+                    (Some(pooling), _) => pooling,
+                    (None, Some(pooling_type)) => of_type(pooling_type)?,
+                    (None, None) => unstated,
+                },
                 layers: vec![Layer::Normalize],
             },
         };
@@ -126,14 +132,13 @@ pub(crate) fn pooling_type(files: &ModelFiles) -> Result<Option<u32>, EmbedError
     }
 }
 
-/// The pooling with GGUF's number, unless the caller chose one.
-fn of_type(pooling_type: Option<i64>, given: Option<Pooling>) -> Result<Pooling, EmbedError> {
-    match (given, pooling_type) {
-        (Some(pooling), _) => Ok(pooling),
-        (None, None | Some(1)) => Ok(Pooling::Mean),
-        (None, Some(2)) => Ok(Pooling::Cls),
-        (None, Some(3)) => Ok(Pooling::Last),
-        (None, Some(pooling_type)) => Err(EmbedError::NotPooled { pooling_type }),
+/// The pooling with GGUF's number.
+fn of_type(pooling_type: i64) -> Result<Pooling, EmbedError> {
+    match pooling_type {
+        1 => Ok(Pooling::Mean),
+        2 => Ok(Pooling::Cls),
+        3 => Ok(Pooling::Last),
+        _ => Err(EmbedError::NotPooled { pooling_type }),
     }
 }
 

@@ -9,7 +9,7 @@ use super::recipe::Recipe;
 use super::{EmbedError, EmbedOptions, Pooling};
 use crate::exec::shared_texts::SharedTexts;
 use crate::kernels::float_environment::FloatEnvironment;
-use crate::model::Model;
+use crate::model::{Model, Output};
 
 /// A model that turns texts into vectors. It is cheap to clone: clones share the memory of its steps, which is allocated once,
 /// and may be used from any thread. The texts of threads that embed at the same time are read in the same steps, with the
@@ -130,7 +130,8 @@ impl Embedder {
 }
 
 impl Model {
-    /// An embedder, which turns texts into vectors with this model. An error if the model's output is logits.
+    /// An embedder, which turns texts into vectors with this model. A language model must have been opened with
+    /// [`Output::Hidden`], and with [`Logits::All`](crate::model::Logits::All) for any pooling but the last token.
     ///
     /// # Errors
     /// If the output is logits, the files ask for something that is not supported, or the system has no memory for a
@@ -138,10 +139,15 @@ impl Model {
     pub fn embedder(&self, options: &EmbedOptions) -> Result<Embedder, EmbedError> {
         let _environment = FloatEnvironment::set_default();
         let width = self.compiled().plan.logits_width();
-        if width >= self.vocabulary() {
+        if self.output() == Output::Logits && width >= self.vocabulary() {
             return Err(EmbedError::NoHiddenState { vocabulary: width });
         }
-        let recipe = Recipe::read(self.recipe_source(), options, width)?;
+        // A causal model's last token is the only one that has seen the whole text.
+        let unstated = match self.is_bidirectional() {
+            true => Pooling::Mean,
+            false => Pooling::Last,
+        };
+        let recipe = Recipe::read(self.recipe_source(), options, unstated, width)?;
         Ok(Embedder {
             model: self.clone(),
             texts: Arc::new(self.shared_texts()?),

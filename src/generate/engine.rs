@@ -22,7 +22,7 @@ use crate::exec::beginnings::PrefixStatistics;
 use crate::exec::saved::SavedSessionError;
 use crate::exec::session::Session;
 use crate::exec::shared_batcher::{Board, SharedBatcher};
-use crate::model::{EngineMemory, Model};
+use crate::model::{EngineMemory, Model, Output};
 
 /// What happened to a request in a step.
 #[derive(Debug)]
@@ -161,7 +161,7 @@ impl Engine {
     ///
     /// # Errors
     /// If the queue is full, the request can never run (its prompt and its tokens need more than the context or the
-    /// pages), or the prompt or an option is wrong.
+    /// pages), the prompt or an option is wrong, or the model was opened for hidden states.
     #[cfg(feature = "tokenizer")]
     pub fn add(&mut self, prompt: &str, options: &GenerateOptions) -> Result<RequestId, AddError> {
         let tokens = self.model.encode_with(prompt, options.markers)?;
@@ -190,6 +190,9 @@ impl Engine {
         options: &GenerateOptions,
         #[cfg(feature = "tokenizer")] shown: Option<ShownText>,
     ) -> Result<RequestId, AddError> {
+        if self.model.output() == Output::Hidden {
+            return Err(GenerateError::NoLogits.into());
+        }
         let waiting = self.waiting.len();
         if waiting >= self.options.queue {
             return Err(AddError::QueueFull { waiting });

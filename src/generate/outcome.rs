@@ -81,6 +81,9 @@ pub enum GenerateError {
         "every token of this model attends to all others, as in encoders: it cannot continue a text"
     )]
     Bidirectional,
+    /// The model returns hidden states, so there are no logits to choose tokens from.
+    #[error("the model was opened for hidden states (Output::Hidden), so it cannot choose tokens")]
+    NoLogits,
     /// The prompt is empty, and the model has no token that begins a text.
     #[error("the prompt is empty, and this model has no token that begins a text")]
     EmptyPrompt,

@@ -6,7 +6,7 @@ use super::choose::Chooser;
 use super::options::GenerateOptions;
 pub use super::outcome::{Finish, GenerateError, Generation};
 use crate::exec::session::{Session, StepError};
-use crate::model::Model;
+use crate::model::{Model, Output};
 #[cfg(feature = "tokenizer")]
 use crate::text::tokenizer::Markers;
 
@@ -18,7 +18,7 @@ impl Model {
     /// Only the list of tokens, and a row of logits if there is a hook, are allocated, each once.
     ///
     /// # Errors
-    /// If an option is out of its range, the model reads only whole texts, the prompt does not fit the context, the
+    /// If an option is out of its range, the model reads only whole texts or returns hidden states, the prompt does not fit the context, the
     /// model's logits are not finite, the hook fails, or every token is forbidden.
     pub fn generate_tokens(
         &self,
@@ -29,6 +29,9 @@ impl Model {
     ) -> Result<Generation, GenerateError> {
         if self.is_bidirectional() {
             return Err(GenerateError::Bidirectional);
+        }
+        if self.output() == Output::Hidden {
+            return Err(GenerateError::NoLogits);
         }
         let vocabulary = self.vocabulary().min(session.logits_width());
         let mut chooser = Chooser::new(options, vocabulary)?;

@@ -5,7 +5,7 @@ use crate::exec::cancel::Cancel;
 use crate::exec::session::{Session, StepError};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::math::{exp_f64, ln_f64, sum_exp_f64};
-use crate::model::Model;
+use crate::model::{Model, Output};
 
 /// What a score includes, and what stops the scoring. Each method changes one choice.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,7 +148,8 @@ impl Model {
     /// Logits are read chunk by chunk, because the plan holds only one chunk; sums are f64 in the order of the tokens.
     ///
     /// # Errors
-    /// If there are fewer than two tokens, a token is unknown, the tokens don't fit, or the model returns only the last row.
+    /// If there are fewer than two tokens, a token is unknown, the tokens don't fit, or the model returns hidden
+    /// states or only the last row.
     pub fn score_tokens(
         &self,
         session: &mut Session,
@@ -158,6 +159,9 @@ impl Model {
         let _environment = FloatEnvironment::set_default();
         if self.is_bidirectional() {
             return Err(GenerateError::Bidirectional.into());
+        }
+        if self.output() == Output::Hidden {
+            return Err(GenerateError::NoLogits.into());
         }
         let (width, vocabulary) = (session.logits_width(), self.vocabulary());
         if width < vocabulary || width == 0 {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::limits::limits;
-use super::{Activations, Configuration, Logits, ModelError, ModelFiles, Options, Warning};
-use crate::architecture::bind::{bind, find_tensor};
+use super::{Activations, Configuration, Logits, ModelError, ModelFiles, Options, Output, Warning};
+use crate::architecture::bind::{bind, bind_part, find_tensor};
 use crate::architecture::config_keys;
 use crate::architecture::expand::{Expanded, expand};
 use crate::architecture::parameters::{ParameterSource, SourceKind};
@@ -18,7 +18,7 @@ use crate::language::diagnostics::{Position, Problem, Problems};
 use crate::language::value::Value;
 use crate::plan::{ModelPlan, PlanOptions};
 use crate::rewrite::{PassOptions, Passes, Report};
-use crate::transform::Settings;
+use crate::transform::{self, Settings};
 use crate::types::StepSize;
 
 /// The context of a session if neither the caller nor the model asks for less.
@@ -30,8 +30,10 @@ const MOST_CONTEXT: usize = 1 << 24;
 const DEFAULT_CHUNK: usize = 512;
 /// The pass that turns activations into int8.
 const QUANTIZE: &str = "quantize_activations";
-/// The most logits of a prompt step that computes all of them, if the caller chooses no number: 64 MiB as f32.
-const MOST_LOGITS: usize = 16 << 20;
+/// The pass that makes hidden states the output.
+const HIDDEN: &str = "hidden_output";
+/// The most elements of the output of a prompt step that computes all its rows, if the caller chooses no number: 64 MiB as f32.
+const MOST_OUTPUT: usize = 16 << 20;
 /// The most threads that can be asked for.
 const MOST_THREADS: usize = 1024;
 
@@ -54,6 +56,8 @@ pub struct Compiled {
     pub report: Report,
     /// The plan.
     pub plan: Arc<ModelPlan>,
+    /// What the caller wants the graph to return.
+    pub output: Output,
     /// How many token ids the model knows.
     pub vocabulary: usize,
     /// Bytes of the tensors that the graph reads, in the weight files.
@@ -78,7 +82,10 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
     };
     let expanded = expand(&files.graph, &files.config, &has)?;
     let mut warnings = files.warnings()?;
-    let mut graph = bind(&files.graph.file, &expanded, headers.as_ref())?;
+    let mut graph = match options.output {
+        Output::Logits => bind(&files.graph.file, &expanded, headers.as_ref())?,
+        Output::Hidden => bind_part(&files.graph.file, &expanded, headers.as_ref(), &headless)?,
+    };
     graph.edit().sweep();
     verify(&graph)?;
     let limits = limits(&graph).map_err(|unbounded| {
@@ -112,9 +119,19 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         near_misses: options.near_misses,
         settings: Settings {
             weights: options.weights,
+            without_head_of: match options.output {
+                Output::Logits => None,
+                Output::Hidden => limits.vocabulary,
+            },
         },
     };
     let report = passes.run(&mut graph, &pass_options)?;
+    if !passes.is_on(HIDDEN, &pass_options) && has_head(&graph, &pass_options.settings) {
+        return Err(ModelError::PassLeftOut {
+            option: "output",
+            pass: HIDDEN,
+        });
+    }
     let bidirectional = is_bidirectional(&graph);
     let stated = stated_context(&files.config, &params)?;
     let context = context(stated, limits.positions, options)?;
@@ -132,8 +149,9 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         (true, false, _) => context,
         (false, _, Logits::Last) => DEFAULT_CHUNK,
         (false, _, Logits::All) => {
-            let row = limits.vocabulary.unwrap_or(1).max(1);
-            (MOST_LOGITS / row).clamp(1, DEFAULT_CHUNK)
+            let width = graph.outputs().first().and_then(|&v| graph.ty(v).width());
+            let row = width.map_or(1, |width| width.resolve(StepSize::ONE));
+            (MOST_OUTPUT / row.max(1)).clamp(1, DEFAULT_CHUNK)
         }
     };
     let chunk = options.chunk.unwrap_or(default_chunk);
@@ -182,6 +200,7 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         graph,
         report,
         plan: Arc::new(plan),
+        output: options.output,
         vocabulary: limits.vocabulary.unwrap_or(i32::MAX as usize),
         weight_bytes,
         eos_tokens: eos.ids,
@@ -189,6 +208,28 @@ pub fn compile(files: &ModelFiles, options: &Options) -> Result<Compiled, ModelE
         warnings,
         source: files.config.kind(),
     })
+}
+
+/// Runs [`HIDDEN`] alone: whether it changed anything.
+fn remove_head(graph: &mut Graph, settings: &Settings) -> bool {
+    let changes = transform::find(HIDDEN).map(|pass| (pass.run)(graph, settings));
+    changes.is_some_and(|changes| changes.is_ok_and(|changes| !changes.is_empty()))
+}
+
+/// Whether the graph computes logits that the settings do not want.
+fn has_head(graph: &Graph, settings: &Settings) -> bool {
+    settings.without_head_of.is_some() && remove_head(&mut graph.clone(), settings)
+}
+
+/// The part of the graph that is needed for hidden states.
+fn headless(graph: &Graph) -> Graph {
+    let mut part = graph.clone();
+    let settings = Settings {
+        without_head_of: limits(graph).ok().and_then(|limits| limits.vocabulary),
+        ..Settings::default()
+    };
+    remove_head(&mut part, &settings);
+    part
 }
 
 /// The most positions that the model states: by the parameter `context`, otherwise by a key that is known to state it.

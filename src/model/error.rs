@@ -68,6 +68,14 @@ pub enum ModelError {
         /// What would be valid.
         range: String,
     },
+    /// An option needs a pass that is left out.
+    #[error("{option} needs the pass \"{pass}\", which does not run")]
+    PassLeftOut {
+        /// The option's name.
+        option: &'static str,
+        /// The pass.
+        pass: &'static str,
+    },
     /// The threads can't be started.
     #[error("can't start threads: {0}")]
     Threads(std::io::Error),

@@ -54,7 +54,7 @@ pub(crate) use graphs::GGUF_GRAPH;
 pub(crate) use graphs::choose_graph;
 #[cfg(feature = "internals")]
 pub use graphs::{GGUF_GRAPH, GraphOrigin, builtin_graphs};
-pub use options::{Activations, Logits, OnProgress, Options, Progress, Text, WeightAccess};
+pub use options::{Activations, Logits, OnProgress, Options, Output, Progress, Text, WeightAccess};
 pub(crate) use recipe_source::RecipeSource;
 pub use source::Source;
 #[cfg(feature = "tokenizer")]
@@ -278,6 +278,11 @@ impl Model {
     /// How many token ids the model knows.
     pub fn vocabulary(&self) -> usize {
         self.shared.compiled.vocabulary
+    }
+
+    /// What the model was asked to return: [`Options::output`].
+    pub fn output(&self) -> Output {
+        self.shared.compiled.output
     }
 
     /// Whether tokens see later tokens, as in an encoder. Such a model reads only whole texts and can't continue a

@@ -51,6 +51,19 @@ pub enum Logits {
     All,
 }
 
+/// What the graph of a language model returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Output {
+    /// What its graph file names: usually logits.
+    #[default]
+    Logits,
+    /// The hidden state that its head reads (after the final norm), in place of logits: what embeddings are made of. The head
+    /// is not computed, and its weight is not loaded, so that files without a head can be opened too. A table of token
+    /// embeddings that is also the head is loaded as a table only. Outputs that are not logits, as those of encoders, stay
+    /// as they are.
+    Hidden,
+}
+
 /// The type of activations that block-quantized weights are multiplied with. Other weights are always multiplied with f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Activations {
@@ -102,13 +115,16 @@ pub struct Options {
     /// Number of positions of a session; with `None`, the smaller of the model's number and 4096.
     pub context: Option<usize>,
     /// The most tokens of a prompt step, never more than the context; with `None`, 512 (with [`Logits::All`] fewer, if
-    /// their logits would take more than 64 MiB). A step of a bidirectional model reads whole texts, several if they fit:
+    /// the outputs would take more than 64 MiB). A step of a bidirectional model reads whole texts, several if they fit:
     /// there the number may be larger than the context; with `None` it is the context, but at least 512.
     pub chunk: Option<usize>,
     /// The most sequences that an engine runs side by side, at least 1 and at most the tokens of a step; 0 means 1.
     /// Models whose graphs mix the tokens of a step outside attention run only one at a time.
     pub sequences: usize,
-    /// Which logits a prompt step computes.
+    /// What a language model returns. With [`Output::Hidden`], sessions return hidden states wherever they would return
+    /// logits, and the model can't generate text.
+    pub output: Output,
+    /// Which logits, or hidden states, a prompt step computes.
     pub logits: Logits,
     /// The type of activations that block-quantized weights are multiplied with.
     pub activations: Activations,
@@ -167,6 +183,12 @@ impl Options {
     /// [`Options::sequences`].
     pub fn sequences(mut self, sequences: usize) -> Options {
         self.sequences = sequences;
+        self
+    }
+
+    /// [`Options::output`].
+    pub fn output(mut self, output: Output) -> Options {
+        self.output = output;
         self
     }
 

@@ -21,6 +21,9 @@ pub struct TransformDef {
 pub struct Settings {
     /// The type to which matrices of floats are converted; `None` keeps their type.
     pub weights: Option<DType>,
+    /// The number of tokens in the vocabulary, if outputs that are logits must become the hidden states that the head reads;
+    /// `None` keeps all outputs.
+    pub without_head_of: Option<usize>,
 }
 
 /// One thing that a transform did.

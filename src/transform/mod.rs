@@ -12,6 +12,7 @@ mod common_subexpressions;
 mod dead_nodes;
 mod fold_constants;
 mod fuse_elementwise;
+mod hidden_output;
 mod merge_linear;
 mod products;
 mod quantize_activations;
@@ -23,7 +24,13 @@ use crate::types::Bits;
 pub use change::{Change, Settings, TransformDef};
 pub use wanted_rows::every_row;
 
-static TRANSFORMS: [TransformDef; 9] = [
+static TRANSFORMS: [TransformDef; 10] = [
+    TransformDef {
+        name: "hidden_output",
+        bits: Bits::Same,
+        doc: "the hidden state that a language model's head reads is returned in place of logits, if the caller asks for it",
+        run: hidden_output::run,
+    },
     TransformDef {
         name: "fold_constants",
         bits: Bits::Same,

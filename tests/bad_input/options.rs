@@ -45,7 +45,7 @@ fn options_out_of_range_are_refused_with_the_range() {
         ),
         (
             Options::new().stop_after("fold"),
-            "unknown pass 'fold'; known are fold_constants, raise_powers, raise_norm, raise_activation, raise_rotary, raise_attention, quantize_weights, quantize_activations, rotary_tables, common_subexpressions, fuse_attention, fuse_norm, quantize_norm, linear, gate, merge_linear, fuse_elementwise, dead_nodes, wanted_rows, in_place, reuse_buffers",
+            "unknown pass 'fold'; known are hidden_output, fold_constants, raise_powers, raise_norm, raise_activation, raise_rotary, raise_attention, quantize_weights, quantize_activations, rotary_tables, common_subexpressions, fuse_attention, fuse_norm, quantize_norm, linear, gate, merge_linear, fuse_elementwise, dead_nodes, wanted_rows, in_place, reuse_buffers",
         ),
         (
             Options::new().graph("no/such.ron"),

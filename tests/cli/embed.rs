@@ -4,7 +4,8 @@ use std::io::Write;
 use std::process::{Output, Stdio};
 
 use serde_json::Value;
-use smallmind::Model;
+use smallmind::model::{self, Logits};
+use smallmind::{EmbedOptions, Model, Options, Pooling};
 
 use super::common::sentences::Sentences;
 use super::{failure, smallmind, stdout};
@@ -61,7 +62,24 @@ fn pooling_and_normalising_can_be_chosen() {
 }
 
 #[test]
-fn input_without_texts_and_models_without_embeddings_are_errors() {
+fn a_language_models_last_hidden_state_is_its_embedding() {
+    let row = |arguments: &[&str]| -> Vec<f32> {
+        let all = [&["embed", "demo", "ROMEO:"], arguments].concat();
+        serde_json::from_value(lines(&stdout(all))[0]["embedding"].clone()).unwrap()
+    };
+    let options = Options::new().output(model::Output::Hidden);
+    let model = Model::open("demo", &options).unwrap();
+    let expected = model.embed(&["ROMEO:"]).unwrap();
+    assert_eq!(row(&[]), expected[0]);
+    assert_eq!(row(&["--pooling", "last"]), expected[0]);
+    let model = Model::open("demo", &options.logits(Logits::All)).unwrap();
+    let mean = EmbedOptions::new().pooling(Pooling::Mean);
+    let expected = model.embedder(&mean).unwrap().embed(&["ROMEO:"]).unwrap();
+    assert_eq!(row(&["--pooling", "mean"]), expected[0]);
+}
+
+#[test]
+fn input_without_texts_or_a_tokenizer_is_an_error() {
     let sentences = Sentences::new();
     let model = sentences.path().to_str().unwrap();
     for (arguments, text, message) in [
@@ -71,7 +89,11 @@ fn input_without_texts_and_models_without_embeddings_are_errors() {
             "no text to embed: stdin is empty",
         ),
         (&[model], b"one\n\xff\n", "line 2 of stdin is not UTF-8"),
-        (&["demo"], b"one\n", "this model has no embeddings"),
+        (
+            &["demo", "--without", "hidden_output"],
+            b"one\n",
+            "output needs the pass \"hidden_output\", which does not run",
+        ),
     ] {
         let output = piped(arguments, text);
         assert_eq!(output.status.code(), Some(1));

@@ -1,4 +1,4 @@
-//! The BERT fixture as a folder of sentence-transformers, with a tokenizer of ten words.
+//! A fixture (BERT, or another one) as a folder of sentence-transformers, with a tokenizer of ten words.
 
 use std::fs;
 use std::path::Path;
@@ -18,9 +18,14 @@ pub struct Sentences {
 
 impl Sentences {
     pub fn new() -> Sentences {
+        Sentences::of("bert")
+    }
+
+    /// With the model in a folder of `tests/data`.
+    pub fn of(name: &str) -> Sentences {
         let folder = tempfile::tempdir().unwrap();
         for file in ["config.json", "model.safetensors"] {
-            fs::copy(data("bert").join(file), folder.path().join(file)).unwrap();
+            fs::copy(data(name).join(file), folder.path().join(file)).unwrap();
         }
         let special = |name: &str| json!({"SpecialToken": {"id": name, "type_id": 0}});
         let token = |name: &str, id: u32| json!({"id": name, "ids": [id], "tokens": [name]});

@@ -210,13 +210,6 @@ fn a_text_that_cannot_be_embedded_is_named_by_its_place() {
 }
 
 #[test]
-fn a_model_of_text_has_no_embeddings() {
-    let model = open("demo", &Options::default());
-    let error = model.embed_tokens(&[&[1]]).unwrap_err().to_string();
-    assert!(error.starts_with("this model has no embeddings: its output is the logits of "));
-}
-
-#[test]
 fn a_causal_graph_whose_output_is_a_hidden_state_has_embeddings() {
     use smallmind::Pooling;
     use smallmind::model::Logits;

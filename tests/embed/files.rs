@@ -3,6 +3,7 @@
 
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use serde_json::json;
+use smallmind::model::{Logits, Output};
 use smallmind::{EmbedOptions, Embedder, Model, Options, Pooling};
 
 use crate::common::gguf::{Meta, Writer};
@@ -297,6 +298,48 @@ fn unsupported_modules_are_named() {
         .pooling(Some(Pooling::Mean))
         .normalize(None);
     assert!(embedder_with(&sentences, &options).is_ok());
+}
+
+/// A language model in the layout of Qwen3-Embedding: the last token, which the tokenizer appends, normalised.
+#[test]
+fn a_language_models_folder_says_its_pooling_too() {
+    let options = Options::new().output(Output::Hidden).logits(Logits::All);
+    for (mode, pooling) in [
+        ("pooling_mode_lasttoken", Pooling::Last),
+        ("pooling_mode_mean_tokens", Pooling::Mean),
+    ] {
+        let sentences = Sentences::of("qwen3");
+        sentences.modules(&[TRANSFORMER, POOLING, NORMALIZE]);
+        let config = json!({
+            "word_embedding_dimension": WIDTH,
+            "pooling_mode_cls_token": false,
+            mode: true,
+            "include_prompt": true,
+        });
+        sentences.write("1_Pooling/config.json", config.to_string());
+        let prompts = json!({
+            "prompts": {"query": "Instruct: three\nQuery:", "document": ""},
+            "default_prompt_name": null,
+            "similarity_fn_name": "cosine",
+        });
+        sentences.write("config_sentence_transformers.json", prompts.to_string());
+        let model = Model::open(sentences.path(), &options).unwrap();
+        let embedder = model.embedder(&EmbedOptions::default()).unwrap();
+        assert_eq!(embedder.pooling(), pooling);
+        assert_eq!(embedder.tokens(TEXT).unwrap(), TOKENS);
+        let rows = model.session().unwrap().prefill(&TOKENS).unwrap().to_vec();
+        assert_eq!(rows.len(), TOKENS.len() * WIDTH);
+        let expected = normalized(pooling.pool(&rows, WIDTH));
+        assert_eq!(embedder.embed(&[TEXT]).unwrap(), [expected]);
+    }
+    // A longer text is cut before the tokens that the tokenizer appends.
+    let sentences = Sentences::of("qwen3");
+    let options = options.context(4);
+    let model = Model::open(sentences.path(), &options).unwrap();
+    let embedder = model.embedder(&EmbedOptions::default()).unwrap();
+    assert_eq!(embedder.pooling(), Pooling::Last);
+    let cut = [AROUND[0], 3, 4, AROUND[1]];
+    assert_eq!(embedder.tokens(TEXT).unwrap(), cut);
 }
 
 /// An encoder in a GGUF file with this pooling type, and a graph file that reads it.

@@ -3,6 +3,7 @@
 mod batches;
 #[path = "../common/mod.rs"]
 mod common;
+mod decoders;
 mod files;
 mod minilm;
 mod threads;

@@ -2,9 +2,11 @@
 
 use std::thread;
 
+use smallmind::embed::Pooling;
+use smallmind::model::{Logits, Output};
 use smallmind::{EmbedOptions, Embedder, Options};
 
-use crate::common::{bits, encoders, expected, open};
+use crate::common::{bits, decoders, encoders, expected, open};
 
 /// A text of its own for each thread and round.
 fn text(ids: &[u32], thread: usize, round: usize) -> Vec<u32> {
@@ -57,4 +59,37 @@ fn a_text_that_is_refused_costs_the_other_threads_nothing() {
             assert!(embedding(embedder, &ids) == expected);
         }
     });
+}
+
+#[test]
+fn texts_of_decoders_are_read_side_by_side_with_the_same_bits() {
+    for name in decoders() {
+        let ids = expected(name).input_ids;
+        let options = Options::new()
+            .output(Output::Hidden)
+            .logits(Logits::All)
+            .chunk(24)
+            .threads(2);
+        for pooling in [Pooling::Mean, Pooling::Last] {
+            let embedder = |sequences: usize| {
+                let model = open(name, &options.clone().sequences(sequences));
+                let pooled = EmbedOptions::new().pooling(pooling);
+                model.embedder(&pooled).unwrap()
+            };
+            let (shared, alone) = (embedder(4), embedder(1));
+            let texts: Vec<Vec<u32>> = (0..12).map(|number| text(&ids, number, number)).collect();
+            let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+            let expected: Vec<_> = texts.iter().map(|text| embedding(&alone, text)).collect();
+            let found = shared.embed_tokens(&texts).unwrap();
+            let found: Vec<_> = found.iter().map(|vector| bits(vector)).collect();
+            assert!(found == expected, "{name}, {pooling:?}");
+            assert!(shared.steps() < alone.steps(), "{name}");
+            thread::scope(|scope| {
+                for (text, expected) in texts.iter().zip(&expected) {
+                    let shared = &shared;
+                    scope.spawn(move || assert!(embedding(shared, text) == *expected, "{name}"));
+                }
+            });
+        }
+    }
 }

@@ -136,7 +136,7 @@ proptest! {
     ) {
         let mut graph = graph_of_width(seed, 32);
         let weights = SeededWeights::new(&graph, 7);
-        let settings = Settings { weights: Some(DType::Blocks(format)) };
+        let settings = Settings { weights: Some(DType::Blocks(format)), ..Settings::default() };
         fuse(&mut graph, settings);
         if rows {
             want_rows(&mut graph);

@@ -12,6 +12,7 @@ mod raising_attention;
 mod refused;
 mod spelled;
 mod transforms;
+mod transforms_hidden_output;
 mod transforms_quantize;
 mod transforms_random;
 mod transforms_wanted_rows;

@@ -114,6 +114,7 @@ fn matrices_of_floats_that_products_read_become_narrower() {
         let mut graph = graph(text);
         let settings = Settings {
             weights: Some(dtype),
+            ..Settings::default()
         };
         let changes = run("quantize_weights", &mut graph, &settings);
         let cast = |slot: &str| {
