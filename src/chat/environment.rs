@@ -80,42 +80,11 @@ pub fn value(json: &Json) -> Value {
     }
 }
 
-/// The template's text in the form that the engine accepts: with `\n` for every line end, without the last line end, with
-/// `if true` for `generation` (transformers' tags around what the assistant says, which matter only in training), and with a
-/// filter for `%` after texts.
+/// The template's text with `\n` for every line end, and without the last line end, as Jinja reads it.
 pub fn normalized(source: &str) -> String {
     let mut text = source.replace("\r\n", "\n").replace('\r', "\n");
     if text.ends_with('\n') {
         text.pop();
     }
-    jinja::without_operators(&without_generation_tags(&text))
-}
-
-/// The template with `if true` in place of `generation`. Lines and whitespace control stay as they are.
-fn without_generation_tags(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("{%") {
-        let (before, tag) = rest.split_at(at + 2);
-        out.push_str(before);
-        let inner = tag.trim_start_matches(['-', '+']);
-        let inner = inner.trim_start();
-        let (head, inner) = tag.split_at(tag.len() - inner.len());
-        out.push_str(head);
-        rest = inner;
-        for (name, replacement) in [("generation", "if true"), ("endgeneration", "endif")] {
-            let Some(end) = inner.strip_prefix(name) else {
-                continue;
-            };
-            if end
-                .trim_start()
-                .trim_start_matches(['-', '+'])
-                .starts_with("%}")
-            {
-                out.push_str(replacement);
-                rest = end;
-            }
-        }
-    }
-    out + rest
+    text
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::Message;
 use super::environment::{FUEL, TEMPLATE, environment, normalized, strftime_now, value};
-use super::jinja::Refusal;
+use super::jinja::{Origins, Refusal, rewritten};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::language::diagnostics::shortened;
 use crate::text::template_files::TemplateFileError;
@@ -97,8 +97,10 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
     file: String,
-    /// The text from which the environment's template was made.
+    /// The text as the author wrote it.
     source: String,
+    /// Where the text that the engine reads comes from in the source.
+    origins: Origins,
     environment: Environment<'static>,
     tokens: BTreeMap<String, String>,
 }
@@ -120,12 +122,19 @@ impl ChatTemplate {
                 bytes: text.len(),
             });
         }
-        let source = with_roomy_stack(|| normalized(text))?;
-        let read = || environment(&source).map_err(|error| failure(file, &source, &error));
-        let environment = with_roomy_stack(read)??;
+        let source = normalized(text);
+        let read = || {
+            let (text, origins) = rewritten(&source);
+            match environment(&text) {
+                Ok(environment) => Ok((environment, origins)),
+                Err(error) => Err(failure(file, &source, &origins, &error)),
+            }
+        };
+        let (environment, origins) = with_roomy_stack(read)??;
         Ok(ChatTemplate {
             file: file.to_string(),
             source,
+            origins,
             environment,
             tokens,
         })
@@ -187,7 +196,8 @@ impl ChatTemplate {
             }
             self.environment.get_template(TEMPLATE)?.render(context)
         };
-        with_roomy_stack(|| write().map_err(|error| failure(&self.file, &self.source, &error)))?
+        let failed = |error| failure(&self.file, &self.source, &self.origins, &error);
+        with_roomy_stack(|| write().map_err(failed))?
     }
 }
 
@@ -205,9 +215,10 @@ fn with_roomy_stack<T: Send>(run: impl FnOnce() -> T + Send) -> Result<T, Templa
     })
 }
 
-/// Translates an error of minijinja. `source` is the template's text.
-fn failure(file: &str, source: &str, error: &minijinja::Error) -> TemplateError {
-    let expression = error.range().and_then(|range| source.get(range));
+/// Translates an error of minijinja, which shows what the author wrote.
+fn failure(file: &str, source: &str, origins: &Origins, error: &minijinja::Error) -> TemplateError {
+    let expression = error.range().map(|range| origins.of(range));
+    let expression = expression.and_then(|range| source.get(range));
     let expression = expression.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
     let place = Place {
         file: file.to_string(),

@@ -5,6 +5,7 @@ use minijinja::{Error, State};
 
 use super::arguments::Args;
 use super::print::{print, text};
+use super::spec::aligned;
 use super::values::{Kind, kind, number, pay, whole};
 
 /// Python's `repr`.
@@ -53,7 +54,7 @@ pub fn of_percent(format: &str, values: &mut [Value], state: &State) -> Result<S
 pub fn of_braces(
     format: &str,
     arguments: &Args,
-    state: &State,
+    state: &mut State,
 ) -> Result<Option<(String, Vec<Value>)>, Error> {
     let mut given = Given {
         arguments,
@@ -89,17 +90,26 @@ pub fn of_braces(
         let Some(options) = given.options(options, state)? else {
             return Ok(None);
         };
-        values.push(match (conversion, kind(&value)) {
+        let value = match (conversion, kind(&value)) {
             (Some("r"), _) => quoted(&value, state)?,
             (Some("s"), _) | (None, Kind::Namespace) => Value::from(text(&value, state)?),
             (Some(_), _) => return Ok(None),
             // With options, a truth value is a number.
             (None, Kind::Bool) if !options.is_empty() => Value::from(whole(&value)),
             (None, _) => value,
-        });
-        out.push_str("{:");
-        out.push_str(&options);
-        out.push('}');
+        };
+        match aligned(&value, &options, state)? {
+            Some(text) => {
+                values.push(Value::from(text));
+                out.push_str("{}");
+            }
+            None => {
+                values.push(value);
+                out.push_str("{:");
+                out.push_str(&options);
+                out.push('}');
+            }
+        }
     }
     pay(state, out.len())?;
     Ok(Some((out + rest, values)))

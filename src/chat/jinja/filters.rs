@@ -9,16 +9,17 @@ use minijinja::{Environment, Error, State, filters};
 use super::arguments::Args;
 use super::json::to_json;
 use super::objects::iterator;
-use super::percent::percent;
 use super::print::text;
 use super::values::{Kind, is_iterable, kind, length, pay, unlike, values, wrong};
+use super::wordwrap::wordwrap;
 use super::{sequences, shown, texts};
 
 /// The signature of a filter.
 type Filter = fn(&Value, &Args, &mut State) -> Result<Value, Error>;
 
 /// Filters that replace the engine's filters or that the engine does not have, by name.
-const FILTERS: [(&str, Filter); 31] = [
+const FILTERS: [(&str, Filter); 32] = [
+    ("abs", texts::abs),
     ("attr", attr),
     ("center", texts::center),
     ("dictsort", sequences::dictsort),
@@ -39,7 +40,6 @@ const FILTERS: [(&str, Filter); 31] = [
     ("min", |value, arguments, state| {
         sequences::extreme(value, arguments, Ordering::Less, state)
     }),
-    ("percent", percent),
     ("pprint", shown::pprint),
     ("replace", texts::replace),
     ("round", texts::round),
@@ -53,6 +53,7 @@ const FILTERS: [(&str, Filter); 31] = [
     ("unique", sequences::unique),
     ("urlencode", shown::urlencode),
     ("wordcount", texts::wordcount),
+    ("wordwrap", wordwrap),
     ("xmlattr", shown::xmlattr),
 ];
 

@@ -5,7 +5,8 @@ use minijinja::{Environment, Error, ErrorKind, State};
 use minijinja_contrib::globals;
 
 use super::arguments::{Args, int};
-use super::objects::Range;
+use super::cycler::cycler;
+use super::objects::{Range, Template};
 use super::print::text;
 use super::values::{Kind, entries, hashable, kind, unlike, values, wrong};
 
@@ -42,6 +43,7 @@ pub fn add(environment: &mut Environment) {
             namespace.call(state, &[entries])
         },
     );
+    environment.add_global("self", Value::from_object(Template));
     environment.remove_global("debug");
 }
 
@@ -90,13 +92,6 @@ fn dict(arguments: &Args, state: &State) -> Result<Value, Error> {
 fn joiner(arguments: &Args, _: &State) -> Result<Value, Error> {
     let [text] = arguments.bind(["sep"], 0)?;
     Ok(globals::joiner(text))
-}
-
-fn cycler(arguments: &Args, _: &State) -> Result<Value, Error> {
-    match arguments.positional.is_empty() || !arguments.named.is_empty() {
-        true => Err(wrong("a cycler needs at least one value")),
-        false => globals::cycler(arguments.positional.clone()),
-    }
 }
 
 fn raise_exception(arguments: &Args, state: &State) -> Result<Value, Error> {

@@ -5,14 +5,13 @@ use minijinja::{Error, ErrorKind, State};
 use minijinja_contrib::pycompat;
 
 use super::arguments::{Args, int, text};
+use super::characters::{encode, translate};
 use super::fields::of_braces;
 use super::objects::View;
 use super::print::is_printable;
 use super::spaces::{is_space, lines};
+use super::spec::WIDEST;
 use super::values::{Kind, entries, kind, pay, unlike, values, wrong};
-
-/// The most digits of a field's width.
-const WIDEST: usize = 4;
 
 /// Calls a method.
 pub fn call(
@@ -168,6 +167,8 @@ fn of_text(own: &str, name: &str, arguments: &Args, state: &State) -> Result<Opt
             let [size] = arguments.bind(["tabsize"], 0)?;
             expanded(own, int(size.as_ref(), 8)?, state)?
         }
+        "translate" => translate(own, arguments, state)?,
+        "encode" => return encode(own, arguments).map(Some),
         "isdecimal" | "isidentifier" | "isprintable" | "istitle" => {
             arguments.none()?;
             return is(own, name).map(|is| Some(Value::from(is)));

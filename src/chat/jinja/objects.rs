@@ -1,4 +1,4 @@
-//! Python objects for which the engine has no equivalent: `range`, the views of maps, and iterators.
+//! Python objects for which the engine has no equivalent: `range`, the views of maps, iterators, and templates.
 
 use std::fmt;
 use std::sync::Arc;
@@ -76,6 +76,11 @@ impl Object for View {
         ObjectRepr::Iterable
     }
 
+    /// A view has no attributes and no places.
+    fn get_value(self: &Arc<Self>, _: &Value) -> Option<Value> {
+        Some(Value::UNDEFINED)
+    }
+
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         Enumerator::Values(self.values.clone())
     }
@@ -86,5 +91,15 @@ impl Object for View {
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}({})", self.name, Value::from(self.values.clone()))
+    }
+}
+
+/// Jinja's `self`: the template, of which nothing but its being there is known.
+#[derive(Debug)]
+pub struct Template;
+
+impl Object for Template {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
     }
 }

@@ -64,6 +64,7 @@ pub fn print(value: &Value, quoted: bool, out: &mut String, state: &State) -> Re
             entries(value, out, state)?;
             out.push('>');
         }
+        Kind::Bytes => bytes(value.as_bytes().unwrap_or(&[]), out, state)?,
         Kind::Other => return Err(wrong("a function has no text")),
         _ => out.push_str(&value.to_string()),
     }
@@ -151,6 +152,31 @@ fn quote(text: &str, out: &mut String) {
         }
     }
     out.push(quote);
+}
+
+/// Bytes in quotes, with Python's escapes.
+fn bytes(bytes: &[u8], out: &mut String, state: &State) -> Result<(), Error> {
+    pay(state, bytes.len())?;
+    let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') {
+        '"'
+    } else {
+        '\''
+    };
+    out.push('b');
+    out.push(quote);
+    for byte in bytes {
+        match byte {
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            _ if char::from(*byte) == quote => out.extend(['\\', quote]),
+            b' '..=b'~' => out.push(char::from(*byte)),
+            _ => out.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    out.push(quote);
+    Ok(())
 }
 
 /// Whether Python's `repr` shows the character itself: it must not be a control or format character, a separator (except

@@ -6,8 +6,9 @@ use minijinja::value::Value;
 use minijinja::{Environment, Error, State};
 
 use super::arguments::text;
+use super::operators::contains;
 use super::print;
-use super::values::{Kind, is_iterable, kind, length, number, order, unlike, values, wrong};
+use super::values::{Kind, is_iterable, kind, length, number, order, unlike, wrong};
 
 /// A test of a value.
 type Alone = fn(&Value) -> bool;
@@ -96,21 +97,6 @@ fn rest(value: &Value, divisor: f64) -> Result<f64, Error> {
     match divisor == 0.0 {
         true => Err(wrong("division by zero")),
         false => Ok(value - (value / divisor).floor() * divisor),
-    }
-}
-
-/// Python's `value in container`.
-fn contains(container: &Value, value: &Value, state: &State) -> Result<bool, Error> {
-    match kind(container) {
-        Kind::Text => match value.as_str() {
-            Some(part) => Ok(text(container)?.contains(part)),
-            None => Err(unlike("a text in a text", value)),
-        },
-        Kind::Dict => Ok(!container.get_item(value)?.is_undefined()),
-        _ => {
-            let others = values(container, state)?;
-            Ok(others.iter().any(|other| other == value))
-        }
     }
 }
 

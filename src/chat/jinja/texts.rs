@@ -119,13 +119,26 @@ pub fn indent(value: &Value, arguments: &Args, state: &mut State) -> Result<Valu
 /// than fields.
 pub fn format(value: &Value, arguments: &Args, state: &mut State) -> Result<Value, Error> {
     let mut format = text(value, state)?;
-    check_fields(&format, arguments.positional.len(), false)?;
+    check_fields(&format, arguments.positional.len())?;
     let mut arguments = arguments.clone();
     if arguments.named.is_empty() {
         format = of_percent(&format, &mut arguments.positional, state)?;
     }
     let engines = Value::from_function(filters::format);
     engines.call(state, &arguments.with(Value::from(format)))
+}
+
+/// A number without its sign.
+pub fn abs(value: &Value, arguments: &Args, _: &mut State) -> Result<Value, Error> {
+    arguments.none()?;
+    match (integer(value), number(value)) {
+        (Some(own), _) => match own.checked_abs() {
+            Some(own) => Ok(values::integer(own)),
+            None => Err(wrong("the number is too large")),
+        },
+        (_, Some(own)) => Ok(Value::from(own.abs())),
+        _ => Err(unlike("a number", value)),
+    }
 }
 
 /// A number rounded to a number of digits after the point: to the nearest, half to even, or otherwise up or down.

@@ -16,6 +16,7 @@ pub enum Kind {
     Int,
     Float,
     Text,
+    Bytes,
     List,
     Tuple,
     Dict,
@@ -39,6 +40,7 @@ pub fn kind(value: &Value) -> Kind {
         ValueKind::Number if value.is_integer() => Kind::Int,
         ValueKind::Number => Kind::Float,
         ValueKind::String => Kind::Text,
+        ValueKind::Bytes => Kind::Bytes,
         _ if value.is_tuple() || named("::GroupTuple") => Kind::Tuple,
         _ if value.downcast_object_ref::<Range>().is_some() => Kind::Range,
         _ if value.downcast_object_ref::<View>().is_some() => Kind::View,
@@ -76,6 +78,7 @@ impl Kind {
             Kind::Int => "int",
             Kind::Float => "float",
             Kind::Text => "str",
+            Kind::Bytes => "bytes",
             Kind::List => "list",
             Kind::Tuple => "tuple",
             Kind::Dict => "dict",
@@ -97,6 +100,11 @@ pub fn whole(value: &Value) -> Option<i128> {
     }
 }
 
+/// The value of a whole number.
+pub fn integer(number: i128) -> Value {
+    i64::try_from(number).map_or_else(|_| Value::from(number), Value::from)
+}
+
 /// Any number.
 pub fn number(value: &Value) -> Option<f64> {
     match kind(value) {
@@ -108,7 +116,7 @@ pub fn number(value: &Value) -> Option<f64> {
 /// All values of a value that can be iterated over.
 pub fn values(value: &Value, state: &State) -> Result<Vec<Value>, Error> {
     match kind(value) {
-        Kind::None | Kind::Namespace | Kind::Other => {
+        Kind::None | Kind::Bytes | Kind::Namespace | Kind::Other => {
             Err(unlike("something to iterate over", value))
         }
         _ => {
@@ -170,6 +178,33 @@ pub fn pay(state: &State, bytes: usize) -> Result<(), Error> {
     state.consume_fuel((bytes / BYTES_PER_FUEL) as u64)
 }
 
+/// Python's `left == right`, which is paid for by the size of the left value.
+pub fn equal(left: &Value, right: &Value, state: &State) -> Result<bool, Error> {
+    if kind(left) == kind(right) || (is_iterable(left) && is_iterable(right)) {
+        weigh(left, state)?;
+    }
+    Ok(left == right)
+}
+
+/// Pays for looking at a value and at all values in it.
+fn weigh(value: &Value, state: &State) -> Result<(), Error> {
+    state.consume_fuel(1)?;
+    match (kind(value), value.as_str()) {
+        (_, Some(text)) => pay(state, text.len())?,
+        (own, _) if own != Kind::Undefined && is_iterable(value) => {
+            for key in value.try_iter()?.checked() {
+                let key = key?;
+                weigh(&key, state)?;
+                if own == Kind::Dict {
+                    weigh(&value.get_item(&key)?, state)?;
+                }
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
 /// Which value comes first; `None` if neither does, as with NaN.
 pub fn order(left: &Value, right: &Value, state: &State) -> Result<Option<Ordering>, Error> {
     state.consume_fuel(1)?;
@@ -186,7 +221,7 @@ pub fn order(left: &Value, right: &Value, state: &State) -> Result<Option<Orderi
         (Kind::List, Kind::List) | (Kind::Tuple, Kind::Tuple) => {
             let (left, right) = (values(left, state)?, values(right, state)?);
             for (left, right) in left.iter().zip(&right) {
-                if left != right {
+                if !equal(left, right, state)? {
                     return order(left, right, state);
                 }
             }
