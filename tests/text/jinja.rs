@@ -106,6 +106,46 @@ const TEMPLATES: &[(&str, &str)] = &[
         "{{ 'a\\tb\\n\\tc'.expandtabs() }}|{{ 'a\\tb'.expandtabs(3) }}|{{ 'a\\tb'.expandtabs(0) }}|{{ 'Hello World'.istitle() }}{{ 'Hello world'.istitle() }}{{ \"It's\".istitle() }}{{ '12'.istitle() }}|{{ '_a1'.isidentifier() }}{{ '1a'.isidentifier() }}|{{ 'a\\u00a0'.isprintable() }}{{ '½'.isprintable() }}",
         "a       b\n        c|a  b|ab|TrueFalseFalseFalse|TrueFalse|FalseTrue",
     ),
+    (
+        "{% set f = '%s-%s' %}{{ f % (1, 'a') }}|{{ range(9)[1:7:2] }}|{{ range(5)[::-1] | list }}|{{ (1, 2, 3)[1:] }}|{{ 'héé'[::-1] }}|{{ [1, 2][-9:9] }}|{{ 'a' % [] }}",
+        "1-a|range(1, 7, 2)|[4, 3, 2, 1, 0]|(2, 3)|ééh|[1, 2]|a",
+    ),
+    (
+        "{% set t = true %}{{ t + 1 }}|{{ -t }}|{{ 2 - t }}|{{ t * 'ab' }}|{% set n = -7 %}{{ n // 2 }}|{{ n % 3 }}|{{ n // -2.0 }}|{{ n % -2.5 }}|{{ +n }}|{{ n / 2 }}|{{ n < -6.5 <= 3 == 3.0 }}",
+        "2|-1|1|ab|-4|2|3.0|-2.0|-7|-3.5|True",
+    ),
+    (
+        "{{ 'a well-known look-see--dash thing' | wordwrap(7) }}|{{ 'abcdefgh ij' | wordwrap(4, false) }}|{{ 'ab-cd-ef' | wordwrap(4, true, '/', false) }}|{{ 'a\\n\\nb c' | wordwrap(1) }}",
+        "a well-\nknown\nlook-\nsee--\ndash\nthing|abcdefgh\nij|ab-c/d-ef|a\n\nb\nc",
+    ),
+    (
+        "{{ '{:*^8}|{:<6.2f}|{:>+7}|{:=+6}|{:.1%}|{:6}|{:é>5.2}|{:08.3f}|{:^5}|{:,}'.format('ä', 2.345, 3, 4, 0.256, 'ö', 'xyz', -3.14159, 7, 1234567) }}",
+        "***ä****|2.35  |     +3|+    4|25.6%|ö     |éééxy|-003.142|  7  |1,234,567",
+    ),
+    (
+        "{{ 'abc'.translate({97: none, 98: 'xy', 99: 100}) }}|{{ \"ä'\\n\".encode() }}|{{ (-2.5) | abs }}|{{ 'x'.encode('utf-8') is string }}",
+        "xyd|b\"\\xc3\\xa4'\\n\"|2.5|False",
+    ),
+    (
+        "{% macro m(a) %}{{ a }}{{ varargs }}{{ kwargs }}{% if a > 1 %}{{ m(a - 1, 7) }}{% endif %}{% endmacro %}{{ m(2, 3, b=4) }}|{{ m(*[1, 2]) }}|{{ m.name }}",
+        "2(3,){'b': 4}1(7,){}|1(2,){}|m",
+    ),
+    (
+        "{% for x in [1, 2] %}{% for y in [] %}{% else %}{% break %}{% endfor %}{{ x }}{% endfor %}|{% for x in [] %}{% else %}{% set y = 1 %}{{ y }}{% endfor %}{{ y is defined }}",
+        "|1False",
+    ),
+    (
+        "{% set c = cycler('a', 'b') %}{{ c.next() }}{{ c.current }}{{ c.next() }}{{ c.reset() }}{{ c.current }}",
+        "abbNonea",
+    ),
+    (
+        "{% set a = '<' %}{% set b = '&' | safe %}{% autoescape true %}{{ a ~ b ~ 1 }}{{ a ~ 1 }}{% endautoescape %}|{{ '<' + ('&' | safe) }}|{{ '<' ~ ('&' | safe) }}|{% for a in 'éa' %}{{ a }}{{ loop.length }}{% endfor %}",
+        "&lt;&1&lt;1|&lt;&|<&|é2a2",
+    ),
+    (
+        "{{ messages[0]\n['content'] +\n '!' }}{% raw %}\n {{ a < b }}{% endraw %}{{ '\\U0001F600' }}",
+        "Hello!!\n {{ a < b }}😀",
+    ),
 ];
 
 #[test]

@@ -133,6 +133,14 @@ fn errors_name_line_and_expression() {
     ] {
         assert!(refused.contains(part), "{refused}");
     }
+    // What the author wrote, although the engine reads a filter in place of the operator.
+    let operator = message("\n{{ messages | length\n + 'a' }}");
+    for part in [
+        "test.jinja, line 3 of the template, at `messages | length + 'a'`",
+        "values of type int and str",
+    ] {
+        assert!(operator.contains(part), "{operator}");
+    }
     let syntax = message("\n{% for x of messages %}");
     assert!(
         syntax.starts_with("test.jinja, line 2 of the template"),
@@ -186,6 +194,23 @@ fn work_without_end_is_stopped() {
     }
     let recursive = "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}";
     assert!(message(recursive).contains("recursion"));
+}
+
+/// A conversation of a thousand messages needs less than half of the work that a template may do.
+#[test]
+fn long_conversations_leave_work_over() {
+    let message = |place: usize| {
+        let role = ["user", "assistant"][place % 2];
+        Message::new(role, format!("Message {place} of a long conversation."))
+    };
+    let messages: Vec<Message> = (0..2000).map(message).collect();
+    for (name, template) in published() {
+        let text = template.render(&messages, true, now());
+        assert!(
+            text.is_ok_and(|text| text.contains("Message 1999")),
+            "{name}"
+        );
+    }
 }
 
 #[test]

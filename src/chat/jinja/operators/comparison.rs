@@ -26,7 +26,8 @@ pub fn add(environment: &mut Environment) {
     environment.add_filter("__compare__", compared);
 }
 
-/// Python's `a < b < c`: the first value, then operators and values in turn.
+/// Python's `a < b < c`: the first value, then operators and values in turn. All of them have been computed, even those that
+/// Python would not get to.
 fn compared(state: &State, values: Rest<Value>) -> Result<bool, Error> {
     let Some((first, others)) = values.split_first() else {
         return Err(wrong("there is nothing to compare"));

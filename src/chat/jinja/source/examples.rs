@@ -90,6 +90,7 @@ fn what_cannot_be_read_stays() {
         "{{ a < b c }}",
         "{{ (a < b }}",
         "{{ a ? b < c }}",
+        "{{ a + not (b < c) }}",
         "{{ 'a < b }}{{ a < b }}",
         "{{ a[b < c:d:e:f] }}",
         "{% if %}{% for a of b < c %}",

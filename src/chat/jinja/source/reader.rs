@@ -7,6 +7,9 @@ use super::tree::{Form, Level, Node, Operator, Rank};
 /// may nest up to three levels for one.
 const DEEPEST: usize = 32;
 
+/// Names that are operators, which can't be variables where the template is rewritten.
+const OPERATORS: [&str; 7] = ["and", "else", "if", "in", "is", "not", "or"];
+
 /// A reader of the tokens of a tag. Its methods return `None` for what is not an expression.
 pub struct Reader<'a> {
     template: &'a str,
@@ -321,7 +324,7 @@ impl<'a> Reader<'a> {
     fn value(&mut self) -> Option<Node> {
         let start = self.start()?;
         let form = match (self.kind()?, self.next()) {
-            (Kind::Name, _) => {
+            (Kind::Name, name) if !OPERATORS.contains(&name) => {
                 self.at += 1;
                 return Some(self.verbatim(start, Level::Postfix, Vec::new()));
             }

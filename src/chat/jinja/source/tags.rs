@@ -17,8 +17,6 @@ pub enum Content {
 #[derive(Debug)]
 pub struct Tag {
     pub content: Content,
-    /// The position of the opening delimiter.
-    pub open: usize,
     /// The position after the opening delimiter and the sign that controls white space.
     pub start: usize,
     /// The position of the sign that controls white space, or of the closing delimiter.
@@ -64,9 +62,9 @@ pub fn tags(template: &str) -> Vec<Tag> {
         let (close, content) = match rest.as_bytes().get(1) {
             Some(b'{') => ("}}", Content::Value),
             Some(b'%') => ("%}", Content::Statement),
-            Some(b'#') => match rest.find("#}") {
+            Some(b'#') => match rest.get(2..).and_then(|rest| rest.find("#}")) {
                 Some(length) => {
-                    at = open + length + 2;
+                    at = open + length + 4;
                     continue;
                 }
                 None => break,
@@ -83,7 +81,6 @@ pub fn tags(template: &str) -> Vec<Tag> {
         };
         let mut tag = Tag {
             content,
-            open,
             start,
             end,
             tokens,
