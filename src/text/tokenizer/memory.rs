@@ -28,7 +28,7 @@ pub const BYTE_LEVEL: Needs = Needs {
 };
 /// WordPiece: three tables by spelling.
 pub const WORD_PIECE: Needs = Needs {
-    entry: 320,
+    entry: 360,
     byte: 6,
 };
 /// Unigram: a tree with a table for each byte of a token that no other token begins with.
