@@ -1,11 +1,12 @@
 //! Execution: carrying out a plan, and nothing else.
 //!
 //! What belongs here: the arena that holds every byte of a run, the pages of keys and values in it and their readers,
-//! the standing thread pool, weights in the forms that kernels read, the loop over steps; sessions, in memory and in
-//! files, and batchers, which run many sequences side by side. An executor refuses weights, threads, arenas, pages and
+//! the standing thread pool, weights in the forms that kernels read, the loop over steps; batchers, which run many
+//! sequences side by side, sessions, in memory and in files, which are sequences of a batcher, and texts that several
+//! threads give. An executor refuses weights, threads, arenas, pages and
 //! tokens that do not fit its plan. What is absent: deciding anything about a step (where a buffer lies, which kernel a
 //! step uses, how many steps there are: `plan/`), and arithmetic (`kernels/`). Once a session or a batcher exists,
-//! nothing here allocates except the code that saves a session.
+//! nothing here allocates except the code that saves a session, and the lists of texts that threads give.
 
 pub mod arena;
 pub mod batch;
