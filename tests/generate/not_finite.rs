@@ -5,7 +5,7 @@ use smallmind::chat::Conversation;
 use smallmind::files::safetensors::TensorFile;
 use smallmind::model::Logits;
 use smallmind::{
-    Cancel, EmbedError, EmbedOptions, GenerateOptions, Model, Options, SamplerOptions,
+    Cancel, EmbedError, EmbedOptions, GenerateOptions, Model, Options, Pooling, SamplerOptions,
     ScoreOptions, StepError,
 };
 
@@ -224,7 +224,8 @@ fn hidden_states_too_large_to_be_pooled_or_normalised_are_refused() {
         damage(tiny.folder(), "gain", 0..8, value);
         let options = tiny.options().logits(Logits::All);
         let model = Model::open(tiny.folder(), &options).unwrap();
-        let options = EmbedOptions::new().normalize(normalize);
+        let options = EmbedOptions::new();
+        let options = options.pooling(Pooling::Mean).normalize(normalize);
         let embedder = model.embedder(&options).unwrap();
         let error = embedder.embed_tokens(&[&[1, 2]]).unwrap_err();
         assert!(
