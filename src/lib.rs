@@ -220,7 +220,7 @@ pub use text::tokenizer::Markers;
 pub mod error {
     pub use crate::architecture::weight_expression::WeightExpressionError;
     pub use crate::exec::arena::ArenaError;
-    pub use crate::exec::batcher::Refused;
+    pub use crate::exec::refused::Refused;
     pub use crate::exec::weights::WeightLoadError;
     pub use crate::files::map::MapError;
     pub use crate::files::weight::WeightError;

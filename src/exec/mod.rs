@@ -25,6 +25,7 @@ pub mod machine;
 mod pace;
 pub mod pages;
 pub mod pool;
+pub mod refused;
 pub mod saved;
 mod schedule;
 pub mod session;

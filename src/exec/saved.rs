@@ -20,7 +20,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::sync::OnceLock;
 
 use super::arena::ArenaError;
-use super::batcher::Refused;
+use super::refused::Refused;
 use super::step_error::StepError;
 use crate::files::digest::Digest;
 use crate::files::weight_files::WeightFilesError;

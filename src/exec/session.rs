@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::arena::ArenaError;
-use super::batcher::{Batcher, Refused, SequenceId};
+use super::batcher::{Batcher, SequenceId};
 use super::cancel::Cancel;
 pub use super::encoded::Encoded;
 use super::executor::Executor;
+use super::refused::Refused;
 use super::saved::SavedSessionError;
 use super::shared_batcher::SharedBatcher;
 use super::shared_session::SharedSession;

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::batcher::{Batcher, Refused, SequenceId};
+use super::batcher::{Batcher, SequenceId};
 use super::pace::Pace;
+use super::refused::Refused;
 use super::step_error::StepError;
 
 /// The least time that a step waits for sessions to ask again. A caller that has a CPU chooses a token in less.

@@ -5,7 +5,8 @@ use std::mem::take;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard};
 
-use super::batcher::{Refused, SequenceId};
+use super::batcher::SequenceId;
+use super::refused::Refused;
 use super::saved::SavedSessionError;
 use super::shared_batcher::{Board, SharedBatcher};
 use super::step_error::StepError;

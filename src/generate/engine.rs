@@ -17,8 +17,9 @@ use super::outcome::{Finish, GenerateError, Generation};
 use super::shown::ShownText;
 #[cfg(feature = "tokenizer")]
 use super::stop::StopStrings;
-use crate::exec::batcher::{Refused, SequenceId};
+use crate::exec::batcher::SequenceId;
 use crate::exec::beginnings::PrefixStatistics;
+use crate::exec::refused::Refused;
 use crate::exec::saved::SavedSessionError;
 use crate::exec::session::Session;
 use crate::exec::shared_batcher::{Board, SharedBatcher};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::outcome::GenerateError;
 use crate::exec::arena::ArenaError;
-use crate::exec::batcher::Refused;
+use crate::exec::refused::Refused;
 use crate::model::TooSmall;
 
 /// The options of an engine. Each method changes one.

@@ -66,9 +66,10 @@ pub use warning::Warning;
 #[cfg(feature = "tokenizer")]
 use self::beside::beside;
 use crate::exec::arena::ArenaError;
-use crate::exec::batcher::{Batcher, Refused};
+use crate::exec::batcher::Batcher;
 use crate::exec::executor::Executor;
 use crate::exec::pool::Pool;
+use crate::exec::refused::Refused;
 use crate::exec::saved::SavedSessionError;
 use crate::exec::session::Session;
 use crate::exec::shared_batcher::SharedBatcher;

@@ -1,6 +1,7 @@
 //! Are requests that don't fit refused with the numbers, without harm to anybody else?
 
-use smallmind::exec::batcher::{Refused, pages_of};
+use smallmind::exec::batcher::pages_of;
+use smallmind::exec::refused::Refused;
 use smallmind::exec::session::StepError;
 use smallmind::{EngineOptions, Options};
 

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use proptest::prelude::*;
-use smallmind::exec::batcher::{Batcher, Refused, SequenceId, pages_of};
+use smallmind::exec::batcher::{Batcher, SequenceId, pages_of};
+use smallmind::exec::refused::Refused;
 use smallmind::exec::session::StepError;
 use smallmind::{Model, Options, Session};
 
