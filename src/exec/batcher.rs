@@ -26,7 +26,7 @@ use super::pages::Pages;
 use super::refused::Refused;
 use super::schedule::{Waiting, schedule};
 use super::step_error::StepError;
-use super::step_io::{check_known, write_numbers};
+use super::step_io::{check_known, write_numbers, write_tokens};
 use crate::kernels::call::Sequence;
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::kernels::kv_cache::KEY_BLOCK;
@@ -295,7 +295,7 @@ impl Batcher {
         };
         for number in 0..self.sequences.len() {
             let sequence = self.sequences[number];
-            self.own_pages(sequence.table, sequence.past, sequence.positions())?;
+            self.own_pages(plan, sequence.table, sequence.past, sequence.positions())?;
             // Even a cancelled step writes over rows.
             let state = &mut self.slots[self.pages.slot(sequence.table)];
             state.written = state.written.max(sequence.positions());
@@ -320,35 +320,30 @@ impl Batcher {
     /// Write the ids, positions and wanted rows of the step. Returns how many rows its outputs have.
     fn write_inputs(&mut self, plan: &ModelPlan) -> usize {
         let tokens = self.sequences.last().map_or(0, |last| last.end);
-        let plan = plan.step();
+        let step = plan.step();
         self.wanted.clear();
-        let gives_all = self.executor.plan().options().rows.is_none();
         for sequence in &self.sequences {
             let state = &self.slots[self.pages.slot(sequence.table)];
-            let positions = sequence.past..sequence.positions();
             // Ids are below the vocabulary, positions below the context and rows below the step's tokens, which all fit.
-            let ids = state.tokens[positions.clone()].iter();
-            let ids = ids.map(|&token| token as usize);
-            write_numbers(&mut self.arena, plan.token_ids(), sequence.start, ids);
-            write_numbers(&mut self.arena, plan.positions(), sequence.start, positions);
+            let read = &state.tokens[sequence.past..sequence.positions()];
+            write_tokens(&mut self.arena, step, sequence, read);
             if sequence.positions() == state.tokens.len() {
                 self.wanted.push(sequence.end - 1);
             }
         }
-        if gives_all {
-            write_numbers(&mut self.arena, plan.wanted(), 0, 0..tokens);
+        if plan.wants_all_rows() {
+            write_numbers(&mut self.arena, step.wanted(), 0, 0..tokens);
             return tokens;
         }
         let wanted = self.wanted.iter().copied();
-        write_numbers(&mut self.arena, plan.wanted(), 0, wanted);
-        plan.wanted().map_or(tokens, |_| self.wanted.len())
+        write_numbers(&mut self.arena, step.wanted(), 0, wanted);
+        step.wanted().map_or(tokens, |_| self.wanted.len())
     }
 
     /// Note what the step has read, and which of its rows belongs to which sequence. A sequence whose row is not finite
     /// loses the tokens of the step, and has an error in place of the row.
     fn note_read(&mut self, plan: &ModelPlan, size: StepSize) {
         let _environment = FloatEnvironment::set_default();
-        let gives_all = plan.options().rows.is_none();
         let mut ended = 0;
         for number in 0..self.sequences.len() {
             let sequence = self.sequences[number];
@@ -363,7 +358,7 @@ impl Batcher {
             if state.read < state.tokens.len() {
                 continue;
             }
-            let wanted = match gives_all {
+            let wanted = match plan.wants_all_rows() {
                 true => sequence.start..sequence.end,
                 false => ended..ended + 1,
             };
@@ -398,16 +393,23 @@ impl Batcher {
         else {
             return Ok(&[]);
         };
-        let width = self.logits_width();
-        if plan.gives_all_rows() {
-            let rows = sequence.start..sequence.end;
-            check_finite(plan, &self.arena, size, (sequence, &rows))?;
-            return Ok(self
-                .output(0)
-                .get(rows.start * width..rows.end * width)
-                .unwrap_or_default());
+        let Some(output) = plan.step().outputs().first() else {
+            return Ok(&[]);
+        };
+        let wanted = match state.row {
+            _ if plan.wants_all_rows() => sequence.start..sequence.end,
+            Row::Step(row) => row..row + 1,
+            Row::None | Row::Kept => 0..0,
+        };
+        let (rows, width) = (rows_of(output, sequence, &wanted), self.logits_width());
+        // The step itself has checked the rows of a sequence whose last token it read.
+        if state.read < state.tokens.len() && !rows.is_empty() {
+            check_finite(plan, &self.arena, size, (sequence, &wanted))?;
         }
-        Ok(self.logits(id)?.unwrap_or_default())
+        let all = self.output(0);
+        Ok(all
+            .get(rows.start * width..rows.end * width)
+            .unwrap_or_default())
     }
 
     /// What runs the steps.

@@ -29,8 +29,6 @@ use crate::plan::ModelPlan;
 pub struct Session {
     executor: Arc<Executor>,
     home: Home,
-    /// Tokens of the last prompt that were not read, because their rows were there.
-    reused: usize,
 }
 
 /// Where the sequence is.
@@ -75,7 +73,6 @@ impl Session {
         Ok(Session {
             executor,
             home: Home::Own(Box::new(batcher), id),
-            reused: 0,
         })
     }
 
@@ -91,7 +88,6 @@ impl Session {
         Ok(Session {
             executor,
             home: Home::Shared(SharedSession::open(shared, positions)?),
-            reused: 0,
         })
     }
 
@@ -206,8 +202,6 @@ impl Session {
     }
 
     fn run(&mut self, tokens: &[u32], cancel: Option<&AtomicBool>) -> Result<&[f32], StepError> {
-        let begins = self.position() == 0;
-        self.reused = 0;
         match &mut self.home {
             Home::Own(batcher, _) if self.executor.plan().is_bidirectional() => {
                 batcher.encode(&[tokens], cancel)?;
@@ -219,12 +213,7 @@ impl Session {
                 batcher.push(*id, tokens)?;
                 read_all(batcher, *id, cancel)?;
             }
-            Home::Shared(session) => {
-                session.prefill(tokens, cancel)?;
-                if begins {
-                    self.reused = session.reused();
-                }
-            }
+            Home::Shared(session) => session.prefill(tokens, cancel)?,
         }
         Ok(self.logits())
     }
@@ -240,20 +229,9 @@ impl Session {
             return Ok(());
         }
         // Nothing is read if a later chunk could not be.
-        let (position, context) = (self.position(), self.context());
-        if tokens.is_empty() {
-            return Err(StepError::Empty);
-        }
-        if tokens.len() > context - position {
-            return Err(StepError::ContextFull {
-                position,
-                context,
-                tokens: tokens.len(),
-            });
-        }
         match &self.home {
-            Home::Own(batcher, _) => batcher.check_tokens(tokens)?,
-            Home::Shared(session) => session.check_tokens(tokens)?,
+            Home::Own(batcher, id) => batcher.check_push(*id, tokens)?,
+            Home::Shared(session) => session.check_push(tokens)?,
         }
         for chunk in tokens.chunks(self.chunk()) {
             each(self.run(chunk, cancel)?);
@@ -263,7 +241,10 @@ impl Session {
 
     /// How many tokens of the last prompt were not read, because another sequence of the engine had read the same prefix.
     pub fn reused_tokens(&self) -> usize {
-        self.reused
+        match &self.home {
+            Home::Own(..) => 0,
+            Home::Shared(session) => session.reused(),
+        }
     }
 
     /// The first output of the last step: the last token's logits `[vocabulary]`, or the logits of all its tokens
@@ -305,12 +286,6 @@ impl Session {
     /// If the engine is gone.
     pub fn truncate(&mut self, position: usize) -> Result<(), StepError> {
         match &mut self.home {
-            Home::Own(batcher, id) if self.executor.plan().is_bidirectional() => {
-                if position < batcher.tokens(*id).len() {
-                    batcher.forget_texts();
-                }
-                Ok(())
-            }
             Home::Own(batcher, id) => batcher.truncate(*id, position),
             Home::Shared(session) => session.truncate(position),
         }
@@ -319,7 +294,6 @@ impl Session {
     /// How many of the session's tokens the next call reads again before its own.
     pub fn unread(&self) -> usize {
         match &self.home {
-            Home::Own(_, _) if self.executor.plan().is_bidirectional() => 0,
             Home::Own(batcher, id) => batcher.tokens(*id).len() - batcher.read(*id),
             Home::Shared(session) => session.unread(),
         }
@@ -338,7 +312,6 @@ impl Session {
         Ok(Session {
             executor: self.executor.clone(),
             home,
-            reused: 0,
         })
     }
 

@@ -20,6 +20,8 @@ pub(super) struct SharedSession {
     tokens: Vec<u32>,
     /// The most positions.
     positions: usize,
+    /// Tokens of the last prompt that were not read, because another sequence had read the same prefix.
+    reused: usize,
     /// The logits after the last token, `[vocabulary]`. While there are none, the batcher has the memory of the row, and
     /// this is empty.
     row: Vec<f32>,
@@ -37,6 +39,7 @@ impl SharedSession {
             id,
             tokens: Vec::with_capacity(positions),
             positions,
+            reused: 0,
             row: Vec::new(),
         })
     }
@@ -56,9 +59,9 @@ impl SharedSession {
         &self.row
     }
 
-    /// Tokens of the first prompt that were not read.
+    /// Tokens of the last prompt that were not read.
     pub fn reused(&self) -> usize {
-        self.shared.enter().batcher.reused(self.id)
+        self.reused
     }
 
     /// Tokens that the next call reads again.
@@ -66,14 +69,14 @@ impl SharedSession {
         self.tokens.len() - self.shared.enter().batcher.read(self.id)
     }
 
-    /// Whether the sequence can read `tokens`.
+    /// Whether the sequence can read `tokens` after those that it has.
     ///
     /// # Errors
-    /// If `tokens` is empty or has an unknown id, or the engine is gone.
-    pub fn check_tokens(&self, tokens: &[u32]) -> Result<(), StepError> {
+    /// If there are no tokens, one is not known, they are more than the positions, or the engine is gone.
+    pub fn check_push(&self, tokens: &[u32]) -> Result<(), StepError> {
         let board = self.shared.enter();
         board.check_open()?;
-        board.batcher.check_tokens(tokens)
+        board.batcher.check_push(self.id, tokens)
     }
 
     /// Read tokens. Afterwards there are logits.
@@ -90,6 +93,10 @@ impl SharedSession {
         let mut board = shared.enter();
         board.check_open()?;
         board.batcher.push(self.id, tokens)?;
+        self.reused = match self.tokens.is_empty() {
+            true => board.batcher.reused(self.id),
+            false => 0,
+        };
         self.tokens.extend_from_slice(tokens);
         self.read_all(&shared, board, cancel)
     }

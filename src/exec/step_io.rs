@@ -2,7 +2,8 @@
 
 use super::arena::Arena;
 use super::step_error::StepError;
-use crate::plan::{ModelPlan, Slot};
+use crate::kernels::call::Sequence;
+use crate::plan::{ModelPlan, Slot, StepPlan};
 
 /// Fails if an id in `tokens` is not below `vocabulary`.
 pub(super) fn check_known(tokens: &[u32], vocabulary: usize) -> Result<(), StepError> {
@@ -53,6 +54,19 @@ pub(super) fn write_numbers(
     for (cell, number) in cells[first..].iter().zip(numbers) {
         cell.set(number as i32);
     }
+}
+
+/// Write the ids and positions of the tokens that a step of `plan` reads of a sequence.
+pub(super) fn write_tokens(
+    arena: &mut Arena,
+    plan: &StepPlan,
+    sequence: &Sequence,
+    tokens: &[u32],
+) {
+    let ids = tokens.iter().map(|&token| token as usize);
+    write_numbers(arena, plan.token_ids(), sequence.start, ids);
+    let positions = sequence.past..sequence.positions();
+    write_numbers(arena, plan.positions(), sequence.start, positions);
 }
 
 /// The first `len` floats of a slot.

@@ -93,9 +93,14 @@ impl ModelPlan {
         width.map_or(0, |width| width.resolve(StepSize::ONE))
     }
 
+    /// Whether the outputs of every token are wanted.
+    pub fn wants_all_rows(&self) -> bool {
+        self.options.rows.is_none()
+    }
+
     /// Whether every step computes outputs for each of its tokens, not only for the wanted ones.
     pub fn gives_all_rows(&self) -> bool {
         let mut outputs = self.step.outputs.iter();
-        self.options.rows.is_none() || outputs.any(|slot| slot.ty.shape.contains(&Dim::Tokens))
+        self.wants_all_rows() || outputs.any(|slot| slot.ty.shape.contains(&Dim::Tokens))
     }
 }

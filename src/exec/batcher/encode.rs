@@ -9,7 +9,7 @@ use crate::exec::batch::Batch;
 use crate::exec::encoded::Encoded;
 use crate::exec::executor::Ended;
 use crate::exec::step_error::StepError;
-use crate::exec::step_io::{check_text, floats, write_numbers};
+use crate::exec::step_io::{check_text, floats, write_numbers, write_tokens};
 use crate::kernels::call::Sequence;
 use crate::kernels::float_environment::FloatEnvironment;
 
@@ -96,11 +96,9 @@ impl Batcher {
         let plan = executor.plan();
         let step = plan.step();
         let tokens = &self.slots[0].tokens;
-        let ids = tokens.iter().map(|&token| token as usize);
-        write_numbers(&mut self.arena, step.token_ids(), 0, ids);
         for sequence in &self.sequences {
-            let positions = sequence.past..sequence.positions();
-            write_numbers(&mut self.arena, step.positions(), sequence.start, positions);
+            let text = &tokens[sequence.start..sequence.end];
+            write_tokens(&mut self.arena, step, sequence, text);
         }
         let (_, most) = step.wanted_rows(tokens.len());
         let rows = tokens.len().min(most);
@@ -117,6 +115,7 @@ impl Batcher {
             return Ok(ended);
         }
         self.outputs = Some(size);
+        self.slots[0].read = size.tokens;
         let _environment = FloatEnvironment::set_default();
         for (number, sequence) in self.sequences.iter().enumerate() {
             let wanted = sequence.start..sequence.end;
@@ -127,11 +126,12 @@ impl Batcher {
     }
 
     /// Forget the texts of the last step, and its outputs.
-    pub(in crate::exec) fn forget_texts(&mut self) {
+    fn forget_texts(&mut self) {
         self.outputs = None;
         self.sequences.clear();
         if let Some(state) = self.slots.first_mut() {
             state.tokens.clear();
+            state.read = 0;
         }
     }
 

@@ -6,6 +6,7 @@ use super::{Batcher, SequenceId};
 use crate::exec::caches::kv_cache;
 use crate::exec::saved::{SavedReader, SavedSessionError, Writer, first_saved};
 use crate::exec::step_error::StepError;
+use crate::plan::ModelPlan;
 
 impl Batcher {
     /// Read all tokens of a sequence again with the next steps if rows are gone that are saved with them.
@@ -66,7 +67,7 @@ impl Batcher {
         state.written = end;
         state.loaded = end;
         let table = self.pages.table(id.slot);
-        self.own_pages(table, 0, end)
+        self.own_pages(plan, table, 0, end)
             .map_err(SavedSessionError::Step)?;
         for cache in plan.caches() {
             // SAFETY: the batcher is borrowed exclusively.
@@ -85,12 +86,12 @@ impl Batcher {
     /// If no page is free, although the sequence was promised one: a defect.
     pub(super) fn own_pages(
         &mut self,
+        plan: &ModelPlan,
         table: usize,
         first: usize,
         end: usize,
     ) -> Result<(), StepError> {
-        let executor = self.executor.clone();
-        while self.pages.own(executor.plan(), table, first, end).is_err() {
+        while self.pages.own(plan, table, first, end).is_err() {
             let beginnings = self.beginnings.as_mut();
             if !beginnings.is_some_and(|kept| kept.make_room(&mut self.pages)) {
                 return Err(StepError::NoPage);
