@@ -23,7 +23,7 @@ use crate::exec::refused::Refused;
 use crate::exec::saved::SavedSessionError;
 use crate::exec::session::Session;
 use crate::exec::shared_batcher::{Board, SharedBatcher};
-use crate::model::{EngineMemory, Model, Output};
+use crate::model::{EngineMemory, Model};
 
 /// What happened to a request in a step.
 #[derive(Debug)]
@@ -191,9 +191,7 @@ impl Engine {
         options: &GenerateOptions,
         #[cfg(feature = "tokenizer")] shown: Option<ShownText>,
     ) -> Result<RequestId, AddError> {
-        if self.model.output() == Output::Hidden {
-            return Err(GenerateError::NoLogits.into());
-        }
+        self.model.check_logits()?;
         let waiting = self.waiting.len();
         if waiting >= self.options.queue {
             return Err(AddError::QueueFull { waiting });

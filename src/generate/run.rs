@@ -27,12 +27,7 @@ impl Model {
         options: &GenerateOptions,
         mut each: impl FnMut(u32) -> bool,
     ) -> Result<Generation, GenerateError> {
-        if self.is_bidirectional() {
-            return Err(GenerateError::Bidirectional);
-        }
-        if self.output() == Output::Hidden {
-            return Err(GenerateError::NoLogits);
-        }
+        self.check_logits()?;
         let vocabulary = self.vocabulary().min(session.logits_width());
         let mut chooser = Chooser::new(options, vocabulary)?;
         let begun = Instant::now();
@@ -91,6 +86,16 @@ impl Model {
         };
         generation.generation_time = begun.elapsed();
         Ok(generation)
+    }
+
+    /// Fails if the model does not return logits for the next token: if it reads only whole texts, or was opened for hidden
+    /// states.
+    pub(super) fn check_logits(&self) -> Result<(), GenerateError> {
+        match (self.is_bidirectional(), self.output()) {
+            (true, _) => Err(GenerateError::Bidirectional),
+            (false, Output::Hidden) => Err(GenerateError::NoLogits),
+            (false, Output::Logits) => Ok(()),
+        }
     }
 
     /// The tokens of a prompt, with the tokens that the tokenizer puts around it. An empty prompt becomes the token that

@@ -5,7 +5,7 @@ use crate::exec::cancel::Cancel;
 use crate::exec::session::{Session, StepError};
 use crate::kernels::float_environment::FloatEnvironment;
 use crate::math::{exp_f64, ln_f64, sum_exp_f64};
-use crate::model::{Model, Output};
+use crate::model::Model;
 
 /// What a score includes, and what stops the scoring. Each method changes one choice.
 #[derive(Clone, Debug, PartialEq)]
@@ -157,12 +157,7 @@ impl Model {
         options: &ScoreOptions,
     ) -> Result<Score, ScoreError> {
         let _environment = FloatEnvironment::set_default();
-        if self.is_bidirectional() {
-            return Err(GenerateError::Bidirectional.into());
-        }
-        if self.output() == Output::Hidden {
-            return Err(GenerateError::NoLogits.into());
-        }
+        self.check_logits()?;
         let (width, vocabulary) = (session.logits_width(), self.vocabulary());
         if width < vocabulary || width == 0 {
             return Err(ScoreError::NoLogits { width, vocabulary });
